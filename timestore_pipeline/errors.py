@@ -1,0 +1,192 @@
+"""Every error the product raises on purpose, grouped by what the caller should do about it.
+
+| class | the caller should |
+|---|---|
+| `RetryLater` | try the same call again, with the same idempotency key, after `retry_after` |
+| `InvalidInput` | change the data, the metadata or the configuration; trying again cannot help |
+| `Conflict` | look at what is there already: a schema, an idempotency key, a newer epoch |
+| `Corrupted` | keep the file, read the hint; nothing was deleted |
+| `OutcomeUnknown` | ask again (`timestore recover`); it may have happened |
+
+`code` is stable and machine-readable, `hint` tells a person what to do next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import ClassVar
+
+
+class TimestoreError(Exception):
+    """Base of all; `str(error)` is one sentence that names the offender."""
+
+    code: ClassVar[str] = "timestore_error"
+
+    def __init__(self, message: str, *, dataset: str | None = None, hint: str = "") -> None:
+        super().__init__(message)
+        self.dataset = dataset
+        self.hint = hint
+
+
+class RetryLater(TimestoreError):
+    """Nothing was staged; the same call may succeed later."""
+
+    code = "retry_later"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        dataset: str | None = None,
+        hint: str = "",
+        retry_after: timedelta = timedelta(seconds=1),
+    ) -> None:
+        super().__init__(message, dataset=dataset, hint=hint)
+        self.retry_after = retry_after
+
+
+class QueueFull(RetryLater):
+    """The dataset's in-memory queue holds `TIMESTORE_STAGING_MAX_PENDING` batches."""
+
+    code = "queue_full"
+
+
+class GuardrailExceeded(RetryLater):
+    """A byte guardrail is reached and the mode is `hard`; `guardrail` is `dataset_bytes` or `total_bytes`."""
+
+    code = "guardrail_exceeded"
+
+    def __init__(self, message: str, *, guardrail: str, dataset: str, hint: str, retry_after: timedelta) -> None:
+        super().__init__(message, dataset=dataset, hint=hint, retry_after=retry_after)
+        self.guardrail = guardrail
+
+
+class DiskFull(RetryLater):
+    """The filesystem of the staging directory or of the lake has no space left."""
+
+    code = "disk_full"
+
+
+class LedgerBusy(RetryLater):
+    """Another process held the ledger's write lock for longer than anyone should."""
+
+    code = "ledger_busy"
+
+
+class ManagerClosed(RetryLater):
+    """The staging manager is closing; what it accepted before is still staged."""
+
+    code = "manager_closed"
+
+
+class FlushInFlight(RetryLater):
+    """The dataset already has a claim whose process is alive; at most one is allowed."""
+
+    code = "flush_in_flight"
+
+
+class DrainTimeout(RetryLater):
+    """Batches were still pending or in flight when the time was up."""
+
+    code = "drain_timeout"
+
+
+class InvalidInput(TimestoreError):
+    """The input can never be accepted as it is."""
+
+    code = "invalid_input"
+
+
+class InvalidSettings(InvalidInput):
+    """One or more environment variables are wrong; `problems` names all of them."""
+
+    code = "invalid_settings"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("configuration refused: " + "; ".join(problems), hint="fix every variable named above")
+        self.problems = tuple(problems)
+
+
+class InvalidDatasetName(InvalidInput):
+    """The name does not match `[a-z0-9][a-z0-9._-]{0,119}`."""
+
+    code = "invalid_dataset_name"
+
+
+class InvalidMetadata(InvalidInput):
+    """Dataset metadata with an unknown key, a wrong type or contradictory limits."""
+
+    code = "invalid_metadata"
+
+
+class InvalidData(InvalidInput):
+    """Rows that cannot be represented without loss; names the column."""
+
+    code = "invalid_data"
+
+
+class UnreadableInput(InvalidInput):
+    """A file or body that is not what its name or content type says."""
+
+    code = "unreadable_input"
+
+
+class UnknownDataset(InvalidInput):
+    """Nothing was ever staged under this name."""
+
+    code = "unknown_dataset"
+
+
+class Conflict(TimestoreError):
+    """The request contradicts what is already there."""
+
+    code = "conflict"
+
+
+class SchemaConflict(Conflict):
+    """A column changes its type in a way that would lose or reinterpret published data."""
+
+    code = "schema_conflict"
+
+    def __init__(self, message: str, *, column: str, existing: str, incoming: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.column = column
+        self.existing = existing
+        self.incoming = incoming
+
+
+class IdempotencyConflict(Conflict):
+    """An idempotency key was used again for different data."""
+
+    code = "idempotency_conflict"
+
+
+class Fenced(Conflict):
+    """The claim's epoch was burnt or overtaken: whoever holds it must stop, its batches are already safe."""
+
+    code = "fenced"
+
+
+class LedgerMismatch(Conflict):
+    """The ledger belongs to another shard or to a newer version of the format."""
+
+    code = "ledger_mismatch"
+
+
+class Corrupted(TimestoreError):
+    """A file is damaged; it was left where it is or set aside, never deleted."""
+
+    code = "corrupted"
+
+
+class UnreadableSegment(Corrupted):
+    """A segment file is missing or DuckDB cannot read it."""
+
+    code = "unreadable_segment"
+
+
+class OutcomeUnknown(TimestoreError):
+    """A publish may or may not have happened; only the Delta log can tell."""
+
+    code = "outcome_unknown"

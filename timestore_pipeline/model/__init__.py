@@ -1,0 +1,1 @@
+"""Plain values and pure rules; no files, no clock, no environment."""

@@ -1,0 +1,102 @@
+"""What an operator may say about a dataset: its name, its time column, its partitioning, its flush thresholds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
+
+
+def check_dataset_name(name: str) -> str:
+    """Return `name`, or raise `InvalidDatasetName`.
+
+    The rule keeps a name usable as a folder, as an object-store prefix and as a label without escaping.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise InvalidDatasetName(
+            f"{name!r} is not a dataset name",
+            hint="use 1 to 120 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit",
+        )
+    return name
+
+
+class Granularity(StrEnum):
+    """How much time one lake partition covers."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    NONE = "none"
+
+
+class Evolution(StrEnum):
+    """Which schema changes a dataset accepts; a breaking change is refused under both."""
+
+    ADDITIVE = "additive"
+    STRICT = "strict"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, use_enum_values=False
+    )
+
+
+class PartitionSpec(_Section):
+    granularity: Granularity = Granularity.DAY
+
+
+class SchemaSpec(_Section):
+    evolution: Evolution = Evolution.ADDITIVE
+
+
+class FlushOverrides(_Section):
+    """Thresholds of one dataset; None = the global default holds, 0 = off."""
+
+    max_rows: int | None = Field(default=None, ge=0)
+    max_bytes: int | None = Field(default=None, ge=0)
+    max_age_ms: int | None = Field(default=None, ge=0)
+
+
+class StagingSpec(_Section):
+    flush: FlushOverrides = FlushOverrides()
+
+
+class DatasetMetadata(_Section):
+    """The JSON object of `timestore datasets set`; camelCase and snake_case keys are both accepted."""
+
+    description: str | None = None
+    time_column: str | None = None  # None = the first timestamp or date column
+    partition: PartitionSpec = PartitionSpec()
+    schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
+    staging: StagingSpec = StagingSpec()
+
+    @classmethod
+    def parse(cls, document: str | Mapping[str, Any]) -> DatasetMetadata:
+        """Read a JSON text or an object; raise `InvalidMetadata` that lists every offending key's path."""
+        try:
+            if isinstance(document, str):
+                return cls.model_validate_json(document)
+            return cls.model_validate(document)
+        except ValidationError as error:
+            problems = [f"{_path(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+            raise InvalidMetadata(
+                "dataset metadata refused: " + "; ".join(problems), hint="see 'Dataset metadata' in the README"
+            ) from error
+
+    def to_json(self) -> str:
+        """Canonical text: camelCase keys, only what was said, sorted."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True), sort_keys=True)
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "document"

@@ -1,0 +1,65 @@
+"""Flush thresholds and disk guardrails, and the ladder that keeps them from contradicting each other.
+
+flush threshold < dataset guardrail <= total guardrail. A flush threshold at or above the guardrail would mean, in hard
+mode, that the queue rejects before it ever flushes: the system this one replaces could lock itself up that way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from timestore_pipeline.model.dataset import FlushOverrides
+
+
+@dataclass(frozen=True, slots=True)
+class FlushThresholds:
+    """When a dataset's backlog is due; reaching any one is enough. All three off = whatever is staged is due."""
+
+    max_rows: int  # rows pending; 0 = off
+    max_bytes: int  # Arrow bytes pending, not file size; 0 = off
+    max_age: timedelta  # age of the oldest pending batch; zero = off
+
+    def overridden(self, overrides: FlushOverrides) -> FlushThresholds:
+        """These thresholds with a dataset's own values in place of the defaults."""
+        age = self.max_age if overrides.max_age_ms is None else timedelta(milliseconds=overrides.max_age_ms)
+        rows = self.max_rows if overrides.max_rows is None else overrides.max_rows
+        size = self.max_bytes if overrides.max_bytes is None else overrides.max_bytes
+        return FlushThresholds(max_rows=rows, max_bytes=size, max_age=age)
+
+    @property
+    def all_off(self) -> bool:
+        return not (self.max_rows or self.max_bytes or self.max_age)
+
+
+class GuardrailMode(StrEnum):
+    """`soft` warns, counts and forces a flush; `hard` also rejects."""
+
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrails:
+    """Bytes on disk that staged data may take; 0 = off."""
+
+    dataset_bytes: int
+    total_bytes: int
+    mode: GuardrailMode
+
+
+def ladder_problems(thresholds: FlushThresholds, guardrails: Guardrails) -> Iterator[str]:
+    """Each contradiction between the limits, named by the settings' variables; nothing when they form a ladder."""
+    flush, dataset, total = thresholds.max_bytes, guardrails.dataset_bytes, guardrails.total_bytes
+    if flush and dataset and flush >= dataset:
+        yield _contradiction("TIMESTORE_STAGING_FLUSH_MAX_BYTES", flush, "TIMESTORE_STAGING_MAX_DATASET_BYTES", dataset)
+    if dataset and total and dataset > total:
+        yield _contradiction("TIMESTORE_STAGING_MAX_DATASET_BYTES", dataset, "TIMESTORE_STAGING_MAX_TOTAL_BYTES", total)
+    if flush and total and not dataset and flush >= total:
+        yield _contradiction("TIMESTORE_STAGING_FLUSH_MAX_BYTES", flush, "TIMESTORE_STAGING_MAX_TOTAL_BYTES", total)
+
+
+def _contradiction(lower: str, low: int, upper: str, high: int) -> str:
+    return f"{lower}={low} does not fit below {upper}={high}"
