@@ -1,0 +1,44 @@
+# `make` alone lists the targets. Everything runs in .venv, which `make venv` builds and rebuilds when the pins change.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: help venv demo test dev check format lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(READY) ## install everything into .venv, at the versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt scripts/venv.sh
+	@echo "building .venv (a minute or two, once)"
+	@scripts/venv.sh .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dagster,demo,dev]'
+	@touch $@
+
+demo: $(READY) ## a year of real weather and flights through the whole system, checked row by row (two minutes)
+	@$(BIN)/python -m demo
+
+test: $(READY) ## all tests, on two processes
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
+	@$(BIN)/python -m demo dev
+
+check: $(READY) ## format, lint, types, layers, documents
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs
+
+format: $(READY) ## rewrite the code in the one format
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+
+lock: ## rewrite constraints.txt with the newest versions pyproject.toml allows
+	scripts/lock.sh
+
+clean: ## remove what make and the demo made; staged data under .timestore stays
+	rm -rf .venv .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,14 @@
+"""What every test shares: how Hypothesis searches."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Examples open real files and commit them to disk, so one may take long on a shared machine; that is no failure.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# A red CI must be about the change, not about the seed of the day.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.register_profile("search", settings.get_profile("default"), max_examples=2_000)  # HYPOTHESIS_PROFILE=search
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))

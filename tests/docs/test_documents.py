@@ -1,0 +1,62 @@
+"""What is written twice is the same: documents against code, links against files."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.documents import README, ROOT, anchors, documents, links, reference_text
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.settings import Settings, variable
+
+
+def _documented_variables() -> set[str]:
+    # A trailing underscore and star is a family (`TIMESTORE_STAGING_MAX_*`), not a variable.
+    return set(re.findall(r"\bTIMESTORE_[A-Z_]*[A-Z]\b(?!_?\*)", reference_text()))
+
+
+def _error_classes(base: type[TimestoreError] = TimestoreError) -> Iterator[type[TimestoreError]]:
+    yield base
+    for child in base.__subclasses__():
+        yield from _error_classes(child)
+
+
+def test_every_setting_is_documented() -> None:
+    assert {variable(field) for field in Settings.model_fields} - _documented_variables() == set()
+
+
+def test_every_documented_variable_is_a_setting() -> None:
+    assert _documented_variables() - {variable(field) for field in Settings.model_fields} == set()
+
+
+def test_readme_leads_with_the_demo_and_the_tests() -> None:
+    first_code_block = README.read_text().split("```")[1]
+    assert "make demo" in first_code_block
+    assert "make test" in first_code_block
+
+
+def test_every_target_that_a_document_names_is_in_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z]+)\b|^make ([a-z]+)\b", reference_text(), re.MULTILINE))
+    assert {first or second for first, second in named} - targets == set()
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_somewhere(document: Path) -> None:
+    broken = [target for target in links(document) if not _resolves(document, target)]
+    assert broken == []
+
+
+def _resolves(document: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    file = (document.parent / path).resolve() if path else document
+    return file.exists() and (not anchor or anchor in anchors(file))
+
+
+def test_every_error_class_has_a_code_of_its_own() -> None:
+    owners = Counter(error.__dict__.get("code", f"{error.__name__} has none") for error in set(_error_classes()))
+    assert [code for code, count in owners.items() if count > 1 or "has none" in code] == []

@@ -1,0 +1,77 @@
+"""The layers hold, and importing the library does nothing a caller could notice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# Runs in a fresh interpreter: imports all modules that producers can have, and reports what that did to the process.
+IMPORT_EVERYTHING = """
+import importlib, json, os, pkgutil, sys, threading
+
+DAGSTER_SIDE = {"timestore_pipeline.definitions", "timestore_pipeline.defs"}
+written, connected = [], []
+
+def watch(event, arguments):
+    if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        written.append(str(arguments[0]))
+    if event in ("sqlite3.connect", "socket.connect", "subprocess.Popen"):
+        connected.append(event)
+
+import timestore_pipeline
+names = [m.name for m in pkgutil.walk_packages(timestore_pipeline.__path__, "timestore_pipeline.", onerror=print)
+         if not any(m.name == side or m.name.startswith(side + ".") for side in DAGSTER_SIDE)
+         and not m.name.endswith("__main__")]
+sys.addaudithook(watch)
+for name in names:
+    importlib.import_module(name)
+print(json.dumps({
+    "modules": names, "written": written, "connected": connected,
+    "threads": [t.name for t in threading.enumerate()],
+    "frameworks": sorted({"dagster", "starlette", "uvicorn"} & set(sys.modules)),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    folder = tmp_path_factory.mktemp("import")
+    command = [sys.executable, "-B", "-c", IMPORT_EVERYTHING]
+    environment = {"PYTHONPATH": str(ROOT), "HOME": str(folder), "PATH": ""}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, list[str]] = json.loads(done.stdout)
+    return report | {"files": [str(path) for path in folder.rglob("*")]}
+
+
+def test_the_layers_hold() -> None:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_covers_the_library(imported: dict[str, list[str]]) -> None:
+    assert {"timestore_pipeline.clock", "timestore_pipeline.model.limits"} <= set(imported["modules"])
+
+
+def test_importing_opens_nothing_for_writing(imported: dict[str, list[str]]) -> None:
+    assert imported["written"] == []
+    assert imported["files"] == []
+
+
+def test_importing_connects_to_nothing_and_starts_no_process(imported: dict[str, list[str]]) -> None:
+    assert imported["connected"] == []
+
+
+def test_importing_starts_no_thread(imported: dict[str, list[str]]) -> None:
+    assert imported["threads"] == ["MainThread"]
+
+
+def test_importing_the_library_brings_in_neither_dagster_nor_a_web_framework(imported: dict[str, list[str]]) -> None:
+    assert imported["frameworks"] == []
