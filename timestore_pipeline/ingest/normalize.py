@@ -1,0 +1,90 @@
+"""Whatever a producer holds, as an Arrow table that is known to be well formed.
+
+Arrow data crosses over without a copy, through the PyCapsule interface that pyarrow, polars, pandas and DuckDB share;
+so its buffers come from outside and are validated in full before anything reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.conform import conform
+from timestore_pipeline.ingest.rows import table_from_rows
+
+__all__ = ["conform", "read_arrow"]
+
+_INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
+_HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings, one per row"
+
+
+def read_arrow(data: object) -> pa.Table:
+    """`data` as a table in the types it came in.
+
+    Accepts anything with `__arrow_c_stream__` or `__arrow_c_array__`, or an iterable of mappings, which is consumed.
+    Raises `InvalidData` for anything else, for mixed kinds in a column, and for malformed buffers (invalid UTF-8,
+    offsets out of bounds). The result may share memory with `data`.
+    """
+    table = _imported(data) if _is_arrow(data) else _from_rows(data)
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InvalidData(f"the Arrow data is malformed: {error}", hint="strings must be UTF-8") from error
+    return table
+
+
+def _is_arrow(data: object) -> bool:
+    return hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__")
+
+
+def _imported(data: object) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return _without_unnamed_index(data)
+    try:
+        table = pa.table(data)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
+        raise InvalidData(f"{_kind(data)} cannot be read as a table: {error}", hint=_HINT) from error
+    return _without_unnamed_index(_with_named_range_index(table))
+
+
+def _from_rows(data: object) -> pa.Table:
+    if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(data, Iterable):
+        hint = "wrap the row in a list: [row]" if isinstance(data, Mapping) else _HINT
+        raise InvalidData(f"{_kind(data)} is not a collection of rows", hint=hint)
+    return table_from_rows(data)
+
+
+def _kind(data: object) -> str:
+    return f"{type(data).__module__}.{type(data).__qualname__}".removeprefix("builtins.")
+
+
+def _with_named_range_index(table: pa.Table) -> pa.Table:
+    """Bring back a range index that was given a name: pandas leaves its values out of the Arrow data."""
+    for index in _pandas_indexes(table):
+        if isinstance(index, dict) and index.get("kind") == "range" and index["name"] is not None:
+            values = pa.array(range(index["start"], index["stop"], index["step"]), pa.int64())
+            table = table.append_column(str(index["name"]), values)
+    return table
+
+
+def _without_unnamed_index(table: pa.Table) -> pa.Table:
+    """Leave out row numbers that survived a filter; refuse an unnamed index that may well be the time."""
+    for index in _pandas_indexes(table):
+        if isinstance(index, str) and index.startswith(_INDEX_PREFIX) and index in table.column_names:
+            type_ = table.schema.field(index).type
+            if not pa.types.is_integer(type_):
+                raise InvalidData(
+                    f"the pandas index has no name and holds {type_}",
+                    hint="name it (df.index.name = …) or reset_index()",
+                )
+            table = table.drop_columns([index])
+    return table
+
+
+def _pandas_indexes(table: pa.Table) -> list[Any]:
+    text = (table.schema.metadata or {}).get(b"pandas")
+    return list(json.loads(text).get("index_columns", [])) if text else []

@@ -1,0 +1,154 @@
+"""The few column types a dataset may have, so that growing never means retyping a published table.
+
+Delta cannot change the type of a published column, so each column starts in the widest type of its kind: a sensor that
+sends `int16` today and `int64` tomorrow stays one `int64` column. What has no counterpart in every engine (time of day,
+intervals, unions) is refused here, before anything is staged, instead of failing in a flush at night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import InvalidData
+
+TIMESTAMP = pa.timestamp("us")
+TIMESTAMP_UTC = pa.timestamp("us", "UTC")
+_RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
+_RESERVED_PREFIX = "__timestore"
+_MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and DuckDB share
+
+
+def canonical_type(type_: pa.DataType, path: str) -> pa.DataType:
+    """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none."""
+    plain = unwrap(type_)
+    if is_list(plain):
+        return pa.list_(canonical_type(plain.value_type, f"{path}[]"))
+    if pa.types.is_struct(plain):
+        return _canonical_struct(plain, path)
+    if pa.types.is_map(plain):
+        key = canonical_type(plain.key_type, f"{path}{{key}}")
+        return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}"))
+    leaf = _canonical_leaf(plain)
+    if leaf is None:
+        raise _refused(plain, path)
+    return leaf
+
+
+def canonical_schema(schema: pa.Schema) -> pa.Schema:
+    """All columns nullable, in canonical types, without metadata; `InvalidData` names the first column that cannot be.
+
+    A column of nulls only carries no type yet and is left out; it joins when its first value arrives.
+    """
+    check_column_names(schema.names)
+    fields = [pa.field(f.name, canonical_type(f.type, f.name)) for f in schema if not is_untyped(f.type)]
+    if not fields:
+        raise InvalidData(
+            f"the data has no column with a value (columns: {', '.join(schema.names) or 'none'})",
+            hint="send at least one column with at least one value that is not null",
+        )
+    return pa.schema(fields)
+
+
+def check_column_names(names: Iterable[str]) -> None:
+    """Refuse top-level names that DuckDB, Delta or this product could not keep apart."""
+    names = list(names)
+    check_field_names(names, "")
+    for name in names:
+        folded = name.casefold()
+        if folded in _RESERVED or folded.startswith(_RESERVED_PREFIX):
+            raise InvalidData(f"column {name!r} has a reserved name", hint="rename the column in the data")
+
+
+def check_field_names(names: Iterable[str], parent: str) -> None:
+    """Refuse empty names, NUL, and names that differ by case only; `parent` is the enclosing struct's path or ''."""
+    where = f" in {parent!r}" if parent else ""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name or "\0" in name:
+            raise InvalidData(f"column name {name!r}{where} is empty or contains NUL", hint="give the column a name")
+        folded = name.casefold()
+        if folded in seen:
+            raise InvalidData(
+                f"columns {seen[folded]!r} and {name!r}{where} have the same name, or differ by case only",
+                hint="rename one of them: SQL engines do not tell them apart",
+            )
+        seen[folded] = name
+
+
+def unwrap(type_: pa.DataType) -> pa.DataType:
+    """The type of the values behind dictionary, run-end and extension encodings."""
+    while True:
+        if pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
+            type_ = type_.value_type
+        elif isinstance(type_, pa.BaseExtensionType):
+            type_ = type_.storage_type
+        else:
+            return type_
+
+
+def is_untyped(type_: pa.DataType) -> bool:
+    """Whether a column of this type can only hold nulls."""
+    return bool(pa.types.is_null(unwrap(type_)))
+
+
+def is_list(type_: pa.DataType) -> bool:
+    """Any of the five list layouts."""
+    t = pa.types
+    lists = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view, t.is_large_list_view)
+    return any(matches(type_) for matches in lists)
+
+
+def _canonical_struct(type_: pa.StructType, path: str) -> pa.DataType:
+    if type_.num_fields == 0:
+        raise _refused(type_, path)
+    check_field_names((field.name for field in type_), path)
+    return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}")) for f in type_])
+
+
+def _canonical_leaf(type_: pa.DataType) -> pa.DataType | None:
+    t = pa.types
+    if t.is_boolean(type_):
+        return pa.bool_()
+    if t.is_date(type_):
+        return pa.date32()
+    if t.is_timestamp(type_):
+        return TIMESTAMP if type_.tz is None else TIMESTAMP_UTC
+    if t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_):
+        return pa.string()
+    if t.is_binary(type_) or t.is_large_binary(type_) or t.is_binary_view(type_) or t.is_fixed_size_binary(type_):
+        return pa.binary()
+    return _canonical_number(type_)
+
+
+def _canonical_number(type_: pa.DataType) -> pa.DataType | None:
+    t = pa.types
+    if t.is_uint64(type_):
+        return pa.decimal128(_MAX_SCALE, 0)
+    if t.is_integer(type_):
+        return pa.int64()
+    if t.is_floating(type_):
+        return pa.float64()
+    if t.is_decimal(type_) and type_.scale <= _MAX_SCALE:
+        return pa.decimal128(_MAX_SCALE, max(type_.scale, 0))
+    return None
+
+
+def _refused(type_: pa.DataType, path: str) -> InvalidData:
+    return InvalidData(f"column {path!r} has type {type_}, which datasets cannot hold", hint=_remedy(type_))
+
+
+def _remedy(type_: pa.DataType) -> str:
+    t = pa.types
+    if t.is_null(type_):
+        return "send a value that is not null first, or give the nested field a type"
+    if t.is_time(type_):
+        return "send a timestamp, or the time of day as a string"
+    if t.is_duration(type_) or t.is_interval(type_):
+        return "send the length as a number and put its unit into the column's name"
+    if t.is_struct(type_):
+        return "send a struct with at least one field, or leave the column out"
+    if t.is_union(type_):
+        return "send one column per type"
+    return "convert the column to a number, string, timestamp, list or struct"
