@@ -168,6 +168,12 @@ class Fenced(Conflict):
     code = "fenced"
 
 
+class MissingTable(Conflict):
+    """The dataset has no table in the lake yet."""
+
+    code = "missing_table"
+
+
 class LedgerMismatch(Conflict):
     """The ledger belongs to another shard or to a newer version of the format."""
 

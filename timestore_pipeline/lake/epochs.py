@@ -1,0 +1,122 @@
+"""Whether an epoch got in: asked of the Delta log, and settled in it once for all.
+
+A commit that carries `txn(app_id, epoch)` settles the epoch: published, or burnt when it also carries
+`txn(app_id/burnt, epoch)`. Epochs of an app id only grow, so a table that has passed an epoch takes it no more.
+A crash at any point leaves the epoch settled or not; asking again tells which. Decision 0003.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction
+
+from timestore_pipeline.errors import RetryLater, TimestoreError
+from timestore_pipeline.lake import faults
+from timestore_pipeline.lake.handle import ATTEMPTS, HOOKS, TableHandle
+from timestore_pipeline.lake.log import BURNT_SUFFIX
+from timestore_pipeline.model.lake import EpochOutcome
+
+METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata
+
+
+@dataclass(frozen=True, slots=True)
+class EpochCommit:
+    """The commit that is to settle an epoch."""
+
+    app_id: str
+    epoch: int
+    burn: bool
+    adds: Sequence[AddAction]
+    metadata: Mapping[str, Any]
+
+    def properties(self) -> CommitProperties:
+        marks = [Transaction(self.app_id, self.epoch)]
+        if self.burn:
+            marks.append(Transaction(self.app_id + BURNT_SUFFIX, self.epoch))
+        text = json.dumps(self.metadata, sort_keys=True)
+        return CommitProperties(custom_metadata={METADATA_KEY: text}, app_transactions=marks)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an epoch is settled; never ABSENT."""
+
+    outcome: EpochOutcome
+    version: int | None  # of the commit that carries the epoch; None = skipped, or log cleanup has removed the commit
+
+
+def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
+    """Commit unless the epoch is settled already, and say how it is settled in the end.
+
+    Check and commit use one snapshot, and deltalake refuses a commit whose app id has moved since its snapshot. That
+    refusal sends us round again, to a fresh snapshot and a fresh check; so does success, to read what is in the log.
+    """
+    for _ in range(ATTEMPTS):
+        table = handle.existing()
+        settled = settled_in(handle, table, commit.app_id, commit.epoch)
+        if settled is not None:
+            handle.checkpoint_when_due(table, settled.version)
+            return settled
+        _try_commit(handle, table, commit)
+    raise RetryLater(f"others kept committing to {handle.uri} while epoch {commit.epoch} was to be settled")
+
+
+def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) -> Settled | None:
+    """How the epoch is settled in this snapshot, flushed to disk before anybody acts on it; None = it is not.
+
+    Raise `OutcomeUnknown` when the log does not answer, or no longer has the commit of an epoch long passed.
+    """
+    reached = table.transaction_version(app_id)
+    if reached is None or reached < epoch:
+        return None
+    try:
+        handle.log.make_durable(table.version())
+        found = handle.log.find(app_id, epoch)
+    except LookupError as gone:
+        if reached > epoch:
+            raise faults.unknown(handle.uri, epoch, gone) from gone
+        return Settled(_outcome(table.transaction_version(app_id + BURNT_SUFFIX) == epoch), None)
+    except OSError as error:
+        raise faults.unknown(handle.uri, epoch, error) from error
+    if (
+        found is None
+    ):  # a later epoch is in and this one is not: it was skipped, and can no more get in than a burnt one
+        return Settled(EpochOutcome.BURNT, None)
+    return Settled(_outcome(found.burnt), found.version)
+
+
+def _outcome(burnt: bool) -> EpochOutcome:
+    return EpochOutcome.BURNT if burnt else EpochOutcome.PUBLISHED
+
+
+def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> None:
+    """Return when the epoch is settled, or when a conflict calls for another look; raise when it stays open."""
+    try:
+        table.create_write_transaction(
+            list(commit.adds),
+            "append",
+            table.schema(),
+            list(table.metadata().partition_columns),
+            commit_properties=commit.properties(),
+            post_commithook_properties=HOOKS,
+        )
+    except CommitFailedError:
+        return
+    except faults.DELTA_FAULTS as error:
+        _after_failure(handle, commit, error)
+
+
+def _after_failure(handle: TableHandle, commit: EpochCommit, error: Exception) -> None:
+    """Unknown is not failed: the commit may have arrived although its answer did not, so ask the log."""
+    try:
+        settled = settled_in(handle, handle.existing(), commit.app_id, commit.epoch)
+    except TimestoreError as silent:
+        raise faults.unknown(handle.uri, commit.epoch, silent) from error
+    if settled is None:
+        raise faults.not_committed(handle.uri, error) from error

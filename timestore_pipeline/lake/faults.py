@@ -1,0 +1,59 @@
+"""What went wrong in Delta, in the filesystem or in the object store, in terms of what the caller should do."""
+
+from __future__ import annotations
+
+import errno
+
+from deltalake.exceptions import DeltaError
+
+from timestore_pipeline.errors import Corrupted, DiskFull, OutcomeUnknown, RetryLater, TimestoreError
+
+DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
+
+_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """By number where there is one; DuckDB and deltalake only say it in words."""
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT) or any(phrase in str(error) for phrase in _FULL)
+
+
+def disk_full(what: str, error: Exception) -> DiskFull:
+    return DiskFull(
+        f"no space left in the lake for {what}: {summary(error)}",
+        hint="make room; what is staged stays staged and is published by a later flush",
+    )
+
+
+def unreadable(uri: str, error: Exception) -> TimestoreError:
+    """The table could not be opened: a damaged log, or a store that does not answer."""
+    if isinstance(error, OSError):
+        return RetryLater(f"the lake does not answer for {uri}: {summary(error)}")
+    return Corrupted(
+        f"the Delta log of {uri} cannot be read: {summary(error)}",
+        hint="nothing was deleted; restore the damaged file of _delta_log from a backup",
+    )
+
+
+def not_committed(uri: str, error: Exception) -> TimestoreError:
+    """A commit failed and the log, asked afterwards, does not have it."""
+    if is_disk_full(error):
+        return disk_full(f"the Delta log of {uri}", error)
+    return RetryLater(
+        f"commit to {uri} failed: {summary(error)}",
+        hint="publish again, or burn the epoch before its batches are given back: a late request may still arrive",
+    )
+
+
+def unknown(uri: str, epoch: int, error: Exception) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"epoch {epoch} may or may not be in {uri}: {summary(error)}",
+        hint="keep its files; `timestore recover` asks the Delta log again",
+    )
+
+
+def summary(error: Exception) -> str:
+    """The message on one line, without the backtrace deltalake appends."""
+    told = str(error).split("\n   0: ")[0]
+    return " ".join(part for line in told.splitlines() if (part := line.replace("\x1b[31m↳\x1b[0m", "").strip()))

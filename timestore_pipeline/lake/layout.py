@@ -1,0 +1,141 @@
+"""Where rows go: the Delta partition column of a granularity, and the SQL that finds one partition's rows.
+
+Every row belongs to exactly one partition: rows without a time, and rows whose time lies outside the years 1 to 9999
+that a Delta partition value can spell, share the null partition. File names carry shard and epoch, so that a folder
+listing tells who wrote what, and a random part, so that no attempt ever overwrites another.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.lake import PartitionKey
+
+_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+_FIRST, _BEYOND = "0001-01-01", "10000-01-01"  # DuckDB reads years beyond 9999, Python and Delta do not
+_FIELDS = {
+    "partition_date": pa.field("partition_date", pa.date32()),
+    "partition_hour": pa.field("partition_hour", pa.timestamp("us", tz="UTC")),
+}
+
+
+class TimeKind(StrEnum):
+    """How a time column tells time, which decides how its literals are spelt."""
+
+    DATE = "DATE"
+    NAIVE = "TIMESTAMP"
+    UTC = "TIMESTAMPTZ"
+
+    @classmethod
+    def of(cls, kind: pa.DataType) -> TimeKind | None:
+        """The kind of an Arrow type; None = not a time."""
+        if pa.types.is_date(kind):
+            return cls.DATE
+        if not pa.types.is_timestamp(kind):
+            return None
+        return cls.NAIVE if kind.tz is None else cls.UTC
+
+
+def quoted(name: str) -> str:
+    """`name` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def first_time_column(schema: pa.Schema) -> str | None:
+    """The default time column: the first timestamp or date."""
+    return next((field.name for field in schema if TimeKind.of(field.type) is not None), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Partitioning:
+    """How one dataset's rows are cut; `time_kind` None = there is no time column, so the table is not partitioned."""
+
+    granularity: Granularity
+    time_column: str | None
+    time_kind: TimeKind | None
+
+    @classmethod
+    def of(cls, schema: pa.Schema, granularity: Granularity, time_column: str | None = None) -> Partitioning:
+        """The partitioning of rows with `schema`; none when the time column is missing or tells no time."""
+        name = time_column if time_column is not None else first_time_column(schema)
+        kind = TimeKind.of(schema.field(name).type) if name in schema.names else None
+        return cls(granularity, name, kind)
+
+    @property
+    def column(self) -> str | None:
+        """Name of the Delta partition column; None = not partitioned."""
+        if self.time_kind is None or self.granularity is Granularity.NONE:
+            return None
+        return "partition_hour" if self.granularity is Granularity.HOUR else "partition_date"
+
+    @property
+    def field(self) -> pa.Field | None:
+        """The partition column as it stands in the table's schema; it is never in the Parquet files."""
+        return None if self.column is None else _FIELDS[self.column]
+
+    def value_sql(self) -> str:
+        """DuckDB expression over a row: a DATE, a TIMESTAMP (UTC) for `hour`, or NULL. Feed its values to `key`."""
+        if self.column is None:
+            return "NULL"
+        column = quoted(self.time_column or "")
+        instant = f"{column} AT TIME ZONE 'UTC'" if self.time_kind is TimeKind.UTC else f"CAST({column} AS TIMESTAMP)"
+        kind = "TIMESTAMP" if self.granularity is Granularity.HOUR else "DATE"
+        start = f"CAST(date_trunc('{self.granularity}', {instant}) AS {kind})"
+        return f"CASE WHEN {self._between(_FIRST, _BEYOND)} THEN {start} END"
+
+    def key(self, value: date | None) -> PartitionKey:
+        """The partition for one value of `value_sql`."""
+        if value is None or self.column is None:
+            return PartitionKey(self.column, None)
+        return PartitionKey(self.column, value.isoformat(" ") if isinstance(value, datetime) else value.isoformat())
+
+    def predicate(self, key: PartitionKey) -> str:
+        """DuckDB condition that holds for exactly the rows of `key`: a plain range, so that zone maps prune."""
+        if key.column is None:
+            return "TRUE"
+        if key.value is None:
+            column = quoted(self.time_column or "")
+            return f"({column} IS NULL OR NOT ({self._between(_FIRST, _BEYOND)}))"
+        return self._between(key.value, self._end(datetime.fromisoformat(key.value)))
+
+    def _between(self, start: str, end: str) -> str:
+        column = quoted(self.time_column or "")
+        return f"{column} >= {self._literal(start)} AND {column} < {self._literal(end)}"
+
+    def _literal(self, instant: str) -> str:
+        if self.time_kind is TimeKind.DATE:
+            return f"DATE '{instant.split(' ')[0]}'"
+        # An explicit offset, because DuckDB reads a bare literal in the session's time zone.
+        zone = "+00" if self.time_kind is TimeKind.UTC else ""
+        return f"{self.time_kind} '{instant if ' ' in instant else instant + ' 00:00:00'}{zone}'"
+
+    def _end(self, start: datetime) -> str:
+        """Exclusive end. A date counts as its midnight, so in an hourly table it fills the whole of its day."""
+        whole_day = self.granularity is Granularity.DAY or self.time_kind is TimeKind.DATE
+        try:
+            if self.granularity is Granularity.MONTH:
+                end = (start + timedelta(days=31)).replace(day=1)
+            else:
+                end = start + (timedelta(days=1) if whole_day else timedelta(hours=1))
+        except OverflowError:
+            return _BEYOND
+        return end.isoformat(" ")
+
+
+def folder(key: PartitionKey) -> str:
+    """Hive-style folder of a partition with a trailing slash; empty for an unpartitioned table."""
+    if key.column is None:
+        return ""
+    return f"{key.column}={_NULL_FOLDER if key.value is None else quote(key.value, safe='')}/"
+
+
+def file_name(key: PartitionKey, shard: str, epoch: int) -> str:
+    """A fresh path for one exported file, relative to the table's root."""
+    return f"{folder(key)}part-{quote(shard, safe='')}-{epoch:010d}-{uuid.uuid4().hex[:12]}.parquet"

@@ -1,0 +1,174 @@
+"""The Delta log as files: what deltalake does not do with them.
+
+Three things. Finding the commit that carries an epoch, by its transaction identifiers. Making commits survive a power
+loss, because deltalake flushes nothing and a flush unlinks staged rows after it published them. And setting aside what
+a power loss tore: a file of the log is linked under its name only when complete, so a torn one can only be a write that
+never reached the disk, and nobody relied on it, since everybody flushes the log before relying on it.
+See decisions 0003 and 0004.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from timestore_pipeline.lake.store import FileStore, durable_folder, flush_to_disk
+
+BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
+
+_FOLDER = "_delta_log"
+_COMMIT = re.compile(r"(\d{20})\.json")
+_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
+_HINT = "_last_checkpoint"
+
+Action = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EpochMark:
+    """Where in the log an epoch is."""
+
+    version: int
+    burnt: bool  # False = published
+
+
+class DeltaLog:
+    """The `_delta_log` folder of one table."""
+
+    def __init__(self, store: FileStore) -> None:
+        self._store = store
+        self._durable = -1  # every file of the log up to this version was flushed by this object
+
+    def commits(self, after: int = -1) -> Iterator[tuple[int, list[Action]]]:
+        """(version, actions), oldest first, of what log cleanup has left."""
+        for version in self._versions():
+            if version > after:
+                yield version, self._actions(version)
+
+    def find(self, app_id: str, epoch: int) -> EpochMark | None:
+        """The commit that carries the epoch; None = no commit does, and none ever can.
+
+        For an epoch the table has reached or passed. Raise `LookupError` when log cleanup has removed the place to
+        look. Epochs only grow, so the search stops at the first lower one.
+        """
+        versions = self._versions()
+        for version in reversed(versions):
+            found = _transactions(self._actions(version))
+            if found.get(app_id) == epoch:
+                return EpochMark(version, burnt=found.get(app_id + BURNT_SUFFIX) == epoch)
+            if found.get(app_id, epoch) < epoch:
+                return None
+        if versions[:1] != [0]:
+            raise LookupError(f"log cleanup has removed the commits before version {versions[:1]}")
+        return None
+
+    def prepare(self) -> None:
+        """Make the folder of a new table durable before deltalake writes its first commit into it."""
+        if self._store.root is not None:
+            durable_folder(self._store.root / _FOLDER)
+
+    def make_durable(self, version: int) -> None:
+        """Flush every commit and checkpoint up to `version` and the folder; on an object store they are durable.
+
+        Not just the newest: the ones below may be of a process that has committed and not flushed yet, and a hole
+        below a durable commit makes a table unreadable.
+        """
+        folder = self._folder()
+        if folder is None or version <= self._durable:
+            return
+        for name in self._store.list(_FOLDER):
+            match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
+            if match is not None and self._durable < int(match[1]) <= version:
+                flush_to_disk(folder / name)
+        flush_to_disk(folder)
+        self._durable = version
+
+    def make_checkpoint_durable(self, version: int) -> None:
+        """Flush a checkpoint just written and the hint that points to it."""
+        folder = self._folder()
+        if folder is None:
+            return
+        for path in (*folder.glob(f"{version:020d}.checkpoint*.parquet"), folder / _HINT):
+            flush_to_disk(path)
+        flush_to_disk(folder)
+
+    def set_aside_torn(self) -> bool:
+        """Rename the newest commit, and checkpoints, that are not whole; True when there was one.
+
+        The lock makes check and rename one step: without it, a slow process could set aside the sound commit that a
+        faster one has meanwhile written in the torn one's place.
+        """
+        folder = self._folder()
+        if folder is None or not folder.is_dir():
+            return False
+        with _locked(folder):
+            torn = [*_torn_checkpoints(folder), *_torn_commit(folder)]
+            for path in torn:
+                path.rename(path.with_name(f"_torn-{path.name}"))
+            flush_to_disk(folder)
+        return bool(torn)
+
+    def _folder(self) -> Path | None:
+        return None if self._store.root is None else self._store.root / _FOLDER
+
+    def _versions(self) -> list[int]:
+        return [int(match[1]) for name in self._store.list(_FOLDER) if (match := _COMMIT.fullmatch(name))]
+
+    def _actions(self, version: int) -> list[Action]:
+        return _parsed(self._store.read(f"{_FOLDER}/{version:020d}.json"))
+
+
+def _parsed(content: bytes) -> list[Action]:
+    return [json.loads(line) for line in content.splitlines() if line.strip()]
+
+
+def _transactions(actions: list[Action]) -> dict[str, int]:
+    return {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """An exclusive lock between processes; the kernel drops it with the process, so it is never stale."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _torn_commit(folder: Path) -> list[Path]:
+    """Only the newest can be: everything below it was flushed before anybody built on it."""
+    commits = sorted(path for path in folder.iterdir() if _COMMIT.fullmatch(path.name))
+    return [path for path in commits[-1:] if not _is_whole_commit(path)]
+
+
+def _is_whole_commit(path: Path) -> bool:
+    try:
+        return bool(_parsed(path.read_bytes()))
+    except ValueError:
+        return False
+
+
+def _torn_checkpoints(folder: Path) -> list[Path]:
+    """Torn checkpoints and the hint; a checkpoint is derived from the commits below it, which are all still there."""
+    torn = [path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name) and not _is_parquet(path)]
+    return [*torn, folder / _HINT] if torn and (folder / _HINT).exists() else torn
+
+
+def _is_parquet(path: Path) -> bool:
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True

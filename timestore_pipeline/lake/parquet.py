@@ -1,0 +1,57 @@
+"""One `SELECT` becomes one durable Parquet file. A crash leaves at most a temporary that no reader looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from timestore_pipeline.lake.faults import disk_full, is_disk_full
+from timestore_pipeline.lake.stats import ColumnStatistics
+from timestore_pipeline.lake.store import FileStore
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetOptions:
+    compression: str = "zstd"
+    row_group_size: int = 122_880  # rows; DuckDB's own unit, the grain of pruning inside a file
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetFile:
+    rows: int
+    bytes: int
+    schema: pa.Schema  # read back from the file
+    column_statistics: ColumnStatistics
+
+
+def write_parquet(
+    con: duckdb.DuckDBPyConnection,
+    select_sql: str,
+    store: FileStore,
+    relative: str,
+    options: ParquetOptions | None = None,
+) -> ParquetFile:
+    """Run `select_sql` on `con` into the file `relative`; its ORDER BY holds inside the file.
+
+    Raise `DiskFull`, or `RetryLater` when an upload fails; DuckDB's own errors pass through. In every case nothing
+    stays under `relative`.
+    """
+    try:
+        with store.receiving(relative) as path:
+            statement = _copy(select_sql, str(path), options or ParquetOptions())
+            _, rows, size, _, statistics, *_ = con.sql(statement).fetchall()[0]
+            schema = pq.read_schema(path)
+    except (duckdb.Error, OSError) as error:
+        if is_disk_full(error):
+            raise disk_full(relative, error) from error
+        raise
+    return ParquetFile(rows, size, schema, statistics)
+
+
+def _copy(select_sql: str, path: str, options: ParquetOptions) -> str:
+    target = path.replace("'", "''")
+    settings = f"FORMAT parquet, COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_size}"
+    return f"COPY ({select_sql}) TO '{target}' ({settings}, RETURN_STATS)"

@@ -1,0 +1,101 @@
+"""The files of one table: written whole and durable or not at all.
+
+Local: a file is written beside its target under a name no reader looks at, flushed to disk, renamed, and the folder
+flushed, so that after a power loss it is there in full or not at all. A crash before the rename leaves a `_tmp-` file
+that nothing refers to.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+
+class FileStore(Protocol):
+    """Files under the root of one table; every name is relative to it, with '/' between folders, not URL-encoded."""
+
+    @property
+    def root(self) -> Path | None:
+        """The folder, when the store is one; None = an object store, whose writes are durable when acknowledged."""
+
+    def receiving(self, relative: str) -> AbstractContextManager[Path]:
+        """A local path to write to; leaving without an error makes it durable as `relative`, an error removes it."""
+
+    def read(self, relative: str) -> bytes:
+        """The whole file; raise `FileNotFoundError`."""
+
+    def size(self, relative: str) -> int:
+        """Bytes; raise `FileNotFoundError`."""
+
+    def exists(self, relative: str) -> bool: ...
+
+    def delete(self, relative: str) -> None:
+        """Remove a file; one that is gone already is fine."""
+
+    def list(self, folder: str = "") -> list[str]:
+        """Names of the entries of a folder, files and folders, sorted; empty when there is no such folder."""
+
+
+class LocalStore:
+    """A folder of the local filesystem."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def root(self) -> Path | None:
+        return self._root
+
+    @contextmanager
+    def receiving(self, relative: str) -> Iterator[Path]:
+        target = self._root / relative
+        durable_folder(target.parent)
+        temporary = target.with_name(f"_tmp-{uuid.uuid4().hex[:12]}")
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            temporary.rename(target)
+            flush_to_disk(target.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def read(self, relative: str) -> bytes:
+        return (self._root / relative).read_bytes()
+
+    def size(self, relative: str) -> int:
+        return (self._root / relative).stat().st_size
+
+    def exists(self, relative: str) -> bool:
+        return (self._root / relative).exists()
+
+    def delete(self, relative: str) -> None:
+        (self._root / relative).unlink(missing_ok=True)
+
+    def list(self, folder: str = "") -> list[str]:
+        path = self._root / folder
+        return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+
+
+def flush_to_disk(path: Path) -> None:
+    """fsync a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def durable_folder(path: Path) -> None:
+    """Make a folder and its parents, and flush the entry that names it.
+
+    Also when it was there already: whoever made it may not have got to the flush yet.
+    """
+    if not path.is_dir():
+        durable_folder(path.parent)
+        path.mkdir(exist_ok=True)
+    with suppress(PermissionError):  # a parent we may not read holds entries that someone else made
+        flush_to_disk(path.parent)

@@ -1,0 +1,183 @@
+"""One dataset's Delta table: exported files get in by epoch, at most once.
+
+Order of a publish, so that every crash is boring: the files are durable (`write`), then one commit names all of them
+and carries the epoch (`publish`), then the log is flushed to disk, then the caller forgets the staged rows. A crash
+before the commit leaves files that nothing names; after it, `outcome` answers PUBLISHED, and flushes the log before it
+does. How an epoch's outcome is kept: decision 0003. What survives a power loss: decision 0004.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset
+from deltalake.transaction import AddAction
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import Conflict, Fenced
+from timestore_pipeline.lake import evolution, layout
+from timestore_pipeline.lake.epochs import METADATA_KEY, EpochCommit, settle, settled_in
+from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.location import Location
+from timestore_pipeline.lake.log import DeltaLog
+from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
+from timestore_pipeline.lake.stats import delta_stats, time_bounds
+from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
+
+
+class Lake:
+    """All datasets' tables, each at `<uri>/<dataset>`."""
+
+    def __init__(
+        self, uri: str, storage_options: Mapping[str, str] | None = None, *, spool: Path | None = None
+    ) -> None:
+        """`uri`: a path, file:///folder or s3://bucket/prefix; `storage_options`: AWS_ENDPOINT_URL and so on.
+
+        `spool`: local folder where files bound for a bucket are written first; None = the system's temporary folder.
+        """
+        given = dict(storage_options or {})
+        self._location = Location.parse(uri, given)
+        # Without conditional puts two writers could both believe that they wrote the same version.
+        self._options = given if self._location.filesystem is None else {"aws_conditional_put": "etag", **given}
+        self._spool = spool
+        self._tables: dict[str, LakeTable] = {}
+
+    def table(self, dataset: str) -> LakeTable:
+        """The dataset's table, which need not exist yet."""
+        if dataset not in self._tables:
+            location = self._location.child(check_dataset_name(dataset))
+            self._tables[dataset] = LakeTable(location, self._options, self._spool)
+        return self._tables[dataset]
+
+    def datasets(self) -> list[str]:
+        """Names of the tables that exist, sorted."""
+        store = self._location.store()
+        return [name for name in store.list() if store.exists(f"{name}/_delta_log")]
+
+
+class LakeTable:
+    """The table may not exist yet: then it has no files, and every epoch is ABSENT.
+
+    Wherever a method opens the table it may raise `RetryLater` (the store does not answer) or `Corrupted`.
+    """
+
+    def __init__(self, location: Location, options: Mapping[str, str], spool: Path | None = None) -> None:
+        self.uri = location.uri
+        self._store = location.store(spool)
+        self._log = DeltaLog(self._store)
+        self._handle = TableHandle(location.uri, options, self._log)
+
+    def exists(self) -> bool:
+        return self._handle.open() is not None
+
+    def ensure(self, schema: pa.Schema, partitioning: layout.Partitioning) -> None:
+        """Create the table, or add the columns it lacks; any number of processes may do so at once.
+
+        Raise `SchemaConflict` for a changed type or partitioning, `InvalidData` for a type Delta cannot keep.
+        """
+        self._handle.ensure(evolution.table_schema(schema, partitioning), partitioning)
+
+    def write(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        select_sql: str,
+        partition: PartitionKey,
+        *,
+        shard: str,
+        epoch: int,
+        time_column: str | None = None,
+        options: ParquetOptions | None = None,
+    ) -> ExportedFile:
+        """Export the rows of `select_sql`, all of them of `partition`, into one durable file that is not live yet.
+
+        Raise `DiskFull`, or `RetryLater` when an upload fails; DuckDB's own errors pass through.
+        """
+        path = layout.file_name(partition, shard, epoch)
+        written = write_parquet(con, select_sql, self._store, path, options)
+        statistics = delta_stats(written.rows, written.column_statistics, written.schema)
+        earliest, latest = time_bounds(written.column_statistics, written.schema, time_column)
+        return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
+
+    def publish(
+        self, app_id: str, epoch: int, files: Sequence[ExportedFile], commit_info: Mapping[str, Any]
+    ) -> int | None:
+        """Add all files in one commit that carries the epoch; return its version.
+
+        Publishing again is fine: the version is that of the first time, None when log cleanup has removed its commit.
+        Raise `Fenced` (burnt or overtaken), `RetryLater` or `DiskFull` (not in the log; publish again or `burn`),
+        `OutcomeUnknown` (ask `outcome` later), `MissingTable` (`ensure` first).
+        """
+        metadata = {**commit_info, "app_id": app_id, "epoch": epoch, "outcome": "published"}
+        adds = [_add_action(file) for file in files]
+        settled = settle(self._handle, EpochCommit(app_id, epoch, burn=False, adds=adds, metadata=metadata))
+        if settled.outcome is EpochOutcome.BURNT:
+            raise Fenced(f"epoch {epoch} of {app_id} was burnt or overtaken", hint="stop; its rows are safe elsewhere")
+        return settled.version
+
+    def burn(self, app_id: str, epoch: int, reason: str) -> EpochOutcome:
+        """Make sure that the epoch never gets in: BURNT, or PUBLISHED when it had got in first.
+
+        Raise as `publish` does, except `Fenced`. A table that does not exist is refused with `MissingTable`: whoever
+        holds the epoch could still create it and publish, so call `ensure` first.
+        """
+        metadata = {"app_id": app_id, "epoch": epoch, "outcome": "aborted", "reason": reason}
+        return settle(self._handle, EpochCommit(app_id, epoch, burn=True, adds=(), metadata=metadata)).outcome
+
+    def outcome(self, app_id: str, epoch: int) -> EpochOutcome:
+        """What became of the epoch; raise `OutcomeUnknown` when the log does not tell (any more).
+
+        Any answer but ABSENT is flushed to disk before it is given, so it may be acted upon. ABSENT may change as long
+        as the epoch's holder may be alive: `burn` makes it final.
+        """
+        table = self._handle.open()
+        settled = None if table is None else settled_in(self._handle, table, app_id, epoch)
+        return EpochOutcome.ABSENT if settled is None else settled.outcome
+
+    def discard(self, files: Sequence[ExportedFile]) -> None:
+        """Delete files whose epoch is proven unpublished; raise `Conflict`, deleting none, if the table names one."""
+        live = {file.path for file in self.live_files()}
+        if named := sorted(live.intersection(file.path for file in files)):
+            raise Conflict(f"{named[0]} is published in {self.uri}", hint="ask `outcome` before discarding")
+        for file in files:
+            self._store.delete(file.path)
+
+    def live_files(self) -> list[LiveFile]:
+        """The files of the newest version; none when there is no table."""
+        table = self._handle.open()
+        if table is None:
+            return []
+        adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
+        return [LiveFile(unquote(add["path"]), add["num_records"], add["size_bytes"]) for add in adds]
+
+    def schema(self) -> pa.Schema:
+        """Arrow schema with the partition column; raise `MissingTable` when there is no table."""
+        return pa.schema(self._handle.existing().schema().to_arrow())
+
+    def partition_columns(self) -> list[str]:
+        """None or one; raise `MissingTable` when there is no table."""
+        return list(self._handle.existing().metadata().partition_columns)
+
+    def to_arrow_dataset(self) -> pyarrow.dataset.Dataset:
+        """The newest version's rows with the partition column, pruned by filters; raise `MissingTable`."""
+        return self._handle.existing().to_pyarrow_dataset()
+
+    def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""
+        for version, actions in self._log.commits(after):
+            for action in actions:
+                if METADATA_KEY in action.get("commitInfo", {}):
+                    yield version, json.loads(action["commitInfo"][METADATA_KEY])
+
+
+def _add_action(file: ExportedFile) -> AddAction:
+    """deltalake URL-encodes the path itself."""
+    values = {} if file.partition.column is None else {file.partition.column: file.partition.value}
+    modified = clock.to_micros(clock.now()) // 1000
+    return AddAction(file.path, file.bytes, values, modified, True, file.stats)
