@@ -1,0 +1,1 @@
+"""Taking batches in: validate, queue, group-commit, acknowledge."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from timestore_pipeline.model import sql_types
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import PartitionKey
 
@@ -41,11 +42,6 @@ class TimeKind(StrEnum):
         if not pa.types.is_timestamp(kind):
             return None
         return cls.NAIVE if kind.tz is None else cls.UTC
-
-
-def quoted(name: str) -> str:
-    """`name` as an SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def first_time_column(schema: pa.Schema) -> str | None:
@@ -84,7 +80,7 @@ class Partitioning:
         """DuckDB expression over a row: a DATE, a TIMESTAMP (UTC) for `hour`, or NULL. Feed its values to `key`."""
         if self.column is None:
             return "NULL"
-        column = quoted(self.time_column or "")
+        column = sql_types.quote(self.time_column or "")
         instant = f"{column} AT TIME ZONE 'UTC'" if self.time_kind is TimeKind.UTC else f"CAST({column} AS TIMESTAMP)"
         kind = "TIMESTAMP" if self.granularity is Granularity.HOUR else "DATE"
         start = f"CAST(date_trunc('{self.granularity}', {instant}) AS {kind})"
@@ -101,12 +97,12 @@ class Partitioning:
         if key.column is None:
             return "TRUE"
         if key.value is None:
-            column = quoted(self.time_column or "")
+            column = sql_types.quote(self.time_column or "")
             return f"({column} IS NULL OR NOT ({self._between(_FIRST, _BEYOND)}))"
         return self._between(key.value, self._end(datetime.fromisoformat(key.value)))
 
     def _between(self, start: str, end: str) -> str:
-        column = quoted(self.time_column or "")
+        column = sql_types.quote(self.time_column or "")
         return f"{column} >= {self._literal(start)} AND {column} < {self._literal(end)}"
 
     def _literal(self, instant: str) -> str:

@@ -1,0 +1,49 @@
+"""Claiming a backlog: settle what was interrupted, get the open segments sealed, take the next epoch.
+
+A crash before the epoch is taken leaves sealed segments, which the next claim takes as they are; after it, a claim whose
+process is gone, which the next flush of the dataset settles before it claims anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from timestore_pipeline import clock
+from timestore_pipeline.flush.seal import Unsealed, seal_segments
+from timestore_pipeline.flush.settle import Settlement, settle_interrupted
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.flushes import retry_delay
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What came of an attempt to claim; `ref` None = there was nothing to claim."""
+
+    dataset: str
+    ref: FlushRef | None
+    settled: Settlement | None  # an interrupted flush that had to be settled first
+    left_out: tuple[Unsealed, ...]  # open segments whose batches stay pending
+
+
+def claim_backlog(
+    area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, seal_timeout: timedelta
+) -> Claim:
+    """Claim everything of the dataset that can be sealed; raises `FlushInFlight` and `UnknownDataset`."""
+    area.ledger.datasets.get(dataset)
+    settled = settle_interrupted(area, lake, dataset)
+    left_out = seal_segments(area, dataset, seal_timeout)
+    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
+    if ref is not None:
+        area.held_claims.add(ref)
+    elif left_out:
+        _postpone(area, dataset)
+    return Claim(dataset, ref, settled, tuple(left_out))
+
+
+def _postpone(area: StagingArea, dataset: str) -> None:
+    """Nothing could be sealed: without a pause the sensor would launch a run for it at every tick."""
+    failures = area.backlog(dataset).failures
+    area.ledger.datasets.postpone(dataset, clock.now() + retry_delay(failures))

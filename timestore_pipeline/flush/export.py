@@ -1,0 +1,195 @@
+"""From claimed batches in sealed segments to durable Parquet files, one per partition, in time order.
+
+Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader of the
+lake; a crash leaves files that no commit names.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from timestore_pipeline.errors import Corrupted, DiskFull, RetryLater, TimestoreError
+from timestore_pipeline.flush.settle import ensure_table
+from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.batch import batch_id
+from timestore_pipeline.model.columns import duckdb_type, quote
+from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.flushes import BatchShare
+from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
+
+_SEGMENT_COLUMN = "__timestore_segment"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How files are written; `memory_mb` bounds DuckDB's buffers during one export."""
+
+    parquet: ParquetOptions = ParquetOptions()
+    memory_mb: int = 512
+
+
+def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
+    """Write the claim's files and record them, with the batches each holds, in the ledger.
+
+    Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `DiskFull`,
+    `RetryLater`.
+    """
+    record = area.ledger.datasets.get(ref.dataset)
+    partitioning = ensure_table(lake.table(ref.dataset), record)
+    claimed = area.ledger.flushes.claimed_segments(ref)
+    with _engine(area, ref, options) as connection:
+        _stage_view(connection, area, record, claimed)
+        shares = _shares(connection, partitioning)
+        _check_promises(area, ref, shares)
+        keys = list(dict.fromkeys(share.key for share in shares))
+        export = _Export(connection, lake, area.shard, ref, record, partitioning, options.parquet)
+        files = [export.write(key) for key in keys]
+    positions = {key: position for position, key in enumerate(keys)}
+    provenance = [
+        BatchShare(batch_id(share.segment_id, share.sequence), positions[share.key], share.rows) for share in shares
+    ]
+    area.ledger.flushes.record_export(ref, files, provenance)
+    return files
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    shard: str
+    ref: FlushRef
+    record: DatasetRecord
+    partitioning: Partitioning
+    parquet: ParquetOptions
+
+    def write(self, key: PartitionKey) -> ExportedFile:
+        assert self.record.schema is not None, "a claimed dataset has a schema"
+        columns = ", ".join(quote(name) for name in self.record.schema.names)
+        select = f"SELECT {columns} FROM staged WHERE {self.partitioning.predicate(key)} ORDER BY {self._order()}"
+        return self.lake.table(self.ref.dataset).write(
+            self.connection,
+            select,
+            key,
+            shard=self.shard,
+            epoch=self.ref.epoch,
+            time_column=self.record.time_column,
+            options=self.parquet,
+        )
+
+    def _order(self) -> str:
+        """By time; rows of one instant in the order in which they were staged."""
+        arrival = [_SEGMENT_COLUMN, BATCH_COLUMN]
+        return ", ".join([quote(self.record.time_column), *arrival] if self.record.time_column else arrival)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Rows of one batch in one partition."""
+
+    segment_id: str
+    sequence: int
+    key: PartitionKey
+    rows: int
+
+
+@contextmanager
+def _engine(area: StagingArea, ref: FlushRef, options: ExportOptions) -> Iterator[duckdb.DuckDBPyConnection]:
+    spill = Path(tempfile.mkdtemp(prefix=f"{ref.dataset}-{ref.epoch}-", dir=area.directory.spool))
+    try:
+        with open_engine(options.memory_mb, spill) as connection, _translated(ref):
+            yield connection
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _stage_view(
+    connection: duckdb.DuckDBPyConnection,
+    area: StagingArea,
+    record: DatasetRecord,
+    claimed: Mapping[str, Sequence[int]],
+) -> None:
+    """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments."""
+    connection.execute("CREATE TEMP TABLE claimed (segment_id VARCHAR, sequence INTEGER)")
+    for segment_id, sequences in claimed.items():
+        attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
+        connection.execute("INSERT INTO claimed SELECT ?, unnest(?::INTEGER[])", [segment_id, list(sequences)])
+    sources = " UNION ALL BY NAME ".join([_no_rows(record), *(_rows_of(segment_id) for segment_id in claimed)])
+    connection.execute(f"CREATE TEMP VIEW staged AS SELECT {_casts(record)} FROM ({sources})")
+
+
+def _casts(record: DatasetRecord) -> str:
+    """The dataset's types, whatever an older segment holds."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    columns = [
+        f"CAST({quote(field.name)} AS {duckdb_type(field.type)}) AS {quote(field.name)}" for field in record.schema
+    ]
+    return ", ".join([_SEGMENT_COLUMN, BATCH_COLUMN, *columns])
+
+
+def _no_rows(record: DatasetRecord) -> str:
+    """Names every column, so that one which no segment has yet is NULL instead of unknown."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    columns = ", ".join(f"NULL::{duckdb_type(field.type)} AS {quote(field.name)}" for field in record.schema)
+    return f"(SELECT NULL::VARCHAR AS {_SEGMENT_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
+
+
+def _rows_of(segment_id: str) -> str:
+    return (
+        f"(SELECT '{segment_id}' AS {_SEGMENT_COLUMN}, * FROM {quote(segment_id)}.rows"
+        f" WHERE {BATCH_COLUMN} IN (SELECT sequence FROM claimed WHERE segment_id = '{segment_id}'))"
+    )
+
+
+def _shares(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> list[_Share]:
+    """Every (batch, partition) with its rows, partitions in time order."""
+    rows = connection.execute(
+        f"SELECT {_SEGMENT_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
+        " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
+    ).fetchall()
+    return [_Share(segment_id, sequence, partitioning.key(value), count) for segment_id, sequence, value, count in rows]
+
+
+def _check_promises(area: StagingArea, ref: FlushRef, shares: Sequence[_Share]) -> None:
+    """A segment that lost rows must never turn into a flush that looks complete."""
+    found: dict[str, int] = {}
+    for share in shares:
+        identity = batch_id(share.segment_id, share.sequence)
+        found[identity] = found.get(identity, 0) + share.rows
+    for identity, promised in area.ledger.batches.rows_of_flush(ref).items():
+        if found.get(identity, 0) != promised:
+            raise Corrupted(
+                f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised} rows,"
+                f" its segment holds {found.get(identity, 0)}",
+                dataset=ref.dataset,
+                hint="keep the segment file; the batch stays pending until it is repaired",
+            )
+
+
+@contextmanager
+def _translated(ref: FlushRef) -> Iterator[None]:
+    """DuckDB's errors as typed ones; everything else passes."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise RetryLater(
+            f"flush {ref.epoch} of {ref.dataset!r} needs more memory: {error}",
+            dataset=ref.dataset,
+            hint="raise TIMESTORE_EXPORT_MEMORY_MB or free space in the staging directory for the spill",
+        ) from error
+    except duckdb.Error as error:
+        if "No space left on device" in str(error):
+            raise DiskFull(f"no space left for flush {ref.epoch} of {ref.dataset!r}", dataset=ref.dataset) from error
+        raise TimestoreError(f"flush {ref.epoch} of {ref.dataset!r}: {error}", dataset=ref.dataset) from error

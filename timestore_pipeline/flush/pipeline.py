@@ -1,0 +1,121 @@
+"""One flush from claim to finalize, each phase callable on its own: ops call one phase, the command line all four.
+
+    claim -> export -> publish -> finalize
+      |        |          |
+      +--------+----------+--> abandon: the batches are pending again, or, if the log says so, published after all
+
+Between phases everything lives in the ledger, so the next phase may run in another process. A phase that fails abandons its
+own flush before it raises; a phase whose process dies leaves that to whoever flushes the dataset next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import FlushInFlight, TimestoreError
+from timestore_pipeline.flush.claim import Claim, claim_backlog
+from timestore_pipeline.flush.export import ExportOptions, export_claim
+from timestore_pipeline.flush.lake_ids import app_id, commit_info
+from timestore_pipeline.flush.settle import Settlement, settle, settle_interrupted
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
+from timestore_pipeline.staging.area import StagingArea
+
+_log = logging.getLogger(__name__)
+
+
+class FlushPipeline:
+    """The four phases, bound to one staging directory and one lake."""
+
+    def __init__(self, area: StagingArea, lake: Lake, *, seal_timeout: timedelta, retention: timedelta) -> None:
+        self._area = area
+        self._lake = lake
+        self._seal_timeout = seal_timeout
+        self._retention = retention
+
+    def claim(self, dataset: str, trigger: Trigger, run_id: str) -> Claim:
+        """Settle what was interrupted, seal, take the next epoch; raises `FlushInFlight`, `UnknownDataset`."""
+        return claim_backlog(self._area, self._lake, dataset, trigger, run_id, self._seal_timeout)
+
+    def export(self, ref: FlushRef, options: ExportOptions) -> Flush:
+        """Write the claim's Parquet files; durable and invisible."""
+        with self._working_on(ref):
+            export_claim(self._area, self._lake, ref, options)
+        return self._area.ledger.flushes.get(ref)
+
+    def publish(self, ref: FlushRef) -> int | None:
+        """Commit all files at once; returns the table version, None when it was published so long ago that the log forgot.
+
+        Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
+        """
+        with self._working_on(ref):
+            flush = self._area.ledger.flushes.get(ref)
+            files = self._area.ledger.flushes.files(ref)
+            identifier = app_id(self._area.shard, ref.dataset)
+            return self._lake.table(ref.dataset).publish(
+                identifier, ref.epoch, files, commit_info(self._area.shard, flush)
+            )
+
+    def finalize(self, ref: FlushRef, version: int | None) -> Flush:
+        """Mark the batches published, then free the space. A crash in between leaves files the next flush removes."""
+        self._area.ledger.flushes.finalize(ref, version)
+        self._area.held_claims.discard(ref)
+        self._area.remove_drained_segments(ref.dataset)
+        self._area.ledger.batches.prune_published(ref.dataset, clock.now() - self._retention)
+        self._area.identity.forget_dead()
+        return self._area.ledger.flushes.get(ref)
+
+    def run(self, dataset: str, trigger: Trigger, run_id: str, options: ExportOptions) -> Flush | None:
+        """All four phases; None when there was nothing to flush."""
+        claim = self.claim(dataset, trigger, run_id)
+        for unsealed in claim.left_out:
+            _log.warning("dataset %s: segment %s is left out: %s", dataset, unsealed.segment_id, unsealed.reason)
+        if claim.ref is None:
+            return None
+        self.export(claim.ref, options)
+        return self.finalize(claim.ref, self.publish(claim.ref))
+
+    def recover(self) -> list[Settlement]:
+        """Settle every claim whose process is gone."""
+        datasets = [flush.dataset for flush in self._area.ledger.flushes.in_flight()]
+        settled = [settle_interrupted(self._area, self._lake, dataset) for dataset in datasets]
+        return [settlement for settlement in settled if settlement is not None]
+
+    @contextmanager
+    def _working_on(self, ref: FlushRef) -> Iterator[None]:
+        """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal."""
+        self._adopt(ref)
+        try:
+            yield
+        except BaseException as error:
+            self._abandon(ref, error)
+            raise
+
+    def _adopt(self, ref: FlushRef) -> None:
+        """Take the claim over from the process of the phase before; refuse while another one works on it."""
+        flush = self._area.ledger.flushes.get(ref)
+        mine = flush.owner == self._area.identity.process_id
+        if not mine and not self._area.is_interrupted(flush):
+            raise FlushInFlight(
+                f"flush {ref.epoch} of dataset {ref.dataset!r} is worked on by process {flush.owner}",
+                dataset=ref.dataset,
+                hint="wait for it to end",
+            )
+        self._area.ledger.flushes.adopt(ref, self._area.identity.process_id, flush.owner)
+        self._area.held_claims.add(ref)
+
+    def _abandon(self, ref: FlushRef, error: BaseException) -> None:
+        """If even this fails the flush stays in flight, not held by anyone, and the next flush settles it."""
+        self._area.held_claims.discard(ref)
+        flush = self._area.ledger.flushes.get(ref)
+        if flush.state in (FlushState.PUBLISHED, FlushState.ABORTED):
+            return
+        reason = error.code if isinstance(error, TimestoreError) else "error"
+        try:
+            settle(self._area, self._lake, flush, reason, str(error) or type(error).__name__)
+        except TimestoreError as problem:
+            _log.warning("flush %d of %s could not be settled yet: %s", ref.epoch, ref.dataset, problem)

@@ -1,0 +1,85 @@
+"""Ending a flush that stopped half-way: the Delta log is asked, and its answer decides.
+
+Published: finalize it. Not published: make sure that it never will be, then return its batches. While the ledger still has the
+flush as claimed nobody can publish it (publishing needs the recorded export, and recording is refused once it is aborted);
+from exported on its epoch is burnt in the Delta log first. Every step may be repeated, so recovery may be killed too.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from timestore_pipeline.errors import Conflict, TimestoreError
+from timestore_pipeline.flush.lake_ids import app_id
+from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.lake.table import Lake, LakeTable
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState
+from timestore_pipeline.model.lake import EpochOutcome
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an interrupted flush ended."""
+
+    ref: FlushRef
+    state: FlushState  # published or aborted
+
+
+def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
+    """Settle the dataset's claim if its process is gone; None when there is none, or it is alive."""
+    for flush in area.ledger.flushes.in_flight(dataset):
+        if area.is_interrupted(flush):
+            return settle(area, lake, flush, "interrupted", f"process {flush.owner} of run {flush.run_id} is gone")
+    return None
+
+
+def settle(area: StagingArea, lake: Lake, flush: Flush, reason: str, error: str) -> Settlement:
+    """End the flush one way or the other.
+
+    reason: label of the retry counter. Raises `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush
+    then stays in flight for the next attempt.
+    """
+    ref = FlushRef(flush.dataset, flush.epoch)
+    table = lake.table(flush.dataset)
+    state = _outcome(area, table, flush, error)
+    if state is FlushState.PUBLISHED:
+        area.ledger.flushes.finalize(ref, None)
+    else:
+        _abort(area, table, ref, reason, error)
+    area.held_claims.discard(ref)
+    area.remove_drained_segments(flush.dataset)
+    return Settlement(ref, state)
+
+
+def ensure_table(table: LakeTable, record: DatasetRecord) -> Partitioning:
+    """Create the dataset's table or add the columns it lacks."""
+    assert record.schema is not None and record.granularity is not None, "a claimed dataset has a schema"
+    partitioning = Partitioning.of(record.schema, record.granularity, record.time_column)
+    table.ensure(record.schema, partitioning)
+    return partitioning
+
+
+def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> FlushState:
+    if flush.state is FlushState.CLAIMED:
+        return FlushState.ABORTED
+    ensure_table(table, area.ledger.datasets.get(flush.dataset))
+    outcome = table.burn(app_id(area.shard, flush.dataset), flush.epoch, why)
+    return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
+
+
+def _abort(area: StagingArea, table: LakeTable, ref: FlushRef, reason: str, error: str) -> None:
+    """Return the batches first: files that nothing names are garbage, batches that nothing claims are a loss."""
+    files = area.ledger.flushes.files(ref)
+    if not area.ledger.flushes.abort(ref, error, reason):
+        return
+    try:
+        table.discard(files)
+    except Conflict:
+        raise
+    except TimestoreError as problem:
+        _log.warning("flush %d of %s: unpublished files stay behind: %s", ref.epoch, ref.dataset, problem)

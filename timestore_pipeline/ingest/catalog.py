@@ -1,0 +1,90 @@
+"""Fits incoming data to its dataset: settles the schema in the ledger, then casts the rows to it.
+
+The schema changes before any row of the new shape is staged; a crash in between leaves a dataset with a column that has no
+rows yet, which is harmless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.ingest.normalize import conform
+from timestore_pipeline.model.columns import default_time_column, evolve
+from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The last schema seen of a dataset, and the record that was found to accept it."""
+
+    incoming: pa.Schema
+    record: DatasetRecord
+
+
+class DatasetCatalog:
+    """Remembers per dataset what was settled last, so that the usual batch costs no ledger access."""
+
+    def __init__(self, datasets: Datasets) -> None:
+        self._datasets = datasets
+        self._known: dict[str, _Known] = {}
+
+    def fit(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
+        """The dataset's record and the rows in its schema.
+
+        Raises `InvalidDatasetName`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that names the column and
+        both types; nothing is staged then.
+        """
+        record = self._settle(dataset, rows.schema)
+        assert record.schema is not None, "a settled dataset has a schema"
+        return record, conform(rows, record.schema, record.time_column)
+
+    def _settle(self, dataset: str, incoming: pa.Schema) -> DatasetRecord:
+        known = self._known.get(dataset)
+        if known is not None and known.incoming.equals(incoming):
+            return known.record
+        record = self._agree(dataset, incoming)
+        self._known[dataset] = _Known(incoming, record)
+        return record
+
+    def _agree(self, dataset: str, incoming: pa.Schema) -> DatasetRecord:
+        """Bring the ledger's schema up to what is incoming; another process may do the same at the same time."""
+        while True:
+            record = self._datasets.ensure(dataset)
+            schema = _evolved(record, incoming)
+            if record.schema is not None and schema.equals(record.schema):
+                return record
+            self._datasets.replace_schema(record, schema, _layout(record, schema))
+
+
+def _evolved(record: DatasetRecord, incoming: pa.Schema) -> pa.Schema:
+    try:
+        return evolve(record.schema, incoming, record.metadata.schema_.evolution)
+    except SchemaConflict as conflict:
+        conflict.dataset = record.name
+        raise
+
+
+def _layout(record: DatasetRecord, schema: pa.Schema) -> Layout:
+    if record.granularity is not None:
+        return Layout(record.time_column, record.granularity)
+    column = record.metadata.time_column or default_time_column(schema)
+    if column is None:
+        return Layout(None, Granularity.NONE)
+    _check_time_column(record.name, record.metadata, column, schema)
+    return Layout(column, record.metadata.partition.granularity)
+
+
+def _check_time_column(dataset: str, metadata: DatasetMetadata, column: str, schema: pa.Schema) -> None:
+    found = schema.field(column).type if column in schema.names else None
+    if found is not None and (pa.types.is_timestamp(found) or pa.types.is_date32(found)):
+        return
+    raise InvalidMetadata(
+        f"time column {metadata.time_column!r} of dataset {dataset!r} is "
+        + ("not in the data" if found is None else f"of type {found}, not a timestamp or date"),
+        dataset=dataset,
+        hint=f"columns are: {', '.join(schema.names)}; correct `time_column` with `timestore datasets set`",
+    )

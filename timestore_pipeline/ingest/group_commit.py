@@ -1,0 +1,208 @@
+"""The group commit of one dataset: file first, row second, and only then the receipts.
+
+All waiting batches go into the open segment in one DuckDB transaction (durable), then into the ledger in one SQLite
+transaction (durable), and then their receipts resolve.
+- Dead before the segment's commit: nothing happened.
+- Dead between the two: rows without a ledger entry, which no claim ever selects; the callers got no receipt.
+- Dead after the ledger's commit: staged; a caller that did not see its receipt sends again and is told it is a duplicate.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import duckdb
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import IdempotencyConflict, RetryLater, TimestoreError
+from timestore_pipeline.ingest.normalize import conform
+from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.model.batch import Receipt, StagedBatch, batch_id
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, new_segment_id
+
+_log = logging.getLogger(__name__)
+
+
+class GroupCommit:
+    """Owns the dataset's open segment in this process. Used by one thread at a time."""
+
+    def __init__(self, area: StagingArea, connection: duckdb.DuckDBPyConnection, segment_max_bytes: int) -> None:
+        self._area = area
+        self._connection = connection
+        self._segment_max_bytes = segment_max_bytes
+        self._segment: OpenSegment | None = None
+
+    def commit(self, batches: Sequence[QueuedBatch]) -> None:
+        """Stage the batches and resolve every receipt, with a result or with an error; raises nothing."""
+        try:
+            fresh = self._refuse_duplicates(batches)
+            self._stage_all(fresh)
+        except Exception as error:
+            _fail(batches, error)
+
+    def seal(self) -> None:
+        """Let a claim have the open segment, if there is one."""
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        try:
+            segment.seal()
+        except TimestoreError:
+            self._area.ledger.segments.disown(segment.header.segment_id)
+            raise
+        self._area.ledger.segments.mark_sealed(segment.header.segment_id)
+
+    def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> list[QueuedBatch]:
+        """Resolve what the ledger knows already; the rest, each idempotency key once and followers last."""
+        keys = [batch.idempotency_key for batch in batches if batch.idempotency_key is not None]
+        known = self._area.ledger.batches.known_keys(batches[0].record.dataset_id, keys)
+        fresh = []
+        for batch in batches:
+            first = known.get(batch.idempotency_key or "")
+            if first is None:
+                fresh.append(batch)
+            else:
+                _resolve_duplicate(batch, first)
+        return fresh
+
+    def _stage_all(self, batches: Sequence[QueuedBatch]) -> None:
+        """Stage batches whose keys the ledger does not know; a key that occurs twice in here follows in a second group."""
+        group, followers = _first_of_each_key(batches)
+        if group:
+            self._stage_group(group)
+        if followers:
+            self._stage_all(self._refuse_duplicates(followers))
+
+    def _stage_group(self, group: Sequence[QueuedBatch]) -> None:
+        try:
+            segment, promises = self._append(group)
+        except TimestoreError as error:
+            self._give_up_segment()
+            self._isolate(group, error)
+            return
+        self._promise(segment, group, promises)
+        if segment.bytes >= self._segment_max_bytes:
+            self.seal()
+
+    def _isolate(self, group: Sequence[QueuedBatch], error: TimestoreError) -> None:
+        """One bad batch must not fail its neighbours: each gets a group of its own, unless the disk is the problem."""
+        if len(group) == 1 or isinstance(error, RetryLater):
+            _fail(group, error)
+            return
+        for batch in group:
+            self._stage_group([batch])
+
+    def _append(self, group: Sequence[QueuedBatch]) -> tuple[OpenSegment, list[StagedBatch]]:
+        """File first: the rows are durable on return, and nobody was promised anything yet."""
+        newest = max((batch.record for batch in group), key=lambda record: record.schema_version)
+        segment = self._segment_for(newest)
+        staged = [(_staged(segment, batch), _fitted(batch, segment)) for batch in group]
+        segment.append(staged)
+        return segment, [promise for promise, _ in staged]
+
+    def _promise(self, segment: OpenSegment, group: Sequence[QueuedBatch], promises: Sequence[StagedBatch]) -> None:
+        """Row second, receipts last. Not tried again on error: a commit whose answer was lost may have happened."""
+        dataset_id = group[0].record.dataset_id
+        raced = self._area.ledger.batches.record(dataset_id, segment.header.segment_id, promises)
+        for batch, promise in zip(group, promises, strict=True):
+            first = raced.get(batch.idempotency_key or "")
+            if first is None:
+                _resolve(batch, promise, duplicate=False)
+            else:
+                _resolve_duplicate(batch, first)
+
+    def _segment_for(self, record: DatasetRecord) -> OpenSegment:
+        """The open segment, or a new one when there is none or it lacks columns: segments are never altered."""
+        if self._segment is not None and _holds(self._segment.header.schema, record.schema):
+            return self._segment
+        self.seal()
+        assert record.schema is not None, "a dataset that accepted rows has a schema"
+        header = SegmentHeader(new_segment_id(), self._area.shard, record.name, record.schema)
+        self._segment = self._create(header, record.dataset_id)
+        return self._segment
+
+    def _create(self, header: SegmentHeader, dataset_id: int) -> OpenSegment:
+        segments = self._area.ledger.segments
+        segments.register(header.segment_id, dataset_id, self._area.identity.process_id)
+        try:
+            return OpenSegment(
+                self._connection, self._area.directory.segment(header.dataset, header.segment_id), header
+            )
+        except TimestoreError:
+            segments.disown(header.segment_id)
+            raise
+
+    def _give_up_segment(self) -> None:
+        """After an error the segment may be unusable: seal it if that still works, else leave it to be taken over."""
+        try:
+            self.seal()
+        except TimestoreError as error:
+            _log.warning("a segment could not be sealed and waits to be taken over: %s", error)
+
+
+def _holds(segment: pa.Schema, wanted: pa.Schema | None) -> bool:
+    """Schemas only grow, so the longer one is the newer one."""
+    return wanted is not None and len(segment) >= len(wanted)
+
+
+def _first_of_each_key(batches: Sequence[QueuedBatch]) -> tuple[list[QueuedBatch], list[QueuedBatch]]:
+    group, followers, seen = [], [], set()
+    for batch in batches:
+        key = batch.idempotency_key
+        (followers if key in seen else group).append(batch)
+        if key is not None:
+            seen.add(key)
+    return group, followers
+
+
+def _staged(segment: OpenSegment, batch: QueuedBatch) -> StagedBatch:
+    sequence = segment.take_sequence()
+    return StagedBatch(
+        batch_id=batch_id(segment.header.segment_id, sequence),
+        sequence=sequence,
+        rows=batch.rows.num_rows,
+        bytes=batch.bytes,
+        staged_at=clock.now(),
+        idempotency_key=batch.idempotency_key,
+    )
+
+
+def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
+    """The batch's rows in the segment's schema, which may be newer than the one they were conformed to."""
+    return conform(batch.rows, segment.header.schema, batch.record.time_column)
+
+
+def _resolve(batch: QueuedBatch, promise: StagedBatch, *, duplicate: bool) -> None:
+    receipt = Receipt(
+        batch_id=promise.batch_id,
+        dataset=batch.record.name,
+        rows=promise.rows,
+        bytes=promise.bytes,
+        staged_at=promise.staged_at,
+        duplicate=duplicate,
+    )
+    batch.receipt.set_result(receipt)
+
+
+def _resolve_duplicate(batch: QueuedBatch, first: StagedBatch) -> None:
+    """The same key again: the first call's receipt, unless the data plainly differ."""
+    if batch.rows.num_rows == first.rows:
+        _resolve(batch, first, duplicate=True)
+        return
+    error = IdempotencyConflict(
+        f"idempotency key {batch.idempotency_key!r} of dataset {batch.record.name!r} was used for {first.rows} rows,"
+        f" now for {batch.rows.num_rows}",
+        dataset=batch.record.name,
+        hint="a key names one batch for ever; use a new key for new data",
+    )
+    batch.receipt.set_exception(error)
+
+
+def _fail(batches: Sequence[QueuedBatch], error: Exception) -> None:
+    for batch in batches:
+        if not batch.receipt.done():
+            batch.receipt.set_exception(error)

@@ -1,0 +1,54 @@
+"""One thread per process that answers seal requests and writes gathered counts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.staging.area import StagingArea
+
+_log = logging.getLogger(__name__)
+
+_POLL = 0.02  # seconds; how long a flush waits for a live writer is a few of these
+_COUNT_EVERY = 10  # polls
+
+
+class Housekeeper:
+    """Polls the ledger's change marker, which costs microseconds, and reads requests only when it moved."""
+
+    def __init__(self, area: StagingArea, tally: Tally, seal: Callable[[str], None]) -> None:
+        self._area = area
+        self._tally = tally
+        self._seal = seal
+        self._marker = -1
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="timestore-housekeeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what was counted so far is written."""
+        self._stopped.set()
+        self._thread.join()
+        self._tally.write()
+
+    def _run(self) -> None:
+        polls = 0
+        while not self._stopped.wait(_POLL):
+            polls += 1
+            try:
+                self._answer_seal_requests()
+            except TimestoreError as error:
+                _log.warning("seal requests could not be read, trying again: %s", error)
+            if polls % _COUNT_EVERY == 0:
+                self._tally.write()
+
+    def _answer_seal_requests(self) -> None:
+        marker = self._area.ledger.database.change_marker()
+        if marker == self._marker:
+            return
+        for segment in self._area.ledger.segments.seal_requests(self._area.identity.process_id):
+            self._seal(segment.dataset)
+        self._marker = marker

@@ -1,0 +1,145 @@
+"""`StagingManager`: the door for producers in Python.
+
+    with StagingManager.open(Settings.from_env()) as staging:
+        receipt = staging.enqueue("weather", table, idempotency_key="2013-01-01T05/JFK")
+
+A receipt means durable: it survives `kill -9` and power loss, and its rows are published exactly once. An error means not
+staged: sending again with the same idempotency key is safe.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from timestore_pipeline.errors import DiskFull, InvalidInput, ManagerClosed, QueueFull
+from timestore_pipeline.ingest.admission import Admission
+from timestore_pipeline.ingest.catalog import DatasetCatalog
+from timestore_pipeline.ingest.group_commit import GroupCommit
+from timestore_pipeline.ingest.housekeeper import Housekeeper
+from timestore_pipeline.ingest.normalize import read_arrow
+from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.ingest.writer import DatasetWriter
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import open_engine
+
+_NO_WAIT = timedelta(0)
+_LONGEST_KEY = 512  # characters
+
+
+class StagingManager:
+    """Stages batches for any number of datasets. Thread-safe; not usable across a fork."""
+
+    def __init__(self, area: StagingArea, settings: Settings) -> None:
+        self._area = area
+        self._settings = settings
+        self._pid = os.getpid()
+        self._engine = open_engine()
+        self._catalog = DatasetCatalog(area.ledger.datasets)
+        self._tally = Tally(area.ledger.counters)
+        self._admission = Admission(area, settings.guardrails, self._tally)
+        self._lock = threading.Lock()
+        self._writers: dict[str, DatasetWriter] = {}
+        self._closed = False
+        self._housekeeper = Housekeeper(area, self._tally, self._seal)
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open the staging directory; raises `InvalidSettings` or `LedgerMismatch`."""
+        return cls(StagingArea(settings.staging_directory, settings.shard), settings)
+
+    def enqueue(
+        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = _NO_WAIT
+    ) -> Receipt:
+        """Stage a batch and block until it is durable; arguments and errors as for `submit`."""
+        return self.submit(dataset, data, idempotency_key=idempotency_key, max_wait=max_wait).result()
+
+    def submit(
+        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = _NO_WAIT
+    ) -> Future[Receipt]:
+        """Validate a batch and queue it; the future resolves when it is durable.
+
+        data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts; do
+        not change it before the future resolves.
+        idempotency_key: names the batch; the same key again is answered with the first receipt, `duplicate=True`.
+        max_wait: how long to wait for room in the queue, zero = not at all.
+
+        Raises, or puts into the future, `QueueFull`, `GuardrailExceeded`, `DiskFull`, `InvalidData`, `SchemaConflict`,
+        `IdempotencyConflict`. After any of them the batch is not staged.
+        """
+        self._check_usable()
+        _check_key(idempotency_key)
+        record, rows = self._catalog.fit(dataset, read_arrow(data))
+        size = rows.nbytes
+        self._admission.admit(dataset, size)
+        batch = QueuedBatch(record, rows, size, idempotency_key)
+        batch.receipt.add_done_callback(lambda receipt: self._count_disk_full(dataset, receipt))
+        try:
+            return self._writer(dataset).put(batch, max_wait)
+        except QueueFull:
+            self._tally.dropped(dataset, "queue_full")
+            raise
+
+    def close(self) -> None:
+        """Stage what is queued, seal every open segment, let go of the directory. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        for writer in self._writers.values():
+            writer.close()
+        self._housekeeper.stop()
+        self._engine.close()
+        self._area.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise ManagerClosed("the staging manager is closed", hint="open a new one")
+        if os.getpid() != self._pid:
+            raise InvalidInput(
+                "this staging manager was opened in another process",
+                hint="open one in each process, after the fork, or start workers with the 'spawn' method",
+            )
+
+    def _writer(self, dataset: str) -> DatasetWriter:
+        with self._lock:
+            if dataset not in self._writers:
+                self._writers[dataset] = self._new_writer(dataset)
+            return self._writers[dataset]
+
+    def _new_writer(self, dataset: str) -> DatasetWriter:
+        group_commit = GroupCommit(self._area, self._engine.cursor(), self._settings.staging_segment_max_bytes)
+        return DatasetWriter(dataset, group_commit, self._settings.staging_max_pending)
+
+    def _seal(self, dataset: str) -> None:
+        with self._lock:
+            writer = self._writers.get(dataset)
+        if writer is not None:
+            writer.want_seal()
+
+    def _count_disk_full(self, dataset: str, receipt: Future[Receipt]) -> None:
+        if not receipt.cancelled() and isinstance(receipt.exception(), DiskFull):
+            self._tally.dropped(dataset, "disk_full")
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+        raise InvalidInput(
+            f"an idempotency key has 1 to {_LONGEST_KEY} characters, this one has {len(key)}",
+            hint="hash long keys before you pass them",
+        )

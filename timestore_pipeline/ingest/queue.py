@@ -1,0 +1,107 @@
+"""The bounded in-memory queue between producers' threads and a dataset's writer thread.
+
+Nothing in it is promised to anyone: a batch leaves it towards a durable receipt or towards an error, and a process that dies
+takes the queue with it while its callers still wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import ManagerClosed, QueueFull
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+
+@dataclass(slots=True)
+class QueuedBatch:
+    """A validated batch that waits for its group commit."""
+
+    record: DatasetRecord  # the dataset as it was when the rows were conformed
+    rows: pa.Table
+    bytes: int
+    idempotency_key: str | None
+    receipt: Future[Receipt] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the writer thread should do next; nothing at all = it was idle for the whole wait."""
+
+    batches: list[QueuedBatch]
+    seal: bool
+
+
+class BatchQueue:
+    """Many producers, one consumer that comes and goes: `put` says when a consumer must be started."""
+
+    def __init__(self, dataset: str, limit: int) -> None:
+        self._dataset = dataset
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._batches: list[QueuedBatch] = []
+        self._seal_wanted = False
+        self._closed = False
+        self._consumed = False
+
+    def put(self, batch: QueuedBatch, max_wait: timedelta) -> bool:
+        """Queue a batch, waiting up to `max_wait` for room; True = the caller must start a consumer.
+
+        Raises `QueueFull`, and `ManagerClosed` once the queue is closed.
+        """
+        with self._changed:
+            self._changed.wait_for(self._has_room, max_wait.total_seconds())
+            self._refuse_when_closed_or_full()
+            self._batches.append(batch)
+            return self._notify_consumer()
+
+    def want_seal(self) -> bool:
+        """Ask the consumer to seal its segment; True = the caller must start a consumer."""
+        with self._changed:
+            self._seal_wanted = True
+            return self._notify_consumer()
+
+    def take(self, idle: timedelta) -> Work:
+        """All that waits, at once; blocks until there is something or nothing came for `idle`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._batches or self._seal_wanted or self._closed, idle.total_seconds())
+            work = Work(self._batches, self._seal_wanted)
+            self._batches, self._seal_wanted = [], False
+            self._changed.notify_all()
+            return work
+
+    def try_stop(self) -> bool:
+        """The consumer wants to end; False = something came in meanwhile, it must go on."""
+        with self._changed:
+            self._consumed = bool(self._batches or self._seal_wanted)
+            return not self._consumed
+
+    def close(self) -> None:
+        """Refuse further batches; those queued are still consumed."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return self._closed or len(self._batches) < self._limit
+
+    def _refuse_when_closed_or_full(self) -> None:
+        if self._closed:
+            raise ManagerClosed("the staging manager is closed", dataset=self._dataset, hint="open a new one")
+        if len(self._batches) >= self._limit:
+            raise QueueFull(
+                f"dataset {self._dataset!r} has {self._limit} batches waiting in memory",
+                dataset=self._dataset,
+                hint="wait and retry, send larger batches, or raise TIMESTORE_STAGING_MAX_PENDING",
+                retry_after=timedelta(milliseconds=100),
+            )
+
+    def _notify_consumer(self) -> bool:
+        start, self._consumed = not self._consumed, True
+        self._changed.notify_all()
+        return start

@@ -1,0 +1,68 @@
+"""The writer of one dataset: a bounded queue and, while there is something to do, one thread that commits from it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future
+from datetime import timedelta
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.group_commit import GroupCommit
+from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
+from timestore_pipeline.model.batch import Receipt
+
+_log = logging.getLogger(__name__)
+
+# A thousand datasets must not hold a thousand threads and open segments for ever.
+_IDLE = timedelta(seconds=10)
+
+
+class DatasetWriter:
+    """Thread-safe. Ends its thread and seals its segment when idle; starts again with the next batch."""
+
+    def __init__(self, dataset: str, group_commit: GroupCommit, max_pending: int) -> None:
+        self._dataset = dataset
+        self._group_commit = group_commit
+        self._queue = BatchQueue(dataset, max_pending)
+        self._thread: threading.Thread | None = None
+
+    def put(self, batch: QueuedBatch, max_wait: timedelta) -> Future[Receipt]:
+        """Queue a batch; raises `QueueFull` or `ManagerClosed`."""
+        if self._queue.put(batch, max_wait):
+            self._start()
+        return batch.receipt
+
+    def want_seal(self) -> None:
+        """Seal the open segment soon; returns at once."""
+        if self._queue.want_seal():
+            self._start()
+
+    def close(self) -> None:
+        """Refuse further batches, commit the queued ones, seal, and wait for all of it."""
+        self._queue.close()
+        self.want_seal()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=f"timestore-writer-{self._dataset}", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            work = self._queue.take(_IDLE)
+            if work.batches:
+                self._group_commit.commit(work.batches)
+            if work.seal or not work.batches:
+                self._seal()
+            if not work.batches and self._queue.try_stop():
+                return
+
+    def _seal(self) -> None:
+        try:
+            self._group_commit.seal()
+        except TimestoreError as error:
+            _log.warning(
+                "dataset %s: the segment could not be sealed, a flush will take it over: %s", self._dataset, error
+            )

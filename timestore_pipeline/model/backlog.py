@@ -1,0 +1,43 @@
+"""A dataset's backlog, as one ledger query sees it; the only input of the flush decision besides limits and time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import Trigger
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Everything staged and not yet published. In-flight work keeps its own count: a stuck flush is not an empty queue."""
+
+    dataset: str
+    pending: Volume
+    in_flight: Volume
+    quarantined: Volume
+    oldest_pending_at: datetime | None
+    oldest_staged_at: datetime | None  # pending and in flight
+    disk_bytes: int
+    paused: bool = False
+    manual_requested_at: datetime | None = None
+    retry_at: datetime | None = None  # automatic flushes wait until then; None = the last one did not fail
+    failures: int = 0  # flushes failed in a row
+    claim_trigger: Trigger | None = None  # of the claim in flight; None = nothing is claimed
+    claim_owner_alive: bool = False
+
+    @property
+    def queued(self) -> Volume:
+        return self.pending + self.in_flight
+
+    @property
+    def interrupted(self) -> bool:
+        """A claim is in flight whose process is gone: only the next flush can settle it."""
+        return self.claim_trigger is not None and not self.claim_owner_alive
+
+    def oldest_age(self, now: datetime) -> timedelta:
+        """Age of the oldest batch not yet published, zero when there is none (or the clock went backwards)."""
+        if self.oldest_staged_at is None:
+            return timedelta(0)
+        return max(now - self.oldest_staged_at, timedelta(0))

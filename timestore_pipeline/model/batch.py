@@ -1,0 +1,58 @@
+"""A batch: what a producer hands over in one call, the unit of acknowledgement, of claiming and of provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class BatchState(StrEnum):
+    """Where a batch is; every accepted batch is in exactly one of these."""
+
+    PENDING = "pending"
+    IN_FLIGHT = "in_flight"
+    PUBLISHED = "published"
+    QUARANTINED = "quarantined"
+    DISCARDED = "discarded"
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """An amount of staged data."""
+
+    batches: int = 0
+    rows: int = 0
+    bytes: int = 0  # Arrow bytes as handed over, not file size
+
+    def __add__(self, other: Volume) -> Volume:
+        return Volume(self.batches + other.batches, self.rows + other.rows, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a batch is durable: it survives `kill -9` and power loss and will be published exactly once."""
+
+    batch_id: str
+    dataset: str
+    rows: int
+    bytes: int
+    staged_at: datetime
+    duplicate: bool  # True: the idempotency key was known, this is the first call's batch
+
+
+@dataclass(frozen=True, slots=True)
+class StagedBatch:
+    """One batch as it stands in a segment file, ready for its ledger row."""
+
+    batch_id: str
+    sequence: int  # position in its segment; marks the batch's rows there
+    rows: int
+    bytes: int
+    staged_at: datetime
+    idempotency_key: str | None
+
+
+def batch_id(segment_id: str, sequence: int) -> str:
+    """The id follows from where the rows lie, so a lost ledger can be rebuilt under the same ids."""
+    return f"{segment_id}-{sequence:06d}"

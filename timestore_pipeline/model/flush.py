@@ -1,0 +1,81 @@
+"""What a flush is made of: why it runs, what it claimed, where the claim stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from timestore_pipeline.model.batch import Volume
+
+
+class Trigger(StrEnum):
+    """Which limit, or who, asked for the flush."""
+
+    ROWS = "rows"
+    BYTES = "bytes"
+    AGE = "age"
+    GUARDRAIL = "guardrail"
+    MANUAL = "manual"
+
+
+class FlushState(StrEnum):
+    """A claim moves forward only: claimed -> exported -> published, or to aborted from either of the first two."""
+
+    CLAIMED = "claimed"
+    EXPORTED = "exported"
+    PUBLISHED = "published"
+    ABORTED = "aborted"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedSegment:
+    """The part of one sealed segment file that a claim took."""
+
+    segment_id: str
+    path: Path
+    sequences: tuple[int, ...]  # the claimed batches' positions; other rows in the file are not ours
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """One flush of one dataset, identified by (dataset, epoch). Epochs of a dataset only grow."""
+
+    dataset: str
+    epoch: int
+    state: FlushState
+    trigger: Trigger
+    run_id: str
+    owner: str  # process id in the ledger's sense; its lock file tells whether it lives
+    volume: Volume
+    claimed_at: datetime
+    finished_at: datetime | None
+    error: str | None
+    files: int = 0
+    file_bytes: int = 0
+    version: int | None = None  # Delta table version that carries the epoch; None until published
+    oldest_staged_at: datetime | None = None
+    min_time: datetime | None = None
+    max_time: datetime | None = None
+
+    @property
+    def duration(self) -> timedelta | None:
+        """Wall-clock time from claim to the end; None while it runs."""
+        return None if self.finished_at is None else self.finished_at - self.claimed_at
+
+
+@dataclass(frozen=True, slots=True)
+class FlushRef:
+    """Names a claim; small and plain, so that it can travel between ops and processes."""
+
+    dataset: str
+    epoch: int
+
+    def to_dict(self) -> dict[str, str | int]:
+        return {"dataset": self.dataset, "epoch": self.epoch}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, str | int]) -> FlushRef:
+        return cls(dataset=str(document["dataset"]), epoch=int(document["epoch"]))

@@ -1,0 +1,137 @@
+"""Configuration from the environment: every `TIMESTORE_*` variable, its default and its meaning.
+
+This is the only module that reads the environment. Every problem is reported at once, each with its variable's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
+
+_PREFIX = "TIMESTORE_"
+_SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+class Settings(BaseSettings):
+    """Immutable; build it with `Settings.from_env()`, or with keyword arguments in tests and embedding code."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    home: Path = Path(".timestore")  # parent of the staging directory's and the lake's defaults
+    staging_directory: Path = Path()  # segments and ledger; default <home>/staging
+    lake_uri: str = ""  # a path, file:// or s3://bucket/prefix; default <home>/lake
+    shard: str = "shard-0"  # names this staging directory among several that publish into the same tables
+
+    staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0)  # 512 MB on disk; 0 = off
+    staging_max_total_bytes: int = Field(default=0, ge=0)  # on disk, whole directory; 0 = off
+    staging_max_pending: int = Field(default=64, ge=1)  # batches waiting in memory, per dataset and process
+    staging_guardrail_mode: GuardrailMode = GuardrailMode.SOFT
+
+    staging_flush_max_rows: int = Field(default=1_000_000, ge=0)  # 0 = off
+    staging_flush_max_bytes: int = Field(default=134_217_728, ge=0)  # 128 MB of Arrow data; 0 = off
+    staging_flush_max_age_ms: int = Field(default=60_000, ge=0)  # 0 = off; the pager fires at 120 s
+
+    staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data, then a new segment
+    staging_seal_timeout_ms: int = Field(default=5_000, ge=0)  # how long a flush waits for a segment's live owner
+    idempotency_retention_days: float = Field(default=7.0, gt=0)  # keys and provenance of published batches
+    export_memory_mb: int = Field(default=512, ge=64)  # DuckDB's memory_limit during an export
+
+    pushgateway_url: str | None = None  # None = nothing is pushed
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Read the environment; raise `InvalidSettings` that names every offending variable."""
+        return cls.build(**overrides)
+
+    @classmethod
+    def build(cls, **values: Any) -> Self:
+        """`Settings(**values)` with pydantic's errors turned into one `InvalidSettings`."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise InvalidSettings([_problem(problem) for problem in error.errors()]) from error
+
+    @field_validator("shard")
+    @classmethod
+    def _shard_is_a_name(cls, shard: str) -> str:
+        if _SHARD.fullmatch(shard) is None:
+            raise ValueError(f"{shard!r} is not a name: 1 to 63 letters, digits, '.', '_' and '-'")
+        return shard
+
+    @field_validator("lake_uri")
+    @classmethod
+    def _lake_scheme_is_known(cls, uri: str) -> str:
+        if "://" in uri and urlsplit(uri).scheme not in ("file", "s3"):
+            raise ValueError(f"{uri!r} is neither a path nor file:// nor s3://bucket/prefix")
+        return uri
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_locations(cls, values: dict[str, Any]) -> dict[str, Any]:
+        home = Path(values.get("home") or ".timestore").expanduser().absolute()
+        staging = Path(values.get("staging_directory") or home / "staging").expanduser().absolute()
+        return values | {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, home)}
+
+    @model_validator(mode="after")
+    def _limits_form_a_ladder(self) -> Self:
+        problems = list(ladder_problems(self.thresholds, self.guardrails))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def thresholds(self) -> FlushThresholds:
+        """The global defaults; a dataset's metadata may override each."""
+        return FlushThresholds(
+            max_rows=self.staging_flush_max_rows,
+            max_bytes=self.staging_flush_max_bytes,
+            max_age=timedelta(milliseconds=self.staging_flush_max_age_ms),
+        )
+
+    @property
+    def guardrails(self) -> Guardrails:
+        return Guardrails(
+            dataset_bytes=self.staging_max_dataset_bytes,
+            total_bytes=self.staging_max_total_bytes,
+            mode=self.staging_guardrail_mode,
+        )
+
+    @property
+    def idempotency_retention(self) -> timedelta:
+        return timedelta(days=self.idempotency_retention_days)
+
+    @property
+    def seal_timeout(self) -> timedelta:
+        return timedelta(milliseconds=self.staging_seal_timeout_ms)
+
+
+def storage_options() -> dict[str, str]:
+    """Credentials and endpoint of the lake's object store: the `AWS_*` variables that every such tool reads."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def variable(field: str) -> str:
+    """The environment variable that sets a field."""
+    return (_PREFIX + field).upper()
+
+
+def _lake_uri(values: dict[str, Any], home: Path) -> str:
+    uri = str(values.get("lake_uri") or home / "lake")
+    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+
+
+def _problem(problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = variable(str(problem["loc"][0]))
+    return f"{name}={problem['input']!r}: {str(problem['msg']).removeprefix('Value error, ')}"

@@ -1,0 +1,97 @@
+"""One opened staging directory: its paths, its ledger, this process's identity in it, and what others may ask of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
+from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.directory import DiskUsage, StagingDirectory, disk_usage, file_sizes
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.batches import BacklogRow
+from timestore_pipeline.staging.liveness import ProcessIdentity
+
+
+class StagingArea:
+    """Open once per process and share; close it to stop being an owner."""
+
+    def __init__(self, root: Path, shard: str) -> None:
+        self.shard = shard
+        self.directory = StagingDirectory(root)
+        self.directory.prepare()
+        self.ledger = Ledger(self.directory.ledger, shard)
+        self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
+        self.held_claims: set[FlushRef] = set()  # claims this process works on now
+
+    def backlogs(self) -> list[Backlog]:
+        """Every dataset's backlog, in name order."""
+        return [self._backlog(row) for row in self.ledger.batches.backlogs()]
+
+    def backlog(self, dataset: str) -> Backlog:
+        """One dataset's backlog; raises `UnknownDataset`."""
+        rows = self.ledger.batches.backlogs(self.ledger.datasets.get(dataset).name)
+        return self._backlog(rows[0])
+
+    def dataset_usage(self, dataset: str) -> DiskUsage:
+        """Bytes the dataset's segment files take on disk now."""
+        return disk_usage(self.directory.segment_folder(dataset))
+
+    def total_bytes(self) -> int:
+        """Bytes of all segment files, of the ledger and of nothing else."""
+        ledger = sum(size for name, size in file_sizes(self.directory.root) if name.startswith("ledger."))
+        return ledger + sum(self.dataset_usage(dataset).total for dataset in self.directory.datasets())
+
+    def is_interrupted(self, flush: Flush) -> bool:
+        """A claim that nobody works on: its process is gone, or it is this one and has let go of it."""
+        return not self._is_worked_on(FlushRef(flush.dataset, flush.epoch), flush.owner)
+
+    def remove_drained_segments(self, dataset: str) -> int:
+        """Unlink segments whose batches are all published; file first, then its ledger row. Returns how many."""
+        drained = self.ledger.segments.drained(dataset)
+        for segment in drained:
+            segments.remove(self.directory.segment(dataset, segment.segment_id))
+            self.ledger.segments.forget(segment.segment_id)
+        return len(drained)
+
+    def close(self) -> None:
+        self.identity.release()
+        self.ledger.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _backlog(self, row: BacklogRow) -> Backlog:
+        return Backlog(
+            dataset=row.dataset,
+            pending=row.volumes.get(BatchState.PENDING, Volume()),
+            in_flight=row.volumes.get(BatchState.IN_FLIGHT, Volume()),
+            quarantined=row.volumes.get(BatchState.QUARANTINED, Volume()),
+            oldest_pending_at=row.oldest_pending_at,
+            oldest_staged_at=min(filter(None, (row.oldest_pending_at, row.oldest_in_flight_at)), default=None),
+            disk_bytes=self.dataset_usage(row.dataset).total,
+            paused=row.paused,
+            manual_requested_at=row.manual_requested_at,
+            retry_at=row.retry_at,
+            failures=row.failures,
+            claim_trigger=None if row.claim_trigger is None else Trigger(row.claim_trigger),
+            claim_owner_alive=self._claim_is_worked_on(row),
+        )
+
+    def _claim_is_worked_on(self, row: BacklogRow) -> bool:
+        if row.claim_owner is None or row.claim_epoch is None:
+            return False
+        return self._is_worked_on(FlushRef(row.dataset, row.claim_epoch), row.claim_owner)
+
+    def _is_worked_on(self, ref: FlushRef, owner: str) -> bool:
+        if owner == self.identity.process_id:
+            return ref in self.held_claims
+        return self.identity.is_alive(owner)

@@ -1,0 +1,99 @@
+"""Where everything lies in a staging directory, and how it is made durable.
+
+<staging>/ledger.sqlite
+<staging>/segments/<dataset>/<segment id>.duckdb     one writer process each while open
+<staging>/processes/<process id>.lock                locked for as long as the process lives
+<staging>/spool/                                     scratch space of exports; empty when nothing flushes
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from timestore_pipeline.errors import DiskFull, InvalidSettings
+
+_SEGMENT_SUFFIX = ".duckdb"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUsage:
+    """Bytes of a folder of segments, as the filesystem reports them."""
+
+    database: int = 0
+    wal: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.database + self.wal
+
+
+class StagingDirectory:
+    """Paths inside one staging directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ledger = root / "ledger.sqlite"
+        self.processes = root / "processes"
+        self.spool = root / "spool"
+
+    def prepare(self) -> None:
+        """Make the folders; raise `InvalidSettings` that names the variable when they cannot be made or written."""
+        try:
+            for folder in (self.root, self.root / "segments", self.processes, self.spool):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.spool / f"probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise DiskFull(f"no space left in {self.root}", hint="free space or move the directory") from error
+            raise InvalidSettings([f"TIMESTORE_STAGING_DIRECTORY={self.root}: {error.strerror}"]) from error
+
+    def segment_folder(self, dataset: str) -> Path:
+        return self.root / "segments" / dataset
+
+    def segment(self, dataset: str, segment_id: str) -> Path:
+        return self.segment_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
+
+    def datasets(self) -> list[str]:
+        """Datasets that have a folder, whether or not the ledger knows them."""
+        return sorted(entry.name for entry in os.scandir(self.root / "segments") if entry.is_dir())
+
+
+def disk_usage(folder: Path) -> DiskUsage:
+    """Sum the files in a folder; a file unlinked meanwhile counts as nothing."""
+    files = list(file_sizes(folder))
+    wal = sum(size for name, size in files if name.endswith(".wal"))
+    return DiskUsage(database=sum(size for _, size in files) - wal, wal=wal)
+
+
+def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
+    """Name and bytes of each file directly in a folder; nothing when there is no such folder."""
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        try:
+            if entry.is_file(follow_symlinks=False):
+                yield entry.name, entry.stat(follow_symlinks=False).st_size
+        except FileNotFoundError:
+            continue
+
+
+def write_ahead_log(segment: Path) -> Path:
+    """DuckDB's name for the log beside a database file."""
+    return segment.with_name(segment.name + ".wal")
+
+
+def sync_directory(folder: Path) -> None:
+    """Make the entries of a folder durable; without this a new file can vanish in a power loss."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,37 @@
+"""The ledger: what is staged, claimed and published. Every SQL statement against it stands in this package.
+
+Any process may use it; each call is one short transaction.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.counters import Counters
+from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.processes import Processes
+from timestore_pipeline.staging.ledger.schema import prepare
+from timestore_pipeline.staging.ledger.segments import Segments
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """One open ledger file; safe to share between the threads of a process, not across a fork."""
+
+    def __init__(self, path: Path, shard: str) -> None:
+        self.shard = shard
+        self.database = Database(path)
+        prepare(self.database, shard)
+        self.datasets = Datasets(self.database)
+        self.batches = Batches(self.database)
+        self.segments = Segments(self.database)
+        self.flushes = Flushes(self.database)
+        self.processes = Processes(self.database)
+        self.counters = Counters(self.database)
+
+    def close(self) -> None:
+        self.database.close()

@@ -1,0 +1,180 @@
+"""Batches in the ledger: recording a group commit, refusing duplicates, reading the backlog."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from timestore_pipeline import clock
+from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
+from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.staging.ledger.database import Database, Row, marks
+
+_EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogRow:
+    """What the ledger alone knows of a dataset's backlog."""
+
+    dataset: str
+    volumes: Mapping[str, Volume]  # state -> volume; absent = none
+    oldest_pending_at: datetime | None
+    oldest_in_flight_at: datetime | None
+    paused: bool
+    manual_requested_at: datetime | None
+    retry_at: datetime | None
+    failures: int
+    claim_owner: str | None  # None = nothing in flight, then so are the next two
+    claim_epoch: int | None
+    claim_trigger: str | None
+
+
+class Batches:
+    """The `batches` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, dataset_id: int, segment_id: str, staged: Sequence[StagedBatch]) -> dict[str, StagedBatch]:
+        """Promise the batches of one group commit; the rows must already be durable in the segment.
+
+        Returns the batches that another process staged first under the same idempotency key, by key: their rows in this
+        segment stay without a ledger row and are never exported.
+        """
+        with self._database.transaction() as tx:
+            known = _known_keys(tx, dataset_id, staged)
+            fresh = [batch for batch in staged if batch.idempotency_key not in known]
+            _insert(tx, dataset_id, segment_id, fresh)
+            total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
+            volumes.add(tx, dataset_id, BatchState.PENDING, total)
+            volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
+        return known
+
+    def known_keys(self, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:
+        """Batches already staged or published under these idempotency keys."""
+        if not keys:
+            return {}
+        with self._database.snapshot() as tx:
+            return _by_key(tx, dataset_id, keys)
+
+    def in_segment(self, segment_id: str) -> int:
+        """How many batches were ever promised from a segment and are still known."""
+        row = self._database.row("SELECT count(*) AS batches FROM batches WHERE segment_id = ?", (segment_id,))
+        return int(row["batches"]) if row else 0
+
+    def rows_of_flush(self, ref: FlushRef) -> dict[str, int]:
+        """Batch id -> rows promised, of the batches a flush holds or has published."""
+        rows = self._database.rows(
+            "SELECT batch_id, rows FROM batches JOIN datasets USING (dataset_id) WHERE name = ? AND batches.epoch = ?",
+            (ref.dataset, ref.epoch),
+        )
+        return {row["batch_id"]: row["rows"] for row in rows}
+
+    def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
+        """One row per dataset, in name order."""
+        with self._database.snapshot() as tx:
+            amounts = _volumes(tx)
+            condition = "" if dataset is None else "WHERE name = ?"
+            rows = tx.execute(_BACKLOG + condition + " ORDER BY name", () if dataset is None else (dataset,))
+            return [_backlog(row, amounts.get(row["dataset_id"], {})) for row in rows]
+
+    def prune_published(self, dataset: str, before: datetime, most: int = 10_000) -> int:
+        """Forget published batches, and with them their idempotency keys, that are older than the retention.
+
+        Their volume stays counted; bounded so that a finalize never turns into a long transaction.
+        """
+        with self._database.transaction() as tx:
+            doomed = tx.execute(
+                "SELECT batch_id FROM batches WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)"
+                " AND state = 'published' AND published_at < ? LIMIT ?",
+                (dataset, clock.to_micros(before), most),
+            ).fetchall()
+            ids = [(row["batch_id"],) for row in doomed]
+            tx.executemany("DELETE FROM batch_files WHERE batch_id = ?", ids)
+            tx.executemany("DELETE FROM batches WHERE batch_id = ?", ids)
+            return len(ids)
+
+
+_BACKLOG = """
+SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
+    (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
+    (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
+    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger
+FROM datasets d
+LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
+"""
+
+
+def _known_keys(tx: sqlite3.Connection, dataset_id: int, staged: Sequence[StagedBatch]) -> dict[str, StagedBatch]:
+    keys = [batch.idempotency_key for batch in staged if batch.idempotency_key is not None]
+    return _by_key(tx, dataset_id, keys) if keys else {}
+
+
+def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:
+    rows = tx.execute(
+        f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE dataset_id = ? AND idempotency_key IN ({marks(keys)})",
+        (dataset_id, *keys),
+    )
+    return {row["idempotency_key"]: _staged(row) for row in rows}
+
+
+def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batches: Sequence[StagedBatch]) -> None:
+    tx.executemany(
+        "INSERT INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+        [
+            (
+                b.batch_id,
+                dataset_id,
+                segment_id,
+                b.sequence,
+                b.rows,
+                b.bytes,
+                clock.to_micros(b.staged_at),
+                b.idempotency_key,
+            )
+            for b in batches
+        ],
+    )
+
+
+def _staged(row: Row) -> StagedBatch:
+    return StagedBatch(
+        batch_id=row["batch_id"],
+        sequence=row["sequence"],
+        rows=row["rows"],
+        bytes=row["bytes"],
+        staged_at=clock.from_micros(row["staged_at"]),
+        idempotency_key=row["idempotency_key"],
+    )
+
+
+def _volumes(tx: sqlite3.Connection) -> dict[int, dict[str, Volume]]:
+    found: dict[int, dict[str, Volume]] = {}
+    for row in tx.execute("SELECT dataset_id, state, batches, rows, bytes FROM volumes"):
+        found.setdefault(row["dataset_id"], {})[row["state"]] = Volume(row["batches"], row["rows"], row["bytes"])
+    return found
+
+
+def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
+    return BacklogRow(
+        dataset=row["name"],
+        volumes=amounts,
+        oldest_pending_at=_instant(row["oldest_pending"]),
+        oldest_in_flight_at=_instant(row["oldest_in_flight"]),
+        paused=bool(row["paused"]),
+        manual_requested_at=_instant(row["manual_requested_at"]),
+        retry_at=_instant(row["retry_at"]),
+        failures=row["failures"],
+        claim_owner=row["claim_owner"],
+        claim_epoch=row["claim_epoch"],
+        claim_trigger=row["claim_trigger"],
+    )
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else clock.from_micros(micros)

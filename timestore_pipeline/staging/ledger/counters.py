@@ -1,0 +1,71 @@
+"""Durable counters and histograms: they survive every process and never go back.
+
+A counter belongs to a dataset and is named as in the metrics contract, without the `timestore_staging_` prefix. Histogram
+buckets are counters of their own, cumulative, with the label `le`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+
+FLUSH_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class CounterValue:
+    dataset: str
+    series: str
+    labels: dict[str, str]
+    value: float
+
+
+class Counters:
+    """The `counters` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, dataset: str, series: str, labels: Mapping[str, str], amount: float) -> None:
+        with self._database.transaction() as tx:
+            increment(tx, dataset_id_of(tx, dataset), series, labels, amount)
+
+    def all(self) -> list[CounterValue]:
+        rows = self._database.rows(
+            "SELECT name, series, labels, value FROM counters JOIN datasets USING (dataset_id)"
+            " ORDER BY name, series, labels"
+        )
+        return [CounterValue(r["name"], r["series"], _decode(r["labels"]), r["value"]) for r in rows]
+
+
+def increment(
+    tx: sqlite3.Connection, dataset_id: int, series: str, labels: Mapping[str, str], amount: float = 1
+) -> None:
+    """Add to a counter inside a transaction."""
+    tx.execute(
+        "INSERT INTO counters (dataset_id, series, labels, value) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (dataset_id, series, labels) DO UPDATE SET value = value + excluded.value",
+        (dataset_id, series, _encode(labels), amount),
+    )
+
+
+def observe_duration(tx: sqlite3.Connection, dataset_id: int, result: str, seconds: float) -> None:
+    """Add one observation to the flush duration histogram."""
+    series = "flush_duration_seconds"
+    for bound in FLUSH_DURATION_BUCKETS:
+        labels = {"result": result, "le": str(bound)}
+        increment(tx, dataset_id, f"{series}_bucket", labels, 1 if seconds <= bound else 0)
+    increment(tx, dataset_id, f"{series}_sum", {"result": result}, seconds)
+    increment(tx, dataset_id, f"{series}_count", {"result": result}, 1)
+
+
+def _encode(labels: Mapping[str, str]) -> str:
+    return ",".join(f"{name}={labels[name]}" for name in sorted(labels))
+
+
+def _decode(text: str) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in text.split(",") if pair)

@@ -1,0 +1,143 @@
+"""The ledger's SQLite file: how it is opened, how a write transaction is taken.
+
+Any process may open it. Every write is one short transaction with `synchronous=FULL`, so a committed transaction survives
+power loss. A crash inside a transaction leaves nothing of it: SQLite rolls it back when the file is next opened.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
+
+Row = sqlite3.Row
+Parameters = Sequence[Any] | Mapping[str, Any]
+
+_BUSY_TIMEOUT = 30.0  # seconds; transactions take about a millisecond, so this is a stopped process, not a busy one
+
+
+class Database:
+    """One writing and one reading connection of this process, each guarded by a lock so that threads can share them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._writer = _connect(path)
+        self._reader = _connect(path)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed on exit, rolled back by any exception.
+
+        Raises `LedgerBusy`, `DiskFull` or `Corrupted`; after each of them nothing of the transaction happened.
+        """
+        with self._write_lock, _translated(self.path):
+            _begin_immediate(self._writer)
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Several reads that see one and the same state."""
+        with self._read_lock, _translated(self.path):
+            self._reader.execute("BEGIN")
+            try:
+                yield self._reader
+            finally:
+                self._reader.execute("COMMIT")
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
+        with self._read_lock, _translated(self.path):
+            return self._reader.execute(sql, parameters).fetchall()
+
+    def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
+        with self._read_lock, _translated(self.path):
+            found: Row | None = self._reader.execute(sql, parameters).fetchone()
+            return found
+
+    def change_marker(self) -> int:
+        """A number that moves whenever any other connection commits; costs microseconds, so it can be polled."""
+        with self._read_lock, _translated(self.path):
+            return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+
+    def close(self) -> None:
+        with self._write_lock, self._read_lock:
+            self._writer.close()
+            self._reader.close()
+
+
+def marks(values: Iterable[Any]) -> str:
+    """`?, ?, ?` for an IN list."""
+    return ", ".join("?" for _ in values)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    with _translated(path):
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        return connection
+
+
+def _begin_immediate(connection: sqlite3.Connection) -> None:
+    """Take the write lock.
+
+    SQLite's own busy handler sleeps up to 100 ms between tries, which is what eight synchronous producers would then
+    wait; a jittered millisecond keeps the slowest of them within tens of milliseconds.
+    """
+    deadline = clock.monotonic() + _BUSY_TIMEOUT
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while not _try_begin(connection):
+            if clock.monotonic() > deadline:
+                raise LedgerBusy(
+                    f"the ledger's write lock was held for {_BUSY_TIMEOUT:.0f} s",
+                    hint="look for a stopped process that has ledger.sqlite open",
+                )
+            clock.sleep(random.uniform(0.0002, 0.0015))
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
+
+
+def _try_begin(connection: sqlite3.Connection) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            return False
+        raise
+    return True
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(path, error) from error
+
+
+def _translate(path: Path, error: sqlite3.Error) -> TimestoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"no space left for the ledger {path}", hint="free space, then try again; nothing was staged")
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return LedgerBusy(f"the ledger {path} is locked", hint="try again")
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return Corrupted(f"the ledger {path} is damaged: {error}", hint="keep the file; do not delete it")
+    return TimestoreError(f"the ledger {path} failed: {error}", hint="check the directory's owner, mode and free space")

@@ -1,0 +1,149 @@
+"""Datasets in the ledger: metadata, schema, the layout fixed with the first batch, pause and manual flush requests."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import InvalidMetadata, UnknownDataset
+from timestore_pipeline.model.columns import schema_from_json, schema_to_json
+from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
+from timestore_pipeline.staging.ledger.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecord:
+    """A dataset as the ledger knows it. `schema` is None until its first batch."""
+
+    dataset_id: int
+    name: str
+    metadata: DatasetMetadata
+    schema: pa.Schema | None
+    schema_version: int  # grows with every change of `schema`
+    time_column: str | None  # None = no schema yet, or no column that could be one
+    granularity: Granularity | None  # None = no schema yet
+    paused: bool
+    last_epoch: int  # newest one taken; 0 = never flushed
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the first batch fixes for ever: a Delta table cannot change its partition columns."""
+
+    time_column: str | None
+    granularity: Granularity
+
+
+class Datasets:
+    """The `datasets` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, name: str) -> DatasetRecord:
+        """Raise `UnknownDataset` when nothing was ever staged or said about it."""
+        record = self.find(name)
+        if record is None:
+            known = ", ".join(other.name for other in self.all()) or "none yet"
+            raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint=f"known datasets: {known}")
+        return record
+
+    def find(self, name: str) -> DatasetRecord | None:
+        row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
+        return None if row is None else _record(row)
+
+    def all(self) -> list[DatasetRecord]:
+        return [_record(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
+
+    def ensure(self, name: str) -> DatasetRecord:
+        """The dataset's record, made if need be; raise `InvalidDatasetName`."""
+        found = self.find(name)
+        if found is not None:
+            return found
+        check_dataset_name(name)
+        with self._database.transaction() as tx:
+            created = clock.to_micros(clock.now())
+            tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
+        return self.get(name)
+
+    def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
+        """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
+        record = self.ensure(name)
+        _check_layout(record, metadata)
+        with self._database.transaction() as tx:
+            tx.execute("UPDATE datasets SET metadata = ? WHERE name = ?", (metadata.to_json(), name))
+        return self.get(name)
+
+    def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
+        """Set the schema if nobody changed it since `record` was read; False = read it again and decide anew."""
+        with self._database.transaction() as tx:
+            changed = tx.execute(
+                "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
+                " time_column = ?, granularity = ? WHERE dataset_id = ? AND schema_version = ?",
+                (
+                    schema_to_json(schema),
+                    layout.time_column,
+                    layout.granularity,
+                    record.dataset_id,
+                    record.schema_version,
+                ),
+            )
+            return changed.rowcount == 1
+
+    def set_paused(self, name: str, paused: bool) -> None:
+        self._update(name, "paused = ?", int(paused))
+
+    def request_flush(self, name: str) -> None:
+        """Ask for a manual flush; the sensor's next tick picks it up."""
+        self._update(name, "manual_requested_at = ?", clock.to_micros(clock.now()))
+
+    def postpone(self, name: str, until: datetime) -> None:
+        """Count a failure and hold automatic flushes back until then."""
+        self._update(name, "failures = failures + 1, retry_at = ?", clock.to_micros(until))
+
+    def _update(self, name: str, assignment: str, value: int) -> None:
+        self.get(name)
+        with self._database.transaction() as tx:
+            tx.execute(f"UPDATE datasets SET {assignment} WHERE name = ?", (value, name))
+
+
+def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
+    """The id inside a transaction; raise `UnknownDataset`."""
+    row = tx.execute("SELECT dataset_id FROM datasets WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint="see `timestore datasets list`")
+    return int(row["dataset_id"])
+
+
+def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:
+    if record.granularity is None:
+        return
+    wanted_column = metadata.time_column or record.time_column
+    wanted_granularity = Granularity.NONE if record.time_column is None else metadata.partition.granularity
+    if (wanted_column, wanted_granularity) != (record.time_column, record.granularity):
+        raise InvalidMetadata(
+            f"dataset {record.name!r} is laid out by {record.time_column!r} per {record.granularity}; "
+            f"the metadata asks for {wanted_column!r} per {wanted_granularity}",
+            dataset=record.name,
+            hint="time column and granularity are fixed with the first batch; stage under a new name to change them",
+        )
+
+
+def _record(row: Row) -> DatasetRecord:
+    return DatasetRecord(
+        dataset_id=row["dataset_id"],
+        name=row["name"],
+        metadata=DatasetMetadata.parse(row["metadata"]),
+        schema=None if row["schema"] is None else schema_from_json(row["schema"]),
+        schema_version=row["schema_version"],
+        time_column=row["time_column"],
+        granularity=None if row["granularity"] is None else Granularity(row["granularity"]),
+        paused=bool(row["paused"]),
+        last_epoch=row["last_epoch"],
+        created_at=clock.from_micros(row["created_at"]),
+    )

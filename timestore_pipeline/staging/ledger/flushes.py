@@ -1,0 +1,348 @@
+"""Claims in the ledger, from the epoch taken to the batches published or returned.
+
+Every step is one transaction that compares the flush's state before it changes it, so a step done twice changes nothing
+and a step that comes too late is refused with `Fenced`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import Fenced, FlushInFlight
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
+from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.staging.ledger.counters import increment, observe_duration
+from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.segments import sealed_batches_of
+
+_RETRY_FIRST = timedelta(seconds=2)
+_RETRY_MOST = timedelta(minutes=5)
+
+_SELECT = """
+SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes), 0) AS file_bytes,
+    min(min_time) AS min_time, max(max_time) AS max_time
+FROM flushes JOIN datasets USING (dataset_id) LEFT JOIN files USING (dataset_id, epoch)
+"""
+_GROUP = " GROUP BY name, flushes.epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class BatchShare:
+    """How many rows of one batch went into one file; `file` is its position in the exported list."""
+
+    batch_id: str
+    file: int
+    rows: int
+
+
+class Flushes:
+    """The `flushes`, `files` and `batch_files` tables, and the state of the batches a flush holds."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str) -> FlushRef | None:
+        """Take the next epoch and every pending batch that lies in a sealed segment; None when there is none.
+
+        Raises `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
+        """
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, dataset)
+            _refuse_second_claim(tx, dataset_id, dataset)
+            epoch = _take_epoch(tx, dataset_id)
+            held = _hold_sealed(tx, dataset_id, epoch)
+            if held is None:
+                tx.execute("UPDATE datasets SET last_epoch = last_epoch - 1 WHERE dataset_id = ?", (dataset_id,))
+                return None
+            _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
+            return FlushRef(dataset, epoch)
+
+    def get(self, ref: FlushRef) -> Flush:
+        row = self._database.row(f"{_SELECT} WHERE name = ? AND flushes.epoch = ? {_GROUP}", (ref.dataset, ref.epoch))
+        if row is None:
+            raise Fenced(f"there is no flush {ref.epoch} of dataset {ref.dataset!r}", dataset=ref.dataset)
+        return _flush(row)
+
+    def history(self, dataset: str | None = None, most: int = 100) -> list[Flush]:
+        """The newest flushes, newest first."""
+        condition = "" if dataset is None else "WHERE name = :dataset"
+        rows = self._database.rows(
+            f"{_SELECT} {condition} {_GROUP} ORDER BY claimed_at DESC, flushes.epoch DESC LIMIT :most",
+            {"dataset": dataset, "most": most},
+        )
+        return [_flush(row) for row in rows]
+
+    def in_flight(self, dataset: str | None = None) -> list[Flush]:
+        """Claims that are neither published nor aborted; at most one per dataset."""
+        condition = "" if dataset is None else "AND name = :dataset"
+        rows = self._database.rows(
+            f"{_SELECT} WHERE flushes.state IN ('claimed', 'exported') {condition} {_GROUP} ORDER BY name",
+            {"dataset": dataset},
+        )
+        return [_flush(row) for row in rows]
+
+    def adopt(self, ref: FlushRef, owner: str, previous: str) -> None:
+        """Make `owner` the process that works on the claim, if it is still `previous`'s.
+
+        Raises `Fenced` when the claim is over, `FlushInFlight` when someone else adopted it first.
+        """
+        with self._database.transaction() as tx:
+            dataset_id = _require_live(tx, ref)
+            changed = tx.execute(
+                "UPDATE flushes SET owner = ? WHERE dataset_id = ? AND epoch = ? AND owner = ?",
+                (owner, dataset_id, ref.epoch, previous),
+            )
+            if changed.rowcount == 0:
+                raise FlushInFlight(
+                    f"flush {ref.epoch} of dataset {ref.dataset!r} is another process's",
+                    dataset=ref.dataset,
+                    hint="wait for it to end",
+                )
+
+    def claimed_segments(self, ref: FlushRef) -> dict[str, list[int]]:
+        """Segment id -> sequences of the claimed batches."""
+        with self._database.snapshot() as tx:
+            return sealed_batches_of(tx, dataset_id_of(tx, ref.dataset), ref.epoch)
+
+    def record_export(self, ref: FlushRef, files: Sequence[ExportedFile], shares: Iterable[BatchShare]) -> None:
+        """Write down the exported files and which batches they hold, before anything is published.
+
+        So a publish whose process dies right after the commit can be finalized by whoever finds it.
+        """
+        with self._database.transaction() as tx:
+            dataset_id = _require_live(tx, ref)
+            _forget_files(tx, dataset_id, ref.epoch)
+            ids = [_insert_file(tx, dataset_id, ref.epoch, file) for file in files]
+            tx.executemany(
+                "INSERT INTO batch_files (batch_id, file_id, rows) VALUES (?, ?, ?)",
+                ((share.batch_id, ids[share.file], share.rows) for share in shares),
+            )
+            _set_flush(tx, ref, "state = ?", FlushState.EXPORTED)
+
+    def files(self, ref: FlushRef) -> list[ExportedFile]:
+        rows = self._database.rows(
+            "SELECT files.* FROM files JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ? ORDER BY file_id",
+            (ref.dataset, ref.epoch),
+        )
+        return [_file(row) for row in rows]
+
+    def finalize(self, ref: FlushRef, version: int | None) -> bool:
+        """The flush is in the Delta log: mark its batches published. False when that was known already.
+
+        Raises `Fenced` when the ledger has it as aborted; nobody aborts a flush before its epoch is burnt.
+        """
+        with self._database.transaction() as tx:
+            if _state(tx, ref) is FlushState.PUBLISHED:
+                return False
+            dataset_id = _require_live(tx, ref)
+            moved = _end(tx, ref, dataset_id, FlushState.PUBLISHED, "version = ?", version)
+            tx.execute(
+                "UPDATE batches SET state = 'published', published_at = ? WHERE dataset_id = ? AND epoch = ?",
+                (clock.to_micros(clock.now()), dataset_id, ref.epoch),
+            )
+            volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PUBLISHED, moved)
+            _count(tx, dataset_id, ref, "success", moved)
+            tx.execute("UPDATE datasets SET failures = 0, retry_at = NULL WHERE dataset_id = ?", (dataset_id,))
+            return True
+
+    def abort(self, ref: FlushRef, error: str, reason: str) -> bool:
+        """Return the claim's batches to pending and count them as retried. False when it was aborted already.
+
+        The caller has made sure that the epoch can no longer be published. Raises `Fenced` when it was published.
+        """
+        with self._database.transaction() as tx:
+            if _state(tx, ref) is FlushState.ABORTED:
+                return False
+            dataset_id = _require_live(tx, ref)
+            moved = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
+            tx.execute(
+                "UPDATE batches SET state = 'pending', epoch = NULL, attempts = attempts + 1"
+                " WHERE dataset_id = ? AND epoch = ?",
+                (dataset_id, ref.epoch),
+            )
+            volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PENDING, moved)
+            _forget_files(tx, dataset_id, ref.epoch)
+            _count(tx, dataset_id, ref, "failure", moved)
+            increment(tx, dataset_id, "retried_batches_total", {"reason": reason}, moved.batches)
+            _back_off(tx, dataset_id)
+            return True
+
+
+def retry_delay(failures: int) -> timedelta:
+    """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
+    return min(_RETRY_FIRST * 2 ** min(failures, 10), _RETRY_MOST)
+
+
+def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
+    row = tx.execute(
+        "SELECT epoch, run_id FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported')", (dataset_id,)
+    ).fetchone()
+    if row is not None:
+        raise FlushInFlight(
+            f"flush {row['epoch']} of dataset {dataset!r} is in flight (run {row['run_id']})",
+            dataset=dataset,
+            hint="wait for it; if its process is gone, `timestore recover` settles it",
+        )
+
+
+def _take_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
+    row = tx.execute(
+        "UPDATE datasets SET last_epoch = last_epoch + 1, manual_requested_at = NULL WHERE dataset_id = ? RETURNING last_epoch",
+        (dataset_id,),
+    ).fetchone()
+    return int(row["last_epoch"])
+
+
+def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
+    """Move the pending batches of sealed segments in flight; return their totals."""
+    tx.execute(
+        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE dataset_id = :id AND state = 'pending'"
+        " AND segment_id IN (SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed')",
+        {"epoch": epoch, "id": dataset_id},
+    )
+    row: Row = tx.execute(
+        "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"
+        " FROM batches WHERE dataset_id = ? AND epoch = ?",
+        (dataset_id, epoch),
+    ).fetchone()
+    if not row["batches"]:
+        return None
+    held = Volume(row["batches"], row["rows"], row["bytes"])
+    volumes.move(tx, dataset_id, BatchState.PENDING, BatchState.IN_FLIGHT, held)
+    return row
+
+
+def _insert_flush(
+    tx: sqlite3.Connection, dataset_id: int, epoch: int, trigger: Trigger, run_id: str, owner: str, held: Row
+) -> None:
+    tx.execute(
+        "INSERT INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes,"
+        " oldest_staged_at, claimed_at) VALUES (?, ?, 'claimed', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (dataset_id, epoch, trigger, run_id, owner, *tuple(held), clock.to_micros(clock.now())),
+    )
+
+
+def _state(tx: sqlite3.Connection, ref: FlushRef) -> FlushState:
+    row = tx.execute(
+        "SELECT state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ?",
+        (ref.dataset, ref.epoch),
+    ).fetchone()
+    if row is None:
+        raise Fenced(f"there is no flush {ref.epoch} of dataset {ref.dataset!r}", dataset=ref.dataset)
+    return FlushState(row["state"])
+
+
+def _require_live(tx: sqlite3.Connection, ref: FlushRef) -> int:
+    """The dataset's id; raise `Fenced` when the flush is over."""
+    state = _state(tx, ref)
+    if state in (FlushState.PUBLISHED, FlushState.ABORTED):
+        raise Fenced(
+            f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} already",
+            dataset=ref.dataset,
+            hint="its batches are safe: published, or pending again for the next flush",
+        )
+    return dataset_id_of(tx, ref.dataset)
+
+
+def _set_flush(tx: sqlite3.Connection, ref: FlushRef, assignment: str, value: str) -> None:
+    tx.execute(
+        f"UPDATE flushes SET {assignment} WHERE epoch = ?"
+        " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
+        (value, ref.epoch, ref.dataset),
+    )
+
+
+def _end(
+    tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, state: FlushState, assignment: str, value: str | int | None
+) -> Volume:
+    row = tx.execute(
+        f"UPDATE flushes SET state = ?, finished_at = ?, {assignment} WHERE dataset_id = ? AND epoch = ?"
+        " RETURNING batches, rows, bytes",
+        (state, clock.to_micros(clock.now()), value, dataset_id, ref.epoch),
+    ).fetchone()
+    return Volume(row["batches"], row["rows"], row["bytes"])
+
+
+def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, moved: Volume) -> None:
+    row = tx.execute(
+        "SELECT trigger, finished_at - claimed_at AS micros FROM flushes WHERE dataset_id = ? AND epoch = ?",
+        (dataset_id, ref.epoch),
+    ).fetchone()
+    increment(tx, dataset_id, "flushes_total", {"trigger": row["trigger"], "result": result})
+    increment(tx, dataset_id, "flush_batches_total", {"result": result}, moved.batches)
+    increment(tx, dataset_id, "flush_rows_total", {"result": result}, moved.rows)
+    observe_duration(tx, dataset_id, result, max(row["micros"], 0) / 1e6)
+
+
+def _back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
+    failures = tx.execute("SELECT failures FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()["failures"]
+    tx.execute(
+        "UPDATE datasets SET failures = failures + 1, retry_at = ? WHERE dataset_id = ?",
+        (clock.to_micros(clock.now() + retry_delay(failures)), dataset_id),
+    )
+
+
+def _insert_file(tx: sqlite3.Connection, dataset_id: int, epoch: int, file: ExportedFile) -> int:
+    inserted = tx.execute(
+        "INSERT INTO files (dataset_id, epoch, path, rows, bytes, partition_column, partition_value, stats,"
+        " min_time, max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            dataset_id, epoch, file.path, file.rows, file.bytes, file.partition.column, file.partition.value, file.stats,
+            _micros(file.min_time), _micros(file.max_time),
+        ),
+    )  # fmt: skip
+    return int(inserted.lastrowid or 0)
+
+
+def _forget_files(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
+    doomed = "SELECT file_id FROM files WHERE dataset_id = ? AND epoch = ?"
+    tx.execute(f"DELETE FROM batch_files WHERE file_id IN ({doomed})", (dataset_id, epoch))
+    tx.execute("DELETE FROM files WHERE dataset_id = ? AND epoch = ?", (dataset_id, epoch))
+
+
+def _flush(row: Row) -> Flush:
+    return Flush(
+        dataset=row["name"],
+        epoch=row["epoch"],
+        state=FlushState(row["state"]),
+        trigger=Trigger(row["trigger"]),
+        run_id=row["run_id"],
+        owner=row["owner"],
+        volume=Volume(row["batches"], row["rows"], row["bytes"]),
+        claimed_at=clock.from_micros(row["claimed_at"]),
+        finished_at=_instant(row["finished_at"]),
+        error=row["error"],
+        files=row["file_count"],
+        file_bytes=row["file_bytes"],
+        version=row["version"],
+        oldest_staged_at=clock.from_micros(row["oldest_staged_at"]),
+        min_time=_instant(row["min_time"]),
+        max_time=_instant(row["max_time"]),
+    )
+
+
+def _file(row: Row) -> ExportedFile:
+    return ExportedFile(
+        path=row["path"],
+        rows=row["rows"],
+        bytes=row["bytes"],
+        partition=PartitionKey(row["partition_column"], row["partition_value"]),
+        stats=row["stats"],
+        min_time=_instant(row["min_time"]),
+        max_time=_instant(row["max_time"]),
+    )
+
+
+def _micros(instant: datetime | None) -> int | None:
+    return None if instant is None else clock.to_micros(instant)
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else clock.from_micros(micros)

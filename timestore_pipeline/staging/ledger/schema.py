@@ -1,0 +1,156 @@
+"""The ledger's tables, its version and the shard it belongs to.
+
+`volumes` holds running totals per dataset and state, changed in the very transactions that move batches, so that a backlog
+is read in constant time; `timestore verify` counts the batches again and compares.
+Instants are microseconds since the Unix epoch, UTC.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from timestore_pipeline.errors import LedgerMismatch
+from timestore_pipeline.staging.ledger.database import Database
+
+FORMAT_VERSION = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS datasets (
+    dataset_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    metadata TEXT NOT NULL DEFAULT '{}',
+    schema TEXT,                      -- canonical columns as JSON; NULL until the first batch
+    schema_version INTEGER NOT NULL DEFAULT 0,
+    time_column TEXT,                 -- fixed with the first batch, like the granularity: a Delta table
+    granularity TEXT,                 -- cannot change its partition columns
+    paused INTEGER NOT NULL DEFAULT 0,
+    last_epoch INTEGER NOT NULL DEFAULT 0,
+    manual_requested_at INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0,
+    retry_at INTEGER,
+    created_at INTEGER NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS volumes (
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    state TEXT NOT NULL,              -- a batch state, or 'accepted' for all that was ever acknowledged
+    batches INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (dataset_id, state)
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS processes (
+    process_id TEXT PRIMARY KEY,
+    pid INTEGER NOT NULL,
+    host TEXT NOT NULL,
+    started_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS segments (
+    segment_id TEXT PRIMARY KEY,
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    owner TEXT NOT NULL,              -- process that may write it while it is open
+    state TEXT NOT NULL,              -- open, sealed
+    seal_requested INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS segments_by_dataset ON segments (dataset_id, state);
+CREATE INDEX IF NOT EXISTS segments_by_owner ON segments (owner, state);
+
+CREATE TABLE IF NOT EXISTS batches (
+    batch_id TEXT PRIMARY KEY,
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    segment_id TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    staged_at INTEGER NOT NULL,
+    idempotency_key TEXT,
+    state TEXT NOT NULL,
+    epoch INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    published_at INTEGER
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS batches_by_state ON batches (dataset_id, state, staged_at);
+CREATE INDEX IF NOT EXISTS batches_by_segment ON batches (segment_id, state);
+CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch);
+
+CREATE TABLE IF NOT EXISTS flushes (
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    epoch INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    batches INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    oldest_staged_at INTEGER NOT NULL,
+    claimed_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    version INTEGER,
+    error TEXT,
+    PRIMARY KEY (dataset_id, epoch)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS flushes_by_state ON flushes (state, dataset_id);
+
+CREATE TABLE IF NOT EXISTS files (
+    file_id INTEGER PRIMARY KEY,
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    epoch INTEGER NOT NULL,
+    path TEXT NOT NULL,               -- relative to the table's root
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    partition_column TEXT,
+    partition_value TEXT,
+    stats TEXT NOT NULL,              -- the Delta add action's statistics
+    min_time INTEGER,
+    max_time INTEGER
+);
+CREATE INDEX IF NOT EXISTS files_by_epoch ON files (dataset_id, epoch);
+
+CREATE TABLE IF NOT EXISTS batch_files (
+    batch_id TEXT NOT NULL,
+    file_id INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    PRIMARY KEY (batch_id, file_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS batch_files_by_file ON batch_files (file_id);
+
+CREATE TABLE IF NOT EXISTS counters (
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    series TEXT NOT NULL,
+    labels TEXT NOT NULL,             -- label=value pairs joined by commas, sorted
+    value REAL NOT NULL,
+    PRIMARY KEY (dataset_id, series, labels)
+) WITHOUT ROWID;
+"""
+
+
+def prepare(database: Database, shard: str) -> None:
+    """Create what is missing; raise `LedgerMismatch` when the file belongs to another shard or a newer format."""
+    if database.row("SELECT 1 FROM sqlite_master WHERE name = 'counters'") is None:
+        with database.transaction() as tx:
+            _create(tx, shard)
+    meta = {row["key"]: row["value"] for row in database.rows("SELECT key, value FROM meta")}
+    if int(meta["format_version"]) != FORMAT_VERSION:
+        raise LedgerMismatch(
+            f"{database.path} has format version {meta['format_version']}, this release reads {FORMAT_VERSION}",
+            hint="use the release that wrote it, or drain it there first",
+        )
+    if meta["shard"] != shard:
+        raise LedgerMismatch(
+            f"{database.path} belongs to shard {meta['shard']!r}, not to {shard!r}",
+            hint="set TIMESTORE_SHARD to the shard that owns this directory, or use another TIMESTORE_STAGING_DIRECTORY",
+        )
+
+
+def _create(tx: sqlite3.Connection, shard: str) -> None:
+    for statement in _TABLES.split(";\n"):
+        tx.execute(statement)
+    known = {"format_version": str(FORMAT_VERSION), "shard": shard}
+    tx.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", known.items())

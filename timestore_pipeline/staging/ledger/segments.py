@@ -1,0 +1,107 @@
+"""Segment files in the ledger: who may write them, who asked for a seal, which are drained.
+
+A row is written before the file exists and removed after the file is gone, so a crash on either side leaves a row that
+says what to look for, never a file nobody knows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from timestore_pipeline import clock
+from timestore_pipeline.staging.ledger.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRecord:
+    segment_id: str
+    dataset: str
+    owner: str
+    sealed: bool
+
+
+_SELECT = "SELECT segment_id, name, owner, segments.state FROM segments JOIN datasets USING (dataset_id)"
+
+
+class Segments:
+    """The `segments` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def register(self, segment_id: str, dataset_id: int, owner: str) -> None:
+        with self._database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO segments (segment_id, dataset_id, owner, state, created_at) VALUES (?, ?, ?, 'open', ?)",
+                (segment_id, dataset_id, owner, clock.to_micros(clock.now())),
+            )
+
+    def mark_sealed(self, segment_id: str) -> None:
+        """From here on a claim may take the segment's batches; its writer must have detached the file before."""
+        with self._database.transaction() as tx:
+            tx.execute("UPDATE segments SET state = 'sealed' WHERE segment_id = ?", (segment_id,))
+
+    def disown(self, segment_id: str) -> None:
+        """Its writer could not create or detach it: let a flush take it over like a dead writer's."""
+        with self._database.transaction() as tx:
+            tx.execute("UPDATE segments SET owner = '' WHERE segment_id = ? AND state = 'open'", (segment_id,))
+
+    def request_seal(self, dataset: str) -> None:
+        """Raise the flag on every open segment of the dataset; a no-op writes nothing."""
+        if not self.open_segments(dataset):
+            return
+        with self._database.transaction() as tx:
+            tx.execute(
+                "UPDATE segments SET seal_requested = 1 WHERE state = 'open' AND seal_requested = 0"
+                " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
+                (dataset,),
+            )
+
+    def seal_requests(self, owner: str) -> list[SegmentRecord]:
+        """Open segments of this owner that someone waits for."""
+        return self._select("WHERE owner = ? AND segments.state = 'open' AND seal_requested = 1", owner)
+
+    def open_segments(self, dataset: str) -> list[SegmentRecord]:
+        return self._select("WHERE name = ? AND segments.state = 'open'", dataset)
+
+    def of_dataset(self, dataset: str) -> list[SegmentRecord]:
+        return self._select("WHERE name = ?", dataset)
+
+    def get(self, segment_id: str) -> SegmentRecord | None:
+        found = self._select("WHERE segment_id = ?", segment_id)
+        return found[0] if found else None
+
+    def drained(self, dataset: str) -> list[SegmentRecord]:
+        """Sealed segments in which no batch is left that could still be needed."""
+        return self._select(
+            "WHERE name = ? AND segments.state = 'sealed' AND NOT EXISTS (SELECT 1 FROM batches"
+            " WHERE batches.segment_id = segments.segment_id"
+            " AND batches.state IN ('pending', 'in_flight', 'quarantined'))",
+            dataset,
+        )
+
+    def forget(self, segment_id: str) -> None:
+        """Remove the row, after the file."""
+        with self._database.transaction() as tx:
+            tx.execute("DELETE FROM segments WHERE segment_id = ?", (segment_id,))
+
+    def _select(self, condition: str, value: str) -> list[SegmentRecord]:
+        rows = self._database.rows(f"{_SELECT} {condition} ORDER BY segment_id", (value,))
+        return [_record(row) for row in rows]
+
+
+def _record(row: Row) -> SegmentRecord:
+    return SegmentRecord(row["segment_id"], row["name"], row["owner"], row["state"] == "sealed")
+
+
+def sealed_batches_of(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> dict[str, list[int]]:
+    """Segment id -> sequences of the batches an epoch holds, both in order."""
+    found: dict[str, list[int]] = {}
+    rows = tx.execute(
+        "SELECT segment_id, sequence FROM batches WHERE dataset_id = ? AND epoch = ? ORDER BY segment_id, sequence",
+        (dataset_id, epoch),
+    )
+    for row in rows:
+        found.setdefault(row["segment_id"], []).append(row["sequence"])
+    return found

@@ -1,0 +1,72 @@
+"""Who is alive: each process holds a lock on a file of its own, and the kernel drops it when the process ends.
+
+A POSIX record lock is used because a forked child does not inherit it: the lock says that *this* process lives, not that
+some descendant does. Such a lock is lost when its process closes *any* descriptor of the file, so a process never opens
+its own lock files a second time; `_held` remembers which those are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import uuid
+from pathlib import Path
+
+from timestore_pipeline.staging.ledger.processes import ProcessRecord, Processes
+
+_held: set[Path] = set()
+os.register_at_fork(after_in_child=_held.clear)
+
+
+class ProcessIdentity:
+    """This process, as an owner of segments and claims; alive until `release` or the end of the process."""
+
+    def __init__(self, folder: Path, processes: Processes) -> None:
+        self.process_id = uuid.uuid4().hex[:16]
+        self._folder = folder
+        self._processes = processes
+        self._path = folder / f"{self.process_id}.lock"
+        self._descriptor = self._lock()
+        # Registered after the lock is held: whoever reads the row finds a live process.
+        processes.add(ProcessRecord(self.process_id, os.getpid(), socket.gethostname()))
+
+    def is_alive(self, process_id: str) -> bool:
+        """Whether a process that registered here still runs."""
+        path = self._folder / f"{process_id}.lock"
+        return path in _held or _locked_by_other(path)
+
+    def forget_dead(self) -> None:
+        """Drop the records and lock files of processes that are gone and own nothing any more."""
+        for process in self._processes.all():
+            if not self.is_alive(process.process_id) and self._processes.forget_idle(process.process_id):
+                (self._folder / f"{process.process_id}.lock").unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Stop being alive; what is still owned can be taken over from now on."""
+        if self._path not in _held:
+            return
+        if self._processes.forget_idle(self.process_id):
+            self._path.unlink(missing_ok=True)
+        _held.discard(self._path)
+        os.close(self._descriptor)
+
+    def _lock(self) -> int:
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _held.add(self._path)
+        return descriptor
+
+
+def _locked_by_other(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,205 @@
+"""Segment files: DuckDB databases that hold staged rows, append-only, without keys, indexes or ALTER.
+
+A segment is built under a temporary name and renamed when its tables are durable, so a file under its final name is always a
+valid database. While open it belongs to one process; DuckDB's lock keeps all others out. A crash leaves it with a write-ahead
+log, which replays when a flush takes the segment over. Sealing detaches it, which folds the log into the file; after that it
+is only ever read, and finally unlinked.
+
+Tables: `rows` (the dataset's columns and `__timestore_batch`), `batches` (one row per batch), `segment` (one row: what this
+file is). The last two describe the file to whoever finds it without a ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import DiskFull, RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
+from timestore_pipeline.staging.directory import sync_directory, write_ahead_log
+from timestore_pipeline.staging.engine import open_engine, text
+
+FORMAT_VERSION = 1
+BATCH_COLUMN = "__timestore_batch"
+
+# DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
+_BLOCK_SIZE = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """What the file says about itself."""
+
+    segment_id: str
+    shard: str
+    dataset: str
+    schema: pa.Schema  # canonical columns, fixed for the file's life
+
+
+def new_segment_id() -> str:
+    """Sorts by creation time; the random half keeps processes apart."""
+    return f"{clock.to_micros(clock.now()):016x}{uuid.uuid4().hex[:8]}"
+
+
+class OpenSegment:
+    """A segment this process writes. Not thread-safe: one writer thread owns it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
+        self.header = header
+        self.bytes = 0  # Arrow bytes appended so far
+        self._path = path
+        self._connection = connection
+        self._next_sequence = 0
+        self._catalog = quote(f"segment_{header.segment_id}")
+        self._incoming = f"incoming_{header.segment_id}"
+        with translated(path, header.dataset):
+            _build(connection, path, header)
+            connection.execute(f"ATTACH {text(str(path))} AS {self._catalog}")
+
+    def take_sequence(self) -> int:
+        """The next batch's position; never used twice, also when its append fails."""
+        sequence, self._next_sequence = self._next_sequence, self._next_sequence + 1
+        return sequence
+
+    def append(self, batches: Sequence[tuple[StagedBatch, pa.Table]]) -> None:
+        """Write the batches' rows in one transaction; durable on return.
+
+        Raises `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is there.
+        """
+        first = self.bytes == 0
+        with translated(self._path, self.header.dataset), self._transaction():
+            self._insert_rows(_tagged(batches))
+            self._describe([batch for batch, _ in batches])
+        if first:
+            sync_directory(self._path.parent)  # the write-ahead log's own directory entry
+        self.bytes += sum(batch.bytes for batch, _ in batches) or 1
+
+    def seal(self) -> None:
+        """Fold the log into the file and let go of it."""
+        with translated(self._path, self.header.dataset):
+            self._connection.execute(f"DETACH {self._catalog}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN TRANSACTION")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(self._connection)
+            raise
+
+    def _insert_rows(self, rows: pa.Table) -> None:
+        self._connection.register(self._incoming, rows)
+        try:
+            self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM {self._incoming}")
+        finally:
+            self._connection.unregister(self._incoming)
+
+    def _describe(self, batches: Sequence[StagedBatch]) -> None:
+        values = [(b.sequence, b.idempotency_key, b.rows, b.bytes, clock.to_micros(b.staged_at)) for b in batches]
+        places = ", ".join(["(?, ?, ?, ?, ?)"] * len(values))
+        flat = [value for row in values for value in row]
+        self._connection.execute(f"INSERT INTO {self._catalog}.batches VALUES {places}", flat)
+
+
+def replay(path: Path, dataset: str) -> None:
+    """Take over a dead writer's segment: replay its log, fold it in, let go.
+
+    Raises `RetryLater` when a process still holds the file, `UnreadableSegment` when it cannot be read.
+    """
+    if not path.exists():
+        raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
+    with open_engine() as connection, translated(path, dataset):
+        connection.execute(f"ATTACH {text(str(path))} AS replayed")
+        connection.execute("DETACH replayed")
+
+
+def attach_sealed(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, dataset: str) -> None:
+    """Attach a sealed segment for reading; raises `UnreadableSegment`."""
+    if not path.exists():
+        raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
+    with translated(path, dataset):
+        connection.execute(f"ATTACH {text(str(path))} AS {quote(alias)} (READ_ONLY)")
+
+
+def remove(path: Path) -> None:
+    """Unlink a drained segment; doing it twice is fine."""
+    write_ahead_log(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    _building(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def translated(path: Path, dataset: str) -> Iterator[None]:
+    """DuckDB's and the system's errors as typed ones that name the file."""
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise _translate(path, dataset, error) from error
+
+
+def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
+    message = str(error)
+    if "No space left on device" in message or "not enough space" in message.lower():
+        return DiskFull(f"no space left for {path}", dataset=dataset, hint="free space, then try again")
+    if "Could not set lock" in message:
+        return RetryLater(f"{path} is held by another process", dataset=dataset, hint="its owner is alive; try again")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return RetryLater(f"not enough memory for {path}: {message}", dataset=dataset, hint="lower the load")
+    if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | OSError):
+        hint = "the file is kept; copy it away before you try to repair it"
+        return UnreadableSegment(f"segment {path} cannot be used: {message}", dataset=dataset, hint=hint)
+    return TimestoreError(f"segment {path}: {message}", dataset=dataset, hint="the batch was not staged")
+
+
+def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    building = _building(path)
+    connection.execute(f"ATTACH {text(str(building))} AS building_{header.segment_id} (BLOCK_SIZE {_BLOCK_SIZE})")
+    try:
+        _create_tables(connection, f"building_{header.segment_id}", header)
+    finally:
+        connection.execute(f"DETACH building_{header.segment_id}")
+    os.rename(building, path)
+    sync_directory(path.parent)
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: SegmentHeader) -> None:
+    columns = ", ".join(f"{quote(field.name)} {duckdb_type(field.type)}" for field in header.schema)
+    connection.execute(f"CREATE TABLE {catalog}.rows ({BATCH_COLUMN} INTEGER, {columns})")
+    connection.execute(
+        f"CREATE TABLE {catalog}.batches"
+        " (sequence INTEGER, idempotency_key VARCHAR, rows BIGINT, bytes BIGINT, staged_at BIGINT)"
+    )
+    connection.execute(
+        f"CREATE TABLE {catalog}.segment AS SELECT ? AS format_version, ? AS segment_id, ? AS shard, ? AS dataset, ? AS schema",
+        [FORMAT_VERSION, header.segment_id, header.shard, header.dataset, schema_to_json(header.schema)],
+    )
+
+
+def _building(path: Path) -> Path:
+    return path.with_suffix(".building")
+
+
+def _tagged(batches: Sequence[tuple[StagedBatch, pa.Table]]) -> pa.Table:
+    """All batches' rows as one table, each row marked with its batch's position."""
+    rows = pa.concat_tables([table for _, table in batches])
+    positions = [pa.repeat(pa.scalar(batch.sequence, pa.int32()), batch.rows) for batch, _ in batches]
+    return rows.append_column(BATCH_COLUMN, pa.chunked_array(positions, pa.int32()))
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("ROLLBACK")
+    except duckdb.TransactionException:
+        return  # DuckDB has rolled back already when the failure hit the commit itself

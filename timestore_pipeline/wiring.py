@@ -1,0 +1,103 @@
+"""The composition root: the one place that knows how settings become a staging area, a lake and a flush pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import InvalidMetadata
+from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.pipeline import FlushPipeline
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.flush import Flush, Trigger
+from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
+from timestore_pipeline.settings import Settings, storage_options
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """A dataset as an operator sees it: its backlog, the limits in force, and what follows from both."""
+
+    backlog: Backlog
+    thresholds: FlushThresholds
+    decision: FlushDecision
+
+
+class Timestore:
+    """Everything that works on one staging directory and one lake; open it once per process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.area = StagingArea(settings.staging_directory, settings.shard)
+        self.lake = Lake(settings.lake_uri, storage_options(), spool=self.area.directory.spool)
+        self.pipeline = FlushPipeline(
+            self.area, self.lake, seal_timeout=settings.seal_timeout, retention=settings.idempotency_retention
+        )
+
+    def staging(self) -> StagingManager:
+        """A manager for producers in this process, with a staging area of its own; close it."""
+        return StagingManager.open(self.settings)
+
+    def statuses(self) -> list[DatasetStatus]:
+        """Every dataset, in name order."""
+        records = {record.name: record for record in self.area.ledger.datasets.all()}
+        exceeded = self._total_exceeded()
+        return [self._status(records[backlog.dataset], backlog, exceeded) for backlog in self.area.backlogs()]
+
+    def status(self, dataset: str) -> DatasetStatus:
+        """One dataset; raises `UnknownDataset`."""
+        record = self.area.ledger.datasets.get(dataset)
+        return self._status(record, self.area.backlog(dataset), self._total_exceeded())
+
+    def thresholds(self, record: DatasetRecord) -> FlushThresholds:
+        """The thresholds in force for a dataset."""
+        return self.settings.thresholds.overridden(record.metadata.staging.flush)
+
+    def flush(self, dataset: str, trigger: Trigger, run_id: str) -> Flush | None:
+        """Flush one dataset in this process; None when there was nothing to flush."""
+        return self.pipeline.run(dataset, trigger, run_id, self.export_options())
+
+    def export_options(self, parquet: ParquetOptions | None = None) -> ExportOptions:
+        return ExportOptions(parquet or ParquetOptions(), self.settings.export_memory_mb)
+
+    def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> DatasetRecord:
+        """Replace a dataset's metadata; raises `InvalidMetadata`, also for limits that contradict the guardrails."""
+        metadata = DatasetMetadata.parse(document)
+        thresholds = self.settings.thresholds.overridden(metadata.staging.flush)
+        if problems := list(ladder_problems(thresholds, self.settings.guardrails)):
+            raise InvalidMetadata(
+                f"staging.flush.maxBytes of dataset {dataset!r}: {'; '.join(problems)}",
+                dataset=dataset,
+                hint="choose a flush threshold below the guardrail",
+            )
+        return self.area.ledger.datasets.set_metadata(dataset, metadata)
+
+    def close(self) -> None:
+        self.area.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _status(self, record: DatasetRecord, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
+        thresholds = self.thresholds(record)
+        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, total_exceeded)
+        return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
+
+    def _total_exceeded(self) -> bool:
+        limit = self.settings.staging_max_total_bytes
+        return bool(limit) and self.area.total_bytes() >= limit
