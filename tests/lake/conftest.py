@@ -1,0 +1,27 @@
+"""A lake in a temporary folder and a DuckDB connection to export from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from timestore_pipeline.lake.table import Lake, LakeTable
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def table(lake: Lake) -> LakeTable:
+    return lake.table("weather")
+
+
+@pytest.fixture
+def con() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
