@@ -47,15 +47,15 @@ def _checked_row(row: object, number: int) -> Mapping[str, Any]:
 
 
 def _column(name: str, values: list[Any]) -> pa.Array:
+    kinds: _Kinds = {}
     if not _is_uniform(values):
         values = [None if type(value).__name__ in _MISSING else value for value in values]
-        kinds: _Kinds = {}
         for number, value in enumerate(values):
             _note(kinds, name, value, number)
     try:
         return _array(values)
     except _UNSTORABLE as error:
-        raise _unstorable(name, values, error) from error
+        raise _unstorable(name, values, kinds.get(name), error) from error
 
 
 def _is_uniform(values: list[Any]) -> bool:
@@ -75,10 +75,11 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.array(values, pa.decimal128(38, 0))
 
 
-def _unstorable(name: str, values: list[Any], error: Exception) -> InvalidData:
+def _unstorable(name: str, values: list[Any], kind: str | None, error: Exception) -> InvalidData:
+    neighbours = [0.5] if kind == "float" else []  # an integer alone would be stored as one
     for number, value in enumerate(values):
         try:
-            _array([value])
+            _array([value, *neighbours])
         except _UNSTORABLE as reason:
             return InvalidData(f"column {name!r}, row {number}: {value!r} cannot be stored ({reason})", hint=_HINT)
     return InvalidData(f"column {name!r} cannot be stored: {error}", hint=_HINT)
