@@ -16,13 +16,14 @@ from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-AIRPORTS = ("EWR", "JFK", "LGA")
+Airport = Literal["EWR", "JFK", "LGA"]
+AIRPORTS: tuple[Airport, ...] = get_args(Airport)
 DATASETS = ("flights", "weather")
 TIME_COLUMN = "time_hour"  # the hour of the observation, or of the scheduled departure; UTC
 

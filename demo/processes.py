@@ -1,0 +1,121 @@
+"""The processes the demo starts, each in a session of its own, all gone when the demo ends, however it ends.
+
+A session of its own keeps Ctrl-C for the demo, which then stops its children in order, and finds whatever a child has
+started in turn, also after `kill -9` has taken that child away and left its offspring behind.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+
+class ChildFailed(Exception):
+    """A child ended with an error; the message ends with the last lines of its log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    name: str
+    log: Path  # standard output and error, appended to across restarts
+    process: subprocess.Popen[bytes]
+    grace_seconds: float  # between asking to end and making it end
+
+    def check_running(self) -> None:
+        """Raise `ChildFailed` if a process that should serve for ever is gone."""
+        if self.process.poll() is not None:
+            raise ChildFailed(f"{self.name} ended with {self.process.returncode}\n{self._last_lines()}")
+
+    def finished(self) -> bool:
+        """Whether it ended well; raises `ChildFailed` if it ended badly."""
+        if self.process.poll():
+            self.check_running()
+        return self.process.returncode == 0
+
+    def kill(self) -> None:
+        """`kill -9` of this one process, not of what it started."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ask everyone in the session to end, then make them; returns when they are gone."""
+        _, stubborn = _end(self._session(), psutil.Process.terminate, self.grace_seconds)
+        _end([*stubborn, *self._session()], psutil.Process.kill, self.grace_seconds)
+        self.process.wait()
+
+    def _session(self) -> list[psutil.Process]:
+        return [process for process in psutil.process_iter() if _session_of(process) == self.process.pid]
+
+    def _last_lines(self, count: int = 20) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
+
+
+class Children:
+    """Starts processes and stops them in reverse order on leaving the `with` block."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], grace_seconds: float = 10.0) -> None:
+        self._folder = folder  # where the logs go
+        self._environment = dict(environment)
+        self._grace_seconds = grace_seconds  # Dagster's daemon needs some to let go of its code server
+        self._children: list[Child] = []
+
+    def start(self, name: str, command: Sequence[str], *, directory: Path | None = None) -> Child:
+        """Run `command` in a new session with its output in `<folder>/<name>.log`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        log = self._folder / f"{name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=directory,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        child = Child(name, log, process, self._grace_seconds)
+        self._children.append(child)
+        return child
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        while self._children:
+            self._children.pop().stop()
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _session_of(process: psutil.Process) -> int | None:
+    try:
+        return os.getsid(process.pid)
+    except ProcessLookupError:  # it ended while we were listing
+        return None
+
+
+def _end(
+    processes: Sequence[psutil.Process], how: Callable[[psutil.Process], None], within: float
+) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Who was gone after `within` seconds, and who was not."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            how(process)
+    gone, left = psutil.wait_procs(processes, within)
+    return gone, left
