@@ -72,9 +72,9 @@ def _convert(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
 def _check_years(values: pa.ChunkedArray | pa.Array, path: str) -> None:
     type_ = values.type
     if pa.types.is_date32(type_):
-        _check_range(values, pa.int32(), _FIRST_DAY, _LAST_DAY, path)
+        _check_range(values, _FIRST_DAY, _LAST_DAY, path)
     elif pa.types.is_timestamp(type_):
-        _check_range(values, pa.int64(), _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1, path)
+        _check_range(values, _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1, path)
     elif pa.types.is_nested(type_):
         for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
             _check_nested_years(chunk, path)
@@ -92,12 +92,12 @@ def _check_nested_years(array: pa.Array, path: str) -> None:
         _check_years(entries.items, f"{path}{{value}}")
 
 
-def _check_range(values: pa.ChunkedArray | pa.Array, whole: pa.DataType, low: int, high: int, path: str) -> None:
-    numbers = values.cast(whole)
-    ends = pc.min_max(numbers)
-    first, last = ends["min"].as_py(), ends["max"].as_py()
+def _check_range(values: pa.ChunkedArray | pa.Array, low: int, high: int, path: str) -> None:
+    ends = pc.min_max(values)
+    first, last = ends["min"].value, ends["max"].value  # as numbers: Python has no datetime for the years looked for
     if first is None or (first >= low and last <= high):
         return
+    numbers = values.cast(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
     outside = pc.index(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), True).as_py()
     raise InvalidData(
         f"column {path!r} holds {shown(values[outside])}, outside the years 0001 to 9999",

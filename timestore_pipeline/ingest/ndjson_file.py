@@ -20,7 +20,7 @@ from timestore_pipeline.ingest.text_types import TIMES, join, narrowest_type, pa
 
 _BLOCK_BYTES = 4 << 20  # read at once
 _LINE_BYTES = 64 << 20  # the longest line accepted: without a limit a file without line ends would be read whole
-_EXACT = 2.0**53  # up to here every integer is a float64
+_EXACT = 2.0**53  # below it every integer is a float64
 _LINES_HINT = "write one JSON object per line (jq -c '.[]' turns an array into that)"
 
 
@@ -101,4 +101,4 @@ def _check_integers(table: pa.Table, block: bytes) -> None:
 
 
 def _is_beyond(column: pa.ChunkedArray) -> bool:
-    return bool(pc.any(pc.greater(pc.abs(column), _EXACT)).as_py())
+    return bool(pc.any(pc.greater_equal(pc.abs(column), _EXACT)).as_py())

@@ -17,6 +17,8 @@ _NANOS, _NANOS_UTC = pa.timestamp("ns"), pa.timestamp("ns", "UTC")
 TIMES = (pa.date32(), TIMESTAMP, _NANOS, TIMESTAMP_UTC, _NANOS_UTC)
 NUMBERS = (pa.int64(), pa.decimal128(38, 0), pa.float64(), pa.bool_())
 _WHOLE_NUMBER = r"^-?\d+$"  # without it Arrow would read 0x1f as 31 and 1.0 as an integer
+_TRUTH = r"^(?i:true|false)$"  # without it Arrow would read 1 as true
+_PATTERNS = {pa.int64(): _WHOLE_NUMBER, pa.decimal128(38, 0): _WHOLE_NUMBER, pa.bool_(): _TRUTH}
 _MISSING = pa.array(["", "NA", "N/A", "#N/A", "null", "NULL"])  # null unless the column is text; NaN is a float
 _SAMPLE = 8  # values that rule out most types before a whole block is parsed
 _WIDER = {  # pairs of types and what holds both; every other pair is text
@@ -48,6 +50,8 @@ def parse_text(text: pa.Array, type_: pa.DataType) -> pa.Array:
     """`text` as the settled `type_`; ArrowInvalid if a value is not of that type."""
     if pa.types.is_string(type_):
         return text
+    if pa.types.is_null(type_):
+        return pa.nulls(len(text))
     return _without_markers(text).cast(type_)
 
 
@@ -64,8 +68,8 @@ def _without_markers(text: pa.Array) -> pa.Array:
 
 
 def _reads(values: pa.Array, type_: pa.DataType) -> bool:
-    whole = pa.types.is_integer(type_) or pa.types.is_decimal(type_)
-    if whole and not pc.all(pc.match_substring_regex(values, _WHOLE_NUMBER)).as_py():
+    pattern = _PATTERNS.get(type_)
+    if pattern is not None and not pc.all(pc.match_substring_regex(values, pattern)).as_py():
         return False
     try:
         values.cast(type_)

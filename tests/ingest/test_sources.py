@@ -1,0 +1,276 @@
+"""Files come out as batches of exactly the asked-for size, in types that do not depend on the block, or not at all."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.ingest import csv_file, ndjson_file
+from timestore_pipeline.ingest.sources import open_source
+
+AT = datetime(2013, 1, 1, 5, tzinfo=UTC)
+TABLE = pa.table({"at": pa.array([AT] * 10, pa.timestamp("us", "UTC")), "n": range(10)})
+
+
+def write_parquet(path: Path) -> None:
+    pq.write_table(TABLE, path, row_group_size=3)
+
+
+def write_ipc_file(path: Path) -> None:
+    with pa.ipc.new_file(path, TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=3)
+
+
+def write_ipc_stream(path: Path) -> None:
+    with pa.ipc.new_stream(path, TABLE.schema) as writer:
+        writer.write_table(TABLE, max_chunksize=3)
+
+
+def write_feather(path: Path) -> None:
+    pa.feather.write_feather(TABLE, path, compression="zstd")
+
+
+def write_text(path: Path, text: str) -> None:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+
+
+def write_csv(path: Path) -> None:
+    write_text(path, "at,n\n" + "".join(f"2013-01-01T05:00:00Z,{n}\n" for n in range(10)))
+
+
+def write_ndjson(path: Path) -> None:
+    write_text(path, "".join(f'{{"at": "2013-01-01T06:00:00+01:00", "n": {n}}}\n' for n in range(10)))
+
+
+WRITERS: list[tuple[str, Callable[[Path], None]]] = [
+    ("a.parquet", write_parquet),
+    ("a.PQ", write_parquet),
+    ("a.arrow", write_ipc_file),
+    ("a.arrow", write_ipc_stream),
+    ("a.ipc", write_ipc_file),
+    ("a.arrows", write_ipc_stream),
+    ("a.feather", write_feather),
+    ("a.csv", write_csv),
+    ("a.csv.gz", write_csv),
+    ("a.ndjson", write_ndjson),
+    ("a.jsonl.gz", write_ndjson),
+    ("a.json", write_ndjson),
+]
+
+
+@pytest.mark.parametrize(("name", "write"), WRITERS)
+def test_every_format_yields_the_same_rows_in_exact_batches(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    source = open_source(tmp_path / name)
+    batches = list(source.batches(4))
+    assert [(first, table.num_rows) for first, table in batches] == [(0, 4), (4, 4), (8, 2)]
+    assert pa.concat_tables(table for _, table in batches).cast(TABLE.schema).equals(TABLE)
+    assert source.total_rows == (None if write is write_ipc_stream else 10)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 10, 11])
+def test_a_source_can_be_read_again_with_another_size(rows: int, tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet")
+    source = open_source(tmp_path / "a.parquet")
+    for _ in range(2):
+        numbers = [n for _, table in source.batches(rows) for n in table.column("n").to_pylist()]
+        assert numbers == list(range(10))
+
+
+@pytest.mark.parametrize("name", [name for name, _ in WRITERS])
+def test_a_file_of_zero_bytes_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UnreadableInput, match="no rows") as caught:
+        open_source(tmp_path / name)
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", b"a,b\n"), ("a.ndjson", b"\n\n"), ("a.json.gz", gzip.compress(b"")), ("a.jsonl", b"{}\n")],
+)
+def test_a_text_without_rows_is_refused_by_name(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableInput, match=name):
+        list(open_source(tmp_path / name).batches(1))
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_an_arrow_file_without_rows_is_refused_by_name(new: Any, tmp_path: Path) -> None:
+    with new(tmp_path / "a.arrow", TABLE.schema):
+        pass
+    with pytest.raises(UnreadableInput, match=r"a\.arrow has no rows"):
+        list(open_source(tmp_path / "a.arrow").batches(1))
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow", "a.csv.gz", "a.ndjson", "a.ndjson.gz"])
+def test_content_that_contradicts_the_suffix_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"this is something else\n" * 10)
+    with pytest.raises(UnreadableInput, match=name) as caught:
+        open_source(tmp_path / name)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a", "a.gz", "a.parquet.gz", "a.txt"])
+def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UnreadableInput, match=name) as caught:
+        open_source(tmp_path / name)
+    assert ".parquet" in caught.value.hint
+
+
+def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("missing.parquet", "folder.csv"):
+        with pytest.raises(UnreadableInput, match=name):
+            open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [w for w in WRITERS if w[0] not in ("a.csv",)], ids=[n for n, _ in WRITERS if n != "a.csv"]
+)
+def test_a_truncated_file_never_passes_for_a_whole_one(
+    name: str, write: Callable[[Path], None], tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(UnreadableInput, match=name):
+        list(open_source(tmp_path / name).batches(4))
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n3", "a,b\n1,2\n3,4,5\n", "a,b\n1,\xff\n"])
+def test_a_csv_with_a_ragged_line_or_other_encoding_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UnreadableInput, match=r"a\.csv"):
+        open_source(tmp_path / "a.csv")
+
+
+def test_a_batch_of_no_rows_is_a_programming_error(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv")
+    with pytest.raises(ValueError, match="at least one"):
+        list(open_source(tmp_path / "a.csv").batches(0))
+
+
+def read_text(path: Path, text: str) -> pa.Table:
+    write_text(path, text)
+    return pa.concat_tables(table for _, table in open_source(path).batches(1_000))
+
+
+@pytest.mark.parametrize(
+    ("cells", "type_", "values"),
+    [
+        (["1", "-2", "NA", ""], pa.int64(), [1, -2, None, None]),
+        (["1", "2.5", "NaN"], pa.float64(), None),
+        (["1e3", "-inf"], pa.float64(), [1000.0, float("-inf")]),
+        (["12345678901234567890", "1"], pa.decimal128(38, 0), [Decimal(12345678901234567890), Decimal(1)]),
+        (["true", "FALSE"], pa.bool_(), [True, False]),
+        (["2013-01-01", "NA"], pa.date32(), [date(2013, 1, 1), None]),
+        (["2013-01-01 05:00:00", "2013-01-02"], pa.timestamp("us"), None),
+        (["2013-01-01T05:00:00Z", "2013-01-01 06:00:00+01:00"], pa.timestamp("us", "UTC"), [AT, AT]),
+        (["2013-01-01T05:00:00.123456000"], pa.timestamp("ns"), None),
+        (["2013-01-01T05:00:00Z", "2013-01-01"], pa.string(), ["2013-01-01T05:00:00Z", "2013-01-01"]),
+        (["0x1f", "0x2a"], pa.string(), ["0x1f", "0x2a"]),
+        (["1", "true"], pa.string(), ["1", "true"]),
+        (["NA", "x", '""', ""], pa.string(), ["NA", "x", "", None]),
+        (['"a\nb"', '"say ""hi"""'], pa.string(), ["a\nb", 'say "hi"']),
+        (["", "NA"], pa.null(), [None, None]),
+    ],
+    ids=repr,
+)
+def test_a_csv_column_gets_the_narrowest_type_that_reads_it(
+    cells: list[str], type_: pa.DataType, values: list[Any] | None, tmp_path: Path
+) -> None:
+    column = read_text(tmp_path / "a.csv", "v,w\n" + "".join(f"{cell},1\n" for cell in cells)).column("v")
+    assert column.type == type_
+    assert values is None or column.to_pylist() == values
+
+
+def test_a_csv_column_keeps_one_type_through_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "_BLOCK_BYTES", 64)
+    lines = [f"{n},{n},,2013-01-01" for n in range(50)] + ["1.5,x,7,2013-01-01 05:00:00"]
+    table = read_text(tmp_path / "a.csv", "f,s,late,at\n" + "\n".join(lines))
+    assert table.schema.types == [pa.float64(), pa.string(), pa.int64(), pa.timestamp("us")]
+    assert table.column("s").to_pylist() == [*map(str, range(50)), "x"]
+
+
+_TIMES = ["2013-01-01", "2013-01-01T05:00:00", "2013-01-01T05:00:00.123456789", "2013-01-01T05:00:00Z"]
+_CELLS = st.sampled_from(["", "NA", "1", "007", "12345678901234567890", "2.5", "nan", "true", "x", *_TIMES])
+
+
+@given(st.lists(_CELLS, min_size=1, max_size=40))
+def test_the_types_of_a_csv_do_not_depend_on_its_blocks(
+    tmp_path_factory: pytest.TempPathFactory, cells: list[str]
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    text = "v,w\n" + "".join(f"{cell},1\n" for cell in cells)
+    whole = repr(read_text(path, text).to_pylist())  # text, so that NaN is NaN
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_file, "_BLOCK_BYTES", 32)
+        assert repr(read_text(path, text).to_pylist()) == whole
+
+
+def test_ndjson_columns_are_the_union_of_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", 16)
+    lines = [
+        '{"n": 1, "at": "2013-01-01T05:00:00Z", "o": {"x": null}}',
+        "",
+        '{"n": 2.5, "o": {"x": [1], "y": "2013-01-01"}, "e": null}',
+        '{"at": "2013-01-01T06:00:00.5+01:00", "b": "NA", "o": null}',
+    ]
+    table = read_text(tmp_path / "a.ndjson", "\r\n".join(lines))
+    o = pa.struct([("x", pa.list_(pa.int64())), ("y", pa.string())])
+    types = {"n": pa.float64(), "at": pa.timestamp("us", "UTC"), "o": o, "e": pa.null(), "b": pa.string()}
+    assert table.schema.equals(pa.schema(list(types.items())))
+    assert table.column("at").to_pylist() == [AT, None, AT.replace(microsecond=500_000)]
+    assert table.column("o").to_pylist() == [{"x": None, "y": None}, {"x": [1], "y": "2013-01-01"}, None]
+    assert table.column("b").to_pylist() == [None, None, "NA"]
+
+
+@pytest.mark.parametrize("block_bytes", [8, 1 << 20])
+@pytest.mark.parametrize(
+    "lines", [['{"v": 1}', '{"v": "x"}'], ['{"v": [1]}', '{"v": {"x": 1}}'], ['{"v": true}', '{"v": 1}']]
+)
+def test_an_ndjson_column_of_mixed_kinds_is_refused_by_name(
+    lines: list[str], block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", block_bytes)
+    write_text(tmp_path / "a.ndjson", "\n".join(lines))
+    with pytest.raises((InvalidData, UnreadableInput), match="v"):
+        open_source(tmp_path / "a.ndjson")
+
+
+@pytest.mark.parametrize("text", ['{"v": 12345678901234567890}', '{"v": 9007199254740993}\n{"v": 0.5}'])
+def test_an_ndjson_integer_that_a_float_would_round_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match=r"'v' holds (12345678901234567890|9007199254740993)"):
+        read_text(tmp_path / "a.ndjson", text)
+
+
+def test_a_json_array_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.json", '[{"v": 1}, {"v": 2}]')
+    with pytest.raises(UnreadableInput, match=r"a\.json") as caught:
+        open_source(tmp_path / "a.json")
+    assert "one JSON object per line" in caught.value.hint
+
+
+def test_a_file_without_line_ends_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", 16)
+    monkeypatch.setattr(ndjson_file, "_LINE_BYTES", 64)
+    write_text(tmp_path / "a.json", '{"v": "' + "x" * 200 + '"}')
+    with pytest.raises(UnreadableInput, match="line 1 is longer"):
+        open_source(tmp_path / "a.json")
