@@ -56,6 +56,16 @@ def test_a_named_pandas_index_is_a_column() -> None:
     assert read_arrow(by_number).column("sensor").to_pylist() == [10, 20, 30]
 
 
+@pytest.mark.parametrize("note", [b"no json", b"[]", b"{}"])
+def test_a_foreign_note_under_the_pandas_key_does_no_harm(note: bytes) -> None:
+    assert read_arrow(TABLE.replace_schema_metadata({b"pandas": note})).num_rows == 2
+
+
+def test_a_slice_of_pandas_data_keeps_its_own_rows() -> None:
+    batch = pa.RecordBatch.from_pandas(pd.DataFrame({"v": [1, 2]}, index=pd.RangeIndex(2, name="sensor")))
+    assert read_arrow(batch.slice(1)).to_pylist() == [{"v": 2}]
+
+
 def test_a_pandas_index_that_may_be_the_time_needs_a_name() -> None:
     frame = pd.DataFrame({"v": [1]}, index=pd.DatetimeIndex(["2013-01-01"]))
     with pytest.raises(InvalidData, match="timestamp") as caught:

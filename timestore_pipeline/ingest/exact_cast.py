@@ -11,6 +11,7 @@ from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.model.canonical import is_list
 
 _Cast = Callable[[pa.Array], pa.Array]
+_SHOWN_CHARACTERS = 200
 _WIDE_DIGITS = 76  # of decimal256: 19 for any int64 and every scale up to 38 fit
 
 
@@ -33,9 +34,10 @@ def exact_cast(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
 def shown(value: pa.Scalar) -> str:
     """`value` for a message, also when Python cannot represent it (nanoseconds, years beyond 9999)."""
     try:
-        return str(value.cast(pa.string()))
+        text = str(value.cast(pa.string()))
     except pa.ArrowException:
-        return repr(value)
+        text = repr(value)
+    return text[:_SHOWN_CHARACTERS]
 
 
 def _decoded(array: pa.Array) -> pa.Array:

@@ -66,8 +66,9 @@ def _with_named_range_index(table: pa.Table) -> pa.Table:
     """Bring back a range index that was given a name: pandas leaves its values out of the Arrow data."""
     for index in _pandas_indexes(table):
         if isinstance(index, dict) and index.get("kind") == "range" and index["name"] is not None:
-            values = pa.array(range(index["start"], index["stop"], index["step"]), pa.int64())
-            table = table.append_column(str(index["name"]), values)
+            values = range(index["start"], index["stop"], index["step"])
+            if len(values) == table.num_rows:  # a slice of such data still carries the index of the whole
+                table = table.append_column(str(index["name"]), pa.array(values, pa.int64()))
     return table
 
 
@@ -86,5 +87,8 @@ def _without_unnamed_index(table: pa.Table) -> pa.Table:
 
 
 def _pandas_indexes(table: pa.Table) -> list[Any]:
-    text = (table.schema.metadata or {}).get(b"pandas")
-    return list(json.loads(text).get("index_columns", [])) if text else []
+    try:
+        document = json.loads((table.schema.metadata or {}).get(b"pandas", b"null"))
+    except ValueError:  # somebody else's note under the same key
+        return []
+    return list(document.get("index_columns", [])) if isinstance(document, dict) else []
