@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -37,7 +37,7 @@ _SEGMENT_COLUMN = "__timestore_segment"
 class ExportOptions:
     """How files are written; `memory_mb` bounds DuckDB's buffers during one export."""
 
-    parquet: ParquetOptions = ParquetOptions()
+    parquet: ParquetOptions = field(default_factory=ParquetOptions)
     memory_mb: int = 512
 
 

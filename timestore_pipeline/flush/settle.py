@@ -58,7 +58,8 @@ def settle(area: StagingArea, lake: Lake, flush: Flush, reason: str, error: str)
 
 def ensure_table(table: LakeTable, record: DatasetRecord) -> Partitioning:
     """Create the dataset's table or add the columns it lacks."""
-    assert record.schema is not None and record.granularity is not None, "a claimed dataset has a schema"
+    assert record.schema is not None, "a claimed dataset has a schema"
+    assert record.granularity is not None, "the layout is fixed together with the schema"
     partitioning = Partitioning.of(record.schema, record.granularity, record.time_column)
     table.ensure(record.schema, partitioning)
     return partitioning

@@ -41,7 +41,7 @@ class GroupCommit:
         try:
             fresh = self._refuse_duplicates(batches)
             self._stage_all(fresh)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, a caller who waits for a receipt must hear of it
             _fail(batches, error)
 
     def seal(self) -> None:
@@ -150,7 +150,9 @@ def _holds(segment: pa.Schema, wanted: pa.Schema | None) -> bool:
 
 
 def _first_of_each_key(batches: Sequence[QueuedBatch]) -> tuple[list[QueuedBatch], list[QueuedBatch]]:
-    group, followers, seen = [], [], set()
+    group: list[QueuedBatch] = []
+    followers: list[QueuedBatch] = []
+    seen: set[str] = set()
     for batch in batches:
         key = batch.idempotency_key
         (followers if key in seen else group).append(batch)
@@ -173,6 +175,8 @@ def _staged(segment: OpenSegment, batch: QueuedBatch) -> StagedBatch:
 
 def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
     """The batch's rows in the segment's schema, which may be newer than the one they were conformed to."""
+    if batch.record.schema is segment.header.schema:
+        return batch.rows
     return conform(batch.rows, segment.header.schema, batch.record.time_column)
 
 

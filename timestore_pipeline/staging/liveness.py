@@ -13,7 +13,7 @@ import socket
 import uuid
 from pathlib import Path
 
-from timestore_pipeline.staging.ledger.processes import ProcessRecord, Processes
+from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 
 _held: set[Path] = set()
 os.register_at_fork(after_in_child=_held.clear)

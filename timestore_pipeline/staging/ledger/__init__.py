@@ -16,7 +16,9 @@ from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.segments import Segments
 
-__all__ = ["Ledger"]
+__all__ = ["SENSOR_LAST_TICK", "Ledger"]
+
+SENSOR_LAST_TICK = "sensor_last_tick"  # when the flush sensor last looked at the backlogs
 
 
 class Ledger:
@@ -32,6 +34,19 @@ class Ledger:
         self.flushes = Flushes(self.database)
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
+
+    def get_meta(self, key: str) -> str | None:
+        """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""
+        row = self.database.row("SELECT value FROM meta WHERE key = ?", (key,))
+        return None if row is None else str(row["value"])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Write a fact down. Instants, like `SENSOR_LAST_TICK`, are microseconds since the Unix epoch, as text."""
+        with self.database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, value),
+            )
 
     def close(self) -> None:
         self.database.close()

@@ -32,6 +32,7 @@ class Database:
         self._read_lock = threading.RLock()
         self._writer = _connect(path)
         self._reader = _connect(path)
+        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin_immediate` waits in its own way
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -101,17 +102,13 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
     wait; a jittered millisecond keeps the slowest of them within tens of milliseconds.
     """
     deadline = clock.monotonic() + _BUSY_TIMEOUT
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        while not _try_begin(connection):
-            if clock.monotonic() > deadline:
-                raise LedgerBusy(
-                    f"the ledger's write lock was held for {_BUSY_TIMEOUT:.0f} s",
-                    hint="look for a stopped process that has ledger.sqlite open",
-                )
-            clock.sleep(random.uniform(0.0002, 0.0015))
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_TIMEOUT * 1000)}")
+    while not _try_begin(connection):
+        if clock.monotonic() > deadline:
+            raise LedgerBusy(
+                f"the ledger's write lock was held for {_BUSY_TIMEOUT:.0f} s",
+                hint="look for a stopped process that has ledger.sqlite open",
+            )
+        clock.sleep(random.uniform(0.0002, 0.0015))
 
 
 def _try_begin(connection: sqlite3.Connection) -> bool:

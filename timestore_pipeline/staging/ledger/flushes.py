@@ -177,7 +177,7 @@ class Flushes:
 
 def retry_delay(failures: int) -> timedelta:
     """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
-    return min(_RETRY_FIRST * 2 ** min(failures, 10), _RETRY_MOST)
+    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), _RETRY_MOST)
 
 
 def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:

@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS batches (
 CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_state ON batches (dataset_id, state, staged_at);
 CREATE INDEX IF NOT EXISTS batches_by_segment ON batches (segment_id, state);
-CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch);
+CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch) WHERE epoch IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS flushes (
     dataset_id INTEGER NOT NULL REFERENCES datasets,
