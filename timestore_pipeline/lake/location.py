@@ -45,3 +45,7 @@ class Location:
         if self.filesystem is None:
             return LocalStore(Path(self.path))
         return ObjectStore(self.filesystem, self.path, spool)
+
+    def root(self) -> fs.FileSystem:
+        """This folder as the root of an Arrow filesystem."""
+        return fs.SubTreeFileSystem(self.path, self.filesystem or fs.LocalFileSystem())

@@ -1,7 +1,10 @@
 """DuckDB's per-file column statistics in the form the Delta log wants.
 
-Readers skip a file when its statistics say that no row can match, so a bound that is off by anything loses rows without
-an error. Every doubtful bound is therefore left out: a missing bound only costs a scan. Nested columns get none.
+Readers skip a file when its statistics say that no row can match, so a bound that is too tight loses rows without an
+error. Two rules follow. A bound that cannot be exact is moved outwards. And a file in which some column with values
+has no bound (NaN, infinities, years that Delta cannot spell) gets no bounds at all: `DeltaTable.to_pyarrow_dataset` of
+deltalake 1.6 takes a missing bound beside present ones for "nothing can match". Nested and binary columns get none
+either way; that reader leaves them out of its reckoning.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -22,19 +25,22 @@ ColumnStatistics = Mapping[str, Mapping[str, str]]  # DuckDB RETURN_STATS: quote
 _TOP_LEVEL = re.compile(r'"((?:[^"]|"")*)"')  # one quoted identifier; a nested path has two or more
 _LONGEST_STRING = 64  # characters; longer bounds would bloat every reader's copy of the log
 _MILLISECOND = timedelta(milliseconds=1)
+_EXACT_DIGITS = 15  # decimal digits that survive a reader's detour through a double
+_LAST_BEFORE_SURROGATES, _FIRST_AFTER_SURROGATES, _LAST_CHARACTER = 0xD7FF, 0xE000, 0x10FFFF
 
 
 def delta_stats(rows: int, columns: ColumnStatistics, schema: pa.Schema) -> str:
     """The `stats` text of an add action: numRecords, and nullCount, minValues, maxValues of top-level primitives."""
-    lows: dict[str, Any] = {}
-    highs: dict[str, Any] = {}
-    nulls: dict[str, int] = {}
-    for field, found in _primitives(columns, schema):
-        if "null_count" in found:
-            nulls[field.name] = int(found["null_count"])
-        _keep(lows, field, _bound(found, field.type, "min"))
-        _keep(highs, field, _bound(found, field.type, "max"))
-    document = {"numRecords": rows, "minValues": lows, "maxValues": highs, "nullCount": nulls}
+    primitives = list(_primitives(columns, schema))
+    nulls = {field.name: int(found["null_count"]) for field, found in primitives if "null_count" in found}
+    bounded = [
+        (field, found) for field, found in primitives if _has_order(field.type) and nulls.get(field.name) != rows
+    ]
+    lows = {field.name: _bound(found, field.type, "min") for field, found in bounded}
+    highs = {field.name: _bound(found, field.type, "max") for field, found in bounded}
+    document: dict[str, Any] = {"numRecords": rows, "nullCount": nulls}
+    if None not in lows.values() and None not in highs.values():
+        document |= {"minValues": lows, "maxValues": highs}
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
@@ -58,9 +64,8 @@ def _primitives(columns: ColumnStatistics, schema: pa.Schema) -> Iterator[tuple[
             yield field, found
 
 
-def _keep(bounds: dict[str, Any], field: pa.Field, bound: Any) -> None:
-    if bound is not None:
-        bounds[field.name] = bound
+def _has_order(kind: pa.DataType) -> bool:
+    return not (pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def _exact(found: Mapping[str, str], side: str) -> str | None:
@@ -74,6 +79,11 @@ def _bound(found: Mapping[str, str], kind: pa.DataType, side: str) -> Any:
     if text is None or render is None or found.get("has_nan", "false") != "false":
         return None
     return render(text, kind, side)
+
+
+def _boolean(_text: str, _kind: pa.DataType, side: str) -> bool:
+    """The widest there are; readers have nothing to gain from tighter ones."""
+    return side == "max"
 
 
 def _integer(text: str, _kind: pa.DataType, _side: str) -> int:
@@ -91,17 +101,28 @@ def _float(text: str, kind: pa.DataType, side: str) -> float | None:
     return value
 
 
-def _string(text: str, _kind: pa.DataType, _side: str) -> str | None:
-    return text if len(text) <= _LONGEST_STRING else None
+def _string(text: str, _kind: pa.DataType, side: str) -> str | None:
+    """A long string's beginning sorts before it; its beginning with the last character raised sorts after it."""
+    if len(text) <= _LONGEST_STRING:
+        return text
+    beginning = text[:_LONGEST_STRING]
+    if side == "min":
+        return beginning
+    last = ord(beginning[-1])
+    if last == _LAST_CHARACTER:
+        return None
+    return beginning[:-1] + chr(_FIRST_AFTER_SURROGATES if last == _LAST_BEFORE_SURROGATES else last + 1)
 
 
-def _decimal(text: str, _kind: pa.DataType, _side: str) -> int | float | None:
-    """A number only when its JSON text survives a reader's detour through a double."""
-    exact = Decimal(text)
-    if exact == exact.to_integral_value():
-        return int(exact) if abs(exact) < 2**53 else None
-    spelt = repr(float(exact))
-    return float(exact) if "e" not in spelt and Decimal(spelt) == exact else None
+def _decimal(text: str, kind: pa.DataType, side: str) -> int | float | None:
+    """Rounded outwards to what a double holds and to plain digits; None when that needs more digits than the type."""
+    context = Context(prec=_EXACT_DIGITS, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING)
+    value = context.create_decimal(text)
+    if "e" in repr(float(value)) and value != value.to_integral_value():
+        value = value.quantize(Decimal("0.0001"), context=context)
+    if value and value.adjusted() >= kind.precision - kind.scale:
+        return None
+    return int(value) if value == value.to_integral_value() else float(value)
 
 
 def _date(text: str, _kind: pa.DataType, _side: str) -> str | None:
@@ -132,6 +153,7 @@ def _instant(text: str | None) -> datetime | None:
 
 
 _RENDERERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str, pa.DataType, str], Any]], ...] = (
+    (pa.types.is_boolean, _boolean),
     (pa.types.is_integer, _integer),
     (pa.types.is_floating, _float),
     (pa.types.is_string, _string),

@@ -22,6 +22,7 @@ from deltalake.transaction import AddAction
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Conflict, Fenced
 from timestore_pipeline.lake import evolution, layout
+from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import METADATA_KEY, EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.location import Location
@@ -71,6 +72,7 @@ class LakeTable:
     def __init__(self, location: Location, options: Mapping[str, str], spool: Path | None = None) -> None:
         self.uri = location.uri
         self._store = location.store(spool)
+        self._root = location.root()
         self._log = DeltaLog(self._store)
         self._handle = TableHandle(location.uri, options, self._log)
 
@@ -166,7 +168,7 @@ class LakeTable:
 
     def to_arrow_dataset(self) -> pyarrow.dataset.Dataset:
         """The newest version's rows with the partition column, pruned by filters; raise `MissingTable`."""
-        return self._handle.existing().to_pyarrow_dataset()
+        return arrow_dataset(self._handle.existing(), self._root)
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
         """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.lake.location import Location
+from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
+from timestore_pipeline.lake.store import LocalStore
+from timestore_pipeline.lake.table import Lake
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    with store.receiving("a=1/f") as path:
+        path.write_bytes(b"rows")
+        assert not store.exists("a=1/f")
+        assert path.name.startswith("_")
+    assert (store.read("a=1/f"), store.size("a=1/f"), names(tmp_path)) == (b"rows", 4, ["f"])
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    with suppress(ZeroDivisionError), LocalStore(tmp_path).receiving("a=1/f") as path:
+        path.write_bytes(b"ro")
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_deleting_twice_is_fine(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    (tmp_path / "f").touch()
+    store.delete("f")
+    store.delete("f")
+    assert store.list() == store.list("no such folder") == []
+
+
+def test_a_query_that_fails_midway_leaves_nothing(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    select = "SELECT CASE WHEN i = 900_000 THEN error('stop') ELSE 'x' END AS c FROM range(1_000_000) t(i)"
+    with pytest.raises(duckdb.Error, match="stop"):
+        write_parquet(con, select, LocalStore(tmp_path), "f.parquet")
+    assert names(tmp_path) == []
+
+
+def test_rows_keep_their_order_inside_the_file(con: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    folder = tmp_path / "o'hara, 100%"
+    select = "SELECT hash(i) AS h FROM range(300_000) t(i) ORDER BY h"
+    options = ParquetOptions(compression="snappy", row_group_size=10_000)
+    written = write_parquet(con, select, LocalStore(folder), "f.parquet", options)
+    read = con.read_parquet(str(folder / "f.parquet")).fetchnumpy()["h"]
+    assert (written.rows, written.bytes) == (300_000, (folder / "f.parquet").stat().st_size)
+    assert (read[1:] > read[:-1]).all()
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket/lake", "s3://", "s3:///", "file://", "", "http://host/lake"])
+def test_a_place_the_lake_cannot_live_in_is_refused(uri: str) -> None:
+    with pytest.raises(InvalidInput, match="no place for a lake"):
+        Lake(uri)
+
+
+def test_paths_and_file_uris_name_the_same_place(tmp_path: Path) -> None:
+    folder = tmp_path / "my lake"
+    assert Location.parse(folder.as_uri(), {}) == Location.parse(str(folder), {})
+    assert Location.parse("lake", {}).path == str(Path.cwd() / "lake")
+
+
+def test_a_bucket_is_named_with_its_prefix() -> None:
+    location = Location.parse("s3://bucket/some/prefix/", {"aws_region": "eu-west-1"}).child("weather")
+    assert (location.uri, location.path) == ("s3://bucket/some/prefix/weather", "bucket/some/prefix/weather")

@@ -1,0 +1,75 @@
+"""The newest version of a table as an Arrow dataset, for queries.
+
+Not `DeltaTable.to_pyarrow_dataset`: in deltalake 1.6 that loses rows when a filter asks for the nulls of a column which
+some files lack, as they do after a column was added, or for a column without bounds. Here a file is skipped for its
+partition and its time bounds only; inside the files, Arrow uses Parquet's own statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from pyarrow import fs
+
+from timestore_pipeline.errors import Conflict
+
+_UNDERSTOOD = {"timestampNtz"}  # reader features that change nothing about the Parquet files
+
+Add = dict[str, Any]  # one row of deltalake's list of live files
+
+
+def arrow_dataset(table: DeltaTable, root: fs.FileSystem) -> ds.Dataset:
+    """All live files under `root`; raise `Conflict` when the rows are not simply those in the files."""
+    _check_features(table)
+    schema = pa.schema(table.schema().to_arrow())
+    file_format = ds.ParquetFileFormat()
+    fragments = [
+        file_format.make_fragment(
+            unquote(add["path"]),
+            filesystem=root,
+            partition_expression=_guarantee(add, schema),
+            file_size=add["size_bytes"],
+        )
+        for add in pa.table(table.get_add_actions()).to_pylist()
+    ]
+    return ds.FileSystemDataset(fragments, schema, file_format, root)
+
+
+def _check_features(table: DeltaTable) -> None:
+    if foreign := set(table.protocol().reader_features or []) - _UNDERSTOOD:
+        raise Conflict(
+            f"the table uses {sorted(foreign)}, which someone else has switched on",
+            hint="read it with an engine that knows these features, or switch them off",
+        )
+
+
+def _guarantee(add: Add, schema: pa.Schema) -> pc.Expression:
+    """What holds for every row of the file."""
+    guarantee = pc.scalar(True)
+    for condition in (*_partition(add, schema), *_times(add, schema)):
+        guarantee = guarantee & condition
+    return guarantee
+
+
+def _partition(add: Add, schema: pa.Schema) -> Iterator[pc.Expression]:
+    for name, value in (add.get("partition") or {}).items():
+        column = pc.field(name)
+        yield column.is_null() if value is None else column == pa.scalar(value, schema.field(name).type)
+
+
+def _times(add: Add, schema: pa.Schema) -> Iterator[pc.Expression]:
+    for field in schema:
+        if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
+            low, high, nulls = ((add.get(key) or {}).get(field.name) for key in ("min", "max", "null_count"))
+            column = pc.field(field.name)
+            if nulls is not None and nulls == add["num_records"]:
+                yield column.is_null()
+            elif low is not None and high is not None:
+                inside = (column >= pa.scalar(low, field.type)) & (column <= pa.scalar(high, field.type))
+                yield inside if nulls == 0 else inside | column.is_null()
