@@ -1,7 +1,7 @@
 """What a durable write costs, as a ratio to the bare primitive, measured interleaved in one run.
 
-The primitive is what no correct design can do without: insert and commit of the same rows into an attached DuckDB file, plus
-one commit into a SQLite ledger. Run it with `make bench`; it exits 1 when a bound is missed.
+The primitive is what no correct design can do without: insert and commit of the same rows into an attached DuckDB
+file, plus one commit into a SQLite ledger. Run it with `make bench`; it exits 1 when a bound is missed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Claiming a backlog: settle what was interrupted, get the open segments sealed, take the next epoch.
 
-A crash before the epoch is taken leaves sealed segments, which the next claim takes as they are; after it, a claim whose
-process is gone, which the next flush of the dataset settles before it claims anything.
+A crash before the epoch is taken leaves sealed segments, which the next claim takes as they are; after it, a claim
+whose process is gone, which the next flush of the dataset settles before it claims anything.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class FlushLimits:
 
 @dataclass(frozen=True, slots=True)
 class FlushDecision:
-    """`reason` is a sentence for an operator. `due_at` is when it will be due if nothing more comes in, None = never."""
+    """`reason` is a sentence for an operator; `due_at` is when it is due if nothing more comes in, None = never."""
 
     dataset: str
     due: bool

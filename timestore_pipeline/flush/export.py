@@ -1,7 +1,7 @@
 """From claimed batches in sealed segments to durable Parquet files, one per partition, in time order.
 
-Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader of the
-lake; a crash leaves files that no commit names.
+Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader
+of the lake; a crash leaves files that no commit names.
 """
 
 from __future__ import annotations

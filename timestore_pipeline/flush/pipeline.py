@@ -4,8 +4,8 @@
       |        |          |
       +--------+----------+--> abandon: the batches are pending again, or, if the log says so, published after all
 
-Between phases everything lives in the ledger, so the next phase may run in another process. A phase that fails abandons its
-own flush before it raises; a phase whose process dies leaves that to whoever flushes the dataset next.
+Between phases everything lives in the ledger, so the next phase may run in another process. A phase that fails
+abandons its own flush before it raises; a phase whose process dies leaves that to whoever flushes the dataset next.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FlushPipeline:
         return self._area.ledger.flushes.get(ref)
 
     def publish(self, ref: FlushRef) -> int | None:
-        """Commit all files at once; returns the table version, None when it was published so long ago that the log forgot.
+        """Commit all files at once; returns the table version, None when it was published and the log has forgotten.
 
         Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
         """

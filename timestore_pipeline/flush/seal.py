@@ -1,7 +1,8 @@
 """Getting a dataset's open segments sealed before a claim.
 
-A live writer is asked through a flag in the ledger and answers within tens of milliseconds. A dead writer's segment is taken
-over: its log replays. An owner that lives but does not answer keeps its batches pending and is named; it blocks nobody else.
+A live writer is asked through a flag in the ledger and answers within tens of milliseconds. A dead writer's segment
+is taken over: its log replays. An owner that lives but does not answer keeps its batches pending and is named; it
+blocks nobody else.
 """
 
 from __future__ import annotations

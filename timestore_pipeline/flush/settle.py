@@ -1,8 +1,9 @@
 """Ending a flush that stopped half-way: the Delta log is asked, and its answer decides.
 
-Published: finalize it. Not published: make sure that it never will be, then return its batches. While the ledger still has the
-flush as claimed nobody can publish it (publishing needs the recorded export, and recording is refused once it is aborted);
-from exported on its epoch is burnt in the Delta log first. Every step may be repeated, so recovery may be killed too.
+Published: finalize it. Not published: make sure that it never will be, then return its batches. While the ledger
+still has the flush as claimed nobody can publish it (publishing needs the recorded export, and recording is refused
+once it is aborted); from exported on its epoch is burnt in the Delta log first. Every step may be repeated, so
+recovery may be killed too.
 """
 
 from __future__ import annotations

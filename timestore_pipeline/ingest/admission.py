@@ -1,8 +1,8 @@
 """Guardrails at the door: how many bytes staged data may take on disk, per dataset and in all.
 
-In soft mode a batch beyond the limit is accepted, warned about and counted, and the sensor flushes; in hard mode it is
-rejected with the limit and a retry hint. Disk use is measured at most every quarter of a second and carried forward by what
-was admitted since, so concurrent producers of one process cannot slip past together.
+In soft mode a batch beyond the limit is accepted, warned about and counted, and the sensor flushes; in hard mode it
+is rejected with the limit and a retry hint. Disk use is measured at most every quarter of a second and carried
+forward by what was admitted since, so concurrent producers of one process cannot slip past together.
 """
 
 from __future__ import annotations

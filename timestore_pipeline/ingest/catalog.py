@@ -1,7 +1,7 @@
 """Fits incoming data to its dataset: settles the schema in the ledger, then casts the rows to it.
 
-The schema changes before any row of the new shape is staged; a crash in between leaves a dataset with a column that has no
-rows yet, which is harmless.
+The schema changes before any row of the new shape is staged; a crash in between leaves a dataset with a column that
+has no rows yet, which is harmless.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ All waiting batches go into the open segment in one DuckDB transaction (durable)
 transaction (durable), and then their receipts resolve.
 - Dead before the segment's commit: nothing happened.
 - Dead between the two: rows without a ledger entry, which no claim ever selects; the callers got no receipt.
-- Dead after the ledger's commit: staged; a caller that did not see its receipt sends again and is told it is a duplicate.
+- Dead after the ledger's commit: staged; a caller without its receipt sends again and is told it is a duplicate.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class GroupCommit:
         return fresh
 
     def _stage_all(self, batches: Sequence[QueuedBatch]) -> None:
-        """Stage batches whose keys the ledger does not know; a key that occurs twice in here follows in a second group."""
+        """Stage batches whose keys the ledger does not know; a key's second occurrence follows in a second group."""
         group, followers = _first_of_each_key(batches)
         if group:
             self._stage_group(group)

@@ -3,8 +3,8 @@
     with StagingManager.open(Settings.from_env()) as staging:
         receipt = staging.enqueue("weather", table, idempotency_key="2013-01-01T05/JFK")
 
-A receipt means durable: it survives `kill -9` and power loss, and its rows are published exactly once. An error means not
-staged: sending again with the same idempotency key is safe.
+A receipt means durable: it survives `kill -9` and power loss, and its rows are published exactly once. An error means
+not staged: sending again with the same idempotency key is safe.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The bounded in-memory queue between producers' threads and a dataset's writer thread.
 
-Nothing in it is promised to anyone: a batch leaves it towards a durable receipt or towards an error, and a process that dies
-takes the queue with it while its callers still wait.
+Nothing in it is promised to anyone: a batch leaves it towards a durable receipt or towards an error, and a process
+that dies takes the queue with it while its callers still wait.
 """
 
 from __future__ import annotations

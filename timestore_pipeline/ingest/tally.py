@@ -1,7 +1,8 @@
 """Counts of drops and guardrail hits on their way to the ledger.
 
-An overloaded producer is refused thousands of times a second; one ledger transaction for each would take the lock from the
-writers it is waiting for. So counts gather here and are written a few times a second; `kill -9` loses at most that moment's.
+An overloaded producer is refused thousands of times a second; one ledger transaction for each would take the lock
+from the writers it is waiting for. So counts gather here and are written a few times a second; `kill -9` loses at
+most that moment's.
 """
 
 from __future__ import annotations

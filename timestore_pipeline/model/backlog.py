@@ -11,7 +11,7 @@ from timestore_pipeline.model.flush import Trigger
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Everything staged and not yet published. In-flight work keeps its own count: a stuck flush is not an empty queue."""
+    """Everything staged and not yet published; in-flight work is counted apart: a stuck flush is no empty queue."""
 
     dataset: str
     pending: Volume

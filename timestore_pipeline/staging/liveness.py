@@ -1,8 +1,8 @@
 """Who is alive: each process holds a lock on a file of its own, and the kernel drops it when the process ends.
 
-A POSIX record lock is used because a forked child does not inherit it: the lock says that *this* process lives, not that
-some descendant does. Such a lock is lost when its process closes *any* descriptor of the file, so a process never opens
-its own lock files a second time; `_held` remembers which those are.
+A POSIX record lock is used because a forked child does not inherit it: the lock says that *this* process lives, not
+that some descendant does. Such a lock is lost when its process closes *any* descriptor of the file, so a process
+never opens its own lock files a second time; `_held` remembers which those are.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Segment files: DuckDB databases that hold staged rows, append-only, without keys, indexes or ALTER.
 
-A segment is built under a temporary name and renamed when its tables are durable, so a file under its final name is always a
-valid database. While open it belongs to one process; DuckDB's lock keeps all others out. A crash leaves it with a write-ahead
-log, which replays when a flush takes the segment over. Sealing detaches it, which folds the log into the file; after that it
-is only ever read, and finally unlinked.
+A segment is built under a temporary name and renamed when its tables are durable, so a file under its final name is
+always a valid database. While open it belongs to one process; DuckDB's lock keeps all others out. A crash leaves it
+with a write-ahead log, which replays when a flush takes the segment over. Sealing detaches it, which folds the log
+into the file; after that it is only ever read, and finally unlinked.
 
-Tables: `rows` holds the dataset's columns, `__timestore_batch` (the batch a row belongs to) and `__timestore_commit`. Each group
-commit adds one more row, of batch -1, whose `__timestore_commit` is a JSON array that describes the batches of the commit;
-`segment` holds one row that says what the file is. So a file describes itself to whoever finds it without a ledger.
+Tables: `rows` holds the dataset's columns, `__timestore_batch` (the batch a row belongs to) and `__timestore_commit`.
+Each group commit adds one more row, of batch -1, whose `__timestore_commit` is a JSON array that describes the
+batches of the commit; `segment` holds one row that says what the file is. So a file describes itself to whoever finds
+it without a ledger.
 """
 
 from __future__ import annotations
@@ -80,9 +81,9 @@ class OpenSegment:
 
         Raises `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is there.
         """
-        rows = _group(batches, self._no_data)
+        rows = _group(batches, self._no_data)  # noqa: F841  # DuckDB reads it by its name
         with translated(self._path, self.header.dataset):
-            # DuckDB finds the local variable `rows` by its name; registering a view for it costs half a millisecond.
+            # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")
         if not self._log_is_listed:
             sync_directory(self._path.parent)  # the write-ahead log appeared with this commit
@@ -161,7 +162,8 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: 
     columns = ", ".join(f"{quote(field.name)} {duckdb_type(field.type)}" for field in header.schema)
     connection.execute(f"CREATE TABLE {catalog}.rows ({BATCH_COLUMN} INTEGER, {COMMIT_COLUMN} VARCHAR, {columns})")
     connection.execute(
-        f"CREATE TABLE {catalog}.segment AS SELECT ? AS format_version, ? AS segment_id, ? AS shard, ? AS dataset, ? AS schema",
+        f"CREATE TABLE {catalog}.segment AS SELECT ? AS format_version, ? AS segment_id, ? AS shard,"
+        " ? AS dataset, ? AS schema",
         [FORMAT_VERSION, header.segment_id, header.shard, header.dataset, schema_to_json(header.schema)],
     )
 
@@ -188,7 +190,7 @@ def _group(batches: Sequence[tuple[StagedBatch, pa.Table]], no_data: pa.Table) -
 
 
 def _positions(batches: Sequence[StagedBatch]) -> pa.Array:
-    """Each batch's sequence as often as it has rows, then -1; built as bytes, a Python integer per row would cost more."""
+    """Each batch's sequence as often as it has rows, then -1; built as bytes: Python integers would cost more."""
     positions = array("i")
     for batch in batches:
         positions += array("i", [batch.sequence]) * batch.rows

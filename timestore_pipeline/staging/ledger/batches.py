@@ -101,8 +101,10 @@ class Batches:
 
 _BACKLOG = """
 SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
-    (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
-    (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
+    (SELECT min(staged_at) FROM batches b
+        WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
+    (SELECT min(staged_at) FROM batches b
+        WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
     f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger
 FROM datasets d
 LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
@@ -124,7 +126,8 @@ def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dic
 
 def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batches: Sequence[StagedBatch]) -> None:
     tx.executemany(
-        "INSERT INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state)"
+        "INSERT INTO batches"
+        " (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         [
             (

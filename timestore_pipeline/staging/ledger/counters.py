@@ -1,7 +1,7 @@
 """Durable counters and histograms: they survive every process and never go back.
 
-A counter belongs to a dataset and is named as in the metrics contract, without the `timestore_staging_` prefix. Histogram
-buckets are counters of their own, cumulative, with the label `le`.
+A counter belongs to a dataset and is named as in the metrics contract, without the `timestore_staging_` prefix.
+Histogram buckets are counters of their own, cumulative, with the label `le`.
 """
 
 from __future__ import annotations

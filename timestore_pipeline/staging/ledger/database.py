@@ -1,7 +1,8 @@
 """The ledger's SQLite file: how it is opened, how a write transaction is taken.
 
-Any process may open it. Every write is one short transaction with `synchronous=FULL`, so a committed transaction survives
-power loss. A crash inside a transaction leaves nothing of it: SQLite rolls it back when the file is next opened.
+Any process may open it. Every write is one short transaction with `synchronous=FULL`, so a committed transaction
+survives power loss. A crash inside a transaction leaves nothing of it: SQLite rolls it back when the file is next
+opened.
 """
 
 from __future__ import annotations

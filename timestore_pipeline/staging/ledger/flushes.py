@@ -194,7 +194,8 @@ def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) 
 
 def _take_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
     row = tx.execute(
-        "UPDATE datasets SET last_epoch = last_epoch + 1, manual_requested_at = NULL WHERE dataset_id = ? RETURNING last_epoch",
+        "UPDATE datasets SET last_epoch = last_epoch + 1, manual_requested_at = NULL"
+        " WHERE dataset_id = ? RETURNING last_epoch",
         (dataset_id,),
     ).fetchone()
     return int(row["last_epoch"])
@@ -294,8 +295,8 @@ def _insert_file(tx: sqlite3.Connection, dataset_id: int, epoch: int, file: Expo
         "INSERT INTO files (dataset_id, epoch, path, rows, bytes, partition_column, partition_value, stats,"
         " min_time, max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            dataset_id, epoch, file.path, file.rows, file.bytes, file.partition.column, file.partition.value, file.stats,
-            _micros(file.min_time), _micros(file.max_time),
+            dataset_id, epoch, file.path, file.rows, file.bytes, file.partition.column, file.partition.value,
+            file.stats, _micros(file.min_time), _micros(file.max_time),
         ),
     )  # fmt: skip
     return int(inserted.lastrowid or 0)

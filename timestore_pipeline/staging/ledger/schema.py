@@ -1,8 +1,8 @@
 """The ledger's tables, its version and the shard it belongs to.
 
-`volumes` holds running totals per dataset and state, changed in the very transactions that move batches, so that a backlog
-is read in constant time; `timestore verify` counts the batches again and compares.
-Instants are microseconds since the Unix epoch, UTC.
+`volumes` holds running totals per dataset and state, changed in the very transactions that move batches, so that a
+backlog is read in constant time; `timestore verify` counts the batches again and compares. Instants are microseconds
+since the Unix epoch, UTC.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ CREATE TABLE IF NOT EXISTS batches (
     attempts INTEGER NOT NULL DEFAULT 0,
     published_at INTEGER
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_state ON batches (dataset_id, state, staged_at);
 CREATE INDEX IF NOT EXISTS batches_by_segment ON batches (segment_id, state);
 CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch) WHERE epoch IS NOT NULL;
@@ -145,7 +146,7 @@ def prepare(database: Database, shard: str) -> None:
     if meta["shard"] != shard:
         raise LedgerMismatch(
             f"{database.path} belongs to shard {meta['shard']!r}, not to {shard!r}",
-            hint="set TIMESTORE_SHARD to the shard that owns this directory, or use another TIMESTORE_STAGING_DIRECTORY",
+            hint="set TIMESTORE_SHARD to its owner, or use another TIMESTORE_STAGING_DIRECTORY",
         )
 
 
