@@ -1,0 +1,107 @@
+"""The exposition says what the ledger, the disk and the settings say."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import DiskFull
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.telemetry import series
+from timestore_pipeline.telemetry.metrics import exposition, registry
+from timestore_pipeline.wiring import Timestore
+
+Value = float | None
+
+
+@pytest.fixture
+def scraped(store: Timestore, settings: Settings) -> CollectorRegistry:
+    return registry(store.area, settings)
+
+
+def value(scraped: CollectorRegistry, name: str, **labels: str) -> Value:
+    return scraped.get_sample_value(f"timestore_staging_{name}", {"shard": "edge-7", **labels})
+
+
+@pytest.mark.parametrize(("metric", "expected"), [("batches", 1), ("rows", 20)])
+def test_depth_counts_what_is_staged(scraped: CollectorRegistry, metric: str, expected: int) -> None:
+    assert value(scraped, "queue_depth", dataset="weather", metric=metric) == expected
+
+
+def test_a_claimed_batch_stays_in_the_depth_and_ages(store: Timestore, scraped: CollectorRegistry) -> None:
+    store.pipeline.claim("weather", Trigger.MANUAL, "test")
+    assert value(scraped, "queue_depth", dataset="weather", metric="rows") == 20
+    assert value(scraped, "in_flight", dataset="weather", metric="rows") == 20
+    assert value(scraped, "oldest_age_seconds", dataset="weather")
+
+
+def test_the_oldest_age_is_zero_when_nothing_waits(store: Timestore, scraped: CollectorRegistry) -> None:
+    store.flush("weather", Trigger.MANUAL, "test")
+    assert value(scraped, "oldest_age_seconds", dataset="weather") == 0
+
+
+def test_disk_use_is_the_sum_of_its_components(scraped: CollectorRegistry) -> None:
+    parts = [value(scraped, "disk_usage_bytes", dataset="weather", component=part) for part in ("database", "wal")]
+    total = value(scraped, "disk_usage_bytes", dataset="weather", component="total")
+    assert total == sum(part or 0 for part in parts) > 0
+    assert value(scraped, "disk_limit_bytes", dataset="weather") == 536_870_912
+
+
+def test_thresholds_are_the_datasets_own_where_it_has_some(scraped: CollectorRegistry) -> None:
+    found = [value(scraped, "flush_threshold", dataset="planes", metric=m) for m in ("rows", "bytes", "age_seconds")]
+    assert found == [7, 134_217_728, 1.5]
+    assert value(scraped, "flush_threshold", dataset="weather", metric="age_seconds") == 60
+
+
+def test_a_flush_moves_its_counters(scraped: CollectorRegistry) -> None:
+    assert value(scraped, "flushes_total", dataset="weather", trigger="manual", result="success") == 1
+    assert value(scraped, "flush_rows_total", dataset="weather", result="success") == 30
+    assert value(scraped, "flush_batches_total", dataset="weather", result="success") == 1
+
+
+def test_a_flush_is_one_observation_of_the_duration(scraped: CollectorRegistry) -> None:
+    labels = {"dataset": "weather", "result": "success"}
+    assert value(scraped, "flush_duration_seconds_count", **labels) == 1
+    assert value(scraped, "flush_duration_seconds_bucket", le="+Inf", **labels) == 1
+    assert value(scraped, "flush_duration_seconds_bucket", le="600.0", **labels) == 1
+    assert value(scraped, "flush_duration_seconds_sum", **labels)
+
+
+@pytest.mark.parametrize("declared", series.COUNTERS, ids=lambda declared: declared.name)
+def test_a_counter_that_never_moved_is_zero(scraped: CollectorRegistry, declared: series.CounterSeries) -> None:
+    labels = {name: values[0] for name, values in declared.labels.items()}
+    assert value(scraped, declared.name, dataset="planes", **labels) == 0
+
+
+def test_a_label_value_that_was_not_foreseen_is_exposed(store: Timestore, scraped: CollectorRegistry) -> None:
+    store.area.ledger.counters.add("planes", "retried_batches_total", {"reason": DiskFull.code}, 3)
+    assert value(scraped, "retried_batches_total", dataset="planes", reason="disk_full") == 3
+
+
+def test_the_sensors_heartbeat_is_absent_until_it_ticked(store: Timestore, scraped: CollectorRegistry) -> None:
+    assert value(scraped, "sensor_last_tick_timestamp_seconds") is None
+    ticked = clock.now()
+    store.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(ticked)))
+    assert value(scraped, "sensor_last_tick_timestamp_seconds") == pytest.approx(ticked.timestamp())
+
+
+def test_every_series_carries_the_shard(store: Timestore, settings: Settings) -> None:
+    families = text_string_to_metric_families(exposition(store.area, settings))
+    assert {sample.labels.get("shard") for family in families for sample in family.samples} == {"edge-7"}
+
+
+def test_every_declared_series_is_exposed_under_its_name(store: Timestore, settings: Settings) -> None:
+    store.area.ledger.set_meta(SENSOR_LAST_TICK, "1")
+    text = exposition(store.area, settings)
+    names = [one.name for one in series.GAUGES] + [one.name for one in (*series.COUNTERS, series.FLUSH_DURATION)]
+    assert [name for name in names if f"# TYPE {series.PREFIX}{name} " not in text] == []
+
+
+def test_an_empty_directory_has_series_without_samples(settings: Settings) -> None:
+    with Timestore(settings) as empty:
+        families = list(text_string_to_metric_families(exposition(empty.area, settings)))
+    assert [family.name for family in families if family.samples] == []
