@@ -57,9 +57,14 @@ def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
     Check and commit use one snapshot, and deltalake refuses a commit whose app id has moved since its snapshot. That
     refusal sends us round again, to a fresh snapshot and a fresh check; so does success, to read what is in the log.
     """
-    for _ in range(ATTEMPTS):
-        table = handle.existing()
-        settled = settled_in(handle, table, commit.app_id, commit.epoch)
+    for attempt in range(ATTEMPTS):
+        try:
+            table = handle.existing()
+            settled = settled_in(handle, table, commit.app_id, commit.epoch)
+        except TimestoreError as silent:
+            if attempt == 0:
+                raise
+            raise faults.unknown(handle.uri, commit.epoch, silent) from silent  # the last commit may have got in
         if settled is not None:
             handle.checkpoint_when_due(table, settled.version)
             return settled
@@ -72,7 +77,9 @@ def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) 
 
     Raise `OutcomeUnknown` when the log does not answer, or no longer has the commit of an epoch long passed.
     """
-    reached = table.transaction_version(app_id)
+    with faults.reading(handle.uri):
+        reached = table.transaction_version(app_id)
+        burnt = table.transaction_version(app_id + BURNT_SUFFIX)
     if reached is None or reached < epoch:
         return None
     try:
@@ -81,7 +88,7 @@ def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) 
     except LookupError as gone:
         if reached > epoch:
             raise faults.unknown(handle.uri, epoch, gone) from gone
-        return Settled(_outcome(table.transaction_version(app_id + BURNT_SUFFIX) == epoch), None)
+        return Settled(_outcome(burnt == epoch), None)
     except OSError as error:
         raise faults.unknown(handle.uri, epoch, error) from error
     if (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from deltalake.exceptions import DeltaError
 
@@ -24,6 +26,15 @@ def disk_full(what: str, error: Exception) -> DiskFull:
         f"no space left in the lake for {what}: {summary(error)}",
         hint="make room; what is staged stays staged and is published by a later flush",
     )
+
+
+@contextmanager
+def reading(uri: str) -> Iterator[None]:
+    """Translate what reading a table's log raises; a snapshot reads parts of it only when they are asked for."""
+    try:
+        yield
+    except DELTA_FAULTS as error:
+        raise unreadable(uri, error) from error
 
 
 def unreadable(uri: str, error: Exception) -> TimestoreError:

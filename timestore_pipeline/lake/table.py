@@ -21,7 +21,7 @@ from deltalake.transaction import AddAction
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Conflict, Fenced
-from timestore_pipeline.lake import evolution, layout
+from timestore_pipeline.lake import evolution, faults, layout
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import METADATA_KEY, EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
@@ -45,6 +45,7 @@ class Lake:
         """
         given = dict(storage_options or {})
         self._location = Location.parse(uri, given)
+        self.uri = self._location.uri
         # Without conditional puts two writers could both believe that they wrote the same version.
         self._options = given if self._location.filesystem is None else {"aws_conditional_put": "etag", **given}
         self._spool = spool
@@ -155,7 +156,8 @@ class LakeTable:
         table = self._handle.open()
         if table is None:
             return []
-        adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
+        with faults.reading(self.uri):
+            adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
         return [LiveFile(unquote(add["path"]), add["num_records"], add["size_bytes"]) for add in adds]
 
     def schema(self) -> pa.Schema:
@@ -168,7 +170,9 @@ class LakeTable:
 
     def to_arrow_dataset(self) -> pyarrow.dataset.Dataset:
         """The newest version's rows with the partition column, pruned by filters; raise `MissingTable`."""
-        return arrow_dataset(self._handle.existing(), self._root)
+        table = self._handle.existing()
+        with faults.reading(self.uri):
+            return arrow_dataset(table, self._root)
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
         """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""

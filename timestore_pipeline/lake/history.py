@@ -1,0 +1,73 @@
+"""Everything one table's log and folder say about where its rows came from; what `timestore verify` compares.
+
+Read in an order that makes it safe beside writers: the snapshot, then the commits up to it, then the folder. A file of the
+snapshot was in the folder before it was in the log, and only `vacuum` takes it away, after a commit that removes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from timestore_pipeline.lake.epochs import METADATA_KEY
+from timestore_pipeline.lake.log import Action
+from timestore_pipeline.model.lake import LiveFile
+
+
+@dataclass(frozen=True, slots=True)
+class TableCommit:
+    """One version of the table. Paths are relative to its root, not URL-encoded."""
+
+    version: int
+    metadata: Mapping[str, Any]  # ours; empty = someone else's commit, or maintenance
+    added: Mapping[str, int | None]  # path -> rows; None = written without statistics
+    removed: frozenset[str]
+    changes_data: bool  # False = the same rows in other files: a compaction
+
+    @property
+    def published(self) -> bool:
+        """Whether it carries a flush's rows."""
+        return self.metadata.get("outcome") == "published"
+
+
+@dataclass(frozen=True, slots=True)
+class TableHistory:
+    """The newest version as it is, and how it came about."""
+
+    commits: Sequence[TableCommit]  # oldest first
+    live: Mapping[str, LiveFile]  # by path
+    stored: Mapping[str, int]  # Parquet files in the folder, path -> bytes
+
+    @property
+    def complete(self) -> bool:
+        """False when log cleanup has removed the oldest commits."""
+        return bool(self.commits) and self.commits[0].version == 0
+
+
+def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
+    """One commit from the actions of its file."""
+    adds = [action["add"] for action in actions if "add" in action]
+    removes = [action["remove"] for action in actions if "remove" in action]
+    return TableCommit(
+        version=version,
+        metadata=_metadata(actions),
+        added={unquote(add["path"]): _rows(add) for add in adds},
+        removed=frozenset(unquote(remove["path"]) for remove in removes),
+        changes_data=any(action.get("dataChange", True) for action in (*adds, *removes)),
+    )
+
+
+def _metadata(actions: Sequence[Action]) -> Mapping[str, Any]:
+    for action in actions:
+        if METADATA_KEY in action.get("commitInfo", {}):
+            found: dict[str, Any] = json.loads(action["commitInfo"][METADATA_KEY])
+            return found
+    return {}
+
+
+def _rows(add: Action) -> int | None:
+    rows: int | None = json.loads(add.get("stats") or "{}").get("numRecords")
+    return rows
