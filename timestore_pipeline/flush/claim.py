@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from timestore_pipeline import clock
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.seal import Unsealed, seal_segments
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
@@ -31,9 +32,12 @@ class Claim:
 def claim_backlog(
     area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, seal_timeout: timedelta
 ) -> Claim:
-    """Claim everything of the dataset that can be sealed; raises `FlushInFlight` and `UnknownDataset`."""
+    """Claim everything of the dataset that can be sealed.
+
+    Raises `FlushInFlight` and `UnknownDataset`, and whatever kept an interrupted flush from being settled.
+    """
     area.ledger.datasets.get(dataset)
-    settled = settle_interrupted(area, lake, dataset)
+    settled = _settle_or_postpone(area, lake, dataset)
     left_out = seal_segments(area, dataset, seal_timeout)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
     if ref is not None:
@@ -43,7 +47,15 @@ def claim_backlog(
     return Claim(dataset, ref, settled, tuple(left_out))
 
 
+def _settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
+    try:
+        return settle_interrupted(area, lake, dataset)
+    except TimestoreError:
+        _postpone(area, dataset)
+        raise
+
+
 def _postpone(area: StagingArea, dataset: str) -> None:
-    """Nothing could be sealed: without a pause the sensor would launch a run for it at every tick."""
+    """Nothing could be done: without a pause the sensor would launch a run for it at every tick."""
     failures = area.backlog(dataset).failures
     area.ledger.datasets.postpone(dataset, clock.now() + retry_delay(failures))

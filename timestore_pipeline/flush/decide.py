@@ -52,7 +52,7 @@ _Due = tuple[Trigger, str] | None
 def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
     """What keeps a dataset from being flushed whatever its backlog."""
     if backlog.interrupted:
-        return _settle(backlog, now)
+        return _backing_off(backlog, now) or _settle(backlog, now)
     if backlog.claim_trigger is not None:
         return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows} rows is in flight")
     if backlog.pending.batches == 0:
@@ -61,10 +61,15 @@ def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
         return None
     if backlog.paused:
         return FlushDecision(backlog.dataset, False, "flushes are paused; `timestore resume` or a manual flush goes on")
-    if backlog.retry_at is not None and backlog.retry_at > now:
-        reason = f"{backlog.failures} flushes failed in a row, the next try is at {backlog.retry_at:%H:%M:%S} UTC"
-        return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
-    return None
+    return _backing_off(backlog, now)
+
+
+def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
+    """A failing dataset must not cost a run at every tick."""
+    if backlog.retry_at is None or backlog.retry_at <= now:
+        return None
+    reason = f"{backlog.failures} flushes failed in a row, the next try is at {backlog.retry_at:%H:%M:%S} UTC"
+    return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 
 
 def _settle(backlog: Backlog, now: datetime) -> FlushDecision:

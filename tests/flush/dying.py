@@ -1,0 +1,58 @@
+"""A process that flushes and dies by its own `kill -9` at a named point: `dying.py HOME POINT before|after`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from timestore_pipeline import Settings
+from timestore_pipeline.flush import pipeline
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.wiring import Timestore
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "claim": (Flushes, "claim"),
+    "adopt": (Flushes, "adopt"),
+    "file": (LakeTable, "write"),
+    "record export": (Flushes, "record_export"),
+    "delta commit": (LakeTable, "publish"),
+    "finalize": (Flushes, "finalize"),
+    "unlink": (segments, "remove"),
+    "burn": (LakeTable, "burn"),
+    "abort": (Flushes, "abort"),
+    "settle": (pipeline, "settle_interrupted"),
+}
+
+
+def die(*_arguments: Any, **_options: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(point: str, moment: str) -> None:
+    """Replace the point's function by one that dies before or after the real one."""
+    owner, name = POINTS[point]
+    real = getattr(owner, name)
+
+    def then_die(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        die()
+
+    action: Callable[..., None] = die if moment == "before" else then_die
+    setattr(owner, name, action)
+
+
+def main() -> None:
+    home, point, moment = sys.argv[1:4]
+    arm(point, moment)
+    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "dying")
+
+
+if __name__ == "__main__":
+    main()

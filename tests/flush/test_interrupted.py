@@ -1,0 +1,90 @@
+"""A flush whose process is killed at any point: the next flush settles it, and every row is published exactly once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flush.conftest import hourly, published
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+_DYING = Path(__file__).with_name("dying.py")
+
+
+def flush_and_die(settings: Settings, point: str, moment: str) -> None:
+    """Flush in another process that kills itself; assert that it really died there."""
+    done = subprocess.run(
+        [sys.executable, str(_DYING), str(settings.home), point, moment], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
+
+
+def stage(settings: Settings, first: int) -> None:
+    with StagingManager.open(settings) as staging:
+        staging.enqueue("d", hourly(30, first))
+        staging.enqueue("d", hourly(30, first + 30))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("point", ["claim", "adopt", "file", "record export", "delta commit", "finalize", "unlink"])
+def test_rows_are_exact_after_a_kill_and_the_next_flush(settings: Settings, point: str, moment: str) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, point, moment)
+    stage(settings, 60)
+    with Timestore(settings) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "next")
+        assert published(timestore) == list(range(120))
+        assert timestore.area.ledger.flushes.in_flight() == []
+        assert timestore.status("d").backlog.queued.batches == 0
+        assert timestore.area.ledger.segments.of_dataset("d") == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("point", ["burn", "abort", "settle"])
+def test_recovery_itself_may_be_killed(settings: Settings, point: str, moment: str) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "record export", "after")
+    flush_and_die_while_recovering(settings, point, moment)
+    with Timestore(settings) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "next")
+        assert published(timestore) == list(range(60))
+
+
+def flush_and_die_while_recovering(settings: Settings, point: str, moment: str) -> None:
+    code = (
+        "import sys; from tests.flush.dying import arm; from timestore_pipeline import Settings;"
+        "from timestore_pipeline.wiring import Timestore; home, point, moment = sys.argv[1:4]; arm(point, moment);"
+        "Timestore(Settings.build(home=home)).pipeline.recover()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(settings.home), point, moment], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
+
+
+def test_a_flush_killed_after_its_commit_is_finalized_not_repeated(settings: Settings) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "delta commit", "after")
+    with Timestore(settings) as timestore:
+        (settlement,) = timestore.pipeline.recover()
+        assert settlement.state is FlushState.PUBLISHED
+        assert published(timestore) == list(range(60))
+        assert timestore.flush("d", Trigger.MANUAL, "next") is None
+
+
+def test_a_flush_killed_before_its_commit_is_aborted_counted_and_its_files_are_removed(settings: Settings) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "delta commit", "before")
+    with Timestore(settings) as timestore:
+        (settlement,) = timestore.pipeline.recover()
+        assert settlement.state is FlushState.ABORTED
+        assert published(timestore) == []
+        assert list(Path(settings.lake_uri).rglob("*.parquet")) == []
+        retried = [c for c in timestore.area.ledger.counters.all() if c.series == "retried_batches_total"]
+        assert [(c.labels, c.value) for c in retried] == [({"reason": "interrupted"}, 2.0)]

@@ -1,0 +1,247 @@
+"""A flush from claim to finalize in one process, against real files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from tests.flush.conftest import hourly, published
+from timestore_pipeline import Settings, StagingManager, TimestoreError
+from timestore_pipeline.errors import Corrupted, Fenced, FlushInFlight, UnknownDataset
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.lake_ids import app_id
+from timestore_pipeline.flush.settle import settle
+from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+OPTIONS = ExportOptions()
+
+
+def test_every_staged_row_is_published_once(staging: StagingManager, timestore: Timestore) -> None:
+    for first in range(0, 100, 10):
+        staging.enqueue("d", hourly(10, first))
+    flush = timestore.flush("d", Trigger.ROWS, "run-1")
+    assert flush is not None
+    assert (flush.epoch, flush.state, flush.trigger, flush.run_id) == (1, FlushState.PUBLISHED, Trigger.ROWS, "run-1")
+    assert (flush.volume.batches, flush.volume.rows) == (10, 100)
+    assert published(timestore) == list(range(100))
+
+
+def test_there_is_one_file_per_partition_and_its_rows_are_in_time_order(
+    staging: StagingManager, timestore: Timestore, settings: Settings
+) -> None:
+    staging.enqueue("d", hourly(40, first=20))
+    staging.enqueue("d", hourly(20))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    files = sorted(Path(settings.lake_uri, "d").rglob("*.parquet"))
+    assert [file.parent.name for file in files] == [f"partition_date=2026-03-0{day}" for day in (1, 2, 3)]
+    numbers = [pq.read_table(file, partitioning=None)["n"].to_pylist() for file in files]
+    assert numbers == [list(range(24)), list(range(24, 48)), list(range(48, 60))]
+
+
+def test_nothing_staged_is_nothing_flushed(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(1))
+    assert timestore.flush("d", Trigger.MANUAL, "run") is not None
+    assert timestore.flush("d", Trigger.MANUAL, "run") is None
+    assert timestore.area.ledger.datasets.get("d").last_epoch == 1
+
+
+def test_an_unknown_dataset_is_refused(timestore: Timestore) -> None:
+    with pytest.raises(UnknownDataset, match="no dataset 'nobody'"):
+        timestore.flush("nobody", Trigger.MANUAL, "run")
+
+
+def test_new_columns_reach_the_table_and_older_rows_have_nulls(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(1))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    staging.enqueue("d", hourly(1, first=1).append_column("note", pa.array(["new"])))
+    staging.enqueue("d", hourly(1, first=2))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    rows = timestore.lake.table("d").to_arrow_dataset().to_table().sort_by("n").to_pylist()
+    assert [row["note"] for row in rows] == [None, "new", None]
+
+
+def test_every_kind_of_value_comes_back_as_it_was(
+    staging: StagingManager, settings: Settings, timestore: Timestore
+) -> None:
+    row = {
+        "ts": datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+        "naïve \"select\" 'at'": datetime(2026, 1, 1, 12),
+        "day": date(2026, 1, 1),
+        "amount": Decimal("12345678901234567890.12"),
+        "flag": True,
+        "ratio": 0.1,
+        "raw": b"\x00\xff",
+        "text": "žluťoučký 🐎",
+        "list": [{"a": 1, "b": [None, "x"]}],
+        "nothing": None,
+    }
+    staging.enqueue("d", [row, {**row, "nothing": 7}])
+    timestore.flush("d", Trigger.MANUAL, "run")
+    found = DeltaTable(str(Path(settings.lake_uri, "d"))).to_pyarrow_table().drop(["partition_date"]).to_pylist()
+    assert sorted(found, key=lambda r: r["nothing"] is None) == [{**row, "nothing": 7}, row]
+
+
+def test_rows_without_a_time_are_published_too(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", pa.table({"ts": pa.array([None], pa.timestamp("us", "UTC")), "n": [5]}))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [5]
+
+
+def test_a_dataset_without_any_time_column_is_one_unpartitioned_table(
+    staging: StagingManager, timestore: Timestore
+) -> None:
+    staging.enqueue("d", [{"n": 2}, {"n": 1}])
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [1, 2]
+    assert timestore.lake.table("d").partition_columns() == []
+
+
+def test_an_empty_batch_is_published_as_nothing(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(0))
+    flush = timestore.flush("d", Trigger.MANUAL, "run")
+    assert flush is not None
+    assert (flush.state, flush.volume.batches, flush.files) == (FlushState.PUBLISHED, 1, 0)
+
+
+def test_the_ledger_says_which_files_hold_a_batch(staging: StagingManager, timestore: Timestore) -> None:
+    receipt = staging.enqueue("d", hourly(30))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    rows = timestore.area.ledger.database.rows(
+        "SELECT batch_id, path, batch_files.rows FROM batch_files JOIN files USING (file_id) ORDER BY path"
+    )
+    assert [(row["batch_id"], row["rows"]) for row in rows] == [(receipt.batch_id, 24), (receipt.batch_id, 6)]
+
+
+def test_published_segments_give_their_space_back(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(10))
+    assert timestore.area.dataset_usage("d").total > 0
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert timestore.area.dataset_usage("d").total == 0
+
+
+def test_what_is_staged_during_a_flush_waits_for_the_next(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(10))
+    claim = timestore.pipeline.claim("d", Trigger.MANUAL, "run")
+    assert claim.ref is not None
+    staging.enqueue("d", hourly(10, first=10))
+    timestore.pipeline.export(claim.ref, OPTIONS)
+    timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
+    assert published(timestore) == list(range(10))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(20))
+
+
+def test_every_phase_may_be_done_twice(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    timestore.pipeline.export(ref, OPTIONS)
+    version = timestore.pipeline.publish(ref)
+    assert timestore.pipeline.publish(ref) == version
+    assert timestore.pipeline.finalize(ref, version) == timestore.pipeline.finalize(ref, version)
+    assert published(timestore) == list(range(10))
+
+
+def test_a_second_claim_of_a_dataset_is_refused(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(1))
+    claimed(timestore)
+    with pytest.raises(FlushInFlight, match="flush 1 of dataset 'd' is in flight"):
+        timestore.pipeline.claim("d", Trigger.MANUAL, "other")
+
+
+def test_a_failed_export_returns_its_batches_and_counts_them(
+    staging: StagingManager, timestore: Timestore, settings: Settings
+) -> None:
+    staging.enqueue("d", hourly(10))
+    blocker = Path(settings.lake_uri, "d")
+    blocker.parent.mkdir(parents=True)
+    blocker.touch()
+    with pytest.raises(TimestoreError):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    backlog = timestore.status("d").backlog
+    assert (backlog.pending.rows, backlog.in_flight.rows, backlog.failures) == (10, 0, 1)
+    assert backlog.retry_at is not None
+    blocker.unlink()
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+    assert timestore.status("d").backlog.failures == 0
+
+
+def test_a_segment_that_lost_rows_never_looks_like_a_complete_flush(settings: Settings, timestore: Timestore) -> None:
+    with StagingManager.open(settings) as staging:
+        staging.enqueue("d", hourly(10))
+    (segment,) = timestore.area.directory.segment_folder("d").iterdir()
+    with duckdb.connect(str(segment)) as damaged:
+        damaged.execute("DELETE FROM rows WHERE n = 3")
+    with pytest.raises(Corrupted, match="acknowledged with 10 rows, its segment holds 9"):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == []
+    assert timestore.status("d").backlog.pending.rows == 10
+
+
+def test_overrides_reach_the_parquet_files(staging: StagingManager, timestore: Timestore, settings: Settings) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, replace(OPTIONS, parquet=ParquetOptions(compression="snappy")))
+    (file,) = Path(settings.lake_uri, "d").rglob("*.parquet")
+    assert pq.ParquetFile(file).metadata.row_group(0).column(0).compression == "SNAPPY"
+
+
+def test_a_claim_settled_by_others_can_no_longer_be_published(
+    staging: StagingManager, settings: Settings, timestore: Timestore
+) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    flush = timestore.area.ledger.flushes.get(ref)
+    with Timestore(settings) as other:
+        settle(other.area, other.lake, flush, "interrupted", "taken for dead")
+        with pytest.raises(Fenced):
+            timestore.pipeline.publish(ref)
+        other.flush("d", Trigger.MANUAL, "other")
+        assert published(other) == list(range(10))
+
+
+def test_a_zombie_that_is_already_past_the_ledger_is_refused_by_the_delta_log(
+    staging: StagingManager, settings: Settings, timestore: Timestore
+) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    files = timestore.area.ledger.flushes.files(ref)
+    with Timestore(settings) as other:
+        settle(other.area, other.lake, other.area.ledger.flushes.get(ref), "interrupted", "taken for dead")
+    with pytest.raises(Fenced, match="burnt or overtaken"):
+        timestore.lake.table("d").publish(app_id("shard-0", "d"), ref.epoch, files, {})
+    assert published(timestore) == []
+
+
+def test_published_batches_are_forgotten_after_the_retention_and_still_counted(
+    settings: Settings, tmp_path: Path
+) -> None:
+    short = Settings.build(home=tmp_path / "short", idempotency_retention_days=1e-9)
+    with StagingManager.open(short) as staging, Timestore(short) as timestore:
+        staging.enqueue("d", hourly(5), idempotency_key="k")
+        timestore.flush("d", Trigger.MANUAL, "run")
+        staging.enqueue("d", hourly(5, first=5))
+        timestore.flush("d", Trigger.MANUAL, "run")
+        known = timestore.area.ledger.database.rows("SELECT idempotency_key FROM batches")
+        assert "k" not in [row["idempotency_key"] for row in known]
+        totals = timestore.area.ledger.batches.backlogs("d")[0].volumes
+        assert totals["published"].rows == totals["accepted"].rows == 10
+
+
+def claimed(timestore: Timestore) -> FlushRef:
+    ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
+    assert ref is not None
+    return ref

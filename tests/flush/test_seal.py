@@ -1,0 +1,117 @@
+"""Sealing: live, idle, dead and silent owners, each a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flush.conftest import published
+from timestore_pipeline import Settings
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+_OWNER = """
+import sys
+from timestore_pipeline import Settings, StagingManager
+from tests.flush.conftest import hourly
+with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
+    staging.enqueue("d", hourly(10, int(sys.argv[2])))
+    print("staged", flush=True)
+    for line in sys.stdin:
+        staging.enqueue("d", hourly(10, int(line)))
+        print("staged", flush=True)
+"""
+
+Owner = subprocess.Popen[str]
+
+
+@pytest.fixture
+def start_owner(settings: Settings) -> Iterator[Callable[[int], Owner]]:
+    """Start processes that stage ten rows and keep their segment open."""
+    owners: list[Owner] = []
+
+    def start(first: int) -> Owner:
+        command = [sys.executable, "-c", _OWNER, str(settings.home), str(first)]
+        owner = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        owners.append(owner)
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "staged\n"
+        return owner
+
+    yield start
+    for owner in owners:
+        owner.kill()
+        owner.communicate()
+
+
+def test_a_live_owner_hands_its_segment_over_and_writes_on(
+    start_owner: Callable[[int], Owner], timestore: Timestore
+) -> None:
+    owner = start_owner(0)
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+    owner.communicate("10\n")
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(20))
+
+
+def test_a_dead_owners_segment_is_taken_over(start_owner: Callable[[int], Owner], timestore: Timestore) -> None:
+    owner = start_owner(0)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+
+
+def test_a_silent_owner_keeps_its_batches_is_named_and_blocks_nobody(
+    start_owner: Callable[[int], Owner], timestore: Timestore
+) -> None:
+    stopped, _working = start_owner(0), start_owner(10)
+    os.kill(stopped.pid, signal.SIGSTOP)
+    claim = timestore.pipeline.claim("d", Trigger.MANUAL, "run")
+    assert claim.ref is not None
+    assert ["lives but did not seal it in time" in unsealed.reason for unsealed in claim.left_out] == [True]
+    timestore.pipeline.export(claim.ref, timestore.export_options())
+    timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
+    assert published(timestore) == list(range(10, 20))
+    os.kill(stopped.pid, signal.SIGCONT)
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(20))
+
+
+def test_a_claim_that_nobody_answers_is_postponed(start_owner: Callable[[int], Owner], timestore: Timestore) -> None:
+    os.kill(start_owner(0).pid, signal.SIGSTOP)
+    assert timestore.flush("d", Trigger.MANUAL, "run") is None
+    backlog = timestore.status("d").backlog
+    assert (backlog.pending.rows, backlog.failures) == (10, 1)
+    assert backlog.retry_at is not None
+
+
+def test_a_segment_that_was_never_built_is_forgotten(settings: Settings, timestore: Timestore, tmp_path: Path) -> None:
+    record = timestore.area.ledger.datasets.ensure("d")
+    timestore.area.ledger.segments.register("0123", record.dataset_id, "gone")
+    assert timestore.flush("d", Trigger.MANUAL, "run") is None
+    assert timestore.area.ledger.segments.of_dataset("d") == []
+
+
+def test_a_damaged_segment_is_kept_named_and_does_not_block_the_others(
+    start_owner: Callable[[int], Owner], timestore: Timestore
+) -> None:
+    damaged, _working = start_owner(0), start_owner(10)
+    damaged.kill()
+    damaged.wait()
+    (segment,) = [
+        s for s in timestore.area.ledger.segments.open_segments("d") if not timestore.area.identity.is_alive(s.owner)
+    ]
+    path = timestore.area.directory.segment("d", segment.segment_id)
+    path.write_bytes(b"rot" * 20_000)
+    claim = timestore.pipeline.claim("d", Trigger.MANUAL, "run")
+    assert [unsealed.segment_id for unsealed in claim.left_out] == [segment.segment_id]
+    assert claim.ref is not None
+    assert path.exists()

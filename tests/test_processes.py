@@ -1,0 +1,101 @@
+"""Producers, flushes and kills at once, in real processes: everything acknowledged is published exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from timestore_pipeline import Settings
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+_PRODUCER = """
+import sys, time
+from datetime import UTC, datetime, timedelta
+import pyarrow as pa
+from timestore_pipeline import Settings, StagingManager
+home, name, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+acks = open(f"{home}/acked-{name}", "a")
+start = datetime(2026, 1, 1, tzinfo=UTC)
+end = time.monotonic() + seconds
+number = 0
+with StagingManager.open(Settings.build(home=home)) as staging:
+    while time.monotonic() < end:
+        values = [name * 10**9 + number * 10 + index for index in range(10)]
+        table = pa.table({"ts": pa.array([start + timedelta(seconds=v % 10**5) for v in values]), "n": values})
+        staging.enqueue("d", table, idempotency_key=f"{name}/{number}")
+        acks.write("".join(f"{value}\\n" for value in values)); acks.flush()
+        number += 1
+"""
+
+
+def start_producer(home: Path, name: int, seconds: float) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", _PRODUCER, str(home), str(name), str(seconds)])
+
+
+def acked(home: Path) -> list[int]:
+    """What producers were told is durable, by their own record; a line cut by a kill was never told."""
+    lines = [line for file in home.glob("acked-*") for line in file.read_text().splitlines(keepends=True)]
+    return sorted(int(line) for line in lines if line.endswith("\n"))
+
+
+def published(timestore: Timestore) -> list[int]:
+    return sorted(timestore.lake.table("d").to_arrow_dataset().to_table()["n"].to_pylist())
+
+
+def seconds() -> float:
+    """How long the producers run: short in the suite, longer on demand."""
+    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "8"))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly_once(home: Path) -> None:
+    producers = [start_producer(home, name, seconds()) for name in range(3)]
+    flushes = 0
+    with Timestore(Settings.build(home=home)) as timestore:
+        while any(producer.poll() is None for producer in producers):
+            flushes += flush(timestore)
+        assert [producer.returncode for producer in producers] == [0, 0, 0]
+        flush(timestore)
+        assert flushes > 3
+        assert published(timestore) == acked(home)
+        assert timestore.status("d").backlog.queued.batches == 0
+
+
+def test_killed_producers_lose_nothing_they_were_told_is_durable(home: Path) -> None:
+    killed = 0
+    with Timestore(Settings.build(home=home)) as timestore:
+        for name in range(6):
+            producer = start_producer(home, name, 60)
+            wait_for_acks(home, name, producer)
+            producer.send_signal(signal.SIGKILL)
+            killed += producer.wait() == -signal.SIGKILL
+            flush(timestore)
+        assert killed == 6
+        missing = set(acked(home)) - set(published(timestore))
+        doubled = len(published(timestore)) - len(set(published(timestore)))
+        assert (len(missing), doubled) == (0, 0)
+        unacknowledged = set(published(timestore)) - set(acked(home))
+        assert len(unacknowledged) <= 10 * killed, "at most the one batch whose receipt the kill swallowed"
+
+
+def wait_for_acks(home: Path, name: int, producer: subprocess.Popen[bytes]) -> None:
+    record = home / f"acked-{name}"
+    while not record.exists() or record.stat().st_size < 2_000:
+        assert producer.poll() is None, "the producer ended before it was killed"
+
+
+def flush(timestore: Timestore) -> bool:
+    """Flush what is there; the dataset may not exist before the first batch."""
+    if timestore.area.ledger.datasets.find("d") is None:
+        return False
+    return timestore.flush("d", Trigger.MANUAL, "loop") is not None
