@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timestore_pipeline.lake.layout import Partitioning, TimeKind, file_name, first_time_column, folder
+from timestore_pipeline.lake.layout import Partitioning, TimeKind, file_name, first_time_column, folder, written_by
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import PartitionKey
 
@@ -140,3 +140,12 @@ def test_keys_are_spelt_as_the_delta_log_spells_them() -> None:
     rule = Partitioning(Granularity.HOUR, "t", TimeKind.UTC)
     assert rule.key(datetime.fromisoformat("2013-01-01 05:00")).value == "2013-01-01 05:00:00"
     assert Partitioning(Granularity.DAY, "t", TimeKind.UTC).key(date(13, 1, 1)).value == "0013-01-01"
+
+
+def test_a_file_name_tells_who_wrote_it() -> None:
+    path = file_name(PartitionKey("partition_date", "2013-01-01"), "edge-7/ü", 42)
+    assert written_by(path) == ("edge-7/ü", 42)
+
+
+def test_a_foreign_file_name_tells_nothing() -> None:
+    assert written_by("part-00000-2c1d-c000.snappy.parquet") is None

@@ -1,6 +1,6 @@
 """Everything one table's log and folder say about where its rows came from; what `timestore verify` compares.
 
-Read in an order that makes it safe beside writers: the snapshot, then the commits up to it, then the folder. A file of the
+Read in an order that is safe beside writers: the snapshot, then the commits up to it, then the folder. A file of the
 snapshot was in the folder before it was in the log, and only `vacuum` takes it away, after a commit that removes it.
 """
 
@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyarrow import fs
+
+from timestore_pipeline.lake import faults
 from timestore_pipeline.lake.epochs import METADATA_KEY
+from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log import Action
 from timestore_pipeline.model.lake import LiveFile
 
@@ -47,6 +53,23 @@ class TableHistory:
         return bool(self.commits) and self.commits[0].version == 0
 
 
+def read_history(handle: TableHandle, root: fs.FileSystem) -> TableHistory | None:
+    """None when there is no table; raise `RetryLater` or `Corrupted` as `TableHandle.open` does."""
+    table = handle.open()
+    if table is None:
+        return None
+    with faults.reading(handle.uri):
+        commits = [table_commit(version, actions) for version, actions in handle.log.commits()]
+        known = [commit for commit in commits if commit.version <= table.version()]
+        return TableHistory(known, {file.path: file for file in live_files(table)}, _stored(root))
+
+
+def live_files(table: DeltaTable) -> list[LiveFile]:
+    """The files a snapshot names."""
+    adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
+    return [LiveFile(unquote(add["path"]), add["num_records"], add["size_bytes"]) for add in adds]
+
+
 def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
     """One commit from the actions of its file."""
     adds = [action["add"] for action in actions if "add" in action]
@@ -71,3 +94,10 @@ def _metadata(actions: Sequence[Action]) -> Mapping[str, Any]:
 def _rows(add: Action) -> int | None:
     rows: int | None = json.loads(add.get("stats") or "{}").get("numRecords")
     return rows
+
+
+def _stored(root: fs.FileSystem) -> dict[str, int]:
+    """Names that begin with '_' are the log's, or of a file that is still being written."""
+    found = root.get_file_info(fs.FileSelector("", recursive=True))
+    files = {info.path: info.size for info in found if info.is_file and info.path.endswith(".parquet")}
+    return {path: size for path, size in files.items() if not path.startswith("_") and "/_" not in path}

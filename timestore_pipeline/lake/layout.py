@@ -7,11 +7,12 @@ listing tells who wrote what, and a random part, so that no attempt ever overwri
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
@@ -19,6 +20,7 @@ from timestore_pipeline.model import sql_types
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import PartitionKey
 
+_FILE = re.compile(r"part-(.+)-(\d{10,})-[0-9a-f]{12}\.parquet")
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _FIRST, _BEYOND = "0001-01-01", "10000-01-01"  # DuckDB reads years beyond 9999, Python and Delta do not
 _FIELDS = {
@@ -130,6 +132,12 @@ def folder(key: PartitionKey) -> str:
     if key.column is None:
         return ""
     return f"{key.column}={_NULL_FOLDER if key.value is None else quote(key.value, safe='')}/"
+
+
+def written_by(path: str) -> tuple[str, int] | None:
+    """Shard and epoch of the flush that wrote a file; None = no flush did."""
+    match = _FILE.fullmatch(path.rpartition("/")[2])
+    return None if match is None else (unquote(match[1]), int(match[2]))
 
 
 def file_name(key: PartitionKey, shard: str, epoch: int) -> str:

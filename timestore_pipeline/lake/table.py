@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -25,6 +24,7 @@ from timestore_pipeline.lake import evolution, faults, layout
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import METADATA_KEY, EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.history import TableHistory, live_files, read_history
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
@@ -157,8 +157,11 @@ class LakeTable:
         if table is None:
             return []
         with faults.reading(self.uri):
-            adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
-        return [LiveFile(unquote(add["path"]), add["num_records"], add["size_bytes"]) for add in adds]
+            return live_files(table)
+
+    def history(self) -> TableHistory | None:
+        """All commits, live files and stored files; None when there is no table."""
+        return read_history(self._handle, self._root)
 
     def schema(self) -> pa.Schema:
         """Arrow schema with the partition column; raise `MissingTable` when there is no table."""
