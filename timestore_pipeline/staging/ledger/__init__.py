@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
@@ -34,6 +35,7 @@ class Ledger:
         self.flushes = Flushes(self.database)
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
+        self.audit = Audit(self.database)
 
     def get_meta(self, key: str) -> str | None:
         """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""
