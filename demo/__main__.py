@@ -1,31 +1,100 @@
-"""`python -m demo`: the processes of the demonstration."""
+"""`python -m demo`: the demonstration and its parts."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from demo import producer as producing
-from demo.source import Airport
+from demo.command_line import CommandFailed
+from demo.environment import REPOSITORY, UnusableHome
+from demo.processes import ChildFailed
+from demo.source import WHOLE_YEAR, Airport
+from demo.waiting import TookTooLong
 
-app = typer.Typer(no_args_is_help=True)
+app = typer.Typer(add_completion=False)
+
+_HOME = REPOSITORY / ".demo"
+_INTERRUPTED = 130  # what shells report after Ctrl-C
+
+HomeOption = Annotated[Path, typer.Option(help="where everything is written; emptied at the start")]
+DaysOption = Annotated[int, typer.Option(min=1, max=WHOLE_YEAR, help="how much of the year, from 1 January")]
+SecondsOption = Annotated[float, typer.Option(min=0, help="how long these days take")]
 
 
-@app.callback()
-def main() -> None:
-    """A year of real weather and flights through the real system."""
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    *,
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="kill -9 a producer, a run worker, daemon and code server")
+    ] = False,
+    days: DaysOption = WHOLE_YEAR,
+    seconds: SecondsOption = 60,
+    home: HomeOption = _HOME,
+) -> None:
+    """A year of real weather and flights through the real system, compared with its source row by row."""
+    if context.invoked_subcommand is None:
+        from demo import year  # here, because a producer must not pay for importing Dagster
+
+        with _ending_well() as console:
+            raise typer.Exit(year.run(year.Options(home, seconds, days, chaos), console))
+
+
+@app.command()
+def dev(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, home: HomeOption = _HOME / "dev") -> None:
+    """The Dagster UI and one live producer, until Ctrl-C."""
+    from demo import at_leisure
+
+    with _ending_well() as console:
+        at_leisure.run(home, port, console)
+
+
+@app.command()
+def check(days: DaysOption = WHOLE_YEAR, home: HomeOption = _HOME) -> None:
+    """Compare what an earlier run left in its home with the source once more."""
+    from demo import year
+
+    with _ending_well() as console:
+        raise typer.Exit(year.check(home, days, console))
 
 
 @app.command()
 def producer(
     airport: Airport,
-    seconds: Annotated[float, typer.Option(help="how long the year takes")] = 60,
+    seconds: SecondsOption = 60,
+    days: DaysOption = WHOLE_YEAR,
     report: Annotated[Path | None, typer.Option(help="where to write what was done, as JSON")] = None,
+    *,
+    for_ever: Annotated[bool, typer.Option("--for-ever", help="begin again after the last day")] = False,
 ) -> None:
-    """Replay one airport's year into the staging queue; start it again after a crash, as often as you like."""
-    producing.run(airport, seconds, report)
+    """Replay one airport into the staging queue; start it again after a crash, as often as you like."""
+    if for_ever:
+        producing.run_for_ever(airport, seconds)
+    producing.run(airport, seconds, days, report)
+
+
+@contextmanager
+def _ending_well() -> Iterator[Console]:
+    """Ctrl-C, a polite kill and a closed terminal all unwind; an expected failure ends as a sentence and exit code 1."""
+    console = Console()
+    # A shell starts background jobs with SIGINT ignored, and children would inherit that: Dagster then ignores SIGTERM too.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield console
+    except KeyboardInterrupt:
+        console.print("interrupted; everything was stopped")
+        raise typer.Exit(_INTERRUPTED) from None
+    except (ChildFailed, CommandFailed, TookTooLong, UnusableHome) as failure:
+        console.print(f"✗ {failure}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

@@ -19,16 +19,33 @@ PARTITION_COLUMNS = ("partition_date", "partition_hour")  # derived from the tim
 
 def content_hash(table: pa.Table, *, without: Collection[str] = PARTITION_COLUMNS) -> str:
     """64 hexadecimal digits; `without` names columns that do not count."""
-    fields = sorted((field for field in table.schema if field.name not in without), key=lambda field: str(field.name))
-    row = ", ".join(_canonical(field) for field in fields)
     digest = hashlib.sha256()
     with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.register("content", pa.RecordBatchReader.from_batches(table.schema, table.to_batches()))
-        lines = connection.sql(f"SELECT to_json({{{row}}})::VARCHAR AS line FROM content ORDER BY line")
-        for chunk in lines.to_arrow_reader():
+        _load(connection, "content", table, without)
+        for chunk in connection.sql("FROM content ORDER BY line").to_arrow_reader():
             digest.update("".join(f"{line}\n" for line in chunk["line"].to_pylist()).encode())
     return digest.hexdigest()
+
+
+def surplus(table: pa.Table, other: pa.Table, *, most: int = 3) -> tuple[int, list[str]]:
+    """How many rows `table` has that `other` has not, doubles counted, and the first of them as JSON."""
+    with duckdb.connect() as connection:
+        _load(connection, "content", table)
+        _load(connection, "other", other)
+        more = connection.sql("FROM content EXCEPT ALL FROM other").order("line").fetchall()
+    return len(more), [line for (line,) in more[:most]]
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table, without: Collection[str] = PARTITION_COLUMNS
+) -> None:
+    """A table of one column, `line`, with each row as canonical JSON."""
+    fields = sorted((field for field in table.schema if field.name not in without), key=lambda field: str(field.name))
+    row = ", ".join(_canonical(field) for field in fields)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("rows", pa.RecordBatchReader.from_batches(table.schema, table.to_batches()))
+    connection.execute(f"CREATE TABLE {name} AS SELECT to_json({{{row}}})::VARCHAR AS line FROM rows")
+    connection.unregister("rows")
 
 
 def _canonical(field: pa.Field) -> str:

@@ -103,6 +103,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def listens(port: int) -> bool:
+    """Whether somebody serves at that port on loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _session_of(process: psutil.Process) -> int | None:
     try:
         return os.getsid(process.pid)

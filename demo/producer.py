@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
+from typing import NoReturn
 
-from demo.source import Batch, batches
+from demo.source import BEGIN, WHOLE_YEAR, Batch, batches
 from timestore_pipeline import Receipt, Settings, StagingManager, clock
 from timestore_pipeline.errors import RetryLater
 
-_YEAR_BEGINS = datetime(2013, 1, 1, 5, tzinfo=UTC)  # midnight in New York
-_YEAR_ENDS = datetime(2014, 1, 1, 5, tzinfo=UTC)
 _MOST_UNANSWERED = 512  # submitted and not yet durable; bounds memory when the disk is slow
 _ROOM_WITHIN = timedelta(seconds=5)  # a full queue makes the producer wait, so the source slows down with the disk
 _SENT_TWICE_PERCENT = 5
@@ -52,11 +52,11 @@ class Report:
 
 
 class Pace:
-    """Maps the year onto `seconds` of the present, beginning now."""
+    """Maps the year's first `days` onto `seconds` of the present, beginning now."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, days: int = WHOLE_YEAR) -> None:
         self._started = clock.monotonic()
-        self._seconds = seconds
+        self._seconds_per_day = seconds / days
 
     @property
     def elapsed(self) -> float:
@@ -64,8 +64,7 @@ class Pace:
 
     def wait_for(self, instant: datetime) -> None:
         """Return when it is the turn of `instant`; at once if that is in the past."""
-        share = (instant - _YEAR_BEGINS) / (_YEAR_ENDS - _YEAR_BEGINS)
-        early = share * self._seconds - self.elapsed
+        early = (instant - BEGIN) / timedelta(days=1) * self._seconds_per_day - self.elapsed
         if early > 0:
             clock.sleep(early)
 
@@ -121,18 +120,28 @@ def is_sent_twice(batch: Batch) -> bool:
     return zlib.crc32(f"{batch.dataset}/{batch.key}".encode()) % 100 < _SENT_TWICE_PERCENT
 
 
-def replay(staging: StagingManager, airport: str, source: Iterable[Batch], seconds: float) -> Report:
-    """Send `source`, at the pace of a year in `seconds`; returns when all of it is durable."""
-    pace, producer = Pace(seconds), Producer(staging, airport)
+def replay(staging: StagingManager, airport: str, source: Iterable[Batch], pace: Pace) -> Report:
+    """Send `source` at that pace; returns when all of it is durable."""
+    producer = Producer(staging, airport)
     for batch in source:
         pace.wait_for(batch.starts_at)
         producer.send(batch)
     return replace(producer.finish(), seconds=round(pace.elapsed, 3))
 
 
-def run(airport: str, seconds: float, report: Path | None) -> None:
+def run(airport: str, seconds: float, days: int, report: Path | None) -> None:
     """The whole life of a producer process; staging is configured by the environment."""
+    source = batches(airport, days)
     with StagingManager.open(Settings.from_env()) as staging:
-        outcome = replay(staging, airport, batches(airport), seconds)
+        outcome = replay(staging, airport, source, Pace(seconds, days))
     if report:
         outcome.write(report)
+
+
+def run_for_ever(airport: str, seconds: float) -> NoReturn:
+    """Replay the year again and again, each round a year in `seconds`, as batches of their own."""
+    with StagingManager.open(Settings.from_env()) as staging:
+        for lap in count(1):
+            source = (replace(batch, key=f"{batch.key}/{lap}") for batch in batches(airport))
+            replay(staging, airport, source, Pace(seconds))
+    raise AssertionError("there is always another lap")

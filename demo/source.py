@@ -12,9 +12,10 @@ import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,6 +27,8 @@ Airport = Literal["EWR", "JFK", "LGA"]
 AIRPORTS: tuple[Airport, ...] = get_args(Airport)
 DATASETS = ("flights", "weather")
 TIME_COLUMN = "time_hour"  # the hour of the observation, or of the scheduled departure; UTC
+BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
+WHOLE_YEAR = 366  # days: New York's last evening of 2013 is the first day of 2014 in UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,20 @@ def read(dataset: str) -> pa.Table:
     return table.sort_by([(TIME_COLUMN, "ascending"), ("origin", "ascending")])
 
 
-def batches(airport: str) -> Iterator[Batch]:
-    """Both datasets of one airport, in time order: about 365 batches of weather and 6,400 of flights."""
-    return heapq.merge(*(_split(dataset, airport) for dataset in DATASETS), key=lambda batch: batch.starts_at)
+def rows_of(dataset: str, days: int = WHOLE_YEAR) -> pa.Table:
+    """What must have been published in the end: the rows of the year's first `days` days in UTC."""
+    rows = read(dataset)
+    return rows.filter(pc.less(rows[TIME_COLUMN], pa.scalar(_end(days), rows[TIME_COLUMN].type)))
+
+
+def batches(airport: str, days: int = WHOLE_YEAR) -> Iterator[Batch]:
+    """Both datasets of one airport, in time order: about 365 batches of weather and 6,400 of flights in a year."""
+    whole = heapq.merge(*(_split(dataset, airport) for dataset in DATASETS), key=lambda batch: batch.starts_at)
+    return takewhile(lambda batch: batch.starts_at < _end(days), whole)
+
+
+def _end(days: int) -> datetime:
+    return BEGIN + timedelta(days=days)
 
 
 def _split(dataset: str, airport: str) -> Iterator[Batch]:

@@ -10,11 +10,11 @@ from deltalake import DeltaTable, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.content import content_hash
+from demo.content import content_hash, surplus
 from demo.source import read
 
 _SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("s", pa.string()), ("t", pa.timestamp("us", tz="UTC"))])
-_INSTANTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - made aware
+_INSTANTS = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
 _ROWS = st.lists(
     st.tuples(
         st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -84,3 +84,9 @@ def test_weather_read_back_from_a_delta_table_is_equal(tmp_path: Path) -> None:
     day = pa.array([date(2013, 1, 1)] * weather.num_rows)
     write_deltalake(tmp_path, weather.append_column("partition_date", day), partition_by=["partition_date"])
     assert content_hash(DeltaTable(tmp_path).to_pyarrow_table()) == content_hash(weather)
+
+
+def test_rows_too_many_are_counted_and_shown() -> None:
+    one, two = pa.table({"n": [1, 2, 2, 3]}), pa.table({"n": [3, 1, 2]})
+    assert surplus(one, two) == (1, ['{"n integer":"2"}'])
+    assert surplus(two, one) == (0, [])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.processes import Child, ChildFailed, Children, free_port
+from demo.processes import Child, ChildFailed, Children, free_port, listens
 
 # Starts a grandchild, tells both pids, and both ignore the polite signal.
 STUBBORN = """
@@ -76,5 +77,8 @@ def test_a_child_that_ends_well_is_finished(children: Children) -> None:
         assert child.finished()
 
 
-def test_a_free_port_can_be_bound() -> None:
-    assert 1024 < free_port() < 65536
+def test_a_free_port_is_one_where_nobody_listens_until_somebody_does() -> None:
+    port = free_port()
+    assert not listens(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert listens(port)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.producer import Report, is_sent_twice, replay
+from demo.producer import Pace, Report, is_sent_twice, replay
 from demo.source import Batch, batches
 from timestore_pipeline import Settings, StagingManager
 
@@ -27,15 +27,15 @@ def staging(tmp_path: Path) -> Iterator[StagingManager]:
 def test_every_batch_is_staged_once_and_the_deliberate_repeats_are_refused(
     staging: StagingManager, january: list[Batch]
 ) -> None:
-    report = replay(staging, "JFK", january, seconds=0)
+    report = replay(staging, "JFK", january, Pace(0))
     assert report.staged_batches == _SOME
     assert report.staged_rows == sum(batch.table.num_rows for batch in january)
     assert report.duplicate_batches == sum(map(is_sent_twice, january)) > 0
 
 
 def test_a_producer_that_starts_over_is_refused_what_was_staged(staging: StagingManager, january: list[Batch]) -> None:
-    replay(staging, "JFK", january[:100], seconds=0)
-    report = replay(staging, "JFK", january, seconds=0)
+    replay(staging, "JFK", january[:100], Pace(0))
+    report = replay(staging, "JFK", january, Pace(0))
     assert report.staged_batches == _SOME - 100
     assert report.duplicate_batches == 100 + sum(map(is_sent_twice, january))
 

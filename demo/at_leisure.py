@@ -1,0 +1,49 @@
+"""`make dev`: the Dagster UI on its usual port and one airport that replays its year slowly, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from demo.dagster_processes import DagsterProcesses
+from demo.environment import AT_LEISURE, REPOSITORY, Home, UnusableHome, adopt, inherited
+from demo.processes import Child, Children, listens
+from demo.year import prepare
+from timestore_pipeline import Settings, clock
+from timestore_pipeline.wiring import Timestore
+
+_AIRPORT = "JFK"
+_SECONDS_PER_YEAR = 3_600.0  # 2,000 rows a minute
+_LOOK_SECONDS = 1.0
+
+
+def run(folder: Path, port: int, console: Console) -> None:
+    """Serve until interrupted; raise `UnusableHome` or `ChildFailed`."""
+    if listens(port):
+        raise UnusableHome(f"port {port} is taken; stop who listens there, or choose another with --port")
+    home = Home(folder.absolute())
+    with home.fresh():
+        adopt(home.variables(AT_LEISURE))
+        with Timestore(Settings.from_env()) as timestore:
+            prepare(timestore)
+        with Children(home.logs, inherited()) as children:
+            dagster = DagsterProcesses(children, home, port)
+            console.print("starting Dagster: code server, daemon, web server")
+            dagster.start()
+            producer = _start_producer(children)
+            console.print(f"UI: {dagster.ui}   logs: {home.logs}   Ctrl-C ends it", soft_wrap=True)
+            _watch(dagster, producer)
+
+
+def _start_producer(children: Children) -> Child:
+    command = [sys.executable, "-m", "demo", "producer", _AIRPORT, "--seconds", str(_SECONDS_PER_YEAR), "--for-ever"]
+    return children.start("producer", command, directory=REPOSITORY)
+
+
+def _watch(dagster: DagsterProcesses, producer: Child) -> None:
+    while True:
+        dagster.check_running()
+        producer.check_running()
+        clock.sleep(_LOOK_SECONDS)
