@@ -82,9 +82,9 @@ def producer(
 
 @contextmanager
 def _ending_well() -> Iterator[Console]:
-    """Ctrl-C, a polite kill and a closed terminal all unwind; an expected failure ends as a sentence and exit code 1."""
+    """Ctrl-C, a polite kill and a closed terminal unwind all; an expected failure ends in a sentence and with 1."""
     console = Console()
-    # A shell starts background jobs with SIGINT ignored, and children would inherit that: Dagster then ignores SIGTERM too.
+    # A shell starts background jobs with SIGINT ignored; Dagster's processes would inherit that and ignore SIGTERM too.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -35,7 +35,7 @@ class DagsterProcesses:
         self._running: dict[str, Child] = {}
 
     def start(self) -> None:
-        """Return when all three run; raise `ChildFailed` or `TookTooLong`. Whether the sensor ticks is another matter."""
+        """Return when all three are started; raise `ChildFailed` or `TookTooLong`. The first tick comes later."""
         self._configure()
         self.start_code_server()
         # The daemon and the web server would both create the tables, and corrupt them: so they find them made.
@@ -52,7 +52,7 @@ class DagsterProcesses:
         self._start("daemon", "dagster._daemon", "run", "-w", self._workspace)
 
     def restart_after_kill(self) -> tuple[int, int]:
-        """`kill -9` of daemon and code server at once, then start both; returns the two process ids that were killed."""
+        """`kill -9` of daemon and code server, then start both again; returns the process ids that were killed."""
         daemon, code_server = self._running["daemon"], self._running["code-server"]
         daemon.kill()
         code_server.kill()

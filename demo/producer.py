@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
@@ -141,7 +140,11 @@ def run(airport: str, seconds: float, days: int, report: Path | None) -> None:
 def run_for_ever(airport: str, seconds: float) -> NoReturn:
     """Replay the year again and again, each round a year in `seconds`, as batches of their own."""
     with StagingManager.open(Settings.from_env()) as staging:
-        for lap in count(1):
-            source = (replace(batch, key=f"{batch.key}/{lap}") for batch in batches(airport))
-            replay(staging, airport, source, Pace(seconds))
-    raise AssertionError("there is always another lap")
+        lap = 0
+        while True:
+            lap += 1
+            replay(staging, airport, _keyed(batches(airport), lap), Pace(seconds))
+
+
+def _keyed(source: Iterable[Batch], lap: int) -> Iterator[Batch]:
+    return (replace(batch, key=f"{batch.key}/{lap}") for batch in source)

@@ -29,8 +29,8 @@ from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.wiring import Timestore
 
-# A year of small data is 27 MB. By day, the default, every flush would spread its rows over 60 partitions and leave
-# thousands of files of a few kilobytes; by month a flush writes two or three, and its files are of a size worth reading.
+# A year of this data is 54 MB in memory. By day, the default, every flush would spread its rows over 60 partitions, and
+# the lake would be 700 files of a few kilobytes; by month a flush writes two or three, of a size worth reading.
 METADATA = {"time_column": TIME_COLUMN, "partition": {"granularity": "month"}}
 
 _TICK_SECONDS = 60.0
@@ -57,9 +57,7 @@ def run(options: Options, console: Console) -> int:
         with Timestore(Settings.from_env()) as timestore:
             outcome = _Year(options, home, timestore, console).run()
     summary.show(console, outcome)
-    console.print(
-        f"look around: TIMESTORE_HOME={home.root} timestore query 'SELECT …'", highlight=False, soft_wrap=True
-    )
+    console.print(f"the lake stays in {home.lake}, the logs in {home.logs}", highlight=False, soft_wrap=True)
     return 1 if outcome.problems else 0
 
 
