@@ -1,0 +1,1 @@
+"""`timestore verify`: what was acknowledged, what is staged and what the lake holds, compared in both directions."""

@@ -47,6 +47,10 @@ class TableHistory:
     live: Mapping[str, LiveFile]  # by path
     stored: Mapping[str, int]  # Parquet files in the folder, path -> bytes
 
+    def removed(self) -> set[str]:
+        """Every file that was live once and is no more, by path."""
+        return {path for commit in self.commits for path in commit.removed} - self.live.keys()
+
     @property
     def complete(self) -> bool:
         """False when log cleanup has removed the oldest commits."""

@@ -67,6 +67,11 @@ class LedgerFacts:
     segments: Sequence[SegmentFacts]
     provenance_gaps: Sequence[ProvenanceGap]
 
+    @classmethod
+    def empty(cls) -> LedgerFacts:
+        """Of a dataset that the ledger does not know."""
+        return cls(LedgerTotals({}, {}, Volume(), Volume()), (), (), ())
+
 
 class Audit:
     """Reads over all tables, and the one mend that needs no file."""

@@ -1,0 +1,162 @@
+"""What the ledger has as published is in the lake, once, and the lake has nothing of ours beyond it.
+
+Pure. The facts are read before the table's history and `epochs` after it, so neither a flush that publishes meanwhile
+nor one that waits to be finalized looks like a contradiction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+
+from timestore_pipeline.audit.report import Finding
+from timestore_pipeline.lake.history import TableCommit, TableHistory
+from timestore_pipeline.lake.layout import written_by
+from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
+
+_RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedAudit:
+    """One shard's view of one table."""
+
+    shard: str
+    flushes: Sequence[FlushFacts]
+    epochs: Mapping[int, FlushState]
+    history: TableHistory | None  # None = there is no table
+
+    def problems(self) -> Iterator[Finding]:
+        """Rows that are lost, doubled or not accounted for."""
+        if self.history is None:
+            yield from self._no_table()
+            return
+        commits = {int(commit.metadata["epoch"]): commit for commit in self._ours(self.history)}
+        removed = self.history.removed()
+        for flush in self._published():
+            yield from _commit_findings(flush, commits.get(flush.epoch), self.history)
+            yield from _file_findings(flush, self.history, removed)
+        for epoch, commit in commits.items():
+            yield from self._unknown(epoch, commit)
+        yield from _stored_findings(self.history)
+        yield from _row_findings(self.history)
+
+    def warnings(self) -> Iterator[Finding]:
+        """What is worth a look although no row is lost."""
+        if self.history is not None:
+            yield from _foreign_commits(self.history)
+            yield from self._unmanaged_files(self.history)
+            yield from _limits_of_the_log(self.history)
+
+    def _published(self) -> Iterator[FlushFacts]:
+        return (flush for flush in self.flushes if flush.state is FlushState.PUBLISHED)
+
+    def _ours(self, history: TableHistory) -> Iterator[TableCommit]:
+        return (c for c in history.commits if c.published and c.metadata.get("shard") == self.shard)
+
+    def _no_table(self) -> Iterator[Finding]:
+        published = sum(flush.rows for flush in self._published())
+        if published:
+            yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
+
+    def _unknown(self, epoch: int, commit: TableCommit) -> Iterator[Finding]:
+        """An exported flush whose commit is there only waits for its last step."""
+        state = self.epochs.get(epoch)
+        if state in (FlushState.PUBLISHED, FlushState.EXPORTED):
+            return
+        known = "does not know that flush" if state is None else f"has that flush as {state}"
+        text = f"version {commit.version} of the table publishes epoch {epoch} of this shard; the ledger {known}"
+        hint = "another staging directory publishes under this shard's name, or the ledger is an old copy: stop both"
+        yield Finding("unknown_commit", text, hint)
+
+    def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
+        named = history.live.keys() | history.removed() | {path for commit in history.commits for path in commit.added}
+        named |= {path for flush in self.flushes for path in flush.files}
+        for path in sorted(history.stored.keys() - named):
+            if not self._may_be_in_the_making(path):
+                hint = "readers do not see it; once you know where it is from, it may be deleted"
+                yield Finding("unmanaged_file", f"no commit and no flush knows the file {path}", hint)
+
+    def _may_be_in_the_making(self, path: str) -> bool:
+        """Written by a flush that has not recorded it yet, or by another shard, whose ledger we cannot ask."""
+        shard, epoch = written_by(path) or (self.shard, 0)
+        state = self.epochs.get(epoch)
+        return shard != self.shard or state in (FlushState.CLAIMED, FlushState.EXPORTED)
+
+
+def provenance_findings(gaps: Sequence[ProvenanceGap]) -> Iterator[Finding]:
+    """Published batches whose rows do not add up over the files they went to."""
+    for gap in gaps:
+        text = f"batch {gap.batch_id} was published with {gap.rows} rows, {gap.traced} of them are traced to files"
+        yield Finding("provenance_differs", text, "compare the flush's files with `timestore flushes`")
+
+
+def _commit_findings(flush: FlushFacts, commit: TableCommit | None, history: TableHistory) -> Iterator[Finding]:
+    if commit is None:
+        if history.complete:
+            yield Finding("flush_not_in_log", f"no commit carries the published epoch {flush.epoch}", _RESTORE)
+        return
+    told = (commit.metadata.get("batches"), commit.metadata.get("rows"))
+    if told != (flush.batches, flush.rows):
+        text = (
+            f"epoch {flush.epoch}: version {commit.version} says {told[0]} batches of {told[1]} rows,"
+            f" the ledger {flush.batches} of {flush.rows}"
+        )
+        yield Finding("flush_differs", text, "one of the two was changed by hand: compare both with a backup")
+
+
+def _file_findings(flush: FlushFacts, history: TableHistory, removed: Set[str]) -> Iterator[Finding]:
+    if sum(flush.files.values()) != flush.rows:
+        text = f"epoch {flush.epoch} published {flush.rows} rows, its files hold {sum(flush.files.values())}"
+        yield Finding("flush_files_differ", text, "the ledger was changed by hand: compare it with a backup")
+    for path, rows in flush.files.items():
+        live = history.live.get(path)
+        if live is None and path not in removed and history.complete:
+            yield Finding("file_not_live", f"epoch {flush.epoch}: the table does not name {path}", _RESTORE)
+        if live is not None and live.rows is not None and live.rows != rows:
+            text = f"epoch {flush.epoch}: {path} has {live.rows} rows in the table, {rows} in the ledger"
+            yield Finding("file_rows_differ", text, _RESTORE)
+
+
+def _stored_findings(history: TableHistory) -> Iterator[Finding]:
+    for path, live in history.live.items():
+        size = history.stored.get(path)
+        if size is None:
+            yield Finding("file_missing", f"the table names {path}, which is not there", _RESTORE)
+        elif size != live.bytes:
+            text = f"{path} has {size} bytes, it was published with {live.bytes}"
+            yield Finding("file_changed", text, _RESTORE)
+
+
+def _row_findings(history: TableHistory) -> Iterator[Finding]:
+    """All data ever added, less nothing: rows leave a table only by someone else's delete."""
+    added = [rows for commit in history.commits if commit.changes_data for rows in commit.added.values()]
+    live = [file.rows for file in history.live.values()]
+    if not history.complete or None in added or None in live:
+        return
+    expected, found = sum(filter(None, added)), sum(filter(None, live))
+    if expected != found:
+        text = f"all commits added {expected} rows, the table's files hold {found}{_deletes(history)}"
+        yield Finding(
+            "table_rows_differ", text, "look those versions up in the table's history and restore the one before"
+        )
+
+
+def _deletes(history: TableHistory) -> str:
+    versions = [str(c.version) for c in history.commits if c.changes_data and c.removed]
+    return f"; versions {', '.join(versions)} removed data" if versions else ""
+
+
+def _foreign_commits(history: TableHistory) -> Iterator[Finding]:
+    for commit in history.commits:
+        if commit.changes_data and commit.added and not commit.published:
+            text = f"version {commit.version} added {len(commit.added)} files that no flush wrote"
+            yield Finding("foreign_rows", text, "let one writer own the table, or ignore this if it was on purpose")
+
+
+def _limits_of_the_log(history: TableHistory) -> Iterator[Finding]:
+    if not history.complete:
+        yield Finding("log_trimmed", "the oldest commits were removed; what they added is checked by its files only")
+    if any(file.rows is None for file in history.live.values()):
+        yield Finding("no_statistics", "some files carry no row count; the table's rows were not added up")

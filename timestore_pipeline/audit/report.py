@@ -1,0 +1,113 @@
+"""What an audit found, and the JSON that scripts read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from timestore_pipeline.errors import TimestoreError
+
+_MOST = 20  # findings of one kind that are told one by one
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be. `code` is stable, `hint` says what to do."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, error: TimestoreError) -> Finding:
+        return cls(error.code, str(error), error.hint)
+
+    def to_dict(self) -> dict[str, str]:
+        return {"code": self.code, "message": self.message, "hint": self.hint}
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Staged data whose rows could not be counted now, which is no problem."""
+
+    segments: int = 0
+    batches: int = 0
+    rows: int = 0
+
+    def with_segment(self, promised: Iterable[int]) -> Unread:
+        """One segment more; promised: rows of each of its batches."""
+        rows = list(promised)
+        return Unread(self.segments + 1, self.batches + len(rows), self.rows + sum(rows))
+
+    def to_dict(self) -> dict[str, int]:
+        return {"segments": self.segments, "batches": self.batches, "rows": self.rows}
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetAudit:
+    """One dataset's books. Rows per state are counted; accepted is what producers were promised."""
+
+    dataset: str
+    accepted_batches: int = 0
+    accepted_rows: int = 0
+    pending_rows: int = 0
+    in_flight_rows: int = 0
+    published_rows: int = 0
+    quarantined_rows: int = 0
+    discarded_rows: int = 0
+    problems: Sequence[Finding] = ()
+    warnings: Sequence[Finding] = ()  # worth a look; the books are right all the same
+    being_written: Unread = Unread()  # open segments of living writers
+    waiting_for_takeover: Unread = Unread()  # open segments of dead writers
+    repaired: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "dataset": self.dataset,
+            "accepted_batches": self.accepted_batches,
+            "accepted_rows": self.accepted_rows,
+            "pending_rows": self.pending_rows,
+            "in_flight_rows": self.in_flight_rows,
+            "published_rows": self.published_rows,
+            "quarantined_rows": self.quarantined_rows,
+            "discarded_rows": self.discarded_rows,
+            "ok": self.ok,
+            "problems": [finding.to_dict() for finding in self.problems],
+            "warnings": [finding.to_dict() for finding in self.warnings],
+            "being_written": self.being_written.to_dict(),
+            "waiting_for_takeover": self.waiting_for_takeover.to_dict(),
+            "repaired": self.repaired,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """All datasets of one shard, in name order."""
+
+    shard: str
+    datasets: Sequence[DatasetAudit]
+
+    @property
+    def ok(self) -> bool:
+        return all(dataset.ok for dataset in self.datasets)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"ok": self.ok, "shard": self.shard, "datasets": [dataset.to_dict() for dataset in self.datasets]}
+
+
+def abridged(findings: Iterable[Finding]) -> list[Finding]:
+    """The first of each kind and a count of the rest: a lost disk would otherwise fill the screen."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.code, []).append(finding)
+    shown: list[Finding] = []
+    for code, found in kinds.items():
+        shown += found[:_MOST]
+        if len(found) > _MOST:
+            shown.append(Finding(code, f"and {len(found) - _MOST} more", found[0].hint))
+    return shown

@@ -1,0 +1,91 @@
+"""Every batch that is still owed lies in its segment with all its rows, and every segment file is known.
+
+Only sealed segments are read. An open one belongs to its writer; a dead writer's waits to be taken over by a flush,
+which counts the rows before it publishes any. A segment that goes away while we look was flushed: then nothing is owed
+from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timestore_pipeline.audit.report import Finding, Unread
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.model.batch import batch_id
+from timestore_pipeline.model.columns import quote
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.ledger.audit import SegmentFacts
+from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed, translated
+
+_KEEP = "keep every file of the segment; a flush refuses to publish it as long as rows are missing"
+
+
+@dataclass(frozen=True, slots=True)
+class StagedAudit:
+    """What the segment files say."""
+
+    problems: list[Finding]
+    being_written: Unread
+    waiting_for_takeover: Unread
+
+
+def audit_staged(area: StagingArea, dataset: str, segments: Sequence[SegmentFacts]) -> StagedAudit:
+    """Compare the dataset's segment files with what the ledger promised from them."""
+    problems = list(_unknown_files(area, dataset))
+    writing, waiting = Unread(), Unread()
+    for segment in segments:
+        if not segment.promised:
+            continue
+        if segment.sealed or not _path(area, dataset, segment).exists():
+            problems += _segment_findings(area, dataset, segment)
+        elif area.identity.is_alive(segment.owner):
+            writing = writing.with_segment(segment.promised.values())
+        else:
+            waiting = waiting.with_segment(segment.promised.values())
+    return StagedAudit(problems, writing, waiting)
+
+
+def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
+    """A segment is registered before its file is made and forgotten after the file is gone."""
+    for path in sorted(area.directory.segment_folder(dataset).glob("*.duckdb")):
+        if not area.ledger.audit.is_known(path.stem) and path.exists():
+            hint = "it may hold rows that another ledger promised: keep it, and restore that ledger from a backup"
+            yield Finding("unknown_segment", f"the ledger does not know the segment file {path}", hint)
+
+
+def _segment_findings(area: StagingArea, dataset: str, segment: SegmentFacts) -> list[Finding]:
+    path = _path(area, dataset, segment)
+    try:
+        held = _rows_per_batch(path, dataset)
+    except TimestoreError as error:
+        return [Finding.of(error)] if area.ledger.audit.promises(segment.segment_id) else []
+    unregistered = [] if segment.known else [_unregistered(segment)]
+    return [*unregistered, *_missing_rows(segment, held)]
+
+
+def _rows_per_batch(path: Path, dataset: str) -> Mapping[int, int]:
+    with open_engine() as connection:
+        attach_sealed(connection, path, path.stem, dataset)
+        with translated(path, dataset):
+            query = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(path.stem)}.rows GROUP BY ALL"
+            return dict(connection.execute(query).fetchall())
+
+
+def _missing_rows(segment: SegmentFacts, held: Mapping[int, int]) -> Iterator[Finding]:
+    for sequence, promised in segment.promised.items():
+        if held.get(sequence, 0) != promised:
+            identity = batch_id(segment.segment_id, sequence)
+            text = f"batch {identity} was acknowledged with {promised} rows, its segment holds {held.get(sequence, 0)}"
+            yield Finding("rows_missing", text, _KEEP)
+
+
+def _unregistered(segment: SegmentFacts) -> Finding:
+    text = f"{len(segment.promised)} batches lie in segment {segment.segment_id}, which the ledger does not list"
+    return Finding("segment_unregistered", text, "no flush will claim them: restore ledger.sqlite from a backup")
+
+
+def _path(area: StagingArea, dataset: str, segment: SegmentFacts) -> Path:
+    return area.directory.segment(dataset, segment.segment_id)
