@@ -5,8 +5,8 @@ Importable by child processes, so that races are run between real processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from multiprocessing.synchronize import Barrier
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import duckdb
 import pyarrow as pa
@@ -56,11 +56,19 @@ def publish(
     return table.publish(app, epoch, files, {"rows": rows.num_rows})
 
 
-def create_when_all_are_ready(barrier: Barrier, uri: str, columns: Sequence[str]) -> None:
-    """Child process: create or extend the table at the same moment as the others."""
+class Barrier(Protocol):
+    """Where processes or threads wait for each other."""
+
+    def wait(self) -> int: ...
+
+
+def create_when_all_are_ready(
+    barrier: Barrier, uri: str, columns: Sequence[str], options: Mapping[str, str] | None = None
+) -> None:
+    """Child process or thread: create or extend the table at the same moment as the others."""
     schema = pa.schema([pa.field(name, pa.int64()) for name in columns])
     barrier.wait()
-    Lake(uri).table("weather").ensure(schema, UNPARTITIONED)
+    Lake(uri, options).table("weather").ensure(schema, UNPARTITIONED)
 
 
 def publish_when_all_are_ready(barrier: Barrier, uri: str, options: dict[str, str], shard: str, epochs: int) -> None:

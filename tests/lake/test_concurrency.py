@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from deltalake import DeltaTable
 
 from tests.lake.exporting import (
     APP,
@@ -23,6 +27,18 @@ def uri(lake: Lake) -> str:
 def test_creators_that_race_all_end_well(lake: Lake, uri: str) -> None:
     run_together([(create_when_all_are_ready, (uri, columns)) for columns in (["a"], ["b", "a"], ["c"])])
     assert sorted(lake.table("weather").schema().names) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_no_creator_overwrites_the_schema_of_another(lake: Lake, uri: str, attempt: int) -> None:
+    names = ["a", "b", "c", "d"]
+    barrier = threading.Barrier(len(names))
+    with ThreadPoolExecutor(len(names)) as pool:
+        created = [pool.submit(create_when_all_are_ready, barrier, uri, [name]) for name in names]
+    assert [future.exception() for future in created] == [None] * len(names)
+    assert sorted(lake.table("weather").schema().names) == names
+    operations = [commit["operation"] for commit in DeltaTable(lake.table("weather").uri).history()]
+    assert operations == ["ADD COLUMN"] * (len(names) - 1) + ["CREATE TABLE"]
 
 
 def test_shards_append_side_by_side_and_everything_lands(lake: Lake, uri: str) -> None:

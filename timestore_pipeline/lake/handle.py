@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 
 import pyarrow as pa
-from deltalake import DeltaTable, Field, PostCommitHookProperties
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from timestore_pipeline.errors import MissingTable, RetryLater
@@ -23,6 +23,9 @@ ATTEMPTS = 20  # at a commit that others keep getting in the way of; deltalake i
 
 # deltalake would write checkpoints without flushing them, and remove commits that `outcome` may still have to read.
 HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+
+# When two create a table at once, the loser's retry would commit its schema as version 1, over the winner's.
+_NO_SECOND_TRY = CommitProperties(max_commit_retries=0)
 
 _logger = logging.getLogger(__name__)
 
@@ -85,6 +88,7 @@ class TableHandle:
                 wanted,
                 partition_by=partition_by,
                 storage_options=options,
+                commit_properties=_NO_SECOND_TRY,
                 post_commithook_properties=HOOKS,
             )
         except faults.DELTA_FAULTS as error:
