@@ -4,10 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help venv demo test dev check format lock clean
+.PHONY: help venv demo demo-chaos dev bench test check format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## install everything into .venv, at the versions of constraints.txt
 
@@ -20,8 +20,14 @@ $(READY): pyproject.toml constraints.txt scripts/venv.sh
 demo: $(READY) ## a year of real weather and flights through the whole system, checked row by row (two minutes)
 	@$(BIN)/python -m demo
 
+demo-chaos: $(READY) ## the same, with kill -9 of a producer, a run worker, the daemon and the code server on the way
+	@$(BIN)/python -m demo --chaos
+
 test: $(READY) ## all tests, on two processes
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+bench: $(READY) ## what a durable write costs, against the bare primitive
+	@$(BIN)/python benchmarks/enqueue.py
 
 dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 	@$(BIN)/python -m demo dev

@@ -7,10 +7,11 @@ started in turn, also after `kill -9` has taken that child away and left its off
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,6 @@ class Child:
     name: str
     log: Path  # standard output and error, appended to across restarts
     process: subprocess.Popen[bytes]
-    grace_seconds: float  # between asking to end and making it end
 
     def check_running(self) -> None:
         """Raise `ChildFailed` if a process that should serve for ever is gone."""
@@ -46,26 +46,17 @@ class Child:
         self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        """Ask everyone in the session to end, then make them; returns when they are gone."""
-        _, stubborn = _end(self._session(), psutil.Process.terminate, self.grace_seconds)
-        _end([*stubborn, *self._session()], psutil.Process.kill, self.grace_seconds)
-        self.process.wait()
-
-    def _session(self) -> list[psutil.Process]:
-        return [process for process in psutil.process_iter() if _session_of(process) == self.process.pid]
-
     def _last_lines(self, count: int = 20) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])
 
 
 class Children:
-    """Starts processes and stops them in reverse order on leaving the `with` block."""
+    """Starts processes and stops them, with all that they have started, on leaving the `with` block."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], grace_seconds: float = 10.0) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], grace_seconds: float = 5.0) -> None:
         self._folder = folder  # where the logs go
         self._environment = dict(environment)
-        self._grace_seconds = grace_seconds  # Dagster's daemon needs some to let go of its code server
+        self._grace_seconds = grace_seconds  # between asking to end and making it end
         self._children: list[Child] = []
 
     def start(self, name: str, command: Sequence[str], *, directory: Path | None = None) -> Child:
@@ -82,7 +73,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child = Child(name, log, process, self._grace_seconds)
+        child = Child(name, log, process)
         self._children.append(child)
         return child
 
@@ -92,8 +83,15 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._children:
-            self._children.pop().stop()
+        with _undisturbed():
+            _, stubborn = _end(self._everyone(), psutil.Process.terminate, self._grace_seconds)
+            _end([*stubborn, *self._everyone()], psutil.Process.kill, self._grace_seconds)
+            for child in self._children:
+                child.process.wait()
+
+    def _everyone(self) -> list[psutil.Process]:
+        sessions = {child.process.pid for child in self._children}
+        return [process for process in psutil.process_iter() if _session_of(process) in sessions]
 
 
 def free_port() -> int:
@@ -107,6 +105,18 @@ def listens(port: int) -> bool:
     """Whether somebody serves at that port on loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """An impatient second Ctrl-C would leave the rest running."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
 
 
 def _session_of(process: psutil.Process) -> int | None:
