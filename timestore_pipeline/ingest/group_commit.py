@@ -10,7 +10,8 @@ transaction (durable), and then their receipts resolve.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -35,29 +36,36 @@ class GroupCommit:
         self._connection = connection
         self._segment_max_bytes = segment_max_bytes
         self._segment: OpenSegment | None = None
+        self._untold: list[Callable[[], None]] = []  # what became of segments, as far as the ledger has not heard
 
     def commit(self, batches: Sequence[QueuedBatch]) -> None:
-        """Stage the batches and resolve every receipt, with a result or with an error; raises nothing."""
+        """Stage the batches and resolve every receipt, with a result or with an error; raises nothing.
+
+        A receipt its caller has cancelled by now is left alone; from here on none can be cancelled any more.
+        """
+        waiting = [batch for batch in batches if batch.receipt.set_running_or_notify_cancel()]
         try:
-            fresh = self._refuse_duplicates(batches)
-            self._stage_all(fresh)
-        except Exception as error:  # noqa: BLE001  # whatever it is, a caller who waits for a receipt must hear of it
-            _fail(batches, error)
+            self._stage_all(self._refuse_duplicates(waiting))
+        except BaseException as error:  # noqa: BLE001  # whatever it is, a caller who waits must hear of it
+            _fail(waiting, error)
 
     def seal(self) -> None:
-        """Let a claim have the open segment, if there is one."""
+        """Let a claim have the open segment, if there is one; again after an error goes on where it stopped."""
         segment, self._segment = self._segment, None
-        if segment is None:
-            return
-        try:
-            segment.seal()
-        except TimestoreError:
-            self._area.ledger.segments.disown(segment.header.segment_id)
-            raise
-        self._area.ledger.segments.mark_sealed(segment.header.segment_id)
+        if segment is not None:
+            self._untold.append(self._detach(segment))
+        while self._untold:
+            self._untold[0]()
+            del self._untold[0]
+
+    def close(self) -> None:
+        """Let go of DuckDB; call `seal` before."""
+        self._connection.close()
 
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> list[QueuedBatch]:
         """Resolve what the ledger knows already; the rest, each idempotency key once and followers last."""
+        if not batches:
+            return []
         keys = [batch.idempotency_key for batch in batches if batch.idempotency_key is not None]
         known = self._area.ledger.batches.known_keys(batches[0].record.dataset_id, keys)
         fresh = []
@@ -80,7 +88,7 @@ class GroupCommit:
     def _stage_group(self, group: Sequence[QueuedBatch]) -> None:
         try:
             segment, promises = self._append(group)
-        except TimestoreError as error:
+        except Exception as error:  # noqa: BLE001  # nothing was promised yet, whatever it was
             self._give_up_segment()
             self._isolate(group, error)
             return
@@ -88,7 +96,7 @@ class GroupCommit:
         if segment.bytes >= self._segment_max_bytes:
             self.seal()
 
-    def _isolate(self, group: Sequence[QueuedBatch], error: TimestoreError) -> None:
+    def _isolate(self, group: Sequence[QueuedBatch], error: Exception) -> None:
         """One bad batch must not fail its neighbours: each gets a group of its own, unless the disk is the problem."""
         if len(group) == 1 or isinstance(error, RetryLater):
             _fail(group, error)
@@ -132,16 +140,31 @@ class GroupCommit:
             return OpenSegment(
                 self._connection, self._area.directory.segment(header.dataset, header.segment_id), header
             )
-        except TimestoreError:
-            segments.disown(header.segment_id)
+        except Exception:
+            self._untold.append(partial(segments.disown, header.segment_id))
             raise
 
+    def _detach(self, segment: OpenSegment) -> Callable[[], None]:
+        """Let go of the file; returns how to tell the ledger. One that cannot be folded is taken over with its log."""
+        try:
+            segment.seal()
+        except TimestoreError as error:
+            _log.warning("segment %s is left to be taken over: %s", segment.header.segment_id, error)
+            return partial(self._area.ledger.segments.disown, segment.header.segment_id)
+        return partial(self._hand_over, segment.header)
+
+    def _hand_over(self, header: SegmentHeader) -> None:
+        """To the flushes; a segment no batch was promised from is removed, or it would fill the guardrail for ever."""
+        self._area.ledger.segments.mark_sealed(header.segment_id)
+        if not self._area.ledger.batches.in_segment(header.segment_id):
+            self._area.remove_drained_segments(header.dataset)
+
     def _give_up_segment(self) -> None:
-        """After an error the segment may be unusable: seal it if that still works, else leave it to be taken over."""
+        """After an error the segment may be unusable: the next batch gets a new one."""
         try:
             self.seal()
         except TimestoreError as error:
-            _log.warning("a segment could not be sealed and waits to be taken over: %s", error)
+            _log.warning("a segment is not handed over yet, trying again later: %s", error)
 
 
 def _holds(segment: pa.Schema, wanted: pa.Schema | None) -> bool:
@@ -206,7 +229,20 @@ def _resolve_duplicate(batch: QueuedBatch, first: StagedBatch) -> None:
     batch.receipt.set_exception(error)
 
 
-def _fail(batches: Sequence[QueuedBatch], error: Exception) -> None:
+def _fail(batches: Sequence[QueuedBatch], error: BaseException) -> None:
     for batch in batches:
         if not batch.receipt.done():
-            batch.receipt.set_exception(error)
+            batch.receipt.set_exception(_typed(batch, error))
+
+
+def _typed(batch: QueuedBatch, error: BaseException) -> TimestoreError:
+    """Each caller gets an exception; what nobody foresaw comes as the cause of one that says what it means."""
+    if isinstance(error, TimestoreError):
+        return error
+    typed = TimestoreError(
+        f"a batch of dataset {batch.record.name!r} could not be staged: {type(error).__name__}: {error}",
+        dataset=batch.record.name,
+        hint="it was not staged; the log has the details",
+    )
+    typed.__cause__ = error
+    return typed
