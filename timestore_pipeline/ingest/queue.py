@@ -7,13 +7,14 @@ that dies takes the queue with it while its callers still wait.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import ManagerClosed, QueueFull
+from timestore_pipeline.errors import ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
@@ -38,33 +39,42 @@ class Work:
 
 
 class BatchQueue:
-    """Many producers, one consumer that comes and goes: `put` says when a consumer must be started."""
+    """Many producers, one consumer that comes and goes.
 
-    def __init__(self, dataset: str, limit: int) -> None:
+    `start` is called when a batch or a request comes and there is no consumer: always under the queue's lock, so that
+    a queued batch has a consumer at every instant.
+    """
+
+    def __init__(self, dataset: str, limit: int, start: Callable[[], None]) -> None:
         self._dataset = dataset
         self._limit = limit
+        self._start = start
         self._changed = threading.Condition()
         self._batches: list[QueuedBatch] = []
         self._seal_wanted = False
         self._closed = False
         self._consumed = False
 
-    def put(self, batch: QueuedBatch, max_wait: timedelta) -> bool:
-        """Queue a batch, waiting up to `max_wait` for room; True = the caller must start a consumer.
+    def put(self, batch: QueuedBatch, max_wait: timedelta) -> None:
+        """Queue a batch, waiting up to `max_wait` for room.
 
-        Raises `QueueFull`, and `ManagerClosed` once the queue is closed.
+        Raises `QueueFull`, `ManagerClosed` once the queue is closed, and what `start` raises; nothing is queued then.
         """
         with self._changed:
             self._changed.wait_for(self._has_room, max_wait.total_seconds())
             self._refuse_when_closed_or_full()
+            self._ensure_consumer()
             self._batches.append(batch)
-            return self._notify_consumer()
+            self._changed.notify_all()
 
-    def want_seal(self) -> bool:
-        """Ask the consumer to seal its segment; True = the caller must start a consumer."""
+    def want_seal(self) -> None:
+        """Ask the consumer to seal its segment; a closed queue's consumer has done so or is about to."""
         with self._changed:
+            if self._closed:
+                return
+            self._ensure_consumer()
             self._seal_wanted = True
-            return self._notify_consumer()
+            self._changed.notify_all()
 
     def take(self, idle: timedelta) -> Work:
         """All that waits, at once; blocks until there is something or nothing came for `idle`."""
@@ -79,13 +89,15 @@ class BatchQueue:
         """The consumer wants to end; False = something came in meanwhile, it must go on."""
         with self._changed:
             self._consumed = bool(self._batches or self._seal_wanted)
+            self._changed.notify_all()
             return not self._consumed
 
     def close(self) -> None:
-        """Refuse further batches; those queued are still consumed."""
+        """Refuse further batches and wait until those queued are consumed and the consumer is gone."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._changed.wait_for(lambda: not self._consumed)
 
     def _has_room(self) -> bool:
         return self._closed or len(self._batches) < self._limit
@@ -101,7 +113,12 @@ class BatchQueue:
                 retry_after=timedelta(milliseconds=100),
             )
 
-    def _notify_consumer(self) -> bool:
-        start, self._consumed = not self._consumed, True
-        self._changed.notify_all()
-        return start
+    def _ensure_consumer(self) -> None:
+        if self._consumed:
+            return
+        self._consumed = True
+        try:
+            self._start()
+        except TimestoreError:  # not for an interrupt: by then the consumer may run
+            self._consumed = False
+            raise

@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import Future
 from datetime import timedelta
 
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
 from timestore_pipeline.model.batch import Receipt
@@ -24,30 +24,30 @@ class DatasetWriter:
     def __init__(self, dataset: str, group_commit: GroupCommit, max_pending: int) -> None:
         self._dataset = dataset
         self._group_commit = group_commit
-        self._queue = BatchQueue(dataset, max_pending)
-        self._thread: threading.Thread | None = None
+        self._queue = BatchQueue(dataset, max_pending, self._start)
 
     def put(self, batch: QueuedBatch, max_wait: timedelta) -> Future[Receipt]:
-        """Queue a batch; raises `QueueFull` or `ManagerClosed`."""
-        if self._queue.put(batch, max_wait):
-            self._start()
+        """Queue a batch; raises `QueueFull`, `ManagerClosed`, or `RetryLater` when no thread can be had."""
+        self._queue.put(batch, max_wait)
         return batch.receipt
 
     def want_seal(self) -> None:
         """Seal the open segment soon; returns at once."""
-        if self._queue.want_seal():
-            self._start()
+        self._queue.want_seal()
 
     def close(self) -> None:
         """Refuse further batches, commit the queued ones, seal, and wait for all of it."""
         self._queue.close()
-        self.want_seal()
-        if self._thread is not None:
-            self._thread.join()
+        self._seal()  # the thread has done so, unless the ledger did not answer
+        self._group_commit.close()
 
     def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=f"timestore-writer-{self._dataset}", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=f"timestore-writer-{self._dataset}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            hint = "raise the process's limit on threads, or write to fewer datasets at once"
+            raise RetryLater(f"no writer thread: {error}", dataset=self._dataset, hint=hint) from error
 
     def _run(self) -> None:
         while True:
@@ -62,7 +62,5 @@ class DatasetWriter:
     def _seal(self) -> None:
         try:
             self._group_commit.seal()
-        except TimestoreError as error:
-            _log.warning(
-                "dataset %s: the segment could not be sealed, a flush will take it over: %s", self._dataset, error
-            )
+        except Exception as error:  # noqa: BLE001  # a dead writer thread would leave every later receipt unresolved
+            _log.warning("dataset %s: a segment is not handed over yet, trying again later: %s", self._dataset, error)
