@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 from timestore_pipeline.errors import DiskFull, InvalidInput, ManagerClosed, QueueFull
 from timestore_pipeline.ingest.admission import Admission
@@ -33,6 +34,11 @@ from timestore_pipeline.staging.engine import open_engine
 _NO_WAIT = timedelta(0)
 _LONGEST_KEY = 512  # characters
 
+# A forked child must not even destroy its copy of a manager: DuckDB would fold the parent's log into the parent's file.
+_opened: WeakSet[StagingManager] = WeakSet()
+_inherited: list[StagingManager] = []
+os.register_at_fork(after_in_child=lambda: _inherited.extend(_opened))
+
 
 class StagingManager:
     """Stages batches for any number of datasets. Thread-safe; not usable across a fork."""
@@ -49,6 +55,7 @@ class StagingManager:
         self._writers: dict[str, DatasetWriter] = {}
         self._closed = False
         self._housekeeper = Housekeeper(area, self._tally, self._seal)
+        _opened.add(self)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -89,11 +96,14 @@ class StagingManager:
 
     def close(self) -> None:
         """Stage what is queued, seal every open segment, let go of the directory. Idempotent."""
+        if os.getpid() != self._pid:
+            return  # a forked child: the segments are its parent's
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-        for writer in self._writers.values():
+            writers = list(self._writers.values())
+        for writer in writers:
             writer.close()
         self._housekeeper.stop()
         self._engine.close()
@@ -108,16 +118,20 @@ class StagingManager:
         self.close()
 
     def _check_usable(self) -> None:
-        if self._closed:
-            raise ManagerClosed("the staging manager is closed", hint="open a new one")
         if os.getpid() != self._pid:
             raise InvalidInput(
                 "this staging manager was opened in another process",
                 hint="open one in each process, after the fork, or start workers with the 'spawn' method",
             )
+        self._check_open()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ManagerClosed("the staging manager is closed", hint="open a new one")
 
     def _writer(self, dataset: str) -> DatasetWriter:
         with self._lock:
+            self._check_open()
             if dataset not in self._writers:
                 self._writers[dataset] = self._new_writer(dataset)
             return self._writers[dataset]
@@ -138,8 +152,19 @@ class StagingManager:
 
 
 def _check_key(key: str | None) -> None:
-    if key is not None and not 0 < len(key) <= _LONGEST_KEY:
+    """Here, in its own caller's hands: a key the ledger cannot hold would fail the whole group commit."""
+    if key is None:
+        return
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not _is_text(key):
         raise InvalidInput(
-            f"an idempotency key has 1 to {_LONGEST_KEY} characters, this one has {len(key)}",
+            f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
             hint="hash long keys before you pass them",
         )
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in an undecodable file name
+        return False
+    return True
