@@ -1,0 +1,192 @@
+"""`partition_build`: what it publishes, what it reports, how one dataset's trouble stays its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from tests.defs.flushing import START, build, failure_of, hourly, job, logged, published, run_config
+from timestore_pipeline import StagingManager
+from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+
+def test_a_run_publishes_every_requested_backlog(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(5))
+    staging.enqueue("flights", hourly(3))
+    assert build(instance, "weather", "flights").success
+    assert (published(timestore, "weather"), published(timestore, "flights")) == ([0, 1, 2, 3, 4], [0, 1, 2])
+
+
+def test_trigger_and_run_id_go_into_the_history(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(5))
+    run = build(instance, {"dataset": "weather", "trigger": "rows"})
+    [flush] = timestore.area.ledger.flushes.history("weather")
+    assert (flush.trigger, flush.run_id) == (Trigger.ROWS, run.run_id)
+
+
+def test_a_dataset_with_nothing_staged_is_no_failure(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(1))
+    assert build(instance, "weather").success
+    again = build(instance, "weather")
+    assert again.success
+    assert "weather: nothing to claim" in logged(instance, again.run_id)
+
+
+def test_a_live_flush_of_the_same_dataset_is_left_alone(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(1))
+    assert timestore.pipeline.claim("weather", Trigger.MANUAL, "someone else").ref is not None
+    run = build(instance, "weather")
+    assert run.success
+    assert "weather: left alone" in logged(instance, run.run_id)
+
+
+def test_one_dataset_that_fails_does_not_keep_another_from_being_published(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+) -> None:
+    staging.enqueue("blocked", hourly(2))
+    staging.enqueue("weather", hourly(3))
+    _block_table(home, "blocked")
+    run = build(instance, "blocked", "weather")
+    assert not run.success
+    assert published(timestore, "weather") == [0, 1, 2]
+
+
+def test_a_failed_run_names_every_failed_dataset_with_its_code(
+    staging: StagingManager, instance: dg.DagsterInstance, home: Path
+) -> None:
+    for dataset in ("blocked", "barred", "weather"):
+        staging.enqueue(dataset, hourly(1))
+    _block_table(home, "blocked")
+    _block_table(home, "barred")
+    message = failure_of(build(instance, "blocked", "barred", "weather"), "finalize_flushes")
+    assert "2 of 3 datasets were not flushed" in message
+    assert "- blocked (" in message
+    assert "- barred (" in message
+
+
+def test_what_a_failed_dataset_had_staged_is_pending_again(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+) -> None:
+    staging.enqueue("blocked", hourly(2))
+    _block_table(home, "blocked")
+    build(instance, "blocked")
+    assert timestore.status("blocked").backlog.pending.rows == 2
+    (home / "lake" / "blocked").unlink()
+    assert build(instance, "blocked").success
+    assert published(timestore, "blocked") == [0, 1]
+
+
+def test_a_segment_that_nobody_seals_is_named_in_the_log(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(1))
+    dataset_id = timestore.area.ledger.datasets.get("weather").dataset_id
+    timestore.area.ledger.segments.register("stuck", dataset_id, timestore.area.identity.process_id)
+    run = build(instance, "weather")
+    assert run.success
+    assert "segment stuck is left out, its batches stay pending" in logged(instance, run.run_id)
+    assert published(timestore, "weather") == [0]
+
+
+def test_an_interrupted_flush_is_settled_and_said_so(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(2))
+    with Timestore(timestore.settings) as worker:
+        worker.pipeline.claim("weather", Trigger.AGE, "vanished-run")
+    run = build(instance, "weather")
+    assert run.success
+    assert "interrupted epoch 1 of run vanished-run is aborted now" in logged(instance, run.run_id)
+    assert published(timestore, "weather") == [0, 1]
+
+
+def test_a_flush_interrupted_after_its_commit_is_reported_by_the_run_that_finds_it(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(2))
+    with Timestore(timestore.settings) as worker:
+        ref = worker.pipeline.claim("weather", Trigger.AGE, "vanished-run").ref
+        assert ref is not None
+        worker.pipeline.export(ref, worker.export_options())
+        worker.pipeline.publish(ref)
+    run = build(instance, "weather")
+    [event] = run.asset_materializations_for_node("claim_backlogs")
+    assert event.metadata["rows"].value == 2
+    assert published(timestore, "weather") == [0, 1]
+
+
+def test_a_materialization_carries_the_numbers_of_the_flush(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+) -> None:
+    staging.enqueue("weather", hourly(24))
+    staging.enqueue("weather", hourly(1, first=24))
+    run = build(instance, {"dataset": "weather", "trigger": "age"})
+    [event] = run.asset_materializations_for_node("finalize_flushes")
+    values = {name: entry.value for name, entry in event.metadata.items()}
+    assert event.asset_key == dg.AssetKey(["timestore", "weather"])
+    assert (values["rows"], values["batches"], values["files"], values["epoch"]) == (25, 2, 2, 1)
+    assert (values["trigger"], values["run_id"]) == ("age", run.run_id)
+    assert values["table_uri"] == str(home / "lake" / "weather")
+    assert values["delta_version"] == timestore.area.ledger.flushes.history("weather")[0].version
+    assert values["min_time"] == START.timestamp()
+    assert values["max_time"] == (START + timedelta(hours=24)).timestamp()
+
+
+def test_amounts_and_durations_are_numbers_that_plot(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("weather", hourly(2))
+    [event] = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    plotted = (dg.IntMetadataValue, dg.FloatMetadataValue)
+    numbers = {name for name, entry in event.metadata.items() if isinstance(entry, plotted)}
+    amounts = {"rows", "batches", "bytes", "files", "file_bytes", "epoch", "delta_version"}
+    assert numbers == amounts | {"duration_seconds", "freshness_lag_seconds"}
+
+
+def test_a_dataset_without_a_time_column_has_no_time_range(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("names", hourly(2).drop_columns(["ts"]))
+    [event] = build(instance, "names").asset_materializations_for_node("finalize_flushes")
+    assert "min_time" not in event.metadata
+    assert event.metadata["rows"].value == 2
+
+
+def test_ops_hand_over_small_plain_values(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("weather", hourly(2))
+    handed = build(instance, "weather").output_for_node("claim_backlogs")
+    options = {"compression": "zstd", "row_group_size": 122_880}
+    assert handed == {"flushes": [{"dataset": "weather", "epoch": 1, "options": options, "version": None}], "failures": []}
+
+
+def test_an_interruption_leaves_claims_that_the_next_run_settles(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging.enqueue("flights", hourly(2))
+    staging.enqueue("weather", hourly(3))
+    with monkeypatch.context() as patched:
+        patched.setattr("timestore_pipeline.flush.pipeline.export_claim", _terminated)
+        with pytest.raises(dg.DagsterExecutionInterruptedError):
+            job().execute_in_process(run_config("flights", "weather"), instance=instance)
+    states = {flush.dataset: flush.state for flush in timestore.area.ledger.flushes.history()}
+    assert states == {"flights": FlushState.ABORTED, "weather": FlushState.CLAIMED}
+    assert build(instance, "flights", "weather").success
+    assert (published(timestore, "flights"), published(timestore, "weather")) == ([0, 1], [0, 1, 2])
+
+
+def _terminated(*_arguments: object) -> None:
+    raise dg.DagsterExecutionInterruptedError
+
+
+def _block_table(home: Path, dataset: str) -> None:
+    """A file where the table's folder should be; unlike permissions it also stops root."""
+    (home / "lake").mkdir(exist_ok=True)
+    (home / "lake" / dataset).write_text("not a table")

@@ -1,0 +1,24 @@
+"""The Dagster code location: loads from the environment, with or without a staging directory."""
+
+import dagster as dg
+
+from timestore_pipeline.defs.assets import dataset_assets
+from timestore_pipeline.defs.gateway import metrics_gateway
+from timestore_pipeline.defs.handover import event_log_handover
+from timestore_pipeline.defs.job import partition_build
+from timestore_pipeline.defs.recovery import flush_recovery_sensor
+from timestore_pipeline.defs.resource import TimestoreResource
+from timestore_pipeline.defs.sensor import staging_flush_sensor
+from timestore_pipeline.settings import Settings
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Raises `InvalidSettings`, which the UI shows in place of the code location."""
+    settings = Settings.from_env()
+    return dg.Definitions(
+        assets=dataset_assets(settings),
+        jobs=[partition_build(settings.shard)],
+        sensors=[staging_flush_sensor, flush_recovery_sensor],
+        resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
+    )

@@ -1,0 +1,1 @@
+"""The Dagster plane: ops, job, sensors and assets. Each is a translation into one library call."""

@@ -1,0 +1,72 @@
+"""Claiming for a run: who is refused, who is left alone, what an operator should read about it."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+
+from timestore_pipeline.defs.events import materialization
+from timestore_pipeline.defs.flush_config import FlushRequest
+from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
+from timestore_pipeline.errors import FlushInFlight
+from timestore_pipeline.flush.claim import Claim
+from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+
+def refuse_unknown(timestore: Timestore, requests: Sequence[FlushRequest]) -> None:
+    """Raise `dg.Failure` that names every dataset nobody ever staged, before anything is claimed."""
+    known = [record.name for record in timestore.area.ledger.datasets.all()]
+    unknown = [repr(request.dataset) for request in requests if request.dataset not in known]
+    if unknown:
+        names = ", ".join(known) or "none yet"
+        raise dg.Failure(
+            f"unknown dataset {', '.join(unknown)}; nothing was claimed. Known datasets: {names}", allow_retries=False
+        )
+
+
+def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: Sequence[FlushRequest]) -> Handover:
+    """Claim what can be claimed. Nothing staged, or a live flush of the same dataset, is no failure."""
+    flushes: list[CarriedFlush] = []
+    failures: list[FailedFlush] = []
+    for request in requests:
+        try:
+            flushes += _claim(context, timestore, request)
+        except FlushInFlight as busy:
+            context.log.info("%s: left alone, %s", request.dataset, busy)
+        except Exception as error:
+            context.log.exception("%s: the claim failed", request.dataset)
+            failures.append(FailedFlush.of(request.dataset, error))
+    return Handover(tuple(flushes), tuple(failures))
+
+
+def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest) -> list[CarriedFlush]:
+    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
+    _tell_left_out(context, claim)
+    _tell_settled(context, timestore, claim)
+    if claim.ref is None:
+        context.log.info("%s: nothing to claim", request.dataset)
+        return []
+    context.log.info("%s: claimed epoch %d because of %s", request.dataset, claim.ref.epoch, request.trigger)
+    return [CarriedFlush(claim.ref, request.overrides.parquet_options())]
+
+
+def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:
+    for segment in claim.left_out:
+        context.log.warning(
+            "%s: segment %s is left out, its batches stay pending: %s",
+            claim.dataset,
+            segment.segment_id,
+            segment.reason,
+        )
+
+
+def _tell_settled(context: dg.OpExecutionContext, timestore: Timestore, claim: Claim) -> None:
+    """A flush that was in the Delta log after all is reported here: the run that published it never got to."""
+    if claim.settled is None:
+        return
+    flush = timestore.area.ledger.flushes.get(claim.settled.ref)
+    context.log.warning(
+        "%s: interrupted epoch %d of run %s is %s now", claim.dataset, flush.epoch, flush.run_id, flush.state
+    )
+    if flush.state is FlushState.PUBLISHED:
+        context.log_event(materialization(flush, timestore.lake.table(flush.dataset).uri))

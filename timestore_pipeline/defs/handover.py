@@ -1,0 +1,131 @@
+"""What one op hands to the next: which flushes go on, and which datasets failed so far.
+
+Claims live in the ledger; only their names travel, as JSON on the output's own event. So a run re-executed from a later
+op finds them in the log of the run before, in another process and with no file kept for it. What became of the claims
+meanwhile the ledger knows, and refuses with `Fenced`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self, cast
+
+import dagster as dg
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.model.flush import FlushRef
+
+_METADATA_KEY = "handed over"
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFlush:
+    """A claim on its way through the ops."""
+
+    ref: FlushRef
+    options: ParquetOptions
+    version: int | None = None  # Delta table version that carries it; None until published
+
+    def at_version(self, version: int | None) -> Self:
+        return replace(self, version=version)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedFlush:
+    """A dataset that dropped out; its batches are pending again, or the next flush settles them."""
+
+    dataset: str
+    code: str  # of the error class; "unexpected" for anything the product does not raise on purpose
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def of(cls, dataset: str, error: Exception) -> Self:
+        if isinstance(error, TimestoreError):
+            return cls(dataset, error.code, str(error), error.hint)
+        return cls(dataset, "unexpected", f"{type(error).__name__}: {error}", "see the traceback in this run's log")
+
+    def __str__(self) -> str:
+        return f"{self.dataset} ({self.code}): {self.message}" + (f" [{self.hint}]" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Plain values only, see `to_plain`."""
+
+    flushes: tuple[CarriedFlush, ...]
+    failures: tuple[FailedFlush, ...] = ()
+
+    def to_plain(self) -> dict[str, Any]:
+        """A document of JSON types, a few hundred bytes per dataset."""
+        return {
+            "flushes": [
+                {**flush.ref.to_dict(), "options": asdict(flush.options), "version": flush.version}
+                for flush in self.flushes
+            ],
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+    @classmethod
+    def from_plain(cls, document: Mapping[str, Any]) -> Self:
+        return cls(
+            flushes=tuple(
+                CarriedFlush(FlushRef.from_dict(flush), ParquetOptions(**flush["options"]), flush["version"])
+                for flush in document["flushes"]
+            ),
+            failures=tuple(FailedFlush(**failure) for failure in document["failures"]),
+        )
+
+
+class EventLogHandover(dg.IOManager):
+    """Keeps what the ops hand over in the run's event log: no file, no pickle, readable in the UI."""
+
+    def __init__(self) -> None:
+        # Dagster may be set to write events in batches, so a run does not rely on the log for what it did itself.
+        self._of_this_run: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def handle_output(self, context: dg.OutputContext, obj: dict[str, Any]) -> None:
+        context.add_output_metadata({_METADATA_KEY: dg.MetadataValue.json(obj)})
+        self._of_this_run[context.run_id, context.step_key] = obj
+
+    def load_input(self, context: dg.InputContext) -> dict[str, Any]:
+        """Raise `dg.Failure` when the run before never got as far as the op whose output is wanted."""
+        upstream = context.upstream_output
+        assert upstream is not None, "every input of the job is another op's output"
+        run_id = _source_run(upstream)
+        known = self._of_this_run.get((run_id, upstream.step_key))
+        return known or _logged(context.instance, run_id, upstream.step_key)
+
+
+@dg.io_manager(description="Hands small values over through the event log.")
+def event_log_handover(_context: dg.InitResourceContext) -> EventLogHandover:
+    return EventLogHandover()
+
+
+def _source_run(upstream: dg.OutputContext) -> str:
+    try:
+        return upstream.run_id
+    except dg.DagsterInvariantViolationError:  # Dagster's way to say that no run before had this output
+        raise _nothing_handed_over(upstream.step_key) from None
+
+
+def _logged(instance: dg.DagsterInstance, run_id: str, step_key: str) -> dict[str, Any]:
+    kind = dg.DagsterEventType.HANDLED_OUTPUT
+    for record in instance.get_records_for_run(run_id, of_type=kind, ascending=False).records:
+        event = record.event_log_entry.dagster_event
+        if event is not None and event.step_key == step_key:
+            return _document(event)
+    raise _nothing_handed_over(step_key)
+
+
+def _document(event: dg.DagsterEvent) -> dict[str, Any]:
+    metadata = cast(Any, event.event_specific_data).metadata
+    return dict(metadata[_METADATA_KEY].value)
+
+
+def _nothing_handed_over(step_key: str) -> dg.Failure:
+    return dg.Failure(
+        f"{step_key} handed nothing over: it did not succeed in the run before, or its events are deleted. "
+        "Launch the whole job; what is staged is safe.",
+        allow_retries=False,
+    )

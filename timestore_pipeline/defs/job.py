@@ -1,0 +1,27 @@
+"""`partition_build`: backlogs in, published partitions out, for one or many datasets in one run.
+
+In one process: starting processes is most of what a run costs, and a step's process could outlive its run.
+"""
+
+import dagster as dg
+
+from timestore_pipeline.defs import ops
+from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
+
+JOB_NAME = "partition_build"
+SHARD_TAG = "timestore/shard"
+
+
+@dg.graph(description="Claim backlogs, export them as Parquet, publish them in one Delta commit per dataset.")
+def flush_datasets() -> None:
+    ops.finalize_flushes(ops.publish_tables(ops.export_partitions(ops.claim_backlogs())))
+
+
+def partition_build(shard: str) -> dg.JobDefinition:
+    """The job of one shard; the tag tells its runs from those of other shards in the same Dagster instance."""
+    return flush_datasets.to_job(
+        name=JOB_NAME,
+        tags={SHARD_TAG: shard},
+        hooks={push_after_success, push_after_failure},
+        executor_def=dg.in_process_executor,
+    )

@@ -1,0 +1,33 @@
+"""The staging directory and the lake, opened once per run and once per sensor tick, closed with it.
+
+A run writes on itself which process works on it: after a crash that is the only proof that nobody does any more.
+A run whose process dies drops its locks with it, and so frees every claim it held.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
+
+PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sense
+
+
+class TimestoreResource(dg.ConfigurableResource[Timestore]):
+    """Configured by the `TIMESTORE_*` variables alone, so that the command line and Dagster never disagree.
+
+    Ops and sensors receive the `Timestore` itself. Raises `InvalidSettings`, `LedgerMismatch`, `Corrupted`.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
+        with Timestore(Settings.from_env()) as timestore:
+            _sign(context, timestore)
+            yield timestore
+
+
+def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
+    if context.run is not None and context.instance is not None:
+        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: timestore.area.identity.process_id})

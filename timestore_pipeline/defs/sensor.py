@@ -1,0 +1,69 @@
+"""`staging_flush_sensor`: looks at every backlog every few seconds and launches runs for what is due.
+
+It owns no state: what is staged is in the ledger, what runs is in Dagster. A tick that dies is made good by the next.
+A run key launches once for ever, so each launch gets a key of its own: a failed, cancelled or vanished run can then
+never strand a backlog. That nothing is flushed twice is the ledger's business, where a dataset has one claim at a time.
+"""
+
+from datetime import datetime
+
+import dagster as dg
+
+from timestore_pipeline import clock
+from timestore_pipeline.defs.active_runs import busy_datasets
+from timestore_pipeline.defs.dispatch import Launch, plan_launches, why_not
+from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.telemetry.push import push_metrics
+from timestore_pipeline.wiring import Timestore
+
+_TAG_LENGTH = 255  # characters; some of Dagster's storages and every tag in the UI want it short
+
+
+@dg.sensor(
+    job_name=JOB_NAME,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=5,  # the daemon looks every 5 s
+    description="Launches partition_build for datasets whose backlog is due.",
+)
+def staging_flush_sensor(
+    context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One ledger read, one look at the active runs; raises what the ledger raises, so that the tick shows it."""
+    statuses = timestore.statuses()
+    now = clock.now()
+    busy = busy_datasets(context.instance, timestore.area, now)
+    _heartbeat(timestore, now)
+    launches = plan_launches(statuses, busy)
+    if not launches:
+        return dg.SkipReason(why_not(statuses, busy))
+    return [_request(launch, timestore.area.shard, now, index) for index, launch in enumerate(launches)]
+
+
+def _heartbeat(timestore: Timestore, now: datetime) -> None:
+    """After the backlogs were read: a sensor that runs but cannot read is as good as dead, and should look it."""
+    timestore.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(now)))
+    push_metrics(timestore.area, timestore.settings)
+
+
+def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunRequest:
+    flushes = [{"dataset": dataset, "trigger": trigger.value} for dataset, trigger in launch.flushes]
+    return dg.RunRequest(
+        run_key=f"{shard}/{clock.to_micros(now)}/{index}",
+        run_config={"ops": {"claim_backlogs": {"config": {"flushes": flushes}}}},
+        tags={
+            SHARD_TAG: shard,
+            "timestore/trigger": launch.trigger.value,
+            "timestore/datasets": _shortened(launch.datasets),
+        },
+    )
+
+
+def _shortened(names: list[str]) -> str:
+    """`a,b,c`, cut between names; the run's configuration has them all."""
+    joined = ",".join(names)
+    if len(joined) <= _TAG_LENGTH:
+        return joined
+    room = _TAG_LENGTH - len(f",+{len(names)}")
+    kept = joined[: room + 1].rsplit(",", 1)[0]
+    return f"{kept},+{len(names) - kept.count(',') - 1}"
