@@ -1,8 +1,12 @@
 """Guardrails at the door: how many bytes staged data may take on disk, per dataset and in all.
 
-In soft mode a batch beyond the limit is accepted, warned about and counted, and the sensor flushes; in hard mode it
-is rejected with the limit and a retry hint. Disk use is measured at most every quarter of a second and carried
-forward by what was admitted since, so concurrent producers of one process cannot slip past together.
+In soft mode a batch that comes when the limit is reached is accepted, warned about and counted, and the sensor
+flushes; in hard mode it is rejected with the limit and a retry hint. What counts is what is there already, the same
+measure that makes the sensor flush: were a batch refused because it would pass the limit, a dataset just below it
+would be refused for ever and flushed never. So the limit is passed by one batch at most.
+
+Disk use is measured at most every quarter of a second and carried forward by what was admitted since, so concurrent
+producers of one process cannot slip past together.
 """
 
 from __future__ import annotations
@@ -27,24 +31,30 @@ _RETRY_AFTER = timedelta(seconds=5)  # one sensor interval: that is when the for
 
 
 class DiskMeter:
-    """Bytes in use, measured now and then, plus what was added since."""
+    """Bytes in use: measured now and then, plus what was written since, plus what is admitted and not written yet.
+
+    Not thread-safe: `Admission` has one lock for all of them.
+    """
 
     def __init__(self, measure: Callable[[], int]) -> None:
         self._measure = measure
-        self._lock = threading.Lock()
-        self._bytes = 0
+        self._written = 0
+        self._admitted = 0
         self._measured_at = float("-inf")
 
-    def with_added(self, size: int) -> int:
-        """The use if `size` more bytes were written; remembers nothing."""
-        with self._lock:
-            if clock.monotonic() - self._measured_at >= _MEASURE_EVERY:
-                self._bytes, self._measured_at = self._measure(), clock.monotonic()
-            return self._bytes + size
+    def used(self) -> int:
+        if clock.monotonic() - self._measured_at >= _MEASURE_EVERY:
+            self._written, self._measured_at = self._measure(), clock.monotonic()
+        return self._written + self._admitted
 
-    def add(self, size: int) -> None:
-        with self._lock:
-            self._bytes += size
+    def admit(self, size: int) -> None:
+        self._admitted += size
+
+    def settle(self, size: int, *, written: bool) -> None:
+        """What became of an admitted batch; a refused one gives its bytes back."""
+        self._admitted -= size
+        if written:
+            self._written += size
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +72,27 @@ class Admission:
         self._area = area
         self._guardrails = guardrails
         self._tally = tally
+        self._lock = threading.Lock()
         self._total = DiskMeter(area.total_bytes)
         self._datasets: dict[str, DiskMeter] = {}
         self._warned_at: dict[tuple[str, str], float] = {}
 
     def admit(self, dataset: str, size: int) -> None:
-        """size: Arrow bytes of the batch. Raises `GuardrailExceeded` in hard mode."""
-        checks = list(self._checks(dataset))
-        for check in checks:
-            used = check.meter.with_added(size)
-            if used > check.limit:
-                self._exceeded(dataset, check, used)
-        for check in checks:
-            check.meter.add(size)
+        """size: Arrow bytes of the batch; tell `settle` about it later. Raises `GuardrailExceeded` in hard mode."""
+        with self._lock:
+            checks = list(self._checks(dataset))
+            for check in checks:
+                used = check.meter.used()
+                if used >= check.limit or size > check.limit:
+                    self._exceeded(dataset, check, used, size)
+            for check in checks:
+                check.meter.admit(size)
+
+    def settle(self, dataset: str, size: int, *, written: bool) -> None:
+        """An admitted batch was staged, or was not after all."""
+        with self._lock:
+            for check in self._checks(dataset):
+                check.meter.settle(size, written=written)
 
     def _checks(self, dataset: str) -> Iterator[_Check]:
         limits = self._guardrails
@@ -84,14 +102,18 @@ class Admission:
         if limits.total_bytes:
             yield _Check("total_bytes", "TIMESTORE_STAGING_MAX_TOTAL_BYTES", limits.total_bytes, self._total)
 
-    def _exceeded(self, dataset: str, check: _Check, used: int) -> None:
+    def _exceeded(self, dataset: str, check: _Check, used: int, size: int) -> None:
         self._tally.guardrail_exceeded(dataset, check.guardrail)
-        message = f"dataset {dataset!r}: {used} bytes staged exceed {check.variable}={check.limit}"
+        message = f"dataset {dataset!r}: {used} bytes staged and {size} more reach {check.variable}={check.limit}"
         if self._guardrails.mode is GuardrailMode.HARD:
             self._tally.dropped(dataset, check.guardrail)
-            hint = f"retry after the forced flush, or raise {check.variable}"
+            remedy = "send smaller batches" if size > check.limit else "retry after the forced flush"
             raise GuardrailExceeded(
-                message, guardrail=check.guardrail, dataset=dataset, hint=hint, retry_after=_RETRY_AFTER
+                message,
+                guardrail=check.guardrail,
+                dataset=dataset,
+                hint=f"{remedy}, or raise {check.variable}",
+                retry_after=_RETRY_AFTER,
             )
         self._warn(dataset, check.guardrail, message)
 

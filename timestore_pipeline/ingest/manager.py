@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Self
 from weakref import WeakSet
@@ -77,6 +78,8 @@ class StagingManager:
         not change it before the future resolves.
         idempotency_key: names the batch; the same key again is answered with the first receipt, `duplicate=True`.
         max_wait: how long to wait for room in the queue, zero = not at all.
+        Callbacks of the future run on the dataset's writer thread: waiting there for another receipt, or closing the
+        manager there, waits for ever.
 
         Raises, or puts into the future, `QueueFull`, `GuardrailExceeded`, `DiskFull`, `InvalidData`, `SchemaConflict`,
         `IdempotencyConflict`. After any of them the batch is not staged.
@@ -87,11 +90,13 @@ class StagingManager:
         size = rows.nbytes
         self._admission.admit(dataset, size)
         batch = QueuedBatch(record, rows, size, idempotency_key)
-        batch.receipt.add_done_callback(lambda receipt: self._count_disk_full(dataset, receipt))
+        batch.receipt.add_done_callback(partial(self._settle, dataset, size))
         try:
             return self._writer(dataset).put(batch, max_wait)
-        except QueueFull:
-            self._tally.dropped(dataset, "queue_full")
+        except BaseException as error:
+            batch.receipt.cancel()
+            if isinstance(error, QueueFull):
+                self._tally.dropped(dataset, "queue_full")
             raise
 
     def close(self) -> None:
@@ -146,8 +151,10 @@ class StagingManager:
         if writer is not None:
             writer.want_seal()
 
-    def _count_disk_full(self, dataset: str, receipt: Future[Receipt]) -> None:
-        if not receipt.cancelled() and isinstance(receipt.exception(), DiskFull):
+    def _settle(self, dataset: str, size: int, receipt: Future[Receipt]) -> None:
+        error = CancelledError() if receipt.cancelled() else receipt.exception()
+        self._admission.settle(dataset, size, written=error is None and not receipt.result().duplicate)
+        if isinstance(error, DiskFull):
             self._tally.dropped(dataset, "disk_full")
 
 
