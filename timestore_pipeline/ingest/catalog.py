@@ -1,7 +1,8 @@
-"""Fits incoming data to its dataset: settles the schema in the ledger, then casts the rows to it.
+"""Fits incoming data to its dataset: casts the rows to the schema it will have, then settles that schema in the ledger.
 
-The schema changes before any row of the new shape is staged; a crash in between leaves a dataset with a column that
-has no rows yet, which is harmless.
+Values are checked before the schema changes, so a refused batch leaves no column behind and fixes no layout; the
+schema changes before any row of the new shape is staged, so a crash in between leaves a column that has no rows yet,
+which is harmless.
 """
 
 from __future__ import annotations
@@ -38,26 +39,24 @@ class DatasetCatalog:
         Raises `InvalidDatasetName`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that names the column and
         both types; nothing is staged then.
         """
-        record = self._settle(dataset, rows.schema)
-        assert record.schema is not None, "a settled dataset has a schema"
-        return record, conform(rows, record.schema, record.time_column)
-
-    def _settle(self, dataset: str, incoming: pa.Schema) -> DatasetRecord:
         known = self._known.get(dataset)
-        if known is not None and known.incoming.equals(incoming):
-            return known.record
-        record = self._agree(dataset, incoming)
-        self._known[dataset] = _Known(incoming, record)
-        return record
+        if known is not None and known.incoming.equals(rows.schema):
+            assert known.record.schema is not None, "a settled dataset has a schema"
+            return known.record, conform(rows, known.record.schema, known.record.time_column)
+        record, fitted = self._settle(dataset, rows)
+        self._known[dataset] = _Known(rows.schema, record)
+        return record, fitted
 
-    def _agree(self, dataset: str, incoming: pa.Schema) -> DatasetRecord:
+    def _settle(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
         """Bring the ledger's schema up to what is incoming; another process may do the same at the same time."""
         while True:
             record = self._datasets.ensure(dataset)
-            schema = _evolved(record, incoming)
+            schema = _evolved(record, rows.schema)
+            layout = _layout(record, schema)
+            fitted = conform(rows, schema, layout.time_column)
             if record.schema is not None and schema.equals(record.schema):
-                return record
-            self._datasets.replace_schema(record, schema, _layout(record, schema))
+                return record, fitted
+            self._datasets.replace_schema(record, schema, layout)
 
 
 def _evolved(record: DatasetRecord, incoming: pa.Schema) -> pa.Schema:
