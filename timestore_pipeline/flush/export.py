@@ -193,3 +193,7 @@ def _translated(ref: FlushRef) -> Iterator[None]:
         if "No space left on device" in str(error):
             raise DiskFull(f"no space left for flush {ref.epoch} of {ref.dataset!r}", dataset=ref.dataset) from error
         raise TimestoreError(f"flush {ref.epoch} of {ref.dataset!r}: {error}", dataset=ref.dataset) from error
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C; as an error it would not end a loop
+            raise KeyboardInterrupt from error
+        raise
