@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import uuid
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import DiskFull, RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import DiskFull, InvalidData, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
 from timestore_pipeline.staging.directory import sync_directory, write_ahead_log
@@ -38,6 +38,8 @@ _NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 
 # DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
 _BLOCK_SIZE = 16384
+
+_NO_SPACE = ("No space left on device", "Disk quota exceeded", "not enough space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,11 @@ class OpenSegment:
     def append(self, batches: Sequence[tuple[StagedBatch, pa.Table]]) -> None:
         """Write the batches' rows in one transaction; durable on return.
 
-        Raises `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is there.
+        Raises `InvalidData`, `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is
+        there.
         """
         rows = _group(batches, self._no_data)  # noqa: F841  # DuckDB reads it by its name
-        with translated(self._path, self.header.dataset):
+        with translated(self._path, self.header.dataset), _refused_rows_named(self.header.dataset):
             # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")
         if not self._log_is_listed:
@@ -96,16 +99,20 @@ class OpenSegment:
             self._connection.execute(f"DETACH {self._catalog}")
 
 
-def replay(path: Path, dataset: str) -> None:
+def replay(path: Path, dataset: str, promised: Mapping[int, int] | None = None) -> None:
     """Take over a dead writer's segment: replay its log, fold it in, let go.
 
-    Raises `RetryLater` when a process still holds the file, `UnreadableSegment` when it cannot be read.
+    promised: sequence -> rows of every batch acknowledged from it. DuckDB takes a damaged log for a torn one, drops
+    what it cannot read and then the log; so the promises are counted read-only first, and file and log stay as they
+    are when one is missing. Raises `RetryLater` when a process still holds the file, `UnreadableSegment`.
     """
-    if not path.exists():
-        raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
-    with open_engine() as connection, translated(path, dataset):
-        connection.execute(f"ATTACH {text(str(path))} AS replayed")
-        connection.execute("DETACH replayed")
+    with open_engine() as connection:
+        attach_sealed(connection, path, "looked_at", dataset)
+        with translated(path, dataset):
+            _check_promises(connection, path, dataset, promised or {})
+            connection.execute("DETACH looked_at")
+            connection.execute(f"ATTACH {text(str(path))} AS replayed")
+            connection.execute("DETACH replayed")
 
 
 def attach_sealed(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, dataset: str) -> None:
@@ -120,6 +127,7 @@ def remove(path: Path) -> None:
     """Unlink a drained segment; doing it twice is fine."""
     write_ahead_log(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+    write_ahead_log(_building(path)).unlink(missing_ok=True)
     _building(path).unlink(missing_ok=True)
 
 
@@ -132,22 +140,45 @@ def translated(path: Path, dataset: str) -> Iterator[None]:
         raise _translate(path, dataset, error) from error
 
 
+@contextmanager
+def _refused_rows_named(dataset: str) -> Iterator[None]:
+    """Rows that Arrow can hold and DuckDB cannot, such as a map with a key twice, are the producer's to correct."""
+    try:
+        yield
+    except (duckdb.DataError, duckdb.InvalidInputException, duckdb.ConstraintException) as error:
+        raise InvalidData(f"DuckDB refuses the rows: {error}", dataset=dataset, hint="correct the rows") from error
+
+
 def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
     message = str(error)
-    if "No space left on device" in message or "not enough space" in message.lower():
+    if any(sign in message for sign in _NO_SPACE):
         return DiskFull(f"no space left for {path}", dataset=dataset, hint="free space, then try again")
     if "Could not set lock" in message:
         return RetryLater(f"{path} is held by another process", dataset=dataset, hint="its owner is alive; try again")
     if isinstance(error, duckdb.OutOfMemoryException):
         return RetryLater(f"not enough memory for {path}: {message}", dataset=dataset, hint="lower the load")
-    if isinstance(error, duckdb.IOException | duckdb.SerializationException | duckdb.InternalException | OSError):
-        hint = "the file is kept; copy it away before you try to repair it"
-        return UnreadableSegment(f"segment {path} cannot be used: {message}", dataset=dataset, hint=hint)
-    return TimestoreError(f"segment {path}: {message}", dataset=dataset, hint="the batch was not staged")
+    # Whatever else: DuckDB reports a damaged file under half a dozen classes, the base class among them.
+    hint = "the file is kept; copy it away before you try to repair it"
+    return UnreadableSegment(f"segment {path} cannot be used: {message}", dataset=dataset, hint=hint)
+
+
+def _check_promises(
+    connection: duckdb.DuckDBPyConnection, path: Path, dataset: str, promised: Mapping[int, int]
+) -> None:
+    counted = connection.execute(f"SELECT {BATCH_COLUMN}, count(*) FROM looked_at.rows GROUP BY ALL").fetchall()
+    found = dict(counted)
+    lost = [sequence for sequence, rows in promised.items() if found.get(sequence, 0) != rows]
+    if lost:
+        raise UnreadableSegment(
+            f"segment {path} no longer holds batches {lost} as acknowledged",
+            dataset=dataset,
+            hint="file and log are kept; copy both away before you try to repair them",
+        )
 
 
 def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
+    sync_directory(path.parent.parent)  # also when another process made the folder: it may not have come this far
     building = _building(path)
     connection.execute(f"ATTACH {text(str(building))} AS building_{header.segment_id} (BLOCK_SIZE {_BLOCK_SIZE})")
     try:

@@ -66,6 +66,14 @@ class Batches:
         row = self._database.row("SELECT count(*) AS batches FROM batches WHERE segment_id = ?", (segment_id,))
         return int(row["batches"]) if row else 0
 
+    def promised(self, segment_id: str) -> dict[int, int]:
+        """Sequence -> rows of every batch acknowledged from a segment and not yet published."""
+        rows = self._database.rows(
+            "SELECT sequence, rows FROM batches WHERE segment_id = ? AND state IN ('pending', 'in_flight')",
+            (segment_id,),
+        )
+        return {row["sequence"]: row["rows"] for row in rows}
+
     def rows_of_flush(self, ref: FlushRef) -> dict[str, int]:
         """Batch id -> rows promised, of the batches a flush holds or has published."""
         rows = self._database.rows(
