@@ -44,10 +44,10 @@ class StagingDirectory:
         """Make the folders; raise `InvalidSettings` that names the variable when they cannot be made or written."""
         try:
             for folder in (self.root, self.root / "segments", self.processes, self.spool):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_durable_folder(folder)
             probe = self.spool / f"probe-{os.getpid()}"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # another thread may open the directory too
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise DiskFull(f"no space left in {self.root}", hint="free space or move the directory") from error
@@ -90,6 +90,14 @@ def write_ahead_log(segment: Path) -> Path:
     return segment.with_name(segment.name + ".wal")
 
 
+def make_durable_folder(folder: Path) -> None:
+    """Make a folder and its parents, each written down in the folder it lies in; one that exists is left alone."""
+    if not folder.parent.exists():
+        make_durable_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_directory(folder.parent)  # also when it exists: its maker may not have come this far
+
+
 def sync_directory(folder: Path) -> None:
     """Make the entries of a folder durable; without this a new file can vanish in a power loss."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -97,3 +105,12 @@ def sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_durable_folder(folder: Path) -> None:
+    """Make a folder and the parents it lacks, each written down in the folder it lies in."""
+    if folder.is_dir():
+        return
+    make_durable_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_directory(folder.parent)
