@@ -2,20 +2,25 @@
 
 A POSIX record lock is used because a forked child does not inherit it: the lock says that *this* process lives, not
 that some descendant does. Such a lock is lost when its process closes *any* descriptor of the file, so a process
-never opens its own lock files a second time; `_held` remembers which those are.
+never opens its own lock files a second time; `_held` remembers which those are, by id: the same folder may have been
+opened under two names. Who asks takes a shared lock for a moment, so two who ask at once do not see each other.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import uuid
 from pathlib import Path
 
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 
-_held: set[Path] = set()
+_log = logging.getLogger(__name__)
+
+_held: set[str] = set()  # process ids, unique everywhere
 os.register_at_fork(after_in_child=_held.clear)
 
 
@@ -29,12 +34,16 @@ class ProcessIdentity:
         self._path = folder / f"{self.process_id}.lock"
         self._descriptor = self._lock()
         # Registered after the lock is held: whoever reads the row finds a live process.
-        processes.add(ProcessRecord(self.process_id, os.getpid(), socket.gethostname()))
+        try:
+            processes.add(ProcessRecord(self.process_id, os.getpid(), socket.gethostname()))
+        except TimestoreError:
+            self._unlock()
+            self._path.unlink(missing_ok=True)
+            raise
 
     def is_alive(self, process_id: str) -> bool:
         """Whether a process that registered here still runs."""
-        path = self._folder / f"{process_id}.lock"
-        return path in _held or _locked_by_other(path)
+        return process_id in _held or _locked_by_other(self._folder / f"{process_id}.lock")
 
     def forget_dead(self) -> None:
         """Drop the records and lock files of processes that are gone and own nothing any more."""
@@ -44,18 +53,25 @@ class ProcessIdentity:
 
     def release(self) -> None:
         """Stop being alive; what is still owned can be taken over from now on."""
-        if self._path not in _held:
+        if self.process_id not in _held:
             return
-        if self._processes.forget_idle(self.process_id):
-            self._path.unlink(missing_ok=True)
-        _held.discard(self._path)
-        os.close(self._descriptor)
+        try:
+            if self._processes.forget_idle(self.process_id):
+                self._path.unlink(missing_ok=True)
+        except TimestoreError as error:
+            _log.warning("process %s is left to be forgotten by others: %s", self.process_id, error)
+        finally:
+            self._unlock()
 
     def _lock(self) -> int:
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _held.add(self._path)
+        _held.add(self.process_id)
         return descriptor
+
+    def _unlock(self) -> None:
+        _held.discard(self.process_id)
+        os.close(self._descriptor)
 
 
 def _locked_by_other(path: Path) -> bool:
@@ -64,7 +80,7 @@ def _locked_by_other(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
