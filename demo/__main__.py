@@ -70,6 +70,7 @@ def producer(
     airport: Airport,
     seconds: SecondsOption = 60,
     days: DaysOption = WHOLE_YEAR,
+    late: Annotated[float, typer.Option(help="how many seconds ago it should have begun")] = 0,
     report: Annotated[Path | None, typer.Option(help="where to write what was done, as JSON")] = None,
     *,
     for_ever: Annotated[bool, typer.Option("--for-ever", help="begin again after the last day")] = False,
@@ -77,7 +78,7 @@ def producer(
     """Replay one airport into the staging queue; start it again after a crash, as often as you like."""
     if for_ever:
         producing.run_for_ever(airport, seconds)
-    producing.run(airport, seconds, days, report)
+    producing.run(airport, days, producing.Pace(seconds, days, late), report)
 
 
 @contextmanager

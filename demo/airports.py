@@ -8,6 +8,7 @@ from demo.environment import REPOSITORY, Home
 from demo.processes import Child, Children
 from demo.producer import Report
 from demo.source import AIRPORTS
+from timestore_pipeline import clock
 
 
 class AirportProcesses:
@@ -18,8 +19,10 @@ class AirportProcesses:
         self._home = home
         self._pace = ["--seconds", str(seconds), "--days", str(days)]
         self._running: dict[str, Child] = {}
+        self._started = 0.0
 
     def start(self) -> None:
+        self._started = clock.monotonic()
         for airport in AIRPORTS:
             self._start(airport)
 
@@ -29,7 +32,7 @@ class AirportProcesses:
         return all(answers)
 
     def kill(self, airport: str) -> int:
-        """`kill -9` of one producer, and a new one that replays from the start; returns the id of the killed process.
+        """`kill -9` of one producer; returns its process id. A new one replays from the start and catches up.
 
         A producer that had ended before is not killed and not started again: the answer is 0.
         """
@@ -46,6 +49,6 @@ class AirportProcesses:
 
     def _start(self, airport: str) -> None:
         command = [sys.executable, "-m", "demo", "producer", airport, *self._pace]
-        report = ["--report", str(self._home.report(airport))]
-        name = f"producer-{airport.lower()}"
-        self._running[airport] = self._children.start(name, [*command, *report], directory=REPOSITORY)
+        command += ["--late", f"{clock.monotonic() - self._started:.1f}"]
+        command += ["--report", str(self._home.report(airport))]
+        self._running[airport] = self._children.start(f"producer-{airport.lower()}", command, directory=REPOSITORY)

@@ -37,9 +37,9 @@ class DagsterProcesses:
     def start(self) -> None:
         """Return when all three are started; raise `ChildFailed` or `TookTooLong`. The first tick comes later."""
         self._configure()
-        self.start_code_server()
-        # The daemon and the web server would both create the tables, and corrupt them: so they find them made.
+        # Two processes that both create the tables of Dagster's storage corrupt them, so everyone finds them made.
         DagsterInstance.get().dispose()
+        self.start_code_server()
         self._wait_for_code_server()
         self.start_daemon()
         self._start("webserver", "dagster_webserver", "-w", self._workspace, "-h", _HOST, "-p", str(self._ui_port))

@@ -23,6 +23,9 @@ from timestore_pipeline.errors import RetryLater
 _MOST_UNANSWERED = 512  # submitted and not yet durable; bounds memory when the disk is slow
 _ROOM_WITHIN = timedelta(seconds=5)  # a full queue makes the producer wait, so the source slows down with the disk
 _SENT_TWICE_PERCENT = 5
+_BURST_SECONDS = (
+    0.2  # a pause is that much longer than it must be, then several batches go out at once, as from a collector
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +54,10 @@ class Report:
 
 
 class Pace:
-    """Maps the year's first `days` onto `seconds` of the present, beginning now."""
+    """Maps the year's first `days` onto `seconds` of the present, beginning `late` seconds ago."""
 
-    def __init__(self, seconds: float, days: int = WHOLE_YEAR) -> None:
-        self._started = clock.monotonic()
+    def __init__(self, seconds: float, days: int = WHOLE_YEAR, late: float = 0) -> None:
+        self._started = clock.monotonic() - late
         self._seconds_per_day = seconds / days
 
     @property
@@ -62,10 +65,10 @@ class Pace:
         return clock.monotonic() - self._started
 
     def wait_for(self, instant: datetime) -> None:
-        """Return when it is the turn of `instant`; at once if that is in the past."""
+        """Return soon after it is the turn of `instant`; at once if that is in the past."""
         early = (instant - BEGIN) / timedelta(days=1) * self._seconds_per_day - self.elapsed
         if early > 0:
-            clock.sleep(early)
+            clock.sleep(early + _BURST_SECONDS)
 
 
 class Producer:
@@ -128,11 +131,10 @@ def replay(staging: StagingManager, airport: str, source: Iterable[Batch], pace:
     return replace(producer.finish(), seconds=round(pace.elapsed, 3))
 
 
-def run(airport: str, seconds: float, days: int, report: Path | None) -> None:
+def run(airport: str, days: int, pace: Pace, report: Path | None) -> None:
     """The whole life of a producer process; staging is configured by the environment."""
-    source = batches(airport, days)
     with StagingManager.open(Settings.from_env()) as staging:
-        outcome = replay(staging, airport, source, Pace(seconds, days))
+        outcome = replay(staging, airport, batches(airport, days), pace)
     if report:
         outcome.write(report)
 

@@ -34,6 +34,7 @@ def _datasets(outcome: Outcome) -> Table:
 
 def _whole_run(outcome: Outcome) -> Table:
     table = Table(show_header=False, box=None)
+    table.add_column(no_wrap=True)
     for name, value in _facts(outcome):
         table.add_row(name, value)
     return table
@@ -42,9 +43,10 @@ def _whole_run(outcome: Outcome) -> Table:
 def _facts(outcome: Outcome) -> Iterator[tuple[str, str]]:
     if outcome.reports:
         yield "duplicates refused", f"{sum(report.duplicate_batches for report in outcome.reports):,} batches"
-        yield "told to retry", f"{sum(report.retries for report in outcome.reports):,} times"
     if outcome.runs is not None:
         yield "Dagster runs", counted(outcome.runs)
+    for dataset in outcome.datasets:
+        yield f"{dataset.comparison.dataset} rows", conservation(dataset)
     for victim, proof in outcome.kills:
         yield f"killed: {victim}", proof
     yield "timestore verify", "ok" if outcome.verified else "NOT ok"
@@ -85,6 +87,5 @@ _ROWS: tuple[tuple[str, Callable[[DatasetOutcome], str]], ...] = (
     ("batches staged", lambda dataset: f"{dataset.account.get('accepted_batches', 0):,}"),
     ("flushes", lambda dataset: counted(dataset.flushes)),
     ("files", lambda dataset: f"{len(dataset.file_bytes):,}"),
-    ("smallest / median / largest", _sizes),
-    ("conservation of rows", conservation),
+    ("smallest/median/largest", _sizes),
 )
