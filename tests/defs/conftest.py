@@ -1,4 +1,4 @@
-"""A staging directory and a lake configured through the environment, as Dagster finds them, and an instance in memory."""
+"""A staging directory and a lake configured through the environment, as Dagster finds them."""
 
 from __future__ import annotations
 

@@ -153,7 +153,9 @@ def test_amounts_and_durations_are_numbers_that_plot(staging: StagingManager, in
     assert numbers == amounts | {"duration_seconds", "freshness_lag_seconds"}
 
 
-def test_a_dataset_without_a_time_column_has_no_time_range(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+def test_a_dataset_without_a_time_column_has_no_time_range(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
     staging.enqueue("names", hourly(2).drop_columns(["ts"]))
     [event] = build(instance, "names").asset_materializations_for_node("finalize_flushes")
     assert "min_time" not in event.metadata
@@ -164,7 +166,10 @@ def test_ops_hand_over_small_plain_values(staging: StagingManager, instance: dg.
     staging.enqueue("weather", hourly(2))
     handed = build(instance, "weather").output_for_node("claim_backlogs")
     options = {"compression": "zstd", "row_group_size": 122_880}
-    assert handed == {"flushes": [{"dataset": "weather", "epoch": 1, "options": options, "version": None}], "failures": []}
+    assert handed == {
+        "flushes": [{"dataset": "weather", "epoch": 1, "options": options, "version": None}],
+        "failures": [],
+    }
 
 
 def test_an_interruption_leaves_claims_that_the_next_run_settles(

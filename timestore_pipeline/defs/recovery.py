@@ -16,7 +16,7 @@ _GONE = "the worker process is gone; what it had claimed goes to the next flush"
 
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
-    minimum_interval_seconds=30,  # also how long a run must have looked vanished
+    minimum_interval_seconds=15,  # also how long a run must have looked vanished
     description="Marks runs as failed whose worker process is gone.",
 )
 def flush_recovery_sensor(
