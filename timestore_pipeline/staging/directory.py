@@ -90,14 +90,6 @@ def write_ahead_log(segment: Path) -> Path:
     return segment.with_name(segment.name + ".wal")
 
 
-def make_durable_folder(folder: Path) -> None:
-    """Make a folder and its parents, each written down in the folder it lies in; one that exists is left alone."""
-    if not folder.parent.exists():
-        make_durable_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_directory(folder.parent)  # also when it exists: its maker may not have come this far
-
-
 def sync_directory(folder: Path) -> None:
     """Make the entries of a folder durable; without this a new file can vanish in a power loss."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
