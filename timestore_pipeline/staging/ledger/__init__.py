@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.counters import Counters
@@ -28,7 +29,11 @@ class Ledger:
     def __init__(self, path: Path, shard: str) -> None:
         self.shard = shard
         self.database = Database(path)
-        prepare(self.database, shard)
+        try:
+            prepare(self.database, shard)
+        except TimestoreError:
+            self.database.close()
+            raise
         self.datasets = Datasets(self.database)
         self.batches = Batches(self.database)
         self.segments = Segments(self.database)

@@ -32,7 +32,11 @@ class Database:
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
         self._writer = _connect(path)
-        self._reader = _connect(path)
+        try:
+            self._reader = _connect(path)
+        except TimestoreError:
+            self._writer.close()
+            raise
         self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin_immediate` waits in its own way
 
     @contextmanager
@@ -89,11 +93,19 @@ def marks(values: Iterable[Any]) -> str:
 def _connect(path: Path) -> sqlite3.Connection:
     with _translated(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        try:
+            _prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_immediate(connection: sqlite3.Connection) -> None:

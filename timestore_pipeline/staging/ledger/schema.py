@@ -138,9 +138,9 @@ def prepare(database: Database, shard: str) -> None:
         with database.transaction() as tx:
             _create(tx, shard)
     meta = {row["key"]: row["value"] for row in database.rows("SELECT key, value FROM meta")}
-    if int(meta["format_version"]) != FORMAT_VERSION:
+    if meta.get("format_version") != str(FORMAT_VERSION):
         raise LedgerMismatch(
-            f"{database.path} has format version {meta['format_version']}, this release reads {FORMAT_VERSION}",
+            f"{database.path} has format version {meta.get('format_version')}, this release reads {FORMAT_VERSION}",
             hint="use the release that wrote it, or drain it there first",
         )
     if meta["shard"] != shard:
