@@ -13,6 +13,7 @@ from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, marks
 
+_MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
 
 
@@ -93,13 +94,15 @@ class Batches:
     def prune_published(self, dataset: str, before: datetime, most: int = 10_000) -> int:
         """Forget published batches, and with them their idempotency keys, that are older than the retention.
 
-        Their volume stays counted; bounded so that a finalize never turns into a long transaction.
+        Their volume stays counted; bounded so that a finalize never turns into a long transaction. A batch is never
+        published before it is staged, and that it was staged long ago is what the index can tell.
         """
         with self._database.transaction() as tx:
             doomed = tx.execute(
-                "SELECT batch_id FROM batches WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)"
-                " AND state = 'published' AND published_at < ? LIMIT ?",
-                (dataset, clock.to_micros(before), most),
+                "SELECT batch_id FROM batches"
+                " WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = :dataset)"
+                " AND state = 'published' AND staged_at < :before AND published_at < :before LIMIT :most",
+                {"dataset": dataset, "before": clock.to_micros(before), "most": most},
             ).fetchall()
             ids = [(row["batch_id"],) for row in doomed]
             tx.executemany("DELETE FROM batch_files WHERE batch_id = ?", ids)
@@ -125,11 +128,15 @@ def _known_keys(tx: sqlite3.Connection, dataset_id: int, staged: Sequence[Staged
 
 
 def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:
-    rows = tx.execute(
-        f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE dataset_id = ? AND idempotency_key IN ({marks(keys)})",
-        (dataset_id, *keys),
-    )
-    return {row["idempotency_key"]: _staged(row) for row in rows}
+    found: dict[str, StagedBatch] = {}
+    for start in range(0, len(keys), _MOST_PARAMETERS):
+        some = keys[start : start + _MOST_PARAMETERS]
+        rows = tx.execute(
+            f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE dataset_id = ? AND idempotency_key IN ({marks(some)})",
+            (dataset_id, *some),
+        )
+        found |= {row["idempotency_key"]: _staged(row) for row in rows}
+    return found
 
 
 def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batches: Sequence[StagedBatch]) -> None:
