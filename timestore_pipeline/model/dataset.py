@@ -21,7 +21,7 @@ def check_dataset_name(name: str) -> str:
 
     The rule keeps a name usable as a folder, as an object-store prefix and as a label without escaping.
     """
-    if _NAME.fullmatch(name) is None:
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise InvalidDatasetName(
             f"{name!r} is not a dataset name",
             hint="use 1 to 120 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit",

@@ -62,10 +62,10 @@ class Datasets:
 
     def ensure(self, name: str) -> DatasetRecord:
         """The dataset's record, made if need be; raise `InvalidDatasetName`."""
+        check_dataset_name(name)
         found = self.find(name)
         if found is not None:
             return found
-        check_dataset_name(name)
         with self._database.transaction() as tx:
             created = clock.to_micros(clock.now())
             tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
@@ -73,27 +73,24 @@ class Datasets:
 
     def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
         """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
-        record = self.ensure(name)
-        _check_layout(record, metadata)
+        self.ensure(name)
         with self._database.transaction() as tx:
+            _check_layout(_current(tx, name), metadata)  # in here: a first batch may come at any moment
             tx.execute("UPDATE datasets SET metadata = ? WHERE name = ?", (metadata.to_json(), name))
         return self.get(name)
 
     def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
-        """Set the schema if nobody changed it since `record` was read; False = read it again and decide anew."""
+        """Set the schema if it and the metadata are as in `record`; False = read it again and decide anew."""
         with self._database.transaction() as tx:
-            changed = tx.execute(
+            current = _current(tx, record.name)
+            if (current.schema_version, current.metadata) != (record.schema_version, record.metadata):
+                return False
+            tx.execute(
                 "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
-                " time_column = ?, granularity = ? WHERE dataset_id = ? AND schema_version = ?",
-                (
-                    schema_to_json(schema),
-                    layout.time_column,
-                    layout.granularity,
-                    record.dataset_id,
-                    record.schema_version,
-                ),
+                " time_column = ?, granularity = ? WHERE dataset_id = ?",
+                (schema_to_json(schema), layout.time_column, layout.granularity, record.dataset_id),
             )
-            return changed.rowcount == 1
+            return True
 
     def set_paused(self, name: str, paused: bool) -> None:
         self._update(name, "paused = ?", int(paused))
@@ -118,6 +115,10 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
     if row is None:
         raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint="see `timestore datasets list`")
     return int(row["dataset_id"])
+
+
+def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
+    return _record(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
 
 
 def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:
