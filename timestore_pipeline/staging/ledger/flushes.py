@@ -136,12 +136,20 @@ class Flushes:
     def finalize(self, ref: FlushRef, version: int | None) -> bool:
         """The flush is in the Delta log: mark its batches published. False when that was known already.
 
-        Raises `Fenced` when the ledger has it as aborted; nobody aborts a flush before its epoch is burnt.
+        Raises `Fenced` when the ledger has it as aborted; nobody aborts a flush before its epoch is burnt. Also when
+        no export was recorded: its rows cannot be in any file, whatever was committed under its epoch.
         """
         with self._database.transaction() as tx:
-            if _state(tx, ref) is FlushState.PUBLISHED:
+            state = _state(tx, ref)
+            if state is FlushState.PUBLISHED:
                 return False
             dataset_id = _require_live(tx, ref)
+            if state is not FlushState.EXPORTED:
+                raise Fenced(
+                    f"flush {ref.epoch} of dataset {ref.dataset!r} has exported nothing to finalize",
+                    dataset=ref.dataset,
+                    hint="`timestore recover` returns its batches to the queue",
+                )
             moved = _end(tx, ref, dataset_id, FlushState.PUBLISHED, "version = ?", version)
             tx.execute(
                 "UPDATE batches SET state = 'published', published_at = ? WHERE dataset_id = ? AND epoch = ?",
