@@ -92,6 +92,12 @@ class DrainTimeout(RetryLater):
     code = "drain_timeout"
 
 
+class Interrupted(RetryLater):
+    """A person stopped the work half-way; what was acknowledged before is safe."""
+
+    code = "interrupted"
+
+
 class InvalidInput(TimestoreError):
     """The input can never be accepted as it is."""
 
@@ -130,6 +136,12 @@ class UnreadableInput(InvalidInput):
     """A file or body that is not what its name or content type says."""
 
     code = "unreadable_input"
+
+
+class InvalidQuery(InvalidInput):
+    """SQL that DuckDB refuses, or whose data it cannot read."""
+
+    code = "invalid_query"
 
 
 class UnknownDataset(InvalidInput):

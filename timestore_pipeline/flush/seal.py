@@ -48,6 +48,14 @@ def seal_segments(area: StagingArea, dataset: str, timeout: timedelta) -> list[U
     return list(refused.values())
 
 
+def take_over_dead(area: StagingArea, dataset: str) -> tuple[list[str], list[Unsealed]]:
+    """Take over the segments of writers that are gone; returns the ids of those, and the ones that cannot be read."""
+    asked = area.ledger.segments.open_segments(dataset)
+    dead = [segment for segment in asked if not area.identity.is_alive(segment.owner)]
+    refused = _take_over_orphans(area, dead)
+    return [s.segment_id for s in dead if s.segment_id not in refused], list(refused.values())
+
+
 def _still_open(area: StagingArea, dataset: str, asked: set[str]) -> list[SegmentRecord]:
     """Only what was open when asked: a busy writer opens its next segment at once, which is the next flush's."""
     return [segment for segment in area.ledger.segments.open_segments(dataset) if segment.segment_id in asked]

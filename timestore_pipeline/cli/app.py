@@ -1,0 +1,48 @@
+"""The command `timestore`: which commands there are."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from timestore_pipeline.cli import datasets, flush, ingest, metrics, query, recover, status, verify
+from timestore_pipeline.cli.output import reporting
+
+_HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
+
+Configured by TIMESTORE_* environment variables. Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
+With --json a failing command prints {"error": {"code", "message", "dataset", "hint"}} to standard output.
+"""
+
+app = typer.Typer(
+    name="timestore",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: the examples keep their lines
+    pretty_exceptions_enable=False,
+)
+
+for command in (
+    ingest.ingest,
+    status.status,
+    status.explain,
+    flush.flush,
+    flush.drain,
+    flush.pause,
+    flush.resume,
+    flush.flushes,
+    query.query,
+    verify.verify,
+    recover.recover,
+    metrics.metrics,
+):
+    app.command()(reporting(command))
+app.add_typer(datasets.app, name="datasets")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    app(prog_name="timestore")

@@ -1,0 +1,156 @@
+"""`timestore datasets`: metadata, and the thresholds that follow from it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from timestore_pipeline.cli.metadata_edit import merged, without
+from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
+from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.cli.wording import duration, instant, iso, limit
+from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.wiring import Timestore
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET")]
+
+_COLUMNS = ("dataset", "time column", "partition", "max rows", "max bytes", "max age", "paused", "epoch", "created")
+_NUMBERS = ("max rows", "max bytes", "max age", "epoch")
+
+
+def list_datasets(as_json: AsJson = False) -> None:
+    """List all datasets with the thresholds in force.
+
+    \b
+    Example:
+      timestore datasets list
+    """
+    with open_store() as store:
+        records = store.area.ledger.datasets.all()
+        if as_json:
+            print_json({"datasets": [_document(store, record) for record in records]})
+        elif records:
+            print_table(_COLUMNS, [_row(store, record) for record in records], numbers=_NUMBERS)
+        else:
+            print_line("no datasets yet")
+
+
+def show(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Show a dataset's metadata, its schema and the thresholds in force.
+
+    \b
+    Example:
+      timestore datasets show weather --json
+    """
+    with open_store() as store:
+        _show(store, store.area.ledger.datasets.get(dataset), as_json=as_json)
+
+
+def set_metadata(
+    dataset: Dataset,
+    changes: Annotated[
+        list[str], typer.Argument(metavar="JSON|KEY=VALUE...", help="'-' reads a JSON object from standard input.")
+    ],
+    replace: Annotated[bool, typer.Option("--replace", help="Forget what was set before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Set metadata: what is named changes, the rest stays.
+
+    \b
+    Examples:
+      timestore datasets set weather staging.flush.maxRows=50000 timeColumn=time_hour
+      timestore datasets set weather '{"partition": {"granularity": "hour"}}'
+    """
+    given = [sys.stdin.read() if change == "-" else change for change in changes]
+    with open_store() as store:
+        record = None if replace else store.area.ledger.datasets.find(dataset)
+        document = merged(record.metadata if record else DatasetMetadata(), given)
+        _show(store, store.set_metadata(dataset, document), as_json=as_json)
+
+
+def unset(
+    dataset: Dataset,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY...]")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Unset all of it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove keys from a dataset's metadata, so that the defaults hold again.
+
+    \b
+    Example:
+      timestore datasets unset weather staging.flush.maxRows
+    """
+    if bool(keys) == everything:
+        raise typer.BadParameter("name at least one key, or give --all, not both")
+    with open_store() as store:
+        metadata = store.area.ledger.datasets.get(dataset).metadata
+        document = {} if keys is None else without(metadata, keys)
+        _show(store, store.set_metadata(dataset, document), as_json=as_json)
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets.")
+app.command("list")(reporting(list_datasets))
+app.command("show")(reporting(show))
+app.command("set")(reporting(set_metadata))
+app.command("unset")(reporting(unset))
+
+
+def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(store, record))
+        return
+    limits = store.thresholds(record)
+    columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
+    fields = {
+        "dataset": record.name,
+        "metadata": record.metadata.to_json(),
+        "thresholds": f"rows {limit(limits.max_rows)}, bytes {limit(limits.max_bytes)}, age {_age(limits)}",
+        "time column": record.time_column or "-",
+        "partition": str(record.granularity or "-"),
+        "columns": ", ".join(f"{c['name']} {_type_name(c['type'])}" for c in columns) or "-",
+        "paused": "yes" if record.paused else "no",
+        "last epoch": str(record.last_epoch),
+        "created": instant(record.created_at),
+    }
+    print_fields(fields.items())
+
+
+def _document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
+    limits = store.thresholds(record)
+    return {
+        "dataset": record.name,
+        "metadata": json.loads(record.metadata.to_json()),
+        "thresholds": {
+            "max_rows": limits.max_rows,
+            "max_bytes": limits.max_bytes,
+            "max_age_ms": round(limits.max_age.total_seconds() * 1000),
+        },
+        "time_column": record.time_column,
+        "granularity": record.granularity,
+        "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),
+        "paused": record.paused,
+        "last_epoch": record.last_epoch,
+        "created_at": iso(record.created_at),
+    }
+
+
+def _row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:
+    limits = store.thresholds(record)
+    layout = (record.time_column or "-", str(record.granularity or "-"))
+    amounts = (limit(limits.max_rows), limit(limits.max_bytes), _age(limits))
+    paused = "yes" if record.paused else "no"
+    return (record.name, *layout, *amounts, paused, str(record.last_epoch), instant(record.created_at))
+
+
+def _age(limits: FlushThresholds) -> str:
+    return duration(limits.max_age) if limits.max_age else "off"
+
+
+def _type_name(document: Any) -> str:
+    return document if isinstance(document, str) else json.dumps(document)

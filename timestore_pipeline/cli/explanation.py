@@ -1,0 +1,150 @@
+"""Why a dataset is or is not flushing: the decision, and everything it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from timestore_pipeline.cli.flush_view import flush_document, flush_sentence
+from timestore_pipeline.cli.wording import count, instant, iso, size
+from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.wiring import DatasetStatus, Timestore
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """How far one limit is used up; units follow from its name."""
+
+    limit: str  # rows, bytes, age_seconds or disk_bytes
+    value: float
+    threshold: float
+
+    @property
+    def share(self) -> float:
+        return self.value / self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSegment:
+    """A segment that a flush has to get sealed first."""
+
+    segment_id: str
+    owner: str
+    owner_alive: bool
+    pid: int | None  # None = its process is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All of it, read at one moment."""
+
+    status: DatasetStatus
+    limits: tuple[LimitUse, ...]  # those that are switched on, the nearest first
+    in_flight: Flush | None
+    last: Flush | None
+    open_segments: tuple[OpenSegment, ...]
+
+    @property
+    def binding(self) -> LimitUse | None:
+        """The limit that is nearest; None = nothing waits, or all are off."""
+        return self.limits[0] if self.limits and self.status.backlog.pending.batches else None
+
+    def to_dict(self) -> dict[str, Any]:
+        backlog, decision = self.status.backlog, self.status.decision
+        return {
+            "dataset": decision.dataset,
+            "due": decision.due,
+            "trigger": decision.trigger,
+            "reason": decision.reason,
+            "due_at": iso(decision.due_at),
+            "binding": self.binding.limit if self.binding else None,
+            "limits": [
+                {"limit": use.limit, "value": use.value, "threshold": use.threshold, "share": use.share}
+                for use in self.limits
+            ],
+            "in_flight": None if self.in_flight is None else flush_document(self.in_flight),
+            "in_flight_interrupted": backlog.interrupted,
+            "last_flush": None if self.last is None else flush_document(self.last),
+            "failures": backlog.failures,
+            "retry_at": iso(backlog.retry_at),
+            "paused": backlog.paused,
+            "manual_requested_at": iso(backlog.manual_requested_at),
+            "open_segments": [
+                {"segment_id": s.segment_id, "owner": s.owner, "owner_alive": s.owner_alive, "pid": s.pid}
+                for s in self.open_segments
+            ],
+        }
+
+    def fields(self) -> Iterator[tuple[str, str]]:
+        """Name and sentence, as `timestore explain` prints them."""
+        backlog, decision = self.status.backlog, self.status.decision
+        yield "pending", f"{count(backlog.pending.batches, 'batch')}, {count(backlog.pending.rows, 'row')}"
+        if self.binding is not None:
+            yield "binding limit", _use_sentence(self.binding)
+        for use in self.limits:
+            if use is not self.binding:
+                yield "", _use_sentence(use)
+        if decision.due_at is not None and not decision.due:
+            yield "due at the latest", instant(decision.due_at)
+        if self.in_flight is not None:
+            worker = "its process is gone" if backlog.interrupted else "its process is alive"
+            yield "in flight", f"{flush_sentence(self.in_flight)}; {worker}"
+        if self.last is not None:
+            yield "last flush", flush_sentence(self.last)
+        yield from self._obstacles()
+
+    def _obstacles(self) -> Iterator[tuple[str, str]]:
+        backlog = self.status.backlog
+        if backlog.paused:
+            yield "paused", "yes; `timestore resume` ends it, a manual flush goes on all the same"
+        if backlog.failures:
+            yield "failures in a row", f"{backlog.failures}, the next automatic try at {instant(backlog.retry_at)}"
+        for segment in self.open_segments:
+            process = f"process {segment.pid or segment.owner}"
+            state = (
+                f"{process} writes it" if segment.owner_alive else f"{process} is gone, the next flush takes it over"
+            )
+            yield "open segment", f"{segment.segment_id}: {state}"
+
+
+def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanation:
+    """Gather it; raises `UnknownDataset`."""
+    status = store.status(dataset)
+    flushes = store.area.ledger.flushes
+    in_flight = next(iter(flushes.in_flight(dataset)), None)
+    ended = (flush for flush in flushes.history(dataset, most=2) if flush.finished_at is not None)
+    return Explanation(
+        status, _limits(store, status, now), in_flight, next(ended, None), _open_segments(store, dataset)
+    )
+
+
+def _limits(store: Timestore, status: DatasetStatus, now: datetime) -> tuple[LimitUse, ...]:
+    backlog, thresholds = status.backlog, status.thresholds
+    waited = (now - backlog.oldest_pending_at).total_seconds() if backlog.oldest_pending_at else 0.0
+    uses = [
+        LimitUse("rows", backlog.pending.rows, thresholds.max_rows),
+        LimitUse("bytes", backlog.pending.bytes, thresholds.max_bytes),
+        LimitUse("age_seconds", max(waited, 0.0), thresholds.max_age.total_seconds()),
+        LimitUse("disk_bytes", backlog.disk_bytes, store.settings.staging_max_dataset_bytes),
+    ]
+    return tuple(sorted((use for use in uses if use.threshold), key=lambda use: -use.share))
+
+
+def _open_segments(store: Timestore, dataset: str) -> tuple[OpenSegment, ...]:
+    pids = {process.process_id: process.pid for process in store.area.ledger.processes.all()}
+    return tuple(
+        OpenSegment(s.segment_id, s.owner, store.area.identity.is_alive(s.owner), pids.get(s.owner))
+        for s in store.area.ledger.segments.open_segments(dataset)
+    )
+
+
+def _use_sentence(use: LimitUse) -> str:
+    share = f"{use.share:.0%}"
+    if use.limit == "age_seconds":
+        return f"age {use.value:.1f} of {use.threshold:.1f} s ({share})"
+    if use.limit == "rows":
+        return f"{use.value:,.0f} of {use.threshold:,.0f} rows ({share})"
+    where = "staged" if use.limit == "bytes" else "on disk, the guardrail"
+    return f"{size(use.value)} of {size(use.threshold)} {where} ({share})"

@@ -1,0 +1,215 @@
+"""`timestore flush`, `drain`, `pause`, `resume` and `flushes`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from timestore_pipeline import clock
+from timestore_pipeline.cli.flush_view import COLUMNS, NUMBERS, flush_document, flush_row
+from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_now
+from timestore_pipeline.cli.output import (
+    FAILED,
+    AsJson,
+    error_document,
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
+from timestore_pipeline.cli.session import open_store, run_id
+from timestore_pipeline.cli.wording import duration
+from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.wiring import Timestore
+
+_SENSOR_IS_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET")]
+Datasets = Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]")]
+
+
+def flush(
+    datasets: Datasets = None,
+    all_datasets: Annotated[bool, typer.Option("--all", help="Every dataset.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Flush in this process instead of asking the sensor.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Request a flush, or flush here with --now.
+
+    The sensor picks a request up at its next tick; --now needs no Dagster. Nothing staged is success. A paused
+    dataset is flushed too: an operator's request goes first.
+
+    \b
+    Example:
+      timestore flush weather --now
+    """
+    if bool(datasets) == all_datasets:
+        raise typer.BadParameter("name at least one dataset, or give --all, not both")
+    with open_store() as store:
+        names = [store.area.ledger.datasets.get(name).name for name in datasets or _all(store)]
+        if now:
+            _report([flush_now(store, name, run_id()) for name in names], as_json=as_json)
+        else:
+            _request(store, names, as_json=as_json)
+
+
+def drain(
+    datasets: Datasets = None,
+    timeout: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds; then it fails.")] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Flush until nothing is pending or in flight.
+
+    Works in this process, waits for flushes of others, and flushes again what comes in meanwhile. Default: every
+    dataset.
+
+    \b
+    Example:
+      timestore drain weather --timeout 60
+    """
+    with open_store() as store:
+        names = [store.area.ledger.datasets.get(name).name for name in datasets or ()]
+        draining = Drain(store, names, run_id())
+        draining.run(timeout)
+    if as_json:
+        print_json({"drained": True, "flushes": [flush_document(flush) for flush in draining.flushed]})
+        return
+    _print_flushes(draining.flushed)
+    print_line("nothing is pending or in flight")
+
+
+def pause(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Stop automatic flushes of a dataset.
+
+    Staging goes on, and so do manual flushes.
+
+    \b
+    Example:
+      timestore pause weather
+    """
+    _set_paused(dataset, paused=True, as_json=as_json)
+
+
+def resume(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Let the sensor flush a dataset again.
+
+    \b
+    Example:
+      timestore resume weather
+    """
+    _set_paused(dataset, paused=False, as_json=as_json)
+
+
+def flushes(
+    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    most: Annotated[int, typer.Option("--most", min=1, help="How many, newest first.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the history of flushes.
+
+    \b
+    Example:
+      timestore flushes weather --most 5
+    """
+    with open_store() as store:
+        if dataset is not None:
+            store.area.ledger.datasets.get(dataset)
+        found = store.area.ledger.flushes.history(dataset, most)
+    if as_json:
+        print_json({"flushes": [flush_document(flush) for flush in found]})
+    elif found:
+        _print_flushes(found)
+    else:
+        print_line("no flushes yet")
+
+
+def _all(store: Timestore) -> list[str]:
+    return [record.name for record in store.area.ledger.datasets.all()]
+
+
+def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:
+    with open_store() as store:
+        store.area.ledger.datasets.set_paused(dataset, paused)
+    if as_json:
+        print_json({"dataset": dataset, "paused": paused})
+    else:
+        print_line(f"{dataset}: {'paused' if paused else 'resumed'}")
+
+
+def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
+    """A request for a dataset with nothing pending would lie in wait for its next batch, so none is made."""
+    backlogs = [store.area.backlog(name) for name in names]
+    requested = [backlog.dataset for backlog in backlogs if backlog.pending.batches]
+    in_flight = [b.dataset for b in backlogs if b.dataset not in requested and b.in_flight.batches]
+    nothing = [name for name in names if name not in (*requested, *in_flight)]
+    for name in requested:
+        store.area.ledger.datasets.request_flush(name)
+    late = _sensor_lateness(store) if requested else None
+    if as_json:
+        answer = {"requested": requested, "in_flight": in_flight, "nothing_staged": nothing}
+        print_json({**answer, "sensor_late": late is not None})
+        return
+    _print_each(requested, "a flush is requested")
+    _print_each(in_flight, "everything staged is in flight already")
+    _print_each(nothing, "nothing is staged")
+    if late is not None:
+        print_note(f"{late}: start Dagster, or flush here with --now", "yellow")
+
+
+def _print_each(names: Sequence[str], answer: str) -> None:
+    for name in names:
+        print_line(f"{name}: {answer}")
+
+
+def _sensor_lateness(store: Timestore) -> str | None:
+    """What is wrong with the one who picks requests up; None = it ticks."""
+    ticked = store.area.ledger.get_meta(SENSOR_LAST_TICK)
+    if ticked is None:
+        return "no flush sensor has run on this staging directory yet"
+    silent = clock.now() - clock.from_micros(int(ticked))
+    return f"the flush sensor has not ticked for {duration(silent)}" if silent > _SENSOR_IS_LATE else None
+
+
+def _report(attempts: Sequence[FlushAttempt], *, as_json: bool) -> None:
+    """One dataset's error is the command's error; of several, those that could be flushed are told first."""
+    if len(attempts) == 1 and attempts[0].error is not None:
+        raise attempts[0].error
+    done = [attempt.flush for attempt in attempts if attempt.flush is not None]
+    if as_json:
+        print_json(_document(attempts))
+    else:
+        _print_flushes(done)
+        for attempt in attempts:
+            _print_rest(attempt)
+    if any(attempt.failed for attempt in attempts):
+        raise typer.Exit(FAILED)
+
+
+def _document(attempts: Sequence[FlushAttempt]) -> dict[str, object]:
+    return {
+        "flushes": [flush_document(attempt.flush) for attempt in attempts if attempt.flush is not None],
+        "nothing_staged": [attempt.dataset for attempt in attempts if attempt.found_nothing],
+        "left_out": [
+            {"dataset": a.dataset, "segment_id": u.segment_id, "reason": u.reason} for a in attempts for u in a.left_out
+        ],
+        "errors": [error_document(attempt.error) for attempt in attempts if attempt.error is not None],
+    }
+
+
+def _print_rest(attempt: FlushAttempt) -> None:
+    if attempt.found_nothing:
+        print_line(f"{attempt.dataset}: nothing is staged")
+    for unsealed in attempt.left_out:
+        print_note(f"{attempt.dataset}: segment {unsealed.segment_id} is left out: {unsealed.reason}", "yellow")
+    if attempt.error is not None:
+        print_error(attempt.error, as_json=False)
+
+
+def _print_flushes(flushes: Sequence[Flush]) -> None:
+    if flushes:
+        print_table(COLUMNS, [flush_row(flush) for flush in flushes], numbers=NUMBERS)

@@ -1,0 +1,48 @@
+"""A flush as a row, a sentence or a JSON object."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timestore_pipeline.cli.wording import count, duration, instant, iso, seconds, size
+from timestore_pipeline.model.flush import Flush
+
+COLUMNS = ("dataset", "epoch", "outcome", "trigger", "run", "batches", "rows", "files", "size", "took", "claimed")
+NUMBERS = ("epoch", "batches", "rows", "files", "size", "took")
+
+
+def flush_document(flush: Flush) -> dict[str, Any]:
+    return {
+        "dataset": flush.dataset,
+        "epoch": flush.epoch,
+        "state": flush.state,
+        "trigger": flush.trigger,
+        "run_id": flush.run_id,
+        "batches": flush.volume.batches,
+        "rows": flush.volume.rows,
+        "bytes": flush.volume.bytes,
+        "files": flush.files,
+        "file_bytes": flush.file_bytes,
+        "version": flush.version,
+        "claimed_at": iso(flush.claimed_at),
+        "finished_at": iso(flush.finished_at),
+        "duration_seconds": seconds(flush.duration),
+        "min_time": iso(flush.min_time),
+        "max_time": iso(flush.max_time),
+        "error": flush.error,
+    }
+
+
+def flush_row(flush: Flush) -> tuple[str, ...]:
+    outcome = f"{flush.state}: {flush.error}" if flush.error else str(flush.state)
+    amounts = (f"{flush.volume.batches:,}", f"{flush.volume.rows:,}", f"{flush.files:,}", size(flush.file_bytes))
+    took, claimed = duration(flush.duration), instant(flush.claimed_at)
+    return (flush.dataset, str(flush.epoch), outcome, str(flush.trigger), flush.run_id, *amounts, took, claimed)
+
+
+def flush_sentence(flush: Flush) -> str:
+    held = f"{count(flush.volume.rows, 'row')} in {count(flush.volume.batches, 'batch')}"
+    written = f", {count(flush.files, 'file')} of {size(flush.file_bytes)}" if flush.files else ""
+    ended = f" at {instant(flush.finished_at)} after {duration(flush.duration)}" if flush.finished_at else ""
+    because = f": {flush.error}" if flush.error else ""
+    return f"epoch {flush.epoch} ({flush.trigger}), {held}{written}, {flush.state}{ended}{because}"

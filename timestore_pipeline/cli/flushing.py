@@ -1,0 +1,99 @@
+"""Flushing in this process: what `timestore flush --now` and `timestore drain` do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import DrainTimeout, RetryLater, TimestoreError
+from timestore_pipeline.flush.seal import Unsealed
+from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.flush import Flush, Trigger
+from timestore_pipeline.wiring import Timestore
+
+_POLL = 0.1  # seconds between looks at flushes that others work on
+
+
+@dataclass(frozen=True, slots=True)
+class FlushAttempt:
+    """What came of flushing one dataset once."""
+
+    dataset: str
+    flush: Flush | None = None  # None = there was nothing that could be claimed
+    left_out: tuple[Unsealed, ...] = ()  # open segments whose owner lives and did not answer
+    error: TimestoreError | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Something is staged, and nothing of it was published."""
+        return self.flush is None and (self.error is not None or bool(self.left_out))
+
+    @property
+    def found_nothing(self) -> bool:
+        return self.flush is None and not self.failed
+
+
+def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
+    """All four phases here; an error is in the result, so that other datasets can go on."""
+    try:
+        claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id)
+        if claim.ref is None:
+            return FlushAttempt(dataset, None, claim.left_out)
+        store.pipeline.export(claim.ref, store.export_options())
+        version = store.pipeline.publish(claim.ref)
+        return FlushAttempt(dataset, store.pipeline.finalize(claim.ref, version), claim.left_out)
+    except TimestoreError as error:
+        return FlushAttempt(dataset, error=error)
+
+
+@dataclass
+class Drain:
+    """Flushes until the datasets are empty, its own work and that of others; what keeps coming in counts too."""
+
+    store: Timestore
+    datasets: Sequence[str]  # none = all, also those that appear meanwhile
+    run_id: str
+    flushed: list[Flush] = field(default_factory=list)
+    _failed: dict[str, TimestoreError] = field(default_factory=dict)
+    _last: dict[str, FlushAttempt] = field(default_factory=dict)
+
+    def run(self, timeout: float) -> None:
+        """timeout: seconds. Raises `DrainTimeout`, or what made a dataset's flush fail once all others are empty."""
+        deadline = clock.monotonic() + timeout
+        while waiting := self._waiting():
+            for backlog in waiting:
+                self._attempt(backlog)
+            if clock.monotonic() >= deadline and (left := self._waiting()):
+                raise self._timeout(left, timeout)
+            clock.sleep(_POLL)
+        for error in self._failed.values():
+            raise error
+
+    def _waiting(self) -> list[Backlog]:
+        """Datasets with something pending or in flight that are worth another try."""
+        backlogs = {backlog.dataset: backlog for backlog in self.store.area.backlogs()}
+        names = [name for name in self.datasets or backlogs if name not in self._failed]
+        return [backlogs[name] for name in names if backlogs[name].queued.batches]
+
+    def _attempt(self, backlog: Backlog) -> None:
+        if backlog.claim_owner_alive:
+            return  # someone else flushes it; what they leave is ours
+        attempt = self._last[backlog.dataset] = flush_now(self.store, backlog.dataset, self.run_id)
+        if attempt.flush is not None:
+            self.flushed.append(attempt.flush)
+        if attempt.error is not None and not isinstance(attempt.error, RetryLater):
+            self._failed[backlog.dataset] = attempt.error
+
+    def _timeout(self, left: Sequence[Backlog], timeout: float) -> DrainTimeout:
+        told = "; ".join(f"{b.dataset}: {b.pending.rows} rows pending, {b.in_flight.rows} in flight" for b in left)
+        return DrainTimeout(
+            f"not empty after {timeout:g} s: {told}{''.join(self._reasons(left))}",
+            dataset=left[0].dataset,
+            hint="stop the producers, see `timestore explain`, or allow more time with --timeout",
+        )
+
+    def _reasons(self, left: Sequence[Backlog]) -> list[str]:
+        attempts = [self._last[backlog.dataset] for backlog in left if backlog.dataset in self._last]
+        errors = [f"; {a.dataset}: {a.error}" for a in attempts if a.error is not None]
+        return errors + [f"; {a.dataset}: segment {u.segment_id}: {u.reason}" for a in attempts for u in a.left_out]

@@ -1,0 +1,139 @@
+"""`timestore ingest`: files into the staging area."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from timestore_pipeline import clock
+from timestore_pipeline.cli.output import (
+    FAILED,
+    AsJson,
+    error_console,
+    error_document,
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+)
+from timestore_pipeline.cli.staging_loop import StagingLoop, Tally
+from timestore_pipeline.cli.wording import count, size
+from timestore_pipeline.errors import Interrupted, TimestoreError
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.settings import Settings
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="Parquet, CSV, NDJSON (both also .gz) or Arrow files.")
+]
+BatchRows = Annotated[int, typer.Option(min=1, help="Rows of one batch, the unit of acknowledgement.")]
+Prefix = Annotated[
+    str | None,
+    typer.Option(help="Key each batch P/<file name>/<first row>, so that a second run skips what is staged."),
+]
+
+
+def ingest(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    files: Files,
+    batch_rows: BatchRows = 10_000,
+    idempotency_prefix: Prefix = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stage files as durable batches.
+
+    Each batch that is reported will be published exactly once. Without --idempotency-prefix a batch has no key, and
+    staging a file again stages its rows again.
+
+    \b
+    Example:
+      timestore ingest weather 2013-*.parquet --batch-rows 500 --idempotency-prefix load-1
+    """
+    _check_names(files, idempotency_prefix)
+    settings = Settings.from_env()
+    sources = [open_source(path) for path in files]
+    started = clock.monotonic()
+    with StagingManager.open(settings) as staging, _progress(sources, hidden=as_json) as progress:
+        loop = StagingLoop(staging, dataset, batch_rows, idempotency_prefix, progress)
+        stopped = _run(loop, sources)
+    seconds = clock.monotonic() - started
+    if stopped is not None:
+        _report_stopped(stopped, loop, as_json=as_json)
+        raise typer.Exit(FAILED)
+    _report(loop, seconds, as_json=as_json)
+
+
+def _check_names(files: Sequence[Path], prefix: str | None) -> None:
+    """Keys name a file by its name: two files of one name would pass for one, and half the rows be skipped."""
+    twice = [name for name, times in Counter(path.name for path in files).items() if times > 1]
+    if prefix is not None and twice:
+        raise typer.BadParameter(f"{twice[0]} is given twice; with a prefix, files need names of their own")
+
+
+def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | KeyboardInterrupt | None:
+    try:
+        loop.run(sources)
+    except (TimestoreError, KeyboardInterrupt) as stopped:
+        return stopped
+    return None
+
+
+@contextmanager
+def _progress(sources: Sequence[Source], *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    console = error_console()
+    if hidden or not console.is_terminal:
+        yield lambda _: None
+        return
+    rows = [source.total_rows for source in sources]
+    total = None if None in rows else sum(filter(None, rows))
+    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("rows", total=total)
+        yield lambda rows: bar.advance(task, rows)
+
+
+def _report(loop: StagingLoop, seconds: float, *, as_json: bool) -> None:
+    rate = loop.tally.rows / seconds if seconds else 0.0
+    if as_json:
+        print_json({**_document(loop), "seconds": seconds, "rows_per_second": rate})
+        return
+    print_line(f"{loop.dataset}: {_told(loop.tally)}; {seconds:.1f} s, {rate:,.0f} rows/s")
+
+
+def _report_stopped(stopped: TimestoreError | KeyboardInterrupt, loop: StagingLoop, *, as_json: bool) -> None:
+    error = stopped if isinstance(stopped, TimestoreError) else Interrupted("stopped by Ctrl-C", dataset=loop.dataset)
+    if as_json:
+        print_json({"error": error_document(error), "staged": _document(loop)})
+        return
+    print_error(error, as_json=False)
+    print_note(f"durable: {_told(loop.tally)}")
+    print_note(_how_to_resume(loop))
+
+
+def _how_to_resume(loop: StagingLoop) -> str:
+    if loop.prefix is not None:
+        return "to go on, run the same command again: batches that are durable are skipped by their keys"
+    return "without --idempotency-prefix a second run stages the durable rows again; give it the files without them"
+
+
+def _told(tally: Tally) -> str:
+    fresh = f"{count(tally.batches, 'batch')}, {count(tally.rows, 'row')}, {size(tally.bytes)} staged"
+    again = f", {count(tally.duplicates, 'duplicate batch')} of {count(tally.duplicate_rows, 'row')} skipped"
+    return fresh + (again if tally.duplicates else "")
+
+
+def _document(loop: StagingLoop) -> dict[str, Any]:
+    return {
+        "dataset": loop.dataset,
+        "batches": loop.tally.batches,
+        "rows": loop.tally.rows,
+        "bytes": loop.tally.bytes,
+        "duplicates": loop.tally.duplicates,
+        "duplicate_rows": loop.tally.duplicate_rows,
+    }

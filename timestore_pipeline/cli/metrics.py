@@ -1,0 +1,17 @@
+"""`timestore metrics`: what a scrape would see."""
+
+from __future__ import annotations
+
+from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.telemetry.metrics import exposition
+
+
+def metrics() -> None:
+    """Print the Prometheus exposition.
+
+    \b
+    Example:
+      timestore metrics > /var/lib/prometheus/node-exporter/timestore.prom
+    """
+    with open_store() as store:
+        print(exposition(store.area, store.settings), end="")

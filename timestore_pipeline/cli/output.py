@@ -1,0 +1,101 @@
+"""How commands speak: tables and lines for people, JSON for scripts, one red line for an error.
+
+Colours and progress appear on a terminal only, and never with NO_COLOR. With `--json` standard output carries exactly
+one JSON document, also when the command fails: then it is {"error": {"code", "message", "dataset", "hint"}}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from timestore_pipeline.errors import InvalidSettings, TimestoreError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+FAILED = 1
+WRONG_USAGE = 2
+
+_WIDE = 200  # columns where nobody says how wide it is: a pipe must not cut a table to pieces
+
+P = ParamSpec("P")
+
+
+def reporting(command: Callable[P, None]) -> Callable[P, None]:
+    """The command with a `TimestoreError` turned into a message and an exit code; anything else is a bug and shows."""
+
+    @wraps(command)
+    def wrapped(*arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except TimestoreError as error:
+            print_error(error, as_json=bool(options.get("as_json")))
+            raise typer.Exit(WRONG_USAGE if isinstance(error, InvalidSettings) else FAILED) from error
+
+    return wrapped
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, ensure_ascii=False))
+
+
+def print_line(text: str, style: str = "") -> None:
+    """One line of the answer."""
+    _console(sys.stdout).print(Text(text, style), soft_wrap=True)
+
+
+def print_note(text: str, style: str = "") -> None:
+    """One line beside the answer; on standard error, so that a pipe does not get it."""
+    _console(sys.stderr).print(Text(text, style), soft_wrap=True)
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), header: bool = True
+) -> None:
+    """numbers: names of the columns to align right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+    for column in columns:
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console = _console(sys.stdout)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def print_fields(fields: Iterable[tuple[str, str]]) -> None:
+    """Name and value, one pair a line."""
+    print_table(("", ""), list(fields), header=False)
+
+
+def print_error(error: TimestoreError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": error_document(error)})
+        return
+    print_note(f"error: {' '.join(str(error).split())} [{error.code}]", "red")
+    if error.hint:
+        print_note(f"hint: {error.hint}")
+
+
+def error_document(error: TimestoreError) -> dict[str, Any]:
+    return {"code": error.code, "message": str(error), "dataset": error.dataset, "hint": error.hint}
+
+
+def error_console() -> Console:
+    """For progress bars; `is_terminal` says whether anybody watches."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    """Made for each use: tests and callers may have replaced the stream."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(file=stream, width=_WIDE, no_color=True, highlight=False)

@@ -1,0 +1,90 @@
+"""Feeding files to the staging manager: several batches in flight, in file order, each with a key of its own.
+
+Whatever ends the loop early, every batch that was handed over is waited for, so that the tally says exactly what is
+durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.sources import Source
+from timestore_pipeline.model.batch import Receipt
+
+_IN_FLIGHT = 16  # batches; enough to fill a group commit, few enough to bound memory
+_MAX_WAIT = timedelta(minutes=5)  # for room in the queue; the disk is that slow only when something is wrong
+
+
+@dataclass
+class Tally:
+    """What is durable. A duplicate was durable before, under the same key."""
+
+    batches: int = 0
+    rows: int = 0
+    bytes: int = 0
+    duplicates: int = 0
+    duplicate_rows: int = 0
+
+    def add(self, receipt: Receipt) -> None:
+        if receipt.duplicate:
+            self.duplicates += 1
+            self.duplicate_rows += receipt.rows
+            return
+        self.batches += 1
+        self.rows += receipt.rows
+        self.bytes += receipt.bytes
+
+
+@dataclass
+class StagingLoop:
+    """One run over some files; `progress` hears of each durable batch's rows."""
+
+    staging: StagingManager
+    dataset: str
+    batch_rows: int
+    prefix: str | None  # of the idempotency keys; None = no keys
+    progress: Callable[[int], None]
+    tally: Tally = field(default_factory=Tally)
+    _waiting: deque[Future[Receipt]] = field(default_factory=deque)
+
+    def run(self, sources: Sequence[Source]) -> None:
+        """Stage every file; raises the first error after all that was handed over is settled."""
+        try:
+            for key, rows in self._batches(sources):
+                if len(self._waiting) >= _IN_FLIGHT:
+                    self._settle_oldest()
+                future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
+                self._waiting.append(future)
+            while self._waiting:
+                self._settle_oldest()
+        finally:
+            self._settle_rest()
+
+    def _batches(self, sources: Sequence[Source]) -> Iterator[tuple[str | None, pa.Table]]:
+        for source in sources:
+            for first_row, rows in source.batches(self.batch_rows):
+                yield self._key(source, first_row), rows
+
+    def _key(self, source: Source, first_row: int) -> str | None:
+        return None if self.prefix is None else f"{self.prefix}/{source.path.name}/{first_row}"
+
+    def _settle_oldest(self) -> None:
+        receipt = self._waiting.popleft().result()
+        self.tally.add(receipt)
+        self.progress(receipt.rows)
+
+    def _settle_rest(self) -> None:
+        """After the first error the others only matter for the tally."""
+        while self._waiting:
+            try:
+                self._settle_oldest()
+            except TimestoreError:
+                continue

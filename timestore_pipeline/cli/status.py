@@ -1,0 +1,102 @@
+"""`timestore status` and `timestore explain`: what is staged, and what will become of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from timestore_pipeline import clock
+from timestore_pipeline.cli.explanation import Explanation, explain_dataset
+from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table
+from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.cli.wording import count, duration, size
+from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.wiring import DatasetStatus
+
+_COLUMNS = ("dataset", "pending", "in flight", "quarantined", "oldest", "on disk", "due", "reason")
+_NUMBERS = ("pending", "in flight", "quarantined", "oldest", "on disk")
+
+
+def status(
+    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what is staged, and whether it is due.
+
+    \b
+    Example:
+      timestore status --json
+    """
+    with open_store() as store:
+        statuses = store.statuses() if dataset is None else [store.status(dataset)]
+        shard = store.area.shard
+    if as_json:
+        print_json({"shard": shard, "datasets": [status_document(status) for status in statuses]})
+    elif statuses:
+        print_table(_COLUMNS, [_row(status) for status in statuses], numbers=_NUMBERS)
+    else:
+        print_line("no datasets yet")
+
+
+def explain(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    as_json: AsJson = False,
+) -> None:
+    """Say why a dataset is or is not flushing.
+
+    Names the limit that binds, when it will flush, and what is in the way.
+
+    \b
+    Example:
+      timestore explain weather
+    """
+    with open_store() as store:
+        explanation = explain_dataset(store, dataset, clock.now())
+    if as_json:
+        print_json(explanation.to_dict())
+        return
+    print_line(_verdict(explanation), "bold")
+    print_fields(explanation.fields())
+
+
+def status_document(status: DatasetStatus) -> dict[str, Any]:
+    """One dataset as `timestore status --json` prints it: a contract."""
+    backlog, thresholds = status.backlog, status.thresholds
+    return {
+        "dataset": backlog.dataset,
+        "pending": _volume(backlog.pending),
+        "in_flight": _volume(backlog.in_flight),
+        "quarantined": _volume(backlog.quarantined),
+        "oldest_age_seconds": backlog.oldest_age(clock.now()).total_seconds(),
+        "disk_bytes": backlog.disk_bytes,
+        "thresholds": {
+            "max_rows": thresholds.max_rows,
+            "max_bytes": thresholds.max_bytes,
+            "max_age_ms": round(thresholds.max_age.total_seconds() * 1000),
+        },
+        "due": status.decision.due,
+        "reason": status.decision.reason,
+        "paused": backlog.paused,
+    }
+
+
+def _volume(volume: Volume) -> dict[str, int]:
+    return {"batches": volume.batches, "rows": volume.rows, "bytes": volume.bytes}
+
+
+def _row(status: DatasetStatus) -> tuple[str, ...]:
+    backlog = status.backlog
+    amounts = [_rows(volume) for volume in (backlog.pending, backlog.in_flight, backlog.quarantined)]
+    age = duration(backlog.oldest_age(clock.now())) if backlog.queued.batches else "-"
+    due = "yes" if status.decision.due else "paused" if backlog.paused else "no"
+    return (backlog.dataset, *amounts, age, size(backlog.disk_bytes), due, status.decision.reason)
+
+
+def _rows(volume: Volume) -> str:
+    return count(volume.rows, "row") if volume.batches else "-"
+
+
+def _verdict(explanation: Explanation) -> str:
+    decision = explanation.status.decision
+    return f"{decision.dataset}: {'due' if decision.due else 'not due'}: {decision.reason}"

@@ -1,0 +1,95 @@
+"""Tidying up after processes that died: everything the next flush would do, now and for all datasets.
+
+Safe beside running producers and flushes, and safe to repeat: a segment is taken over only when its owner's lock is
+free, a claim is settled only when its process is gone, and the Delta log decides what became of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timestore_pipeline.errors import Fenced, TimestoreError
+from timestore_pipeline.flush.seal import Unsealed, take_over_dead
+from timestore_pipeline.flush.settle import Settlement, settle_interrupted
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.flush import FlushRef, FlushState
+from timestore_pipeline.staging.area import StagingArea
+
+_EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was found and done."""
+
+    settled: Sequence[Settlement]
+    taken_over: Sequence[str]  # segment ids
+    refused: Sequence[Unsealed]  # dead writers' segments that cannot be read
+    drained: int  # segments unlinked because all they held is published
+    forgotten: int  # processes
+    spool_removed: Sequence[str]  # names in the spool
+    errors: Sequence[TimestoreError]  # flushes whose outcome nobody could tell yet
+
+
+def recover(area: StagingArea, lake: Lake) -> Recovery:
+    """Settle interrupted flushes, take over dead writers' segments, remove what nobody needs any more."""
+    settled, errors = _settle_all(area, lake)
+    taken_over, refused = _take_over_all(area)
+    drained = sum(area.remove_drained_segments(record.name) for record in area.ledger.datasets.all())
+    before = len(area.ledger.processes.all())
+    area.identity.forget_dead()
+    forgotten = before - len(area.ledger.processes.all())
+    return Recovery(settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), errors)
+
+
+def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[TimestoreError]]:
+    """A lake that does not answer for one dataset must not keep the others waiting."""
+    settled, errors = [], []
+    for flush in area.ledger.flushes.in_flight():
+        try:
+            settlement = settle_interrupted(area, lake, flush.dataset)
+        except TimestoreError as error:
+            errors.append(error)
+        else:
+            settled += [settlement] if settlement is not None else []
+    return settled, errors
+
+
+def _take_over_all(area: StagingArea) -> tuple[list[str], list[Unsealed]]:
+    taken_over: list[str] = []
+    refused: list[Unsealed] = []
+    for record in area.ledger.datasets.all():
+        taken, left = take_over_dead(area, record.name)
+        taken_over += taken
+        refused += left
+    return taken_over, refused
+
+
+def _clean_spool(area: StagingArea) -> list[str]:
+    removed = []
+    for path in sorted(area.directory.spool.iterdir()):
+        if not _is_in_use(area, path):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            removed.append(path.name)
+    return removed
+
+
+def _is_in_use(area: StagingArea, path: Path) -> bool:
+    """What does not name its flush may be any living process's."""
+    match = _EXPORT_SPILL.fullmatch(path.name)
+    if match is None:
+        return _others_live(area)
+    try:
+        flush = area.ledger.flushes.get(FlushRef(match[1], int(match[2])))
+    except Fenced:
+        return _others_live(area)
+    return flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED) and not area.is_interrupted(flush)
+
+
+def _others_live(area: StagingArea) -> bool:
+    others = (p.process_id for p in area.ledger.processes.all() if p.process_id != area.identity.process_id)
+    return any(area.identity.is_alive(process_id) for process_id in others)
