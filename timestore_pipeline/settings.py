@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 
 _PREFIX = "TIMESTORE_"
+_LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
+_BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -39,14 +41,15 @@ class Settings(BaseSettings):
 
     staging_flush_max_rows: int = Field(default=1_000_000, ge=0)  # 0 = off
     staging_flush_max_bytes: int = Field(default=134_217_728, ge=0)  # 128 MB of Arrow data; 0 = off
-    staging_flush_max_age_ms: int = Field(default=60_000, ge=0)  # 0 = off; the pager fires at 120 s
+    staging_flush_max_age_ms: int = Field(default=60_000, ge=0, le=_LONGEST_MS)  # 0 = off; the pager fires at 120 s
 
     staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data, then a new segment
-    staging_seal_timeout_ms: int = Field(default=5_000, ge=0)  # how long a flush waits for a segment's live owner
-    idempotency_retention_days: float = Field(default=7.0, gt=0)  # keys and provenance of published batches
+    staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
+    idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
     export_memory_mb: int = Field(default=512, ge=64)  # DuckDB's memory_limit during an export
 
     pushgateway_url: str | None = None  # None = nothing is pushed
+    api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -59,7 +62,21 @@ class Settings(BaseSettings):
         try:
             return cls(**values)
         except ValidationError as error:
-            raise InvalidSettings([_problem(problem) for problem in error.errors()]) from error
+            raise InvalidSettings(cls._problems(values, error)) from error
+
+    @classmethod
+    def _problems(cls, values: dict[str, Any], error: ValidationError) -> list[str]:
+        """Each field's, and the ladder's of the limits that can be read: pydantic looks at it only if all can."""
+        problems = [_problem(problem) for problem in error.errors()]
+        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
+        if wrong:
+            known = {name: value for name, value in values.items() if name in cls.model_fields}
+            harmless = {name: 0 if name in _BYTE_LIMITS else field.default for name, field in cls.model_fields.items()}
+            try:
+                cls(**known | {name: harmless[name] for name in wrong & harmless.keys()})
+            except ValidationError as further:
+                problems += [_problem(problem) for problem in further.errors()]
+        return problems
 
     @field_validator("shard")
     @classmethod
@@ -68,19 +85,30 @@ class Settings(BaseSettings):
             raise ValueError(f"{shard!r} is not a name: 1 to 63 letters, digits, '.', '_' and '-'")
         return shard
 
+    @field_validator("home", "staging_directory")
+    @classmethod
+    def _folder_is_absolute(cls, folder: Path) -> Path:
+        if not folder.is_absolute():
+            raise ValueError("there is no such user")  # only a ~user that cannot be expanded comes here relative
+        return folder
+
     @field_validator("lake_uri")
     @classmethod
     def _lake_scheme_is_known(cls, uri: str) -> str:
-        if "://" in uri and urlsplit(uri).scheme not in ("file", "s3"):
-            raise ValueError(f"{uri!r} is neither a path nor file:// nor s3://bucket/prefix")
+        url = urlsplit(uri)
+        folder = url.scheme == "file" and url.netloc in ("", "localhost") and url.path.startswith("/")
+        bucket = url.scheme == "s3" and url.netloc != ""
+        if not (Path(uri).is_absolute() or ((folder or bucket) and uri.startswith(f"{url.scheme}://"))):
+            raise ValueError(f"{uri!r} is neither a path nor file:///folder nor s3://bucket/prefix")
         return uri
 
     @model_validator(mode="before")
     @classmethod
     def _fill_locations(cls, values: dict[str, Any]) -> dict[str, Any]:
-        home = Path(values.get("home") or ".timestore").expanduser().absolute()
-        staging = Path(values.get("staging_directory") or home / "staging").expanduser().absolute()
-        return values | {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, home)}
+        home = _absolute(values.get("home") or ".timestore")
+        parent = home if isinstance(home, Path) else Path()
+        staging = _absolute(values.get("staging_directory") or parent / "staging")
+        return values | {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, parent)}
 
     @model_validator(mode="after")
     def _limits_form_a_ladder(self) -> Self:
@@ -125,9 +153,17 @@ def variable(field: str) -> str:
     return (_PREFIX + field).upper()
 
 
+def _absolute(path: Any) -> Any:
+    """The path from the root; what is none stays as it is, for the field's own check to name it."""
+    try:
+        return Path(path).expanduser().absolute()
+    except (TypeError, RuntimeError):
+        return path
+
+
 def _lake_uri(values: dict[str, Any], home: Path) -> str:
     uri = str(values.get("lake_uri") or home / "lake")
-    return uri if "://" in uri else str(Path(uri).expanduser().absolute())
+    return uri if "://" in uri else str(_absolute(uri))
 
 
 def _problem(problem: Any) -> str:
