@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
 from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
@@ -64,7 +64,14 @@ class FlushOverrides(_Section):
 
     max_rows: int | None = Field(default=None, ge=0)
     max_bytes: int | None = Field(default=None, ge=0)
-    max_age_ms: int | None = Field(default=None, ge=0)
+    max_age_ms: int | None = Field(default=None, ge=0, le=3_155_760_000_000)  # 100 years
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_a_number(cls, value: object) -> object:
+        if isinstance(value, bool):
+            raise ValueError("Input should be a number")  # noqa: TRY004  # pydantic turns ValueError into a problem
+        return value
 
 
 class StagingSpec(_Section):
@@ -75,7 +82,7 @@ class DatasetMetadata(_Section):
     """The JSON object of `timestore datasets set`; camelCase and snake_case keys are both accepted."""
 
     description: str | None = None
-    time_column: str | None = None  # None = the first timestamp or date column
+    time_column: str | None = Field(default=None, min_length=1)  # None = the first timestamp or date column
     partition: PartitionSpec = PartitionSpec()
     schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
     staging: StagingSpec = StagingSpec()
