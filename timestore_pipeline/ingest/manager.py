@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
-from timestore_pipeline.errors import DiskFull, InvalidInput, ManagerClosed, QueueFull
+from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
@@ -61,7 +61,13 @@ class StagingManager:
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open the staging directory; raises `InvalidSettings` or `LedgerMismatch`."""
-        return cls(StagingArea(settings.staging_directory, settings.shard), settings)
+        area = StagingArea(settings.staging_directory, settings.shard)
+        try:
+            _check_disk(area, settings.staging_max_total_bytes)
+            return cls(area, settings)
+        except BaseException:
+            area.close()
+            raise
 
     def enqueue(
         self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = _NO_WAIT
@@ -156,6 +162,15 @@ class StagingManager:
         self._admission.settle(dataset, size, written=error is None and not receipt.result().duplicate)
         if isinstance(error, DiskFull):
             self._tally.dropped(dataset, "disk_full")
+
+
+def _check_disk(area: StagingArea, total_bytes: int) -> None:
+    """The ladder's last step: a guardrail the disk cannot reach guards nothing."""
+    size = area.directory.disk_size()
+    if total_bytes >= size:
+        raise InvalidSettings(
+            [f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total_bytes} does not fit the disk of {size} bytes it lies on"]
+        )
 
 
 def _check_key(key: str | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,10 @@ class StagingDirectory:
             if error.errno == errno.ENOSPC:
                 raise DiskFull(f"no space left in {self.root}", hint="free space or move the directory") from error
             raise InvalidSettings([f"TIMESTORE_STAGING_DIRECTORY={self.root}: {error.strerror}"]) from error
+
+    def disk_size(self) -> int:
+        """Bytes of the whole filesystem the directory lies on, used or not."""
+        return shutil.disk_usage(self.root).total
 
     def segment_folder(self, dataset: str) -> Path:
         return self.root / "segments" / dataset
