@@ -1,0 +1,83 @@
+"""Dataset names and metadata."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
+from timestore_pipeline.model.dataset import DatasetMetadata, Evolution, Granularity, check_dataset_name
+
+
+@pytest.mark.parametrize("name", ["a", "0", "weather", "a.b_c-d", "a" * 120])
+def test_a_good_name_is_returned(name: str) -> None:
+    assert check_dataset_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", ".a", "..", "a/b", "a b", "a\n", "é", "a" * 121, None, 5])
+def test_a_bad_name_is_refused(name: Any) -> None:
+    with pytest.raises(InvalidDatasetName, match="is not a dataset name"):
+        check_dataset_name(name)
+
+
+def test_nothing_said_means_the_defaults() -> None:
+    metadata = DatasetMetadata.parse("{}")
+    assert metadata.time_column is None
+    assert metadata.partition.granularity is Granularity.DAY
+    assert metadata.schema_.evolution is Evolution.ADDITIVE
+    assert metadata.staging.flush.max_rows is None
+    assert metadata.to_json() == "{}"
+
+
+def test_the_documented_example_is_understood() -> None:
+    document = {
+        "time_column": "time_hour",
+        "partition": {"granularity": "hour"},
+        "schema": {"evolution": "strict"},
+        "staging": {"flush": {"maxRows": 50000, "maxBytes": 8388608, "maxAgeMs": 30000}},
+    }
+    metadata = DatasetMetadata.parse(json.dumps(document))
+    assert metadata == DatasetMetadata.parse(document)
+    assert (metadata.time_column, metadata.partition.granularity) == ("time_hour", Granularity.HOUR)
+    assert metadata.staging.flush.max_age_ms == 30000
+
+
+def test_snake_case_and_camel_case_mean_the_same_and_are_kept_as_camel_case() -> None:
+    snake = DatasetMetadata.parse({"time_column": "t", "staging": {"flush": {"max_rows": 1}}})
+    camel = DatasetMetadata.parse({"timeColumn": "t", "staging": {"flush": {"maxRows": 1}}})
+    assert snake == camel
+    assert json.loads(snake.to_json()) == {"timeColumn": "t", "staging": {"flush": {"maxRows": 1}}}
+
+
+def test_what_is_kept_reads_back_as_the_same() -> None:
+    metadata = DatasetMetadata.parse({"partition": {"granularity": "none"}, "description": None})
+    assert DatasetMetadata.parse(metadata.to_json()) == metadata
+
+
+@pytest.mark.parametrize(
+    ("document", "path"),
+    [
+        ({"unknown": 1}, "unknown:"),
+        ({"staging": {"flush": {"maxRow": 1}}}, "staging.flush.maxRow:"),
+        ({"staging": {"flush": {"maxRows": -1}}}, "staging.flush.maxRows:"),
+        ({"staging": {"flush": {"maxRows": True}}}, "staging.flush.maxRows:"),
+        ({"staging": {"flush": {"maxRows": 1.5}}}, "staging.flush.maxRows:"),
+        ({"staging": {"flush": {"maxRows": 1, "max_rows": 2}}}, "staging.flush.max_rows:"),
+        ({"staging": {"flush": {"maxAgeMs": 10**20}}}, "staging.flush.maxAgeMs:"),
+        ({"partition": {"granularity": "week"}}, "partition.granularity:"),
+        ({"schema": {"evolution": "any"}}, "schema.evolution:"),
+        ({"timeColumn": ""}, "timeColumn:"),
+        ("[]", "document:"),
+        ("{", "document:"),
+    ],
+)
+def test_a_refusal_names_the_key(document: Any, path: str) -> None:
+    with pytest.raises(InvalidMetadata, match=rf"refused: {path}"):
+        DatasetMetadata.parse(document)
+
+
+def test_every_wrong_key_is_named_at_once() -> None:
+    with pytest.raises(InvalidMetadata, match=r"staging\.flush\.maxBytes: .*; a: "):
+        DatasetMetadata.parse({"staging": {"flush": {"maxBytes": -1}}, "a": 1})

@@ -1,0 +1,29 @@
+"""Instants as UTC microseconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timestore_pipeline import clock
+
+
+def test_now_is_aware_and_in_utc() -> None:
+    assert clock.now().tzinfo is UTC
+
+
+def test_monotonic_never_goes_back() -> None:
+    assert clock.monotonic() <= clock.monotonic()
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_microseconds_lose_nothing_of_any_instant(instant: datetime) -> None:
+    assert clock.from_micros(clock.to_micros(instant)) == instant
+
+
+def test_microseconds_count_from_1970_in_utc_whatever_the_time_zone() -> None:
+    east = datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))
+    assert clock.to_micros(east) == 3_600_000_000
+    assert clock.to_micros(datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC)) == -1

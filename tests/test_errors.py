@@ -1,0 +1,56 @@
+"""The error classes: stable codes, one remedy each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from timestore_pipeline import errors
+from timestore_pipeline.errors import GuardrailExceeded, InvalidSettings, RetryLater, SchemaConflict, TimestoreError
+
+_REMEDIES = (
+    errors.RetryLater,
+    errors.InvalidInput,
+    errors.Conflict,
+    errors.Corrupted,
+    errors.OutcomeUnknown,
+)
+
+
+def _all(base: type[TimestoreError] = TimestoreError) -> Iterator[type[TimestoreError]]:
+    for error in base.__subclasses__():
+        if error.__module__ == errors.__name__:
+            yield error
+            yield from _all(error)
+
+
+@pytest.mark.parametrize("error", list(_all()), ids=lambda error: error.__name__)
+def test_each_error_has_a_code_of_its_own_and_exactly_one_remedy(error: type[TimestoreError]) -> None:
+    assert [other for other in _all() if other.code == error.code] == [error]
+    assert sum(issubclass(error, remedy) for remedy in _REMEDIES) == 1
+    assert error.__doc__
+
+
+def test_an_error_says_what_whose_and_what_to_do() -> None:
+    error = RetryLater("it is busy", dataset="weather", hint="wait")
+    assert (str(error), error.dataset, error.hint) == ("it is busy", "weather", "wait")
+    assert error.retry_after == timedelta(seconds=1)
+
+
+def test_an_error_about_a_guardrail_names_it() -> None:
+    error = GuardrailExceeded(
+        "full", guardrail="total_bytes", dataset="weather", hint="flush", retry_after=timedelta(seconds=5)
+    )
+    assert (error.guardrail, error.retry_after) == ("total_bytes", timedelta(seconds=5))
+
+
+def test_an_error_about_a_column_carries_both_types() -> None:
+    error = SchemaConflict("no", column="v", existing="int64", incoming="string")
+    assert (error.column, error.existing, error.incoming) == ("v", "int64", "string")
+
+
+def test_an_error_about_settings_lists_every_problem() -> None:
+    error = InvalidSettings(["A=1: no", "B=2: no"])
+    assert str(error) == "configuration refused: A=1: no; B=2: no"
