@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +26,7 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.staging_loop import StagingLoop, Tally
 from timestore_pipeline.cli.wording import count, size
-from timestore_pipeline.errors import Interrupted, TimestoreError
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source, open_source
 from timestore_pipeline.settings import Settings
@@ -76,12 +78,30 @@ def _check_names(files: Sequence[Path], prefix: str | None) -> None:
         raise typer.BadParameter(f"{twice[0]} is given twice; with a prefix, files need names of their own")
 
 
-def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | KeyboardInterrupt | None:
+def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | None:
     try:
-        loop.run(sources)
-    except (TimestoreError, KeyboardInterrupt) as stopped:
+        with _ctrl_c_stops(loop):
+            loop.run(sources)
+    except TimestoreError as stopped:
         return stopped
     return None
+
+
+@contextmanager
+def _ctrl_c_stops(loop: StagingLoop) -> Iterator[None]:
+    """The first Ctrl-C ends the loop between two batches, so that no durable batch goes uncounted; the second kills."""
+    previous = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, previous)
+        loop.stop()
+
+    if previous is not signal.SIG_IGN:  # as in the background of a script: then it stays ignored
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
@@ -106,8 +126,7 @@ def _report(loop: StagingLoop, seconds: float, *, as_json: bool) -> None:
     print_line(f"{loop.dataset}: {_told(loop.tally)}; {seconds:.1f} s, {rate:,.0f} rows/s")
 
 
-def _report_stopped(stopped: TimestoreError | KeyboardInterrupt, loop: StagingLoop, *, as_json: bool) -> None:
-    error = stopped if isinstance(stopped, TimestoreError) else Interrupted("stopped by Ctrl-C", dataset=loop.dataset)
+def _report_stopped(error: TimestoreError, loop: StagingLoop, *, as_json: bool) -> None:
     if as_json:
         print_json({"error": error_document(error), "staged": _document(loop)})
         return

@@ -14,7 +14,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import Interrupted, TimestoreError
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.model.batch import Receipt
@@ -54,11 +54,18 @@ class StagingLoop:
     progress: Callable[[int], None]
     tally: Tally = field(default_factory=Tally)
     _waiting: deque[Future[Receipt]] = field(default_factory=deque)
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """Hand over no more batches; `run` then raises `Interrupted`. Safe in a signal handler."""
+        self._stopped = True
 
     def run(self, sources: Sequence[Source]) -> None:
         """Stage every file; raises the first error after all that was handed over is settled."""
         try:
             for key, rows in self._batches(sources):
+                if self._stopped:
+                    raise Interrupted("stopped half-way", dataset=self.dataset)
                 if len(self._waiting) >= _IN_FLIGHT:
                     self._settle_oldest()
                 future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)

@@ -1,0 +1,188 @@
+"""Flushing by hand: requested, at once, and until nothing is left."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+from timestore_pipeline import clock
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.wiring import Timestore
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flush waits for a writer that does not answer for a fifth of a second."""
+    monkeypatch.setenv("TIMESTORE_STAGING_SEAL_TIMEOUT_MS", "200")
+
+
+def pending(dataset: str = "weather") -> int:
+    [status] = timestore_json("status", dataset)["datasets"]
+    return int(status["pending"]["rows"])
+
+
+def test_a_request_makes_the_dataset_due(home: Path) -> None:
+    staged(home)
+    assert timestore_json("flush", "weather") == {
+        "requested": ["weather"], "in_flight": [], "nothing_staged": [], "sensor_late": True,
+    }  # fmt: skip
+    assert timestore_json("explain", "weather")["trigger"] == "manual"
+    assert pending() == 40
+
+
+def test_a_request_says_when_no_sensor_will_pick_it_up(home: Path) -> None:
+    staged(home)
+    assert "no flush sensor has run" in complaint("flush", "weather", code=0)
+
+
+def test_a_request_is_quiet_when_the_sensor_ticks(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.from_env()) as store:
+        store.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now())))
+    assert complaint("flush", "weather", code=0) == ""
+
+
+def test_a_request_for_an_empty_dataset_does_not_lie_in_wait(home: Path) -> None:
+    staged(home)
+    timestore("flush", "weather", "--now")
+    assert timestore("flush", "weather") == "weather: nothing is staged\n"
+    assert timestore_json("explain", "weather")["manual_requested_at"] is None
+
+
+def test_nothing_staged_is_success(home: Path) -> None:
+    staged(home)
+    timestore("flush", "weather", "--now")
+    assert timestore("flush", "weather", "--now") == "weather: nothing is staged\n"
+    assert timestore_json("flush", "weather", "--now")["nothing_staged"] == ["weather"]
+
+
+def test_all_flushes_every_dataset(home: Path) -> None:
+    staged(home, dataset="weather")
+    staged(home, dataset="planes")
+    flushes = timestore_json("flush", "--all", "--now")["flushes"]
+    assert [flush["dataset"] for flush in flushes] == ["planes", "weather"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["weather", "--all"]])
+def test_either_names_or_all(home: Path, arguments: list[str]) -> None:
+    assert "name at least one dataset, or give --all" in complaint("flush", *arguments, code=2)
+
+
+def test_an_unknown_dataset_flushes_none(home: Path) -> None:
+    staged(home)
+    complaint("flush", "weather", "nowhere", "--now")
+    assert pending() == 40
+
+
+def test_a_paused_dataset_is_flushed_by_hand(home: Path) -> None:
+    staged(home)
+    assert timestore("pause", "weather") == "weather: paused\n"
+    timestore("flush", "weather", "--now")
+    assert timestore("resume", "weather") == "weather: resumed\n"
+    assert pending() == 0
+
+
+def test_a_living_writers_segment_is_flushed(home: Path) -> None:
+    with producer(rows=5):
+        [flush] = timestore_json("flush", "weather", "--now")["flushes"]
+    assert flush["rows"] == 5
+
+
+def test_a_writer_that_does_not_answer_is_named(home: Path, impatient: None) -> None:
+    staged(home, rows=40)
+    with producer(rows=5) as process:
+        process.send_signal(signal.SIGSTOP)
+        told = timestore_json("flush", "weather", "--now")
+        assert [flush["rows"] for flush in told["flushes"]] == [40]
+        assert "did not seal it in time" in told["left_out"][0]["reason"]
+        assert "is left out" in complaint("flush", "weather", "--now")  # nothing else is left: it failed
+
+
+def test_a_broken_dataset_does_not_keep_the_others_from_being_flushed(home: Path) -> None:
+    staged(home, dataset="weather")
+    staged(home, dataset="planes")
+    [segment] = (home / "staging" / "segments" / "planes").glob("*.duckdb")
+    segment.unlink()
+    told = timestore_json("flush", "--all", "--now", code=1)
+    assert [flush["dataset"] for flush in told["flushes"]] == ["weather"]
+    assert [error["code"] for error in told["errors"]] == ["unreadable_segment"]
+
+
+def test_one_broken_dataset_is_the_commands_error(home: Path) -> None:
+    staged(home)
+    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    segment.unlink()
+    assert timestore_json("flush", "weather", "--now", code=1)["error"]["code"] == "unreadable_segment"
+
+
+def test_drain_leaves_nothing(home: Path) -> None:
+    staged(home, dataset="weather")
+    staged(home, dataset="planes")
+    document = timestore_json("drain", "--timeout", "60")
+    assert document["drained"]
+    assert sum(flush["rows"] for flush in document["flushes"]) == 80
+    assert pending("weather") == pending("planes") == 0
+
+
+def test_drain_takes_only_what_is_named(home: Path) -> None:
+    staged(home, dataset="weather")
+    staged(home, dataset="planes")
+    timestore("drain", "weather", "--timeout", "60")
+    assert (pending("weather"), pending("planes")) == (0, 40)
+
+
+def test_drain_settles_a_flush_whose_process_is_gone(home: Path) -> None:
+    staged(home)
+    store = Timestore(Settings.from_env())
+    store.pipeline.claim("weather", Trigger.MANUAL, "test")
+    store.close()
+    timestore("drain", "--timeout", "60")
+    assert timestore_json("verify")["datasets"][0]["published_rows"] == 40
+
+
+def test_drain_gives_up_in_time_and_says_who_is_in_the_way(home: Path, impatient: None) -> None:
+    with producer(rows=5) as process:
+        process.send_signal(signal.SIGSTOP)
+        told = complaint("drain", "--timeout", "0.1")
+    assert "weather: 5 rows pending" in told
+    assert "did not seal it in time" in told
+    assert "[drain_timeout]" in told
+
+
+def test_drain_waits_for_a_flush_of_someone_else(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.from_env()) as other:
+        other.pipeline.claim("weather", Trigger.MANUAL, "test")
+        error = timestore_json("drain", "--timeout", "0", code=1)["error"]
+    assert (error["code"], error["dataset"]) == ("drain_timeout", "weather")
+    assert "40 in flight" in error["message"]
+
+
+def test_drain_reports_a_broken_dataset_after_emptying_the_others(home: Path) -> None:
+    staged(home, dataset="weather")
+    staged(home, dataset="planes")
+    [segment] = (home / "staging" / "segments" / "planes").glob("*.duckdb")
+    segment.unlink()
+    assert timestore_json("drain", "--timeout", "60", code=1)["error"]["code"] == "unreadable_segment"
+    assert pending("weather") == 0
+
+
+def test_the_history_is_newest_first(home: Path) -> None:
+    staged(home, dataset="weather")
+    timestore("flush", "weather", "--now")
+    staged(home, dataset="planes")
+    timestore("flush", "planes", "--now")
+    flushes = timestore_json("flushes")["flushes"]
+    assert [flush["dataset"] for flush in flushes] == ["planes", "weather"]
+    assert [flush["dataset"] for flush in timestore_json("flushes", "weather")["flushes"]] == ["weather"]
+    assert len(timestore_json("flushes", "--most", "1")["flushes"]) == 1
+
+
+def test_an_empty_history_is_no_error(home: Path) -> None:
+    assert timestore("flushes") == "no flushes yet\n"
+    complaint("flushes", "nowhere")

@@ -1,0 +1,112 @@
+"""Files become batches with keys, and whatever stops half-way says what is durable."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ROOT, command, complaint, readings, staged, timestore, timestore_json, write_file
+from timestore_pipeline import clock
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
+
+
+def pending_rows() -> int:
+    with Timestore(Settings.from_env()) as store:
+        return sum(status.backlog.pending.rows for status in store.statuses())
+
+
+def test_a_file_is_cut_into_batches(home: Path) -> None:
+    path = write_file(home / "rows.parquet", readings(25))
+    summary = timestore_json("ingest", "weather", path, "--batch-rows", "10")
+    assert (summary["batches"], summary["rows"], summary["duplicates"]) == (3, 25, 0)
+    assert summary["bytes"] > 0
+    assert summary["rows_per_second"] > 0
+
+
+def test_the_summary_is_one_line(home: Path) -> None:
+    path = write_file(home / "rows.parquet", readings(25))
+    told = timestore("ingest", "weather", path, "--batch-rows", "10")
+    assert told.startswith("weather: 3 batches, 25 rows, ")
+    assert told.count("\n") == 1
+
+
+def test_a_batch_is_keyed_by_prefix_file_name_and_first_row(home: Path) -> None:
+    staged(home, rows=25)
+    with Timestore(Settings.from_env()) as store:
+        record = store.area.ledger.datasets.get("weather")
+        keys = [f"test/weather.parquet/{first}" for first in (0, 10, 20)]
+        assert store.area.ledger.batches.known_keys(record.dataset_id, keys).keys() == set(keys)
+
+
+def test_the_same_prefix_again_skips_what_is_staged(home: Path) -> None:
+    [path] = staged(home, rows=25)
+    again = ("ingest", "weather", path, "--batch-rows", "10", "--idempotency-prefix", "test")
+    assert "3 duplicate batches of 25 rows skipped" in timestore(*again)
+    assert timestore_json(*again)["duplicate_rows"] == 25
+    assert pending_rows() == 25
+
+
+def test_without_a_prefix_a_second_run_stages_again(home: Path) -> None:
+    path = write_file(home / "rows.parquet", readings(5))
+    timestore("ingest", "weather", path)
+    timestore("ingest", "weather", path)
+    assert pending_rows() == 10
+
+
+def test_two_files_of_one_name_are_refused_with_a_prefix(home: Path) -> None:
+    (home / "other").mkdir()
+    files = [write_file(folder / "rows.parquet", readings(5)) for folder in (home, home / "other")]
+    assert "rows.parquet is given twice" in complaint("ingest", "weather", *files, "--idempotency-prefix", "p", code=2)
+    timestore("ingest", "weather", *files)
+    assert pending_rows() == 10
+
+
+def test_an_unreadable_file_is_found_before_anything_is_staged(home: Path) -> None:
+    good = write_file(home / "good.parquet", readings(5))
+    bad = home / "bad.parquet"
+    bad.write_text("not a table")
+    assert "[unreadable_input]" in complaint("ingest", "weather", good, bad)
+    assert timestore_json("status")["datasets"] == []
+
+
+def test_a_failure_half_way_says_what_is_durable(home: Path) -> None:
+    good = write_file(home / "good.parquet", readings(20))
+    clash = write_file(home / "clash.parquet", readings(5).rename_columns(["at", "name", "value"]))
+    told = complaint("ingest", "weather", good, clash, "--batch-rows", "10")
+    assert "[schema_conflict]" in told
+    assert "durable: 2 batches, 20 rows" in told
+    assert "a second run stages the durable rows again" in told
+    assert pending_rows() == 20
+
+
+def test_a_failure_half_way_as_json_carries_both_sides(home: Path) -> None:
+    good = write_file(home / "good.parquet", readings(20))
+    clash = write_file(home / "clash.parquet", readings(5).rename_columns(["at", "name", "value"]))
+    told = timestore_json("ingest", "weather", good, clash, "--batch-rows", "10", code=1)
+    assert told["error"]["code"] == "schema_conflict"
+    assert (told["staged"]["batches"], told["staged"]["rows"]) == (2, 20)
+
+
+@pytest.mark.parametrize("rows", ["0", "-1", "many"])
+def test_a_batch_needs_a_row(home: Path, rows: str) -> None:
+    path = write_file(home / "rows.parquet", readings(5))
+    complaint("ingest", "weather", path, "--batch-rows", rows, code=2)
+
+
+def test_ctrl_c_says_what_is_durable_and_the_same_command_goes_on(home: Path) -> None:
+    path = write_file(home / "rows.parquet", readings(60_000))
+    line = ("ingest", "weather", path, "--batch-rows", "10", "--idempotency-prefix", "p", "--json")
+    with subprocess.Popen(command(*line), cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and pending_rows() == 0:
+            clock.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate()
+    assert process.returncode == 1
+    assert '"code": "interrupted"' in told
+    assert f'"rows": {pending_rows()}' in told
+    timestore(*line)
+    assert pending_rows() == 60_000

@@ -1,0 +1,95 @@
+"""`status` is a contract; `explain` tells why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+
+
+def test_status_json_has_exactly_the_promised_keys(home: Path) -> None:
+    staged(home)
+    document = timestore_json("status")
+    assert list(document) == ["shard", "datasets"]
+    [weather] = document["datasets"]
+    assert list(weather) == [
+        "dataset", "pending", "in_flight", "quarantined", "oldest_age_seconds", "disk_bytes", "thresholds", "due",
+        "reason", "paused",
+    ]  # fmt: skip
+    assert list(weather["pending"]) == list(weather["in_flight"]) == ["batches", "rows", "bytes"]
+    assert list(weather["thresholds"]) == ["max_rows", "max_bytes", "max_age_ms"]
+
+
+def test_status_tells_what_is_staged(home: Path) -> None:
+    staged(home, rows=40, batch_rows=10)
+    [weather] = timestore_json("status", "weather")["datasets"]
+    assert (weather["pending"]["batches"], weather["pending"]["rows"]) == (4, 40)
+    assert weather["disk_bytes"] > 0
+    assert weather["oldest_age_seconds"] > 0
+    assert (weather["due"], weather["paused"]) == (False, False)
+
+
+def test_status_of_nothing_is_no_error(home: Path) -> None:
+    assert timestore("status") == "no datasets yet\n"
+
+
+def test_status_in_a_pipe_keeps_each_dataset_on_one_line(home: Path) -> None:
+    staged(home)
+    assert timestore("status").count("\n") == 2
+
+
+def test_status_of_an_unknown_dataset_names_the_known_ones(home: Path) -> None:
+    staged(home)
+    told = complaint("status", "nowhere")
+    assert "error: there is no dataset 'nowhere' [unknown_dataset]" in told
+    assert "hint: known datasets: weather" in told
+
+
+def test_explain_names_the_limit_that_binds(home: Path) -> None:
+    timestore("datasets", "set", "weather", "staging.flush.maxRows=50")
+    staged(home, rows=40)
+    document = timestore_json("explain", "weather")
+    assert (document["due"], document["binding"]) == (False, "rows")
+    assert document["limits"][0] == {"limit": "rows", "value": 40, "threshold": 50, "share": 0.8}
+    assert "40 of 50 rows (80%)" in timestore("explain", "weather")
+
+
+def test_explain_shows_every_limit_that_is_on(home: Path) -> None:
+    staged(home)
+    told = timestore("explain", "weather")
+    assert [part for part in ("rows (", "staged (", "age ", "the guardrail (") if part not in told] == []
+
+
+def test_explain_says_when_age_will_make_it_due(home: Path) -> None:
+    staged(home)
+    assert timestore_json("explain", "weather")["due_at"] is not None
+    timestore("datasets", "set", "weather", "staging.flush.maxAgeMs=0")
+    assert timestore_json("explain", "weather")["due_at"] is None
+
+
+def test_explain_says_that_a_dataset_is_due(home: Path) -> None:
+    timestore("datasets", "set", "weather", "staging.flush.maxRows=40")
+    staged(home, rows=40)
+    assert "weather: due: 40 rows reach the threshold of 40" in timestore("explain", "weather")
+
+
+def test_explain_says_that_a_dataset_is_paused(home: Path) -> None:
+    staged(home)
+    timestore("pause", "weather")
+    assert "paused" in timestore("explain", "weather")
+
+
+def test_explain_tells_of_the_last_flush(home: Path) -> None:
+    staged(home, rows=40)
+    timestore("flush", "weather", "--now")
+    assert timestore_json("explain", "weather")["last_flush"]["rows"] == 40
+    assert "epoch 1 (manual), 40 rows in 4 batches, 2 files of " in timestore("explain", "weather")
+
+
+def test_explain_names_the_owners_of_open_segments(home: Path) -> None:
+    with producer(rows=5) as process:
+        [segment] = timestore_json("explain", "weather")["open_segments"]
+        assert (segment["pid"], segment["owner_alive"]) == (process.pid, True)
+        process.kill()
+        process.wait()
+        assert "is gone, the next flush takes it over" in timestore("explain", "weather")
