@@ -14,7 +14,7 @@ from rich.console import Console
 from demo import producer as producing
 from demo.command_line import CommandFailed
 from demo.environment import REPOSITORY, UnusableHome
-from demo.processes import ChildFailed
+from demo.processes import INTERRUPTIONS, ChildFailed
 from demo.source import WHOLE_YEAR, Airport
 from demo.waiting import TookTooLong
 
@@ -86,7 +86,7 @@ def _ending_well() -> Iterator[Console]:
     """Ctrl-C, a polite kill and a closed terminal unwind all; an expected failure ends in a sentence and with 1."""
     console = Console()
     # A shell starts background jobs with SIGINT ignored; Dagster's processes would inherit that and ignore SIGTERM too.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTIONS:
         signal.signal(number, signal.default_int_handler)
     try:
         yield console

@@ -34,7 +34,7 @@ class Limits:
 
 # The sensor looks every five seconds. Until then a year in a minute brings 28,000 rows of flights and 2,200 of weather:
 # flights reach the rows at every second look, weather never does and goes by age.
-YEAR_IN_A_MINUTE = Limits(rows=40_000, age_seconds=8)
+YEAR_IN_A_MINUTE = Limits(rows=40_000, age_seconds=7)
 # One airport at leisure brings 2,000 rows a minute, and a run costs seconds of CPU that whoever develops wants to have.
 AT_LEISURE = Limits(rows=1_000, age_seconds=45)
 

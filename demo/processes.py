@@ -19,6 +19,24 @@ from typing import Self
 
 import psutil
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let interruptions wait: one right after a fork would lose the child, one during the stop would leave the rest."""
+    came: list[signal.Signals] = []
+    handlers = [
+        (number, signal.signal(number, lambda which, _: came.append(signal.Signals(which)))) for number in INTERRUPTIONS
+    ]
+    try:
+        yield
+    finally:
+        for number, handler in handlers:
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
 
 class ChildFailed(Exception):
     """A child ended with an error; the message ends with the last lines of its log."""
@@ -63,7 +81,7 @@ class Children:
         """Run `command` in a new session with its output in `<folder>/<name>.log`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / f"{name}.log"
-        with log.open("ab") as output:
+        with log.open("ab") as output, uninterrupted():
             process = subprocess.Popen(
                 command,
                 cwd=directory,
@@ -73,9 +91,8 @@ class Children:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        child = Child(name, log, process)
-        self._children.append(child)
-        return child
+            self._children.append(Child(name, log, process))
+        return self._children[-1]
 
     def __enter__(self) -> Self:
         return self
@@ -83,7 +100,7 @@ class Children:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _undisturbed():
+        with uninterrupted():
             _, stubborn = _end(self._everyone(), psutil.Process.terminate, self._grace_seconds)
             _end([*stubborn, *self._everyone()], psutil.Process.kill, self._grace_seconds)
             for child in self._children:
@@ -105,18 +122,6 @@ def listens(port: int) -> bool:
     """Whether somebody serves at that port on loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """An impatient second Ctrl-C would leave the rest running."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handlers = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in handlers:
-            signal.signal(number, handler)
 
 
 def _session_of(process: psutil.Process) -> int | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from demo.processes import Child, ChildFailed, Children, free_port, listens
+from demo.processes import Child, ChildFailed, Children, free_port, listens, uninterrupted
 
 # Starts a grandchild, tells both pids, and both ignore the polite signal.
 STUBBORN = """
@@ -60,6 +61,19 @@ def test_what_a_killed_child_left_behind_is_stopped_too(children: Children, tmp_
         os.kill(leader, 9)
         assert _alive([orphan]) == [orphan]
     assert _alive([orphan]) == []
+
+
+def test_an_interruption_waits_for_the_end_of_what_must_not_be_interrupted() -> None:
+    done = []
+
+    def work() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done
 
 
 def test_a_child_that_fails_is_reported_with_the_end_of_its_log(children: Children) -> None:
