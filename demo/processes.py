@@ -35,7 +35,7 @@ def uninterrupted() -> Iterator[None]:
         for number, handler in handlers:
             signal.signal(number, handler)
         if came:
-            signal.raise_signal(came[0])
+            signal.raise_signal(signal.Signals(came[0]))
 
 
 class ChildFailed(Exception):
