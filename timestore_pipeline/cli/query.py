@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections.abc import Iterator, Sequence
-from datetime import date, time, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
-from uuid import UUID
 
 import duckdb
 import pyarrow as pa
 import typer
 
 from timestore_pipeline.cli.output import AsJson, print_json, print_note, print_table
+from timestore_pipeline.cli.plain_values import plain
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.errors import InvalidQuery
 from timestore_pipeline.lake.table import Lake
@@ -77,26 +73,7 @@ def _rows(table: pa.Table) -> Iterator[list[Any]]:
     for batch in table.to_batches():
         columns = [column.to_pylist() for column in batch.columns]
         for row in zip(*columns, strict=True):
-            yield [_plain(value) for value in row]
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold: instants as ISO 8601, decimals as text, bytes as base64, what is no number as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    return value
+            yield [plain(value) for value in row]
 
 
 def _print(rows: pa.Table) -> None:

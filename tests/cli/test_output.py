@@ -1,0 +1,140 @@
+"""People and scripts each get what they can use, also when it goes wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cli.running import ROOT, command, complaint, in_a_process, staged, timestore, timestore_json
+from timestore_pipeline.cli.app import app
+
+COMMANDS = [
+    "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
+    "metrics", "datasets list", "datasets show", "datasets set", "datasets unset",
+]  # fmt: skip
+
+
+def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
+    """What the process writes to a pseudo-terminal."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"} | environment
+    process = subprocess.Popen(command(*arguments), cwd=ROOT, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    told = io.BytesIO()
+    try:
+        while chunk := os.read(ours, 4096):
+            told.write(chunk)
+    except OSError:  # how Linux reports that the other side has closed
+        pass
+    finally:
+        os.close(ours)
+        process.wait()
+    return told.getvalue().decode()
+
+
+def command_names() -> list[str]:
+    names = [str(info.name or info.callback.__name__) for info in app.registered_commands if info.callback]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names += [f"{group.name} {info.name}" for info in group.typer_instance.registered_commands]
+    return names
+
+
+def test_the_commands_are_these() -> None:
+    assert command_names() == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example(name: str) -> None:
+    told = timestore(*name.split(), "--help")
+    assert f"  timestore {name}" in told.partition("Example")[2]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "metrics"])
+def test_every_command_that_prints_a_table_takes_json(name: str) -> None:
+    assert "--json" in timestore(*name.split(), "--help")
+
+
+def test_an_error_as_json_is_an_object_on_standard_output(home: Path) -> None:
+    assert timestore_json("explain", "nowhere", code=1) == {
+        "error": {
+            "code": "unknown_dataset",
+            "message": "there is no dataset 'nowhere'",
+            "dataset": "nowhere",
+            "hint": "known datasets: none yet",
+        }
+    }
+    assert complaint("explain", "nowhere", "--json") == ""
+
+
+def test_wrong_settings_are_wrong_usage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_PENDING", "none")
+    monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "-1")
+    told = complaint("status", code=2)
+    assert "TIMESTORE_STAGING_MAX_PENDING='none'" in told
+    assert "TIMESTORE_STAGING_FLUSH_MAX_ROWS='-1'" in told
+    assert timestore_json("verify", code=2)["error"]["code"] == "invalid_settings"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["explain"], ["status", "--nonsense"], ["drain", "--timeout", "x"]]
+)
+def test_wrong_usage_is_exit_code_two(home: Path, arguments: list[str]) -> None:
+    complaint(*arguments, code=2)
+
+
+def test_a_directory_of_another_shard_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged(home)
+    monkeypatch.setenv("TIMESTORE_SHARD", "other")
+    assert "[ledger_mismatch]" in complaint("status")
+
+
+def test_a_process_fails_without_a_traceback(home: Path) -> None:
+    done = in_a_process("explain", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: there is no dataset 'nowhere' [unknown_dataset]\n")
+
+
+def test_a_pipe_gets_no_colours(home: Path) -> None:
+    staged(home)
+    done = in_a_process("status")
+    assert (done.returncode, "\x1b" in done.stdout) == (0, False)
+
+
+def test_a_terminal_gets_colours_unless_it_says_no(home: Path) -> None:
+    assert "\x1b[31m" in on_a_terminal("explain", "nowhere")
+    assert "\x1b[31m" not in on_a_terminal("explain", "nowhere", NO_COLOR="1")
+
+
+def test_a_terminal_gets_a_progress_bar(home: Path) -> None:
+    [path] = staged(home)
+    told = on_a_terminal("ingest", "weather", path, "--batch-rows", "1")
+    assert "40/40" in told or "/40" in told
+    assert "40 batches, 40 rows" in told
+
+
+def test_metrics_are_an_exposition(home: Path) -> None:
+    staged(home)
+    samples = [s for family in text_string_to_metric_families(timestore("metrics")) for s in family.samples]
+    depth = {s.labels["metric"]: s.value for s in samples if s.name == "timestore_staging_queue_depth"}
+    assert (depth["batches"], depth["rows"]) == (4, 40)
+
+
+def test_json_keeps_its_letters(home: Path) -> None:
+    timestore("datasets", "set", "weather", "description=Zürich")
+    assert json.loads(in_a_process("datasets", "show", "weather", "--json").stdout)["metadata"] == {
+        "description": "Zürich"
+    }
+
+
+def test_the_console_script_is_this_app() -> None:
+    assert isinstance(app, typer.Typer)
+    assert in_a_process("--help").stdout.startswith("Usage: timestore ")

@@ -1,0 +1,100 @@
+"""SQL sees what is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import complaint, staged, timestore, timestore_json
+
+
+@pytest.fixture
+def published(home: Path) -> None:
+    staged(home)
+    timestore("flush", "weather", "--now")
+
+
+def test_rows_are_an_array_of_objects(home: Path, published: None) -> None:
+    rows = timestore_json("query", "SELECT * FROM weather ORDER BY value LIMIT 1")
+    assert rows == [
+        {"at": "2013-01-01T00:00:00+00:00", "value": 0, "name": "station 0", "partition_date": "2013-01-01"}
+    ]
+
+
+def test_what_is_only_staged_is_not_seen(home: Path, published: None) -> None:
+    staged(home, rows=60)  # the keys of the first 40 are known
+    assert timestore_json("query", "SELECT count(*) AS n FROM weather") == [{"n": 40}]
+
+
+def test_an_empty_result_is_an_empty_array(home: Path, published: None) -> None:
+    assert timestore_json("query", "SELECT * FROM weather WHERE value < 0") == []
+
+
+def test_a_name_with_a_dash_needs_quotes(home: Path) -> None:
+    staged(home, dataset="weather-hourly.v1")
+    timestore("flush", "--all", "--now")
+    assert timestore_json("query", 'SELECT count(*) AS n FROM "weather-hourly.v1"') == [{"n": 40}]
+    assert "need double quotes" in complaint("query", "SELECT count(*) FROM weather-hourly.v1")
+
+
+def test_two_datasets_can_be_joined(home: Path) -> None:
+    staged(home, rows=10, dataset="a")
+    staged(home, rows=20, dataset="b")
+    timestore("flush", "--all", "--now")
+    assert timestore_json("query", "SELECT count(*) AS n FROM a JOIN b USING (value)") == [{"n": 10}]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("TIMESTAMPTZ '2013-01-01 05:00:00+01'", "2013-01-01T04:00:00+00:00"),
+        ("TIMESTAMP '2013-01-01 05:00:00.5'", "2013-01-01T05:00:00.500000"),
+        ("DATE '2013-01-01'", "2013-01-01"),
+        ("1.50::DECIMAL(9, 2)", "1.50"),
+        ("'nan'::DOUBLE", None),
+        ("NULL", None),
+        ("true", True),
+        ("'\\xFF'::BLOB", "/w=="),
+        ("INTERVAL '1 month 90.5 seconds'", "P1M0DT90.5S"),
+        ("[1, NULL]", [1, None]),
+        ("{'a': DATE '2013-01-01'}", {"a": "2013-01-01"}),
+        ("'Zürich'", "Zürich"),
+    ],
+)
+def test_values_become_json(home: Path, expression: str, expected: object) -> None:
+    assert timestore_json("query", f"SELECT {expression} AS v") == [{"v": expected}]
+
+
+def test_columns_of_one_name_are_told_apart(home: Path) -> None:
+    assert timestore_json("query", "SELECT 1 AS n, 2 AS n") == [{"n": 1, "n_2": 2}]
+
+
+def test_a_person_gets_a_table(home: Path, published: None) -> None:
+    told = timestore("query", "SELECT value, name, NULL AS nothing FROM weather ORDER BY value LIMIT 2")
+    assert [line.split() for line in told.splitlines()] == [
+        ["value", "name", "nothing"],
+        ["0", "station", "0", "NULL"],
+        ["1", "station", "1", "NULL"],
+    ]
+
+
+def test_a_long_table_says_that_it_was_cut(home: Path) -> None:
+    assert "1,000 of 1,500 rows are shown" in complaint("query", "FROM range(1500)", code=0)
+    assert len(timestore_json("query", "FROM range(1500)")) == 1500
+
+
+def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
+    told = complaint("query", "SELECT nothing FROM weather")
+    assert told.startswith("error: query refused: Binder Error: ")
+    assert told.endswith("hint: published datasets: weather; names with '-' or '.' need double quotes\n")
+    assert told.count("\n") == 2
+
+
+def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: None) -> None:
+    next((home / "lake" / "weather").rglob("*.parquet")).unlink()
+    assert "[invalid_query]" in complaint("query", "SELECT sum(value) FROM weather")
+
+
+def test_a_statement_without_rows_is_an_empty_array(home: Path) -> None:
+    assert timestore_json("query", "SET threads = 1") == []
