@@ -195,5 +195,5 @@ def _translated(ref: FlushRef) -> Iterator[None]:
         raise TimestoreError(f"flush {ref.epoch} of {ref.dataset!r}: {error}", dataset=ref.dataset) from error
     except RuntimeError as error:
         if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C; as an error it would not end a loop
-            raise KeyboardInterrupt from error
+            raise KeyboardInterrupt("interrupted during the export") from error
         raise
