@@ -1,0 +1,74 @@
+"""The folders of a staging directory and what they weigh."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.staging.directory import (
+    DiskUsage,
+    StagingDirectory,
+    disk_usage,
+    file_sizes,
+    sync_directory,
+    write_ahead_log,
+)
+
+
+def test_preparing_makes_the_folders_and_may_be_repeated(tmp_path: Path) -> None:
+    directory = StagingDirectory(tmp_path / "deep" / "er")
+    directory.prepare()
+    directory.prepare()
+    assert directory.processes.is_dir()
+    assert list(directory.spool.iterdir()) == []
+    assert directory.datasets() == []
+
+
+def test_threads_may_prepare_at_the_same_time(tmp_path: Path) -> None:
+    directory = StagingDirectory(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(directory.prepare) for _ in range(64)]:
+            done.result()
+
+
+def test_a_directory_that_cannot_be_made_is_a_problem_of_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidSettings, match=r"TIMESTORE_STAGING_DIRECTORY=.*file"):
+        StagingDirectory(tmp_path / "file").prepare()
+
+
+def test_usage_tells_logs_from_databases(tmp_path: Path) -> None:
+    (tmp_path / "a.duckdb").write_bytes(b"12345")
+    write_ahead_log(tmp_path / "a.duckdb").write_bytes(b"123")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a.duckdb")
+    assert disk_usage(tmp_path) == DiskUsage(database=5, wal=3)
+    assert disk_usage(tmp_path).total == 8
+
+
+def test_a_folder_that_is_not_there_weighs_nothing(tmp_path: Path) -> None:
+    assert disk_usage(tmp_path / "none") == DiskUsage()
+
+
+def test_a_file_unlinked_while_counting_weighs_nothing(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"1")
+    sizes = file_sizes(tmp_path)
+    first, _ = next(sizes)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert list(sizes) == []
+    assert first in ("a", "b")
+
+
+def test_syncing_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    sync_directory(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        sync_directory(tmp_path / "none")
+
+
+def test_the_disk_is_larger_than_what_lies_on_it(tmp_path: Path) -> None:
+    assert StagingDirectory(tmp_path).disk_size() > 1_000_000
