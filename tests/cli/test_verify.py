@@ -82,3 +82,13 @@ def test_a_warning_is_no_no(books: Path) -> None:
     known.with_name("stray.parquet").write_bytes(known.read_bytes())
     assert "[unmanaged_file]" in complaint("verify", code=0)
     assert timestore_json("verify")["datasets"][0]["warnings"][0]["code"] == "unmanaged_file"
+
+
+def test_a_lake_that_does_not_answer_is_an_error_and_not_a_verdict(
+    books: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ENDPOINT_URL": "http://127.0.0.1:1", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("TIMESTORE_LAKE_URI", "s3://bucket/prefix")
+    assert timestore_json("verify", code=1)["error"]["code"] == "retry_later"

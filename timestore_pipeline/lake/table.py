@@ -59,9 +59,10 @@ class Lake:
         return self._tables[dataset]
 
     def datasets(self) -> list[str]:
-        """Names of the tables that exist, sorted."""
+        """Names of the tables that exist, sorted; raise `RetryLater` when the store does not answer."""
         store = self._location.store()
-        return [name for name in store.list() if store.exists(f"{name}/_delta_log")]
+        with faults.reading(self._location.uri):
+            return [name for name in store.list() if store.exists(f"{name}/_delta_log")]
 
 
 class LakeTable:
