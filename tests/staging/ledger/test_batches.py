@@ -1,0 +1,105 @@
+"""Promises, duplicates, backlogs, and forgetting what was published long ago."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tests.staging.promises import START, batch, claimed, promise, volumes
+from timestore_pipeline import clock
+from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.staging.ledger import Ledger
+
+
+def test_a_promise_is_pending_and_accepted(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 0), batch("s", 1, rows=5))
+    assert volumes(ledger) == {"pending": Volume(2, 15, 120), "accepted": Volume(2, 15, 120)}
+    assert ledger.batches.in_segment("s") == 2
+    assert ledger.batches.promised("s") == {0: 10, 1: 5}
+
+
+def test_a_key_another_process_was_first_with_is_returned_and_not_counted(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 0, key="a"))
+    dataset_id = ledger.datasets.get("d").dataset_id
+    known = ledger.batches.record(dataset_id, "t", [batch("t", 0, key="a"), batch("t", 1, key="b"), batch("t", 2)])
+    assert known == {"a": batch("s", 0, key="a")}
+    assert volumes(ledger)["accepted"].batches == 3
+    assert ledger.batches.promised("t") == {1: 10, 2: 10}
+
+
+def test_the_same_key_in_another_dataset_is_another_batch(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 0, key="a"))
+    promise(ledger, "e", "t", batch("t", 0, key="a"))
+    assert volumes(ledger, "e")["accepted"].batches == 1
+
+
+def test_a_key_stays_known_after_publication(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 0, key="a"))
+    ref = claimed(ledger)
+    ledger.flushes.record_export(ref, [], [])
+    ledger.flushes.finalize(ref, 1)
+    dataset_id = ledger.datasets.get("d").dataset_id
+    assert ledger.batches.known_keys(dataset_id, ["a", "b"]) == {"a": batch("s", 0, key="a")}
+    assert ledger.batches.known_keys(dataset_id, []) == {}
+
+
+def test_more_keys_than_one_statement_takes_are_looked_up(ledger: Ledger) -> None:
+    keys = [f"k{n}" for n in range(40_000)]
+    promise(ledger, "d", "s", batch("s", 0, key=keys[-1]))
+    assert list(ledger.batches.known_keys(ledger.datasets.get("d").dataset_id, keys)) == [keys[-1]]
+
+
+def test_any_text_can_be_a_key(ledger: Ledger) -> None:
+    for n, key in enumerate(["'; DROP TABLE batches; --", "nul\0inside", "\U0001f600", " "]):
+        promise(ledger, "d", "s", batch("s", n, key=key))
+        assert list(ledger.batches.known_keys(ledger.datasets.get("d").dataset_id, [key])) == [key]
+
+
+def test_a_backlog_knows_the_oldest_of_each_state(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 1), batch("s", 2))
+    claimed(ledger)
+    promise(ledger, "d", "t", batch("t", 3), batch("t", 4))
+    [row] = ledger.batches.backlogs("d")
+    assert row.oldest_in_flight_at == START + timedelta(seconds=1)
+    assert row.oldest_pending_at == START + timedelta(seconds=3)
+    assert (row.claim_owner, row.claim_epoch, row.claim_trigger) == ("flusher", 1, "rows")
+
+
+def test_backlogs_come_in_name_order_and_are_empty_for_the_unknown(ledger: Ledger) -> None:
+    for name in ("b", "a"):
+        ledger.datasets.ensure(name)
+    assert [row.dataset for row in ledger.batches.backlogs()] == ["a", "b"]
+    assert ledger.batches.backlogs("x") == []
+    assert ledger.batches.backlogs("a")[0].oldest_pending_at is None
+
+
+def _published(ledger: Ledger, segment: str, *sequences: int) -> None:
+    promise(ledger, "d", segment, *(batch(segment, n, key=f"{segment}{n}") for n in sequences))
+    ref = claimed(ledger)
+    ledger.flushes.record_export(ref, [], [])
+    ledger.flushes.finalize(ref, 1)
+
+
+def test_pruning_forgets_published_keys_but_not_their_volume(ledger: Ledger) -> None:
+    _published(ledger, "s", 0, 1)
+    promise(ledger, "d", "t", batch("t", 0, key="waits"))
+    assert ledger.batches.prune_published("d", clock.now() + timedelta(seconds=1)) == 2
+    assert list(ledger.batches.known_keys(1, ["s0", "s1", "waits"])) == ["waits"]
+    assert volumes(ledger)["published"] == Volume(2, 20, 160)
+
+
+def test_pruning_spares_what_was_published_lately_however_old_it_is(ledger: Ledger) -> None:
+    _published(ledger, "s", 0)
+    assert ledger.batches.prune_published("d", START + timedelta(days=1)) == 0
+    assert ledger.batches.prune_published("other", clock.now()) == 0
+
+
+def test_pruning_is_done_in_bounded_steps(ledger: Ledger) -> None:
+    _published(ledger, "s", *range(5))
+    later = clock.now() + timedelta(seconds=1)
+    assert [ledger.batches.prune_published("d", later, most=3) for _ in range(3)] == [3, 2, 0]
+
+
+def test_the_backlog_query_and_the_prune_use_indexes(ledger: Ledger) -> None:
+    sql = "SELECT batch_id FROM batches WHERE dataset_id = 1 AND state = 'published' AND staged_at < 5"
+    [plan] = ledger.database.rows(f"EXPLAIN QUERY PLAN {sql}")
+    assert "batches_by_state (dataset_id=? AND state=? AND staged_at<?)" in plan["detail"]

@@ -1,0 +1,35 @@
+"""Counters and histograms that survive every process."""
+
+from __future__ import annotations
+
+import pytest
+
+from timestore_pipeline.errors import UnknownDataset
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.counters import FLUSH_DURATION_BUCKETS, observe_duration
+
+
+def test_a_counter_adds_up_per_dataset_and_labels(ledger: Ledger) -> None:
+    for name in ("a", "b"):
+        ledger.datasets.ensure(name)
+    ledger.counters.add("a", "dropped", {"reason": "x", "by": "y"}, 1)
+    ledger.counters.add("a", "dropped", {"by": "y", "reason": "x"}, 2)
+    ledger.counters.add("b", "dropped", {}, 5)
+    found = {(c.dataset, c.series, tuple(sorted(c.labels.items()))): c.value for c in ledger.counters.all()}
+    assert found == {("a", "dropped", (("by", "y"), ("reason", "x"))): 3, ("b", "dropped", ()): 5}
+
+
+def test_a_counter_of_an_unknown_dataset_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(UnknownDataset):
+        ledger.counters.add("x", "s", {}, 1)
+
+
+@pytest.mark.parametrize(("seconds", "buckets"), [(0.0, 12), (0.1, 12), (0.11, 11), (600.0, 1), (1e9, 0)])
+def test_a_duration_counts_in_every_bucket_it_fits_in(ledger: Ledger, seconds: float, buckets: int) -> None:
+    ledger.datasets.ensure("d")
+    with ledger.database.transaction() as tx:
+        observe_duration(tx, 1, "success", seconds)
+    values = {(c.series, c.labels.get("le")): c.value for c in ledger.counters.all()}
+    assert values["flush_duration_seconds_count", None] == 1
+    assert values["flush_duration_seconds_sum", None] == seconds
+    assert sum(values["flush_duration_seconds_bucket", str(bound)] for bound in FLUSH_DURATION_BUCKETS) == buckets

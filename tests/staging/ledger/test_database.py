@@ -1,0 +1,122 @@
+"""Transactions: whole or not at all, and a typed error when the file will not have them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.staging.processes import held
+from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
+from timestore_pipeline.staging.ledger import Ledger, database
+from timestore_pipeline.staging.ledger.database import Database
+
+HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("ready", flush=True)
+input()
+"""
+
+
+def test_commits_are_durable_and_readers_do_not_block(ledger: Ledger) -> None:
+    for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+        with ledger.database.transaction() as tx:
+            assert tx.execute(f"PRAGMA {pragma}").fetchone()[0] == value
+
+
+def _begin_and(ledger: Ledger, then: Callable[[sqlite3.Connection], object]) -> None:
+    with ledger.database.transaction() as tx:
+        tx.execute("INSERT INTO meta VALUES ('half', 'done')")
+        then(tx)
+
+
+def _interrupt(tx: sqlite3.Connection) -> None:
+    raise KeyboardInterrupt
+
+
+def _fill_the_disk(tx: sqlite3.Connection) -> None:
+    tx.execute("PRAGMA max_page_count = 1")
+    tx.execute("CREATE TABLE large AS SELECT randomblob(100000)")
+
+
+def test_an_exception_takes_the_whole_transaction_back(ledger: Ledger) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _begin_and(ledger, _interrupt)
+    assert ledger.get_meta("half") is None
+    ledger.set_meta("next", "works")
+
+
+def test_a_transaction_inside_a_transaction_is_refused_and_undoes_both(ledger: Ledger) -> None:
+    with pytest.raises(TimestoreError, match="within a transaction"):
+        _begin_and(ledger, lambda _: ledger.set_meta("inner", "1"))
+    assert ledger.get_meta("half") is None
+
+
+def test_a_process_that_holds_the_lock_and_stands_still_is_reported(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT", 0.01)
+    with held(HOLD, ledger.database.path):
+        with pytest.raises(LedgerBusy, match="write lock was held"):
+            ledger.set_meta("a", "1")
+        assert ledger.get_meta("a") is None
+    ledger.set_meta("a", "2")
+    assert ledger.get_meta("a") == "2"
+
+
+def test_a_snapshot_sees_one_state(ledger: Ledger) -> None:
+    with ledger.database.snapshot() as tx:
+        before = tx.execute("SELECT count(*) FROM meta").fetchone()[0]
+        ledger.set_meta("a", "1")
+        assert tx.execute("SELECT count(*) FROM meta").fetchone()[0] == before
+    assert ledger.get_meta("a") == "1"
+
+
+def test_threads_share_a_ledger(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    with ThreadPoolExecutor(8) as pool:
+        for done in [pool.submit(ledger.counters.add, "d", "s", {}, 1) for _ in range(100)]:
+            done.result()
+    assert [counter.value for counter in ledger.counters.all()] == [100]
+
+
+def test_the_change_marker_moves_with_every_commit_and_only_then(ledger: Ledger) -> None:
+    marker = ledger.database.change_marker()
+    assert ledger.database.change_marker() == marker
+    ledger.set_meta("a", "1")
+    assert ledger.database.change_marker() != marker
+
+
+def test_what_is_no_database_is_reported_and_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(b"not a database, not even nearly" * 100)
+    with pytest.raises(Corrupted, match="is damaged"):
+        Database(path)
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_a_full_disk_is_told_apart(ledger: Ledger) -> None:
+    with pytest.raises(DiskFull, match="no space left for the ledger"):
+        _begin_and(ledger, _fill_the_disk)
+    assert ledger.get_meta("half") is None
+
+
+def test_a_closed_ledger_answers_with_a_typed_error(tmp_path: Path) -> None:
+    closed = Ledger(tmp_path / "l.sqlite", "shard-0")
+    closed.close()
+    closed.close()
+    for call in (closed.datasets.all, lambda: closed.set_meta("a", "1")):
+        with pytest.raises(TimestoreError):
+            call()
+
+
+def test_another_program_may_read_the_ledger(ledger: Ledger) -> None:
+    ledger.set_meta("a", "1")
+    with sqlite3.connect(f"file:{ledger.database.path}?mode=ro", uri=True) as other:
+        assert other.execute("SELECT value FROM meta WHERE key = 'a'").fetchall() == [("1",)]
+    other.close()

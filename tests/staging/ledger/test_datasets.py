@@ -1,0 +1,94 @@
+"""Datasets, their metadata, and a schema that several processes may change at once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pyarrow as pa
+import pytest
+
+from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata, UnknownDataset
+from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.datasets import Layout
+
+ONE = pa.schema([pa.field("t", pa.timestamp("us", "UTC"))])
+TWO = pa.schema([*ONE, pa.field("v", pa.float64())])
+LAYOUT = Layout("t", Granularity.DAY)
+
+
+def test_a_new_dataset_has_no_schema_and_no_layout(ledger: Ledger) -> None:
+    record = ledger.datasets.ensure("d")
+    assert (record.schema, record.granularity, record.time_column) == (None, None, None)
+    assert (record.schema_version, record.last_epoch, record.paused) == (0, 0, False)
+    assert ledger.datasets.ensure("d") == record
+
+
+def test_a_bad_name_makes_no_dataset(ledger: Ledger) -> None:
+    for name in ("No", "", "\ud800"):
+        with pytest.raises(InvalidDatasetName):
+            ledger.datasets.ensure(name)
+    assert ledger.datasets.all() == []
+
+
+def test_an_unknown_dataset_is_told_with_the_known_ones(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    with pytest.raises(UnknownDataset, match="there is no dataset 'x'") as refused:
+        ledger.datasets.get("x")
+    assert refused.value.hint == "known datasets: d"
+    with pytest.raises(UnknownDataset):
+        ledger.datasets.set_paused("x", True)
+    with pytest.raises(UnknownDataset):
+        ledger.datasets.request_flush("x")
+
+
+def test_a_schema_is_kept_with_its_layout(ledger: Ledger) -> None:
+    assert ledger.datasets.replace_schema(ledger.datasets.ensure("d"), TWO, LAYOUT)
+    record = ledger.datasets.get("d")
+    assert record.schema is not None
+    assert record.schema.equals(TWO)
+    assert (record.time_column, record.granularity, record.schema_version) == ("t", Granularity.DAY, 1)
+
+
+def test_the_second_of_two_who_change_the_schema_must_look_again(ledger: Ledger) -> None:
+    seen = ledger.datasets.ensure("d")
+    assert ledger.datasets.replace_schema(seen, ONE, LAYOUT)
+    assert not ledger.datasets.replace_schema(seen, TWO, LAYOUT)
+    assert ledger.datasets.get("d").schema == ONE
+
+
+def test_a_layout_decided_on_older_metadata_must_be_decided_again(ledger: Ledger) -> None:
+    seen = ledger.datasets.ensure("d")
+    ledger.datasets.set_metadata("d", DatasetMetadata.parse({"partition": {"granularity": "hour"}}))
+    assert not ledger.datasets.replace_schema(seen, ONE, LAYOUT)
+    assert ledger.datasets.get("d").granularity is None
+
+
+def test_metadata_cannot_contradict_the_layout(ledger: Ledger) -> None:
+    ledger.datasets.replace_schema(ledger.datasets.ensure("d"), TWO, LAYOUT)
+    for document in ({"time_column": "v"}, {"partition": {"granularity": "hour"}}):
+        with pytest.raises(InvalidMetadata, match="laid out by 't' per day"):
+            ledger.datasets.set_metadata("d", DatasetMetadata.parse(document))
+    same = DatasetMetadata.parse({"time_column": "t", "staging": {"flush": {"maxRows": 1}}})
+    assert ledger.datasets.set_metadata("d", same).metadata == same
+
+
+def test_a_dataset_without_time_keeps_any_granularity_out(ledger: Ledger) -> None:
+    schema = pa.schema([pa.field("v", pa.float64())])
+    ledger.datasets.replace_schema(ledger.datasets.ensure("d"), schema, Layout(None, Granularity.NONE))
+    ledger.datasets.set_metadata("d", DatasetMetadata.parse({"description": "x"}))
+    with pytest.raises(InvalidMetadata):
+        ledger.datasets.set_metadata("d", DatasetMetadata.parse({"time_column": "v"}))
+
+
+def test_pausing_asking_and_postponing_show_in_the_backlog(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    ledger.datasets.set_paused("d", True)
+    ledger.datasets.request_flush("d")
+    until = datetime(2030, 1, 1, tzinfo=UTC)
+    ledger.datasets.postpone("d", until)
+    [row] = ledger.batches.backlogs("d")
+    assert (row.paused, row.retry_at, row.failures) == (True, until, 1)
+    assert row.manual_requested_at is not None
+    ledger.datasets.set_paused("d", False)
+    assert not ledger.datasets.get("d").paused

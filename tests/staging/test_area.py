@@ -1,0 +1,92 @@
+"""One staging directory as others ask about it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.staging.processes import held
+from tests.staging.promises import START, batch, claimed, promise
+from tests.staging.rows import append, open_segment
+from timestore_pipeline.errors import UnknownDataset
+from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import open_engine
+
+CLAIM = """
+import sys
+from pathlib import Path
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging.area import StagingArea
+area = StagingArea(Path(sys.argv[1]), "shard-0")
+area.ledger.flushes.claim("d", Trigger.ROWS, "run", area.identity.process_id)
+print("ready", flush=True)
+input()
+"""
+
+
+def test_a_backlog_counts_what_waits_and_what_is_in_flight(area: StagingArea) -> None:
+    promise(area.ledger, "d", "s", batch("s", 1))
+    claimed(area.ledger, owner=area.identity.process_id)
+    promise(area.ledger, "d", "t", batch("t", 5))
+    backlog = area.backlog("d")
+    assert (backlog.pending, backlog.in_flight, backlog.quarantined) == (Volume(1, 10, 80), Volume(1, 10, 80), Volume())
+    assert backlog.oldest_pending_at == START + timedelta(seconds=5)
+    assert backlog.oldest_staged_at == START + timedelta(seconds=1)
+    assert backlog.claim_trigger is Trigger.ROWS
+
+
+def test_the_backlog_of_an_unknown_dataset_is_refused(area: StagingArea) -> None:
+    assert area.backlogs() == []
+    with pytest.raises(UnknownDataset):
+        area.backlog("x")
+
+
+def test_disk_use_is_that_of_the_segment_files_and_the_ledger(area: StagingArea) -> None:
+    area.ledger.datasets.ensure("d")
+    empty = area.total_bytes()
+    with open_engine() as engine:
+        segment = open_segment(engine, area.directory.segment("d", "s"))
+        append(segment, 10)
+        used = area.dataset_usage("d")
+        assert used.database > 0
+        assert used.wal > 0
+        assert area.total_bytes() == empty + used.total
+        assert area.backlog("d").disk_bytes == used.total
+        segment.seal()
+    assert area.dataset_usage("d").wal == 0
+
+
+def test_drained_segments_are_removed_with_their_rows(area: StagingArea) -> None:
+    promise(area.ledger, "d", "s", batch("s", 0))
+    with open_engine() as engine:
+        open_segment(engine, area.directory.segment("d", "s")).seal()
+    assert area.remove_drained_segments("d") == 0
+    ref = claimed(area.ledger)
+    area.ledger.flushes.record_export(ref, [], [])
+    area.ledger.flushes.finalize(ref, 1)
+    assert area.remove_drained_segments("d") == 1
+    assert area.remove_drained_segments("d") == 0
+    assert area.dataset_usage("d").total == 0
+    assert area.ledger.segments.of_dataset("d") == []
+
+
+def test_a_claim_of_this_process_is_worked_on_only_while_it_is_held(area: StagingArea) -> None:
+    promise(area.ledger, "d", "s", batch("s", 0))
+    ref = claimed(area.ledger, owner=area.identity.process_id)
+    assert area.is_interrupted(area.ledger.flushes.get(ref))
+    assert area.backlog("d").interrupted
+    area.held_claims.add(ref)
+    assert not area.is_interrupted(area.ledger.flushes.get(ref))
+    assert not area.backlog("d").interrupted
+
+
+def test_a_claim_of_another_process_is_worked_on_until_it_dies(area: StagingArea) -> None:
+    promise(area.ledger, "d", "s", batch("s", 0))
+    with held(CLAIM, area.directory.root):
+        assert not area.backlog("d").interrupted
+        assert not area.is_interrupted(area.ledger.flushes.get(FlushRef("d", 1)))
+    assert area.backlog("d").interrupted
+    assert area.is_interrupted(area.ledger.flushes.get(FlushRef("d", 1)))
