@@ -93,7 +93,7 @@ def test_a_dataset_whose_flush_just_failed_waits_for_its_next_try(
     (home / "lake").mkdir()
     (home / "lake" / "weather").write_text("not a table")
     assert not build(instance, "weather").success
-    assert "weather: 1 flushes failed in a row" in tick(instance).skip_message
+    assert "weather: failures in a row: 1" in tick(instance).skip_message
 
 
 def test_a_claim_whose_process_is_gone_is_launched_again(

@@ -35,7 +35,7 @@ class FlushDecision:
 
 
 def decide_flush(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision:
-    """Decide on one dataset. An operator's request passes pause and backoff; nothing passes a flush in flight."""
+    """Decide on one dataset. An operator's request passes a pause; nothing passes a flush in flight."""
     held = _held_back(backlog, now)
     if held is not None:
         return held
@@ -57,18 +57,16 @@ def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
         return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows} rows is in flight")
     if backlog.pending.batches == 0:
         return FlushDecision(backlog.dataset, False, "nothing is staged")
-    if backlog.manual_requested_at is not None:
-        return None
-    if backlog.paused:
+    if backlog.paused and backlog.manual_requested_at is None:
         return FlushDecision(backlog.dataset, False, "flushes are paused; `timestore resume` or a manual flush goes on")
     return _backing_off(backlog, now)
 
 
 def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
-    """A failing dataset must not cost a run at every tick."""
+    """A failing dataset must not cost a run at every tick. A manual request ends the wait when it is made."""
     if backlog.retry_at is None or backlog.retry_at <= now:
         return None
-    reason = f"{backlog.failures} flushes failed in a row, the next try is at {backlog.retry_at:%H:%M:%S} UTC"
+    reason = f"failures in a row: {backlog.failures}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
     return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 
 

@@ -138,11 +138,22 @@ def test_epochs_only_grow(ledger: Ledger, ref: FlushRef) -> None:
     assert ledger.datasets.get("d").last_epoch == 2
 
 
-def test_a_claim_answers_the_operators_request(ledger: Ledger) -> None:
+def test_an_operators_request_stands_until_what_it_asked_for_is_published(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     ledger.datasets.request_flush("d")
-    claimed(ledger)
+    abort(ledger, claimed(ledger))
+    assert ledger.batches.backlogs("d")[0].manual_requested_at is not None
+    again = claimed(ledger)
+    export(ledger, again)
+    ledger.flushes.finalize(again, 1)
     assert ledger.batches.backlogs("d")[0].manual_requested_at is None
+
+
+def test_a_request_made_after_the_claim_is_for_the_next_flush(ledger: Ledger, ref: FlushRef) -> None:
+    ledger.datasets.request_flush("d")
+    export(ledger, ref)
+    ledger.flushes.finalize(ref, 1)
+    assert ledger.batches.backlogs("d")[0].manual_requested_at is not None
 
 
 def test_publishing_moves_counts_and_remembers(ledger: Ledger, ref: FlushRef) -> None:

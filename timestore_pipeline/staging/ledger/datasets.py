@@ -96,8 +96,11 @@ class Datasets:
         self._update(name, "paused = ?", int(paused))
 
     def request_flush(self, name: str) -> None:
-        """Ask for a manual flush; the sensor's next tick picks it up."""
-        self._update(name, "manual_requested_at = ?", clock.to_micros(clock.now()))
+        """Ask for a manual flush; the sensor's next tick picks it up, whatever failed before.
+
+        The request stands until a flush that was claimed after it is published.
+        """
+        self._update(name, "retry_at = NULL, manual_requested_at = ?", clock.to_micros(clock.now()))
 
     def postpone(self, name: str, until: datetime) -> None:
         """Count a failure and hold automatic flushes back until then."""

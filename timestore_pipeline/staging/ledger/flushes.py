@@ -157,7 +157,7 @@ class Flushes:
             )
             volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PUBLISHED, moved)
             _count(tx, dataset_id, ref, "success", moved)
-            tx.execute("UPDATE datasets SET failures = 0, retry_at = NULL WHERE dataset_id = ?", (dataset_id,))
+            _settle_dataset(tx, dataset_id, ref.epoch)
             return True
 
     def abort(self, ref: FlushRef, error: str, reason: str) -> bool:
@@ -202,8 +202,7 @@ def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) 
 
 def _take_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
     row = tx.execute(
-        "UPDATE datasets SET last_epoch = last_epoch + 1, manual_requested_at = NULL"
-        " WHERE dataset_id = ? RETURNING last_epoch",
+        "UPDATE datasets SET last_epoch = last_epoch + 1 WHERE dataset_id = ? RETURNING last_epoch",
         (dataset_id,),
     ).fetchone()
     return int(row["last_epoch"])
@@ -288,6 +287,16 @@ def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, 
     increment(tx, dataset_id, "flush_batches_total", {"result": result}, moved.batches)
     increment(tx, dataset_id, "flush_rows_total", {"result": result}, moved.rows)
     observe_duration(tx, dataset_id, result, max(row["micros"], 0) / 1e6)
+
+
+def _settle_dataset(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
+    """All is well again, and a request made before the claim is fulfilled."""
+    tx.execute(
+        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at = CASE WHEN manual_requested_at >"
+        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch) THEN manual_requested_at END"
+        " WHERE dataset_id = :id",
+        {"id": dataset_id, "epoch": epoch},
+    )
 
 
 def _back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
