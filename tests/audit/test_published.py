@@ -7,6 +7,7 @@ from pathlib import Path
 from deltalake import DeltaTable, write_deltalake
 
 from tests.audit.books import alter_ledger, audited, codes, readings
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -54,7 +55,7 @@ def test_a_commit_in_our_name_that_the_ledger_does_not_know_is_found(store: Time
                 staging.enqueue("weather", readings(3))
                 other.pipeline.claim("weather", Trigger.MANUAL, "test")
                 other.area.held_claims.clear()
-                other.pipeline.recover()
+                recover(other.area, other.lake)
         other.flush("weather", Trigger.MANUAL, "test")
     problems = audited(store).problems
     assert codes(problems) == ["unknown_commit"]

@@ -8,6 +8,7 @@ from tests.audit.books import audited, codes, readings
 from timestore_pipeline import clock
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import UnknownDataset
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
@@ -84,7 +85,7 @@ def test_a_flush_that_waits_to_be_finalized_is_ok(store: Timestore) -> None:
 def test_an_aborted_flush_leaves_the_books_in_order(store: Timestore, settings: Settings) -> None:
     claimed_and_exported(store)
     store.area.held_claims.clear()
-    store.pipeline.recover()
+    recover(store.area, store.lake)
     audit = audited(store)
     assert (audit.ok, codes(audit.warnings), audit.pending_rows) == (True, [], 20)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from timestore_pipeline import Settings
-from timestore_pipeline.flush import pipeline
+from timestore_pipeline.flush import recovery
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import segments
@@ -26,7 +26,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "unlink": (segments, "remove"),
     "burn": (LakeTable, "burn"),
     "abort": (Flushes, "abort"),
-    "settle": (pipeline, "settle_interrupted"),
+    "settle": (recovery, "settle_interrupted"),
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -60,7 +61,8 @@ def flush_and_die_while_recovering(settings: Settings, point: str, moment: str) 
     code = (
         "import sys; from tests.flush.dying import arm; from timestore_pipeline import Settings;"
         "from timestore_pipeline.wiring import Timestore; home, point, moment = sys.argv[1:4]; arm(point, moment);"
-        "Timestore(Settings.build(home=home)).pipeline.recover()"
+        "from timestore_pipeline.flush.recovery import recover; store = Timestore(Settings.build(home=home));"
+        "recover(store.area, store.lake)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(settings.home), point, moment], capture_output=True, text=True, check=False
@@ -72,7 +74,7 @@ def test_a_flush_killed_after_its_commit_is_finalized_not_repeated(settings: Set
     stage(settings, 0)
     flush_and_die(settings, "delta commit", "after")
     with Timestore(settings) as timestore:
-        (settlement,) = timestore.pipeline.recover()
+        (settlement,) = recover(timestore.area, timestore.lake).settled
         assert settlement.state is FlushState.PUBLISHED
         assert published(timestore) == list(range(60))
         assert timestore.flush("d", Trigger.MANUAL, "next") is None
@@ -82,7 +84,7 @@ def test_a_flush_killed_before_its_commit_is_aborted_counted_and_its_files_are_r
     stage(settings, 0)
     flush_and_die(settings, "delta commit", "before")
     with Timestore(settings) as timestore:
-        (settlement,) = timestore.pipeline.recover()
+        (settlement,) = recover(timestore.area, timestore.lake).settled
         assert settlement.state is FlushState.ABORTED
         assert published(timestore) == []
         assert list(Path(settings.lake_uri).rglob("*.parquet")) == []

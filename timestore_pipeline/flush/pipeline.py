@@ -20,7 +20,7 @@ from timestore_pipeline.errors import FlushInFlight, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.lake_ids import app_id, commit_info
-from timestore_pipeline.flush.settle import Settlement, settle, settle_interrupted
+from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
 from timestore_pipeline.staging.area import StagingArea
@@ -78,12 +78,6 @@ class FlushPipeline:
             return None
         self.export(claim.ref, options)
         return self.finalize(claim.ref, self.publish(claim.ref))
-
-    def recover(self) -> list[Settlement]:
-        """Settle every claim whose process is gone."""
-        datasets = [flush.dataset for flush in self._area.ledger.flushes.in_flight()]
-        settled = [settle_interrupted(self._area, self._lake, dataset) for dataset in datasets]
-        return [settlement for settlement in settled if settlement is not None]
 
     @contextmanager
     def _working_on(self, ref: FlushRef) -> Iterator[None]:
