@@ -36,12 +36,11 @@ class AirportProcesses:
 
         A producer that had ended before is not killed and not started again: the answer is 0.
         """
-        victim = self._running[airport].process
-        self._running[airport].kill()
-        if victim.returncode >= 0:
+        victim = self._running[airport]
+        if not victim.kill():
             return 0
         self._start(airport)
-        return victim.pid
+        return victim.process.pid
 
     def reports(self) -> list[Report]:
         """One per airport, once all have finished. What a killed process had done before is in none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,7 @@ _LOOK_SECONDS = 1.0
 
 
 def run(folder: Path, port: int, console: Console) -> None:
-    """Serve until interrupted; raise `UnusableHome` or `ChildFailed`."""
+    """Serve until interrupted, which is how it should end; raise `UnusableHome` or `ChildFailed`."""
     if listens(port):
         raise UnusableHome(f"port {port} is taken; stop who listens there, or choose another with --port")
     home = Home(folder.absolute())
@@ -34,7 +35,8 @@ def run(folder: Path, port: int, console: Console) -> None:
             dagster.start()
             producer = _start_producer(children)
             console.print(f"UI: {dagster.ui}   logs: {home.logs}   Ctrl-C ends it", soft_wrap=True)
-            _watch(dagster, producer)
+            with suppress(KeyboardInterrupt):
+                _watch(dagster, producer)
 
 
 def _start_producer(children: Children) -> Child:

@@ -52,10 +52,14 @@ class DagsterProcesses:
         self._start("daemon", "dagster._daemon", "run", "-w", self._workspace)
 
     def restart_after_kill(self) -> tuple[int, int]:
-        """`kill -9` of daemon and code server, then start both again; returns the process ids that were killed."""
+        """`kill -9` of daemon and code server, then start both again; returns the killed process ids.
+
+        Raises `ChildFailed` when one of them had ended before.
+        """
         daemon, code_server = self._running["daemon"], self._running["code-server"]
-        daemon.kill()
-        code_server.kill()
+        for victim in (daemon, code_server):
+            if not victim.kill():
+                victim.check_running()
         self.start_code_server()
         self._wait_for_code_server()
         self.start_daemon()

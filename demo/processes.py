@@ -59,10 +59,10 @@ class Child:
             self.check_running()
         return self.process.returncode == 0
 
-    def kill(self) -> None:
-        """`kill -9` of this one process, not of what it started."""
+    def kill(self) -> bool:
+        """`kill -9` of this one process, not of what it started; False when it had ended before."""
         self.process.kill()
-        self.process.wait()
+        return self.process.wait() == -signal.SIGKILL
 
     def _last_lines(self, count: int = 20) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-count:])

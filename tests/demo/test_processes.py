@@ -84,6 +84,15 @@ def test_a_child_that_fails_is_reported_with_the_end_of_its_log(children: Childr
             child.finished()
 
 
+def test_a_kill_says_whether_it_was_the_end(children: Children) -> None:
+    with children:
+        alive = children.start("alive", [sys.executable, "-c", "import time; time.sleep(600)"])
+        assert alive.kill()
+        ended = children.start("ended", [sys.executable, "-c", "pass"])
+        _wait(ended)
+        assert not ended.kill()
+
+
 def test_a_child_that_ends_well_is_finished(children: Children) -> None:
     with children:
         child = children.start("good", [sys.executable, "-c", "pass"])
