@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +18,7 @@ import pytest
 
 from tests.ingest.batches import counted, publish, readings, sealed_rows, tagged, volumes
 from timestore_pipeline.errors import (
+    DiskFull,
     GuardrailExceeded,
     IdempotencyConflict,
     InvalidData,
@@ -29,6 +33,7 @@ from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.segments import OpenSegment, translated
 
 LONG = timedelta(seconds=60)
 
@@ -280,3 +285,20 @@ def test_another_shards_directory_is_refused(settings: Settings, manager: Stagin
 def test_a_total_guardrail_beyond_the_disk_is_refused(settings: Settings) -> None:
     with pytest.raises(InvalidSettings, match=r"TIMESTORE_STAGING_MAX_TOTAL_BYTES=.* does not fit the disk"):
         StagingManager.open(Settings.build(home=settings.home, staging_max_total_bytes=10**18))
+
+
+def test_a_full_disk_is_told_and_counted_and_the_next_batch_is_staged(
+    area: StagingArea, manager: StagingManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        with translated(Path("some.duckdb"), "d"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OpenSegment, "append", full)
+        futures = [manager.submit("d", readings(1)) for _ in range(3)]
+        assert all(isinstance(future.exception(60), DiskFull) for future in futures)
+    assert manager.enqueue("d", readings(1)).rows == 1
+    manager.close()
+    assert counted(area, "dropped_batches_total") == {"disk_full": 3}
+    assert volumes(area)["accepted"].batches == 1
