@@ -71,6 +71,11 @@ class Home:
             self._empty()
             yield
 
+    def check_used(self) -> None:
+        """Raise `UnusableHome` when no demo has run here."""
+        if not (self.root / _MARKER).exists():
+            raise UnusableHome(f"no demo has run in {self.root}; run one first, or name its folder with --home")
+
     def variables(self, limits: Limits) -> dict[str, str]:
         return {
             "TIMESTORE_HOME": str(self.root),

@@ -64,7 +64,9 @@ def run(options: Options, console: Console) -> int:
 
 def check(folder: Path, days: int, console: Console) -> int:
     """Compare what an earlier run has left in `folder` with the source; answers and prints like `run`."""
-    adopt(Home(folder.absolute()).variables(YEAR_IN_A_MINUTE))
+    home = Home(folder.absolute())
+    home.check_used()
+    adopt(home.variables(YEAR_IN_A_MINUTE))
     with Timestore(Settings.from_env()) as timestore:
         outcome = Outcome(*gather(timestore, days))
     summary.show(console, outcome)

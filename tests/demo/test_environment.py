@@ -28,6 +28,11 @@ def test_a_folder_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
+def test_a_folder_where_no_demo_has_run_is_not_checked(tmp_path: Path) -> None:
+    with pytest.raises(UnusableHome, match="no demo has run"):
+        Home(tmp_path / "home").check_used()
+
+
 def test_two_runs_do_not_share_a_home(tmp_path: Path) -> None:
     with Home(tmp_path).fresh(), pytest.raises(UnusableHome, match="another demo runs"), Home(tmp_path).fresh():
         pass
