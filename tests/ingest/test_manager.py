@@ -29,6 +29,7 @@ from timestore_pipeline.errors import (
     QueueFull,
 )
 from timestore_pipeline.ingest import admission
+from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
@@ -269,6 +270,19 @@ def test_closing_while_producers_send_acknowledges_or_refuses_each(area: Staging
     assert sum(volume.rows for name in names if (volume := volumes(area, name).get("accepted"))) == acknowledged
     assert sum(sum(sealed_rows(area, name).values()) for name in names) == acknowledged
     assert [name for name in names if area.ledger.segments.open_segments(name)] == []
+
+
+def test_a_call_overtaken_by_close_is_refused(manager: StagingManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = DatasetCatalog.fit
+
+    def overtaken(catalog: DatasetCatalog, dataset: str, rows: pa.Table) -> Any:
+        fitted = fit(catalog, dataset, rows)
+        manager.close()
+        return fitted
+
+    monkeypatch.setattr(DatasetCatalog, "fit", overtaken)
+    with pytest.raises(ManagerClosed):
+        manager.submit("new", readings(1))
 
 
 def test_nothing_is_left_running_after_close(manager: StagingManager) -> None:

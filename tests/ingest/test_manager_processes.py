@@ -131,7 +131,7 @@ def test_processes_that_add_columns_at_once_all_succeed(area: StagingArea, setti
 
 
 FORKED = """
-import os, sys
+import gc, os, sys
 from tests.ingest.batches import readings
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidInput
@@ -146,6 +146,7 @@ if child == 0:
     except InvalidInput as error:
         print(error, "|", error.hint)
     del manager
+    gc.collect()
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
 manager.enqueue("d", readings(4))
