@@ -127,7 +127,7 @@ def test_columns_are_the_union_of_all_rows_keys() -> None:
         ((True, None), pa.bool_()),
         ((b"a", None), pa.binary()),
         ((date(2013, 1, 1), None), pa.date32()),
-        ((datetime(2013, 1, 1), None), pa.timestamp("us")),  # noqa: DTZ001
+        ((datetime(2013, 1, 1), None), pa.timestamp("us")),
         ((AT, None), pa.timestamp("us", "UTC")),
         ((2**63, -1), pa.decimal128(38, 0)),
         (([1, 2.5], []), pa.list_(pa.float64())),
