@@ -38,7 +38,6 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert settings.thresholds == FlushThresholds(1_000_000, 134_217_728, timedelta(seconds=60))
     assert settings.staging_max_pending == 64
     assert settings.pushgateway_url is None
-    assert settings.api_token is None
 
 
 @pytest.mark.parametrize(
@@ -64,11 +63,6 @@ def test_each_variable_sets_its_field(
     environment.setenv(name, value)
     assert getattr(Settings.from_env(), field) == expected
     assert variable(field) == name
-
-
-def test_a_token_does_not_show_when_the_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("TIMESTORE_API_TOKEN", "hush-hush")
-    assert "hush-hush" not in repr(Settings.from_env())
 
 
 def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:

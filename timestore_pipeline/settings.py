@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from timestore_pipeline.errors import InvalidSettings
@@ -49,7 +49,6 @@ class Settings(BaseSettings):
     export_memory_mb: int = Field(default=512, ge=64)  # DuckDB's memory_limit during an export
 
     pushgateway_url: str | None = None  # None = nothing is pushed
-    api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
