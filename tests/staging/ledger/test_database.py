@@ -57,6 +57,21 @@ def test_a_transaction_inside_a_transaction_is_refused_and_undoes_both(ledger: L
     assert ledger.get_meta("half") is None
 
 
+def test_an_interrupt_just_after_the_lock_was_taken_lets_go_of_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin_and_be_interrupted(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "_begin_immediate", begin_and_be_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ledger.set_meta("key", "interrupted")
+    ledger.set_meta("key", "value")
+    assert ledger.get_meta("key") == "value"
+
+
 def test_a_process_that_holds_the_lock_and_stands_still_is_reported(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

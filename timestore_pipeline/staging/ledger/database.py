@@ -46,8 +46,8 @@ class Database:
         Raises `LedgerBusy`, `DiskFull` or `Corrupted`; after each of them nothing of the transaction happened.
         """
         with self._write_lock, _translated(self.path):
-            _begin_immediate(self._writer)
-            try:
+            try:  # an interrupt may come with the lock just taken, and the lock keeps every process waiting
+                _begin_immediate(self._writer)
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
@@ -59,11 +59,12 @@ class Database:
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several reads that see one and the same state."""
         with self._read_lock, _translated(self.path):
-            self._reader.execute("BEGIN")
             try:
+                self._reader.execute("BEGIN")
                 yield self._reader
             finally:
-                self._reader.execute("COMMIT")
+                if self._reader.in_transaction:
+                    self._reader.execute("COMMIT")
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
         with self._read_lock, _translated(self.path):
