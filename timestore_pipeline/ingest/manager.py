@@ -16,7 +16,6 @@ from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Self
-from weakref import WeakSet
 
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
 from timestore_pipeline.ingest.admission import Admission
@@ -35,11 +34,6 @@ from timestore_pipeline.staging.engine import open_engine
 _NO_WAIT = timedelta(0)
 _LONGEST_KEY = 512  # characters
 
-# A forked child must not even destroy its copy of a manager: DuckDB would fold the parent's log into the parent's file.
-_opened: WeakSet[StagingManager] = WeakSet()
-_inherited: list[StagingManager] = []
-os.register_at_fork(after_in_child=lambda: _inherited.extend(_opened))
-
 
 class StagingManager:
     """Stages batches for any number of datasets. Thread-safe; not usable across a fork."""
@@ -56,7 +50,6 @@ class StagingManager:
         self._writers: dict[str, DatasetWriter] = {}
         self._closed = False
         self._housekeeper = Housekeeper(area, self._tally, self._seal)
-        _opened.add(self)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
