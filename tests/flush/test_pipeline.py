@@ -17,7 +17,7 @@ from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager, TimestoreError
 from timestore_pipeline.errors import Corrupted, Fenced, FlushInFlight, UnknownDataset
 from timestore_pipeline.flush.export import ExportOptions
-from timestore_pipeline.flush.lake_ids import app_id
+from timestore_pipeline.flush.lake_ids import app_id, commit_info
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
@@ -219,10 +219,11 @@ def test_a_zombie_that_is_already_past_the_ledger_is_refused_by_the_delta_log(
     ref = claimed(timestore)
     timestore.pipeline.export(ref, OPTIONS)
     files = timestore.area.ledger.flushes.files(ref)
+    info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref))
     with Timestore(settings) as other:
         settle(other.area, other.lake, other.area.ledger.flushes.get(ref), "interrupted", "taken for dead")
     with pytest.raises(Fenced, match="burnt or overtaken"):
-        timestore.lake.table("d").publish(app_id("shard-0", "d"), ref.epoch, files, {})
+        timestore.lake.table("d").publish(app_id("shard-0", "d"), ref.epoch, files, info)
     assert published(timestore) == []
 
 

@@ -120,7 +120,7 @@ def test_commits_tell_who_published_what(table: LakeTable) -> None:
     table.publish(APP, 1, export(table, NUMBERS), {"shard": "shard-0", "rows": 3, "run_id": "r"})
     table.burn(APP, 2, "crashed")
     published = {"app_id": APP, "epoch": 1, "outcome": "published", "shard": "shard-0", "rows": 3, "run_id": "r"}
-    burnt = {"app_id": APP, "epoch": 2, "outcome": "aborted", "reason": "crashed"}
+    burnt = {"app_id": APP, "epoch": 2, "outcome": "aborted", "reason": "crashed", "claim": None}
     assert list(table.commits()) == [(1, published), (2, burnt)]
     assert list(table.commits(after=1)) == [(2, burnt)]
 

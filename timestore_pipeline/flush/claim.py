@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.flush.lake_ids import app_id
 from timestore_pipeline.flush.seal import Unsealed, seal_segments
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
@@ -39,7 +40,8 @@ def claim_backlog(
     area.ledger.datasets.get(dataset)
     settled = _settle_or_postpone(area, lake, dataset)
     left_out = seal_segments(area, dataset, seal_timeout)
-    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
+    beyond = _newest_epoch(area, lake, dataset)
+    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, beyond)
     if ref is not None:
         area.held_claims.add(ref)
     elif left_out:
@@ -53,6 +55,16 @@ def _settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settleme
     except TimestoreError:
         _postpone(area, dataset)
         raise
+
+
+def _newest_epoch(area: StagingArea, lake: Lake, dataset: str) -> int:
+    """What the lake has may be ahead of a ledger that was made anew or restored from a backup."""
+    if not area.backlog(dataset).pending.batches:
+        return 0
+    try:
+        return lake.table(dataset).newest_epoch(app_id(area.shard, dataset))
+    except TimestoreError:  # the export will say so, and return the batches
+        return 0
 
 
 def _postpone(area: StagingArea, dataset: str) -> None:

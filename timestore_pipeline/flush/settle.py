@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass
 
 from timestore_pipeline.errors import Conflict, TimestoreError
-from timestore_pipeline.flush.lake_ids import app_id
+from timestore_pipeline.flush.lake_ids import app_id, claim_id
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState
@@ -70,7 +70,7 @@ def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> Flu
     if flush.state is FlushState.CLAIMED:
         return FlushState.ABORTED
     ensure_table(table, area.ledger.datasets.get(flush.dataset))
-    outcome = table.burn(app_id(area.shard, flush.dataset), flush.epoch, why)
+    outcome = table.burn(app_id(area.shard, flush.dataset), flush.epoch, why, claim_id(flush))
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 
 

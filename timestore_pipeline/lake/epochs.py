@@ -3,6 +3,9 @@
 A commit that carries `txn(app_id, epoch)` settles the epoch: published, or burnt when it also carries
 `txn(app_id/burnt, epoch)`. Epochs of an app id only grow, so a table that has passed an epoch takes it no more.
 A crash at any point leaves the epoch settled or not; asking again tells which. Decision 0003.
+
+An epoch is a number, and two ledgers may count to it: a staging directory made anew, a ledger restored from a backup,
+two hosts under one shard name. So a commit also says whose claim it carries. To everybody else the epoch is burnt.
 """
 
 from __future__ import annotations
@@ -19,15 +22,13 @@ from deltalake.transaction import AddAction
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.lake import faults
 from timestore_pipeline.lake.handle import ATTEMPTS, HOOKS, TableHandle
-from timestore_pipeline.lake.log import BURNT_SUFFIX
+from timestore_pipeline.lake.log import BURNT_SUFFIX, METADATA_KEY
 from timestore_pipeline.model.lake import EpochOutcome
-
-METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata
 
 
 @dataclass(frozen=True, slots=True)
 class EpochCommit:
-    """The commit that is to settle an epoch."""
+    """The commit that is to settle an epoch. `metadata["claim"]` says whose rows, None = told by the epoch alone."""
 
     app_id: str
     epoch: int
@@ -49,6 +50,7 @@ class Settled:
 
     outcome: EpochOutcome
     version: int | None  # of the commit that carries the epoch; None = skipped, or log cleanup has removed the commit
+    claim: str | None = None  # whose rows that commit carries
 
 
 def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
@@ -67,7 +69,7 @@ def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
             raise faults.unknown(handle.uri, commit.epoch, silent) from silent  # the last commit may have got in
         if settled is not None:
             handle.checkpoint_when_due(table, settled.version)
-            return settled
+            return _as_seen_by(commit.metadata.get("claim"), settled)
         _try_commit(handle, table, commit)
     raise RetryLater(f"others kept committing to {handle.uri} while epoch {commit.epoch} was to be settled")
 
@@ -95,7 +97,14 @@ def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) 
         found is None
     ):  # a later epoch is in and this one is not: it was skipped, and can no more get in than a burnt one
         return Settled(EpochOutcome.BURNT, None)
-    return Settled(_outcome(found.burnt), found.version)
+    return Settled(_outcome(found.burnt), found.version, found.claim)
+
+
+def _as_seen_by(claim: str | None, settled: Settled) -> Settled:
+    """What another claim published under this epoch is not ours: our rows can get in no more."""
+    if settled.version is None or settled.claim == claim:
+        return settled
+    return Settled(EpochOutcome.BURNT, settled.version)
 
 
 def _outcome(burnt: bool) -> EpochOutcome:

@@ -17,9 +17,8 @@ from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.lake import faults
-from timestore_pipeline.lake.epochs import METADATA_KEY
 from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.log import Action
+from timestore_pipeline.lake.log import Action, commit_metadata
 from timestore_pipeline.model.lake import LiveFile
 
 
@@ -80,19 +79,11 @@ def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
     removes = [action["remove"] for action in actions if "remove" in action]
     return TableCommit(
         version=version,
-        metadata=_metadata(actions),
+        metadata=commit_metadata(actions),
         added={unquote(add["path"]): _rows(add) for add in adds},
         removed=frozenset(unquote(remove["path"]) for remove in removes),
         changes_data=any(action.get("dataChange", True) for action in (*adds, *removes)),
     )
-
-
-def _metadata(actions: Sequence[Action]) -> Mapping[str, Any]:
-    for action in actions:
-        if METADATA_KEY in action.get("commitInfo", {}):
-            found: dict[str, Any] = json.loads(action["commitInfo"][METADATA_KEY])
-            return found
-    return {}
 
 
 def _rows(add: Action) -> int | None:

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from timestore_pipeline.lake.store import FileStore, durable_folder, flush_to_disk
 
 BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
+METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata
 
 _FOLDER = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
@@ -40,6 +41,7 @@ class EpochMark:
 
     version: int
     burnt: bool  # False = published
+    claim: str | None = None  # whose rows it carries, see `EpochCommit`
 
 
 class DeltaLog:
@@ -63,9 +65,11 @@ class DeltaLog:
         """
         versions = self._versions()
         for version in reversed(versions):
-            found = _transactions(self._actions(version))
+            actions = self._actions(version)
+            found = _transactions(actions)
             if found.get(app_id) == epoch:
-                return EpochMark(version, burnt=found.get(app_id + BURNT_SUFFIX) == epoch)
+                burnt = found.get(app_id + BURNT_SUFFIX) == epoch
+                return EpochMark(version, burnt, commit_metadata(actions).get("claim"))
             if found.get(app_id, epoch) < epoch:
                 return None
         if versions[:1] != [0]:
@@ -126,6 +130,15 @@ class DeltaLog:
 
     def _actions(self, version: int) -> list[Action]:
         return _parsed(self._store.read(f"{_FOLDER}/{version:020d}.json"))
+
+
+def commit_metadata(actions: Sequence[Action]) -> dict[str, Any]:
+    """What we said about a commit; empty = it is someone else's, or maintenance."""
+    for action in actions:
+        if METADATA_KEY in action.get("commitInfo", {}):
+            found: dict[str, Any] = json.loads(action["commitInfo"][METADATA_KEY])
+            return found
+    return {}
 
 
 def _parsed(content: bytes) -> list[Action]:

@@ -8,7 +8,6 @@ does. How an epoch's outcome is kept: decision 0003. What survives a power loss:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,11 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import Conflict, Fenced
 from timestore_pipeline.lake import evolution, faults, layout
 from timestore_pipeline.lake.dataset import arrow_dataset
-from timestore_pipeline.lake.epochs import METADATA_KEY, EpochCommit, settle, settled_in
+from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import TableHistory, live_files, read_history
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.lake.log import DeltaLog
+from timestore_pipeline.lake.log import DeltaLog, commit_metadata
 from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.model.dataset import check_dataset_name
@@ -114,24 +113,28 @@ class LakeTable:
     ) -> int | None:
         """Add all files in one commit that carries the epoch; return its version.
 
+        `commit_info["claim"]` names the claim: an epoch that another claim has taken is not this one's.
         Publishing again is fine: the version is that of the first time, None when log cleanup has removed its commit.
-        Raise `Fenced` (burnt or overtaken), `RetryLater` or `DiskFull` (not in the log; publish again or `burn`),
+        Raise `Fenced` (burnt, overtaken or taken), `RetryLater` or `DiskFull` (not in the log; again, or `burn`),
         `OutcomeUnknown` (ask `outcome` later), `MissingTable` (`ensure` first).
         """
         metadata = {**commit_info, "app_id": app_id, "epoch": epoch, "outcome": "published"}
         adds = [_add_action(file) for file in files]
         settled = settle(self._handle, EpochCommit(app_id, epoch, burn=False, adds=adds, metadata=metadata))
         if settled.outcome is EpochOutcome.BURNT:
-            raise Fenced(f"epoch {epoch} of {app_id} was burnt or overtaken", hint="stop; its rows are safe elsewhere")
+            raise Fenced(
+                f"epoch {epoch} of {app_id} was burnt or overtaken, or another ledger has taken it",
+                hint="stop; its rows are safe elsewhere. Does another staging directory have the same TIMESTORE_SHARD?",
+            )
         return settled.version
 
-    def burn(self, app_id: str, epoch: int, reason: str) -> EpochOutcome:
-        """Make sure that the epoch never gets in: BURNT, or PUBLISHED when it had got in first.
+    def burn(self, app_id: str, epoch: int, reason: str, claim: str | None = None) -> EpochOutcome:
+        """Make sure that the epoch never gets in: BURNT, or PUBLISHED when it had got in first, for this claim.
 
         Raise as `publish` does, except `Fenced`. A table that does not exist is refused with `MissingTable`: whoever
         holds the epoch could still create it and publish, so call `ensure` first.
         """
-        metadata = {"app_id": app_id, "epoch": epoch, "outcome": "aborted", "reason": reason}
+        metadata = {"app_id": app_id, "epoch": epoch, "outcome": "aborted", "reason": reason, "claim": claim}
         return settle(self._handle, EpochCommit(app_id, epoch, burn=True, adds=(), metadata=metadata)).outcome
 
     def outcome(self, app_id: str, epoch: int) -> EpochOutcome:
@@ -143,6 +146,14 @@ class LakeTable:
         table = self._handle.open()
         settled = None if table is None else settled_in(self._handle, table, app_id, epoch)
         return EpochOutcome.ABSENT if settled is None else settled.outcome
+
+    def newest_epoch(self, app_id: str) -> int:
+        """The newest epoch the log has, 0 = none: a claim under it, or below, could never be published."""
+        table = self._handle.open()
+        if table is None:
+            return 0
+        with faults.reading(self.uri):
+            return int(table.transaction_version(app_id) or 0)
 
     def discard(self, files: Sequence[ExportedFile]) -> None:
         """Delete files whose epoch is proven unpublished; raise `Conflict`, deleting none, if the table names one."""
@@ -181,9 +192,8 @@ class LakeTable:
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
         """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""
         for version, actions in self._log.commits(after):
-            for action in actions:
-                if METADATA_KEY in action.get("commitInfo", {}):
-                    yield version, json.loads(action["commitInfo"][METADATA_KEY])
+            if metadata := commit_metadata(actions):
+                yield version, metadata
 
 
 def _add_action(file: ExportedFile) -> AddAction:

@@ -48,19 +48,20 @@ class Flushes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str) -> FlushRef | None:
+    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str, beyond: int = 0) -> FlushRef | None:
         """Take the next epoch and every pending batch that lies in a sealed segment; None when there is none.
 
+        beyond: an epoch the lake has already; the claim's is higher, whatever this ledger remembers.
         Raises `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
             _refuse_second_claim(tx, dataset_id, dataset)
-            epoch = _take_epoch(tx, dataset_id)
+            epoch = _next_epoch(tx, dataset_id, beyond)
             held = _hold_sealed(tx, dataset_id, epoch)
             if held is None:
-                tx.execute("UPDATE datasets SET last_epoch = last_epoch - 1 WHERE dataset_id = ?", (dataset_id,))
                 return None
+            tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
             _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
             return FlushRef(dataset, epoch)
 
@@ -200,12 +201,9 @@ def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) 
         )
 
 
-def _take_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
-    row = tx.execute(
-        "UPDATE datasets SET last_epoch = last_epoch + 1 WHERE dataset_id = ? RETURNING last_epoch",
-        (dataset_id,),
-    ).fetchone()
-    return int(row["last_epoch"])
+def _next_epoch(tx: sqlite3.Connection, dataset_id: int, beyond: int) -> int:
+    row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
+    return max(int(row["last_epoch"]), beyond) + 1
 
 
 def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
