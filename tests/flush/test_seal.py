@@ -28,6 +28,22 @@ with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
         print("staged", flush=True)
 """
 
+_TAKING_OVER = """
+import os, signal, sys
+from timestore_pipeline import Settings
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.staging import segments
+from timestore_pipeline.wiring import Timestore
+check = segments._check_promises
+def check_and_stop(*arguments):
+    check(*arguments)
+    print("stopped", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+segments._check_promises = check_and_stop
+with Timestore(Settings.build(home=sys.argv[1])) as store:
+    recover(store.area, store.lake)
+"""
+
 Owner = subprocess.Popen[str]
 
 
@@ -67,6 +83,55 @@ def test_a_dead_owners_segment_is_taken_over(start_owner: Callable[[int], Owner]
     owner.wait()
     timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == list(range(10))
+
+
+@pytest.fixture
+def stopped_heir(
+    start_owner: Callable[[int], Owner], settings: Settings, timestore: Timestore
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stopped while it was taking a dead writer's segment over; a flush has passed since."""
+    owner = start_owner(0)
+    owner.kill()
+    owner.wait()
+    command = [sys.executable, "-c", _TAKING_OVER, str(settings.home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as heir:
+        assert heir.stdout is not None
+        assert heir.stdout.readline() == b"stopped\n"
+        timestore.flush("d", Trigger.MANUAL, "run")
+        yield heir
+        heir.kill()
+
+
+def test_who_wakes_up_while_taking_over_finds_the_segment_as_he_left_it(
+    stopped_heir: subprocess.Popen[bytes], timestore: Timestore
+) -> None:
+    stopped_heir.send_signal(signal.SIGCONT)
+    assert stopped_heir.wait() == 0
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+    assert list(timestore.area.directory.segment_folder("d").iterdir()) == []
+
+
+def test_who_dies_while_taking_over_is_followed_by_the_next(
+    stopped_heir: subprocess.Popen[bytes], timestore: Timestore
+) -> None:
+    stopped_heir.kill()
+    stopped_heir.wait()
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+
+
+def test_a_log_that_lost_acknowledged_rows_is_kept_as_it_is(
+    start_owner: Callable[[int], Owner], timestore: Timestore
+) -> None:
+    owner = start_owner(0)
+    owner.kill()
+    owner.wait()
+    (log,) = timestore.area.directory.segment_folder("d").glob("*.wal")
+    log.write_bytes(torn := log.read_bytes()[:-50])
+    (left_out,) = timestore.pipeline.claim("d", Trigger.MANUAL, "run").left_out
+    assert "no longer holds batches [0] as acknowledged" in left_out.reason
+    assert log.read_bytes() == torn
 
 
 def test_a_silent_owner_keeps_its_batches_is_named_and_blocks_nobody(

@@ -3,6 +3,10 @@
 A live writer is asked through a flag in the ledger and answers within tens of milliseconds. A dead writer's segment
 is taken over: its log replays. An owner that lives but does not answer keeps its batches pending and is named; it
 blocks nobody else.
+
+Who takes a segment over becomes its owner first. So of several that try, one replays it, and one that is stopped in the
+middle keeps it: were it to wake up after the segment was published and unlinked, it would make the file anew. One
+that dies in the middle is a dead owner like any other.
 """
 
 from __future__ import annotations
@@ -75,17 +79,20 @@ def _take_over_orphans(area: StagingArea, waiting: list[SegmentRecord]) -> dict[
 
 def _take_over(area: StagingArea, segment: SegmentRecord) -> Unsealed | None:
     path = area.directory.segment(segment.dataset, segment.segment_id)
-    now = area.ledger.segments.get(segment.segment_id)
-    if now is None or now.sealed:
-        return None
-    if not path.exists() and not area.ledger.batches.in_segment(segment.segment_id):
+    if not area.ledger.segments.adopt(segment.segment_id, area.identity.process_id, segment.owner):
+        return None  # someone else has it by now
+    promised = area.ledger.batches.promised(segment.segment_id)
+    if not path.exists() and not promised:
         segments.remove(path)  # its writer died while building it: nothing was ever promised from it
         area.ledger.segments.forget(segment.segment_id)
         return None
     try:
-        segments.replay(path, segment.dataset)
-    except (Corrupted, RetryLater) as error:
-        return Unsealed(segment.segment_id, str(error))
+        segments.replay(path, segment.dataset, promised)
+    except BaseException as error:
+        area.ledger.segments.disown(segment.segment_id)
+        if isinstance(error, (Corrupted, RetryLater)):
+            return Unsealed(segment.segment_id, str(error))
+        raise
     area.ledger.segments.mark_sealed(segment.segment_id)
     return None
 

@@ -42,8 +42,17 @@ class Segments:
         with self._database.transaction() as tx:
             tx.execute("UPDATE segments SET state = 'sealed' WHERE segment_id = ?", (segment_id,))
 
+    def adopt(self, segment_id: str, owner: str, previous: str) -> bool:
+        """Make `owner` the one that may touch an open segment, if it is still `previous`'s; False = it is not."""
+        with self._database.transaction() as tx:
+            changed = tx.execute(
+                "UPDATE segments SET owner = ? WHERE segment_id = ? AND state = 'open' AND owner = ?",
+                (owner, segment_id, previous),
+            )
+            return changed.rowcount == 1
+
     def disown(self, segment_id: str) -> None:
-        """Its writer could not create or detach it: let a flush take it over like a dead writer's."""
+        """Its owner could not create, detach or replay it: let a flush take it over like a dead writer's."""
         with self._database.transaction() as tx:
             tx.execute("UPDATE segments SET owner = '' WHERE segment_id = ? AND state = 'open'", (segment_id,))
 
