@@ -34,12 +34,15 @@ from timestore_pipeline import Settings
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.staging import segments
 from timestore_pipeline.wiring import Timestore
-check = segments._check_promises
-def check_and_stop(*arguments):
-    check(*arguments)
+check, text = segments._check_promises, segments.text
+def stop(path):
     print("stopped", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
-segments._check_promises = check_and_stop
+    return text(path)
+def check_then_stop(*arguments):
+    check(*arguments)
+    segments.text = stop  # needed next to open the file for writing
+segments._check_promises = check_then_stop
 with Timestore(Settings.build(home=sys.argv[1])) as store:
     recover(store.area, store.lake)
 """
