@@ -152,6 +152,15 @@ def test_every_phase_may_be_done_twice(staging: StagingManager, timestore: Times
     assert published(timestore) == list(range(10))
 
 
+def test_a_claim_that_was_not_exported_cannot_be_published(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(10))
+    with pytest.raises(Fenced, match="has not been exported"):
+        timestore.pipeline.publish(claimed(timestore))
+    assert timestore.status("d").backlog.pending.rows == 10
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(10))
+
+
 def test_a_second_claim_of_a_dataset_is_refused(staging: StagingManager, timestore: Timestore) -> None:
     staging.enqueue("d", hourly(1))
     claimed(timestore)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import FlushInFlight, TimestoreError
+from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.lake_ids import app_id, commit_info
@@ -53,7 +53,7 @@ class FlushPipeline:
         Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
         """
         with self._working_on(ref):
-            flush = self._area.ledger.flushes.get(ref)
+            flush = self._exported(ref)
             files = self._area.ledger.flushes.files(ref)
             identifier = app_id(self._area.shard, ref.dataset)
             return self._lake.table(ref.dataset).publish(
@@ -88,6 +88,17 @@ class FlushPipeline:
         except BaseException as error:
             self._abandon(ref, error)
             raise
+
+    def _exported(self, ref: FlushRef) -> Flush:
+        """The flush, if there is something to publish: a commit without its files would spend the epoch for nothing."""
+        flush = self._area.ledger.flushes.get(ref)
+        if flush.state is not FlushState.EXPORTED:
+            raise Fenced(
+                f"flush {ref.epoch} of dataset {ref.dataset!r} has not been exported",
+                dataset=ref.dataset,
+                hint="its batches are pending again; the next flush takes them",
+            )
+        return flush
 
     def _adopt(self, ref: FlushRef) -> None:
         """Take the claim over from the process of the phase before; refuse while another one works on it."""
