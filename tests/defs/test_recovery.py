@@ -5,7 +5,8 @@ from __future__ import annotations
 import dagster as dg
 
 from tests.defs.ticking import recover, run_in
-from timestore_pipeline import clock
+from timestore_pipeline import StagingManager, clock
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
 Status = dg.DagsterRunStatus
@@ -25,6 +26,19 @@ def test_a_run_whose_worker_is_gone_is_ended_at_the_second_look(
     assert state(instance, run) is Status.STARTED
     assert recover(instance, cursor) == "[]"
     assert state(instance, run) is Status.FAILURE
+
+
+def test_published_segments_that_a_dead_worker_left_are_unlinked(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", [{"n": 1}])
+    ref = timestore.pipeline.claim("weather", Trigger.MANUAL, "run").ref
+    assert ref is not None
+    timestore.pipeline.export(ref, timestore.export_options())
+    timestore.area.ledger.flushes.finalize(ref, timestore.pipeline.publish(ref))
+    assert timestore.area.dataset_usage("weather").total > 0
+    recover(instance)
+    assert timestore.area.dataset_usage("weather").total == 0
 
 
 def test_a_run_that_was_only_just_ending_is_left_alone(timestore: Timestore, instance: dg.DagsterInstance) -> None:

@@ -80,6 +80,15 @@ def test_a_flush_killed_after_its_commit_is_finalized_not_repeated(settings: Set
         assert timestore.flush("d", Trigger.MANUAL, "next") is None
 
 
+def test_what_a_killed_flush_had_published_gives_its_space_back_although_nothing_is_pending(settings: Settings) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "finalize", "after")
+    with Timestore(settings) as timestore:
+        assert timestore.area.dataset_usage("d").total > 0
+        assert timestore.flush("d", Trigger.MANUAL, "next") is None
+        assert timestore.area.dataset_usage("d").total == 0
+
+
 def test_a_flush_killed_before_its_commit_is_aborted_counted_and_its_files_are_removed(settings: Settings) -> None:
     stage(settings, 0)
     flush_and_die(settings, "delta commit", "before")

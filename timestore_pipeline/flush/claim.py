@@ -39,6 +39,7 @@ def claim_backlog(
     """
     area.ledger.datasets.get(dataset)
     settled = _settle_or_postpone(area, lake, dataset)
+    area.remove_drained_segments(dataset)
     left_out = seal_segments(area, dataset, seal_timeout)
     beyond = _newest_epoch(area, lake, dataset)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, beyond)

@@ -39,7 +39,7 @@ def recover(area: StagingArea, lake: Lake) -> Recovery:
     """Settle interrupted flushes, take over dead writers' segments, remove what nobody needs any more."""
     settled, errors = _settle_all(area, lake)
     taken_over, refused = _take_over_all(area)
-    drained = sum(area.remove_drained_segments(record.name) for record in area.ledger.datasets.all())
+    drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())

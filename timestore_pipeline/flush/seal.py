@@ -84,7 +84,7 @@ def _take_over(area: StagingArea, segment: SegmentRecord) -> Unsealed | None:
     promised = area.ledger.batches.promised(segment.segment_id)
     if not path.exists() and not promised:
         segments.remove(path)  # its writer died while building it: nothing was ever promised from it
-        area.ledger.segments.forget(segment.segment_id)
+        area.ledger.segments.forget([segment.segment_id])
         return None
     try:
         segments.replay(path, segment.dataset, promised)

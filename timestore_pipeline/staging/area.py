@@ -10,7 +10,14 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.directory import DiskUsage, StagingDirectory, disk_usage, file_sizes
+from timestore_pipeline.staging.directory import (
+    DiskUsage,
+    StagingDirectory,
+    disk_usage,
+    file_sizes,
+    make_durable_folder,
+    sync_directory,
+)
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import BacklogRow
 from timestore_pipeline.staging.liveness import ProcessIdentity
@@ -50,12 +57,24 @@ class StagingArea:
         return not self._is_worked_on(FlushRef(flush.dataset, flush.epoch), flush.owner)
 
     def remove_drained_segments(self, dataset: str) -> int:
-        """Unlink segments whose batches are all published; file first, then its ledger row. Returns how many."""
-        drained = self.ledger.segments.drained(dataset)
-        for segment in drained:
-            segments.remove(self.directory.segment(dataset, segment.segment_id))
-            self.ledger.segments.forget(segment.segment_id)
+        """Unlink segments whose batches are all published; returns how many.
+
+        Files first, then their ledger rows, and the folder in between: a file that came back after a power loss would
+        be one nobody knows.
+        """
+        drained = [segment.segment_id for segment in self.ledger.segments.drained(dataset)]
+        if not drained:
+            return 0
+        for segment_id in drained:
+            segments.remove(self.directory.segment(dataset, segment_id))
+        make_durable_folder(self.directory.segment_folder(dataset))
+        sync_directory(self.directory.segment_folder(dataset))
+        self.ledger.segments.forget(drained)
         return len(drained)
+
+    def remove_all_drained_segments(self) -> int:
+        """What finalized flushes had no time to unlink; on disk it counts towards the guardrails for ever."""
+        return sum(self.remove_drained_segments(dataset) for dataset in self.ledger.segments.datasets_with_drained())
 
     def close(self) -> None:
         self.identity.release()

@@ -93,7 +93,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def clean(self) -> None:
         for segment in self.ledger.segments.drained("d"):
             assert self.ledger.batches.promised(segment.segment_id) == {}
-            self.ledger.segments.forget(segment.segment_id)
+            self.ledger.segments.forget([segment.segment_id])
 
     @rule()
     def reopen(self) -> None:

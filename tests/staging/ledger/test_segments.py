@@ -49,7 +49,7 @@ def test_a_segment_is_drained_when_no_batch_in_it_can_be_needed_again(ledger: Le
     ledger.flushes.record_export(ref, [], [])
     ledger.flushes.finalize(ref, 1)
     assert [segment.segment_id for segment in ledger.segments.drained("d")] == ["s"]
-    ledger.segments.forget("s")
+    ledger.segments.forget(["s"])
     assert ledger.segments.of_dataset("d") == []
     assert ledger.segments.get("s") is None
 

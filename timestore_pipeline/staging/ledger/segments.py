@@ -7,6 +7,7 @@ says what to look for, never a file nobody knows.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from timestore_pipeline import clock
@@ -22,6 +23,11 @@ class SegmentRecord:
 
 
 _SELECT = "SELECT segment_id, name, owner, segments.state FROM segments JOIN datasets USING (dataset_id)"
+
+_DRAINED = (
+    "segments.state = 'sealed' AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.segment_id = segments.segment_id"
+    " AND batches.state IN ('pending', 'in_flight', 'quarantined'))"
+)
 
 
 class Segments:
@@ -83,17 +89,19 @@ class Segments:
 
     def drained(self, dataset: str) -> list[SegmentRecord]:
         """Sealed segments in which no batch is left that could still be needed."""
-        return self._select(
-            "WHERE name = ? AND segments.state = 'sealed' AND NOT EXISTS (SELECT 1 FROM batches"
-            " WHERE batches.segment_id = segments.segment_id"
-            " AND batches.state IN ('pending', 'in_flight', 'quarantined'))",
-            dataset,
-        )
+        return self._select(f"WHERE name = ? AND {_DRAINED}", dataset)
 
-    def forget(self, segment_id: str) -> None:
-        """Remove the row, after the file."""
+    def datasets_with_drained(self) -> list[str]:
+        """Names of the datasets that have a drained segment."""
+        rows = self._database.rows(
+            f"SELECT DISTINCT name FROM segments JOIN datasets USING (dataset_id) WHERE {_DRAINED} ORDER BY name"
+        )
+        return [row["name"] for row in rows]
+
+    def forget(self, segment_ids: Sequence[str]) -> None:
+        """Remove the rows, after the files."""
         with self._database.transaction() as tx:
-            tx.execute("DELETE FROM segments WHERE segment_id = ?", (segment_id,))
+            tx.executemany("DELETE FROM segments WHERE segment_id = ?", ((segment_id,) for segment_id in segment_ids))
 
     def _select(self, condition: str, value: str) -> list[SegmentRecord]:
         rows = self._database.rows(f"{_SELECT} {condition} ORDER BY segment_id", (value,))
