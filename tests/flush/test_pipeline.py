@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partialmethod
 from pathlib import Path
 
 import duckdb
@@ -15,12 +17,16 @@ from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager, TimestoreError
-from timestore_pipeline.errors import Corrupted, Fenced, FlushInFlight, UnknownDataset
+from timestore_pipeline.errors import Corrupted, Fenced, FlushInFlight, LedgerBusy, UnknownDataset
+from timestore_pipeline.flush import pipeline
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.lake_ids import app_id, commit_info
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.ledger import database
+from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.wiring import Timestore
 
 OPTIONS = ExportOptions()
@@ -150,6 +156,55 @@ def test_every_phase_may_be_done_twice(staging: StagingManager, timestore: Times
     assert timestore.pipeline.publish(ref) == version
     assert timestore.pipeline.finalize(ref, version) == timestore.pipeline.finalize(ref, version)
     assert published(timestore) == list(range(10))
+
+
+def test_a_flush_that_cannot_be_finalized_now_is_finalized_by_the_next(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    version = timestore.pipeline.publish(ref)
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT", 0.05)
+    with sqlite3.connect(timestore.area.directory.ledger) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerBusy):
+            timestore.pipeline.finalize(ref, version)
+    assert timestore.status("d").backlog.interrupted
+    assert timestore.flush("d", Trigger.MANUAL, "next") is None
+    assert timestore.area.ledger.flushes.get(ref).state is FlushState.PUBLISHED
+    assert published(timestore) == list(range(10))
+
+
+def test_a_published_flush_is_no_failure_although_its_files_cannot_be_removed(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(f"read-only: {path}")
+
+    staging.enqueue("d", hourly(10))
+    with monkeypatch.context() as patched:
+        patched.setattr(segments, "remove", refuse)
+        flush = timestore.flush("d", Trigger.MANUAL, "run")
+    assert flush is not None
+    assert flush.state is FlushState.PUBLISHED
+    assert "could not be removed yet: read-only" in caplog.text
+
+
+def test_everything_past_its_retention_is_forgotten_however_much_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Settings.build(home=tmp_path / "short", idempotency_retention_days=1e-9)
+    monkeypatch.setattr(pipeline, "MOST_PRUNED", 1)
+    monkeypatch.setattr(Batches, "prune_published", partialmethod(Batches.prune_published, most=1))
+    with StagingManager.open(short) as staging, Timestore(short) as timestore:
+        for first in range(3):
+            staging.enqueue("d", hourly(1, first))
+        timestore.flush("d", Trigger.MANUAL, "run")
+        staging.enqueue("d", hourly(1, 3))
+        timestore.flush("d", Trigger.MANUAL, "run")
+        (left,) = timestore.area.ledger.database.rows("SELECT count(*) AS batches FROM batches WHERE epoch = 1")
+        assert left["batches"] == 0
 
 
 def test_a_claim_that_was_not_exported_cannot_be_published(staging: StagingManager, timestore: Timestore) -> None:

@@ -24,6 +24,7 @@ from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 
 _log = logging.getLogger(__name__)
 
@@ -62,11 +63,11 @@ class FlushPipeline:
 
     def finalize(self, ref: FlushRef, version: int | None) -> Flush:
         """Mark the batches published, then free the space. A crash in between leaves files the next flush removes."""
-        self._area.ledger.flushes.finalize(ref, version)
-        self._area.held_claims.discard(ref)
-        self._area.remove_drained_segments(ref.dataset)
-        self._area.ledger.batches.prune_published(ref.dataset, clock.now() - self._retention)
-        self._area.identity.forget_dead()
+        try:
+            self._area.ledger.flushes.finalize(ref, version)
+        finally:
+            self._area.held_claims.discard(ref)  # one that could not be finalized now is the next flush's to settle
+        self._tidy(ref.dataset)
         return self._area.ledger.flushes.get(ref)
 
     def run(self, dataset: str, trigger: Trigger, run_id: str, options: ExportOptions) -> Flush | None:
@@ -78,6 +79,17 @@ class FlushPipeline:
             return None
         self.export(claim.ref, options)
         return self.finalize(claim.ref, self.publish(claim.ref))
+
+    def _tidy(self, dataset: str) -> None:
+        """The rows are published by now: what cannot be removed yet is no failure of the flush."""
+        before = clock.now() - self._retention
+        try:
+            self._area.remove_drained_segments(dataset)
+            while self._area.ledger.batches.prune_published(dataset, before) == MOST_PRUNED:
+                continue  # in steps, so that producers get at the ledger in between
+            self._area.identity.forget_dead()
+        except (TimestoreError, OSError) as problem:
+            _log.warning("dataset %s: what is published could not be removed yet: %s", dataset, problem)
 
     @contextmanager
     def _working_on(self, ref: FlushRef) -> Iterator[None]:
@@ -116,11 +128,10 @@ class FlushPipeline:
     def _abandon(self, ref: FlushRef, error: BaseException) -> None:
         """If even this fails the flush stays in flight, not held by anyone, and the next flush settles it."""
         self._area.held_claims.discard(ref)
-        flush = self._area.ledger.flushes.get(ref)
-        if flush.state in (FlushState.PUBLISHED, FlushState.ABORTED):
-            return
         reason = error.code if isinstance(error, TimestoreError) else "error"
         try:
-            settle(self._area, self._lake, flush, reason, str(error) or type(error).__name__)
-        except TimestoreError as problem:
+            flush = self._area.ledger.flushes.get(ref)
+            if flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
+                settle(self._area, self._lake, flush, reason, str(error) or type(error).__name__)
+        except (TimestoreError, OSError) as problem:
             _log.warning("flush %d of %s could not be settled yet: %s", ref.epoch, ref.dataset, problem)

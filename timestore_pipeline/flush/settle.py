@@ -83,5 +83,5 @@ def _abort(area: StagingArea, table: LakeTable, ref: FlushRef, reason: str, erro
         table.discard(files)
     except Conflict:
         raise
-    except TimestoreError as problem:
+    except (TimestoreError, OSError) as problem:
         _log.warning("flush %d of %s: unpublished files stay behind: %s", ref.epoch, ref.dataset, problem)

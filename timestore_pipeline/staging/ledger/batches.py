@@ -14,6 +14,7 @@ from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, marks
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
+MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
 _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
 
 
@@ -91,11 +92,12 @@ class Batches:
             rows = tx.execute(_BACKLOG + condition + " ORDER BY name", () if dataset is None else (dataset,))
             return [_backlog(row, amounts.get(row["dataset_id"], {})) for row in rows]
 
-    def prune_published(self, dataset: str, before: datetime, most: int = 10_000) -> int:
+    def prune_published(self, dataset: str, before: datetime, most: int = MOST_PRUNED) -> int:
         """Forget published batches, and with them their idempotency keys, that are older than the retention.
 
-        Their volume stays counted; bounded so that a finalize never turns into a long transaction. A batch is never
-        published before it is staged, and that it was staged long ago is what the index can tell.
+        Their volume stays counted. Returns how many; as long as it is `most` there may be more, which wait so that this
+        never turns into a long transaction. A batch is never published before it is staged, and that it was staged long
+        ago is what the index can tell.
         """
         with self._database.transaction() as tx:
             doomed = tx.execute(
