@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partialmethod
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -17,13 +19,16 @@ from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager, TimestoreError
-from timestore_pipeline.errors import Corrupted, Fenced, FlushInFlight, LedgerBusy, UnknownDataset
+from timestore_pipeline.errors import Corrupted, DiskFull, Fenced, FlushInFlight, LedgerBusy, UnknownDataset
 from timestore_pipeline.flush import pipeline
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.lake_ids import app_id, commit_info
 from timestore_pipeline.flush.settle import settle
+from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger import database
 from timestore_pipeline.staging.ledger.batches import Batches
@@ -166,7 +171,7 @@ def test_a_flush_that_cannot_be_finalized_now_is_finalized_by_the_next(
     timestore.pipeline.export(ref, OPTIONS)
     version = timestore.pipeline.publish(ref)
     monkeypatch.setattr(database, "_BUSY_TIMEOUT", 0.05)
-    with sqlite3.connect(timestore.area.directory.ledger) as busy:
+    with closing(sqlite3.connect(timestore.area.directory.ledger)) as busy:
         busy.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerBusy):
             timestore.pipeline.finalize(ref, version)
@@ -251,6 +256,37 @@ def test_a_segment_that_lost_rows_never_looks_like_a_complete_flush(settings: Se
         timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == []
     assert timestore.status("d").backlog.pending.rows == 10
+
+
+def test_an_export_that_fails_half_way_leaves_no_files(
+    staging: StagingManager, timestore: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging.enqueue("d", hourly(50))
+    ref = claimed(timestore)
+    write, written = LakeTable.write, []
+
+    def write_twice(*arguments: Any, **options: Any) -> ExportedFile:
+        if len(written) == 2:
+            raise DiskFull("no space left in the lake")
+        written.append(write(*arguments, **options))
+        return written[-1]
+
+    monkeypatch.setattr(LakeTable, "write", write_twice)
+    with pytest.raises(DiskFull):
+        timestore.pipeline.export(ref, OPTIONS)
+    assert len(written) == 2
+    assert list(Path(settings.lake_uri).rglob("*.parquet")) == []
+
+
+def test_a_file_with_fewer_rows_than_its_partition_is_never_published(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging.enqueue("d", hourly(50))
+    ref = claimed(timestore)
+    monkeypatch.setattr(Partitioning, "predicate", lambda *_: "n % 24 > 0")
+    with pytest.raises(Corrupted, match="partition 2026-03-01 has 24 rows, 47 were exported"):
+        timestore.pipeline.export(ref, OPTIONS)
+    assert timestore.status("d").backlog.pending.rows == 50
 
 
 def test_overrides_reach_the_parquet_files(staging: StagingManager, timestore: Timestore, settings: Settings) -> None:

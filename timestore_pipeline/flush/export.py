@@ -1,7 +1,7 @@
 """From claimed batches in sealed segments to durable Parquet files, one per partition, in time order.
 
 Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader
-of the lake; a crash leaves files that no commit names.
+of the lake; a failure removes what was written so far, a crash leaves files that no commit names.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from timestore_pipeline.errors import Corrupted, DiskFull, RetryLater, Timestore
 from timestore_pipeline.flush.settle import ensure_table
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
-from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.columns import duckdb_type, quote
 from timestore_pipeline.model.flush import FlushRef
@@ -27,7 +27,7 @@ from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.staging.ledger.flushes import BatchShare
+from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
 
 _SEGMENT_COLUMN = "__timestore_segment"
@@ -54,10 +54,9 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
         _stage_view(connection, area, record, claimed)
         shares = _shares(connection, partitioning)
         _check_promises(area, ref, shares)
-        keys = list(dict.fromkeys(share.key for share in shares))
         export = _Export(connection, lake, area.shard, ref, record, partitioning, options.parquet)
-        files = [export.write(key) for key in keys]
-    positions = {key: position for position, key in enumerate(keys)}
+        files = _write_all(export, _rows_per_partition(shares))
+    positions = {file.partition: position for position, file in enumerate(files)}
     provenance = [
         BatchShare(batch_id(share.segment_id, share.sequence), positions[share.key], share.rows) for share in shares
     ]
@@ -75,11 +74,15 @@ class _Export:
     partitioning: Partitioning
     parquet: ParquetOptions
 
+    @property
+    def table(self) -> LakeTable:
+        return self.lake.table(self.ref.dataset)
+
     def write(self, key: PartitionKey) -> ExportedFile:
         assert self.record.schema is not None, "a claimed dataset has a schema"
         columns = ", ".join(quote(name) for name in self.record.schema.names)
         select = f"SELECT {columns} FROM staged WHERE {self.partitioning.predicate(key)} ORDER BY {self._order()}"
-        return self.lake.table(self.ref.dataset).write(
+        return self.table.write(
             self.connection,
             select,
             key,
@@ -93,6 +96,30 @@ class _Export:
         """By time; rows of one instant in the order in which they were staged."""
         arrival = [_SEGMENT_COLUMN, BATCH_COLUMN]
         return ", ".join([quote(self.record.time_column), *arrival] if self.record.time_column else arrival)
+
+
+def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[ExportedFile]:
+    """One file per partition, which must get the rows counted for it; on a full disk no half export may stay."""
+    files: list[ExportedFile] = []
+    try:
+        for key, rows in partitions.items():
+            files.append(export.write(key))
+            _check_file(export.ref, files[-1], rows)
+    except BaseException:
+        with suppress(TimestoreError, OSError):
+            export.table.discard(files)
+        raise
+    return files
+
+
+def _check_file(ref: FlushRef, file: ExportedFile, rows: int) -> None:
+    if file.rows != rows:
+        raise Corrupted(
+            f"flush {ref.epoch} of dataset {ref.dataset!r}: partition {file.partition.value} has {rows} rows,"
+            f" {file.rows} were exported",
+            dataset=ref.dataset,
+            hint="this is a bug: keep the staging directory and report it; the batches stay pending",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +187,13 @@ def _shares(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -
         " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
     ).fetchall()
     return [_Share(segment_id, sequence, partitioning.key(value), count) for segment_id, sequence, value, count in rows]
+
+
+def _rows_per_partition(shares: Sequence[_Share]) -> dict[PartitionKey, int]:
+    rows: dict[PartitionKey, int] = {}
+    for share in shares:
+        rows[share.key] = rows.get(share.key, 0) + share.rows
+    return rows
 
 
 def _check_promises(area: StagingArea, ref: FlushRef, shares: Sequence[_Share]) -> None:
