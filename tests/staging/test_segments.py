@@ -185,6 +185,7 @@ def test_removing_takes_everything_and_may_be_repeated(engine: duckdb.DuckDBPyCo
         (duckdb.TransactionException("Failed to commit: Disk quota exceeded"), DiskFull),
         (duckdb.IOException("Could not set lock on file"), RetryLater),
         (duckdb.OutOfMemoryException("failed to allocate"), RetryLater),
+        (duckdb.IOException("Cannot open file: Too many open files"), RetryLater),
         (duckdb.Error("Corrupt database file"), UnreadableSegment),
         (PermissionError(13, "Permission denied"), UnreadableSegment),
     ],

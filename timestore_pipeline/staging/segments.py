@@ -155,6 +155,9 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
         return DiskFull(f"no space left for {path}", dataset=dataset, hint="free space, then try again")
     if "Could not set lock" in message:
         return RetryLater(f"{path} is held by another process", dataset=dataset, hint="its owner is alive; try again")
+    if "Too many open files" in message:
+        hint = "raise the limit on open files (ulimit -n), or write to fewer datasets at once"
+        return RetryLater(f"no more files can be opened, {path} neither", dataset=dataset, hint=hint)
     if isinstance(error, duckdb.OutOfMemoryException):
         return RetryLater(f"not enough memory for {path}: {message}", dataset=dataset, hint="lower the load")
     # Whatever else: DuckDB reports a damaged file under half a dozen classes, the base class among them.
