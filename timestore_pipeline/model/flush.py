@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 from timestore_pipeline.model.batch import Volume
 
@@ -28,15 +27,6 @@ class FlushState(StrEnum):
     EXPORTED = "exported"
     PUBLISHED = "published"
     ABORTED = "aborted"
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedSegment:
-    """The part of one sealed segment file that a claim took."""
-
-    segment_id: str
-    path: Path
-    sequences: tuple[int, ...]  # the claimed batches' positions; other rows in the file are not ours
 
 
 @dataclass(frozen=True, slots=True)
