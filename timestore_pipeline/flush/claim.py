@@ -17,7 +17,7 @@ from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.flushes import retry_delay
+from timestore_pipeline.staging.ledger.datasets import retry_delay
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.flushes import BatchShare, retry_delay
+from timestore_pipeline.staging.ledger.datasets import retry_delay
+from timestore_pipeline.staging.ledger.exports import BatchShare
 
 AT = datetime(2026, 1, 1, 5, tzinfo=UTC)
 FILE = ExportedFile("day/a.parquet", 20, 99, PartitionKey("partition_date", "2026-01-01"), "{}", AT, AT)

@@ -11,7 +11,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import volumes
-from timestore_pipeline.staging.ledger.database import Database, Row, marks
+from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
@@ -184,17 +184,13 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
     return BacklogRow(
         dataset=row["name"],
         volumes=amounts,
-        oldest_pending_at=_instant(row["oldest_pending"]),
-        oldest_in_flight_at=_instant(row["oldest_in_flight"]),
+        oldest_pending_at=instant_or_none(row["oldest_pending"]),
+        oldest_in_flight_at=instant_or_none(row["oldest_in_flight"]),
         paused=bool(row["paused"]),
-        manual_requested_at=_instant(row["manual_requested_at"]),
-        retry_at=_instant(row["retry_at"]),
+        manual_requested_at=instant_or_none(row["manual_requested_at"]),
+        retry_at=instant_or_none(row["retry_at"]),
         failures=row["failures"],
         claim_owner=row["claim_owner"],
         claim_epoch=row["claim_epoch"],
         claim_trigger=row["claim_trigger"],
     )
-
-
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else clock.from_micros(micros)

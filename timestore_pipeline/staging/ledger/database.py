@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ class Database:
 def marks(values: Iterable[Any]) -> str:
     """`?, ?, ?` for an IN list."""
     return ", ".join("?" for _ in values)
+
+
+def micros_or_none(instant: datetime | None) -> int | None:
+    """As the ledger stores an instant that may be missing."""
+    return None if instant is None else clock.to_micros(instant)
+
+
+def instant_or_none(micros: int | None) -> datetime | None:
+    """The inverse of `micros_or_none`."""
+    return None if micros is None else clock.from_micros(micros)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

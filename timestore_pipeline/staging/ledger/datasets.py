@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
@@ -13,6 +13,9 @@ from timestore_pipeline.errors import InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.database import Database, Row
+
+_RETRY_FIRST = timedelta(seconds=2)
+_RETRY_MOST = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,29 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
 
 def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
     return _record(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
+
+
+def retry_delay(failures: int) -> timedelta:
+    """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
+    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), _RETRY_MOST)
+
+
+def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
+    """All is well again, and a request made before the claim is fulfilled."""
+    tx.execute(
+        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at = CASE WHEN manual_requested_at >"
+        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch) THEN manual_requested_at END"
+        " WHERE dataset_id = :id",
+        {"id": dataset_id, "epoch": epoch},
+    )
+
+
+def back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
+    failures = tx.execute("SELECT failures FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()["failures"]
+    tx.execute(
+        "UPDATE datasets SET failures = failures + 1, retry_at = ? WHERE dataset_id = ?",
+        (clock.to_micros(clock.now() + retry_delay(failures)), dataset_id),
+    )
 
 
 def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:

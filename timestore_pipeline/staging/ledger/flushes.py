@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
-from timestore_pipeline.model.lake import ExportedFile, PartitionKey
-from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
-from timestore_pipeline.staging.ledger.database import Database, Row
-from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, settle
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
-
-_RETRY_FIRST = timedelta(seconds=2)
-_RETRY_MOST = timedelta(minutes=5)
 
 _SELECT = """
 SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes), 0) AS file_bytes,
@@ -31,15 +26,6 @@ SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes),
 FROM flushes JOIN datasets USING (dataset_id) LEFT JOIN files USING (dataset_id, epoch)
 """
 _GROUP = " GROUP BY name, flushes.epoch"
-
-
-@dataclass(frozen=True, slots=True)
-class BatchShare:
-    """How many rows of one batch went into one file; `file` is its position in the exported list."""
-
-    batch_id: str
-    file: int
-    rows: int
 
 
 class Flushes:
@@ -112,19 +98,15 @@ class Flushes:
         with self._database.snapshot() as tx:
             return sealed_batches_of(tx, dataset_id_of(tx, ref.dataset), ref.epoch)
 
-    def record_export(self, ref: FlushRef, files: Sequence[ExportedFile], shares: Iterable[BatchShare]) -> None:
+    def record_export(self, ref: FlushRef, files: Sequence[ExportedFile], shares: Iterable[exports.BatchShare]) -> None:
         """Write down the exported files and which batches they hold, before anything is published.
 
         So a publish whose process dies right after the commit can be finalized by whoever finds it.
         """
         with self._database.transaction() as tx:
             dataset_id = _require_live(tx, ref)
-            _forget_files(tx, dataset_id, ref.epoch)
-            ids = [_insert_file(tx, dataset_id, ref.epoch, file) for file in files]
-            tx.executemany(
-                "INSERT INTO batch_files (batch_id, file_id, rows) VALUES (?, ?, ?)",
-                ((share.batch_id, ids[share.file], share.rows) for share in shares),
-            )
+            exports.forget(tx, dataset_id, ref.epoch)
+            exports.record(tx, dataset_id, ref.epoch, files, shares)
             _set_flush(tx, ref, "state = ?", FlushState.EXPORTED)
 
     def files(self, ref: FlushRef) -> list[ExportedFile]:
@@ -132,7 +114,7 @@ class Flushes:
             "SELECT files.* FROM files JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ? ORDER BY file_id",
             (ref.dataset, ref.epoch),
         )
-        return [_file(row) for row in rows]
+        return [exports.exported_file(row) for row in rows]
 
     def finalize(self, ref: FlushRef, version: int | None) -> bool:
         """The flush is in the Delta log: mark its batches published. False when that was known already.
@@ -158,7 +140,7 @@ class Flushes:
             )
             volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PUBLISHED, moved)
             _count(tx, dataset_id, ref, "success", moved)
-            _settle_dataset(tx, dataset_id, ref.epoch)
+            settle(tx, dataset_id, ref.epoch)
             return True
 
     def abort(self, ref: FlushRef, error: str, reason: str) -> bool:
@@ -177,16 +159,11 @@ class Flushes:
                 (dataset_id, ref.epoch),
             )
             volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PENDING, moved)
-            _forget_files(tx, dataset_id, ref.epoch)
+            exports.forget(tx, dataset_id, ref.epoch)
             _count(tx, dataset_id, ref, "failure", moved)
             increment(tx, dataset_id, "retried_batches_total", {"reason": reason}, moved.batches)
-            _back_off(tx, dataset_id)
+            back_off(tx, dataset_id)
             return True
-
-
-def retry_delay(failures: int) -> timedelta:
-    """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
-    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), _RETRY_MOST)
 
 
 def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
@@ -287,42 +264,6 @@ def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, 
     observe_duration(tx, dataset_id, result, max(row["micros"], 0) / 1e6)
 
 
-def _settle_dataset(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """All is well again, and a request made before the claim is fulfilled."""
-    tx.execute(
-        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at = CASE WHEN manual_requested_at >"
-        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch) THEN manual_requested_at END"
-        " WHERE dataset_id = :id",
-        {"id": dataset_id, "epoch": epoch},
-    )
-
-
-def _back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
-    failures = tx.execute("SELECT failures FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()["failures"]
-    tx.execute(
-        "UPDATE datasets SET failures = failures + 1, retry_at = ? WHERE dataset_id = ?",
-        (clock.to_micros(clock.now() + retry_delay(failures)), dataset_id),
-    )
-
-
-def _insert_file(tx: sqlite3.Connection, dataset_id: int, epoch: int, file: ExportedFile) -> int:
-    inserted = tx.execute(
-        "INSERT INTO files (dataset_id, epoch, path, rows, bytes, partition_column, partition_value, stats,"
-        " min_time, max_time) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            dataset_id, epoch, file.path, file.rows, file.bytes, file.partition.column, file.partition.value,
-            file.stats, _micros(file.min_time), _micros(file.max_time),
-        ),
-    )  # fmt: skip
-    return int(inserted.lastrowid or 0)
-
-
-def _forget_files(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    doomed = "SELECT file_id FROM files WHERE dataset_id = ? AND epoch = ?"
-    tx.execute(f"DELETE FROM batch_files WHERE file_id IN ({doomed})", (dataset_id, epoch))
-    tx.execute("DELETE FROM files WHERE dataset_id = ? AND epoch = ?", (dataset_id, epoch))
-
-
 def _flush(row: Row) -> Flush:
     return Flush(
         dataset=row["name"],
@@ -333,32 +274,12 @@ def _flush(row: Row) -> Flush:
         owner=row["owner"],
         volume=Volume(row["batches"], row["rows"], row["bytes"]),
         claimed_at=clock.from_micros(row["claimed_at"]),
-        finished_at=_instant(row["finished_at"]),
+        finished_at=instant_or_none(row["finished_at"]),
         error=row["error"],
         files=row["file_count"],
         file_bytes=row["file_bytes"],
         version=row["version"],
         oldest_staged_at=clock.from_micros(row["oldest_staged_at"]),
-        min_time=_instant(row["min_time"]),
-        max_time=_instant(row["max_time"]),
+        min_time=instant_or_none(row["min_time"]),
+        max_time=instant_or_none(row["max_time"]),
     )
-
-
-def _file(row: Row) -> ExportedFile:
-    return ExportedFile(
-        path=row["path"],
-        rows=row["rows"],
-        bytes=row["bytes"],
-        partition=PartitionKey(row["partition_column"], row["partition_value"]),
-        stats=row["stats"],
-        min_time=_instant(row["min_time"]),
-        max_time=_instant(row["max_time"]),
-    )
-
-
-def _micros(instant: datetime | None) -> int | None:
-    return None if instant is None else clock.to_micros(instant)
-
-
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else clock.from_micros(micros)
