@@ -12,7 +12,7 @@ import pytest
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
 _DYING = Path(__file__).with_name("dying.py")
@@ -99,3 +99,40 @@ def test_a_flush_killed_before_its_commit_is_aborted_counted_and_its_files_are_r
         assert list(Path(settings.lake_uri).rglob("*.parquet")) == []
         retried = [c for c in timestore.area.ledger.counters.all() if c.series == "retried_batches_total"]
         assert [(c.labels, c.value) for c in retried] == [({"reason": "interrupted"}, 2.0)]
+
+
+_SLOW_RECOVERY = """
+import os, signal, sys
+from timestore_pipeline import Settings
+from timestore_pipeline.flush import settle
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.wiring import Timestore
+decide = settle._outcome
+def decide_and_stop(*arguments):
+    decided = decide(*arguments)
+    print("decided", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return decided
+settle._outcome = decide_and_stop
+with Timestore(Settings.build(home=sys.argv[1])) as store:
+    recover(store.area, store.lake)
+"""
+
+
+def test_who_wakes_up_with_an_old_decision_to_abort_does_not_return_what_was_published_meanwhile(
+    settings: Settings,
+) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "claim", "after")
+    command = [sys.executable, "-c", _SLOW_RECOVERY, str(settings.home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as recovery, Timestore(settings) as timestore:
+        assert recovery.stdout is not None
+        assert recovery.stdout.readline() == b"decided\n"
+        ref = FlushRef("d", 1)
+        timestore.pipeline.export(ref, timestore.export_options())
+        version = timestore.pipeline.publish(ref)
+        recovery.send_signal(signal.SIGCONT)
+        assert recovery.wait() == 0
+        timestore.pipeline.finalize(ref, version)
+        assert timestore.flush("d", Trigger.MANUAL, "next") is None
+        assert published(timestore) == list(range(60))

@@ -163,6 +163,19 @@ def test_every_phase_may_be_done_twice(staging: StagingManager, timestore: Times
     assert published(timestore) == list(range(10))
 
 
+def test_an_export_repeated_after_the_publish_keeps_the_published_files(
+    staging: StagingManager, timestore: Timestore
+) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    timestore.pipeline.publish(ref)
+    timestore.pipeline.export(ref, OPTIONS)
+    timestore.pipeline.finalize(ref, timestore.pipeline.publish(ref))
+    recorded = {file.path for file in timestore.area.ledger.flushes.files(ref)}
+    assert recorded == {file.path for file in timestore.lake.table("d").live_files()}
+
+
 def test_a_flush_that_cannot_be_finalized_now_is_finalized_by_the_next(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

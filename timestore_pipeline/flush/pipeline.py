@@ -43,9 +43,13 @@ class FlushPipeline:
         return claim_backlog(self._area, self._lake, dataset, trigger, run_id, self._seal_timeout)
 
     def export(self, ref: FlushRef, options: ExportOptions) -> Flush:
-        """Write the claim's Parquet files; durable and invisible."""
+        """Write the claim's Parquet files; durable and invisible.
+
+        Done again, it changes nothing: the files that are recorded may be published already.
+        """
         with self._working_on(ref):
-            export_claim(self._area, self._lake, ref, options)
+            if self._area.ledger.flushes.get(ref).state is FlushState.CLAIMED:
+                export_claim(self._area, self._lake, ref, options)
         return self._area.ledger.flushes.get(ref)
 
     def publish(self, ref: FlushRef) -> int | None:

@@ -2,16 +2,17 @@
 
 Published: finalize it. Not published: make sure that it never will be, then return its batches. While the ledger
 still has the flush as claimed nobody can publish it (publishing needs the recorded export, and recording is refused
-once it is aborted); from exported on its epoch is burnt in the Delta log first. Every step may be repeated, so
-recovery may be killed too.
+once it is aborted, and aborting once it is exported); from exported on its epoch is burnt in the Delta log first. Every
+step may be repeated, so recovery may be killed too.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 
-from timestore_pipeline.errors import Conflict, TimestoreError
+from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
 from timestore_pipeline.flush.lake_ids import app_id, claim_id
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
@@ -32,10 +33,12 @@ class Settlement:
 
 
 def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
-    """Settle the dataset's claim if its process is gone; None when there is none, or it is alive."""
+    """Settle the dataset's claim if its process is gone; None when there is none, or somebody else takes care of it."""
     for flush in area.ledger.flushes.in_flight(dataset):
         if area.is_interrupted(flush):
-            return settle(area, lake, flush, "interrupted", f"process {flush.owner} of run {flush.run_id} is gone")
+            why = f"process {flush.owner} of run {flush.run_id} is gone"
+            with suppress(Fenced):  # somebody else was faster
+                return settle(area, lake, flush, "interrupted", why)
     return None
 
 
@@ -43,7 +46,7 @@ def settle(area: StagingArea, lake: Lake, flush: Flush, reason: str, error: str)
     """End the flush one way or the other.
 
     reason: label of the retry counter. Raises `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush
-    then stays in flight for the next attempt.
+    then stays in flight for the next attempt. Raises `Fenced` when somebody else has carried it on or ended it.
     """
     ref = FlushRef(flush.dataset, flush.epoch)
     table = lake.table(flush.dataset)
@@ -51,7 +54,7 @@ def settle(area: StagingArea, lake: Lake, flush: Flush, reason: str, error: str)
     if state is FlushState.PUBLISHED:
         area.ledger.flushes.finalize(ref, None)
     else:
-        _abort(area, table, ref, reason, error)
+        _abort(area, table, flush, reason, error)
     area.held_claims.discard(ref)
     area.remove_drained_segments(flush.dataset)
     return Settlement(ref, state)
@@ -74,10 +77,11 @@ def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> Flu
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 
 
-def _abort(area: StagingArea, table: LakeTable, ref: FlushRef, reason: str, error: str) -> None:
+def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: str, error: str) -> None:
     """Return the batches first: files that nothing names are garbage, batches that nothing claims are a loss."""
+    ref = FlushRef(flush.dataset, flush.epoch)
     files = area.ledger.flushes.files(ref)
-    if not area.ledger.flushes.abort(ref, error, reason):
+    if not area.ledger.flushes.abort(ref, flush.state, error, reason):
         return
     try:
         table.discard(files)

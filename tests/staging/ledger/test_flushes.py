@@ -38,7 +38,7 @@ def finalize(ledger: Ledger, ref: FlushRef) -> bool:
 
 
 def abort(ledger: Ledger, ref: FlushRef) -> bool:
-    return ledger.flushes.abort(ref, "it broke", "error")
+    return ledger.flushes.abort(ref, ledger.flushes.get(ref).state, "it broke", "error")
 
 
 def adopt(ledger: Ledger, ref: FlushRef) -> None:

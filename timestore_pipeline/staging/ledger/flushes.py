@@ -143,15 +143,23 @@ class Flushes:
             settle(tx, dataset_id, ref.epoch)
             return True
 
-    def abort(self, ref: FlushRef, error: str, reason: str) -> bool:
+    def abort(self, ref: FlushRef, seen: FlushState, error: str, reason: str) -> bool:
         """Return the claim's batches to pending and count them as retried. False when it was aborted already.
 
-        The caller has made sure that the epoch can no longer be published. Raises `Fenced` when it was published.
+        seen: the state from which the caller concluded that the epoch can no longer be published. Raises `Fenced` when
+        the flush has moved on since: somebody may have exported it, and even published.
         """
         with self._database.transaction() as tx:
-            if _state(tx, ref) is FlushState.ABORTED:
+            state = _state(tx, ref)
+            if state is FlushState.ABORTED:
                 return False
             dataset_id = _require_live(tx, ref)
+            if state is not seen:
+                raise Fenced(
+                    f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} by now, no longer {seen}",
+                    dataset=ref.dataset,
+                    hint="somebody else works on it; `timestore recover` looks again",
+                )
             moved = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
             tx.execute(
                 "UPDATE batches SET state = 'pending', epoch = NULL, attempts = attempts + 1"
