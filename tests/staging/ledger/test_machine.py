@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.staging.promises import batch
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, Volume
-from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.ledger import Ledger
 
 KEYS = st.one_of(st.none(), st.sampled_from("abcdef"))
@@ -81,7 +81,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def abort(self) -> None:
         assert self.claim is not None
-        seen = FlushState.CLAIMED
+        seen = self.ledger.flushes.get(self.claim).state
         assert self.ledger.flushes.abort(self.claim, seen, "x", "error")
         assert not self.ledger.flushes.abort(self.claim, seen, "x", "error")
         self.claim = None
