@@ -30,7 +30,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.ledger import database
+from timestore_pipeline.staging.ledger import database, flushes
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.wiring import Timestore
 
@@ -161,6 +161,34 @@ def test_every_phase_may_be_done_twice(staging: StagingManager, timestore: Times
     assert timestore.pipeline.publish(ref) == version
     assert timestore.pipeline.finalize(ref, version) == timestore.pipeline.finalize(ref, version)
     assert published(timestore) == list(range(10))
+
+
+def test_a_claim_takes_a_bounded_number_of_segments_oldest_first_and_a_request_stands_until_all_is_published(
+    settings: Settings, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in range(3):
+        with StagingManager.open(settings) as staging:
+            staging.enqueue("d", hourly(1, first))
+    timestore.area.ledger.datasets.request_flush("d")
+    monkeypatch.setattr(flushes, "MOST_SEGMENTS", 2)
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [0, 1]
+    assert timestore.status("d").decision.trigger is Trigger.MANUAL
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [0, 1, 2]
+    assert timestore.status("d").backlog.manual_requested_at is None
+
+
+def test_a_claim_may_take_a_part_of_a_segment(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in range(5):
+        staging.enqueue("d", hourly(1, first))
+    monkeypatch.setattr(flushes, "MOST_BATCHES", 2)
+    for _ in range(3):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(5))
+    assert timestore.area.dataset_usage("d").total == 0
 
 
 def test_an_export_repeated_after_the_publish_keeps_the_published_files(

@@ -10,7 +10,7 @@ import typer
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.flush_view import COLUMNS, NUMBERS, flush_document, flush_row
-from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_now
+from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -53,7 +53,7 @@ def flush(
     with open_store() as store:
         names = [store.area.ledger.datasets.get(name).name for name in datasets or _all(store)]
         if now:
-            _report([flush_now(store, name, run_id()) for name in names], as_json=as_json)
+            _report([done for name in names for done in flush_all_now(store, name, run_id())], as_json=as_json)
         else:
             _request(store, names, as_json=as_json)
 

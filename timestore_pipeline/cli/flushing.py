@@ -47,6 +47,15 @@ def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
         return FlushAttempt(dataset, error=error)
 
 
+def flush_all_now(store: Timestore, dataset: str, run_id: str) -> list[FlushAttempt]:
+    """As many flushes as it takes for what is staged now; one is enough unless that is a great many batches."""
+    begun = clock.now()
+    attempts = [flush_now(store, dataset, run_id)]
+    while attempts[-1].flush is not None and store.area.ledger.batches.waits_sealed(dataset, begun):
+        attempts.append(flush_now(store, dataset, run_id))
+    return attempts
+
+
 @dataclass
 class Drain:
     """Flushes until the datasets are empty, its own work and that of others; what keeps coming in counts too."""

@@ -12,6 +12,7 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
+from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, dataset_id_of
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
@@ -83,6 +84,15 @@ class Batches:
             (ref.dataset, ref.epoch),
         )
         return {row["batch_id"]: row["rows"] for row in rows}
+
+    def waits_sealed(self, dataset: str, until: datetime) -> bool:
+        """Whether anything staged by then waits for a flush and for nothing else: a claim takes a bounded number."""
+        with self._database.snapshot() as tx:
+            found = tx.execute(
+                f"{WAITS_SEALED} AND staged_at <= :until LIMIT 1",
+                {"id": dataset_id_of(tx, dataset), "until": clock.to_micros(until)},
+            )
+            return found.fetchone() is not None
 
     def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
         """One row per dataset, in name order."""

@@ -14,6 +14,11 @@ from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.database import Database, Row
 
+WAITS_SEALED = (  # batches that nothing but a flush is missing
+    "SELECT 1 FROM batches JOIN segments USING (segment_id)"
+    " WHERE batches.dataset_id = :id AND batches.state = 'pending' AND segments.state = 'sealed'"
+)
+
 _RETRY_FIRST = timedelta(seconds=2)
 _RETRY_MOST = timedelta(minutes=5)
 
@@ -133,10 +138,11 @@ def retry_delay(failures: int) -> timedelta:
 
 
 def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """All is well again, and a request made before the claim is fulfilled."""
+    """All is well again, and a request made before the claim is fulfilled, unless the claim could not take it all."""
     tx.execute(
         "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at = CASE WHEN manual_requested_at >"
-        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch) THEN manual_requested_at END"
+        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch)"
+        f" OR EXISTS ({WAITS_SEALED} AND staged_at <= manual_requested_at) THEN manual_requested_at END"
         " WHERE dataset_id = :id",
         {"id": dataset_id, "epoch": epoch},
     )

@@ -20,6 +20,11 @@ from timestore_pipeline.staging.ledger.database import Database, Row, instant_or
 from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, settle
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
 
+# Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
+# export and its end each hold the ledger's write lock for up to ten microseconds a batch.
+MOST_SEGMENTS = 250
+MOST_BATCHES = 100_000
+
 _SELECT = """
 SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes), 0) AS file_bytes,
     min(min_time) AS min_time, max(max_time) AS max_time
@@ -35,8 +40,9 @@ class Flushes:
         self._database = database
 
     def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str, beyond: int = 0) -> FlushRef | None:
-        """Take the next epoch and every pending batch that lies in a sealed segment; None when there is none.
+        """Take the next epoch and the pending batches that lie in sealed segments; None when there is none.
 
+        Oldest segments first, at most `MOST_SEGMENTS` and `MOST_BATCHES`; see `Batches.waits_sealed` for the rest.
         beyond: an epoch the lake has already; the claim's is higher, whatever this ledger remembers.
         Raises `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
         """
@@ -194,9 +200,12 @@ def _next_epoch(tx: sqlite3.Connection, dataset_id: int, beyond: int) -> int:
 def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
     """Move the pending batches of sealed segments in flight; return their totals."""
     tx.execute(
-        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE dataset_id = :id AND state = 'pending'"
-        " AND segment_id IN (SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed')",
-        {"epoch": epoch, "id": dataset_id},
+        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ("
+        "SELECT batch_id FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
+        "SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed' AND EXISTS (SELECT 1 FROM batches"
+        " WHERE batches.segment_id = segments.segment_id AND batches.state = 'pending')"
+        " ORDER BY segment_id LIMIT :segments) LIMIT :batches)",
+        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES},
     )
     row: Row = tx.execute(
         "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"
