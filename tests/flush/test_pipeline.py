@@ -304,7 +304,8 @@ def test_an_export_that_fails_half_way_leaves_no_files(
 ) -> None:
     staging.enqueue("d", hourly(50))
     ref = claimed(timestore)
-    write, written = LakeTable.write, []
+    write = LakeTable.write
+    written: list[ExportedFile] = []
 
     def write_twice(*arguments: Any, **options: Any) -> ExportedFile:
         if len(written) == 2:
