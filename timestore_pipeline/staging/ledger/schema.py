@@ -8,11 +8,12 @@ since the Unix epoch, UTC.
 from __future__ import annotations
 
 import sqlite3
+import uuid
 
 from timestore_pipeline.errors import LedgerMismatch
 from timestore_pipeline.staging.ledger.database import Database
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -28,6 +29,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     paused INTEGER NOT NULL DEFAULT 0,
     last_epoch INTEGER NOT NULL DEFAULT 0,
     manual_requested_at INTEGER,
+    manual_requested_epoch INTEGER,   -- last_epoch at the request: a later epoch fulfils it, whatever the clock says
     failures INTEGER NOT NULL DEFAULT 0,
     retry_at INTEGER,
     created_at INTEGER NOT NULL
@@ -46,14 +48,15 @@ CREATE TABLE IF NOT EXISTS processes (
     process_id TEXT PRIMARY KEY,
     pid INTEGER NOT NULL,
     host TEXT NOT NULL,
-    started_at INTEGER NOT NULL
+    started_at INTEGER NOT NULL,
+    heartbeat_at INTEGER              -- while it holds claims; NULL = it never held one
 ) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS segments (
     segment_id TEXT PRIMARY KEY,
     dataset_id INTEGER NOT NULL REFERENCES datasets,
     owner TEXT NOT NULL,              -- process that may write it while it is open
-    state TEXT NOT NULL,              -- open, sealed
+    state TEXT NOT NULL,              -- open, sealed, quarantined
     seal_requested INTEGER NOT NULL DEFAULT 0,
     created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -72,13 +75,28 @@ CREATE TABLE IF NOT EXISTS batches (
     state TEXT NOT NULL,
     epoch INTEGER,
     attempts INTEGER NOT NULL DEFAULT 0,
-    published_at INTEGER
+    published_at INTEGER,
+    incident_id INTEGER REFERENCES incidents  -- why it is or was quarantined
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_state ON batches (dataset_id, state, staged_at);
 CREATE INDEX IF NOT EXISTS batches_by_segment ON batches (segment_id, state);
 CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch) WHERE epoch IS NOT NULL;
+CREATE INDEX IF NOT EXISTS batches_by_incident ON batches (incident_id) WHERE incident_id IS NOT NULL;
+
+CREATE TABLE IF NOT EXISTS incidents (  -- one per batch or segment that was set aside
+    incident_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    kind TEXT NOT NULL,               -- batch (its segment is sound), segment (the file was moved to quarantine)
+    segment_id TEXT NOT NULL,
+    code TEXT NOT NULL,               -- of the error
+    error TEXT NOT NULL,
+    opened_at INTEGER NOT NULL,
+    resolution TEXT,                  -- requeued, discarded; NULL = open
+    resolved_at INTEGER
+);
+CREATE INDEX IF NOT EXISTS incidents_by_dataset ON incidents (dataset_id, resolution);
 
 CREATE TABLE IF NOT EXISTS flushes (
     dataset_id INTEGER NOT NULL REFERENCES datasets,
@@ -153,5 +171,5 @@ def prepare(database: Database, shard: str) -> None:
 def _create(tx: sqlite3.Connection, shard: str) -> None:
     for statement in _TABLES.split(";\n"):
         tx.execute(statement)
-    known = {"format_version": str(FORMAT_VERSION), "shard": shard}
+    known = {"format_version": str(FORMAT_VERSION), "shard": shard, "ledger_id": uuid.uuid4().hex}
     tx.executemany("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", known.items())
