@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import socket
-import subprocess
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from tests.services.require import require_command
+from tests.services.ports import free_port
+from tests.services.pushgateway import pushgateway
+from tests.services.web import get
 from tests.telemetry.gateway import Gateway, listening
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.telemetry import push
 from timestore_pipeline.telemetry.push import push_metrics
 from timestore_pipeline.wiring import Timestore
+
+__all__ = ["pushgateway"]
 
 
 @pytest.fixture
@@ -29,12 +27,6 @@ def gateway() -> Iterator[Gateway]:
 
 def aimed_at(settings: Settings, url: str) -> Settings:
     return settings.model_copy(update={"pushgateway_url": url})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_push_replaces_the_shards_group(store: Timestore, settings: Settings, gateway: Gateway) -> None:
@@ -89,37 +81,9 @@ def test_an_outage_is_one_line_in_the_log(
 
 
 @pytest.mark.service
-def test_the_real_pushgateway_serves_what_was_pushed(store: Timestore, settings: Settings, tmp_path: Path) -> None:
-    command = require_command("prometheus-pushgateway", remedy="apt-get install prometheus-pushgateway")
-    with pushgateway(command, tmp_path) as url:
-        assert push_metrics(store.area, aimed_at(settings, url))
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
-            served = answer.read().decode()
+def test_the_real_pushgateway_serves_what_was_pushed(store: Timestore, settings: Settings, pushgateway: str) -> None:
+    assert push_metrics(store.area, aimed_at(settings, pushgateway))
     line = (
         'timestore_staging_queue_depth{dataset="weather",instance="",job="timestore",metric="rows",shard="edge-7"} 20'
     )
-    assert line in served
-
-
-@contextmanager
-def pushgateway(command: Path, folder: Path) -> Iterator[str]:
-    address = f"127.0.0.1:{free_port()}"
-    with (folder / "pushgateway.log").open("w") as log:
-        process = subprocess.Popen([command, f"--web.listen-address={address}"], stdout=log, stderr=log)
-        try:
-            wait_until_ready(f"http://{address}", process)
-            yield f"http://{address}"
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Ask until it answers; the test's own time-out is the deadline."""
-    while process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/-/ready", timeout=1):
-                return
-        except OSError:
-            clock.sleep(0.02)
-    raise AssertionError(f"the gateway ended with {process.returncode}")
+    assert line in get(f"{pushgateway}/metrics")

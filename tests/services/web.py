@@ -1,0 +1,44 @@
+"""Processes that answer HTTP on the loopback: started on a free port, waited for, ended with the test."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from timestore_pipeline import clock
+
+_START_UP = 60.0  # seconds, on a machine that is busy with other tests
+_PATIENCE = 0.02  # seconds between two questions whether it answers
+
+
+@contextmanager
+def running(command: Sequence[str | Path], url: str, log: Path) -> Iterator[str]:
+    """The url, once `<url>/-/ready` answers; fail with the log's end when it does not."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent) as process:
+        try:
+            _wait_until_ready(url, process, log)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def get(url: str) -> str:
+    """The body of a page; raises `OSError` when there is none."""
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = clock.monotonic() + _START_UP
+    while process.poll() is None and clock.monotonic() < deadline:
+        try:
+            get(f"{url}/-/ready")
+        except OSError:
+            clock.sleep(_PATIENCE)
+        else:
+            return
+    raise AssertionError(f"{url} is not ready, exit code {process.poll()}: {log.read_text()[-2000:]}")
