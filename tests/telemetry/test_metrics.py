@@ -44,6 +44,24 @@ def test_the_oldest_age_is_zero_when_nothing_waits(store: Timestore, scraped: Co
     assert value(scraped, "oldest_age_seconds", dataset="weather") == 0
 
 
+def test_the_oldest_batch_is_an_instant_that_ages_by_itself(store: Timestore, scraped: CollectorRegistry) -> None:
+    staged = store.area.backlog("weather").oldest_staged_at
+    assert staged is not None
+    assert value(scraped, "oldest_staged_timestamp_seconds", dataset="weather") == staged.timestamp()
+
+
+def test_where_nothing_waits_there_is_no_oldest_batch(store: Timestore, scraped: CollectorRegistry) -> None:
+    store.flush("weather", Trigger.MANUAL, "test")
+    assert value(scraped, "oldest_staged_timestamp_seconds", dataset="weather") is None
+
+
+def test_the_shards_disk_stands_beside_its_limits(store: Timestore, scraped: CollectorRegistry) -> None:
+    assert value(scraped, "total_disk_usage_bytes") == store.area.total_bytes()
+    assert value(scraped, "total_disk_limit_bytes") == 0
+    assert value(scraped, "volume_size_bytes") == store.area.directory.disk_size()
+    assert 0 < (value(scraped, "volume_available_bytes") or 0) < store.area.directory.disk_size()
+
+
 def test_disk_use_is_the_sum_of_its_components(scraped: CollectorRegistry) -> None:
     parts = [value(scraped, "disk_usage_bytes", dataset="weather", component=part) for part in ("database", "wal")]
     total = value(scraped, "disk_usage_bytes", dataset="weather", component="total")
@@ -101,7 +119,8 @@ def test_every_declared_series_is_exposed_under_its_name(store: Timestore, setti
     assert [name for name in names if f"# TYPE {series.PREFIX}{name} " not in text] == []
 
 
-def test_an_empty_directory_has_series_without_samples(settings: Settings) -> None:
+def test_an_empty_directory_has_no_samples_of_datasets(settings: Settings) -> None:
     with Timestore(settings) as empty:
         families = list(text_string_to_metric_families(exposition(empty.area, settings)))
-    assert [family.name for family in families if family.samples] == []
+    datasets = [sample.labels["dataset"] for f in families for sample in f.samples if "dataset" in sample.labels]
+    assert datasets == []

@@ -32,6 +32,14 @@ class DiskUsage:
         return self.database + self.wal
 
 
+@dataclass(frozen=True, slots=True)
+class FilesystemSpace:
+    """Bytes of a filesystem."""
+
+    size: int
+    available: int
+
+
 class StagingDirectory:
     """Paths inside one staging directory."""
 
@@ -56,7 +64,12 @@ class StagingDirectory:
 
     def disk_size(self) -> int:
         """Bytes of the whole filesystem the directory lies on, used or not."""
-        return shutil.disk_usage(self.root).total
+        return self.volume().size
+
+    def volume(self) -> FilesystemSpace:
+        """The filesystem the directory lies on; what only root may fill does not count as available."""
+        size, _, available = shutil.disk_usage(self.root)
+        return FilesystemSpace(size, available)
 
     def segment_folder(self, dataset: str) -> Path:
         return self.root / "segments" / dataset

@@ -44,6 +44,7 @@ class StagingCollector(Collector):
         datasets = [record.name for record in self._area.ledger.datasets.all()]
         yield from self._backlogs()
         yield from self._disk(datasets)
+        yield from self._shard()
         yield self._thresholds()
         yield from self._counted(datasets)
         yield from self._heartbeat()
@@ -55,6 +56,8 @@ class StagingCollector(Collector):
         yield self._gauge(series.QUARANTINED, _per_metric({b.dataset: b.quarantined for b in backlogs}))
         ages = {_labels(dataset=b.dataset): b.oldest_age(now).total_seconds() for b in backlogs}
         yield self._gauge(series.OLDEST_AGE, ages)
+        staged = {_labels(dataset=b.dataset): b.oldest_staged_at.timestamp() for b in backlogs if b.oldest_staged_at}
+        yield self._gauge(series.OLDEST_STAGED, staged)
 
     def _disk(self, datasets: list[str]) -> Iterator[Metric]:
         used: dict[Labels, float] = {}
@@ -65,6 +68,17 @@ class StagingCollector(Collector):
         yield self._gauge(series.DISK_USAGE, used)
         limit = self._settings.staging_max_dataset_bytes
         yield self._gauge(series.DISK_LIMIT, {_labels(dataset=dataset): limit for dataset in datasets})
+
+    def _shard(self) -> Iterator[Metric]:
+        volume = self._area.directory.volume()
+        levels = {
+            series.TOTAL_DISK_USAGE: self._area.total_bytes(),
+            series.TOTAL_DISK_LIMIT: self._settings.staging_max_total_bytes,
+            series.VOLUME_SIZE: volume.size,
+            series.VOLUME_AVAILABLE: volume.available,
+        }
+        for declared, level in levels.items():
+            yield self._gauge(declared, {_labels(): level})
 
     def _thresholds(self) -> Metric:
         found: dict[Labels, float] = {}

@@ -66,8 +66,17 @@ QUARANTINED = GaugeSeries("quarantined", "Set aside for an operator.", ("dataset
 OLDEST_AGE = GaugeSeries(
     "oldest_age_seconds", "Age of the oldest batch not yet published; 0 when there is none.", ("dataset",)
 )
+OLDEST_STAGED = GaugeSeries(  # an instant ages by itself where it is kept, also after whoever pushed it died
+    "oldest_staged_timestamp_seconds",
+    "When the oldest batch not yet published was staged; absent when there is none.",
+    ("dataset",),
+)
 DISK_USAGE = GaugeSeries("disk_usage_bytes", "Bytes of the dataset's segment files.", ("dataset", "component"))
 DISK_LIMIT = GaugeSeries("disk_limit_bytes", "The dataset's guardrail; 0 = off.", ("dataset",))
+TOTAL_DISK_USAGE = GaugeSeries("total_disk_usage_bytes", "Bytes of all segment files and of the ledger.", ())
+TOTAL_DISK_LIMIT = GaugeSeries("total_disk_limit_bytes", "The guardrail of the whole directory; 0 = off.", ())
+VOLUME_SIZE = GaugeSeries("volume_size_bytes", "Size of the filesystem that the staging directory lies on.", ())
+VOLUME_AVAILABLE = GaugeSeries("volume_available_bytes", "What is left on that filesystem.", ())
 FLUSH_THRESHOLD = GaugeSeries(
     "flush_threshold", "Flush thresholds in force, overrides included; 0 = off.", ("dataset", "metric")
 )
@@ -77,5 +86,6 @@ SENSOR_LAST_TICK = GaugeSeries(
 FLUSH_DURATION = CounterSeries("flush_duration_seconds", "Time from claim to the end of a flush.", {"result": _RESULTS})
 
 GAUGES = (
-    QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, DISK_USAGE, DISK_LIMIT, FLUSH_THRESHOLD, SENSOR_LAST_TICK,
+    QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
+    TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK,
 )  # fmt: skip
