@@ -25,5 +25,6 @@ def serving(folder: Path) -> Iterator[str]:
     """Start one that logs into `folder` and keeps nothing; skip or fail when there is no binary."""
     command = require_command("prometheus-pushgateway", remedy="apt-get install prometheus-pushgateway")
     address = f"127.0.0.1:{free_port()}"
-    with running([command, f"--web.listen-address={address}"], f"http://{address}", folder / "pushgateway.log") as url:
+    options = [f"--web.listen-address={address}", "--persistence.file="]  # Debian's default is a file of the system's
+    with running([command, *options], f"http://{address}", folder / "pushgateway.log") as url:
         yield url
