@@ -87,9 +87,25 @@ def test_one_threshold_off_leaves_the_others_in_force() -> None:
     assert decision.due_at is None
 
 
-def test_a_clock_that_went_backwards_does_not_make_anything_due() -> None:
-    future = replace(QUIET, oldest_pending_at=NOW + timedelta(days=1))
-    assert not decide_flush(future, LIMITS, NOW).due
+def test_a_batch_from_the_future_is_due_at_once_because_its_age_cannot_be_told() -> None:
+    decision = decide_flush(replace(QUIET, oldest_pending_at=NOW + timedelta(days=1)), LIMITS, NOW)
+    assert (decision.due, decision.trigger) == (True, Trigger.AGE)
+    assert "the clock was set back" in decision.reason
+
+
+def test_one_batch_from_the_future_among_others_is_enough() -> None:
+    assert decide_flush(replace(QUIET, newest_pending_at=NOW + timedelta(days=1)), LIMITS, NOW).due
+
+
+def test_a_few_seconds_ahead_are_no_set_clock() -> None:
+    ahead = NOW + timedelta(seconds=4)
+    assert not decide_flush(replace(QUIET, oldest_pending_at=ahead, newest_pending_at=ahead), LIMITS, NOW).due
+
+
+def test_a_pause_farther_away_than_any_backoff_has_expired() -> None:
+    due = replace(QUIET, pending=Volume(1, 5_000, 10), failures=3)
+    assert not decide_flush(replace(due, retry_at=NOW + timedelta(minutes=5)), LIMITS, NOW).due
+    assert decide_flush(replace(due, retry_at=NOW + timedelta(minutes=6)), LIMITS, NOW).due
 
 
 volumes = st.builds(Volume, st.integers(0, 100), st.integers(0, 2_000), st.integers(0, 100_000))

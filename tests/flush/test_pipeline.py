@@ -22,11 +22,11 @@ from timestore_pipeline import Settings, StagingManager, TimestoreError
 from timestore_pipeline.errors import Corrupted, DiskFull, Fenced, FlushInFlight, LedgerBusy, UnknownDataset
 from timestore_pipeline.flush import pipeline
 from timestore_pipeline.flush.export import ExportOptions
-from timestore_pipeline.flush.lake_ids import app_id, commit_info
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
@@ -361,12 +361,28 @@ def test_a_zombie_that_is_already_past_the_ledger_is_refused_by_the_delta_log(
     ref = claimed(timestore)
     timestore.pipeline.export(ref, OPTIONS)
     files = timestore.area.ledger.flushes.files(ref)
-    info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref))
+    info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref), "other", [])
     with Timestore(settings) as other:
         settle(other.area, other.lake, other.area.ledger.flushes.get(ref), "interrupted", "taken for dead")
     with pytest.raises(Fenced, match="burnt or overtaken"):
         timestore.lake.table("d").publish(app_id("shard-0", "d"), ref.epoch, files, info)
     assert published(timestore) == []
+
+
+def test_a_commit_tells_which_batches_of_which_ledger_it_published(
+    staging: StagingManager, timestore: Timestore
+) -> None:
+    first = staging.enqueue("d", hourly(3)).batch_id
+    staging.enqueue("d", hourly(4, first=3))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    [(_, told)] = timestore.lake.table("d").commits()
+    assert told["ledger"] == timestore.area.ledger.identity != ""
+    assert told["segments"] == {first.rpartition("-")[0]: "0-1"}
+    assert (told["batches"], told["rows"], told["bytes"]) == (
+        2,
+        7,
+        timestore.area.ledger.flushes.history("d")[0].volume.bytes,
+    )
 
 
 def test_published_batches_are_forgotten_after_the_retention_and_still_counted(

@@ -50,7 +50,8 @@ def test_what_was_appended_is_read_after_the_seal(engine: duckdb.DuckDBPyConnect
 
 def test_a_segment_says_what_it_is(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
     open_segment(engine, path).seal()
-    [(version, segment_id, shard, dataset, schema)] = _read(path, "SELECT * FROM read.segment")
+    [(version, segment_id, shard, dataset, schema, *layout)] = _read(path, "SELECT * FROM read.segment")
+    assert layout == [None, None]
     assert (version, segment_id, shard, dataset) == (1, "00ab", "shard-0", "weather")
     assert schema_from_json(str(schema)).equals(SCHEMA)
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush.lake_ids import app_id
 from timestore_pipeline.flush.seal import Unsealed, seal_segments
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import retry_delay

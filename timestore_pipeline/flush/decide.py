@@ -1,6 +1,7 @@
 """Whether a dataset is due for a flush, and why. Pure: the sensor, the command line and alerts all ask here.
 
-Age runs off the wall clock of whoever asks, not off the next write, so a dataset that went silent is flushed too.
+Age runs off the wall clock of whoever asks, not off the next write, so a dataset that went silent is flushed too. Nor
+does a wall clock that somebody sets hold a flush back: what it makes impossible counts as due.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.limits import LONGEST_BACKOFF, FlushThresholds
+
+_CLOCK_SKEW = timedelta(seconds=5)  # what two readings of one machine's clock may be apart without anybody setting it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +67,8 @@ def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
 
 def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
     """A failing dataset must not cost a run at every tick. A manual request ends the wait when it is made."""
-    if backlog.retry_at is None or backlog.retry_at <= now:
-        return None
+    if backlog.retry_at is None or not now < backlog.retry_at <= now + LONGEST_BACKOFF:
+        return None  # farther away than any pause: the clock was set back since
     reason = f"failures in a row: {backlog.failures}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
     return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 
@@ -106,6 +109,9 @@ def _bytes(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
 
 def _age(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
     due_at = _age_due_at(backlog, limits)
+    newest = backlog.newest_pending_at or backlog.oldest_pending_at
+    if due_at is not None and newest is not None and newest > now + _CLOCK_SKEW:
+        return Trigger.AGE, f"a batch was staged at {newest:%Y-%m-%d %H:%M:%S} UTC, after now: the clock was set back"
     if due_at is not None and now >= due_at:
         waited = _seconds(now - (backlog.oldest_pending_at or now))
         return Trigger.AGE, f"the oldest batch waits for {waited}, the limit is {_seconds(limits.thresholds.max_age)}"

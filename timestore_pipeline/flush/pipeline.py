@@ -19,9 +19,9 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions, export_claim
-from timestore_pipeline.flush.lake_ids import app_id, commit_info
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
@@ -60,10 +60,9 @@ class FlushPipeline:
         with self._working_on(ref):
             flush = self._exported(ref)
             files = self._area.ledger.flushes.files(ref)
-            identifier = app_id(self._area.shard, ref.dataset)
-            return self._lake.table(ref.dataset).publish(
-                identifier, ref.epoch, files, commit_info(self._area.shard, flush)
-            )
+            batches = self._area.ledger.batches.rows_of_flush(ref)
+            info = commit_info(self._area.shard, flush, self._area.ledger.identity, batches)
+            return self._lake.table(ref.dataset).publish(app_id(self._area.shard, ref.dataset), ref.epoch, files, info)
 
     def finalize(self, ref: FlushRef, version: int | None) -> Flush:
         """Mark the batches published, then free the space. A crash in between leaves files the next flush removes."""

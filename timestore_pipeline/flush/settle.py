@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
-from timestore_pipeline.flush.lake_ids import app_id, claim_id
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
+from timestore_pipeline.model.commit import app_id, claim_id
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.staging.area import StagingArea

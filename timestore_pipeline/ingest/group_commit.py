@@ -129,7 +129,9 @@ class GroupCommit:
             return self._segment
         self.seal()
         assert record.schema is not None, "a dataset that accepted rows has a schema"
-        header = SegmentHeader(new_segment_id(), self._area.shard, record.name, record.schema)
+        header = SegmentHeader(
+            new_segment_id(), self._area.shard, record.name, record.schema, record.time_column, record.granularity
+        )
         self._segment = self._create(header, record.dataset_id)
         return self._segment
 

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from timestore_pipeline.model.dataset import FlushOverrides
 
+LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset that keeps failing
+
 
 @dataclass(frozen=True, slots=True)
 class FlushThresholds:

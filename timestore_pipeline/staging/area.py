@@ -95,6 +95,7 @@ class StagingArea:
             in_flight=row.volumes.get(BatchState.IN_FLIGHT, Volume()),
             quarantined=row.volumes.get(BatchState.QUARANTINED, Volume()),
             oldest_pending_at=row.oldest_pending_at,
+            newest_pending_at=row.newest_pending_at,
             oldest_staged_at=min(filter(None, (row.oldest_pending_at, row.oldest_in_flight_at)), default=None),
             disk_bytes=self.dataset_usage(row.dataset).total,
             paused=row.paused,

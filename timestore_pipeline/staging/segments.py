@@ -50,6 +50,8 @@ class SegmentHeader:
     shard: str
     dataset: str
     schema: pa.Schema  # canonical columns, fixed for the file's life
+    time_column: str | None = None  # None = the dataset has none; like the granularity, fixed with its first batch
+    granularity: str | None = None  # None = written by a release that did not say
 
 
 def new_segment_id() -> str:
@@ -197,8 +199,16 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: 
     connection.execute(f"CREATE TABLE {catalog}.rows ({BATCH_COLUMN} INTEGER, {COMMIT_COLUMN} VARCHAR, {columns})")
     connection.execute(
         f"CREATE TABLE {catalog}.segment AS SELECT ? AS format_version, ? AS segment_id, ? AS shard,"
-        " ? AS dataset, ? AS schema",
-        [FORMAT_VERSION, header.segment_id, header.shard, header.dataset, schema_to_json(header.schema)],
+        " ? AS dataset, ? AS schema, ?::VARCHAR AS time_column, ?::VARCHAR AS granularity",
+        [
+            FORMAT_VERSION,
+            header.segment_id,
+            header.shard,
+            header.dataset,
+            schema_to_json(header.schema),
+            header.time_column,
+            header.granularity,
+        ],
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.staging.promises import START, batch, claimed, promise, volumes
+from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError, UnknownDataset
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
@@ -155,6 +156,20 @@ def test_a_request_made_after_the_claim_is_for_the_next_flush(ledger: Ledger, re
     export(ledger, ref)
     ledger.flushes.finalize(ref, 1)
     assert ledger.batches.backlogs("d")[0].manual_requested_at is not None
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_request_is_fulfilled_by_the_next_epoch_whatever_became_of_the_clock(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    promise(ledger, "d", "s", batch("s", 0))
+    ledger.datasets.request_flush("d")
+    moved = clock.now() + timedelta(hours=hours)
+    monkeypatch.setattr(clock, "now", lambda: moved)
+    ref = claimed(ledger)
+    export(ledger, ref)
+    ledger.flushes.finalize(ref, 1)
+    assert ledger.batches.backlogs("d")[0].manual_requested_at is None
 
 
 def test_publishing_moves_counts_and_remembers(ledger: Ledger, ref: FlushRef) -> None:

@@ -41,6 +41,7 @@ class Ledger:
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
+        self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
 
     def get_meta(self, key: str) -> str | None:
         """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""

@@ -26,6 +26,7 @@ class BacklogRow:
     dataset: str
     volumes: Mapping[str, Volume]  # state -> volume; absent = none
     oldest_pending_at: datetime | None
+    newest_pending_at: datetime | None
     oldest_in_flight_at: datetime | None
     paused: bool
     manual_requested_at: datetime | None
@@ -126,6 +127,8 @@ _BACKLOG = """
 SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
+    (SELECT max(staged_at) FROM batches b
+        WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS newest_pending,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
     f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger
@@ -195,6 +198,7 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
         dataset=row["name"],
         volumes=amounts,
         oldest_pending_at=instant_or_none(row["oldest_pending"]),
+        newest_pending_at=instant_or_none(row["newest_pending"]),
         oldest_in_flight_at=instant_or_none(row["oldest_in_flight"]),
         paused=bool(row["paused"]),
         manual_requested_at=instant_or_none(row["manual_requested_at"]),

@@ -12,6 +12,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
+from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.database import Database, Row
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
@@ -20,7 +21,6 @@ WAITS_SEALED = (  # batches that nothing but a flush is missing
 )
 
 _RETRY_FIRST = timedelta(seconds=2)
-_RETRY_MOST = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +106,11 @@ class Datasets:
     def request_flush(self, name: str) -> None:
         """Ask for a manual flush; the sensor's next tick picks it up, whatever failed before.
 
-        The request stands until a flush that was claimed after it is published.
+        The request stands until a flush with a later epoch is published: instants do not tell what came later once
+        somebody has set the clock.
         """
-        self._update(name, "retry_at = NULL, manual_requested_at = ?", clock.to_micros(clock.now()))
+        assignment = "retry_at = NULL, manual_requested_epoch = last_epoch, manual_requested_at = ?"
+        self._update(name, assignment, clock.to_micros(clock.now()))
 
     def postpone(self, name: str, until: datetime) -> None:
         """Count a failure and hold automatic flushes back until then."""
@@ -134,15 +136,23 @@ def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
 
 def retry_delay(failures: int) -> timedelta:
     """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
-    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), _RETRY_MOST)
+    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), LONGEST_BACKOFF)
+
+
+def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
+    """The claim of this epoch leaves sealed batches behind: a manual request is not fulfilled before a later one."""
+    tx.execute(
+        "UPDATE datasets SET manual_requested_epoch = :epoch"
+        f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS_SEALED})",
+        {"id": dataset_id, "epoch": epoch},
+    )
 
 
 def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """All is well again, and a request made before the claim is fulfilled, unless the claim could not take it all."""
+    """All is well again, and a request made before this epoch was taken is fulfilled."""
     tx.execute(
-        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at = CASE WHEN manual_requested_at >"
-        " (SELECT claimed_at FROM flushes WHERE dataset_id = :id AND epoch = :epoch)"
-        f" OR EXISTS ({WAITS_SEALED} AND staged_at <= manual_requested_at) THEN manual_requested_at END"
+        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at ="
+        " CASE WHEN coalesce(manual_requested_epoch, 0) >= :epoch THEN manual_requested_at END"
         " WHERE dataset_id = :id",
         {"id": dataset_id, "epoch": epoch},
     )

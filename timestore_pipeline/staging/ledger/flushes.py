@@ -17,7 +17,7 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
-from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, settle
+from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
 
 # Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
@@ -55,6 +55,7 @@ class Flushes:
                 return None
             tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
             _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
+            prolong_request(tx, dataset_id, epoch)
             return FlushRef(dataset, epoch)
 
     def get(self, ref: FlushRef) -> Flush:

@@ -1,0 +1,75 @@
+"""How a flush is named in the Delta log: the transaction identifier and the commit's own metadata.
+
+The metadata tell everything that a ledger knows of a published flush, batch by batch, so that a ledger which was lost,
+or restored from an older backup, can be brought up to what is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from timestore_pipeline import clock
+from timestore_pipeline.model.batch import batch_id
+from timestore_pipeline.model.flush import Flush
+
+
+def app_id(shard: str, dataset: str) -> str:
+    """Delta's `txn.appId`; its `version` is the epoch. Shards publish into one table under names of their own."""
+    return f"timestore/{shard}/{dataset}"
+
+
+def claim_id(flush: Flush) -> str:
+    """Tells the claim from every other, also from one of the same epoch that another ledger has made."""
+    return f"{flush.run_id}/{clock.to_micros(flush.claimed_at)}"
+
+
+def claimed_at_micros(claim: str) -> int:
+    """The instant in a claim's id, in microseconds since the Unix epoch; 0 when it has none."""
+    _, _, instant = claim.rpartition("/")
+    return int(instant) if instant.isdigit() else 0
+
+
+def commit_info(shard: str, flush: Flush, ledger_id: str, batch_ids: Iterable[str]) -> dict[str, Any]:
+    """What a published commit says about itself; `timestore verify` and a rebuild of the ledger read it back."""
+    return {
+        "shard": shard,
+        "dataset": flush.dataset,
+        "epoch": flush.epoch,
+        "claim": claim_id(flush),
+        "ledger": ledger_id,
+        "outcome": "published",
+        "run_id": flush.run_id,
+        "trigger": flush.trigger.value,
+        "batches": flush.volume.batches,
+        "rows": flush.volume.rows,
+        "bytes": flush.volume.bytes,
+        "segments": batches_to_ranges(batch_ids),
+    }
+
+
+def batches_to_ranges(batch_ids: Iterable[str]) -> dict[str, str]:
+    """Segment id -> the sequences of its batches, such as `0-99,105`. By batch id: a salvaged copy keeps its own."""
+    sequences: dict[str, list[int]] = {}
+    for identity in batch_ids:
+        segment_id, _, sequence = identity.rpartition("-")
+        sequences.setdefault(segment_id, []).append(int(sequence))
+    return {segment_id: ",".join(_ranges(sorted(found))) for segment_id, found in sorted(sequences.items())}
+
+
+def ranges_to_batches(segments: Mapping[str, str]) -> Iterator[str]:
+    """The batch ids; the inverse of `batches_to_ranges`. Raise `ValueError` for what is no such text."""
+    for segment_id, ranges in segments.items():
+        for part in filter(None, ranges.split(",")):
+            first, _, last = part.partition("-")
+            for sequence in range(int(first), int(last or first) + 1):
+                yield batch_id(segment_id, sequence)
+
+
+def _ranges(sequences: list[int]) -> Iterator[str]:
+    start = previous = sequences[0]
+    for sequence in [*sequences[1:], -1]:
+        if sequence != previous + 1:
+            yield f"{start}" if start == previous else f"{start}-{previous}"
+            start = sequence
+        previous = sequence
