@@ -115,7 +115,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA journal_mode = WAL")
+    _patiently(connection, "PRAGMA journal_mode = WAL")  # busy while another process makes the same switch
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
@@ -126,8 +126,12 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
     SQLite's own busy handler sleeps up to 100 ms between tries, which is what eight synchronous producers would then
     wait; a jittered millisecond keeps the slowest of them within tens of milliseconds.
     """
+    _patiently(connection, "BEGIN IMMEDIATE")
+
+
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
     deadline = clock.monotonic() + _BUSY_TIMEOUT
-    while not _try_begin(connection):
+    while not _try_execute(connection, statement):
         if clock.monotonic() > deadline:
             raise LedgerBusy(
                 f"the ledger's write lock was held for {_BUSY_TIMEOUT:.0f} s",
@@ -136,9 +140,9 @@ def _begin_immediate(connection: sqlite3.Connection) -> None:
         clock.sleep(random.uniform(0.0002, 0.0015))
 
 
-def _try_begin(connection: sqlite3.Connection) -> bool:
+def _try_execute(connection: sqlite3.Connection, statement: str) -> bool:
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(statement)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
             return False
