@@ -54,7 +54,7 @@ def test_a_commit_in_our_name_that_the_ledger_does_not_know_is_found(store: Time
             for _ in range(2):  # the first epoch is taken: the impostor is fenced, and tries again
                 staging.enqueue("weather", readings(3))
                 other.pipeline.claim("weather", Trigger.MANUAL, "test")
-                other.area.held_claims.clear()
+                other.area.held_claims.close()
                 recover(other.area, other.lake)
         other.flush("weather", Trigger.MANUAL, "test")
     problems = audited(store).problems

@@ -84,7 +84,7 @@ def test_a_flush_that_waits_to_be_finalized_is_ok(store: Timestore) -> None:
 
 def test_an_aborted_flush_leaves_the_books_in_order(store: Timestore, settings: Settings) -> None:
     claimed_and_exported(store)
-    store.area.held_claims.clear()
+    store.area.held_claims.close()
     recover(store.area, store.lake)
     audit = audited(store)
     assert (audit.ok, codes(audit.warnings), audit.pending_rows) == (True, [], 20)

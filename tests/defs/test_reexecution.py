@@ -31,6 +31,7 @@ def cut_off(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch, done:
 
     with monkeypatch.context() as patched:
         patched.setattr(FlushPipeline, PHASES[done], killed)
+        patched.setattr(FlushPipeline, "give_back", lambda _: None)  # a worker that is killed gets to nothing
         run = dg.execute_job(dg.reconstructable(partition_build), instance, run_config=run_config("weather"))
     assert not run.success
     return run.run_id
@@ -65,6 +66,19 @@ def test_a_run_that_was_cut_off_is_finished_from_the_op_it_did_not_reach(
     assert published(timestore, "weather") == [0, 1, 2, 3]
     [flush] = timestore.area.ledger.flushes.history("weather")
     assert (flush.state, flush.epoch) == (FlushState.PUBLISHED, 1)
+
+
+def test_a_run_that_is_terminated_between_two_ops_gives_its_claim_back_at_once(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminated(*_arguments: object) -> None:
+        raise dg.DagsterExecutionInterruptedError
+
+    staging.enqueue("weather", hourly(4))
+    monkeypatch.setattr(FlushPipeline, "publish", terminated)
+    assert not dg.execute_job(dg.reconstructable(partition_build), instance, run_config=run_config("weather")).success
+    backlog = timestore.status("weather").backlog
+    assert (backlog.pending.rows, backlog.in_flight.rows) == (4, 0)
 
 
 def test_publishing_a_flush_that_was_settled_meanwhile_is_fenced(

@@ -6,8 +6,9 @@ launching it at all strands its backlog. So a run holds its datasets only as lon
 - queued: it waits in Dagster's storage and cannot vanish, however long the queue is;
 - being launched, or started and not yet signed by its worker: for two minutes from its last change of state, after
   which the launch has failed, or run monitoring is about to say so;
-- signed (`resource.PROCESS_TAG`): as long as that process lives. It holds a lock that the kernel drops with it, so a
-  worker that was killed together with its code server, which Dagster keeps as started for ever, blocks nothing.
+- signed (`resource.PROCESS_TAG`): as long as that process lives and gives signs of life. It holds a lock that the
+  kernel drops with it, so a worker that was killed together with its code server, which Dagster keeps as started for
+  ever, blocks nothing; and one that is stopped blocks its datasets for one lease.
 """
 
 from collections.abc import Iterator, Mapping
@@ -64,11 +65,17 @@ def _is_coming(record: dg.RunRecord, area: StagingArea, now: datetime) -> bool:
     run = record.dagster_run
     if run.status is dg.DagsterRunStatus.QUEUED:
         return True
-    lives = _worker_lives(run, area) if run.status in _WORKING else None
-    return lives if lives is not None else now - record.update_timestamp < LAUNCH_TIMEOUT
+    works = _worker_works(run, area) if run.status in _WORKING else None
+    return works if works is not None else now - record.update_timestamp < LAUNCH_TIMEOUT
 
 
 def _worker_lives(run: dg.DagsterRun, area: StagingArea) -> bool | None:
     """None = no worker has signed the run yet."""
     process = run.tags.get(PROCESS_TAG)
     return None if process is None else area.identity.is_alive(process)
+
+
+def _worker_works(run: dg.DagsterRun, area: StagingArea) -> bool | None:
+    """The same, but a worker that is stopped or hung counts as gone: what it had claimed is settled without it."""
+    process = run.tags.get(PROCESS_TAG)
+    return None if process is None else area.is_working(process)

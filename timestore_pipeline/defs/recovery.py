@@ -1,18 +1,30 @@
-"""`flush_recovery_sensor`: ends runs whose worker is gone and that Dagster would keep as started for ever.
+"""`flush_recovery_sensor`: settles the claims of processes that are gone, and ends the runs that Dagster has of them.
 
-That happens when a host dies: worker and code server go together and nobody is left to report it. Such a run blocks no
-dataset (`active_runs`), but it holds one of the queue's few slots, and two of them would stop every flush.
+A claim whose process was killed, or has been silent for a lease, is settled here within a tick, whether or not the run
+queue has room for the next flush: its batches are pending again, or found published. What one tick does is bounded;
+the rest is the next one's.
+
+Runs whose worker is gone Dagster would keep as started for ever. That happens when a host dies: worker and code server
+go together and nobody is left to report it. Such a run blocks no dataset (`active_runs`), but it holds one of the
+queue's few slots, and two of them would stop every flush.
 
 Also unlinks segments that a dead worker had published and not unlinked: nothing is pending in them, so no flush is due,
 and in hard mode a guardrail that they reach would keep producers out for ever.
 """
 
 import json
+from datetime import timedelta
 
 import dagster as dg
 
 from timestore_pipeline.defs.active_runs import vanished_runs
+from timestore_pipeline.defs.events import materialization
+from timestore_pipeline.flush.settle import Settlement
+from timestore_pipeline.flush.sweep import Sweep, sweep_interrupted
+from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.wiring import Timestore
+
+SWEEP_BUDGET = timedelta(seconds=20)  # of the 60 that Dagster gives a tick; one more claim may be begun at its end
 
 _GONE = "the worker process is gone; what it had claimed goes to the next flush"
 
@@ -20,12 +32,18 @@ _GONE = "the worker process is gone; what it had claimed goes to the next flush"
 @dg.sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     minimum_interval_seconds=15,  # also how long a run must have looked vanished
-    description="Marks runs as failed whose worker process is gone, and frees the disk space they left.",
+    description="Settles claims of processes that are gone, ends their runs, and frees the disk space they left.",
 )
 def flush_recovery_sensor(
     context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
 ) -> dg.SensorResult:
-    """The cursor holds the runs that looked vanished at the last tick; those that still do are ended."""
+    """Claims first, they hold data back.
+
+    The cursor holds the runs that looked vanished at the last tick; those that still do are ended.
+    """
+    sweep = sweep_interrupted(timestore.area, timestore.lake, SWEEP_BUDGET)
+    for problem in sweep.errors:
+        context.log.warning("an interrupted flush cannot be settled yet: %s", problem)
     suspected = set(json.loads(context.cursor or "[]"))
     vanished = vanished_runs(context.instance, timestore.area)
     ended = [run for run in vanished if run.run_id in suspected]
@@ -33,8 +51,22 @@ def flush_recovery_sensor(
         context.instance.report_run_failed(run, _GONE)
     timestore.area.remove_all_drained_segments()
     newly = sorted(run.run_id for run in vanished if run not in ended)
-    return dg.SensorResult(cursor=json.dumps(newly), skip_reason=_told([run.run_id[:8] for run in ended]))
+    return dg.SensorResult(
+        cursor=json.dumps(newly),
+        skip_reason=_told(sweep, [run.run_id[:8] for run in ended]),
+        asset_events=[_published(timestore, s) for s in sweep.settled if s.state is FlushState.PUBLISHED],
+    )
 
 
-def _told(ended: list[str]) -> str:
-    return f"ended {', '.join(ended)}" if ended else "every started run has a living worker"
+def _published(timestore: Timestore, settlement: Settlement) -> dg.AssetMaterialization:
+    """The run that published it never got to report it."""
+    flush = timestore.area.ledger.flushes.get(settlement.ref)
+    return materialization(flush, timestore.lake.table(flush.dataset).uri)
+
+
+def _told(sweep: Sweep, ended: list[str]) -> str:
+    told = [f"flush {s.ref.epoch} of {s.ref.dataset} is {s.state}" for s in sweep.settled]
+    told += [f"not settled yet: {error}" for error in sweep.errors]
+    told += [f"{sweep.left} more at the next tick"] if sweep.left else []
+    told += [f"ended {', '.join(ended)}"] if ended else []
+    return "; ".join(told) or "every claim is worked on and every started run has a living worker"

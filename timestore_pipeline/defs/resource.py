@@ -1,7 +1,8 @@
 """The staging directory and the lake, opened once per run and once per sensor tick, closed with it.
 
 A run writes on itself which process works on it: after a crash that is the only proof that nobody does any more.
-A run whose process dies drops its locks with it, and so frees every claim it held.
+A run whose process dies drops its locks with it, and so frees every claim it held; one that is terminated gives them
+back on its way out; one that is stopped falls silent, and loses them when its lease ends.
 """
 
 from collections.abc import Iterator
@@ -25,9 +26,13 @@ class TimestoreResource(dg.ConfigurableResource[Timestore]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
         with Timestore(Settings.from_env()) as timestore:
             _sign(context, timestore)
-            yield timestore
+            try:
+                yield timestore
+            finally:
+                timestore.pipeline.give_back()  # a terminated run's claims, at once
 
 
 def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
     if context.run is not None and context.instance is not None:
+        timestore.area.held_claims.keep_renewing()
         context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: timestore.area.identity.process_id})

@@ -9,15 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.seal import Unsealed, seal_segments
-from timestore_pipeline.flush.settle import Settlement, settle_interrupted
+from timestore_pipeline.flush.settle import Settlement
+from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import retry_delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def claim_backlog(
     Raises `FlushInFlight` and `UnknownDataset`, and whatever kept an interrupted flush from being settled.
     """
     area.ledger.datasets.get(dataset)
-    settled = _settle_or_postpone(area, lake, dataset)
+    settled = settle_or_postpone(area, lake, dataset)
     area.remove_drained_segments(dataset)
     left_out = seal_segments(area, dataset, seal_timeout)
     beyond = _newest_epoch(area, lake, dataset)
@@ -46,16 +45,8 @@ def claim_backlog(
     if ref is not None:
         area.held_claims.add(ref)
     elif left_out:
-        _postpone(area, dataset)
+        postpone(area, dataset)
     return Claim(dataset, ref, settled, tuple(left_out))
-
-
-def _settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
-    try:
-        return settle_interrupted(area, lake, dataset)
-    except TimestoreError:
-        _postpone(area, dataset)
-        raise
 
 
 def _newest_epoch(area: StagingArea, lake: Lake, dataset: str) -> int:
@@ -66,9 +57,3 @@ def _newest_epoch(area: StagingArea, lake: Lake, dataset: str) -> int:
         return lake.table(dataset).newest_epoch(app_id(area.shard, dataset))
     except TimestoreError:  # the export will say so, and return the batches
         return 0
-
-
-def _postpone(area: StagingArea, dataset: str) -> None:
-    """Nothing could be done: without a pause the sensor would launch a run for it at every tick."""
-    failures = area.backlog(dataset).failures
-    area.ledger.datasets.postpone(dataset, clock.now() + retry_delay(failures))

@@ -60,8 +60,21 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     provenance = [
         BatchShare(batch_id(share.segment_id, share.sequence), positions[share.key], share.rows) for share in shares
     ]
-    area.ledger.flushes.record_export(ref, files, provenance)
+    _record(area, lake.table(ref.dataset), ref, files, provenance)
     return files
+
+
+def _record(
+    area: StagingArea, table: LakeTable, ref: FlushRef, files: Sequence[ExportedFile], shares: Sequence[BatchShare]
+) -> None:
+    """Refused, nothing will ever name the files: the claim was settled meanwhile, or the ledger is full."""
+    try:
+        area.ledger.flushes.record_export(ref, files, shares, area.identity.process_id)
+    except BaseException:
+        with suppress(TimestoreError, OSError):
+            recorded = {file.path for file in area.ledger.flushes.files(ref)}
+            table.discard([file for file in files if file.path not in recorded])
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError
+from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.settle import settle
@@ -83,6 +83,14 @@ class FlushPipeline:
         self.export(claim.ref, options)
         return self.finalize(claim.ref, self.publish(claim.ref))
 
+    def give_back(self) -> None:
+        """Settle every claim this process still holds: it stops between two phases, and nobody should wait for it."""
+        for ref in self._area.held_claims:
+            hint = "its batches are pending again, unless the Delta log has them"
+            self._abandon(
+                ref, Interrupted(f"stopped while flush {ref.epoch} was in hand", dataset=ref.dataset, hint=hint)
+            )
+
     def _tidy(self, dataset: str) -> None:
         """The rows are published by now: what cannot be removed yet is no failure of the flush."""
         before = clock.now() - self._retention
@@ -134,7 +142,8 @@ class FlushPipeline:
         reason = error.code if isinstance(error, TimestoreError) else "error"
         try:
             flush = self._area.ledger.flushes.get(ref)
-            if flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
+            mine = flush.owner == self._area.identity.process_id  # else another has taken it over, for good reason
+            if mine and flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
                 settle(self._area, self._lake, flush, reason, str(error) or type(error).__name__)
         except (TimestoreError, OSError) as problem:
             _log.warning("flush %d of %s could not be settled yet: %s", ref.epoch, ref.dataset, problem)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from timestore_pipeline import clock
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
@@ -18,6 +20,7 @@ from timestore_pipeline.staging.directory import (
     make_durable_folder,
     sync_directory,
 )
+from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import BacklogRow
 from timestore_pipeline.staging.liveness import ProcessIdentity
@@ -26,13 +29,15 @@ from timestore_pipeline.staging.liveness import ProcessIdentity
 class StagingArea:
     """Open once per process and share; close it to stop being an owner."""
 
-    def __init__(self, root: Path, shard: str) -> None:
+    def __init__(self, root: Path, shard: str, *, lease: timedelta = LEASE) -> None:
+        """lease: how long the owner of a claim may be silent before the claim counts as interrupted."""
         self.shard = shard
+        self.lease = lease
         self.directory = StagingDirectory(root)
         self.directory.prepare()
         self.ledger = Ledger(self.directory.ledger, shard)
         self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
-        self.held_claims: set[FlushRef] = set()  # claims this process works on now
+        self.held_claims = HeldClaims(self.identity.process_id, self.ledger.processes)
 
     def backlogs(self) -> list[Backlog]:
         """Every dataset's backlog, in name order."""
@@ -53,8 +58,14 @@ class StagingArea:
         return ledger + sum(self.dataset_usage(dataset).total for dataset in self.directory.datasets())
 
     def is_interrupted(self, flush: Flush) -> bool:
-        """A claim that nobody works on: its process is gone, or it is this one and has let go of it."""
+        """A claim that nobody works on: its process is gone or silent, or it is this one and has let go of it."""
         return not self._is_worked_on(FlushRef(flush.dataset, flush.epoch), flush.owner)
+
+    def is_working(self, process_id: str) -> bool:
+        """Whether a process lives and, if it ever held a claim, has given a sign of life within the lease."""
+        if not self.identity.is_alive(process_id):
+            return False
+        return not expired(self.ledger.processes.heartbeat_at(process_id), clock.now(), self.lease)
 
     def remove_drained_segments(self, dataset: str) -> int:
         """Unlink segments whose batches are all published; returns how many.
@@ -77,6 +88,7 @@ class StagingArea:
         return sum(self.remove_drained_segments(dataset) for dataset in self.ledger.segments.datasets_with_drained())
 
     def close(self) -> None:
+        self.held_claims.close()
         self.identity.release()
         self.ledger.close()
 
@@ -114,4 +126,4 @@ class StagingArea:
     def _is_worked_on(self, ref: FlushRef, owner: str) -> bool:
         if owner == self.identity.process_id:
             return ref in self.held_claims
-        return self.identity.is_alive(owner)
+        return self.is_working(owner)

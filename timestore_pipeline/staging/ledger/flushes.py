@@ -18,6 +18,7 @@ from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
+from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
 
 # Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
@@ -56,6 +57,7 @@ class Flushes:
             tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
             _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
             prolong_request(tx, dataset_id, epoch)
+            sign_of_life(tx, owner)
             return FlushRef(dataset, epoch)
 
     def get(self, ref: FlushRef) -> Flush:
@@ -99,19 +101,29 @@ class Flushes:
                     dataset=ref.dataset,
                     hint="wait for it to end",
                 )
+            sign_of_life(tx, owner)
 
     def claimed_segments(self, ref: FlushRef) -> dict[str, list[int]]:
         """Segment id -> sequences of the claimed batches."""
         with self._database.snapshot() as tx:
             return sealed_batches_of(tx, dataset_id_of(tx, ref.dataset), ref.epoch)
 
-    def record_export(self, ref: FlushRef, files: Sequence[ExportedFile], shares: Iterable[exports.BatchShare]) -> None:
+    def record_export(
+        self,
+        ref: FlushRef,
+        files: Sequence[ExportedFile],
+        shares: Iterable[exports.BatchShare],
+        owner: str | None = None,
+    ) -> None:
         """Write down the exported files and which batches they hold, before anything is published.
 
         So a publish whose process dies right after the commit can be finalized by whoever finds it.
+        owner: who exported, None = whoever holds the claim. Raises `Fenced` when the claim is over or another's by now:
+        that one may be publishing files of its own.
         """
         with self._database.transaction() as tx:
             dataset_id = _require_live(tx, ref)
+            _require_owner(tx, ref, dataset_id, owner)
             exports.forget(tx, dataset_id, ref.epoch)
             exports.record(tx, dataset_id, ref.epoch, files, shares)
             _set_flush(tx, ref, "state = ?", FlushState.EXPORTED)
@@ -250,6 +262,16 @@ def _require_live(tx: sqlite3.Connection, ref: FlushRef) -> int:
             hint="its batches are safe: published, or pending again for the next flush",
         )
     return dataset_id_of(tx, ref.dataset)
+
+
+def _require_owner(tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, owner: str | None) -> None:
+    row = tx.execute("SELECT owner FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch)).fetchone()
+    if owner not in (None, row["owner"]):
+        raise Fenced(
+            f"flush {ref.epoch} of dataset {ref.dataset!r} is process {row['owner']}'s by now",
+            dataset=ref.dataset,
+            hint="this one was taken for dead; its batches are safe",
+        )
 
 
 def _set_flush(tx: sqlite3.Connection, ref: FlushRef, assignment: str, value: str) -> None:

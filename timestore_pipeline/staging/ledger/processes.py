@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
+from datetime import datetime
 
 from timestore_pipeline import clock
-from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.database import Database, instant_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,16 @@ class Processes:
         rows = self._database.rows("SELECT process_id, pid, host FROM processes ORDER BY process_id")
         return [ProcessRecord(row["process_id"], row["pid"], row["host"]) for row in rows]
 
+    def renew(self, process_id: str) -> None:
+        """Write down that the process works on its claims at this moment."""
+        with self._database.transaction() as tx:
+            sign_of_life(tx, process_id)
+
+    def heartbeat_at(self, process_id: str) -> datetime | None:
+        """When the process last said that it works on its claims; None = it never held one, or is forgotten."""
+        row = self._database.row("SELECT heartbeat_at FROM processes WHERE process_id = ?", (process_id,))
+        return None if row is None else instant_or_none(row["heartbeat_at"])
+
     def forget_idle(self, process_id: str) -> bool:
         """Remove a process that owns neither an open segment nor a claim; False when it still owns one."""
         with self._database.transaction() as tx:
@@ -42,3 +54,9 @@ class Processes:
                 {"id": process_id},
             )
             return removed.rowcount == 1
+
+
+def sign_of_life(tx: sqlite3.Connection, process_id: str) -> None:
+    """Inside the transaction that makes the process a claim's owner: a claim is never without a lease."""
+    now = clock.to_micros(clock.now())
+    tx.execute("UPDATE processes SET heartbeat_at = ? WHERE process_id = ?", (now, process_id))

@@ -1,0 +1,58 @@
+"""A process that flushes, stops itself at a named point and tells its end: `stopping.py HOME POINT before|after`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from timestore_pipeline import Settings
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.flush import export
+from timestore_pipeline.lake import epochs
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.wiring import Timestore
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "table": (export, "ensure_table"),
+    "file": (LakeTable, "write"),
+    "record export": (Flushes, "record_export"),
+    "publish": (LakeTable, "publish"),
+    "commit": (epochs, "_try_commit"),  # the snapshot it commits from has been taken
+    "finalize": (Flushes, "finalize"),
+}
+
+
+def arm(point: str, moment: str) -> None:
+    """Replace the point's function by one that stops the process once, before or after the real one."""
+    owner, name = POINTS[point]
+    real = getattr(owner, name)
+
+    def stopping(*arguments: Any, **options: Any) -> Any:
+        setattr(owner, name, real)
+        if moment == "before":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        result = real(*arguments, **options)
+        if moment == "after":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return result
+
+    setattr(owner, name, stopping)
+
+
+def main() -> None:
+    home, point, moment = sys.argv[1:4]
+    arm(point, moment)
+    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
+        try:
+            timestore.flush("d", Trigger.MANUAL, "stopped")
+            sys.stdout.write("ok")
+        except TimestoreError as error:
+            sys.stdout.write(error.code)
+
+
+if __name__ == "__main__":
+    main()
