@@ -27,7 +27,7 @@ from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.commit import app_id, commit_info
-from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger import database, flushes
@@ -347,7 +347,7 @@ def test_a_claim_settled_by_others_can_no_longer_be_published(
     timestore.pipeline.export(ref, OPTIONS)
     flush = timestore.area.ledger.flushes.get(ref)
     with Timestore(settings) as other:
-        settle(other.area, other.lake, flush, "interrupted", "taken for dead")
+        settle(other.area, other.lake, flush, RetryReason.INTERRUPTED, "taken for dead")
         with pytest.raises(Fenced):
             timestore.pipeline.publish(ref)
         other.flush("d", Trigger.MANUAL, "other")
@@ -363,7 +363,7 @@ def test_a_zombie_that_is_already_past_the_ledger_is_refused_by_the_delta_log(
     files = timestore.area.ledger.flushes.files(ref)
     info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref), "other", [])
     with Timestore(settings) as other:
-        settle(other.area, other.lake, other.area.ledger.flushes.get(ref), "interrupted", "taken for dead")
+        settle(other.area, other.lake, other.area.ledger.flushes.get(ref), RetryReason.INTERRUPTED, "taken for dead")
     with pytest.raises(Fenced, match="burnt or overtaken"):
         timestore.lake.table("d").publish(app_id("shard-0", "d"), ref.epoch, files, info)
     assert published(timestore) == []

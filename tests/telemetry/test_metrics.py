@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import DiskFull
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
@@ -89,15 +90,59 @@ def test_a_flush_is_one_observation_of_the_duration(scraped: CollectorRegistry) 
     assert value(scraped, "flush_duration_seconds_sum", **labels)
 
 
-@pytest.mark.parametrize("declared", series.COUNTERS, ids=lambda declared: declared.name)
-def test_a_counter_that_never_moved_is_zero(scraped: CollectorRegistry, declared: series.CounterSeries) -> None:
-    labels = {name: values[0] for name, values in declared.labels.items()}
-    assert value(scraped, declared.name, dataset="planes", **labels) == 0
+@pytest.mark.parametrize("declared", [one for one in series.COUNTERS if one.from_zero], ids=lambda one: one.name)
+def test_a_counter_that_may_alert_is_zero_before_it_moves(
+    store: Timestore, settings: Settings, declared: series.CounterSeries
+) -> None:
+    store.set_metadata("new", {})
+    labels = [dict(zip(declared.labels, values, strict=True)) for values in product(*declared.labels.values())]
+    scraped = registry(store.area, settings)
+    assert [value(scraped, declared.name, dataset="new", **each) for each in labels] == [0] * len(labels)
 
 
-def test_a_label_value_that_was_not_foreseen_is_exposed(store: Timestore, scraped: CollectorRegistry) -> None:
-    store.area.ledger.counters.add("planes", "retried_batches_total", {"reason": DiskFull.code}, 3)
-    assert value(scraped, "retried_batches_total", dataset="planes", reason="disk_full") == 3
+def test_what_only_tells_flushes_apart_comes_with_the_first_flush(store: Timestore, settings: Settings) -> None:
+    text = exposition(store.area, settings)
+    assert 'flush_duration_seconds_count{dataset="planes"' not in text
+    assert 'flushes_total{dataset="planes"' not in text
+    assert 'flush_duration_seconds_count{dataset="weather",result="success"' in text
+    assert 'flush_duration_seconds_count{dataset="weather",result="failure"' not in text
+
+
+def samples_of(dataset: str, text: str) -> int:
+    return text.count(f'{{dataset="{dataset}"')
+
+
+def test_a_dataset_costs_a_bounded_number_of_samples(store: Timestore, settings: Settings) -> None:
+    text = exposition(store.area, settings)
+    assert samples_of("planes", text) <= 38
+    assert samples_of("weather", text) <= 38 + 1 + 15  # a trigger and a histogram more
+
+
+def test_levels_that_are_nearly_always_zero_are_exposed_while_they_are_not(
+    store: Timestore, scraped: CollectorRegistry
+) -> None:
+    names = ("failures_in_a_row", "paused", "claimed_timestamp_seconds")
+    assert [value(scraped, name, dataset="weather") for name in names] == [None, None, None]
+    store.area.ledger.datasets.set_paused("weather", True)
+    store.area.ledger.datasets.postpone("weather", clock.now())
+    claimed = store.pipeline.claim("weather", Trigger.MANUAL, "test")
+    assert claimed.ref is not None
+    instant = store.area.ledger.flushes.get(claimed.ref).claimed_at.timestamp()
+    assert [value(scraped, name, dataset="weather") for name in names] == [1, 1, instant]
+    assert value(scraped, "active_claims") == 1
+
+
+def test_what_was_set_aside_takes_space_of_its_own(store: Timestore, scraped: CollectorRegistry) -> None:
+    folder = store.area.directory.root / "quarantine" / "weather"
+    folder.mkdir(parents=True)
+    (folder / "damaged.duckdb").write_bytes(b"x" * 1234)
+    assert value(scraped, "quarantine_usage_bytes") == 1234
+    assert value(scraped, "open_incidents") == 0
+
+
+def test_what_was_accepted_is_counted(scraped: CollectorRegistry) -> None:
+    assert value(scraped, "accepted_rows_total", dataset="weather") == 50
+    assert value(scraped, "accepted_batches_total", dataset="weather") == 2
 
 
 def test_the_sensors_heartbeat_is_absent_until_it_ticked(store: Timestore, scraped: CollectorRegistry) -> None:
@@ -113,9 +158,9 @@ def test_every_series_carries_the_shard(store: Timestore, settings: Settings) ->
 
 
 def test_every_declared_series_is_exposed_under_its_name(store: Timestore, settings: Settings) -> None:
-    store.area.ledger.set_meta(SENSOR_LAST_TICK, "1")
     text = exposition(store.area, settings)
-    names = [one.name for one in series.GAUGES] + [one.name for one in (*series.COUNTERS, series.FLUSH_DURATION)]
+    counters = (*series.COUNTERS, series.FLUSH_DURATION, series.METRICS_PUSH_FAILURES)
+    names = [one.name for one in series.GAUGES] + [one.name for one in counters]
     assert [name for name in names if f"# TYPE {series.PREFIX}{name} " not in text] == []
 
 

@@ -22,7 +22,7 @@ from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
-from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 
@@ -139,11 +139,10 @@ class FlushPipeline:
     def _abandon(self, ref: FlushRef, error: BaseException) -> None:
         """If even this fails the flush stays in flight, not held by anyone, and the next flush settles it."""
         self._area.held_claims.discard(ref)
-        reason = error.code if isinstance(error, TimestoreError) else "error"
         try:
             flush = self._area.ledger.flushes.get(ref)
             mine = flush.owner == self._area.identity.process_id  # else another has taken it over, for good reason
             if mine and flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
-                settle(self._area, self._lake, flush, reason, str(error) or type(error).__name__)
+                settle(self._area, self._lake, flush, RetryReason.of(error), str(error) or type(error).__name__)
         except (TimestoreError, OSError) as problem:
             _log.warning("flush %d of %s could not be settled yet: %s", ref.epoch, ref.dataset, problem)

@@ -16,7 +16,7 @@ from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.commit import app_id, claim_id
-from timestore_pipeline.model.flush import Flush, FlushRef, FlushState
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -38,11 +38,11 @@ def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlemen
         if area.is_interrupted(flush):
             why = f"process {flush.owner} of run {flush.run_id} is gone"
             with suppress(Fenced):  # somebody else was faster
-                return settle(area, lake, flush, "interrupted", why)
+                return settle(area, lake, flush, RetryReason.INTERRUPTED, why)
     return None
 
 
-def settle(area: StagingArea, lake: Lake, flush: Flush, reason: str, error: str) -> Settlement:
+def settle(area: StagingArea, lake: Lake, flush: Flush, reason: RetryReason, error: str) -> Settlement:
     """End the flush one way or the other.
 
     reason: label of the retry counter. Raises `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush
@@ -77,7 +77,7 @@ def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> Flu
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 
 
-def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: str, error: str) -> None:
+def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: RetryReason, error: str) -> None:
     """Return the batches first: files that nothing names are garbage, batches that nothing claims are a loss."""
     ref = FlushRef(flush.dataset, flush.epoch)
     files = area.ledger.flushes.files(ref)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from timestore_pipeline.model.batch import Volume
@@ -27,6 +27,8 @@ class Backlog:
     newest_pending_at: datetime | None = None  # None = not asked, or nothing is pending
     claim_trigger: Trigger | None = None  # of the claim in flight; None = nothing is claimed
     claim_owner_alive: bool = False
+    claimed_at: datetime | None = None  # of the claim in flight
+    accepted: Volume = field(default_factory=Volume)  # ever acknowledged
 
     @property
     def queued(self) -> Volume:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from timestore_pipeline.errors import Conflict, Corrupted, DiskFull, Interrupted, OutcomeUnknown, RetryLater
 from timestore_pipeline.model.batch import Volume
 
 
@@ -18,6 +19,22 @@ class Trigger(StrEnum):
     AGE = "age"
     GUARDRAIL = "guardrail"
     MANUAL = "manual"
+
+
+class RetryReason(StrEnum):
+    """Why a flush returned its batches, as the retry counter's label: by remedy, so that the set stays bounded."""
+
+    INTERRUPTED = "interrupted"  # its process is gone, or somebody stopped it
+    DISK_FULL = "disk_full"
+    RETRY_LATER = "retry_later"  # the lake did not answer, memory ran out, the ledger was busy
+    CORRUPTED = "corrupted"
+    CONFLICT = "conflict"  # the table in the lake contradicts the data, or somebody else publishes
+    ERROR = "error"  # nobody foresaw it: read the flush's own error
+
+    @classmethod
+    def of(cls, error: BaseException) -> RetryReason:
+        """The label of what made a flush fail."""
+        return next((reason for kind, reason in _REASONS if isinstance(error, kind)), cls.ERROR)
 
 
 class FlushState(StrEnum):
@@ -69,3 +86,15 @@ class FlushRef:
     @classmethod
     def from_dict(cls, document: Mapping[str, str | int]) -> FlushRef:
         return cls(dataset=str(document["dataset"]), epoch=int(document["epoch"]))
+
+
+_REASONS: tuple[tuple[type[BaseException], RetryReason], ...] = (  # the first that fits
+    (KeyboardInterrupt, RetryReason.INTERRUPTED),
+    (Interrupted, RetryReason.INTERRUPTED),
+    (SystemExit, RetryReason.INTERRUPTED),
+    (DiskFull, RetryReason.DISK_FULL),
+    (RetryLater, RetryReason.RETRY_LATER),
+    (OutcomeUnknown, RetryReason.RETRY_LATER),
+    (Corrupted, RetryReason.CORRUPTED),
+    (Conflict, RetryReason.CONFLICT),
+)

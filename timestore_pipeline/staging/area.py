@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from timestore_pipeline.staging.directory import (
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import BacklogRow
+from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.staging.liveness import ProcessIdentity
 
 
@@ -40,7 +42,7 @@ class StagingArea:
         self.held_claims = HeldClaims(self.identity.process_id, self.ledger.processes)
 
     def backlogs(self) -> list[Backlog]:
-        """Every dataset's backlog, in name order."""
+        """Every dataset's backlog, in name order; removed ones left out."""
         return [self._backlog(row) for row in self.ledger.batches.backlogs()]
 
     def backlog(self, dataset: str) -> Backlog:
@@ -56,6 +58,12 @@ class StagingArea:
         """Bytes of all segment files, of the ledger and of nothing else."""
         ledger = sum(size for name, size in file_sizes(self.directory.root) if name.startswith("ledger."))
         return ledger + sum(self.dataset_usage(dataset).total for dataset in self.directory.datasets())
+
+    def quarantine_bytes(self) -> int:
+        """Bytes of files that were set aside; they count towards no guardrail."""
+        folder = self.directory.root / "quarantine"
+        parents = [Path(parent) for parent, _, _ in os.walk(folder)]
+        return sum(size for parent in parents for _, size in file_sizes(parent))
 
     def is_interrupted(self, flush: Flush) -> bool:
         """A claim that nobody works on: its process is gone or silent, or it is this one and has let go of it."""
@@ -116,6 +124,8 @@ class StagingArea:
             failures=row.failures,
             claim_trigger=None if row.claim_trigger is None else Trigger(row.claim_trigger),
             claim_owner_alive=self._claim_is_worked_on(row),
+            claimed_at=row.claimed_at,
+            accepted=row.volumes.get(ACCEPTED, Volume()),
         )
 
     def _claim_is_worked_on(self, row: BacklogRow) -> bool:

@@ -7,23 +7,26 @@ counter never goes back because a process ended.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from timestore_pipeline import clock
-from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
-from timestore_pipeline.staging.ledger.counters import FLUSH_DURATION_BUCKETS, CounterValue
+from timestore_pipeline.staging.ledger.counters import FLUSH_DURATION_BUCKETS
 from timestore_pipeline.telemetry import series
+from timestore_pipeline.telemetry.text import render
 
-Labels = frozenset[tuple[str, str]]
-Samples = Mapping[Labels, float]  # labels without `shard` -> value
+Labels = tuple[str, ...]  # values of the series' own labels, in the order of their declaration, without the shard
+Samples = Mapping[Labels, float]
+
+_VOLUME = ("batches", "rows", "bytes")
 
 
 class StagingCollector(Collector):
@@ -41,33 +44,50 @@ class StagingCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        datasets = [record.name for record in self._area.ledger.datasets.all()]
-        yield from self._backlogs()
+        backlogs = self._area.backlogs()
+        datasets = [backlog.dataset for backlog in backlogs]
+        yield from self._backlogs(backlogs)
+        yield from self._claims(backlogs)
         yield from self._disk(datasets)
         yield from self._shard()
-        yield self._thresholds()
-        yield from self._counted(datasets)
-        yield from self._heartbeat()
+        yield self._thresholds(set(datasets))
+        yield from self._counters(backlogs)
+        yield from self._pushes()
 
-    def _backlogs(self) -> Iterator[Metric]:
-        backlogs, now = self._area.backlogs(), clock.now()
-        yield self._gauge(series.QUEUE_DEPTH, _per_metric({b.dataset: b.queued for b in backlogs}))
-        yield self._gauge(series.IN_FLIGHT, _per_metric({b.dataset: b.in_flight for b in backlogs}))
-        yield self._gauge(series.QUARANTINED, _per_metric({b.dataset: b.quarantined for b in backlogs}))
-        ages = {_labels(dataset=b.dataset): b.oldest_age(now).total_seconds() for b in backlogs}
-        yield self._gauge(series.OLDEST_AGE, ages)
-        staged = {_labels(dataset=b.dataset): b.oldest_staged_at.timestamp() for b in backlogs if b.oldest_staged_at}
+    def _backlogs(self, backlogs: Sequence[Backlog]) -> Iterator[Metric]:
+        now = clock.now()
+        for declared, state in (
+            (series.QUEUE_DEPTH, "queued"),
+            (series.IN_FLIGHT, "in_flight"),
+            (series.QUARANTINED, "quarantined"),
+        ):
+            volumes = [(b.dataset, getattr(b, state)) for b in backlogs]
+            yield self._gauge(declared, {(d, metric): getattr(v, metric) for d, v in volumes for metric in _VOLUME})
+        yield self._gauge(series.OLDEST_AGE, {(b.dataset,): b.oldest_age(now).total_seconds() for b in backlogs})
+        staged: dict[Labels, float] = {
+            (b.dataset,): b.oldest_staged_at.timestamp() for b in backlogs if b.oldest_staged_at
+        }
         yield self._gauge(series.OLDEST_STAGED, staged)
 
-    def _disk(self, datasets: list[str]) -> Iterator[Metric]:
+    def _claims(self, backlogs: Sequence[Backlog]) -> Iterator[Metric]:
+        claimed: dict[Labels, float] = {(b.dataset,): b.claimed_at.timestamp() for b in backlogs if b.claimed_at}
+        yield self._gauge(series.CLAIMED_AT, claimed)
+        yield self._gauge(series.ACTIVE_CLAIMS, {(): len(claimed)})
+        yield self._gauge(series.FAILURES_IN_A_ROW, {(b.dataset,): b.failures for b in backlogs if b.failures})
+        yield self._gauge(series.PAUSED, {(b.dataset,): 1 for b in backlogs if b.paused})
+
+    def _disk(self, datasets: Sequence[str]) -> Iterator[Metric]:
         used: dict[Labels, float] = {}
         for dataset in datasets:
             usage = self._area.dataset_usage(dataset)
-            sizes = {"database": usage.database, "wal": usage.wal, "total": usage.total}
-            used |= {_labels(dataset=dataset, component=component): size for component, size in sizes.items()}
+            used |= {
+                (dataset, "database"): usage.database,
+                (dataset, "wal"): usage.wal,
+                (dataset, "total"): usage.total,
+            }
         yield self._gauge(series.DISK_USAGE, used)
         limit = self._settings.staging_max_dataset_bytes
-        yield self._gauge(series.DISK_LIMIT, {_labels(dataset=dataset): limit for dataset in datasets})
+        yield self._gauge(series.DISK_LIMIT, {(dataset,): limit for dataset in datasets})
 
     def _shard(self) -> Iterator[Metric]:
         volume = self._area.directory.volume()
@@ -76,69 +96,85 @@ class StagingCollector(Collector):
             series.TOTAL_DISK_LIMIT: self._settings.staging_max_total_bytes,
             series.VOLUME_SIZE: volume.size,
             series.VOLUME_AVAILABLE: volume.available,
+            series.OPEN_INCIDENTS: self._area.ledger.open_incidents(),
+            series.QUARANTINE_USAGE: self._area.quarantine_bytes(),
         }
         for declared, level in levels.items():
-            yield self._gauge(declared, {_labels(): level})
+            yield self._gauge(declared, {(): level})
+        ticked = self._area.ledger.get_meta(SENSOR_LAST_TICK)
+        yield self._gauge(series.SENSOR_LAST_TICK, {} if ticked is None else {(): int(ticked) / 1e6})
 
-    def _thresholds(self) -> Metric:
+    def _thresholds(self, datasets: set[str]) -> Metric:
         found: dict[Labels, float] = {}
-        for record in self._area.ledger.datasets.all():
-            limits = self._settings.thresholds.overridden(record.metadata.staging.flush)
-            values = {"rows": limits.max_rows, "bytes": limits.max_bytes, "age_seconds": limits.max_age.total_seconds()}
-            found |= {_labels(dataset=record.name, metric=metric): value for metric, value in values.items()}
+        for name, metadata in self._area.ledger.datasets.all_metadata().items():
+            if name in datasets:
+                limits = self._settings.thresholds.overridden(metadata.staging.flush)
+                age = limits.max_age.total_seconds()
+                found |= {
+                    (name, "rows"): limits.max_rows,
+                    (name, "bytes"): limits.max_bytes,
+                    (name, "age_seconds"): age,
+                }
         return self._gauge(series.FLUSH_THRESHOLD, found)
 
-    def _counted(self, datasets: list[str]) -> Iterator[Metric]:
-        moved: dict[str, dict[Labels, float]] = {}
-        for counter in self._area.ledger.counters.all():
-            moved.setdefault(counter.series, {})[_labels_of(counter)] = counter.value
+    def _counters(self, backlogs: Sequence[Backlog]) -> Iterator[Metric]:
+        datasets = [backlog.dataset for backlog in backlogs]
+        counted = self._counted(set(datasets))
+        accepted = {
+            series.ACCEPTED_BATCHES.name: {(b.dataset,): float(b.accepted.batches) for b in backlogs},
+            series.ACCEPTED_ROWS.name: {(b.dataset,): float(b.accepted.rows) for b in backlogs},
+        }
         for declared in series.COUNTERS:
-            yield self._counter(declared, _zeros(declared, datasets) | moved.get(declared.name, {}))
-        yield self._durations(datasets, moved)
+            zeros = _zeros(declared, datasets) if declared.from_zero else {}
+            yield self._counter(declared, zeros | (accepted.get(declared.name) or counted.get(declared.name, {})))
+        yield self._durations(counted)
 
-    def _durations(self, datasets: list[str], moved: Mapping[str, Samples]) -> Metric:
+    def _counted(self, datasets: set[str]) -> dict[str, dict[Labels, float]]:
+        """Series -> label values -> value. The ledger keeps a counter's labels sorted, a declaration may not."""
+        order = {declared.name: list(declared.labels) for declared in series.COUNTERS}
+        found: dict[str, dict[Labels, float]] = {}
+        for counter in self._area.ledger.counters.all():
+            if counter.dataset in datasets:
+                names = order.get(counter.series, sorted(counter.labels))
+                labels = (counter.dataset, *(counter.labels[name] for name in names))
+                found.setdefault(counter.series, {})[labels] = counter.value
+        return found
+
+    def _durations(self, counted: Mapping[str, Samples]) -> Metric:
         name = series.FLUSH_DURATION.name
-        buckets, sums, counts = (moved.get(f"{name}_{part}", {}) for part in ("bucket", "sum", "count"))
-        family = HistogramMetricFamily(
-            series.PREFIX + name, series.FLUSH_DURATION.help, labels=["dataset", "result", "shard"]
-        )
-        for labels in _zeros(series.FLUSH_DURATION, datasets):
-            steps = [(str(bound), buckets.get(labels | {("le", str(bound))}, 0)) for bound in FLUSH_DURATION_BUCKETS]
-            given = dict(labels)
-            family.add_metric(
-                [given["dataset"], given["result"], self._area.shard],
-                [*steps, ("+Inf", counts.get(labels, 0))],
-                sums.get(labels, 0),
-            )
+        buckets, sums, counts = (counted.get(f"{name}_{part}", {}) for part in ("bucket", "sum", "count"))
+        labels = ["dataset", "result", "shard"]
+        family = HistogramMetricFamily(series.PREFIX + name, series.FLUSH_DURATION.help, labels=labels)
+        for (dataset, result), count in counts.items():
+            steps = [(str(le), buckets.get((dataset, str(le), result), 0)) for le in FLUSH_DURATION_BUCKETS]
+            given = [dataset, result, self._area.shard]
+            family.add_metric(given, [*steps, ("+Inf", count)], sums.get((dataset, result), 0))
         return family
 
-    def _heartbeat(self) -> Iterator[Metric]:
-        ticked = self._area.ledger.get_meta(SENSOR_LAST_TICK)
-        if ticked is not None:
-            yield self._gauge(series.SENSOR_LAST_TICK, {_labels(): int(ticked) / 1e6})
+    def _pushes(self) -> Iterator[Metric]:
+        state = self._area.ledger.pushes.state()
+        yield self._gauge(series.METRICS_PUSHED, {(): state.pushed.timestamp()} if state.pushed else {})
+        failures = series.METRICS_PUSH_FAILURES
+        family = CounterMetricFamily(series.PREFIX + failures.name, failures.help, labels=["shard"])
+        yield self._filled(family, {(): state.failures})
 
     def _gauge(self, declared: series.GaugeSeries, samples: Samples) -> Metric:
         names = [*declared.labels, "shard"]
-        return self._filled(
-            GaugeMetricFamily(series.PREFIX + declared.name, declared.help, labels=names), names, samples
-        )
+        return self._filled(GaugeMetricFamily(series.PREFIX + declared.name, declared.help, labels=names), samples)
 
     def _counter(self, declared: series.CounterSeries, samples: Samples) -> Metric:
         names = ["dataset", *declared.labels, "shard"]
-        return self._filled(
-            CounterMetricFamily(series.PREFIX + declared.name, declared.help, labels=names), names, samples
-        )
+        return self._filled(CounterMetricFamily(series.PREFIX + declared.name, declared.help, labels=names), samples)
 
-    def _filled(self, family: GaugeMetricFamily | CounterMetricFamily, names: list[str], samples: Samples) -> Metric:
+    def _filled(self, family: GaugeMetricFamily | CounterMetricFamily, samples: Samples) -> Metric:
         for labels, value in samples.items():
-            given = dict(labels) | {"shard": self._area.shard}
-            family.add_metric([given[name] for name in names], value)
+            family.add_metric([*labels, self._area.shard], value)
         return family
 
 
 def exposition(area: StagingArea, settings: Settings) -> str:
     """All series in Prometheus' text format; raises `LedgerBusy` or `Corrupted`."""
-    return generate_latest(registry(area, settings)).decode()
+    return render(StagingCollector(area, settings).collect())
 
 
 def registry(area: StagingArea, settings: Settings) -> CollectorRegistry:
@@ -148,27 +184,5 @@ def registry(area: StagingArea, settings: Settings) -> CollectorRegistry:
     return found
 
 
-def _labels(**given: str) -> Labels:
-    return frozenset(given.items())
-
-
-def _labels_of(counter: CounterValue) -> Labels:
-    return frozenset((counter.labels | {"dataset": counter.dataset}).items())
-
-
-def _per_metric(volumes: Mapping[str, Volume]) -> dict[Labels, float]:
-    return {
-        _labels(dataset=dataset, metric=metric): getattr(volume, metric)
-        for dataset, volume in volumes.items()
-        for metric in ("batches", "rows", "bytes")
-    }
-
-
-def _zeros(declared: series.CounterSeries, datasets: list[str]) -> dict[Labels, float]:
-    """A series that appears with its first increase hides that increase from `rate`."""
-    names = list(declared.labels)
-    return {
-        _labels(dataset=dataset, **dict(zip(names, values, strict=True))): 0.0
-        for dataset in datasets
-        for values in itertools.product(*declared.labels.values())
-    }
+def _zeros(declared: series.CounterSeries, datasets: Iterable[str]) -> dict[Labels, float]:
+    return {(dataset, *values): 0.0 for dataset in datasets for values in itertools.product(*declared.labels.values())}

@@ -2,6 +2,10 @@
 
 Every series carries `shard` beside the labels named here. Amounts are rows, bytes or seconds, as the name says; a limit
 or threshold of 0 means off.
+
+A counter that appears with its first increase hides that increase from `rate` and `increase`. So whatever an alert may
+be written on is exposed as 0 from the dataset's first moment on. What only tells flushes apart, the trigger and the
+duration, is exposed from its first flush on: it is half of all samples, and a shard may have thousands of datasets.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import RetryReason, Trigger
 
 PREFIX = "timestore_staging_"
 
@@ -18,11 +22,20 @@ _RESULTS = ("success", "failure")
 
 @dataclass(frozen=True, slots=True)
 class CounterSeries:
-    """A counter of the ledger. `labels`: name -> the values that are exposed as 0 until they first move."""
+    """A counter per dataset. `labels`: name -> every value there is."""
 
     name: str  # as in the ledger: without the prefix
     help: str
     labels: Mapping[str, Sequence[str]]
+    from_zero: bool = True  # False = absent until it first moves
+
+
+@dataclass(frozen=True, slots=True)
+class ShardCounter:
+    """A counter of the whole shard, exposed from 0 on."""
+
+    name: str  # without the prefix
+    help: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +47,29 @@ class GaugeSeries:
     labels: Sequence[str]
 
 
+ACCEPTED_BATCHES = CounterSeries("accepted_batches_total", "Batches acknowledged to their producers.", {})
+ACCEPTED_ROWS = CounterSeries("accepted_rows_total", "Rows acknowledged to their producers.", {})
+
 COUNTERS = (
+    ACCEPTED_BATCHES,
+    ACCEPTED_ROWS,
     CounterSeries("flush_batches_total", "Batches that flushes published, or returned.", {"result": _RESULTS}),
     CounterSeries("flush_rows_total", "Rows that flushes published, or returned.", {"result": _RESULTS}),
     CounterSeries(
         "flushes_total",
         "Flushes that ended.",
         {"trigger": tuple(trigger.value for trigger in Trigger), "result": _RESULTS},
+        from_zero=False,
     ),
     CounterSeries(
         "dropped_batches_total",
         "Batches refused for lack of room; their producers got an error.",
         {"reason": ("queue_full", "dataset_bytes", "total_bytes", "disk_full")},
     ),
-    # Other reasons are error codes; a rate over `sum by (dataset)` sees their first increase because these two exist.
     CounterSeries(
         "retried_batches_total",
         "Batches that went back to pending after a failed flush.",
-        {"reason": ("interrupted", "error")},
+        {"reason": tuple(reason.value for reason in RetryReason)},
     ),
     CounterSeries(
         "guardrail_exceeded_total",
@@ -83,9 +101,27 @@ FLUSH_THRESHOLD = GaugeSeries(
 SENSOR_LAST_TICK = GaugeSeries(
     "sensor_last_tick_timestamp_seconds", "When the flush sensor last ran; absent until it first did.", ()
 )
-FLUSH_DURATION = CounterSeries("flush_duration_seconds", "Time from claim to the end of a flush.", {"result": _RESULTS})
+FLUSH_DURATION = CounterSeries(
+    "flush_duration_seconds", "Time from claim to the end of a flush.", {"result": _RESULTS}, from_zero=False
+)
+CLAIMED_AT = GaugeSeries(  # an instant, so that a claim grows old also where nobody pushes any more
+    "claimed_timestamp_seconds", "When the dataset's flush in flight took its claim; absent when there is none.",
+    ("dataset",),
+)  # fmt: skip
+ACTIVE_CLAIMS = GaugeSeries("active_claims", "Flushes in flight, interrupted ones included.", ())
+FAILURES_IN_A_ROW = GaugeSeries(
+    "failures_in_a_row", "Flushes that failed since the last success; absent when the last one succeeded.", ("dataset",)
+)
+PAUSED = GaugeSeries("paused", "1 where an operator has stopped automatic flushes, absent elsewhere.", ("dataset",))
+OPEN_INCIDENTS = GaugeSeries("open_incidents", "Batches and segments set aside that wait for an operator.", ())
+QUARANTINE_USAGE = GaugeSeries("quarantine_usage_bytes", "Bytes of the files that were set aside.", ())
+METRICS_PUSHED = GaugeSeries(
+    "metrics_pushed_timestamp_seconds", "When a Pushgateway last took a push; absent until one did.", ()
+)
+METRICS_PUSH_FAILURES = ShardCounter("metrics_push_failures_total", "Pushes that no Pushgateway took.")
 
 GAUGES = (
     QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
-    TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK,
+    TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK, CLAIMED_AT, ACTIVE_CLAIMS,
+    FAILURES_IN_A_ROW, PAUSED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from tests.staging.promises import START, batch, claimed, promise, volumes
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError, UnknownDataset
 from timestore_pipeline.model.batch import Volume
-from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.datasets import retry_delay
@@ -39,7 +39,7 @@ def finalize(ledger: Ledger, ref: FlushRef) -> bool:
 
 
 def abort(ledger: Ledger, ref: FlushRef) -> bool:
-    return ledger.flushes.abort(ref, ledger.flushes.get(ref).state, "it broke", "error")
+    return ledger.flushes.abort(ref, ledger.flushes.get(ref).state, "it broke", RetryReason.ERROR)
 
 
 def adopt(ledger: Ledger, ref: FlushRef) -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.staging.promises import batch
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, Volume
-from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.model.flush import FlushRef, RetryReason, Trigger
 from timestore_pipeline.staging.ledger import Ledger
 
 KEYS = st.one_of(st.none(), st.sampled_from("abcdef"))
@@ -82,8 +82,8 @@ class LedgerMachine(RuleBasedStateMachine):
     def abort(self) -> None:
         assert self.claim is not None
         seen = self.ledger.flushes.get(self.claim).state
-        assert self.ledger.flushes.abort(self.claim, seen, "x", "error")
-        assert not self.ledger.flushes.abort(self.claim, seen, "x", "error")
+        assert self.ledger.flushes.abort(self.claim, seen, "x", RetryReason.ERROR)
+        assert not self.ledger.flushes.abort(self.claim, seen, "x", RetryReason.ERROR)
         self.claim = None
 
     @rule()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.staging.promises import batch, claimed, promise
-from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.model.flush import FlushState, RetryReason
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.processes import ProcessRecord
 
@@ -28,5 +28,5 @@ def test_a_process_with_a_claim_is_not_forgotten(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     ref = claimed(ledger, owner="p")
     assert not ledger.processes.forget_idle("p")
-    ledger.flushes.abort(ref, FlushState.CLAIMED, "x", "error")
+    ledger.flushes.abort(ref, FlushState.CLAIMED, "x", RetryReason.ERROR)
     assert ledger.processes.forget_idle("p")

@@ -15,6 +15,7 @@ from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.processes import Processes
+from timestore_pipeline.staging.ledger.pushes import Pushes
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.segments import Segments
 
@@ -42,6 +43,7 @@ class Ledger:
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
+        self.pushes = Pushes(self.database)
 
     def get_meta(self, key: str) -> str | None:
         """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""
@@ -55,6 +57,11 @@ class Ledger:
                 "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 (key, value),
             )
+
+    def open_incidents(self) -> int:
+        """How many things are set aside that nobody has decided about."""
+        row = self.database.row("SELECT count(*) AS open FROM incidents WHERE resolution IS NULL")
+        return int(row["open"]) if row else 0
 
     def close(self) -> None:
         self.database.close()

@@ -35,6 +35,7 @@ class BacklogRow:
     claim_owner: str | None  # None = nothing in flight, then so are the next two
     claim_epoch: int | None
     claim_trigger: str | None
+    claimed_at: datetime | None
 
 
 class Batches:
@@ -96,10 +97,10 @@ class Batches:
             return found.fetchone() is not None
 
     def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
-        """One row per dataset, in name order."""
+        """One row per dataset, in name order; of all datasets only those that are not removed."""
         with self._database.snapshot() as tx:
             amounts = _volumes(tx)
-            condition = "" if dataset is None else "WHERE name = ?"
+            condition = "WHERE removed_at IS NULL" if dataset is None else "WHERE name = ?"
             rows = tx.execute(_BACKLOG + condition + " ORDER BY name", () if dataset is None else (dataset,))
             return [_backlog(row, amounts.get(row["dataset_id"], {})) for row in rows]
 
@@ -131,7 +132,7 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS newest_pending,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
-    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger
+    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at
 FROM datasets d
 LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
 """
@@ -207,4 +208,5 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
         claim_owner=row["claim_owner"],
         claim_epoch=row["claim_epoch"],
         claim_trigger=row["claim_trigger"],
+        claimed_at=instant_or_none(row["claimed_at"]),
     )

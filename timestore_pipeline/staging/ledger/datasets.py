@@ -68,6 +68,12 @@ class Datasets:
     def all(self) -> list[DatasetRecord]:
         return [_record(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
 
+    def all_metadata(self) -> dict[str, DatasetMetadata]:
+        """Name -> metadata. Reading a thousand schemas as well would take longer than everything else in a scrape."""
+        empty = DatasetMetadata()
+        rows = self._database.rows("SELECT name, metadata FROM datasets")
+        return {r["name"]: DatasetMetadata.parse(r["metadata"]) if r["metadata"] != "{}" else empty for r in rows}
+
     def ensure(self, name: str) -> DatasetRecord:
         """The dataset's record, made if need be; raise `InvalidDatasetName`."""
         check_dataset_name(name)

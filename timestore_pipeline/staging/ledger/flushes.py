@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
 from timestore_pipeline.staging.ledger.processes import sign_of_life
+from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
 
 # Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
@@ -162,7 +163,7 @@ class Flushes:
             settle(tx, dataset_id, ref.epoch)
             return True
 
-    def abort(self, ref: FlushRef, seen: FlushState, error: str, reason: str) -> bool:
+    def abort(self, ref: FlushRef, seen: FlushState, error: str, reason: RetryReason) -> bool:
         """Return the claim's batches to pending and count them as retried. False when it was aborted already.
 
         seen: the state from which the caller concluded that the epoch can no longer be published. Raises `Fenced` when
@@ -188,7 +189,7 @@ class Flushes:
             volumes.move(tx, dataset_id, BatchState.IN_FLIGHT, BatchState.PENDING, moved)
             exports.forget(tx, dataset_id, ref.epoch)
             _count(tx, dataset_id, ref, "failure", moved)
-            increment(tx, dataset_id, "retried_batches_total", {"reason": reason}, moved.batches)
+            increment(tx, dataset_id, "retried_batches_total", {"reason": reason.value}, moved.batches)
             back_off(tx, dataset_id)
             return True
 
@@ -298,6 +299,7 @@ def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, 
         "SELECT trigger, finished_at - claimed_at AS micros FROM flushes WHERE dataset_id = ? AND epoch = ?",
         (dataset_id, ref.epoch),
     ).fetchone()
+    count_flush(tx)
     increment(tx, dataset_id, "flushes_total", {"trigger": row["trigger"], "result": result})
     increment(tx, dataset_id, "flush_batches_total", {"result": result}, moved.batches)
     increment(tx, dataset_id, "flush_rows_total", {"result": result}, moved.rows)

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     manual_requested_epoch INTEGER,   -- last_epoch at the request: a later epoch fulfils it, whatever the clock says
     failures INTEGER NOT NULL DEFAULT 0,
     retry_at INTEGER,
+    removed_at INTEGER,               -- hidden from operators until something arrives; the books stay
     created_at INTEGER NOT NULL
 );
 
@@ -109,7 +110,14 @@ CREATE TABLE IF NOT EXISTS flushes (
     rows INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     oldest_staged_at INTEGER NOT NULL,
+    began_at INTEGER,                 -- the claim phase; each phase may run in another process, with pauses between
     claimed_at INTEGER NOT NULL,
+    export_began_at INTEGER,
+    exported_at INTEGER,
+    publish_began_at INTEGER,
+    published_at INTEGER,
+    finalize_began_at INTEGER,
+    failed_at INTEGER,                -- end of the phase that failed; NULL when its process died in it
     finished_at INTEGER,
     version INTEGER,
     error TEXT,

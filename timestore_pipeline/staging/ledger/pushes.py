@@ -1,0 +1,92 @@
+"""What became of the pushes to a Pushgateway, whichever process tried: one JSON document in `meta`.
+
+Runs, sensor ticks and commands push on behalf of the same shard, so what one of them found out spares the others the
+wait for a gateway that is away. A process that dies between a push and its record leaves one push uncounted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+
+from timestore_pipeline import clock
+from timestore_pipeline.staging.ledger.database import Database, instant_or_none
+
+_STATE = "metrics_push"
+_ENDED = "flushes_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class PushState:
+    """Instants are microseconds since the Unix epoch; None = never."""
+
+    tried_at: int | None = None
+    pushed_at: int | None = None
+    flushes_ended: int = 0  # when the last push that succeeded read the ledger
+    failures: int = 0  # ever
+    failures_in_a_row: int = 0
+
+    @property
+    def pushed(self) -> datetime | None:
+        return instant_or_none(self.pushed_at)
+
+    @property
+    def tried(self) -> datetime | None:
+        return instant_or_none(self.tried_at)
+
+
+class Pushes:
+    """Rows of the `meta` table."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def state(self) -> PushState:
+        row = self._database.row("SELECT value FROM meta WHERE key = ?", (_STATE,))
+        return _state(row)
+
+    def flushes_ended(self) -> int:
+        """How many flushes have ended so far, well or not; of all datasets."""
+        row = self._database.row("SELECT value FROM meta WHERE key = ?", (_ENDED,))
+        return 0 if row is None else int(row["value"])
+
+    def succeeded(self, flushes_ended: int) -> None:
+        """flushes_ended: as read before the push."""
+        now = clock.to_micros(clock.now())
+        with self._database.transaction() as tx:
+            before = _read(tx)
+            after = replace(before, tried_at=now, pushed_at=now, flushes_ended=max(flushes_ended, before.flushes_ended))
+            _write(tx, replace(after, failures_in_a_row=0))
+
+    def failed(self) -> None:
+        now = clock.to_micros(clock.now())
+        with self._database.transaction() as tx:
+            before = _read(tx)
+            failures, in_a_row = before.failures + 1, before.failures_in_a_row + 1
+            _write(tx, replace(before, tried_at=now, failures=failures, failures_in_a_row=in_a_row))
+
+
+def count_flush(tx: sqlite3.Connection) -> None:
+    """A flush ends in this transaction: what was pushed before is out of date."""
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, '1')"
+        " ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + 1",
+        (_ENDED,),
+    )
+
+
+def _read(tx: sqlite3.Connection) -> PushState:
+    return _state(tx.execute("SELECT value FROM meta WHERE key = ?", (_STATE,)).fetchone())
+
+
+def _state(row: sqlite3.Row | None) -> PushState:
+    return PushState() if row is None else PushState(**json.loads(row["value"]))
+
+
+def _write(tx: sqlite3.Connection, state: PushState) -> None:
+    tx.execute(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (_STATE, json.dumps(asdict(state))),
+    )
