@@ -144,6 +144,18 @@ class InvalidQuery(InvalidInput):
     code = "invalid_query"
 
 
+class UnwritableOutput(InvalidInput):
+    """A file that was asked for cannot be written where it should go."""
+
+    code = "unwritable_output"
+
+
+class MissingExtra(InvalidInput):
+    """The feature needs packages of an optional extra that is not installed."""
+
+    code = "missing_extra"
+
+
 class UnknownDataset(InvalidInput):
     """Nothing was ever staged under this name."""
 

@@ -16,7 +16,7 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
 from timestore_pipeline.settings import Settings, storage_options
@@ -71,8 +71,14 @@ class Timestore:
         return ExportOptions(parquet or ParquetOptions(), self.settings.export_memory_mb)
 
     def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> DatasetRecord:
-        """Replace a dataset's metadata; raises `InvalidMetadata`, also for limits that contradict the guardrails."""
+        """Replace a dataset's metadata; raises `InvalidMetadata`, also for limits that contradict each other."""
         metadata = DatasetMetadata.parse(document)
+        if metadata.staging.alerts.contradict:
+            raise InvalidMetadata(
+                f"staging.alerts of dataset {dataset!r}: backlogWarn lies above backlogPage",
+                dataset=dataset,
+                hint=f"set both; unset they are {BACKLOG_WARN} and {BACKLOG_PAGE} batches",
+            )
         thresholds = self.settings.thresholds.overridden(metadata.staging.flush)
         if problems := list(ladder_problems(thresholds, self.settings.guardrails)):
             raise InvalidMetadata(

@@ -56,6 +56,29 @@ def test_what_is_kept_reads_back_as_the_same() -> None:
     assert DatasetMetadata.parse(metadata.to_json()) == metadata
 
 
+def test_alert_levels_are_understood_and_zero_is_one() -> None:
+    alerts = DatasetMetadata.parse({"staging": {"alerts": {"backlogWarn": 0, "backlog_page": 500}}}).staging.alerts
+    assert (alerts.backlog_warn, alerts.backlog_page) == (0, 500)
+
+
+def test_a_page_below_the_warning_is_a_contradiction() -> None:
+    for given, contradict in (({"backlogWarn": 51}, True), ({"backlogPage": 19}, True), ({"backlogPage": 0}, False)):
+        assert DatasetMetadata.parse({"staging": {"alerts": given}}).staging.alerts.contradict is contradict
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"backlogWarn": True}, "staging.alerts.backlogWarn"),
+        ({"backlogWarn": -1}, "staging.alerts.backlogWarn"),
+        ({"backlog": 1}, "staging.alerts.backlog"),
+    ],
+)
+def test_alert_levels_that_cannot_be_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidMetadata, match=said):
+        DatasetMetadata.parse({"staging": {"alerts": given}})
+
+
 @pytest.mark.parametrize(
     ("document", "path"),
     [

@@ -6,7 +6,7 @@ import logging
 
 import typer
 
-from timestore_pipeline.cli import datasets, flush, ingest, metrics, query, recover, status, verify
+from timestore_pipeline.cli import datasets, flush, ingest, metrics, monitoring, query, recover, status, verify
 from timestore_pipeline.cli.output import reporting
 
 _HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
@@ -40,6 +40,7 @@ for command in (
 ):
     app.command()(reporting(command))
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(monitoring.app, name="monitoring")
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from pydantic.alias_generators import to_camel
 
 from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
 
+BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has no level of its own
+BACKLOG_PAGE = 50
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
 
 
@@ -74,8 +77,26 @@ class FlushOverrides(_Section):
         return value
 
 
+class AlertOverrides(_Section):
+    """How deep one dataset's backlog may get before somebody is told; None = the default, 0 = nobody is told.
+
+    A dataset of many small batches is healthy far above the defaults. No series says so: it is a choice, not a state.
+    """
+
+    backlog_warn: int | None = Field(default=None, ge=0, strict=True)  # batches
+    backlog_page: int | None = Field(default=None, ge=0, strict=True)  # batches
+
+    @property
+    def contradict(self) -> bool:
+        """Whether somebody would be woken before being warned, the defaults included."""
+        warn = BACKLOG_WARN if self.backlog_warn is None else self.backlog_warn
+        page = BACKLOG_PAGE if self.backlog_page is None else self.backlog_page
+        return 0 < page < warn
+
+
 class StagingSpec(_Section):
     flush: FlushOverrides = FlushOverrides()
+    alerts: AlertOverrides = AlertOverrides()
 
 
 class DatasetMetadata(_Section):

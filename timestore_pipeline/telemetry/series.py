@@ -125,3 +125,8 @@ GAUGES = (
     TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK, CLAIMED_AT, ACTIVE_CLAIMS,
     FAILURES_IN_A_ROW, PAUSED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
 )  # fmt: skip
+
+
+def counter(name: str) -> CounterSeries:
+    """A counter by its name without the prefix; raises `KeyError`."""
+    return {declared.name: declared for declared in COUNTERS}[name]

@@ -1,0 +1,44 @@
+"""`timestore monitoring render` writes what Prometheus loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.cli.running import complaint, staged, timestore, timestore_json
+
+
+def test_the_rules_of_the_shard_are_written(home: Path) -> None:
+    staged(home)
+    path = home / "out" / "timestore-shard-0.rules.yml"
+    assert str(path) in timestore("monitoring", "render", home / "out").split()
+    [recorded, alerting] = yaml.safe_load(path.read_text())["groups"]
+    assert (recorded["name"], alerting["name"]) == ("timestore-shard-0-recorded", "timestore-shard-0")
+
+
+def test_levels_of_the_metadata_are_in_force(home: Path) -> None:
+    staged(home)
+    timestore("datasets", "set", "weather", "staging.alerts.backlogWarn=7", "staging.alerts.backlogPage=9")
+    found = timestore_json("monitoring", "render", home / "out")
+    [path] = [Path(name) for name in found["files"] if name.endswith(".yml")]
+    assert 'dataset="weather",metric="batches"}) > 7\n' in path.read_text()
+    assert 'dataset="weather",metric="batches"}) > 9\n' in path.read_text()
+
+
+def test_levels_that_contradict_each_other_are_refused(home: Path) -> None:
+    staged(home)
+    said = complaint("datasets", "set", "weather", "staging.alerts.backlogWarn=100")
+    assert "backlogWarn lies above backlogPage" in said
+    assert "20 and 50" in said
+
+
+@pytest.mark.parametrize("hurry", ["0", "0.5", "nan"])
+def test_a_hurry_that_is_none_is_wrong_usage(home: Path, hurry: str) -> None:
+    complaint("monitoring", "render", home, "--hurry", hurry, code=2)
+
+
+def test_a_folder_that_is_a_file_is_named(home: Path) -> None:
+    (home / "file").touch()
+    assert "unwritable_output" in complaint("monitoring", "render", home / "file")

@@ -1,0 +1,57 @@
+"""`timestore monitoring`: what Prometheus and Grafana load, rendered from the limits in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
+from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.monitoring.alerts import Watch
+from timestore_pipeline.monitoring.files import write_files
+from timestore_pipeline.monitoring.rules import RUNBOOK, rule_file
+from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.wiring import Timestore
+
+
+def render(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if missing; files of that name are replaced.")],
+    runbook: Annotated[str, typer.Option(help="Address of the runbook; alerts link to its headings.")] = RUNBOOK,
+    hurry: Annotated[float, typer.Option(min=1, max=1000, help="Divide every waiting time, to try alerts out.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write the alert rules of this shard.
+
+    timestore-<shard>.rules.yml goes under `rule_files` of prometheus.yml; files of several shards lie side by side.
+
+    \b
+    Example:
+      timestore monitoring render /etc/prometheus/timestore --runbook https://wiki.example/timestore
+    """
+    with open_store() as store:
+        watch = watch_of(store, Tempo(hurry))
+    contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch, runbook)}
+    written = [str(path) for path in write_files(folder, contents)]
+    if as_json:
+        print_json({"shard": watch.shard, "files": written})
+    else:
+        print_line("\n".join(written))
+
+
+def watch_of(store: Timestore, tempo: Tempo) -> Watch:
+    """The shard with the alert levels that its datasets' metadata name."""
+    records = store.area.ledger.datasets.all()
+    return Watch(store.area.shard, {record.name: record.metadata.staging.alerts for record in records}, tempo)
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")
+
+
+@app.callback()
+def group() -> None:
+    """Alert rules and dashboards."""  # a group of its own, also while it has one command
+
+
+app.command("render")(reporting(render))
