@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     export_memory_mb: int = Field(default=512, ge=64)  # DuckDB's memory_limit during an export
 
     pushgateway_url: str | None = None  # None = nothing is pushed
+    metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -136,6 +137,10 @@ class Settings(BaseSettings):
     @property
     def idempotency_retention(self) -> timedelta:
         return timedelta(days=self.idempotency_retention_days)
+
+    @property
+    def metrics_push_interval(self) -> timedelta:
+        return timedelta(milliseconds=self.metrics_push_interval_ms)
 
     @property
     def seal_timeout(self) -> timedelta:

@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 
 from tests.defs.flushing import build, hourly, logged, published
+from tests.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
 from timestore_pipeline.wiring import Timestore
 
@@ -43,15 +44,15 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Gateway]:
         server.shutdown()
 
 
-def test_every_op_pushes_and_the_last_push_counts_the_flush(
+def test_the_first_op_pushes_and_the_one_in_which_the_flush_ends(
     staging: StagingManager, instance: dg.DagsterInstance, gateway: _Gateway
 ) -> None:
     staging.enqueue("weather", hourly(3))
     assert build(instance, "weather").success
-    assert len(gateway.bodies) == 4
-    counted = 'timestore_staging_flush_rows_total{dataset="weather",result="success",shard="shard-0"} 3.0'
-    assert counted not in gateway.bodies[2]
-    assert counted in gateway.bodies[3]
+    assert len(gateway.bodies) == 2
+    counted = 'timestore_staging_flush_rows_total{dataset="weather",result="success",shard="shard-0"} 3\n'
+    assert counted not in gateway.bodies[0]
+    assert counted in gateway.bodies[1]
 
 
 def test_a_failed_op_pushes_too(
@@ -61,7 +62,7 @@ def test_a_failed_op_pushes_too(
     (home / "lake").mkdir()
     (home / "lake" / "weather").write_text("not a table")
     assert not build(instance, "weather").success
-    assert 'timestore_staging_flushes_total{dataset="weather",result="failure"' in gateway.bodies[3]
+    assert 'timestore_staging_flushes_total{dataset="weather",result="failure"' in gateway.bodies[1]
 
 
 def test_a_dead_gateway_leaves_the_run_alone_and_is_mentioned_once(
@@ -73,6 +74,22 @@ def test_a_dead_gateway_leaves_the_run_alone_and_is_mentioned_once(
     assert run.success
     assert published(timestore, "weather") == [0, 1, 2]
     assert logged(instance, run.run_id).count("metrics were not pushed") == 1
+
+
+def test_a_gateway_that_hangs_is_asked_once_and_no_run_fails(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs, eight ops, one question: that is the most that an outage may cost."""
+    with listening() as hanging:
+        hanging.answering.clear()
+        monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", hanging.url)
+        for dataset in ("weather", "planes"):
+            staging.enqueue(dataset, hourly(3))
+            assert build(instance, dataset).success
+            assert published(timestore, dataset) == [0, 1, 2]
+        assert len(hanging.requests) == 1
+    state = timestore.area.ledger.pushes.state()
+    assert (state.failures, state.pushed) == (1, None)
 
 
 def test_without_a_gateway_nothing_is_said(staging: StagingManager, instance: dg.DagsterInstance) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,9 +13,13 @@ from tests.services.ports import free_port
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
 from tests.telemetry.gateway import Gateway, listening
+from timestore_pipeline import clock
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger.pushes import PushState
 from timestore_pipeline.telemetry import push
-from timestore_pipeline.telemetry.push import push_metrics
+from timestore_pipeline.telemetry.metrics import registry
+from timestore_pipeline.telemetry.push import is_due, push_if_due, push_metrics
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["pushgateway"]
@@ -33,7 +39,7 @@ def test_a_push_replaces_the_shards_group(store: Timestore, settings: Settings, 
     assert push_metrics(store.area, aimed_at(settings, gateway.url))
     [(method, path, body)] = gateway.requests
     assert (method, path) == ("PUT", "/metrics/job/timestore/shard/edge-7")
-    assert 'timestore_staging_queue_depth{dataset="weather",metric="rows",shard="edge-7"} 20.0' in body
+    assert 'timestore_staging_queue_depth{dataset="weather",metric="rows",shard="edge-7"} 20\n' in body
 
 
 def test_nothing_is_pushed_without_a_gateway(store: Timestore, settings: Settings) -> None:
@@ -78,6 +84,89 @@ def test_an_outage_is_one_line_in_the_log(
         gateway.status = status
         push_metrics(store.area, configured)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+    assert exposed(store, settings, "metrics_push_failures_total") == 3
+
+
+def exposed(store: Timestore, settings: Settings, name: str) -> float | None:
+    return registry(store.area, settings).get_sample_value(f"timestore_staging_{name}", {"shard": "edge-7"})
+
+
+def test_failures_and_the_last_success_are_durable(store: Timestore, settings: Settings, gateway: Gateway) -> None:
+    configured = aimed_at(settings, gateway.url)
+    assert exposed(store, settings, "metrics_push_failures_total") == 0
+    assert exposed(store, settings, "metrics_pushed_timestamp_seconds") is None
+    gateway.status = 503
+    push_metrics(store.area, configured)
+    gateway.status = 200
+    before = clock.now().timestamp()
+    push_metrics(store.area, configured)
+    with Timestore(settings) as other:
+        assert exposed(other, settings, "metrics_push_failures_total") == 1
+        assert before <= (exposed(other, settings, "metrics_pushed_timestamp_seconds") or 0) <= clock.now().timestamp()
+
+
+def test_pushes_come_at_most_once_an_interval_unless_a_flush_ended(
+    store: Timestore, settings: Settings, gateway: Gateway
+) -> None:
+    configured = aimed_at(settings, gateway.url)
+    for _ in range(3):
+        assert push_if_due(store.area, configured)
+    assert len(gateway.requests) == 1
+    store.flush("planes", Trigger.MANUAL, "test")
+    with Timestore(settings) as other:
+        for _ in range(3):
+            assert push_if_due(other.area, configured)
+    assert len(gateway.requests) == 2
+    assert 'flush_rows_total{dataset="planes",result="success",shard="edge-7"} 5' in gateway.requests[1][2]
+
+
+def test_a_failing_gateway_is_left_alone_by_every_process(
+    store: Timestore, settings: Settings, gateway: Gateway
+) -> None:
+    gateway.status = 500
+    configured = aimed_at(settings, gateway.url)
+    assert not push_if_due(store.area, configured)
+    store.flush("planes", Trigger.MANUAL, "test")
+    with Timestore(settings) as other:
+        assert push_if_due(other.area, configured)
+    assert len(gateway.requests) == 1
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+TEN = timedelta(seconds=10)
+
+
+def tried(seconds_ago: float, **state: int) -> PushState:
+    instant = clock.to_micros(NOW - timedelta(seconds=seconds_ago))
+    return PushState(tried_at=instant, pushed_at=instant, **state)
+
+
+@pytest.mark.parametrize(
+    ("state", "due"),
+    [
+        (PushState(), True),
+        (tried(9.9), False),
+        (tried(10), True),
+        (tried(0, flushes_ended=6), True),
+        (tried(-3600), True),  # the clock was set back
+        (tried(4.9, failures_in_a_row=1), False),
+        (tried(5, failures_in_a_row=1), True),
+        (tried(10, failures_in_a_row=3), False),
+        (tried(59, failures_in_a_row=1000), False),
+        (tried(60, failures_in_a_row=1000), True),
+    ],
+)
+def test_when_a_push_is_due(state: PushState, due: bool) -> None:
+    ended = 0 if state.flushes_ended == 0 else 7
+    assert is_due(state, ended, NOW, TEN) is due
+
+
+def test_a_gateway_that_accepts_and_says_nothing_is_given_up(
+    store: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "DEADLINE", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert not push_metrics(store.area, aimed_at(settings, f"http://127.0.0.1:{silent.getsockname()[1]}"))
 
 
 @pytest.mark.service

@@ -1,4 +1,7 @@
-"""Metrics after every op, successful or not. A run killed outright has no hooks; the sensor's heartbeat covers it."""
+"""Metrics after every op, successful or not, if a push is due.
+
+A run killed outright has no hooks; the sensor's heartbeat covers it.
+"""
 
 import dagster as dg
 

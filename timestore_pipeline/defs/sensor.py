@@ -14,7 +14,7 @@ from timestore_pipeline.defs.active_runs import busy_datasets
 from timestore_pipeline.defs.dispatch import Launch, plan_launches, why_not
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
-from timestore_pipeline.telemetry.push import push_metrics
+from timestore_pipeline.telemetry.push import push_if_due
 from timestore_pipeline.wiring import Timestore
 
 _TAG_LENGTH = 255  # characters; some of Dagster's storages and every tag in the UI want it short
@@ -43,7 +43,7 @@ def staging_flush_sensor(
 def _heartbeat(timestore: Timestore, now: datetime) -> None:
     """After the backlogs were read: a sensor that runs but cannot read is as good as dead, and should look it."""
     timestore.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(now)))
-    push_metrics(timestore.area, timestore.settings)
+    push_if_due(timestore.area, timestore.settings)
 
 
 def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunRequest:

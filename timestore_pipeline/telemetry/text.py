@@ -28,7 +28,7 @@ def _lines(family: Metric) -> Iterator[str]:
 
 
 def _labels(labels: Mapping[str, str]) -> str:
-    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in labels.items()]) + "}"
+    return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items())]) + "}"
 
 
 def _escaped(value: str) -> str:

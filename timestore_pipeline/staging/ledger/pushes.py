@@ -52,20 +52,23 @@ class Pushes:
         row = self._database.row("SELECT value FROM meta WHERE key = ?", (_ENDED,))
         return 0 if row is None else int(row["value"])
 
-    def succeeded(self, flushes_ended: int) -> None:
-        """flushes_ended: as read before the push."""
+    def succeeded(self, flushes_ended: int) -> int:
+        """flushes_ended: as read before the push. Returns how many pushes had failed in a row before it."""
         now = clock.to_micros(clock.now())
         with self._database.transaction() as tx:
             before = _read(tx)
             after = replace(before, tried_at=now, pushed_at=now, flushes_ended=max(flushes_ended, before.flushes_ended))
             _write(tx, replace(after, failures_in_a_row=0))
+            return before.failures_in_a_row
 
-    def failed(self) -> None:
+    def failed(self) -> int:
+        """Returns how many have failed in a row now."""
         now = clock.to_micros(clock.now())
         with self._database.transaction() as tx:
             before = _read(tx)
             failures, in_a_row = before.failures + 1, before.failures_in_a_row + 1
             _write(tx, replace(before, tried_at=now, failures=failures, failures_in_a_row=in_a_row))
+            return in_a_row
 
 
 def count_flush(tx: sqlite3.Connection) -> None:
