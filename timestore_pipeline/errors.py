@@ -204,6 +204,16 @@ class LedgerMismatch(Conflict):
     code = "ledger_mismatch"
 
 
+class ShardConflict(Conflict):
+    """Another ledger publishes under this shard's name, or did; `ledger_id` names it."""
+
+    code = "shard_conflict"
+
+    def __init__(self, message: str, *, ledger_id: str, dataset: str, hint: str) -> None:
+        super().__init__(message, dataset=dataset, hint=hint)
+        self.ledger_id = ledger_id
+
+
 class Corrupted(TimestoreError):
     """A file is damaged; it was left where it is or set aside, never deleted."""
 

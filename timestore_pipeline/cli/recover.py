@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,41 +19,67 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
+from timestore_pipeline.rebuild.reconcile import Reconciliation
 
 
-def recover(as_json: AsJson = False) -> None:
-    """Settle what dead processes left behind.
+def recover(
+    replace_shard: Annotated[
+        bool, typer.Option("--replace-shard", help="The directory that published under this shard's name is gone.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Settle what dead processes left behind, and bring the ledger up to what is published.
 
     Interrupted flushes end as published or aborted, dead writers' segments are taken over, leftovers are removed.
-    Flushes do all of this as they go; this does it now. Safe beside running producers and flushes.
+    Flushes do all of this as they go; this does it now. Safe beside running producers and flushes. A ledger from a
+    backup learns what was published since, and which segment files it lacks.
 
     \b
     Example:
       timestore recover
     """
     with open_store() as store:
-        recovery = recover_area(store.area, store.lake)
+        recovery = recover_area(store.area, store.lake, replace_shard=replace_shard)
     if as_json:
         print_json(_document(recovery))
     else:
         _print(recovery)
-    if recovery.errors or recovery.refused:
+    if recovery.errors or recovery.refused or recovery.reconciled.errors or recovery.reconciled.unadopted:
         raise typer.Exit(FAILED)
 
 
 def _document(recovery: Recovery) -> dict[str, Any]:
+    learnt = recovery.reconciled
     return {
+        "entered_flushes": [ref.to_dict() for ref in learnt.published],
+        "adopted_segments": list(learnt.adopted),
+        "adopted_batches": learnt.owed,
+        "unadopted": [{"path": str(left.path), "reason": left.reason} for left in learnt.unadopted],
         "settled": [{"dataset": s.ref.dataset, "epoch": s.ref.epoch, "state": s.state} for s in recovery.settled],
         "taken_over": list(recovery.taken_over),
         "refused": [{"segment_id": left.segment_id, "reason": left.reason} for left in recovery.refused],
         "drained_segments": recovery.drained,
         "forgotten_processes": recovery.forgotten,
         "spool_removed": list(recovery.spool_removed),
-        "errors": [error_document(error) for error in recovery.errors],
+        "errors": [error_document(error) for error in (*recovery.errors, *learnt.errors)],
     }
 
 
+def _print_learnt(learnt: Reconciliation) -> None:
+    for ref in learnt.published:
+        print_line(f"{ref.dataset}: flush {ref.epoch} was published without this ledger's knowing, now entered")
+    for segment_id in learnt.adopted:
+        print_line(f"segment {segment_id}: adopted")
+    if learnt.adopted:
+        print_line(f"{learnt.owed} batches of adopted segments are pending")
+    for left in learnt.unadopted:
+        print_note(f"segment file {left.path} is not adopted: {left.reason}", "red")
+    for error in learnt.errors:
+        print_error(error, as_json=False)
+
+
 def _print(recovery: Recovery) -> None:
+    _print_learnt(recovery.reconciled)
     for settlement in recovery.settled:
         print_line(f"{settlement.ref.dataset}: flush {settlement.ref.epoch} was interrupted, now {settlement.state}")
     for segment_id in recovery.taken_over:

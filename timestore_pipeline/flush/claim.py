@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import ShardConflict
 from timestore_pipeline.flush.seal import Unsealed, seal_segments
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 
 
@@ -34,14 +34,18 @@ def claim_backlog(
 ) -> Claim:
     """Claim everything of the dataset that can be sealed.
 
-    Raises `FlushInFlight` and `UnknownDataset`, and whatever kept an interrupted flush from being settled.
+    Raises `FlushInFlight`, `UnknownDataset` and `ShardConflict`, and whatever kept an interrupted flush from being
+    settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger, segments that
+    were published since look like lost ones.
     """
     area.ledger.datasets.get(dataset)
+    _own_or_postpone(area, lake, dataset)
     settled = settle_or_postpone(area, lake, dataset)
+    if settled is not None:
+        _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
     area.remove_drained_segments(dataset)
     left_out = seal_segments(area, dataset, seal_timeout)
-    beyond = _newest_epoch(area, lake, dataset)
-    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, beyond)
+    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
     if ref is not None:
         area.held_claims.add(ref)
     elif left_out:
@@ -49,11 +53,9 @@ def claim_backlog(
     return Claim(dataset, ref, settled, tuple(left_out))
 
 
-def _newest_epoch(area: StagingArea, lake: Lake, dataset: str) -> int:
-    """What the lake has may be ahead of a ledger that was made anew or restored from a backup."""
-    if not area.backlog(dataset).pending.batches:
-        return 0
+def _own_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> None:
     try:
-        return lake.table(dataset).newest_epoch(app_id(area.shard, dataset))
-    except TimestoreError:  # the export will say so, and return the batches
-        return 0
+        check_ownership(area, lake, dataset)
+    except ShardConflict:
+        postpone(area, dataset)
+        raise

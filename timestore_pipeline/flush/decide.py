@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import LONGEST_BACKOFF, FlushThresholds
+from timestore_pipeline.model.limits import FlushThresholds
 
 _CLOCK_SKEW = timedelta(seconds=5)  # what two readings of one machine's clock may be apart without anybody setting it
 
@@ -67,8 +67,8 @@ def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
 
 def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
     """A failing dataset must not cost a run at every tick. A manual request ends the wait when it is made."""
-    if backlog.retry_at is None or not now < backlog.retry_at <= now + LONGEST_BACKOFF:
-        return None  # farther away than any pause: the clock was set back since
+    if backlog.retry_at is None or not backlog.backs_off(now):
+        return None
     reason = f"failures in a row: {backlog.failures}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
     return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 

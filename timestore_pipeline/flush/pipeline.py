@@ -61,7 +61,9 @@ class FlushPipeline:
             flush = self._exported(ref)
             files = self._area.ledger.flushes.files(ref)
             batches = self._area.ledger.batches.rows_of_flush(ref)
-            info = commit_info(self._area.shard, flush, self._area.ledger.identity, batches)
+            record = self._area.ledger.datasets.get(ref.dataset)
+            layout = record.time_column, record.granularity
+            info = commit_info(self._area.shard, flush, self._area.ledger.identity, batches, *layout)
             return self._lake.table(ref.dataset).publish(app_id(self._area.shard, ref.dataset), ref.epoch, files, info)
 
     def finalize(self, ref: FlushRef, version: int | None) -> Flush:

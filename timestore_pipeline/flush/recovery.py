@@ -1,5 +1,8 @@
 """Tidying up after processes that died: everything the next flush would do, now and for all datasets.
 
+What only the Delta log or a segment file knows is entered into the ledger first: to a ledger restored from a backup,
+published batches look pending and published segments lost.
+
 Safe beside running producers and flushes, and safe to repeat: a segment is taken over only when its owner's lock is
 free, a claim is settled only when its process is gone, and the Delta log decides what became of it.
 """
@@ -17,6 +20,7 @@ from timestore_pipeline.flush.seal import Unsealed, take_over_dead
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, FlushState
+from timestore_pipeline.rebuild.reconcile import Reconciliation, reconcile
 from timestore_pipeline.staging.area import StagingArea
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
@@ -26,6 +30,7 @@ _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` compl
 class Recovery:
     """What was found and done."""
 
+    reconciled: Reconciliation  # what the ledger has learnt from the log and from segment files
     settled: Sequence[Settlement]
     taken_over: Sequence[str]  # segment ids
     refused: Sequence[Unsealed]  # dead writers' segments that cannot be read
@@ -35,15 +40,22 @@ class Recovery:
     errors: Sequence[TimestoreError]  # flushes whose outcome nobody could tell yet
 
 
-def recover(area: StagingArea, lake: Lake) -> Recovery:
-    """Settle interrupted flushes, take over dead writers' segments, remove what nobody needs any more."""
+def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Recovery:
+    """Settle interrupted flushes, take over dead writers' segments, remove what nobody needs any more.
+
+    replace_shard: become the heir of every other ledger that published under this shard's name; an operator's word
+    that none of them is alive.
+    """
+    reconciled = reconcile(area, lake, replace_shard=replace_shard)
     settled, errors = _settle_all(area, lake)
+    if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
+        reconciled += reconcile(area, lake, replace_shard=True)
     taken_over, refused = _take_over_all(area)
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())
-    return Recovery(settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), errors)
+    return Recovery(reconciled, settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), errors)
 
 
 def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[TimestoreError]]:

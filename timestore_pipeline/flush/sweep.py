@@ -60,4 +60,4 @@ def postpone(area: StagingArea, dataset: str) -> None:
 
 
 def _is_due(backlog: Backlog) -> bool:
-    return backlog.interrupted and (backlog.retry_at is None or backlog.retry_at <= clock.now())
+    return backlog.interrupted and not backlog.backs_off(clock.now())

@@ -80,13 +80,14 @@ def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
     return TableCommit(
         version=version,
         metadata=commit_metadata(actions),
-        added={unquote(add["path"]): _rows(add) for add in adds},
+        added={unquote(add["path"]): add_rows(add) for add in adds},
         removed=frozenset(unquote(remove["path"]) for remove in removes),
         changes_data=any(action.get("dataChange", True) for action in (*adds, *removes)),
     )
 
 
-def _rows(add: Action) -> int | None:
+def add_rows(add: Action) -> int | None:
+    """Rows of the file that an add action names; None = written without statistics."""
     rows: int | None = json.loads(add.get("stats") or "{}").get("numRecords")
     return rows
 

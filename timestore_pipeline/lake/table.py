@@ -25,8 +25,9 @@ from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import TableHistory, live_files, read_history
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.lake.log import DeltaLog, commit_metadata
+from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
+from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
@@ -147,13 +148,21 @@ class LakeTable:
         settled = None if table is None else settled_in(self._handle, table, app_id, epoch)
         return EpochOutcome.ABSENT if settled is None else settled.outcome
 
-    def newest_epoch(self, app_id: str) -> int:
+    def newest(self, app_id: str) -> NewestEpoch:
         """The newest epoch the log has, 0 = none: a claim under it, or below, could never be published."""
         table = self._handle.open()
         if table is None:
-            return 0
+            return NewestEpoch(0, published=False)
         with faults.reading(self.uri):
-            return int(table.transaction_version(app_id) or 0)
+            epoch = int(table.transaction_version(app_id) or 0)
+            return NewestEpoch(epoch, published=table.transaction_version(app_id + BURNT_SUFFIX) != epoch)
+
+    def published(self, shard: str) -> list[PublishedCommit]:
+        """What the shard's flushes published, oldest first; none when there is no table. Raise as `history` does."""
+        if self._handle.open() is None:
+            return []
+        with faults.reading(self.uri):
+            return list(published_commits(self._log, shard))
 
     def discard(self, files: Sequence[ExportedFile]) -> None:
         """Delete files whose epoch is proven unpublished; raise `Conflict`, deleting none, if the table names one."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.limits import LONGEST_BACKOFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Backlog:
     def interrupted(self) -> bool:
         """A claim is in flight whose process is gone: only the next flush can settle it."""
         return self.claim_trigger is not None and not self.claim_owner_alive
+
+    def backs_off(self, now: datetime) -> bool:
+        """Automatic flushes wait. A wait longer than any pause was begun before the clock was set back, and is over."""
+        return self.retry_at is not None and now < self.retry_at <= now + LONGEST_BACKOFF
 
     def oldest_age(self, now: datetime) -> timedelta:
         """Age of the oldest batch not yet published, zero when there is none (or the clock went backwards)."""

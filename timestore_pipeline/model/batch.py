@@ -28,6 +28,9 @@ class Volume:
     def __add__(self, other: Volume) -> Volume:
         return Volume(self.batches + other.batches, self.rows + other.rows, self.bytes + other.bytes)
 
+    def __sub__(self, other: Volume) -> Volume:
+        return Volume(self.batches - other.batches, self.rows - other.rows, self.bytes - other.bytes)
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

@@ -30,7 +30,14 @@ def claimed_at_micros(claim: str) -> int:
     return int(instant) if instant.isdigit() else 0
 
 
-def commit_info(shard: str, flush: Flush, ledger_id: str, batch_ids: Iterable[str]) -> dict[str, Any]:
+def commit_info(
+    shard: str,
+    flush: Flush,
+    ledger_id: str,
+    batch_ids: Iterable[str],
+    time_column: str | None = None,
+    granularity: str | None = None,
+) -> dict[str, Any]:
     """What a published commit says about itself; `timestore verify` and a rebuild of the ledger read it back."""
     return {
         "shard": shard,
@@ -45,6 +52,8 @@ def commit_info(shard: str, flush: Flush, ledger_id: str, batch_ids: Iterable[st
         "rows": flush.volume.rows,
         "bytes": flush.volume.bytes,
         "segments": batches_to_ranges(batch_ids),
+        "time_column": time_column,
+        "granularity": granularity,
     }
 
 

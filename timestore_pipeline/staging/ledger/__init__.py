@@ -16,6 +16,7 @@ from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.pushes import Pushes
+from timestore_pipeline.staging.ledger.reconciling import Reconciling
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.segments import Segments
 
@@ -42,6 +43,7 @@ class Ledger:
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
+        self.reconciling = Reconciling(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
         self.pushes = Pushes(self.database)
 

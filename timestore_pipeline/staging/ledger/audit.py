@@ -13,6 +13,7 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.reconciling import FROM_THE_LOG
 
 Totals = Mapping[str, Volume]  # batch state, or 'accepted' -> volume; absent = none
 
@@ -178,10 +179,13 @@ def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[SegmentFacts]:
 
 
 def _gaps(tx: sqlite3.Connection, dataset_id: int) -> list[ProvenanceGap]:
+    """Of flushes this ledger made; of one entered from the Delta log nobody knows which batch went to which file."""
     rows = tx.execute(
         "SELECT batches.batch_id, batches.rows, coalesce(sum(batch_files.rows), 0) AS traced"
         " FROM batches LEFT JOIN batch_files USING (batch_id)"
-        " WHERE dataset_id = ? AND state = 'published' GROUP BY batches.batch_id HAVING traced != batches.rows",
-        (dataset_id,),
+        " WHERE dataset_id = :id AND state = 'published'"
+        " AND epoch IN (SELECT epoch FROM flushes WHERE dataset_id = :id AND owner != :log)"
+        " GROUP BY batches.batch_id HAVING traced != batches.rows",
+        {"id": dataset_id, "log": FROM_THE_LOG},
     )
     return [ProvenanceGap(row["batch_id"], row["rows"], row["traced"]) for row in rows]

@@ -41,17 +41,16 @@ class Flushes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str, beyond: int = 0) -> FlushRef | None:
+    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str) -> FlushRef | None:
         """Take the next epoch and the pending batches that lie in sealed segments; None when there is none.
 
         Oldest segments first, at most `MOST_SEGMENTS` and `MOST_BATCHES`; see `Batches.waits_sealed` for the rest.
-        beyond: an epoch the lake has already; the claim's is higher, whatever this ledger remembers.
         Raises `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
             _refuse_second_claim(tx, dataset_id, dataset)
-            epoch = _next_epoch(tx, dataset_id, beyond)
+            epoch = _next_epoch(tx, dataset_id)
             held = _hold_sealed(tx, dataset_id, epoch)
             if held is None:
                 return None
@@ -206,9 +205,9 @@ def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) 
         )
 
 
-def _next_epoch(tx: sqlite3.Connection, dataset_id: int, beyond: int) -> int:
+def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
     row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
-    return max(int(row["last_epoch"]), beyond) + 1
+    return int(row["last_epoch"]) + 1
 
 
 def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:

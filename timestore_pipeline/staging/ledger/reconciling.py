@@ -1,0 +1,193 @@
+"""Bringing the ledger up to what segment files and the Delta log say. Additive: nothing it knows is forgotten.
+
+Each call is one transaction that may be repeated. What is published is entered before a segment is adopted, so that no
+claim ever finds a published batch pending.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
+from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
+from timestore_pipeline.model.dataset import Evolution
+from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.staging.ledger import exports, volumes
+from timestore_pipeline.staging.ledger.database import Database, marks
+from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+
+FROM_THE_LOG = ""  # owner of a flush that was entered from the Delta log: which batch went to which file is not known
+
+_MOST_PARAMETERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFlush:
+    """A flush as the Delta log tells of it."""
+
+    dataset: str
+    epoch: int
+    claim: str
+    claimed_at: int  # microseconds since the Unix epoch
+    run_id: str
+    trigger: str
+    volume: Volume
+    version: int
+    batch_ids: Sequence[str]
+    files: Sequence[ExportedFile]
+
+
+class Reconciling:
+    """Writes that belong to `recover` only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str) -> None:
+        """Give the dataset columns it lacks, and its layout if it has none; a contradiction changes nothing."""
+        with self._database.transaction() as tx:
+            row = tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone()
+            known = None if row["schema"] is None else schema_from_json(row["schema"])
+            try:
+                wanted = evolve(known, schema, Evolution.ADDITIVE)
+            except SchemaConflict:
+                return
+            if known is None or not wanted.equals(known):
+                tx.execute(
+                    "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
+                    " granularity = coalesce(granularity, ?),"
+                    " time_column = CASE WHEN granularity IS NULL THEN ? ELSE time_column END WHERE name = ?",
+                    (schema_to_json(wanted), granularity, time_column, dataset),
+                )
+
+    def adopt(self, dataset: str, segment_id: str, batches: Sequence[StagedBatch], published: Collection[str]) -> int:
+        """Enter a segment nobody knows, as a dead writer's; returns how many of its batches are owed from now on.
+
+        published: ids of batches that are in the lake. A batch whose idempotency key the ledger knows is another's
+        second copy, and was never acknowledged.
+        """
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, dataset)
+            entered = tx.execute(
+                "INSERT OR IGNORE INTO segments (segment_id, dataset_id, owner, state, created_at)"
+                " VALUES (?, ?, '', 'open', ?)",
+                (segment_id, dataset_id, clock.to_micros(clock.now())),
+            )
+            if entered.rowcount == 0:
+                return 0
+            ordered = sorted(batches, key=lambda batch: batch.batch_id not in published)  # theirs is the key
+            owed = [b for b in ordered if _insert(tx, dataset_id, segment_id, b, b.batch_id in published)]
+            owed = [batch for batch in owed if batch.batch_id not in published]
+            total = sum((Volume(1, batch.rows, batch.bytes) for batch in owed), Volume())
+            volumes.add(tx, dataset_id, BatchState.PENDING, total)
+            volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
+            return len(owed)
+
+    def enter_published(self, flush: PublishedFlush) -> bool:
+        """Make the ledger agree that this flush is published; False when it does, or when settling is to decide."""
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, flush.dataset)
+            tx.execute(
+                "UPDATE datasets SET last_epoch = max(last_epoch, ?) WHERE dataset_id = ?", (flush.epoch, dataset_id)
+            )
+            if not _is_news(tx, dataset_id, flush):
+                return False
+            known = _move_to_published(tx, dataset_id, flush)
+            _replace_flush(tx, dataset_id, flush)
+            exports.forget(tx, dataset_id, flush.epoch)
+            exports.record(tx, dataset_id, flush.epoch, flush.files, [])
+            rest = flush.volume - known
+            volumes.add(tx, dataset_id, BatchState.PUBLISHED, rest)
+            volumes.add(tx, dataset_id, volumes.ACCEPTED, rest)
+            return True
+
+    def raise_epoch(self, dataset: str, epoch: int) -> None:
+        """Claims go on above this epoch."""
+        with self._database.transaction() as tx:
+            tx.execute("UPDATE datasets SET last_epoch = max(last_epoch, ?) WHERE name = ?", (epoch, dataset))
+
+    def recount(self) -> None:
+        """Derive all running totals from batches and flushes; only for a ledger that was put together from pieces."""
+        with self._database.transaction() as tx:
+            tx.execute("DELETE FROM volumes")
+            tx.execute(
+                "INSERT INTO volumes SELECT dataset_id, state, count(*), sum(rows), sum(bytes) FROM batches"
+                " WHERE state != 'published' GROUP BY dataset_id, state"
+            )
+            tx.execute(
+                "INSERT INTO volumes SELECT dataset_id, 'published', sum(batches), sum(rows), sum(bytes) FROM flushes"
+                " WHERE state = 'published' GROUP BY dataset_id"
+            )
+            tx.execute(
+                "INSERT INTO volumes SELECT dataset_id, 'accepted', sum(batches), sum(rows), sum(bytes) FROM volumes"
+                " GROUP BY dataset_id"
+            )
+
+
+def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batch: StagedBatch, published: bool) -> bool:
+    now = clock.to_micros(clock.now())
+    state, published_at = (BatchState.PUBLISHED, now) if published else (BatchState.PENDING, None)
+    inserted = tx.execute(
+        "INSERT OR IGNORE INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at,"
+        " idempotency_key, state, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            batch.batch_id, dataset_id, segment_id, batch.sequence, batch.rows, batch.bytes,
+            clock.to_micros(batch.staged_at), batch.idempotency_key, state, published_at,
+        ),
+    )  # fmt: skip
+    return inserted.rowcount == 1
+
+
+def _is_news(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> bool:
+    """A flush in flight is settled against the log like any other, unless the ledger is too old to know its export."""
+    row = tx.execute(
+        "SELECT state, run_id || '/' || claimed_at AS claim FROM flushes WHERE dataset_id = ? AND epoch = ?",
+        (dataset_id, flush.epoch),
+    ).fetchone()
+    if row is None or row["state"] == FlushState.ABORTED:
+        return True
+    return bool(row["state"] == FlushState.CLAIMED and row["claim"] == flush.claim)
+
+
+def _move_to_published(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> Volume:
+    """Take the flush's batches out of whatever state they are in; returns how much of it the ledger had counted."""
+    total = Volume()
+    for some in _chunks(flush.batch_ids):
+        chosen = f"batch_id IN ({marks(some)}) AND state != 'published'"
+        for row in tx.execute(
+            "SELECT state, count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes FROM batches"
+            f" WHERE {chosen} GROUP BY state",
+            some,
+        ).fetchall():
+            moved = Volume(row["batches"], row["rows"], row["bytes"])
+            volumes.move(tx, dataset_id, BatchState(row["state"]), BatchState.PUBLISHED, moved)
+            total += moved
+        tx.execute(
+            f"UPDATE batches SET state = 'published', epoch = ?, published_at = ? WHERE {chosen}",
+            (flush.epoch, clock.to_micros(clock.now()), *some),
+        )
+    return total
+
+
+def _replace_flush(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> None:
+    now = clock.to_micros(clock.now())
+    tx.execute(
+        "INSERT OR REPLACE INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes,"
+        " oldest_staged_at, claimed_at, finished_at, version) VALUES (?, ?, 'published', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            dataset_id, flush.epoch, flush.trigger, flush.run_id, FROM_THE_LOG, flush.volume.batches,
+            flush.volume.rows, flush.volume.bytes, flush.claimed_at, flush.claimed_at, now, flush.version,
+        ),
+    )  # fmt: skip
+
+
+def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(values), _MOST_PARAMETERS):
+        yield values[start : start + _MOST_PARAMETERS]

@@ -1,0 +1,95 @@
+"""What a segment file says about itself and its batches, for whoever finds it without a ledger.
+
+Only whole batches count. Each was written in one transaction with the row that describes it, so rows that do not add up
+are damage, and a batch without a description was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import UnreadableSegment
+from timestore_pipeline.model.batch import StagedBatch, batch_id
+from timestore_pipeline.model.columns import schema_from_json
+from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.segments import (
+    BATCH_COLUMN,
+    COMMIT_COLUMN,
+    SegmentHeader,
+    attach_sealed,
+    translated,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentContents:
+    """A segment as its file describes it."""
+
+    header: SegmentHeader
+    batches: Sequence[StagedBatch]  # whole ones, in order
+    torn: Sequence[str]  # ids of batches whose rows are not all there
+
+
+def read_contents(path: Path, dataset: str) -> SegmentContents:
+    """Read header and batches; log and file stay as they are.
+
+    Raises `UnreadableSegment`, also for a file that describes itself as another one, and `RetryLater` while a process
+    holds it.
+    """
+    with open_engine() as connection:
+        attach_sealed(connection, path, "found", dataset)
+        with translated(path, dataset):
+            header = _header(connection, path, dataset)
+            described = connection.execute(
+                f"SELECT {COMMIT_COLUMN} FROM found.rows WHERE {COMMIT_COLUMN} IS NOT NULL"
+            ).fetchall()
+            counted = connection.execute(f"SELECT {BATCH_COLUMN}, count(*) FROM found.rows GROUP BY ALL").fetchall()
+    held = dict(counted)
+    batches = sorted(_described(path, dataset, described, header.segment_id), key=lambda batch: batch.sequence)
+    whole = [batch for batch in batches if held.get(batch.sequence, 0) == batch.rows]
+    torn = [batch.batch_id for batch in batches if held.get(batch.sequence, 0) != batch.rows]
+    return SegmentContents(header, whole, torn)
+
+
+def _header(connection: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> SegmentHeader:
+    cursor = connection.execute("SELECT * FROM found.segment")
+    names = [column[0] for column in cursor.description or []]
+    told: dict[str, Any] = dict(zip(names, cursor.fetchone() or (), strict=False))
+    if (told.get("segment_id"), told.get("dataset")) != (path.stem, dataset):
+        raise _refused(path, dataset, f"says it is {told.get('segment_id')!r} of dataset {told.get('dataset')!r}")
+    schema = schema_from_json(told["schema"])
+    layout = told.get("time_column"), told.get("granularity")
+    return SegmentHeader(told["segment_id"], told["shard"], told["dataset"], schema, *layout)
+
+
+def _described(path: Path, dataset: str, rows: list[tuple[str]], segment_id: str) -> Iterator[StagedBatch]:
+    try:
+        for (text,) in rows:
+            for told in json.loads(text):
+                yield _batch(told, segment_id)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refused(path, dataset, f"holds a description that cannot be read: {error}") from error
+
+
+def _batch(told: dict[str, Any], segment_id: str) -> StagedBatch:
+    return StagedBatch(
+        batch_id=told.get("batch_id") or batch_id(segment_id, told["sequence"]),
+        sequence=told["sequence"],
+        rows=told["rows"],
+        bytes=told["bytes"],
+        staged_at=clock.from_micros(told["staged_at"]),
+        idempotency_key=told["idempotency_key"],
+    )
+
+
+def _refused(path: Path, dataset: str, why: str) -> UnreadableSegment:
+    return UnreadableSegment(
+        f"segment {path} {why}", dataset=dataset, hint="the file is kept; was it renamed, or copied over another one?"
+    )
