@@ -44,7 +44,7 @@ def recover(
         print_json(_document(recovery))
     else:
         _print(recovery)
-    if recovery.errors or recovery.refused or recovery.reconciled.errors or recovery.reconciled.unadopted:
+    if recovery.errors or recovery.refused or recovery.reconciled.unadopted:
         raise typer.Exit(FAILED)
 
 
@@ -61,7 +61,7 @@ def _document(recovery: Recovery) -> dict[str, Any]:
         "drained_segments": recovery.drained,
         "forgotten_processes": recovery.forgotten,
         "spool_removed": list(recovery.spool_removed),
-        "errors": [error_document(error) for error in (*recovery.errors, *learnt.errors)],
+        "errors": [error_document(error) for error in recovery.errors],
     }
 
 
@@ -74,8 +74,6 @@ def _print_learnt(learnt: Reconciliation) -> None:
         print_line(f"{learnt.owed} batches of adopted segments are pending")
     for left in learnt.unadopted:
         print_note(f"segment file {left.path} is not adopted: {left.reason}", "red")
-    for error in learnt.errors:
-        print_error(error, as_json=False)
 
 
 def _print(recovery: Recovery) -> None:

@@ -37,7 +37,7 @@ class Recovery:
     drained: int  # segments unlinked because all they held is published
     forgotten: int  # processes
     spool_removed: Sequence[str]  # names in the spool
-    errors: Sequence[TimestoreError]  # flushes whose outcome nobody could tell yet
+    errors: Sequence[TimestoreError]  # tables that do not answer, flushes whose outcome nobody could tell yet
 
 
 def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Recovery:
@@ -50,12 +50,15 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     settled, errors = _settle_all(area, lake)
     if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
         reconciled += reconcile(area, lake, replace_shard=True)
+    told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
     taken_over, refused = _take_over_all(area)
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())
-    return Recovery(reconciled, settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), errors)
+    return Recovery(
+        reconciled, settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), list(told.values())
+    )
 
 
 def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[TimestoreError]]:
