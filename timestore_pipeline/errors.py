@@ -192,6 +192,12 @@ class Fenced(Conflict):
     code = "fenced"
 
 
+class DatasetInUse(Conflict):
+    """Something of the dataset is staged, in flight or set aside: it cannot be removed."""
+
+    code = "dataset_in_use"
+
+
 class MissingTable(Conflict):
     """The dataset has no table in the lake yet."""
 

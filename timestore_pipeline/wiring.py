@@ -52,7 +52,8 @@ class Timestore:
         """Every dataset, in name order."""
         records = {record.name: record for record in self.area.ledger.datasets.all()}
         exceeded = self._total_exceeded()
-        return [self._status(records[backlog.dataset], backlog, exceeded) for backlog in self.area.backlogs()]
+        known = [backlog for backlog in self.area.backlogs() if backlog.dataset in records]  # one may be new since
+        return [self._status(records[backlog.dataset], backlog, exceeded) for backlog in known]
 
     def status(self, dataset: str) -> DatasetStatus:
         """One dataset; raises `UnknownDataset`."""

@@ -111,3 +111,20 @@ def test_list_has_one_line_per_dataset(home: Path) -> None:
     staged(home, dataset="planes")
     assert [line.split()[0] for line in timestore("datasets", "list").splitlines()] == ["dataset", "planes", "weather"]
     assert [one["dataset"] for one in timestore_json("datasets", "list")["datasets"]] == ["planes", "weather"]
+
+
+def test_a_removed_dataset_is_out_of_sight_until_something_arrives(home: Path) -> None:
+    staged(home)
+    assert "still has 40 rows pending" in complaint("datasets", "remove", "weather")
+    timestore("drain", "weather")
+    assert timestore_json("datasets", "remove", "weather")["removed"] is True
+    assert timestore_json("datasets", "list") == {"datasets": []}
+    assert timestore_json("status")["datasets"] == []
+    assert 'dataset="weather"' not in timestore("metrics")
+    assert timestore_json("verify")["datasets"][0]["published_rows"] == 40
+    timestore("datasets", "set", "weather", "staging.flush.maxRows=50")
+    assert [one["dataset"] for one in timestore_json("status")["datasets"]] == ["weather"]
+
+
+def test_what_nobody_knows_cannot_be_removed(home: Path) -> None:
+    assert "there is no dataset 'nothing'" in complaint("datasets", "remove", "nothing")

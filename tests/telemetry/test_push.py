@@ -12,6 +12,7 @@ import pytest
 from tests.services.ports import free_port
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
+from tests.telemetry.conftest import readings
 from tests.telemetry.gateway import Gateway, listening
 from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Trigger
@@ -176,3 +177,21 @@ def test_the_real_pushgateway_serves_what_was_pushed(store: Timestore, settings:
         'timestore_staging_queue_depth{dataset="weather",instance="",job="timestore",metric="rows",shard="edge-7"} 20'
     )
     assert line in get(f"{pushgateway}/metrics")
+
+
+@pytest.mark.service
+def test_series_of_a_removed_dataset_leave_the_real_pushgateway_and_come_back_grown(
+    store: Timestore, settings: Settings, pushgateway: str
+) -> None:
+    configured = aimed_at(settings, pushgateway)
+    accepted = 'timestore_staging_accepted_rows_total{dataset="planes",instance="",job="timestore",shard="edge-7"}'
+    with store.staging() as staging:
+        assert push_metrics(store.area, configured)
+        assert f"{accepted} 5" in get(f"{pushgateway}/metrics")
+        store.flush("planes", Trigger.MANUAL, "test")
+        store.area.ledger.datasets.remove("planes")
+        assert push_metrics(store.area, configured)
+        assert 'dataset="planes"' not in get(f"{pushgateway}/metrics")
+        staging.enqueue("planes", readings(2))
+        assert push_metrics(store.area, configured)
+    assert f"{accepted} 7" in get(f"{pushgateway}/metrics")

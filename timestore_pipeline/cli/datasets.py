@@ -32,7 +32,7 @@ def list_datasets(as_json: AsJson = False) -> None:
       timestore datasets list
     """
     with open_store() as store:
-        records = store.area.ledger.datasets.all()
+        records = store.area.ledger.datasets.active()
         if as_json:
             print_json({"datasets": [_document(store, record) for record in records]})
         elif records:
@@ -94,11 +94,31 @@ def unset(
         _show(store, store.set_metadata(dataset, document), as_json=as_json)
 
 
+def remove(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Take a dataset that is not used any more out of status, lists and metrics.
+
+    Refused while anything of it is staged or set aside. Its table in the lake stays as it is, and so do its books; the
+    next batch, or `datasets set`, brings it back with its counters where they were.
+
+    \b
+    Example:
+      timestore datasets remove weather
+    """
+    with open_store() as store:
+        store.area.ledger.datasets.remove(dataset)
+        uri = store.lake.table(dataset).uri
+    if as_json:
+        print_json({"dataset": dataset, "removed": True, "table": uri})
+    else:
+        print_line(f"{dataset}: removed; its table stays at {uri}")
+
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets.")
 app.command("list")(reporting(list_datasets))
 app.command("show")(reporting(show))
 app.command("set")(reporting(set_metadata))
 app.command("unset")(reporting(unset))
+app.command("remove")(reporting(remove))
 
 
 def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:

@@ -129,7 +129,7 @@ def flushes(
 
 
 def _all(store: Timestore) -> list[str]:
-    return [record.name for record in store.area.ledger.datasets.all()]
+    return [record.name for record in store.area.ledger.datasets.active()]
 
 
 def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:

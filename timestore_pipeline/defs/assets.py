@@ -29,7 +29,7 @@ def dataset_assets(settings: Settings) -> list[dg.AssetSpec]:
     try:
         ledger = Ledger(path, settings.shard)
         try:
-            return [_spec(record, settings) for record in ledger.datasets.all()]
+            return [_spec(record, settings) for record in ledger.datasets.active()]
         finally:
             ledger.close()
     except TimestoreError as error:

@@ -92,3 +92,21 @@ def test_pausing_asking_and_postponing_show_in_the_backlog(ledger: Ledger) -> No
     assert row.manual_requested_at is not None
     ledger.datasets.set_paused("d", False)
     assert not ledger.datasets.get("d").paused
+
+
+def test_a_dataset_that_comes_back_goes_on_where_it_was(ledger: Ledger) -> None:
+    record = ledger.datasets.ensure("d")
+    ledger.counters.add("d", "dropped_batches_total", {"reason": "queue_full"}, 3)
+    ledger.datasets.remove("d")
+    assert ledger.datasets.active() == []
+    assert ledger.batches.backlogs() == []
+    ledger.counters.add("d", "dropped_batches_total", {"reason": "queue_full"}, 1)
+    assert [found.dataset_id for found in ledger.datasets.active()] == [record.dataset_id]
+    assert [counter.value for counter in ledger.counters.all()] == [4]
+
+
+def test_setting_metadata_brings_a_dataset_back(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    ledger.datasets.remove("d")
+    ledger.datasets.set_metadata("d", DatasetMetadata())
+    assert [record.name for record in ledger.datasets.active()] == ["d"]

@@ -12,7 +12,7 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
-from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, dataset_id_of
+from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
@@ -57,6 +57,7 @@ class Batches:
             total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
             volumes.add(tx, dataset_id, BatchState.PENDING, total)
             volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
+            bring_back(tx, dataset_id)
         return known
 
     def known_keys(self, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from timestore_pipeline.staging.ledger.database import Database
-from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.datasets import bring_back, dataset_id_of
 
 FLUSH_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
 
@@ -32,7 +32,9 @@ class Counters:
 
     def add(self, dataset: str, series: str, labels: Mapping[str, str], amount: float) -> None:
         with self._database.transaction() as tx:
-            increment(tx, dataset_id_of(tx, dataset), series, labels, amount)
+            dataset_id = dataset_id_of(tx, dataset)
+            increment(tx, dataset_id, series, labels, amount)
+            bring_back(tx, dataset_id)
 
     def all(self) -> list[CounterValue]:
         rows = self._database.rows(

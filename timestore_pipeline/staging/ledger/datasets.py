@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import InvalidMetadata, UnknownDataset
+from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
-from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
     "SELECT 1 FROM batches JOIN segments USING (segment_id)"
@@ -37,6 +37,7 @@ class DatasetRecord:
     paused: bool
     last_epoch: int  # newest one taken; 0 = never flushed
     created_at: datetime
+    removed_at: datetime | None = None  # None = in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,10 @@ class Datasets:
     def all(self) -> list[DatasetRecord]:
         return [_record(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
 
+    def active(self) -> list[DatasetRecord]:
+        """All but the removed ones."""
+        return [record for record in self.all() if record.removed_at is None]
+
     def all_metadata(self) -> dict[str, DatasetMetadata]:
         """Name -> metadata. Reading a thousand schemas as well would take longer than everything else in a scrape."""
         empty = DatasetMetadata()
@@ -78,12 +83,28 @@ class Datasets:
         """The dataset's record, made if need be; raise `InvalidDatasetName`."""
         check_dataset_name(name)
         found = self.find(name)
-        if found is not None:
+        if found is not None and found.removed_at is None:
             return found
         with self._database.transaction() as tx:
             created = clock.to_micros(clock.now())
             tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
+            bring_back(tx, dataset_id_of(tx, name))
         return self.get(name)
+
+    def remove(self, name: str) -> None:
+        """Hide a dataset that is not used any more from backlogs, metrics and lists, until something arrives for it.
+
+        Its row stays, and so do its epochs, its idempotency keys and its counters: a dataset that comes back goes on
+        where it was. Raises `UnknownDataset`, and `DatasetInUse` when anything of it is not published or discarded.
+        """
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, name)
+            _refuse_unsettled(tx, dataset_id, name)
+            tx.execute(
+                "UPDATE datasets SET removed_at = ?, manual_requested_at = NULL, manual_requested_epoch = NULL"
+                " WHERE dataset_id = ?",
+                (clock.to_micros(clock.now()), dataset_id),
+            )
 
     def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
         """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
@@ -134,6 +155,26 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
     if row is None:
         raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint="see `timestore datasets list`")
     return int(row["dataset_id"])
+
+
+def bring_back(tx: sqlite3.Connection, dataset_id: int) -> None:
+    """Something arrives for the dataset: it is in use again, if it was removed."""
+    tx.execute("UPDATE datasets SET removed_at = NULL WHERE dataset_id = ? AND removed_at IS NOT NULL", (dataset_id,))
+
+
+def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> None:
+    rows = tx.execute(
+        "SELECT state, rows FROM volumes WHERE dataset_id = ? AND batches > 0"
+        " AND state IN ('pending', 'in_flight', 'quarantined')",
+        (dataset_id,),
+    ).fetchall()
+    if rows:
+        left = ", ".join(f"{row['rows']} rows {row['state'].replace('_', ' ')}" for row in rows)
+        raise DatasetInUse(
+            f"dataset {name!r} still has {left}",
+            dataset=name,
+            hint=f"stop its producers, `timestore drain {name}`, and decide about what is in quarantine",
+        )
 
 
 def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
@@ -198,4 +239,5 @@ def _record(row: Row) -> DatasetRecord:
         paused=bool(row["paused"]),
         last_epoch=row["last_epoch"],
         created_at=clock.from_micros(row["created_at"]),
+        removed_at=instant_or_none(row["removed_at"]),
     )
