@@ -1,0 +1,94 @@
+"""What has happened when an operator opens the runbook at a heading: each scene prepares a home for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.running import readings, staged, timestore, write_file
+from tests.docs.runbook import ROOT
+from timestore_pipeline import clock
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.wiring import Timestore
+
+Scene = Callable[[Path], None]
+
+_DIES_IN_A_FLUSH = ROOT / "tests" / "flush" / "dying.py"
+
+
+def some_rows_wait(home: Path) -> None:
+    staged(home)
+    write_file(home / "canary.csv", readings(10))
+
+
+def a_flush_failed(home: Path) -> None:
+    """The lake cannot be written; then somebody mends it."""
+    some_rows_wait(home)
+    (home / "lake").write_text("not a directory")
+    timestore("flush", "weather", "--now", code=1)
+    (home / "lake").unlink()
+
+
+def the_sensor_ticked(home: Path) -> None:
+    some_rows_wait(home)
+    with Timestore(Settings.from_env()) as store:
+        store.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now())))
+
+
+def a_worker_died(home: Path) -> None:
+    some_rows_wait(home)
+    victim = [sys.executable, str(_DIES_IN_A_FLUSH), str(home), "record export", "after", "weather"]
+    assert subprocess.run(victim, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+
+
+def a_segment_is_damaged(home: Path) -> None:
+    """One flush has set it aside."""
+    staged(home)
+    (segment,) = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    shutil.copy(segment, home / "backup.duckdb")
+    os.truncate(segment, segment.stat().st_size // 2)
+    timestore("flush", "weather", "--now", code=1)
+
+
+def a_segment_was_restored(home: Path) -> None:
+    a_segment_is_damaged(home)
+    (segment,) = (home / "staging" / "quarantine" / "weather").glob("*.duckdb")
+    shutil.copy(home / "backup.duckdb", segment)
+
+
+def the_ledger_is_damaged(home: Path) -> None:
+    some_rows_wait(home)
+    for log in (home / "staging").glob("ledger.sqlite-*"):
+        log.unlink()
+    (home / "staging" / "ledger.sqlite").write_bytes(b"no database" * 1000)
+
+
+def the_directory_was_emptied(home: Path) -> None:
+    some_rows_wait(home)
+    timestore("flush", "weather", "--now")
+    shutil.rmtree(home / "staging")
+    write_file(home / "more.parquet", readings(10, first=40))
+    timestore("ingest", "weather", home / "more.parquet")
+
+
+# Heading -> one scene for each of its blocks, or one for all of them. Every other heading starts with rows that wait.
+SCENES: dict[str, tuple[Scene, ...]] = {
+    "Flush aborts": (a_flush_failed,),
+    "Timestore push stale": (the_sensor_ticked,),
+    "A run, a worker or a host died": (a_worker_died,),
+    "Quarantine": (a_segment_is_damaged, a_segment_was_restored, a_segment_is_damaged),
+    "A lost or damaged ledger": (the_ledger_is_damaged,),
+    "Two staging directories of one name": (the_directory_was_emptied,),
+}
+
+
+def scene(heading: str, block: int) -> Scene:
+    """How the world looks before that block."""
+    scenes = SCENES.get(heading, (some_rows_wait,))
+    return scenes[block % len(scenes)]
