@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,21 @@ def test_a_hurry_that_is_none_is_wrong_usage(home: Path, hurry: str) -> None:
 def test_a_folder_that_is_a_file_is_named(home: Path) -> None:
     (home / "file").touch()
     assert "unwritable_output" in complaint("monitoring", "render", home / "file")
+
+
+def test_the_dashboard_is_written_beside_the_rules_unless_it_is_not_wanted(home: Path) -> None:
+    found = timestore_json("monitoring", "render", home / "out")["files"]
+    assert [Path(name).name for name in found] == ["timestore-shard-0.rules.yml", "timestore-dashboard.json"]
+    assert json.loads((home / "out" / "timestore-dashboard.json").read_text())["uid"] == "timestore-staging"
+    assert len(timestore_json("monitoring", "render", home / "rules", "--no-dashboard")["files"]) == 1
+
+
+def test_without_grafanas_builders_the_extra_is_named_and_nothing_is_written(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "grafana_foundation_sdk.builders", None)
+    monkeypatch.delitem(sys.modules, "timestore_pipeline.monitoring.grafana", raising=False)
+    said = complaint("monitoring", "render", home / "out")
+    assert "missing_extra" in said
+    assert "timestore_pipeline[monitoring]" in said
+    assert not (home / "out").exists()

@@ -19,6 +19,7 @@ class Case:
     severity: str
     firing: Scene
     quiet: Scene
+    evaluated: str = "15s"  # how often; hours of it every 15 s would take promtool long
 
     def __str__(self) -> str:
         return f"{self.alert}-{self.severity}"
@@ -189,6 +190,7 @@ CASES = [
         "warning",
         Scene("3h10m", durations((1.2, 2 * 240), (8.0, 300)), (FLIGHTS,)),
         Scene("3h10m", durations((1.2, 2 * 240), (2.0, 300))),
+        evaluated="1m",
     ),
     Case(
         "TimestoreSensorStale",

@@ -43,7 +43,7 @@ def rendered(path: Path) -> list[dict[str, Any]]:
 def test_a_rule_fires_and_keeps_quiet(case: Case, rules: Path, store: Timestore, tmp_path: Path) -> None:
     base = healthy(exposition(store.area, store.settings))
     tests = [played(scene, base, case.alert, case.severity) for scene in (case.firing, case.quiet)]
-    document = {"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests}
+    document = {"rule_files": [str(rules)], "evaluation_interval": case.evaluated, "tests": tests}
     (tmp_path / "test.yml").write_text(json.dumps(document))
     promtool("test", "rules", tmp_path / "test.yml")
 

@@ -10,6 +10,7 @@ import typer
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.monitoring.alerts import Watch
+from timestore_pipeline.monitoring.dashboard import dashboard_json
 from timestore_pipeline.monitoring.files import write_files
 from timestore_pipeline.monitoring.rules import RUNBOOK, rule_file
 from timestore_pipeline.monitoring.tempo import Tempo
@@ -20,11 +21,13 @@ def render(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if missing; files of that name are replaced.")],
     runbook: Annotated[str, typer.Option(help="Address of the runbook; alerts link to its headings.")] = RUNBOOK,
     hurry: Annotated[float, typer.Option(min=1, max=1000, help="Divide every waiting time, to try alerts out.")] = 1,
+    no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Alert rules only.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the alert rules of this shard.
+    """Write the alert rules of this shard, and a dashboard for all shards.
 
     timestore-<shard>.rules.yml goes under `rule_files` of prometheus.yml; files of several shards lie side by side.
+    timestore-dashboard.json is imported into Grafana, or provisioned.
 
     \b
     Example:
@@ -33,6 +36,8 @@ def render(
     with open_store() as store:
         watch = watch_of(store, Tempo(hurry))
     contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch, runbook)}
+    if not no_dashboard:
+        contents["timestore-dashboard.json"] = dashboard_json(watch.tempo)
     written = [str(path) for path in write_files(folder, contents)]
     if as_json:
         print_json({"shard": watch.shard, "files": written})

@@ -1,0 +1,18 @@
+"""The door to the dashboard. Its library is an extra: hosts that only stage and flush do without."""
+
+from __future__ import annotations
+
+from timestore_pipeline.errors import MissingExtra
+from timestore_pipeline.monitoring.tempo import Tempo
+
+
+def dashboard_json(tempo: Tempo) -> str:
+    """A dashboard to import or provision; raises `MissingExtra` when Grafana's builders are not installed."""
+    try:
+        from timestore_pipeline.monitoring.grafana import dashboard_document
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"the dashboard needs the package {error.name}",
+            hint="pip install 'timestore_pipeline[monitoring]', or render with --no-dashboard",
+        ) from error
+    return dashboard_document(tempo)

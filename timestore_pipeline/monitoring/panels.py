@@ -1,0 +1,226 @@
+"""What the dashboard shows, without a word about Grafana: the same panels are drawn by others from the same queries.
+
+Queries hold placeholders as Grafana writes them (`$dataset`); `filled` replaces them where there is no Grafana. With a
+thousand datasets a panel draws `$top` lines: ranked once over the whole time range, because a rank per step would let
+lines come and go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
+from timestore_pipeline.monitoring import promql
+from timestore_pipeline.monitoring.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE, Severity, pushed_at
+from timestore_pipeline.monitoring.promql import DATASET, Scope
+from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.telemetry import series
+from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries
+
+_SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
+_LINE = "{{dataset}} ({{shard}})"
+
+
+class Kind(StrEnum):
+    """How a panel looks."""
+
+    NUMBER = "number"  # the value of now
+    LINES = "lines"
+    TABLE = "table"  # a row per dataset, a column per query
+
+
+class Unit(StrEnum):
+    """As Grafana names them."""
+
+    COUNT = "short"
+    SECONDS = "s"
+    BYTES = "bytes"
+    SHARE = "percentunit"  # 0 to 1
+    PER_SECOND = "cps"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    expression: str
+    legend: str = _LINE
+    limit: bool = False  # drawn as a limit of the other lines
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    title: str
+    description: str
+    unit: Unit
+    queries: tuple[Query, ...]
+    kind: Kind = Kind.LINES
+    levels: tuple[tuple[Severity, float], ...] = ()  # where alerts of that severity begin
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    title: str
+    panels: tuple[Panel, ...]
+
+
+def rows(tempo: Tempo) -> tuple[Row, ...]:
+    """The dashboard from top to bottom; tempo: that of the rules, so that panels show what alerts see."""
+    return (
+        Row("At a glance", _glance()),
+        Row("Backlog", _backlog(tempo)),
+        Row("Flushes", _flushes(tempo)),
+        Row("Backpressure", _backpressure(tempo.span(RECENTLY))),
+        Row("Disk", _disk()),
+        Row("Limits in force", (_limits(),)),
+    )
+
+
+def filled(expression: str, placeholders: Mapping[str, str]) -> str:
+    """The expression with `$name` replaced; longer names first, so that `$top` does not eat into `$topmost`."""
+    for name in sorted(placeholders, key=len, reverse=True):
+        expression = expression.replace(f"${name}", placeholders[name])
+    return expression
+
+
+def _glance() -> tuple[Panel, ...]:
+    depth = _SCOPE.level(series.QUEUE_DEPTH, metric="batches")
+    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
+    firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
+    tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
+    quiet = ((Severity.PAGE, SILENCE),)
+    return (
+        _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
+        _number("Since the last sensor tick", tick, Unit.SECONDS, "{{shard}}", quiet),
+        _number("Since the last push", promql.silence(pushed_at(_SCOPE)), Unit.SECONDS, "{{shard}}", quiet),
+        _number("Batches staged", f"sum({depth})", Unit.COUNT, ""),
+        _number("Batches in quarantine", f"sum({aside})", Unit.COUNT, "", ((Severity.WARNING, 1),)),
+        _number("Volume in use", _volume(), Unit.SHARE, "{{shard}}", _FILLING),
+    )
+
+
+def _backlog(tempo: Tempo) -> tuple[Panel, ...]:
+    usual = ((Severity.WARNING, float(BACKLOG_WARN)), (Severity.PAGE, float(BACKLOG_PAGE)))
+    age, limit = promql.age(_SCOPE), promql.age_limit(_SCOPE, tempo)
+    ages = (Query(_top_gauge(f"({age})", series.OLDEST_AGE)),
+            Query(_top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
+    return (
+        _staged("Batches staged", "batches", "In flight included. Levels of a dataset's own are not drawn.", usual),
+        Panel(
+            "Age of the oldest batch",
+            "Computed from the instant it was staged: grows also when nothing is pushed any more.",
+            Unit.SECONDS,
+            ages,
+        ),
+        _staged("Rows staged", "rows", "What the next flushes will write; sizes compaction."),
+        Panel("Batches in flight", "Claimed by a flush that has not ended.", Unit.COUNT, (
+            Query(_top_gauge(_SCOPE.level(series.IN_FLIGHT, metric="batches"), series.IN_FLIGHT, metric="batches")),
+        )),
+    )  # fmt: skip
+
+
+def _flushes(tempo: Tempo) -> tuple[Panel, ...]:
+    window = tempo.span(RECENTLY)
+    ended = series.counter("flushes_total")
+    slow = _top_counter(f"({promql.duration_quantile(_SCOPE, 0.95, window)})", ended)
+    failed = promql.increase(_SCOPE, ended, window, result="failure")
+    accepted = f"sum by ({DATASET}) ({_per_second(series.ACCEPTED_ROWS)})"
+    share = f"{failed} / ({promql.increase(_SCOPE, ended, window)} > 0)"
+    return (
+        Panel("Flush duration (p95)", "Of published flushes, claim to end.", Unit.SECONDS, (Query(slow),)),
+        Panel("Flushed rows per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+              (_rate("flush_rows_total", "result"),)),
+        Panel("Flushed batches per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+              (_rate("flush_batches_total", "result"),)),
+        Panel("Flushes by trigger", "Which limit, or who, asked for them.", Unit.COUNT,
+              (Query(f"sum by (trigger, result) ({promql.increase(_SCOPE, ended, window, by='trigger, result')})",
+                     "{{trigger}}, {{result}}"),)),
+        Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(_top_counter(share, ended)),)),
+        Panel("Accepted rows per second", "What producers were promised.", Unit.PER_SECOND,
+              (Query(_top_counter(accepted, series.ACCEPTED_ROWS)),)),
+    )  # fmt: skip
+
+
+def _backpressure(window: str) -> tuple[Panel, ...]:
+    return (
+        _grown("Dropped batches", "dropped_batches_total", "reason", window, "Refused for lack of room, recently."),
+        _grown("Retried batches", "retried_batches_total", "reason", window, "Returned by failed flushes, recently."),
+        _grown("Guardrail exceeded", "guardrail_exceeded_total", "guardrail", window, "Batches above it, recently."),
+    )
+
+
+def _disk() -> tuple[Panel, ...]:
+    used = _SCOPE.level(series.DISK_USAGE, component="total")
+    share = promql.share(used, _SCOPE.level(series.DISK_LIMIT))
+    total = promql.share(_SCOPE.level(series.TOTAL_DISK_USAGE), _SCOPE.level(series.TOTAL_DISK_LIMIT))
+    in_total = {"component": "total"}
+    return (
+        Panel("Share of the dataset's guardrail", "At 100 % a flush is forced; in hard mode producers are refused.",
+              Unit.SHARE, (Query(_top_gauge(share, series.DISK_USAGE, **in_total)),), levels=_FILLING),
+        Panel("Shard: share of the total guardrail, and of the volume", "The first only where a total is set.",
+              Unit.SHARE, (Query(total, "guardrail ({{shard}})"), Query(_volume(), "volume ({{shard}})")),
+              levels=_FILLING),
+        Panel("Staged bytes on disk", "Files of the segments, logs included.", Unit.BYTES,
+              (Query(_top_gauge(used, series.DISK_USAGE, **in_total)),
+               Query(_top_gauge(f"{_SCOPE.level(series.DISK_LIMIT)} > 0", series.DISK_USAGE, **in_total),
+                     "limit of {{dataset}} ({{shard}})", limit=True))),
+    )  # fmt: skip
+
+
+def _limits() -> Panel:
+    threshold = {
+        f"flush at {metric}": _SCOPE.level(series.FLUSH_THRESHOLD, metric=metric)
+        for metric in ("rows", "bytes", "age_seconds")
+    }
+    columns = {**threshold, "guardrail bytes": _SCOPE.level(series.DISK_LIMIT)}
+    return Panel(
+        "Flush thresholds and guardrails",
+        "Overrides of the metadata included; 0 = off.",
+        Unit.COUNT,
+        tuple(Query(expression, name) for name, expression in columns.items()),
+        Kind.TABLE,
+    )
+
+
+_FILLING = ((Severity.WARNING, DISK_WARN), (Severity.PAGE, DISK_PAGE))
+
+
+def _number(
+    title: str, expression: str, unit: Unit, legend: str, levels: tuple[tuple[Severity, float], ...] = ()
+) -> Panel:
+    return Panel(title, "", unit, (Query(expression, legend),), Kind.NUMBER, levels)
+
+
+def _staged(title: str, metric: str, description: str, levels: tuple[tuple[Severity, float], ...] = ()) -> Panel:
+    expression = _top_gauge(_SCOPE.level(series.QUEUE_DEPTH, metric=metric), series.QUEUE_DEPTH, metric=metric)
+    return Panel(title, description, Unit.COUNT, (Query(expression),), levels=levels)
+
+
+def _grown(title: str, name: str, by: str, window: str, description: str) -> Panel:
+    counter = series.counter(name)
+    expression = _top_counter(promql.increase(_SCOPE, counter, window, by=by), counter)
+    return Panel(title, description, Unit.COUNT, (Query(f"({expression}) > 0", f"{{{{dataset}}}}: {{{{{by}}}}}"),))
+
+
+def _rate(name: str, by: str) -> Query:
+    return Query(f"sum by ({by}) ({_per_second(series.counter(name))})", f"{{{{{by}}}}}")
+
+
+def _per_second(counter: CounterSeries) -> str:
+    return f"rate({_SCOPE.select(counter)}[$__rate_interval])"
+
+
+def _volume() -> str:
+    return f"1 - {_SCOPE.level(series.VOLUME_AVAILABLE)} / {_SCOPE.level(series.VOLUME_SIZE)}"
+
+
+def _top_gauge(expression: str, ranked: GaugeSeries, **labels: str) -> str:
+    return _top(expression, f"max by ({DATASET}) (max_over_time({_SCOPE.select(ranked, **labels)}[$__range] @ end()))")
+
+
+def _top_counter(expression: str, ranked: CounterSeries) -> str:
+    return _top(expression, f"sum by ({DATASET}) (increase({_SCOPE.select(ranked)}[$__range] @ end()))")
+
+
+def _top(expression: str, rank: str) -> str:
+    return f"{expression}\nand on ({DATASET}) topk($top, {rank})"
