@@ -162,6 +162,18 @@ class UnknownDataset(InvalidInput):
     code = "unknown_dataset"
 
 
+class UnknownIncident(InvalidInput):
+    """Nothing was ever set aside under this number."""
+
+    code = "unknown_incident"
+
+
+class AccessDenied(InvalidInput):
+    """The system refuses a file of the staging directory: wrong owner or mode, or a read-only filesystem."""
+
+    code = "access_denied"
+
+
 class Conflict(TimestoreError):
     """The request contradicts what is already there."""
 
@@ -230,6 +242,12 @@ class UnreadableSegment(Corrupted):
     """A segment file is missing or DuckDB cannot read it."""
 
     code = "unreadable_segment"
+
+
+class AllSetAside(Corrupted):
+    """Every batch of a claim was quarantined: the flush ended without publishing anything."""
+
+    code = "all_set_aside"
 
 
 class OutcomeUnknown(TimestoreError):

@@ -49,9 +49,9 @@ def test_a_segment_that_cannot_be_read_is_named(home: Path) -> None:
         process.wait()
     [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
     segment.write_bytes(b"torn")
-    assert f"segment {segment.stem} cannot be taken over" in complaint("recover")
-    assert timestore_json("recover", code=1)["refused"][0]["segment_id"] == segment.stem
-    assert segment.exists()
+    assert f"1 batch of 5 rows set aside (damaged segment {segment.stem})" in complaint("recover")
+    assert (home / "staging" / "quarantine" / "weather" / segment.name).read_bytes() == b"torn"
+    assert timestore_json("recover")["set_aside"] == []
 
 
 def test_an_interrupted_flush_ends_as_the_log_says(home: Path) -> None:

@@ -132,9 +132,9 @@ def test_a_log_that_lost_acknowledged_rows_is_kept_as_it_is(
     owner.wait()
     (log,) = timestore.area.directory.segment_folder("d").glob("*.wal")
     log.write_bytes(torn := log.read_bytes()[:-50])
-    (left_out,) = timestore.pipeline.claim("d", Trigger.MANUAL, "run").left_out
-    assert "no longer holds batches [0] as acknowledged" in left_out.reason
-    assert log.read_bytes() == torn
+    (incident,) = timestore.pipeline.claim("d", Trigger.MANUAL, "run").set_aside
+    assert (incident.volume.rows, incident.reason) == (10, "damaged")
+    assert (timestore.area.directory.quarantine_folder("d") / log.name).read_bytes() == torn
 
 
 def test_a_silent_owner_keeps_its_batches_is_named_and_blocks_nobody(
@@ -180,6 +180,6 @@ def test_a_damaged_segment_is_kept_named_and_does_not_block_the_others(
     path = timestore.area.directory.segment("d", segment.segment_id)
     path.write_bytes(b"rot" * 20_000)
     claim = timestore.pipeline.claim("d", Trigger.MANUAL, "run")
-    assert [unsealed.segment_id for unsealed in claim.left_out] == [segment.segment_id]
+    assert [incident.segment_id for incident in claim.set_aside] == [segment.segment_id]
     assert claim.ref is not None
-    assert path.exists()
+    assert timestore.area.directory.quarantined("d", segment.segment_id).read_bytes() == b"rot" * 20_000

@@ -13,7 +13,7 @@ import pytest
 from tests.staging.processes import run
 from tests.staging.rows import SCHEMA, append, batches_in, open_segment, table
 from timestore_pipeline import clock
-from timestore_pipeline.errors import DiskFull, InvalidData, RetryLater, UnreadableSegment
+from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, RetryLater, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import schema_from_json
 from timestore_pipeline.staging.directory import write_ahead_log
@@ -188,7 +188,8 @@ def test_removing_takes_everything_and_may_be_repeated(engine: duckdb.DuckDBPyCo
         (duckdb.OutOfMemoryException("failed to allocate"), RetryLater),
         (duckdb.IOException("Cannot open file: Too many open files"), RetryLater),
         (duckdb.Error("Corrupt database file"), UnreadableSegment),
-        (PermissionError(13, "Permission denied"), UnreadableSegment),
+        (PermissionError(13, "Permission denied"), AccessDenied),
+        (duckdb.IOException("Cannot open file: Read-only file system"), AccessDenied),
     ],
 )
 def test_errors_are_sorted_by_remedy(path: Path, error: Exception, expected: type[Exception]) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from timestore_pipeline.cli.incident_view import incident_document, incident_sentence
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -44,7 +45,7 @@ def recover(
         print_json(_document(recovery))
     else:
         _print(recovery)
-    if recovery.errors or recovery.refused or recovery.reconciled.unadopted:
+    if recovery.errors or recovery.refused or recovery.set_aside or recovery.reconciled.unadopted:
         raise typer.Exit(FAILED)
 
 
@@ -58,6 +59,7 @@ def _document(recovery: Recovery) -> dict[str, Any]:
         "settled": [{"dataset": s.ref.dataset, "epoch": s.ref.epoch, "state": s.state} for s in recovery.settled],
         "taken_over": list(recovery.taken_over),
         "refused": [{"segment_id": left.segment_id, "reason": left.reason} for left in recovery.refused],
+        "set_aside": [incident_document(incident) for incident in recovery.set_aside],
         "drained_segments": recovery.drained,
         "forgotten_processes": recovery.forgotten,
         "spool_removed": list(recovery.spool_removed),
@@ -85,6 +87,8 @@ def _print(recovery: Recovery) -> None:
     segments = count(recovery.drained, "drained segment")
     leftovers = count(len(recovery.spool_removed), "spool leftover")
     print_line(f"{segments} and {leftovers} removed, {count(recovery.forgotten, 'dead process')} forgotten")
+    for incident in recovery.set_aside:
+        print_note(f"{incident.dataset}: {incident_sentence(incident)}", "red")
     for left in recovery.refused:
         print_note(f"segment {left.segment_id} cannot be taken over: {left.reason}", "red")
     for error in recovery.errors:

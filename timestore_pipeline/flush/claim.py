@@ -15,8 +15,10 @@ from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.quarantine import put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Claim:
     ref: FlushRef | None
     settled: Settlement | None  # an interrupted flush that had to be settled first
     left_out: tuple[Unsealed, ...]  # open segments whose batches stay pending
+    set_aside: tuple[Incident, ...] = ()  # damaged segments of dead writers
 
 
 def claim_backlog(
@@ -44,13 +47,14 @@ def claim_backlog(
     if settled is not None:
         _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
     area.remove_drained_segments(dataset)
-    left_out = seal_segments(area, dataset, seal_timeout)
+    put_in_place(area, dataset)
+    sealing = seal_segments(area, dataset, seal_timeout)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
     if ref is not None:
         area.held_claims.add(ref)
-    elif left_out:
+    elif sealing.unsealed:
         postpone(area, dataset)
-    return Claim(dataset, ref, settled, tuple(left_out))
+    return Claim(dataset, ref, settled, tuple(sealing.unsealed.values()), tuple(sealing.set_aside))
 
 
 def _own_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 import duckdb
 
 from timestore_pipeline.errors import Corrupted, DiskFull, RetryLater, TimestoreError
-from timestore_pipeline.flush.settle import ensure_table
+from timestore_pipeline.flush.settle import ensure_table, partitioning_of
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
-from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.columns import duckdb_type, quote
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
@@ -31,6 +30,8 @@ from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
 
 _SEGMENT_COLUMN = "__timestore_segment"
+
+Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +48,53 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `DiskFull`,
     `RetryLater`.
     """
+    partitioning = ensure_table(lake.table(ref.dataset), area.ledger.datasets.get(ref.dataset))
+    ids = area.ledger.batches.of_flush(ref)
+    with _spill(area, ref) as spill:
+        exported = _export(area, lake, ref, options, _Selection(partitioning, ids, spill))
+    positions = {file.partition: position for position, file in enumerate(exported.files)}
+    provenance = [BatchShare(ids[share.place], positions[share.key], share.rows) for share in exported.shares]
+    _record(area, lake.table(ref.dataset), ref, exported.files, provenance)
+    return exported.files
+
+
+def try_export(area: StagingArea, ref: FlushRef, options: ExportOptions, some: Mapping[Place, str]) -> None:
+    """Export some of the claim's batches into the spool and drop the files: raises what a real export of them would."""
     record = area.ledger.datasets.get(ref.dataset)
-    partitioning = ensure_table(lake.table(ref.dataset), record)
-    claimed = area.ledger.flushes.claimed_segments(ref)
-    with _engine(area, ref, options) as connection:
-        _stage_view(connection, area, record, claimed)
-        shares = _shares(connection, partitioning)
-        _check_promises(area, ref, shares)
-        export = _Export(connection, lake, area.shard, ref, record, partitioning, options.parquet)
-        files = _write_all(export, _rows_per_partition(shares))
-    positions = {file.partition: position for position, file in enumerate(files)}
-    provenance = [
-        BatchShare(batch_id(share.segment_id, share.sequence), positions[share.key], share.rows) for share in shares
-    ]
-    _record(area, lake.table(ref.dataset), ref, files, provenance)
-    return files
+    with _spill(area, ref) as spill:
+        _export(area, Lake(str(spill / "trial")), ref, options, _Selection(partitioning_of(record), some, spill))
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """What one export takes, and where it may spill."""
+
+    partitioning: Partitioning
+    batches: Mapping[Place, str]
+    spill: Path
+
+    def segments(self) -> dict[str, list[int]]:
+        """Segment id -> sequences, both in order."""
+        found: dict[str, list[int]] = {}
+        for segment_id, sequence in sorted(self.batches):
+            found.setdefault(segment_id, []).append(sequence)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    files: Sequence[ExportedFile]
+    shares: Sequence[_Share]
+
+
+def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
+    record = area.ledger.datasets.get(ref.dataset)
+    with _engine(ref, options, selection.spill) as connection:
+        _stage_view(connection, area, record, selection.segments())
+        shares = _shares(connection, selection.partitioning)
+        _check_promises(area, ref, selection.batches, shares)
+        export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, options.parquet)
+        return _Exported(_write_all(export, _rows_per_partition(shares)), shares)
 
 
 def _record(
@@ -144,15 +177,24 @@ class _Share:
     key: PartitionKey
     rows: int
 
+    @property
+    def place(self) -> Place:
+        return self.segment_id, self.sequence
+
 
 @contextmanager
-def _engine(area: StagingArea, ref: FlushRef, options: ExportOptions) -> Iterator[duckdb.DuckDBPyConnection]:
+def _spill(area: StagingArea, ref: FlushRef) -> Iterator[Path]:
     spill = Path(tempfile.mkdtemp(prefix=f"{ref.dataset}-{ref.epoch}-", dir=area.directory.spool))
     try:
-        with open_engine(options.memory_mb, spill) as connection, _translated(ref):
-            yield connection
+        yield spill
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+@contextmanager
+def _engine(ref: FlushRef, options: ExportOptions, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_engine(options.memory_mb, spill) as connection, _translated(ref):
+        yield connection
 
 
 def _stage_view(
@@ -209,17 +251,17 @@ def _rows_per_partition(shares: Sequence[_Share]) -> dict[PartitionKey, int]:
     return rows
 
 
-def _check_promises(area: StagingArea, ref: FlushRef, shares: Sequence[_Share]) -> None:
+def _check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, str], shares: Sequence[_Share]) -> None:
     """A segment that lost rows must never turn into a flush that looks complete."""
-    found: dict[str, int] = {}
+    found: dict[Place, int] = {}
     for share in shares:
-        identity = batch_id(share.segment_id, share.sequence)
-        found[identity] = found.get(identity, 0) + share.rows
-    for identity, promised in area.ledger.batches.rows_of_flush(ref).items():
-        if found.get(identity, 0) != promised:
+        found[share.place] = found.get(share.place, 0) + share.rows
+    promised = area.ledger.batches.rows_of_flush(ref)
+    for place, identity in batches.items():
+        if found.get(place, 0) != promised[identity]:
             raise Corrupted(
-                f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised} rows,"
-                f" its segment holds {found.get(identity, 0)}",
+                f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised[identity]} rows,"
+                f" its segment holds {found.get(place, 0)}",
                 dataset=ref.dataset,
                 hint="keep the segment file; the batch stays pending until it is repaired",
             )

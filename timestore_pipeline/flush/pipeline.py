@@ -18,7 +18,8 @@ from datetime import timedelta
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
-from timestore_pipeline.flush.export import ExportOptions, export_claim
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.relieve import export_relieved
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
@@ -49,7 +50,7 @@ class FlushPipeline:
         """
         with self._working_on(ref):
             if self._area.ledger.flushes.get(ref).state is FlushState.CLAIMED:
-                export_claim(self._area, self._lake, ref, options)
+                export_relieved(self._area, self._lake, ref, options)
         return self._area.ledger.flushes.get(ref)
 
     def publish(self, ref: FlushRef) -> int | None:

@@ -20,8 +20,10 @@ from timestore_pipeline.flush.seal import Unsealed, take_over_dead
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, FlushState
+from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.rebuild.reconcile import Reconciliation, reconcile
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
 
@@ -33,7 +35,8 @@ class Recovery:
     reconciled: Reconciliation  # what the ledger has learnt from the log and from segment files
     settled: Sequence[Settlement]
     taken_over: Sequence[str]  # segment ids
-    refused: Sequence[Unsealed]  # dead writers' segments that cannot be read
+    refused: Sequence[Unsealed]  # dead writers' segments that cannot be had now
+    set_aside: Sequence[Incident]  # dead writers' segments that are damaged
     drained: int  # segments unlinked because all they held is published
     forgotten: int  # processes
     spool_removed: Sequence[str]  # names in the spool
@@ -51,14 +54,14 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
         reconciled += reconcile(area, lake, replace_shard=True)
     told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
-    taken_over, refused = _take_over_all(area)
+    _finish_moves(area)
+    taken_over, refused, set_aside = _take_over_all(area)
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())
-    return Recovery(
-        reconciled, settled, taken_over, refused, drained, max(forgotten, 0), _clean_spool(area), list(told.values())
-    )
+    removed, errors = _clean_spool(area), list(told.values())
+    return Recovery(reconciled, settled, taken_over, refused, set_aside, drained, max(forgotten, 0), removed, errors)
 
 
 def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[TimestoreError]]:
@@ -74,14 +77,23 @@ def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[T
     return settled, errors
 
 
-def _take_over_all(area: StagingArea) -> tuple[list[str], list[Unsealed]]:
+def _finish_moves(area: StagingArea) -> None:
+    """Into quarantine, out of it, and away: whoever began them may have died."""
+    for record in area.ledger.datasets.all():
+        put_in_place(area, record.name)
+        remove_given_up(area, record.name)
+
+
+def _take_over_all(area: StagingArea) -> tuple[list[str], list[Unsealed], list[Incident]]:
     taken_over: list[str] = []
     refused: list[Unsealed] = []
+    set_aside: list[Incident] = []
     for record in area.ledger.datasets.all():
-        taken, left = take_over_dead(area, record.name)
+        taken, sealing = take_over_dead(area, record.name)
         taken_over += taken
-        refused += left
-    return taken_over, refused
+        refused += sealing.unsealed.values()
+        set_aside += sealing.set_aside
+    return taken_over, refused, set_aside
 
 
 def _clean_spool(area: StagingArea) -> list[str]:

@@ -6,20 +6,23 @@ blocks nobody else.
 
 Who takes a segment over becomes its owner first. So of several that try, one replays it, and one that is stopped in the
 middle keeps it: were it to wake up after the segment was published and unlinked, it would make the file anew. One
-that dies in the middle is a dead owner like any other.
+that dies in the middle is a dead owner like any other. A segment that turns out to be damaged is set aside, and what
+can be read of it is in the next claim.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import Corrupted, RetryLater
+from timestore_pipeline.errors import AccessDenied, Fenced, RetryLater, UnreadableSegment
+from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.segments import SegmentRecord
+from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 
 _POLL = 0.01  # seconds
 
@@ -35,29 +38,38 @@ class Unsealed:
     reason: str
 
 
-def seal_segments(area: StagingArea, dataset: str, timeout: timedelta) -> list[Unsealed]:
-    """Have every open segment of the dataset sealed; returns those that could not be."""
+@dataclass(slots=True)
+class Sealing:
+    """What came of the open segments that are not sealed now."""
+
+    unsealed: dict[str, Unsealed] = field(default_factory=dict)  # by segment id
+    set_aside: list[Incident] = field(default_factory=list)  # damaged ones
+
+
+def seal_segments(area: StagingArea, dataset: str, timeout: timedelta) -> Sealing:
+    """Have every open segment of the dataset sealed, as far as that can be done."""
     area.ledger.segments.request_seal(dataset)
     asked = {segment.segment_id for segment in area.ledger.segments.open_segments(dataset)}
     deadline = clock.monotonic() + timeout.total_seconds()
-    refused: dict[str, Unsealed] = {}
-    while waiting := _still_open(area, dataset, asked - refused.keys()):
-        refused |= _take_over_orphans(area, waiting)
+    sealing = Sealing()
+    while waiting := _still_open(area, dataset, asked - sealing.unsealed.keys()):
+        _take_over_orphans(area, waiting, sealing)
         if clock.monotonic() >= deadline:
-            return [
-                *refused.values(),
-                *(_unanswered(segment) for segment in waiting if segment.segment_id not in refused),
-            ]
+            silent = _still_open(area, dataset, {segment.segment_id for segment in waiting} - sealing.unsealed.keys())
+            sealing.unsealed |= {segment.segment_id: _unanswered(segment) for segment in silent}
+            break
         clock.sleep(_POLL)
-    return list(refused.values())
+    return sealing
 
 
-def take_over_dead(area: StagingArea, dataset: str) -> tuple[list[str], list[Unsealed]]:
-    """Take over the segments of writers that are gone; returns the ids of those, and the ones that cannot be read."""
+def take_over_dead(area: StagingArea, dataset: str) -> tuple[list[str], Sealing]:
+    """Take over the segments of writers that are gone; returns the ids of those, and what became of the others."""
     asked = area.ledger.segments.open_segments(dataset)
     dead = [segment for segment in asked if not area.identity.is_alive(segment.owner)]
-    refused = _take_over_orphans(area, dead)
-    return [s.segment_id for s in dead if s.segment_id not in refused], list(refused.values())
+    sealing = Sealing()
+    _take_over_orphans(area, dead, sealing)
+    others = sealing.unsealed.keys() | {incident.segment_id for incident in sealing.set_aside}
+    return [s.segment_id for s in dead if s.segment_id not in others], sealing
 
 
 def _still_open(area: StagingArea, dataset: str, asked: set[str]) -> list[SegmentRecord]:
@@ -65,34 +77,45 @@ def _still_open(area: StagingArea, dataset: str, asked: set[str]) -> list[Segmen
     return [segment for segment in area.ledger.segments.open_segments(dataset) if segment.segment_id in asked]
 
 
-def _take_over_orphans(area: StagingArea, waiting: list[SegmentRecord]) -> dict[str, Unsealed]:
-    refused = {}
+def _take_over_orphans(area: StagingArea, waiting: list[SegmentRecord], sealing: Sealing) -> None:
     for segment in waiting:
         if area.identity.is_alive(segment.owner):
             continue
         with _taking_over:
-            problem = _take_over(area, segment)
-        if problem is not None:
-            refused[segment.segment_id] = problem
-    return refused
+            incident = _take_over_or_name(area, segment, sealing)
+        if incident is not None:
+            sealing.set_aside.append(incident)
 
 
-def _take_over(area: StagingArea, segment: SegmentRecord) -> Unsealed | None:
-    path = area.directory.segment(segment.dataset, segment.segment_id)
+def _take_over_or_name(area: StagingArea, segment: SegmentRecord, sealing: Sealing) -> Incident | None:
+    """A segment that cannot be had now, for a reason that is not in the file, must not keep the others waiting."""
     if not area.ledger.segments.adopt(segment.segment_id, area.identity.process_id, segment.owner):
         return None  # someone else has it by now
+    try:
+        return _take_over(area, replace(segment, owner=area.identity.process_id))
+    except Fenced:
+        return None
+    except BaseException as error:
+        area.ledger.segments.disown(segment.segment_id)
+        if not isinstance(error, (RetryLater, AccessDenied)):
+            raise
+        sealing.unsealed[segment.segment_id] = Unsealed(segment.segment_id, str(error))
+        return None
+
+
+def _take_over(area: StagingArea, segment: SegmentRecord) -> Incident | None:
+    path = area.directory.segment(segment.dataset, segment.segment_id)
     promised = area.ledger.batches.promised(segment.segment_id)
-    if not path.exists() and not promised:
+    with segments.translated(path, segment.dataset):
+        missing = not path.exists()
+    if missing and not promised:
         segments.remove(path)  # its writer died while building it: nothing was ever promised from it
         area.ledger.segments.forget([segment.segment_id])
         return None
     try:
         segments.replay(path, segment.dataset, promised)
-    except BaseException as error:
-        area.ledger.segments.disown(segment.segment_id)
-        if isinstance(error, (Corrupted, RetryLater)):
-            return Unsealed(segment.segment_id, str(error))
-        raise
+    except UnreadableSegment as error:
+        return set_aside_if_damaged(area, segment, unusable=str(error))
     area.ledger.segments.mark_sealed(segment.segment_id)
     return None
 

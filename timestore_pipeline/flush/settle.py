@@ -63,10 +63,16 @@ def settle(area: StagingArea, lake: Lake, flush: Flush, reason: RetryReason, err
 def ensure_table(table: LakeTable, record: DatasetRecord) -> Partitioning:
     """Create the dataset's table or add the columns it lacks."""
     assert record.schema is not None, "a claimed dataset has a schema"
-    assert record.granularity is not None, "the layout is fixed together with the schema"
-    partitioning = Partitioning.of(record.schema, record.granularity, record.time_column)
+    partitioning = partitioning_of(record)
     table.ensure(record.schema, partitioning)
     return partitioning
+
+
+def partitioning_of(record: DatasetRecord) -> Partitioning:
+    """How the rows of a dataset that was staged to are laid out."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    assert record.granularity is not None, "the layout is fixed together with the schema"
+    return Partitioning.of(record.schema, record.granularity, record.time_column)
 
 
 def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> FlushState:

@@ -86,6 +86,7 @@ class StagingArea:
             return 0
         for segment_id in drained:
             segments.remove(self.directory.segment(dataset, segment_id))
+            segments.remove(self.directory.quarantined(dataset, segment_id))  # a damaged one that was replaced since
         make_durable_folder(self.directory.segment_folder(dataset))
         sync_directory(self.directory.segment_folder(dataset))
         self.ledger.segments.forget(drained)

@@ -2,6 +2,7 @@
 
 <staging>/ledger.sqlite
 <staging>/segments/<dataset>/<segment id>.duckdb     one writer process each while open
+<staging>/quarantine/<dataset>/<segment id>.duckdb   damaged files that were set aside, with their logs
 <staging>/processes/<process id>.lock                locked for as long as the process lives
 <staging>/spool/                                     scratch space of exports; empty when nothing flushes
 """
@@ -12,6 +13,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +79,12 @@ class StagingDirectory:
     def segment(self, dataset: str, segment_id: str) -> Path:
         return self.segment_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
 
+    def quarantine_folder(self, dataset: str) -> Path:
+        return self.root / "quarantine" / dataset
+
+    def quarantined(self, dataset: str, segment_id: str) -> Path:
+        return self.quarantine_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
+
     def datasets(self) -> list[str]:
         """Datasets that have a folder, whether or not the ledger knows them."""
         return sorted(entry.name for entry in os.scandir(self.root / "segments") if entry.is_dir())
@@ -115,6 +123,21 @@ def sync_directory(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Move a database with its log to another folder of the same filesystem; done again, it goes on where it stopped.
+
+    The log goes first: a database that has arrived is complete. What lies at the target already stays there.
+    """
+    make_durable_folder(target.parent)
+    for old, new in ((write_ahead_log(source), write_ahead_log(target)), (source, target)):
+        if old.exists() and not new.exists():
+            with suppress(FileNotFoundError):  # another process moves it, too
+                old.rename(new)
+    sync_directory(target.parent)
+    if source.parent.is_dir():
+        sync_directory(source.parent)
 
 
 def make_durable_folder(folder: Path) -> None:

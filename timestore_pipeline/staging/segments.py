@@ -25,7 +25,14 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import DiskFull, InvalidData, RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import (
+    AccessDenied,
+    DiskFull,
+    InvalidData,
+    RetryLater,
+    TimestoreError,
+    UnreadableSegment,
+)
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
 from timestore_pipeline.staging.directory import sync_directory, write_ahead_log
@@ -34,11 +41,12 @@ from timestore_pipeline.staging.engine import open_engine, text
 FORMAT_VERSION = 1
 BATCH_COLUMN = "__timestore_batch"
 COMMIT_COLUMN = "__timestore_commit"
-_NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
+NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 
 # DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
-_BLOCK_SIZE = 16384
+BLOCK_SIZE = 16384
 
+_REFUSED = ("Permission denied", "Operation not permitted", "Read-only file system")
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "not enough space")
 
 
@@ -119,18 +127,18 @@ def replay(path: Path, dataset: str, promised: Mapping[int, int] | None = None) 
 
 def attach_sealed(connection: duckdb.DuckDBPyConnection, path: Path, alias: str, dataset: str) -> None:
     """Attach a sealed segment for reading; raises `UnreadableSegment`."""
-    if not path.exists():
-        raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
     with translated(path, dataset):
+        if not path.exists():
+            raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
         connection.execute(f"ATTACH {text(str(path))} AS {quote(alias)} (READ_ONLY)")
 
 
 def remove(path: Path) -> None:
-    """Unlink a drained segment; doing it twice is fine."""
+    """Unlink a segment that nobody needs; doing it twice is fine."""
     write_ahead_log(path).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-    write_ahead_log(_building(path)).unlink(missing_ok=True)
-    _building(path).unlink(missing_ok=True)
+    write_ahead_log(building(path)).unlink(missing_ok=True)
+    building(path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -155,6 +163,12 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
     message = str(error)
     if any(sign in message for sign in _NO_SPACE):
         return DiskFull(f"no space left for {path}", dataset=dataset, hint="free space, then try again")
+    if any(sign in message for sign in _REFUSED):
+        return AccessDenied(
+            f"the system refuses {path}: {message}",
+            dataset=dataset,
+            hint=f"run as the owner of {path.parent}, or give that user read and write access; nothing was set aside",
+        )
     if "Could not set lock" in message:
         return RetryLater(f"{path} is held by another process", dataset=dataset, hint="its owner is alive; try again")
     if "Too many open files" in message:
@@ -184,13 +198,13 @@ def _check_promises(
 def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
     path.parent.mkdir(exist_ok=True)
     sync_directory(path.parent.parent)  # also when another process made the folder: it may not have come this far
-    building = _building(path)
-    connection.execute(f"ATTACH {text(str(building))} AS building_{header.segment_id} (BLOCK_SIZE {_BLOCK_SIZE})")
+    temporary = building(path)
+    connection.execute(f"ATTACH {text(str(temporary))} AS building_{header.segment_id} (BLOCK_SIZE {BLOCK_SIZE})")
     try:
         _create_tables(connection, f"building_{header.segment_id}", header)
     finally:
         connection.execute(f"DETACH building_{header.segment_id}")
-    building.rename(path)
+    temporary.rename(path)
     sync_directory(path.parent)
 
 
@@ -212,7 +226,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: 
     )
 
 
-def _building(path: Path) -> Path:
+def building(path: Path) -> Path:
     return path.with_suffix(".building")
 
 
@@ -220,6 +234,12 @@ def _description(batches: Sequence[StagedBatch]) -> str:
     keys = ("sequence", "idempotency_key", "rows", "bytes", "staged_at")
     rows = [(b.sequence, b.idempotency_key, b.rows, b.bytes, clock.to_micros(b.staged_at)) for b in batches]
     return json.dumps([dict(zip(keys, row, strict=True)) for row in rows])
+
+
+def salvaged_description(batches: Sequence[StagedBatch]) -> str:
+    """As `_description`, with the ids: they no longer follow from where the rows lie."""
+    described = zip(json.loads(_description(batches)), batches, strict=True)
+    return json.dumps([{**promise, "batch_id": batch.batch_id} for promise, batch in described])
 
 
 def _group(batches: Sequence[tuple[StagedBatch, pa.Table]], no_data: pa.Table) -> pa.Table:
@@ -238,5 +258,5 @@ def _positions(batches: Sequence[StagedBatch]) -> pa.Array:
     positions = array("i")
     for batch in batches:
         positions += array("i", [batch.sequence]) * batch.rows
-    positions.append(_NO_BATCH)
+    positions.append(NO_BATCH)
     return pa.Array.from_buffers(pa.int32(), len(positions), [None, pa.py_buffer(positions)])

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from timestore_pipeline.model.flush import RetryReason, Trigger
+from timestore_pipeline.model.incident import IncidentReason
 
 PREFIX = "timestore_staging_"
 
@@ -71,6 +72,13 @@ COUNTERS = (
         "Batches that went back to pending after a failed flush.",
         {"reason": tuple(reason.value for reason in RetryReason)},
     ),
+    CounterSeries(
+        "quarantined_batches_total",
+        "Batches set aside for an operator.",
+        {"reason": tuple(reason.value for reason in IncidentReason)},
+    ),
+    CounterSeries("requeued_batches_total", "Batches an operator put back from quarantine into the queue.", {}),
+    CounterSeries("discarded_batches_total", "Batches an operator gave up.", {}),
     CounterSeries(
         "guardrail_exceeded_total",
         "Batches that arrived above a guardrail, accepted or not.",

@@ -14,11 +14,13 @@ from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.pushes import Pushes
 from timestore_pipeline.staging.ledger.reconciling import Reconciling
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
 
@@ -40,6 +42,8 @@ class Ledger:
         self.batches = Batches(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)
+        self.incidents = Incidents(self.database)
+        self.setting_aside = SettingAside(self.database)
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)

@@ -80,6 +80,33 @@ class Batches:
         )
         return {row["sequence"]: row["rows"] for row in rows}
 
+    def owed(self, segment_id: str) -> list[StagedBatch]:
+        """Every batch whose rows the segment still has to hold, quarantined ones included, in order."""
+        rows = self._database.rows(
+            f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE segment_id = ?"
+            " AND state IN ('pending', 'in_flight', 'quarantined') ORDER BY sequence",
+            (segment_id,),
+        )
+        return [_staged(row) for row in rows]
+
+    def of_flush(self, ref: FlushRef) -> dict[tuple[str, int], str]:
+        """(segment id, sequence) -> batch id: a salvaged batch no longer lies where its id says."""
+        rows = self._database.rows(
+            "SELECT segment_id, sequence, batch_id FROM batches JOIN datasets USING (dataset_id)"
+            " WHERE name = ? AND batches.epoch = ?",
+            (ref.dataset, ref.epoch),
+        )
+        return {(row["segment_id"], row["sequence"]): row["batch_id"] for row in rows}
+
+    def most_attempts(self, ref: FlushRef) -> int:
+        """How many flushes failed with the most unlucky batch of a claim."""
+        row = self._database.row(
+            "SELECT coalesce(max(attempts), 0) AS most FROM batches JOIN datasets USING (dataset_id)"
+            " WHERE name = ? AND batches.epoch = ?",
+            (ref.dataset, ref.epoch),
+        )
+        return int(row["most"]) if row else 0
+
     def rows_of_flush(self, ref: FlushRef) -> dict[str, int]:
         """Batch id -> rows promised, of the batches a flush holds or has published."""
         rows = self._database.rows(

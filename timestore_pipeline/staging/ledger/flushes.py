@@ -192,6 +192,19 @@ class Flushes:
             back_off(tx, dataset_id)
             return True
 
+    def end_if_empty(self, ref: FlushRef, error: str) -> bool:
+        """End a claim all of whose batches were set aside; False when it holds some. Nothing failed: no backoff."""
+        with self._database.transaction() as tx:
+            dataset_id = _require_live(tx, ref)
+            held = tx.execute("SELECT batches FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch))
+            if held.fetchone()["batches"]:
+                return False
+            nothing = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
+            exports.forget(tx, dataset_id, ref.epoch)
+            _count(tx, dataset_id, ref, "failure", nothing)
+            settle(tx, dataset_id, ref.epoch)
+            return True
+
 
 def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
     row = tx.execute(

@@ -1,0 +1,76 @@
+"""An export that gets rid of what it cannot publish: damaged segments at once, poisonous batches after some failures.
+
+Whatever is set aside leaves the claim in one ledger transaction, and the rest is exported in the same flush. Dead
+anywhere in between: a smaller claim, interrupted like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from timestore_pipeline.errors import AllSetAside, Conflict, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
+from timestore_pipeline.flush.export import ExportOptions, export_claim
+from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.quarantine import set_aside_if_damaged
+
+# Flushes of a batch that failed before its claim is searched: a cause that passes by itself must cost nobody a batch.
+ATTEMPTS_BEFORE_ISOLATION = 2
+
+_MOST_ROUNDS = 5  # damage, then poison, and damage that shows only then; more would be a file that decays as we look
+_NOTHING_TO_SET_ASIDE = (RetryLater, InvalidInput, Conflict, OutcomeUnknown)
+
+
+def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
+    """Export the claim without what had to be set aside.
+
+    Raises `AllSetAside` when nothing is left, the flush is over then; `Fenced` when the claim is over; else what the
+    export raised.
+    """
+    for _ in range(_MOST_ROUNDS):
+        try:
+            return export_claim(area, lake, ref, options)
+        except _NOTHING_TO_SET_ASIDE:
+            raise
+        except TimestoreError as error:
+            if not _relieve(area, ref, options, error):
+                raise
+        _refuse_empty(area, ref)
+    return export_claim(area, lake, ref, options)
+
+
+def _relieve(area: StagingArea, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:
+    """Make the claim smaller; False when there is no reason to. Whatever the error says, the files are looked at."""
+    if _damaged(area, ref):
+        return True
+    if isinstance(error, NOT_THE_DATA) or area.ledger.batches.most_attempts(ref) < ATTEMPTS_BEFORE_ISOLATION:
+        return False
+    verdict = isolate_poison(area, ref, options)
+    me = area.identity.process_id
+    area.ledger.setting_aside.batches(ref, verdict.culprits, me)
+    if verdict.culprits and verdict.unresolved:
+        area.ledger.setting_aside.release(ref, verdict.unresolved, me)
+    return bool(verdict.culprits)
+
+
+def _damaged(area: StagingArea, ref: FlushRef) -> list[Incident]:
+    found = []
+    for segment_id in area.ledger.flushes.claimed_segments(ref):
+        segment = area.ledger.segments.get(segment_id)
+        incident = None if segment is None else set_aside_if_damaged(area, segment)
+        found += [] if incident is None else [incident]
+    return found
+
+
+def _refuse_empty(area: StagingArea, ref: FlushRef) -> None:
+    told = "everything it held was set aside"
+    if area.ledger.flushes.end_if_empty(ref, told):
+        raise AllSetAside(
+            f"flush {ref.epoch} of dataset {ref.dataset!r} published nothing: {told}",
+            dataset=ref.dataset,
+            hint=f"`timestore quarantine list {ref.dataset}` says what and why; nothing was deleted",
+        )

@@ -1,0 +1,180 @@
+"""Setting damaged segments aside, and an operator's word on what was set aside. Nothing is deleted unasked.
+
+Order, so that every crash is boring: the whole batches are copied into a new segment; then one ledger transaction
+points them at it, quarantines the others and marks the old segment; then the old file is moved out of the way.
+- Dead before the transaction: a new segment from which nothing is promised, which the next flush drops.
+- Dead after it: a file that lies in the wrong folder, which the next flush or `timestore recover` moves.
+Where a file belongs follows from the ledger alone, so moves can be repeated, finished and reverted by anyone.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from timestore_pipeline.errors import TimestoreError, UnreadableSegment
+from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
+from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import move_durably, sync_directory, write_ahead_log
+from timestore_pipeline.staging.ledger.segments import SegmentRecord
+from timestore_pipeline.staging.salvage import Examination, copy_whole, examine
+from timestore_pipeline.staging.segments import new_segment_id
+
+_log = logging.getLogger(__name__)
+
+
+def set_aside_if_damaged(area: StagingArea, segment: SegmentRecord, *, unusable: str = "") -> Incident | None:
+    """Examine a segment that this process took over, or whose batches it has claimed; None when all can be read.
+
+    unusable: what makes the file useless although it may be readable; then all of it is moved to a new segment.
+    Raises `Fenced` when somebody else was faster, `RetryLater` and `AccessDenied`, after which nothing has changed.
+    """
+    put_in_place(area, segment.dataset)
+    path = area.directory.segment(segment.dataset, segment.segment_id)
+    owed = area.ledger.batches.owed(segment.segment_id)
+    found = examine(path, segment.dataset, segment.segment_id, {batch.sequence: batch.rows for batch in owed})
+    if not found.error and not unusable:
+        return None
+    incident = _set_aside(area, segment, found, owed, found.error or unusable)
+    _log.warning(
+        "dataset %s: segment %s was set aside as incident %d: %s",
+        segment.dataset, segment.segment_id, incident.incident_id, incident.error,
+    )  # fmt: skip
+    put_in_place(area, segment.dataset)
+    return incident
+
+
+def put_in_place(area: StagingArea, dataset: str) -> None:
+    """Move files to where the ledger says they belong: what somebody left half done.
+
+    Raises `DiskFull` or `AccessDenied` when a file that is needed cannot be moved back.
+    """
+    for displaced in area.ledger.incidents.displaced(dataset):
+        among = area.directory.segment(dataset, displaced.segment_id)
+        aside = area.directory.quarantined(dataset, displaced.segment_id)
+        if displaced.quarantined:
+            _move_aside(among, aside)
+        else:
+            with segments.translated(aside, dataset):
+                if not among.exists() and aside.exists():
+                    move_durably(aside, among)
+
+
+def _move_aside(among: Path, aside: Path) -> None:
+    """Nobody reads a quarantined segment, so it does no harm where it is."""
+    try:
+        if among.exists() or write_ahead_log(among).exists():
+            move_durably(among, aside)
+    except OSError as error:
+        _log.warning("%s could not be moved to %s yet: %s", among, aside.parent, error)
+
+
+def requeue(area: StagingArea, incident_id: int) -> bool:
+    """Give the incident's batches back to the queue; False when that was done already.
+
+    A segment's file must hold all of them: repaired where it lies, or put back among the segments. Raises
+    `UnreadableSegment` when it does not, `UnknownIncident`, and `Fenced` when the incident ended otherwise.
+    """
+    incident = area.ledger.incidents.get(incident_id)
+    if incident.kind is IncidentKind.SEGMENT and incident.resolution is None:
+        _require_whole(area, incident)
+    done = area.ledger.incidents.requeue(incident_id)
+    put_in_place(area, incident.dataset)
+    return done
+
+
+def discard(area: StagingArea, incident_id: int) -> bool:
+    """Give the incident's batches up and free their space; False when that was done already.
+
+    A segment with other batches stays until those are done. Raises `UnknownIncident`, and `Fenced` when the incident
+    ended otherwise.
+    """
+    incident = area.ledger.incidents.get(incident_id)
+    done = area.ledger.incidents.discard(incident_id)
+    remove_given_up(area, incident.dataset)
+    area.remove_drained_segments(incident.dataset)
+    return done
+
+
+def remove_given_up(area: StagingArea, dataset: str) -> None:
+    """Unlink quarantined files that an operator has given up; files first, then their rows."""
+    given_up = area.ledger.incidents.given_up(dataset)
+    for segment_id in given_up:
+        for path in (area.directory.quarantined(dataset, segment_id), area.directory.segment(dataset, segment_id)):
+            segments.remove(path)
+            if path.parent.is_dir():
+                sync_directory(path.parent)
+    if given_up:
+        area.ledger.segments.forget(given_up)
+
+
+def quarantined_file(area: StagingArea, incident: Incident) -> Path | None:
+    """Where the incident's file lies now; None = there is none, or the segment is in use."""
+    if incident.kind is not IncidentKind.SEGMENT:
+        return None
+    aside = area.directory.quarantined(incident.dataset, incident.segment_id)
+    return aside if aside.exists() else None
+
+
+def _set_aside(
+    area: StagingArea, segment: SegmentRecord, found: Examination, owed: list[StagedBatch], error: str
+) -> Incident:
+    """Copy, then the transaction; a copy whose transaction is refused is nobody's."""
+    me = area.identity.process_id
+    exists = area.directory.segment(segment.dataset, segment.segment_id).exists()
+    reason = IncidentReason.DAMAGED if exists else IncidentReason.MISSING
+    copy = _salvage(area, segment, found, owed)
+    salvaged = {sequence: rows for sequence, (rows, _) in found.whole.items()} if copy else {}
+    try:
+        damage = Damage(reason, error, copy, salvaged)
+        return area.ledger.incidents.get(area.ledger.setting_aside.segment(segment.segment_id, damage, me))
+    except BaseException:
+        if copy is not None:
+            _drop(area, segment.dataset, copy)
+        raise
+
+
+def _salvage(area: StagingArea, segment: SegmentRecord, found: Examination, owed: list[StagedBatch]) -> str | None:
+    """The id of a segment with the whole batches; None when there are none, or they could not be copied."""
+    if not found.whole:
+        return None
+    dataset, copy = segment.dataset, new_segment_id()
+    dataset_id = area.ledger.datasets.get(dataset).dataset_id
+    area.ledger.segments.register(copy, dataset_id, area.identity.process_id)
+    source, target = area.directory.segment(dataset, segment.segment_id), area.directory.segment(dataset, copy)
+    try:
+        copy_whole(source, target, dataset, found, [batch for batch in owed if batch.sequence in found.whole])
+    except UnreadableSegment as error:
+        _log.warning("nothing could be copied from segment %s: %s", segment.segment_id, error)
+        _drop(area, dataset, copy)
+        return None
+    except BaseException:
+        _drop(area, dataset, copy)
+        raise
+    return copy
+
+
+def _drop(area: StagingArea, dataset: str, segment_id: str) -> None:
+    """Remove a copy that nobody was promised anything from; if that fails, it is a dead owner's like any other."""
+    try:
+        if not area.ledger.batches.in_segment(segment_id):
+            segments.remove(area.directory.segment(dataset, segment_id))
+            area.ledger.segments.forget([segment_id])
+    except (TimestoreError, OSError) as error:
+        _log.warning("segment %s is left behind: %s", segment_id, error)
+
+
+def _require_whole(area: StagingArea, incident: Incident) -> None:
+    among = area.directory.segment(incident.dataset, incident.segment_id)
+    aside = area.directory.quarantined(incident.dataset, incident.segment_id)
+    path = among if among.exists() else aside
+    owed = {one.batch.sequence: one.batch.rows for one in area.ledger.incidents.batches(incident.incident_id)}
+    found = examine(path, incident.dataset, incident.segment_id, owed)
+    if found.error:
+        raise UnreadableSegment(
+            f"incident {incident.incident_id} stays open, {path} does not hold its batches: {found.error}",
+            dataset=incident.dataset,
+            hint="repair that file or put a copy from a backup in its place, then requeue again; or discard it",
+        )
