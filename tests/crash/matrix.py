@@ -1,0 +1,199 @@
+"""The crash matrix: every step, failing and dying, before, during and after; what each case must come to.
+
+After the fault the world goes on: in-doubt batches are sent again under their keys, the next flush runs. Then every row
+of every batch is in the lake exactly once, the audit finds nothing, and no segment, claim or stray file is left over.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tests.crash import victims
+from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
+from tests.crash.steps import STEPS, Step
+from tests.crash.victims import Fault
+from tests.flush.conftest import published
+from timestore_pipeline import StagingManager
+from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+MOMENTS = ("before", "during", "after")
+KINDS = ("die", "fail")
+_PATIENCE = 60  # seconds for a victim that should take one
+
+# name -> what the victim does in it, and how it came about: scenarios and faults, one after the other
+SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
+    "nothing": ("life", ()),
+    "dead producer": ("flush", [("stage and die", None)]),
+    "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
+    "dead after export": ("recover", [("life", ("record export", "after", "die"))]),
+    "dead after commit": ("recover", [("life", ("publish", "after", "die"))]),
+    "dead after finalize": ("recover", [("life", ("finalize", "after", "die"))]),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What became of one fault."""
+
+    fault: Fault
+    fired: bool | None  # None = there is nothing to fire at: the step changes no file
+    problems: Sequence[str]
+    errors: Sequence[str] = ()  # what callers in the victim were told
+
+
+def run_case(step: Step, moment: str, kind: str) -> Case:
+    """One cell of the matrix."""
+    fault = (step.name, moment, kind)
+    if moment == "during" and not (inside := changes_in(step)):
+        return Case(fault, None, ())
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        home = begin(Path(folder), step.situation)
+        scenario = SITUATIONS[step.situation][0]
+        if moment == "during":
+            code, watch = run_watched(home, scenario, _nth_in(step, (inside + 1) // 2, kind))
+            fired = watch.fired is not None
+        else:
+            code = run_victim(home, scenario, fault, None)
+            fired = code == -signal.SIGKILL or bool(outcome(home)["fired"])
+        return Case(fault, fired, [*ending(home, code, kind), *judge(home)], outcome(home)["errors"])
+
+
+@cache
+def changes_in(step: Step) -> int:
+    """How many system calls inside the step change a file."""
+    return sum(step.name in call.steps for call in undisturbed(step.situation))
+
+
+@cache
+def undisturbed(situation: str) -> Sequence[Call]:
+    """The file-changing system calls of a victim that nothing happens to."""
+    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
+        home = begin(Path(folder), situation)
+        code, watch = run_watched(home, SITUATIONS[situation][0], lambda _: None)
+        assert [*ending(home, code, "fail"), *judge(home)] == []
+        return watch.calls
+
+
+def begin(folder: Path, situation: str) -> Path:
+    """A home in which that has happened."""
+    home = folder / "home"
+    home.mkdir()
+    for scenario, fault in SITUATIONS[situation][1]:
+        assert run_victim(home, scenario, fault, None) == -signal.SIGKILL
+    return home
+
+
+def run_watched(home: Path, scenario: str, verdict: Judge) -> tuple[int, Watch]:
+    with watching(home, verdict) as watch:
+        code = run_victim(home, scenario, None, watch.address)
+    return code, watch
+
+
+def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> int:
+    """Its exit code; a negative one is the signal that ended it."""
+    process = _context().Process(target=victims.victim, args=(home, scenario, fault, address))
+    process.start()
+    process.join(_PATIENCE)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        raise TimeoutError(f"the victim hangs: {scenario}, {fault}")
+    return process.exitcode
+
+
+@cache
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.victims"])
+    return context
+
+
+def _nth_in(step: Step, position: int, kind: str) -> Judge:
+    seen = 0
+
+    def verdict(call: Call) -> Verdict:
+        nonlocal seen
+        seen += step.name in call.steps
+        return kind if step.name in call.steps and seen == position else None
+
+    return verdict
+
+
+def outcome(home: Path) -> dict[str, list[str]]:
+    """What the victim wrote at its end; one that was killed wrote nothing."""
+    path = home / "outcome"
+    nothing: dict[str, list[str]] = {"fired": [], "errors": []}
+    return json.loads(path.read_text()) if path.exists() else nothing
+
+
+def ending(home: Path, code: int, kind: str) -> list[str]:
+    """A victim that meets an error tells its caller a typed one and gets everything done all the same."""
+    if kind == "die":
+        return [] if code == -signal.SIGKILL else [f"ended with {code} instead of being killed"]
+    if code != 0:
+        return [f"ended with {code}"]
+    return [error for error in outcome(home)["errors"] if error.startswith("UNTYPED")]
+
+
+def judge(home: Path) -> list[str]:
+    """Go on from here as the world would, then compare what was sent with what is there."""
+    resend(home)
+    with Timestore(victims.settings(home)) as store:
+        while store.area.backlog("d").queued.batches:
+            store.flush("d", Trigger.MANUAL, "next")
+        recover(store.area, store.lake)
+        return [*_wrong_rows(store, home), *_wrong_books(store), *_left_over(store)]
+
+
+def resend(home: Path) -> None:
+    """What a producer does after a restart: whatever it has no acknowledgement of, again, and one batch more."""
+    acked = _numbers(home / "acks")
+    with StagingManager.open(victims.settings(home)) as staging:
+        for number in sorted({*_numbers(home / "intents"), victims.BATCHES} - acked):
+            victims.stage(staging, number)
+
+
+def _wrong_rows(store: Timestore, home: Path) -> list[str]:
+    expected = victims.rows_of(_numbers(home / "intents") | {victims.BATCHES})
+    found = published(store)
+    if found == expected:
+        return []
+    lost, doubled = sorted(set(expected) - set(found)), len(found) - len(set(found))
+    return [f"{len(lost)} rows lost, {doubled} doubled, {len(set(found) - set(expected))} from nowhere"]
+
+
+def _wrong_books(store: Timestore) -> list[str]:
+    report = verify(store.area, store.lake)
+    return [f"{finding.code}: {finding.message}" for audit in report.datasets for finding in audit.problems]
+
+
+def _left_over(store: Timestore) -> list[str]:
+    area = store.area
+    segments = [path.name for path in area.directory.segment_folder("d").iterdir()]
+    rows = [segment.segment_id for segment in area.ledger.segments.of_dataset("d")]
+    claims = [str(flush.epoch) for flush in area.ledger.flushes.in_flight()]
+    spool = [path.name for path in area.directory.spool.iterdir()]
+    found = {"segment files": segments, "segment rows": rows, "claims": claims, "spool": spool}
+    return [f"{what} left over: {names}" for what, names in found.items() if names]
+
+
+def _numbers(path: Path) -> set[int]:
+    return {int(line) for line in path.read_text().split()} if path.exists() else set()
+
+
+def copy_of(home: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(home, folder / "home"))
+
+
+__all__ = ["KINDS", "MOMENTS", "STEPS", "Case", "run_case"]

@@ -1,0 +1,78 @@
+"""Every step that changes something durable, and the function behind it. A new step is one more line."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from deltalake import DeltaTable
+
+from timestore_pipeline.errors import DiskFull
+from timestore_pipeline.flush import export, recovery, settle
+from timestore_pipeline.lake.log import DeltaLog
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.segments import OpenSegment
+
+
+def no_space() -> Exception:
+    """As the product's own doors say it."""
+    return DiskFull("no space left, injected")
+
+
+def system_error() -> Exception:
+    """As the system says it, where no door translates it before the caller sees it."""
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    situation: str  # what is there already, see `matrix.SITUATIONS`
+    owner: Any
+    attribute: str
+    error: Callable[[], Exception] = no_space
+    call: int = 1  # the fault is at this call of the function
+
+
+STEPS = (
+    Step("register segment", "nothing", Segments, "register"),
+    Step("create segment", "nothing", OpenSegment, "__init__"),
+    Step("insert and commit rows", "nothing", OpenSegment, "append"),
+    Step("insert and commit more rows", "nothing", OpenSegment, "append", call=2),
+    Step("ledger commit of a batch", "nothing", Batches, "record"),
+    Step("seal (detach)", "nothing", OpenSegment, "seal"),
+    Step("mark sealed", "nothing", Segments, "mark_sealed"),
+    Step("claim", "nothing", Flushes, "claim"),
+    Step("adopt claim", "nothing", Flushes, "adopt"),
+    Step("table ensure", "nothing", LakeTable, "ensure"),
+    Step("attach", "nothing", export, "attach_sealed"),
+    Step("export, first file", "nothing", LakeTable, "write"),
+    Step("export, last file", "nothing", LakeTable, "write", call=4),
+    Step("record export", "nothing", Flushes, "record_export"),
+    Step("delta commit", "nothing", DeltaTable, "create_write_transaction", system_error),
+    Step("log fsync", "nothing", DeltaLog, "make_durable", system_error, call=2),
+    Step("checkpoint", "nothing", DeltaTable, "create_checkpoint", system_error),
+    Step("checkpoint fsync", "nothing", DeltaLog, "make_checkpoint_durable", system_error),
+    Step("publish", "nothing", LakeTable, "publish"),
+    Step("finalize", "nothing", Flushes, "finalize"),
+    Step("unlink", "nothing", segments, "remove", system_error),
+    Step("forget segments", "nothing", Segments, "forget"),
+    Step("take-over", "dead producer", Segments, "adopt"),
+    Step("replay", "dead producer", segments, "replay"),
+    Step("mark replayed sealed", "dead producer", Segments, "mark_sealed"),
+    Step("burn", "dead after export", LakeTable, "burn"),
+    Step("abort", "dead after export", Flushes, "abort"),
+    Step("discard files", "dead after export", LakeTable, "discard", system_error),
+    Step("settle", "dead after export", settle, "settle"),
+    Step("abort a claim", "dead after claim", Flushes, "abort"),
+    Step("finalize what was published", "dead after commit", Flushes, "finalize"),
+    Step("unlink what was published", "dead after finalize", StagingArea, "remove_drained_segments"),
+    Step("recovery as a whole", "dead after export", recovery, "recover"),
+)

@@ -1,0 +1,165 @@
+"""The processes that faults happen to. Forked from a warm parent that has imported all of this and opened nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.crash.kernel import Watched
+from tests.crash.steps import STEPS, Step
+from tests.flush.conftest import hourly
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.flush import recovery
+from timestore_pipeline.lake import handle
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+BATCHES = 3
+_ROWS = 30  # hours of each batch: every batch lies in two partitions
+_TRIES = 5
+
+Fault = tuple[str, str, str]  # step, moment (before, during, after), kind (die, fail)
+
+
+def settings(home: Path) -> Settings:
+    return Settings.build(home=home, staging_seal_timeout_ms=300)
+
+
+def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> None:
+    """Live through a scenario; what went wrong on the way is written to `home/outcome`."""
+    handle.CHECKPOINT_EVERY = 1
+    watched = None if address is None else Watched(address)
+    fired = arm(fault, watched)
+    errors: list[str] = []
+    try:
+        _SCENARIOS[scenario](home, errors)
+    except BaseException:  # noqa: BLE001  # whatever it was, it is the verdict
+        errors.append("UNTYPED " + traceback.format_exc())
+    (home / "outcome").write_text(json.dumps({"fired": fired(), "errors": errors}))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def arm(fault: Fault | None, watched: Watched | None) -> Callable[[], bool]:
+    """Put the fault, and marks for whoever watches, around the steps' functions; returns whether it has fired."""
+    fired: list[str] = []
+    for step in STEPS:
+        mine = fault if fault is not None and fault[0] == step.name else None
+        if watched is not None or mine is not None:
+            setattr(step.owner, step.attribute, _around(step, mine, watched, fired))
+    return lambda: bool(fired)
+
+
+def _around(step: Step, fault: Fault | None, watched: Watched | None, fired: list[str]) -> Callable[..., Any]:
+    real = getattr(step.owner, step.attribute)
+    calls = 0
+
+    def wrapper(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls != step.call:
+            return real(*arguments, **options)
+        _act(step, fault, "before", fired)
+        result = _marked(step, watched, lambda: real(*arguments, **options))
+        _act(step, fault, "after", fired)
+        return result
+
+    return wrapper
+
+
+def _marked(step: Step, watched: Watched | None, action: Callable[[], Any]) -> Any:
+    if watched is None:
+        return action()
+    watched.tell("+" + step.name)
+    try:
+        return action()
+    finally:
+        watched.tell("-" + step.name)
+
+
+def _act(step: Step, fault: Fault | None, moment: str, fired: list[str]) -> None:
+    if fault is None or fault[1] != moment:
+        return
+    fired.append(step.name)
+    if fault[2] == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise step.error()
+
+
+def produce(home: Path, staging: StagingManager, errors: list[str]) -> None:
+    """Stage every batch, trying again with the same key; intents are written before, acknowledgements after."""
+    for number in range(BATCHES):
+        note(home / "intents", number)
+        attempt(errors, lambda number=number: stage(staging, number))
+        note(home / "acks", number)
+
+
+def stage(staging: StagingManager, number: int) -> None:
+    staging.enqueue("d", hourly(_ROWS, number * _ROWS), idempotency_key=f"batch-{number}")
+
+
+def rows_of(numbers: set[int]) -> list[int]:
+    return sorted(row for number in numbers for row in range(number * _ROWS, (number + 1) * _ROWS))
+
+
+def note(path: Path, number: int) -> None:
+    with path.open("a") as file:
+        file.write(f"{number}\n")
+
+
+def attempt(errors: list[str], action: Callable[[], object]) -> None:
+    """What a caller does with a typed error: try again."""
+    for left in reversed(range(_TRIES)):
+        try:
+            action()
+        except TimestoreError as error:
+            errors.append(f"{type(error).__name__}: {error}")
+            if not left:
+                raise
+        else:
+            return
+
+
+def _life(home: Path, errors: list[str]) -> None:
+    """A producer and a flush, from nothing to published."""
+    with StagingManager.open(settings(home)) as staging, Timestore(settings(home)) as store:
+        produce(home, staging, errors)
+        attempt(errors, lambda: store.flush("d", Trigger.MANUAL, "victim"))
+
+
+def _stage_and_die(home: Path, errors: list[str]) -> None:
+    """Leaves an open segment with its log."""
+    with StagingManager.open(settings(home)) as staging:
+        produce(home, staging, errors)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _flush(home: Path, errors: list[str]) -> None:
+    with Timestore(settings(home)) as store:
+        attempt(errors, lambda: store.flush("d", Trigger.MANUAL, "victim"))
+
+
+def _recover(home: Path, errors: list[str]) -> None:
+    with Timestore(settings(home)) as store:
+        attempt(errors, lambda: _recovered(store))
+
+
+def _recovered(store: Timestore) -> None:
+    found = recovery.recover(store.area, store.lake)
+    if found.errors:
+        raise found.errors[0]
+
+
+_SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
+    "life": _life,
+    "stage and die": _stage_and_die,
+    "flush": _flush,
+    "recover": _recover,
+}
