@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.crash.matrix import KINDS, MOMENTS, Case, run_case
 from tests.crash.steps import STEPS, Step
-from tests.crash.walk import run_walk
+from tests.crash.walk import Sample, run_walk
 
 _COLUMNS = [(kind, moment) for kind in KINDS for moment in MOMENTS]
 
@@ -35,7 +35,7 @@ def _row(step: Step) -> list[Case]:
 
 
 def _print_walk() -> int:
-    cases = run_walk(_told_when_wrong, every=1)
+    cases = run_walk(_told_when_wrong, Sample())
     return _summary(cases)
 
 
@@ -64,8 +64,6 @@ def _tell(what: str, rest: Iterable[str]) -> None:
     sys.stdout.write(what + " ".join(f"{each:12}" for each in rest).rstrip() + "\n")
     sys.stdout.flush()
 
-
-_Told = Callable[[Case], None]
 
 if __name__ == "__main__":
     sys.exit(main())

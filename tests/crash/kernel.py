@@ -1,4 +1,4 @@
-"""Faults at system calls: the kernel asks us about every call that changes a file, and we say go on, fail, or die there.
+"""Faults at system calls: the kernel asks about every call that changes a file, and is told go on, fail, or die there.
 
 Seccomp user notification (Linux 5.5 and newer). The victim installs the filter in itself before it starts any thread,
 so all its threads' calls are seen, in one order, which `strace --inject` cannot do: it counts per thread.

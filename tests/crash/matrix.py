@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import shutil
 import signal
 import tempfile
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from tests.crash import victims
 from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
-from tests.crash.steps import STEPS, Step
+from tests.crash.steps import Step
 from tests.crash.victims import Fault
 from tests.flush.conftest import published
 from timestore_pipeline import StagingManager
@@ -190,10 +189,3 @@ def _left_over(store: Timestore) -> list[str]:
 
 def _numbers(path: Path) -> set[int]:
     return {int(line) for line in path.read_text().split()} if path.exists() else set()
-
-
-def copy_of(home: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(home, folder / "home"))
-
-
-__all__ = ["KINDS", "MOMENTS", "STEPS", "Case", "run_case"]

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def produce(home: Path, staging: StagingManager, errors: list[str]) -> None:
     """Stage every batch, trying again with the same key; intents are written before, acknowledgements after."""
     for number in range(BATCHES):
         note(home / "intents", number)
-        attempt(errors, lambda number=number: stage(staging, number))
+        attempt(errors, partial(stage, staging, number))
         note(home / "acks", number)
 
 

@@ -1,32 +1,51 @@
 """Every system call by which one enqueue and one flush change a file: killed there, and failed there.
 
-A full walk is `python -m tests.crash walk`; the tests walk through every call that makes something durable or visible
-and a sample of the plain writes, which differ in nothing but their number.
+A full walk is `python -m tests.crash walk`, which takes its time; the tests take a sample.
 """
 
 from __future__ import annotations
 
-import signal
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash.kernel import Call, Judge, Verdict
-from tests.crash.matrix import KINDS, SITUATIONS, Case, begin, ending, judge, outcome, run_watched, undisturbed
+from tests.crash.matrix import (
+    KINDS,
+    SITUATIONS,
+    Case,
+    begin,
+    ending,
+    judge,
+    outcome,
+    run_watched,
+    scratch,
+    undisturbed,
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Every n-th plain write, and every n-th of the calls that make something durable or visible."""
+
+    writes: int = 1
+    others: int = 1
+
 
 _WRITES = {"write", "pwrite64", "writev", "pwritev"}
 
 
-def calls_to_hit(situation: str, every: int) -> Iterator[tuple[str, str, int]]:
-    """(name, path's suffix, which one of these): all that are no plain writes, and each `every`-th write."""
+def calls_to_hit(situation: str, sample: Sample) -> Iterator[tuple[str, str, int]]:
+    """(name, path's suffix, which one of these)."""
     counts: dict[tuple[str, str], int] = {}
-    writes = 0
+    seen = {True: 0, False: 0}
     for call in undisturbed(situation):
         kind = kind_of(call)
         counts[kind] = counts.get(kind, 0) + 1
-        writes += call.name in _WRITES
-        if call.name not in _WRITES or writes % every == 0:
+        is_write = call.name in _WRITES
+        seen[is_write] += 1
+        if seen[is_write] % (sample.writes if is_write else sample.others) == 0:
             yield (*kind, counts[kind])
 
 
@@ -35,20 +54,20 @@ def kind_of(call: Call) -> tuple[str, str]:
     return call.name, Path(call.path).suffix or Path(call.path).name
 
 
-def run_hit(situation: str, name: str, suffix: str, position: int, kind: str) -> Case:
+def run_hit(situation: str, hit: tuple[str, str, int], kind: str) -> Case:
     """A fault at the n-th call of one kind. Not fired = this run needed fewer of them, which is no finding."""
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        home = begin(Path(folder), situation)
+    name, suffix, position = hit
+    with scratch() as folder:
+        home = begin(folder, situation)
         code, watch = run_watched(home, SITUATIONS[situation][0], _at((name, suffix), position, kind))
         fault = (f"{name} {suffix} #{position}", "during", kind)
-        killed = kind == "die" and code == -signal.SIGKILL
-        problems = ending(home, code, kind) if watch.fired is not None or killed else []
+        problems = ending(home, code, kind) if watch.fired is not None else []
         return Case(fault, watch.fired is not None, [*problems, *judge(home)], outcome(home)["errors"])
 
 
-def run_walk(told: Callable[[Case], None], every: int, situation: str = "nothing") -> list[Case]:
+def run_walk(told: Callable[[Case], None], sample: Sample, situation: str = "nothing") -> list[Case]:
     """All hits, two at a time."""
-    hits = [(hit, kind) for hit in calls_to_hit(situation, every) for kind in KINDS]
+    hits = [(hit, kind) for hit in calls_to_hit(situation, sample) for kind in KINDS]
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda each: _told(told, run_hit(situation, *each[0], each[1])), hits))
 
@@ -67,7 +86,3 @@ def _at(kind: tuple[str, str], position: int, verdict: str) -> Judge:
         return verdict if kind_of(call) == kind and seen == position else None
 
     return judged
-
-
-def fired_share(cases: Sequence[Case]) -> float:
-    return sum(bool(case.fired) for case in cases) / len(cases)

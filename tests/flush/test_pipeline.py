@@ -261,6 +261,22 @@ def test_everything_past_its_retention_is_forgotten_however_much_it_is(
         assert left["batches"] == 0
 
 
+def test_a_phase_that_cannot_even_begin_gives_its_claim_back(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise DiskFull("no space left for the ledger")
+
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    with monkeypatch.context() as patched:
+        patched.setattr(flushes.Flushes, "adopt", refuse)
+        with pytest.raises(DiskFull):
+            timestore.pipeline.export(ref, OPTIONS)
+    timestore.flush("d", Trigger.MANUAL, "next")
+    assert published(timestore) == list(range(10))
+
+
 def test_a_claim_that_was_not_exported_cannot_be_published(staging: StagingManager, timestore: Timestore) -> None:
     staging.enqueue("d", hourly(10))
     with pytest.raises(Fenced, match="has not been exported"):

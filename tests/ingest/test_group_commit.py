@@ -27,7 +27,7 @@ from timestore_pipeline.staging.segments import OpenSegment
 @pytest.fixture
 def commits(area: StagingArea) -> Iterator[GroupCommit]:
     with open_engine() as engine:
-        opened = GroupCommit(area, engine.cursor(), 1_000_000)
+        opened = GroupCommit(area, engine.cursor, 1_000_000)
         yield opened
         opened.seal()
         opened.close()
@@ -98,7 +98,7 @@ def test_a_key_another_process_staged_meanwhile_is_a_duplicate(
     area: StagingArea, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_engine() as engine:
-        rival = GroupCommit(area, engine.cursor(), 1_000_000)
+        rival = GroupCommit(area, engine.cursor, 1_000_000)
         theirs, mine = queued(area, readings(2), "a"), queued(area, readings(2), "a")
         also = queued(area, readings(1))
         append = OpenSegment.append
@@ -240,7 +240,7 @@ def test_a_new_column_opens_a_new_segment_and_an_older_batch_fits_it(area: Stagi
 
 def test_a_large_segment_is_sealed_and_followed_by_another(area: StagingArea) -> None:
     with open_engine() as engine:
-        commits = GroupCommit(area, engine.cursor(), 100)
+        commits = GroupCommit(area, engine.cursor, 100)
         for _ in range(3):
             commits.commit([queued(area, readings(10))])
         assert [segment.sealed for segment in area.ledger.segments.of_dataset("d")] == [True] * 3

@@ -24,7 +24,7 @@ LONG = timedelta(seconds=60)
 @pytest.fixture
 def writer(area: StagingArea) -> Iterator[DatasetWriter]:
     with open_engine() as engine:
-        opened = DatasetWriter("d", GroupCommit(area, engine.cursor(), 10_000_000), 4)
+        opened = DatasetWriter("d", GroupCommit(area, engine.cursor, 10_000_000), 4)
         yield opened
         opened.close()
 

@@ -107,9 +107,12 @@ class FlushPipeline:
 
     @contextmanager
     def _working_on(self, ref: FlushRef) -> Iterator[None]:
-        """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal."""
-        self._adopt(ref)
+        """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal.
+
+        Also when the phase cannot even begin: a claim of this process that nobody carries on would block its dataset.
+        """
         try:
+            self._adopt(ref)
             yield
         except BaseException as error:
             self._abandon(ref, error)

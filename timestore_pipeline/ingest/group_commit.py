@@ -31,9 +31,13 @@ _log = logging.getLogger(__name__)
 class GroupCommit:
     """Owns the dataset's open segment in this process. Used by one thread at a time."""
 
-    def __init__(self, area: StagingArea, connection: duckdb.DuckDBPyConnection, segment_max_bytes: int) -> None:
+    def __init__(
+        self, area: StagingArea, open_cursor: Callable[[], duckdb.DuckDBPyConnection], segment_max_bytes: int
+    ) -> None:
+        """open_cursor: a connection for one segment, which is closed with it."""
         self._area = area
-        self._connection = connection
+        self._open_cursor = open_cursor
+        self._connection: duckdb.DuckDBPyConnection | None = None
         self._segment_max_bytes = segment_max_bytes
         self._segment: OpenSegment | None = None
         self._untold: list[Callable[[], None]] = []  # what became of segments, as far as the ledger has not heard
@@ -60,7 +64,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Let go of DuckDB; call `seal` before."""
-        self._connection.close()
+        self._close_cursor()
 
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> list[QueuedBatch]:
         """Resolve what the ledger knows already; the rest, each idempotency key once and followers last."""
@@ -138,11 +142,13 @@ class GroupCommit:
     def _create(self, header: SegmentHeader, dataset_id: int) -> OpenSegment:
         segments = self._area.ledger.segments
         segments.register(header.segment_id, dataset_id, self._area.identity.process_id)
+        self._connection = self._open_cursor()
         try:
             return OpenSegment(
                 self._connection, self._area.directory.segment(header.dataset, header.segment_id), header
             )
         except Exception:
+            self._close_cursor()
             self._untold.append(partial(segments.disown, header.segment_id))
             raise
 
@@ -152,8 +158,16 @@ class GroupCommit:
             segment.seal()
         except TimestoreError as error:
             _log.warning("segment %s is left to be taken over: %s", segment.header.segment_id, error)
+            self._close_cursor()
+            self._open_cursor().close()  # an instance that was given up keeps the file locked until it is replaced
             return partial(self._area.ledger.segments.disown, segment.header.segment_id)
+        self._close_cursor()
         return partial(self._hand_over, segment.header)
+
+    def _close_cursor(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _hand_over(self, header: SegmentHeader) -> None:
         """To the flushes; a segment no batch was promised from is removed, or it would fill the guardrail for ever."""

@@ -29,7 +29,7 @@ from timestore_pipeline.ingest.writer import DatasetWriter
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.engine import SharedEngine
 
 _NO_WAIT = timedelta(0)
 _LONGEST_KEY = 512  # characters
@@ -42,7 +42,7 @@ class StagingManager:
         self._area = area
         self._settings = settings
         self._pid = os.getpid()
-        self._engine = open_engine()
+        self._engine = SharedEngine()
         self._catalog = DatasetCatalog(area.ledger.datasets)
         self._tally = Tally(area.ledger.counters)
         self._admission = Admission(area, settings.guardrails, self._tally)
@@ -141,7 +141,7 @@ class StagingManager:
             return self._writers[dataset]
 
     def _new_writer(self, dataset: str) -> DatasetWriter:
-        group_commit = GroupCommit(self._area, self._engine.cursor(), self._settings.staging_segment_max_bytes)
+        group_commit = GroupCommit(self._area, self._engine.cursor, self._settings.staging_segment_max_bytes)
         return DatasetWriter(dataset, group_commit, self._settings.staging_max_pending)
 
     def _seal(self, dataset: str) -> None:

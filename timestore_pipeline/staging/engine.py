@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import duckdb
+
+
+class SharedEngine:
+    """The instance to which a process attaches the segments it writes. Thread-safe.
+
+    DuckDB gives up a whole instance when one flush to disk fails: whatever is attached to it can no longer be used, and
+    stays locked until the instance is gone. So it is replaced, and goes with the last cursor its users close.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connection = open_engine()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own to an instance that works; close it."""
+        with self._lock:
+            if not _works(self._connection):
+                self._connection.close()
+                self._connection = open_engine()
+            return self._connection.cursor()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+def _works(connection: duckdb.DuckDBPyConnection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except duckdb.FatalException:
+        return False
+    return True
 
 
 def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -> duckdb.DuckDBPyConnection:

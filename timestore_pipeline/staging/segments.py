@@ -47,6 +47,7 @@ NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 BLOCK_SIZE = 16384
 
 _REFUSED = ("Permission denied", "Operation not permitted", "Read-only file system")
+_GIVEN_UP = ("fsync failed", "database has been invalidated")
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "not enough space")
 
 
@@ -174,6 +175,9 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
     if "Too many open files" in message:
         hint = "raise the limit on open files (ulimit -n), or write to fewer datasets at once"
         return RetryLater(f"no more files can be opened, {path} neither", dataset=dataset, hint=hint)
+    if any(sign in message for sign in _GIVEN_UP):
+        hint = "try again, in a new segment; a flush takes this one over. The kernel's log says what the disk had"
+        return RetryLater(f"{path} could not be flushed to disk: {message}", dataset=dataset, hint=hint)
     if isinstance(error, duckdb.OutOfMemoryException):
         return RetryLater(f"not enough memory for {path}: {message}", dataset=dataset, hint="lower the load")
     # Whatever else: DuckDB reports a damaged file under half a dozen classes, the base class among them.
