@@ -10,7 +10,8 @@ import json
 import multiprocessing
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -56,8 +57,8 @@ def run_case(step: Step, moment: str, kind: str) -> Case:
     fault = (step.name, moment, kind)
     if moment == "during" and not (inside := changes_in(step)):
         return Case(fault, None, ())
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        home = begin(Path(folder), step.situation)
+    with scratch() as folder:
+        home = begin(folder, step.situation)
         scenario = SITUATIONS[step.situation][0]
         if moment == "during":
             code, watch = run_watched(home, scenario, _nth_in(step, (inside + 1) // 2, kind))
@@ -77,11 +78,19 @@ def changes_in(step: Step) -> int:
 @cache
 def undisturbed(situation: str) -> Sequence[Call]:
     """The file-changing system calls of a victim that nothing happens to."""
-    with tempfile.TemporaryDirectory(prefix="crash-") as folder:
-        home = begin(Path(folder), situation)
+    with scratch() as folder:
+        home = begin(folder, situation)
         code, watch = run_watched(home, SITUATIONS[situation][0], lambda _: None)
         assert [*ending(home, code, "fail"), *judge(home)] == []
         return watch.calls
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder in memory where there is one: a process that dies takes no page with it, and the disk stays quiet."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="crash-", dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
 
 
 def begin(folder: Path, situation: str) -> Path:

@@ -69,7 +69,7 @@ def run_walk(told: Callable[[Case], None], sample: Sample, situation: str = "not
     """All hits, two at a time."""
     hits = [(hit, kind) for hit in calls_to_hit(situation, sample) for kind in KINDS]
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda each: _told(told, run_hit(situation, *each[0], each[1])), hits))
+        return list(pool.map(lambda each: _told(told, run_hit(situation, *each)), hits))
 
 
 def _told(told: Callable[[Case], None], case: Case) -> Case:
