@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.crash.kernel import Watched
 from tests.crash.steps import STEPS, Step
@@ -26,6 +26,7 @@ BATCHES = 3
 _ROWS = 30  # hours of each batch: every batch lies in two partitions
 _TRIES = 5
 
+T = TypeVar("T")
 Fault = tuple[str, str, str]  # step, moment (before, during, after), kind (die, fail)
 
 
@@ -115,40 +116,41 @@ def note(path: Path, number: int) -> None:
         file.write(f"{number}\n")
 
 
-def attempt(errors: list[str], action: Callable[[], object]) -> None:
+def opened(home: Path, door: Callable[[Settings], T], errors: list[str]) -> T:
+    return attempt(errors, lambda: door(settings(home)))
+
+
+def attempt(errors: list[str], action: Callable[[], T]) -> T:
     """What a caller does with a typed error: try again."""
-    for left in reversed(range(_TRIES)):
+    for _ in range(_TRIES):
         try:
-            action()
+            return action()
         except TimestoreError as error:
             errors.append(f"{type(error).__name__}: {error}")
-            if not left:
-                raise
-        else:
-            return
+    return action()
 
 
 def _life(home: Path, errors: list[str]) -> None:
     """A producer and a flush, from nothing to published."""
-    with StagingManager.open(settings(home)) as staging, Timestore(settings(home)) as store:
+    with opened(home, StagingManager.open, errors) as staging, opened(home, Timestore, errors) as store:
         produce(home, staging, errors)
         attempt(errors, lambda: store.flush("d", Trigger.MANUAL, "victim"))
 
 
 def _stage_and_die(home: Path, errors: list[str]) -> None:
     """Leaves an open segment with its log."""
-    with StagingManager.open(settings(home)) as staging:
+    with opened(home, StagingManager.open, errors) as staging:
         produce(home, staging, errors)
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _flush(home: Path, errors: list[str]) -> None:
-    with Timestore(settings(home)) as store:
+    with opened(home, Timestore, errors) as store:
         attempt(errors, lambda: store.flush("d", Trigger.MANUAL, "victim"))
 
 
 def _recover(home: Path, errors: list[str]) -> None:
-    with Timestore(settings(home)) as store:
+    with opened(home, Timestore, errors) as store:
         attempt(errors, lambda: _recovered(store))
 
 
