@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help venv demo demo-chaos dev bench test check format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench test check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ bench: $(READY) ## what a durable write costs, against the bare primitive
 
 dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 	@$(BIN)/python -m demo dev
+
+monitoring: $(READY) ## Prometheus, Pushgateway and Alertmanager with the rendered rules, until Ctrl-C
+	@$(BIN)/python -m demo monitoring
 
 check: $(READY) ## format, lint, types, layers, documents
 	$(BIN)/ruff format --check --quiet .

@@ -57,6 +57,18 @@ def dev(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, hom
 
 
 @app.command()
+def monitoring(
+    hurry: Annotated[float, typer.Option(min=1, help="divide every waiting time of the alerts")] = 1,
+    folder: Annotated[Path, typer.Option(help="where the servers keep what they collect")] = _HOME / "monitoring",
+) -> None:
+    """Prometheus, Pushgateway and Alertmanager with this shard's rules, until Ctrl-C."""
+    from demo import monitoring as stack
+
+    with _ending_well() as console:
+        stack.run(folder, hurry, console)
+
+
+@app.command()
 def check(days: DaysOption = WHOLE_YEAR, home: HomeOption = _HOME) -> None:
     """Compare what an earlier run left in its home with the source once more."""
     from demo import year

@@ -11,6 +11,7 @@ from rich.console import Console
 from demo.dagster_processes import DagsterProcesses
 from demo.environment import AT_LEISURE, REPOSITORY, Home, UnusableHome, adopt, inherited
 from demo.processes import Child, Children, listens
+from demo.stack import GATEWAY_PORT
 from demo.year import prepare
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.wiring import Timestore
@@ -26,7 +27,7 @@ def run(folder: Path, port: int, console: Console) -> None:
         raise UnusableHome(f"port {port} is taken; stop who listens there, or choose another with --port")
     home = Home(folder.absolute())
     with home.fresh():
-        adopt(home.variables(AT_LEISURE))
+        adopt(home.variables(AT_LEISURE) | _monitored())
         with Timestore(Settings.from_env()) as timestore:
             prepare(timestore)
         with Children(home.logs, inherited()) as children:
@@ -37,6 +38,11 @@ def run(folder: Path, port: int, console: Console) -> None:
             console.print(f"UI: {dagster.ui}   logs: {home.logs}   Ctrl-C ends it", soft_wrap=True)
             with suppress(KeyboardInterrupt):
                 _watch(dagster, producer)
+
+
+def _monitored() -> dict[str, str]:
+    """Push, if `make monitoring` is there to push to."""
+    return {"TIMESTORE_PUSHGATEWAY_URL": f"http://127.0.0.1:{GATEWAY_PORT}"} if listens(GATEWAY_PORT) else {}
 
 
 def _start_producer(children: Children) -> Child:

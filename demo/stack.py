@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+GATEWAY_PORT = 9091  # the Pushgateway's usual one
+
 
 def prometheus_config(gateway: str, alertmanager: str, rules: Sequence[Path], interval: str) -> dict[str, Any]:
     """Configuration of a Prometheus that scrapes a Pushgateway; JSON is YAML."""

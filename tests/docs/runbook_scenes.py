@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.cli.running import readings, staged, timestore, write_file
-from tests.docs.runbook import ROOT
+from tests.docs.documents import ROOT
 from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import anchors
-from tests.docs.runbook import ROOT, RUNBOOK, steps
+from tests.docs.documents import ROOT, anchors
+from tests.docs.runbook import RUNBOOK, steps
 from tests.docs.runbook_scenes import SCENES, scene
 from timestore_pipeline.monitoring.alerts import Watch, alerts
 

@@ -68,8 +68,14 @@ def live(store: Timestore, running: Stack) -> None:
     with store.staging() as staging:
         staging.enqueue("weather", readings(5))
         staging.enqueue("flights", readings(5))
+        staging.enqueue("planes.small", readings(5))
     store.flush("weather", Trigger.AGE, "test")
     store.pipeline.claim("flights", Trigger.MANUAL, "test")
+    store.area.ledger.datasets.set_paused("weather", paused=True)
+    blocked.rename(blocked.with_suffix(".away"))
+    blocked.touch()
+    with pytest.raises(TimestoreError):
+        store.flush("planes.small", Trigger.AGE, "test")
     watched(store, running, 'in_flight{dataset="flights",metric="batches"}', 1)
     watched(store, running, 'flush_rows_total{dataset="weather",result="success"}', 5_005)
 

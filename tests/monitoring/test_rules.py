@@ -96,6 +96,12 @@ def test_a_dataset_with_levels_of_its_own_is_excluded_from_the_default(watch: Wa
     assert set(METADATA) == set(watch.overrides)
 
 
+def test_who_pushes_rarely_is_not_called_silent_for_it() -> None:
+    assert "> 120\n" in rule_file(Watch(SHARD, push_interval=15))
+    assert "> 120\n" not in rule_file(Watch(SHARD, push_interval=300))
+    assert "> 900\n" in rule_file(Watch(SHARD, push_interval=300))
+
+
 def test_hurrying_shortens_every_wait() -> None:
     text = rule_file(Watch(SHARD, tempo=Tempo(60)))
     assert "for: 5s" in text

@@ -48,7 +48,8 @@ def render(
 def watch_of(store: Timestore, tempo: Tempo) -> Watch:
     """The shard with the alert levels that its datasets' metadata name."""
     records = store.area.ledger.datasets.all()
-    return Watch(store.area.shard, {record.name: record.metadata.staging.alerts for record in records}, tempo)
+    overrides = {record.name: record.metadata.staging.alerts for record in records}
+    return Watch(store.area.shard, overrides, tempo, store.settings.metrics_push_interval.total_seconds())
 
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")

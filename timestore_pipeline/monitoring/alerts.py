@@ -26,6 +26,7 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
 DISK_WARN, DISK_PAGE = 0.75, 0.90  # of a guardrail, or of the volume
 SILENCE = 120.0  # seconds without a sensor tick or a push
+PUSHES_MISSED = 3  # where pushes are rarer than that
 RECENTLY = 10 * MINUTE  # how long one drop keeps an alert up
 SLOWER = 2.0  # times its own past
 SLOW_ENOUGH = 1.0  # seconds; below, twice as slow is noise
@@ -65,6 +66,12 @@ class Watch:
     shard: str
     overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
     tempo: Tempo = field(default_factory=Tempo)
+    push_interval: float = 0.0  # seconds, TIMESTORE_METRICS_PUSH_INTERVAL_MS; no series carries it
+
+    @property
+    def silence(self) -> float:
+        """Seconds without news that are too many."""
+        return max(SILENCE, PUSHES_MISSED * self.push_interval)
 
     @property
     def scope(self) -> Scope:
@@ -212,7 +219,7 @@ def _slower(watch: Watch) -> str:
 
 
 def _silence(watch: Watch) -> Iterator[Alert]:
-    limit, tick = watch.tempo.seconds(SILENCE), watch.scope.select(series.SENSOR_LAST_TICK)
+    limit, tick = watch.tempo.seconds(watch.silence), watch.scope.select(series.SENSOR_LAST_TICK)
     yield Alert(
         "TimestoreSensorStale",
         Severity.PAGE,

@@ -72,6 +72,7 @@ def rows(tempo: Tempo) -> tuple[Row, ...]:
         Row("Flushes", _flushes(tempo)),
         Row("Backpressure", _backpressure(tempo.span(RECENTLY))),
         Row("Disk", _disk()),
+        Row("Claims and quarantine", _trouble()),
         Row("Limits in force", (_limits(),)),
     )
 
@@ -88,11 +89,12 @@ def _glance() -> tuple[Panel, ...]:
     aside = _SCOPE.level(series.QUARANTINED, metric="batches")
     firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
     tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
+    pushed = f"{pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as the gateway, or the ledger, knows
     quiet = ((Severity.PAGE, SILENCE),)
     return (
         _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Since the last sensor tick", tick, Unit.SECONDS, "{{shard}}", quiet),
-        _number("Since the last push", promql.silence(pushed_at(_SCOPE)), Unit.SECONDS, "{{shard}}", quiet),
+        _number("Since the last push", promql.silence(pushed), Unit.SECONDS, "{{shard}}", quiet),
         _number("Batches staged", f"sum({depth})", Unit.COUNT, ""),
         _number("Batches in quarantine", f"sum({aside})", Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Volume in use", _volume(), Unit.SHARE, "{{shard}}", _FILLING),
@@ -124,7 +126,9 @@ def _flushes(tempo: Tempo) -> tuple[Panel, ...]:
     ended = series.counter("flushes_total")
     slow = _top_counter(f"({promql.duration_quantile(_SCOPE, 0.95, window)})", ended)
     failed = promql.increase(_SCOPE, ended, window, result="failure")
-    accepted = f"sum by ({DATASET}) ({_per_second(series.ACCEPTED_ROWS)})"
+    rows, batches = (
+        f"sum by ({DATASET}) ({_per_second(accepted)})" for accepted in (series.ACCEPTED_ROWS, series.ACCEPTED_BATCHES)
+    )
     share = f"{failed} / ({promql.increase(_SCOPE, ended, window)} > 0)"
     return (
         Panel("Flush duration (p95)", "Of published flushes, claim to end.", Unit.SECONDS, (Query(slow),)),
@@ -137,7 +141,9 @@ def _flushes(tempo: Tempo) -> tuple[Panel, ...]:
                      "{{trigger}}, {{result}}"),)),
         Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(_top_counter(share, ended)),)),
         Panel("Accepted rows per second", "What producers were promised.", Unit.PER_SECOND,
-              (Query(_top_counter(accepted, series.ACCEPTED_ROWS)),)),
+              (Query(_top_counter(rows, series.ACCEPTED_ROWS)),)),
+        Panel("Accepted batches per second", "How small what they write is.", Unit.PER_SECOND,
+              (Query(_top_counter(batches, series.ACCEPTED_BATCHES)),)),
     )  # fmt: skip
 
 
@@ -164,6 +170,33 @@ def _disk() -> tuple[Panel, ...]:
               (Query(_top_gauge(used, series.DISK_USAGE, **in_total)),
                Query(_top_gauge(f"{_SCOPE.level(series.DISK_LIMIT)} > 0", series.DISK_USAGE, **in_total),
                      "limit of {{dataset}} ({{shard}})", limit=True))),
+    )  # fmt: skip
+
+
+def _trouble() -> tuple[Panel, ...]:
+    claimed = f"time() - min by ({DATASET}) ({_SCOPE.select(series.CLAIMED_AT)})"
+    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
+    failed_pushes = f"max by (shard) ({_SCOPE.select(series.METRICS_PUSH_FAILURES)})"
+    incidents, files = _SCOPE.level(series.OPEN_INCIDENTS), _SCOPE.level(series.QUARANTINE_USAGE)
+    return (
+        Panel("Age of the flush in flight", "Since it took its claim.", Unit.SECONDS,
+              (Query(_top_gauge(f"({claimed})", series.IN_FLIGHT, metric="batches")),)),
+        Panel("Failures in a row", "Nothing where the last flush succeeded.", Unit.COUNT,
+              (Query(_top_gauge(_SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
+        Panel("Batches in quarantine, by dataset", "They wait for a person.", Unit.COUNT,
+              (Query(_top_gauge(aside, series.QUARANTINED, metric="batches")),)),
+        Panel("Set aside, requeued, discarded", "Batches, all datasets together, in the time shown.", Unit.COUNT, tuple(
+            Query(f"sum(increase({_SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
+            for name in ("quarantined", "requeued", "discarded")
+        )),
+        Panel("Shard: claims, incidents, failed pushes", "", Unit.COUNT, (
+            Query(_SCOPE.level(series.ACTIVE_CLAIMS), "flushes in flight ({{shard}})"),
+            Query(incidents, "open incidents ({{shard}})"),
+            Query(failed_pushes, "failed pushes ({{shard}})"),
+        )),
+        Panel("Shard: bytes in quarantine", "", Unit.BYTES, (Query(files, "{{shard}}"),)),
+        Panel("Paused datasets", "An operator stopped their automatic flushes.", Unit.COUNT,
+              (Query(_top_gauge(_SCOPE.level(series.PAUSED), series.PAUSED)),)),
     )  # fmt: skip
 
 

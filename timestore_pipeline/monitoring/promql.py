@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
-from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries
+from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries, ShardCounter
+
+Series = CounterSeries | GaugeSeries | ShardCounter
 
 DATASET = "dataset, shard"  # what a number about a dataset is grouped by
 
@@ -30,7 +32,7 @@ class Scope:
     def of_shard(cls, shard: str) -> Scope:
         return cls(f'shard="{shard}"')
 
-    def select(self, declared: CounterSeries | GaugeSeries, *, part: str = "", **labels: str) -> str:
+    def select(self, declared: Series, *, part: str = "", **labels: str) -> str:
         """A selector; part: of a histogram, `_bucket`, `_sum` or `_count`. A label value is matched as it is."""
         matchers = [self.shard, *([self.dataset] if self.dataset and _has_dataset(declared) else [])]
         matchers += [f'{name}="{value}"' for name, value in labels.items()]
@@ -88,5 +90,5 @@ def duration_quantile(scope: Scope, quantile: float, window: str, result: str = 
     return f"histogram_quantile({quantile}, {rate}) >= 0"
 
 
-def _has_dataset(declared: CounterSeries | GaugeSeries) -> bool:
-    return isinstance(declared, CounterSeries) or "dataset" in declared.labels
+def _has_dataset(declared: Series) -> bool:
+    return isinstance(declared, CounterSeries) or (isinstance(declared, GaugeSeries) and "dataset" in declared.labels)
