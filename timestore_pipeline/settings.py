@@ -9,7 +9,7 @@ import os
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
+
+LogFormat = Literal["logfmt", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
@@ -47,6 +50,9 @@ class Settings(BaseSettings):
     staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
     export_memory_mb: int = Field(default=512, ge=64)  # DuckDB's memory_limit during an export
+
+    log_format: LogFormat = "logfmt"
+    log_level: LogLevel = "info"
 
     pushgateway_url: str | None = None  # None = nothing is pushed
     metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended

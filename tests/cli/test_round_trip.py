@@ -32,7 +32,10 @@ def test_each_step_in_a_process_of_its_own(home: Path) -> None:
     path = write_file(home / "rows.parquet", rows)
     steps = [("ingest", "d", path, "--batch-rows", "500"), ("flush", "d", "--now"), ("verify",)]
     done = [in_a_process(*step) for step in steps]
-    assert [(step.returncode, step.stderr) for step in done] == [(0, "")] * 3
+    assert [step.returncode for step in done] == [0, 0, 0]
+    assert (done[0].stderr, done[2].stderr) == ("", "")
+    assert 'event="flush published" dataset=d epoch=1 trigger=manual' in done[1].stderr
+    assert done[1].stderr.count("\n") == 1
     assert published(home, "d").equals(rows)
     assert "every row is accounted for" in done[-1].stdout
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 import typer
 
 from timestore_pipeline.cli import datasets, flush, ingest, metrics, monitoring, query, recover, status, verify
 from timestore_pipeline.cli.output import reporting
+from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.telemetry.logs import log_to_stderr
 
 _HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
 
@@ -45,5 +49,7 @@ app.add_typer(monitoring.app, name="monitoring")
 
 def main() -> None:
     """Entry point of the console script."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")  # of other libraries
+    with suppress(InvalidSettings):  # the command says what is wrong with them
+        log_to_stderr(Settings.from_env())
     app(prog_name="timestore")

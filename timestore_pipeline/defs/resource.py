@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import dagster as dg
 
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.telemetry.logs import forwarded
 from timestore_pipeline.wiring import Timestore
 
 PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sense
@@ -19,12 +20,15 @@ PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sen
 class TimestoreResource(dg.ConfigurableResource[Timestore]):
     """Configured by the `TIMESTORE_*` variables alone, so that the command line and Dagster never disagree.
 
+    What the library logs meanwhile, a line per flush above all, goes into the run's event log too.
+
     Ops and sensors receive the `Timestore` itself. Raises `InvalidSettings`, `LedgerMismatch`, `Corrupted`.
     """
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
-        with Timestore(Settings.from_env()) as timestore:
+        settings = Settings.from_env()
+        with forwarded(context.log or dg.get_dagster_logger(), settings), Timestore(settings) as timestore:
             _sign(context, timestore)
             try:
                 yield timestore

@@ -11,19 +11,21 @@ abandons its own flush before it raises; a phase whose process dies leaves that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.relieve import export_relieved
+from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
-from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 
@@ -41,14 +43,22 @@ class FlushPipeline:
 
     def claim(self, dataset: str, trigger: Trigger, run_id: str) -> Claim:
         """Settle what was interrupted, seal, take the next epoch; raises `FlushInFlight`, `UnknownDataset`."""
-        return claim_backlog(self._area, self._lake, dataset, trigger, run_id, self._seal_timeout)
+        began_at = clock.now()
+        try:
+            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, self._seal_timeout)
+        except Exception as error:
+            tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
+            raise
+        if claim.ref is not None:
+            self._note(partial(self._area.ledger.phases.began, claim.ref, Phase.CLAIM, began_at))
+        return claim
 
     def export(self, ref: FlushRef, options: ExportOptions) -> Flush:
         """Write the claim's Parquet files; durable and invisible.
 
         Done again, it changes nothing: the files that are recorded may be published already.
         """
-        with self._working_on(ref):
+        with self._working_on(ref, Phase.EXPORT):
             if self._area.ledger.flushes.get(ref).state is FlushState.CLAIMED:
                 export_relieved(self._area, self._lake, ref, options)
         return self._area.ledger.flushes.get(ref)
@@ -58,7 +68,7 @@ class FlushPipeline:
 
         Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
         """
-        with self._working_on(ref):
+        with self._working_on(ref, Phase.PUBLISH):
             flush = self._exported(ref)
             files = self._area.ledger.flushes.files(ref)
             batches = self._area.ledger.batches.rows_of_flush(ref)
@@ -69,12 +79,16 @@ class FlushPipeline:
 
     def finalize(self, ref: FlushRef, version: int | None) -> Flush:
         """Mark the batches published, then free the space. A crash in between leaves files the next flush removes."""
+        self._note(partial(self._area.ledger.phases.began, ref, Phase.FINALIZE, clock.now()))
         try:
-            self._area.ledger.flushes.finalize(ref, version)
+            news = self._area.ledger.flushes.finalize(ref, version)
         finally:
             self._area.held_claims.discard(ref)  # one that could not be finalized now is the next flush's to settle
+        flush = self._area.ledger.flushes.get(ref)
+        if news:
+            tell_published(flush)
         self._tidy(ref.dataset)
-        return self._area.ledger.flushes.get(ref)
+        return flush
 
     def run(self, dataset: str, trigger: Trigger, run_id: str, options: ExportOptions) -> Flush | None:
         """All four phases; None when there was nothing to flush."""
@@ -105,18 +119,28 @@ class FlushPipeline:
         except (TimestoreError, OSError) as problem:
             _log.warning("dataset %s: what is published could not be removed yet: %s", dataset, problem)
 
+    def _note(self, write: Callable[[], None]) -> None:
+        """What only the log is told may get lost."""
+        try:
+            write()
+        except TimestoreError as problem:
+            _log.warning("how long a phase took is not written down: %s", problem)
+
     @contextmanager
-    def _working_on(self, ref: FlushRef) -> Iterator[None]:
+    def _working_on(self, ref: FlushRef, phase: Phase) -> Iterator[None]:
         """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal.
 
         Also when the phase cannot even begin: a claim of this process that nobody carries on would block its dataset.
         """
+        instants, owner, began_at = self._area.ledger.phases, self._area.identity.process_id, clock.now()
         try:
             self._adopt(ref)
             yield
         except BaseException as error:
+            self._note(partial(instants.failed, ref, phase, began_at, owner))
             self._abandon(ref, error)
             raise
+        self._note(partial(instants.ended, ref, phase, began_at, owner))
 
     def _exported(self, ref: FlushRef) -> Flush:
         """The flush, if there is something to publish: a commit without its files would spend the epoch for nothing."""
@@ -149,6 +173,6 @@ class FlushPipeline:
             flush = self._area.ledger.flushes.get(ref)
             mine = flush.owner == self._area.identity.process_id  # else another has taken it over, for good reason
             if mine and flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
-                settle(self._area, self._lake, flush, RetryReason.of(error), str(error) or type(error).__name__)
+                settle(self._area, self._lake, flush, RetryReason.of(error), str(error) or type(error).__name__, error)
         except (TimestoreError, OSError) as problem:
-            _log.warning("flush %d of %s could not be settled yet: %s", ref.epoch, ref.dataset, problem)
+            tell_unsettled(ref, error, problem)

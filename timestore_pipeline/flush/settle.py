@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
+from timestore_pipeline.flush.report import tell_aborted, tell_published
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.commit import app_id, claim_id
@@ -42,19 +43,28 @@ def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlemen
     return None
 
 
-def settle(area: StagingArea, lake: Lake, flush: Flush, reason: RetryReason, error: str) -> Settlement:
+def settle(
+    area: StagingArea,
+    lake: Lake,
+    flush: Flush,
+    reason: RetryReason,
+    error: str,
+    cause: BaseException | None = None,
+) -> Settlement:
     """End the flush one way or the other.
 
-    reason: label of the retry counter. Raises `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush
-    then stays in flight for the next attempt. Raises `Fenced` when somebody else has carried it on or ended it.
+    reason: label of the retry counter; cause: what made it fail, for the log, None when its process is gone. Raises
+    `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush then stays in flight for the next attempt.
+    Raises `Fenced` when somebody else has carried it on or ended it.
     """
     ref = FlushRef(flush.dataset, flush.epoch)
     table = lake.table(flush.dataset)
     state = _outcome(area, table, flush, error)
     if state is FlushState.PUBLISHED:
-        area.ledger.flushes.finalize(ref, None)
-    else:
-        _abort(area, table, flush, reason, error)
+        if area.ledger.flushes.finalize(ref, None):
+            tell_published(area.ledger.flushes.get(ref))
+    elif _abort(area, table, flush, reason, error):
+        tell_aborted(area.ledger.flushes.get(ref), reason, cause)
     area.held_claims.discard(ref)
     area.remove_drained_segments(flush.dataset)
     return Settlement(ref, state)
@@ -83,15 +93,19 @@ def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> Flu
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 
 
-def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: RetryReason, error: str) -> None:
-    """Return the batches first: files that nothing names are garbage, batches that nothing claims are a loss."""
+def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: RetryReason, error: str) -> bool:
+    """Return the batches first: files that nothing names are garbage, batches that nothing claims are a loss.
+
+    False when it was aborted already.
+    """
     ref = FlushRef(flush.dataset, flush.epoch)
     files = area.ledger.flushes.files(ref)
     if not area.ledger.flushes.abort(ref, flush.state, error, reason):
-        return
+        return False
     try:
         table.discard(files)
     except Conflict:
         raise
     except (TimestoreError, OSError) as problem:
         _log.warning("flush %d of %s: unpublished files stay behind: %s", ref.epoch, ref.dataset, problem)
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -37,6 +37,15 @@ class RetryReason(StrEnum):
         return next((reason for kind, reason in _REASONS if isinstance(error, kind)), cls.ERROR)
 
 
+class Phase(StrEnum):
+    """What a flush does, in this order."""
+
+    CLAIM = "claim"
+    EXPORT = "export"
+    PUBLISH = "publish"
+    FINALIZE = "finalize"
+
+
 class FlushState(StrEnum):
     """A claim moves forward only: claimed -> exported -> published, or to aborted from either of the first two."""
 
@@ -66,6 +75,7 @@ class Flush:
     oldest_staged_at: datetime | None = None
     min_time: datetime | None = None
     max_time: datetime | None = None
+    phases: Mapping[Phase, timedelta] = field(default_factory=dict)  # how long each took, as far as it is known
 
     @property
     def duration(self) -> timedelta | None:

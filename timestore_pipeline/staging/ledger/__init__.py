@@ -15,6 +15,7 @@ from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.pushes import Pushes
 from timestore_pipeline.staging.ledger.reconciling import Reconciling
@@ -50,6 +51,7 @@ class Ledger:
         self.reconciling = Reconciling(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
         self.pushes = Pushes(self.database)
+        self.phases = Phases(self.database)
 
     def get_meta(self, key: str) -> str | None:
         """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""

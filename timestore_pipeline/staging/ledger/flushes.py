@@ -18,6 +18,7 @@ from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
+from timestore_pipeline.staging.ledger.phases import durations
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
@@ -336,4 +337,5 @@ def _flush(row: Row) -> Flush:
         oldest_staged_at=clock.from_micros(row["oldest_staged_at"]),
         min_time=instant_or_none(row["min_time"]),
         max_time=instant_or_none(row["max_time"]),
+        phases=durations(row),
     )

@@ -1,0 +1,85 @@
+"""Where the product's log lines go and what they look like: logfmt for people who grep, JSON for machines that collect.
+
+One line per flush, also when it fails, with the duration of each phase; errors carry their code and hint. The standard
+library does it: producers embed this package, and whatever logging they have set up keeps working.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from timestore_pipeline.model.log_event import LogEvent, logfmt
+from timestore_pipeline.settings import LogFormat, Settings
+
+PACKAGE = "timestore_pipeline"
+
+Fields = dict[str, str | int | float]
+
+
+class LineFormatter(logging.Formatter):
+    """`stamped=False` leaves out time and level, for logs that have columns of their own for them."""
+
+    def __init__(self, style: LogFormat, *, stamped: bool = True) -> None:
+        super().__init__()
+        self._log_format = style
+        self._stamped = stamped
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {**(_stamp(record) if self._stamped else {}), **_body(record)}
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        if self._log_format == "json":
+            return json.dumps(fields, ensure_ascii=False)
+        return " ".join(logfmt(fields))
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Send this package's log lines to standard error, once however often it is called."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LineFormatter(settings.log_format))
+    logger = logging.getLogger(PACKAGE)
+    logger.handlers[:] = [handler]
+    logger.setLevel(settings.log_level.upper())
+    logger.propagate = False
+
+
+@contextmanager
+def forwarded(target: logging.Logger, settings: Settings) -> Iterator[None]:
+    """Send this package's log lines to another logger as well, as long as the block runs."""
+    handler = _Forwarding(target)
+    handler.setFormatter(LineFormatter(settings.log_format, stamped=False))
+    logger = logging.getLogger(PACKAGE)
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(settings.log_level.upper())
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Forwarding(logging.Handler):
+    def __init__(self, target: logging.Logger) -> None:
+        super().__init__()
+        self._target = target
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._target.log(record.levelno, "%s", self.format(record))
+
+
+def _stamp(record: logging.LogRecord) -> Fields:
+    instant = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    return {"time": instant, "level": record.levelname.lower(), "logger": record.name}
+
+
+def _body(record: logging.LogRecord) -> Fields:
+    argument = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    if isinstance(argument, LogEvent):
+        return {"event": argument.name, **argument.fields}
+    return {"event": record.getMessage()}
