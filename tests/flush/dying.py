@@ -1,4 +1,4 @@
-"""A process that flushes and dies by its own `kill -9` at a named point: `dying.py HOME POINT before|after`."""
+"""A process that flushes and dies by its own `kill -9` at a named point: `dying.py HOME POINT before|after DATASET`."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def arm(point: str, moment: str) -> None:
 
 
 def main() -> None:
-    home, point, moment = sys.argv[1:4]
+    home, point, moment, dataset = sys.argv[1:]
     arm(point, moment)
     with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
-        timestore.flush("d", Trigger.MANUAL, "dying")
+        timestore.flush(dataset, Trigger.MANUAL, "dying")
 
 
 if __name__ == "__main__":
