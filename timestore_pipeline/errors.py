@@ -238,6 +238,18 @@ class Corrupted(TimestoreError):
     code = "corrupted"
 
 
+class LedgerLost(Corrupted):
+    """Segments are staged and the ledger that promised them is gone; `timestore recover` rebuilds it."""
+
+    code = "ledger_lost"
+
+
+class UnreadableLedger(Corrupted):
+    """SQLite cannot read the ledger, or a part of it."""
+
+    code = "unreadable_ledger"
+
+
 class UnreadableSegment(Corrupted):
     """A segment file is missing or DuckDB cannot read it."""
 

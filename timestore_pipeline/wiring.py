@@ -19,8 +19,11 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
+from timestore_pipeline.rebuild.ledger import Rebuilt
+from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
 from timestore_pipeline.settings import Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 
@@ -31,6 +34,13 @@ class DatasetStatus:
     backlog: Backlog
     thresholds: FlushThresholds
     decision: FlushDecision
+
+
+def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
+    """Rebuild a lost or damaged ledger; None when it is sound. Call it before the staging directory is opened."""
+    directory = StagingDirectory(settings.staging_directory)
+    lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
+    return rebuild_ledger(directory, settings.shard, lake)
 
 
 class Timestore:

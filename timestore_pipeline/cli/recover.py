@@ -20,7 +20,10 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
+from timestore_pipeline.rebuild.ledger import Rebuilt
 from timestore_pipeline.rebuild.reconcile import Reconciliation
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import rebuild_if_lost
 
 
 def recover(
@@ -33,17 +36,21 @@ def recover(
 
     Interrupted flushes end as published or aborted, dead writers' segments are taken over, leftovers are removed.
     Flushes do all of this as they go; this does it now. Safe beside running producers and flushes. A ledger from a
-    backup learns what was published since, and which segment files it lacks.
+    backup learns what was published since, and which segment files it lacks. A lost or damaged ledger is rebuilt
+    first, for which every other process must be stopped.
 
     \b
     Example:
       timestore recover
     """
+    rebuilt = rebuild_if_lost(Settings.from_env())
     with open_store() as store:
         recovery = recover_area(store.area, store.lake, replace_shard=replace_shard)
     if as_json:
-        print_json(_document(recovery))
+        print_json({"rebuilt": None if rebuilt is None else _rebuilt_document(rebuilt)} | _document(recovery))
     else:
+        if rebuilt is not None:
+            _print_rebuilt(rebuilt)
         _print(recovery)
     if recovery.errors or recovery.refused or recovery.set_aside or recovery.reconciled.unadopted:
         raise typer.Exit(FAILED)
@@ -65,6 +72,30 @@ def _document(recovery: Recovery) -> dict[str, Any]:
         "spool_removed": list(recovery.spool_removed),
         "errors": [error_document(error) for error in recovery.errors],
     }
+
+
+def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
+    return {
+        "kept": None if rebuilt.kept is None else str(rebuilt.kept),
+        "salvaged": dict(rebuilt.salvaged),
+        "published_flushes": len(rebuilt.learnt.published),
+        "adopted_segments": len(rebuilt.learnt.adopted),
+        "adopted_batches": rebuilt.learnt.owed,
+    }
+
+
+def _print_rebuilt(rebuilt: Rebuilt) -> None:
+    print_line("the ledger was rebuilt from what is left of it, the segments and the Delta log", "green")
+    if rebuilt.kept is not None:
+        rows = ", ".join(f"{rows} {table}" for table, rows in rebuilt.salvaged.items() if rows)
+        print_line(f"the damaged one is kept in {rebuilt.kept}; of it could be read: {rows or 'nothing'}")
+    print_line(
+        f"{len(rebuilt.learnt.published)} flushes entered from the log, {rebuilt.learnt.owed} batches found owed"
+    )
+    if not rebuilt.salvaged.get("datasets"):
+        print_note("metadata and pauses of datasets are lost: see `timestore datasets list`", "yellow")
+    for left in rebuilt.learnt.unadopted:
+        print_note(f"segment file {left.path} is not adopted: {left.reason}", "red")
 
 
 def _print_learnt(learnt: Reconciliation) -> None:

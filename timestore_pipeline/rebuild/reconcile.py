@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import pyarrow as pa
 
@@ -21,7 +21,8 @@ from timestore_pipeline.model.columns import canonical_schema
 from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import Granularity, check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import StagingDirectory
+from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.reconciling import PublishedFlush
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
@@ -53,18 +54,31 @@ class Reconciliation:
         return self
 
 
-def reconcile(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Reconciliation:
+class Books(Protocol):
+    """A staging area, or one whose ledger is being put together."""
+
+    @property
+    def directory(self) -> StagingDirectory: ...
+    @property
+    def ledger(self) -> Ledger: ...
+    @property
+    def shard(self) -> str: ...
+
+
+def reconcile(area: Books, lake: Lake, *, replace_shard: bool = False, whole: bool = False) -> Reconciliation:
     """Reconcile every dataset that ledger, segment files or lake know.
 
     replace_shard: also enter what other ledgers have published under this shard's name, whose heir this one becomes.
+    whole: trust the ledger with nothing, neither the batches of segments it knows nor the end of a flush; only when
+    nobody else uses the directory.
     """
     found = Reconciliation()
     for dataset in known_datasets(area, lake, found):
-        reconcile_dataset(area, lake, dataset, found, replace_shard=replace_shard)
+        reconcile_dataset(area, lake, dataset, found, replace_shard=replace_shard, whole=whole)
     return found
 
 
-def known_datasets(area: StagingArea, lake: Lake, found: Reconciliation) -> list[str]:
+def known_datasets(area: Books, lake: Lake, found: Reconciliation) -> list[str]:
     """Valid names only: what else lies in a lake's folder is not ours."""
     names = {record.name for record in area.ledger.datasets.all()} | set(area.directory.datasets())
     try:
@@ -75,14 +89,14 @@ def known_datasets(area: StagingArea, lake: Lake, found: Reconciliation) -> list
 
 
 def reconcile_dataset(
-    area: StagingArea, lake: Lake, dataset: str, found: Reconciliation, *, replace_shard: bool
+    area: Books, lake: Lake, dataset: str, found: Reconciliation, *, replace_shard: bool, whole: bool = False
 ) -> None:
     """A table that cannot be read leaves its dataset as it is: without it nobody knows what is published."""
     table = lake.table(dataset)
     try:
         commits = [c for c in table.published(area.shard) if replace_shard or c.ledger_id == area.ledger.identity]
         newest = table.newest(app_id(area.shard, dataset)).epoch
-        _enter_published(area, dataset, table, commits, found)
+        _enter_published(area, dataset, table, commits, found, whole)
         if newest and replace_shard:
             area.ledger.datasets.ensure(dataset)
             area.ledger.reconciling.raise_epoch(dataset, newest)
@@ -90,29 +104,38 @@ def reconcile_dataset(
         found.errors.append(error)
         return
     published = {identity for commit in commits for identity in commit.batch_ids()}
-    for path in unknown_segments(area, dataset):
-        _adopt(area, dataset, path, published, found)
+    for path in _segments(area, dataset) if whole else unknown_segments(area, dataset):
+        _adopt(area, dataset, path, published, found, whole)
 
 
-def unknown_segments(area: StagingArea, dataset: str) -> list[Path]:
+def unknown_segments(area: Books, dataset: str) -> list[Path]:
     """A segment is registered before its file is made and forgotten after the file is gone."""
-    paths = sorted(area.directory.segment_folder(dataset).glob("*.duckdb"))
+    paths = _segments(area, dataset)
     return [path for path in paths if not area.ledger.audit.is_known(path.stem) and path.exists()]
 
 
+def _segments(area: Books, dataset: str) -> list[Path]:
+    return sorted(area.directory.segment_folder(dataset).glob("*.duckdb"))
+
+
 def _enter_published(
-    area: StagingArea, dataset: str, table: LakeTable, commits: Sequence[PublishedCommit], found: Reconciliation
+    area: Books,
+    dataset: str,
+    table: LakeTable,
+    commits: Sequence[PublishedCommit],
+    found: Reconciliation,
+    whole: bool,
 ) -> None:
     if not commits:
         return
     area.ledger.datasets.ensure(dataset)
     _describe_as_published(area, dataset, table, commits[-1])
     for commit in commits:
-        if area.ledger.reconciling.enter_published(_flush(dataset, commit)):
+        if area.ledger.reconciling.enter_published(_flush(dataset, commit), whole=whole):
             found.published.append(FlushRef(dataset, commit.epoch))
 
 
-def _describe_as_published(area: StagingArea, dataset: str, table: LakeTable, newest: PublishedCommit) -> None:
+def _describe_as_published(area: Books, dataset: str, table: LakeTable, newest: PublishedCommit) -> None:
     granularity = newest.metadata.get("granularity")
     if granularity is None or area.ledger.datasets.get(dataset).schema is not None:
         return
@@ -138,7 +161,7 @@ def _flush(dataset: str, commit: PublishedCommit) -> PublishedFlush:
     )
 
 
-def _adopt(area: StagingArea, dataset: str, path: Path, published: set[str], found: Reconciliation) -> None:
+def _adopt(area: Books, dataset: str, path: Path, published: set[str], found: Reconciliation, whole: bool) -> None:
     try:
         contents = read_contents(path, dataset)
     except TimestoreError as error:
@@ -152,11 +175,11 @@ def _adopt(area: StagingArea, dataset: str, path: Path, published: set[str], fou
     area.ledger.datasets.ensure(dataset)
     granularity = header.granularity or (Granularity.DAY if header.time_column else Granularity.NONE)
     area.ledger.reconciling.describe(dataset, header.schema, header.time_column, granularity)
-    found.owed += area.ledger.reconciling.adopt(dataset, header.segment_id, contents.batches, published)
+    found.owed += area.ledger.reconciling.adopt(dataset, header.segment_id, contents.batches, published, whole=whole)
     found.adopted.append(header.segment_id)
 
 
-def _problem(area: StagingArea, contents: SegmentContents) -> str:
+def _problem(area: Books, contents: SegmentContents) -> str:
     """Why a readable segment cannot be adopted; empty = it can."""
     if contents.header.shard != area.shard:
         return f"it belongs to shard {contents.header.shard!r}"

@@ -26,6 +26,7 @@ from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import BacklogRow
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.staging.liveness import ProcessIdentity
+from timestore_pipeline.staging.opening import opening
 
 
 class StagingArea:
@@ -37,8 +38,9 @@ class StagingArea:
         self.lease = lease
         self.directory = StagingDirectory(root)
         self.directory.prepare()
-        self.ledger = Ledger(self.directory.ledger, shard)
-        self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
+        with opening(self.directory) as may_be_new:
+            self.ledger = Ledger(self.directory.ledger, shard, may_be_new=may_be_new)
+            self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
         self.held_claims = HeldClaims(self.identity.process_id, self.ledger.processes)
 
     def backlogs(self) -> list[Backlog]:

@@ -1,6 +1,8 @@
 """Where everything lies in a staging directory, and how it is made durable.
 
 <staging>/ledger.sqlite
+<staging>/ledger.sqlite.building                     a ledger that is being rebuilt
+<staging>/quarantine/_ledger-<instant>/              a damaged ledger that was replaced
 <staging>/segments/<dataset>/<segment id>.duckdb     one writer process each while open
 <staging>/quarantine/<dataset>/<segment id>.duckdb   damaged files that were set aside, with their logs
 <staging>/processes/<process id>.lock                locked for as long as the process lives
@@ -48,6 +50,8 @@ class StagingDirectory:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.ledger = root / "ledger.sqlite"
+        self.ledger_log = root / "ledger.sqlite-wal"
+        self.building = root / "ledger.sqlite.building"
         self.processes = root / "processes"
         self.spool = root / "spool"
 
@@ -63,6 +67,17 @@ class StagingDirectory:
             if error.errno == errno.ENOSPC:
                 raise DiskFull(f"no space left in {self.root}", hint="free space or move the directory") from error
             raise InvalidSettings([f"TIMESTORE_STAGING_DIRECTORY={self.root}: {error.strerror}"]) from error
+
+    def has_segments(self) -> bool:
+        """Whether anything was ever staged here that may still be owed."""
+        return next((self.root / "segments").glob(f"*/*{_SEGMENT_SUFFIX}"), None) is not None
+
+    def rebuilding(self) -> Path | None:
+        """Where the old ledger lies while a rebuild is not finished; no dataset's name begins with an underscore."""
+        return next((self.root / "quarantine").glob("_ledger-*.rebuilding"), None)
+
+    def new_rebuilding(self, name: str) -> Path:
+        return self.root / "quarantine" / f"_ledger-{name}.rebuilding"
 
     def disk_size(self) -> int:
         """Bytes of the whole filesystem the directory lies on, used or not."""
@@ -138,6 +153,15 @@ def move_durably(source: Path, target: Path) -> None:
     sync_directory(target.parent)
     if source.parent.is_dir():
         sync_directory(source.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make a file's content durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def make_durable_folder(folder: Path) -> None:

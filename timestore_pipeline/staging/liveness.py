@@ -74,6 +74,12 @@ class ProcessIdentity:
         os.close(self._descriptor)
 
 
+def others_alive(folder: Path) -> list[str]:
+    """Ids of the living processes that have registered in a folder, those of this process included."""
+    ids = sorted(path.stem for path in folder.glob("*.lock"))
+    return [name for name in ids if name in _held or _locked_by_other(folder / f"{name}.lock")]
+
+
 def _locked_by_other(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

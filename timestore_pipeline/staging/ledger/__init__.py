@@ -31,11 +31,12 @@ SENSOR_LAST_TICK = "sensor_last_tick"  # when the flush sensor last looked at th
 class Ledger:
     """One open ledger file; safe to share between the threads of a process, not across a fork."""
 
-    def __init__(self, path: Path, shard: str) -> None:
+    def __init__(self, path: Path, shard: str, *, may_be_new: bool = True) -> None:
+        """may_be_new: False = segments are staged already, so a file without tables is `LedgerLost`."""
         self.shard = shard
         self.database = Database(path)
         try:
-            prepare(self.database, shard)
+            prepare(self.database, shard, may_be_new=may_be_new)
         except TimestoreError:
             self.database.close()
             raise

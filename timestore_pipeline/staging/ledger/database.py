@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
+from timestore_pipeline.errors import AccessDenied, DiskFull, LedgerBusy, TimestoreError, UnreadableLedger
 
 Row = sqlite3.Row
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -46,7 +46,7 @@ class Database:
 
         Raises `LedgerBusy`, `DiskFull` or `Corrupted`; after each of them nothing of the transaction happened.
         """
-        with self._write_lock, _translated(self.path):
+        with self._write_lock, translated(self.path):
             try:  # an interrupt may come with the lock just taken, and the lock keeps every process waiting
                 _begin_immediate(self._writer)
                 yield self._writer
@@ -59,7 +59,7 @@ class Database:
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Several reads that see one and the same state."""
-        with self._read_lock, _translated(self.path):
+        with self._read_lock, translated(self.path):
             try:
                 self._reader.execute("BEGIN")
                 yield self._reader
@@ -68,17 +68,17 @@ class Database:
                     self._reader.execute("COMMIT")
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[Row]:
-        with self._read_lock, _translated(self.path):
+        with self._read_lock, translated(self.path):
             return self._reader.execute(sql, parameters).fetchall()
 
     def row(self, sql: str, parameters: Parameters = ()) -> Row | None:
-        with self._read_lock, _translated(self.path):
+        with self._read_lock, translated(self.path):
             found: Row | None = self._reader.execute(sql, parameters).fetchone()
             return found
 
     def change_marker(self) -> int:
         """A number that moves whenever any other connection commits; costs microseconds, so it can be polled."""
-        with self._read_lock, _translated(self.path):
+        with self._read_lock, translated(self.path):
             return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
     def close(self) -> None:
@@ -103,7 +103,7 @@ def instant_or_none(micros: int | None) -> datetime | None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    with _translated(path):
+    with translated(path):
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT)
         try:
             _prepare(connection)
@@ -151,7 +151,7 @@ def _try_execute(connection: sqlite3.Connection, statement: str) -> bool:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
@@ -165,5 +165,11 @@ def _translate(path: Path, error: sqlite3.Error) -> TimestoreError:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerBusy(f"the ledger {path} is locked", hint="try again")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Corrupted(f"the ledger {path} is damaged: {error}", hint="keep the file; do not delete it")
+        hint = "stop all processes and run `timestore recover`: it keeps the file and rebuilds the ledger"
+        return UnreadableLedger(f"the ledger {path} is damaged: {error}", hint=hint)
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return AccessDenied(
+            f"the system refuses the ledger {path}: {error}",
+            hint=f"run as the owner of {path.parent}, or give that user read and write access to it and its files",
+        )
     return TimestoreError(f"the ledger {path} failed: {error}", hint="check the directory's owner, mode and free space")

@@ -27,6 +27,18 @@ FROM_THE_LOG = ""  # owner of a flush that was entered from the Delta log: which
 
 _MOST_PARAMETERS = 500
 
+_UNCLAIMED = """
+UPDATE batches SET state = 'pending', epoch = NULL WHERE state = 'in_flight' AND NOT EXISTS (
+    SELECT 1 FROM flushes WHERE flushes.dataset_id = batches.dataset_id AND flushes.epoch = batches.epoch
+    AND flushes.state IN ('claimed', 'exported'))
+"""
+_CLAIMED_AS_HELD = """
+UPDATE flushes SET (batches, rows, bytes) = (
+    SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(bytes), 0) FROM batches
+    WHERE batches.dataset_id = flushes.dataset_id AND batches.epoch = flushes.epoch AND batches.state = 'in_flight')
+WHERE state IN ('claimed', 'exported')
+"""  # a claim whose batches were lost and found again must not return more than it still holds
+
 
 @dataclass(frozen=True, slots=True)
 class PublishedFlush:
@@ -67,11 +79,20 @@ class Reconciling:
                     (schema_to_json(wanted), granularity, time_column, dataset),
                 )
 
-    def adopt(self, dataset: str, segment_id: str, batches: Sequence[StagedBatch], published: Collection[str]) -> int:
+    def adopt(
+        self,
+        dataset: str,
+        segment_id: str,
+        batches: Sequence[StagedBatch],
+        published: Collection[str],
+        *,
+        whole: bool = False,
+    ) -> int:
         """Enter a segment nobody knows, as a dead writer's; returns how many of its batches are owed from now on.
 
         published: ids of batches that are in the lake. A batch whose idempotency key the ledger knows is another's
         second copy, and was never acknowledged.
+        whole: also of a segment that is known, whose batches may have been lost.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
@@ -80,7 +101,7 @@ class Reconciling:
                 " VALUES (?, ?, '', 'open', ?)",
                 (segment_id, dataset_id, clock.to_micros(clock.now())),
             )
-            if entered.rowcount == 0:
+            if entered.rowcount == 0 and not whole:
                 return 0
             ordered = sorted(batches, key=lambda batch: batch.batch_id not in published)  # theirs is the key
             owed = [b for b in ordered if _insert(tx, dataset_id, segment_id, b, b.batch_id in published)]
@@ -90,14 +111,17 @@ class Reconciling:
             volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
             return len(owed)
 
-    def enter_published(self, flush: PublishedFlush) -> bool:
-        """Make the ledger agree that this flush is published; False when it does, or when settling is to decide."""
+    def enter_published(self, flush: PublishedFlush, *, whole: bool = False) -> bool:
+        """Make the ledger agree that this flush is published; False when it does, or when settling is to decide.
+
+        whole: a flush of which the ledger has lost a part is entered anew, and nothing is left to settling.
+        """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, flush.dataset)
             tx.execute(
                 "UPDATE datasets SET last_epoch = max(last_epoch, ?) WHERE dataset_id = ?", (flush.epoch, dataset_id)
             )
-            if not _is_news(tx, dataset_id, flush):
+            if not (_is_in_pieces if whole else _is_news)(tx, dataset_id, flush):
                 return False
             known = _move_to_published(tx, dataset_id, flush)
             _replace_flush(tx, dataset_id, flush)
@@ -116,6 +140,8 @@ class Reconciling:
     def recount(self) -> None:
         """Derive all running totals from batches and flushes; only for a ledger that was put together from pieces."""
         with self._database.transaction() as tx:
+            tx.execute(_UNCLAIMED)
+            tx.execute(_CLAIMED_AS_HELD)
             tx.execute("DELETE FROM volumes")
             tx.execute(
                 "INSERT INTO volumes SELECT dataset_id, state, count(*), sum(rows), sum(bytes) FROM batches"
@@ -154,6 +180,20 @@ def _is_news(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> 
     if row is None or row["state"] == FlushState.ABORTED:
         return True
     return bool(row["state"] == FlushState.CLAIMED and row["claim"] == flush.claim)
+
+
+def _is_in_pieces(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> bool:
+    """Whether anything of a published flush is missing: its own row, its files, or which batch went where."""
+    row = tx.execute(
+        "SELECT state, rows, (SELECT coalesce(sum(files.rows), 0) FROM files"
+        "   WHERE files.dataset_id = flushes.dataset_id AND files.epoch = flushes.epoch) AS in_files,"
+        " (SELECT coalesce(sum(batch_files.rows), 0) FROM batch_files JOIN files USING (file_id)"
+        "   WHERE files.dataset_id = flushes.dataset_id AND files.epoch = flushes.epoch) AS traced"
+        " FROM flushes WHERE dataset_id = ? AND epoch = ?",
+        (dataset_id, flush.epoch),
+    ).fetchone()
+    whole = (FlushState.PUBLISHED, flush.volume.rows, flush.volume.rows, flush.volume.rows)
+    return row is None or tuple(row) != whole
 
 
 def _move_to_published(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> Volume:

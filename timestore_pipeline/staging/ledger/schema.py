@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import uuid
 
-from timestore_pipeline.errors import LedgerMismatch
+from timestore_pipeline.errors import LedgerLost, LedgerMismatch
 from timestore_pipeline.staging.ledger.database import Database
 
 FORMAT_VERSION = 2
@@ -158,8 +158,16 @@ CREATE TABLE IF NOT EXISTS counters (
 """
 
 
-def prepare(database: Database, shard: str) -> None:
-    """Create what is missing; raise `LedgerMismatch` when the file belongs to another shard or a newer format."""
+def prepare(database: Database, shard: str, *, may_be_new: bool = True) -> None:
+    """Create what is missing; raise `LedgerMismatch` when the file belongs to another shard or a newer format.
+
+    may_be_new: False = a file without tables is what is left of a ledger: `LedgerLost`.
+    """
+    if not may_be_new and database.row("SELECT 1 FROM sqlite_master WHERE name = 'batches'") is None:
+        raise LedgerLost(
+            f"the ledger {database.path} is empty, although segments are staged",
+            hint="run `timestore recover`: it rebuilds the ledger from segments and Delta log",
+        )
     if database.row("SELECT 1 FROM sqlite_master WHERE name = 'counters'") is None:
         with database.transaction() as tx:
             _create(tx, shard)

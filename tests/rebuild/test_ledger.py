@@ -1,0 +1,233 @@
+"""A lost or damaged ledger is put together again: the next flush publishes what was owed, and nothing twice."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rebuild.conftest import flush, in_lake, numbers, problems, recovered, stage
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.rebuild.ledger import Rebuilt
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost
+
+ROOT = Path(__file__).parents[2]
+
+
+def ledger(settings: Settings) -> Path:
+    return settings.staging_directory / "ledger.sqlite"
+
+
+def rebuilt(settings: Settings) -> Rebuilt:
+    done = rebuild_if_lost(settings)
+    assert done is not None
+    return done
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def tear(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:9_000])
+
+
+def overwrite_schema(path: Path) -> None:
+    path.write_bytes(b"\0" * 4096 + path.read_bytes()[4096:])
+
+
+def overwrite_middle(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 8192 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    path.write_bytes(content)
+
+
+def drop_tables(path: Path) -> None:
+    path.unlink()
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE other (x)")
+    connection.close()
+
+
+DAMAGE = [remove, empty, tear, overwrite_schema, overwrite_middle, drop_tables]
+
+
+@pytest.fixture
+def history(settings: Settings) -> Settings:
+    """Twenty rows published, of the next segment ten, and twenty rows owed in two segments."""
+    stage(settings, 0, 10)
+    flush(settings)
+    stage(settings, 20)
+    flush(settings)
+    stage(settings, 30)
+    stage(settings, 40)
+    return settings
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_the_next_flush_publishes_exactly_what_was_owed(history: Settings, damage: Callable[[Path], None]) -> None:
+    damage(ledger(history))
+    rebuilt(history)
+    recovered(history)
+    assert problems(history) == []
+    flush(history)
+    assert in_lake(history) == list(range(50))
+    assert problems(history) == []
+
+
+@pytest.mark.parametrize("damage", [remove, empty, tear, overwrite_schema, drop_tables])
+def test_opening_is_refused_and_names_the_remedy(history: Settings, damage: Callable[[Path], None]) -> None:
+    damage(ledger(history))
+    with pytest.raises((LedgerLost, UnreadableLedger)) as refused:
+        Timestore(history)
+    assert "timestore recover" in refused.value.hint
+
+
+def test_a_log_without_its_ledger_is_no_new_directory(history: Settings) -> None:
+    ledger(history).rename(ledger(history).with_name("ledger.sqlite-wal"))
+    with pytest.raises(LedgerLost):
+        Timestore(history)
+
+
+def test_a_sound_ledger_is_left_alone(history: Settings) -> None:
+    before = ledger(history).read_bytes()
+    assert rebuild_if_lost(history) is None
+    assert ledger(history).read_bytes() == before
+
+
+def test_a_directory_that_was_never_used_needs_nothing(settings: Settings) -> None:
+    assert rebuild_if_lost(settings) is None
+    assert not ledger(settings).exists()
+
+
+def test_the_damaged_ledger_is_kept_with_all_it_had(history: Settings) -> None:
+    tear(ledger(history))
+    torn = ledger(history).read_bytes()
+    kept = rebuilt(history).kept
+    assert kept is not None
+    assert (kept / "ledger.sqlite").read_bytes() == torn
+
+
+def test_metadata_and_keys_that_can_be_read_are_kept(history: Settings) -> None:
+    with Timestore(history) as store:
+        store.set_metadata("d", {"staging": {"flush": {"maxRows": 7}}})
+        identity = store.area.ledger.identity
+        store.area.ledger.datasets.set_paused("d", True)
+    overwrite_middle(ledger(history))
+    rebuilt(history)
+    with Timestore(history) as store:
+        record = store.area.ledger.datasets.get("d")
+        assert (record.metadata.staging.flush.max_rows, record.paused) == (7, True)
+        assert store.area.ledger.identity == identity
+    stage(history, 40)
+    flush(history)
+    assert in_lake(history) == list(range(50))
+
+
+def test_keys_that_segments_remember_are_known_without_any_ledger(history: Settings) -> None:
+    remove(ledger(history))
+    rebuilt(history)
+    with StagingManager.open(history) as staging:
+        assert staging.enqueue("d", numbers(30), idempotency_key="k30").duplicate
+
+
+def test_the_layout_is_found_again_without_any_segment(settings: Settings) -> None:
+    with Timestore(settings) as store:
+        store.set_metadata("d", {"partition": {"granularity": "month"}})
+    stage(settings, 0)
+    flush(settings)
+    ledger(settings).rename(ledger(settings).with_name("ledger.sqlite-wal"))
+    rebuilt(settings)
+    with Timestore(settings) as store:
+        record = store.area.ledger.datasets.get("d")
+        assert (record.time_column, str(record.granularity), record.last_epoch) == ("ts", "month", 1)
+
+
+def test_an_interrupted_flush_is_settled_after_the_rebuild(settings: Settings) -> None:
+    stage(settings, 0, 10)
+    with Timestore(settings) as store:
+        ref = store.pipeline.claim("d", Trigger.MANUAL, "run").ref
+        assert ref is not None
+        store.pipeline.export(ref, store.export_options())
+        store.pipeline.publish(ref)
+    overwrite_middle(ledger(settings))
+    rebuilt(settings)
+    recovered(settings)
+    flush(settings)
+    assert in_lake(settings) == list(range(20))
+    assert problems(settings) == []
+
+
+def test_a_rebuild_is_refused_while_another_process_lives(history: Settings) -> None:
+    with Timestore(history):
+        ledger(history).rename(ledger(history).with_name("away"))
+        with pytest.raises(RetryLater, match="1 living processes"):
+            rebuild_if_lost(history)
+        ledger(history).with_name("away").rename(ledger(history))
+
+
+def test_a_rebuild_is_refused_while_the_lake_does_not_tell(history: Settings) -> None:
+    remove(ledger(history))
+    log = Path(history.lake_uri) / "d" / "_delta_log"
+    (log / f"{0:020d}.json").rename(log / "aside")
+    (log / f"{0:020d}.json").write_text("{")
+    with pytest.raises(RetryLater, match="does not tell"):
+        rebuild_if_lost(history)
+    (log / "aside").rename(log / f"{0:020d}.json")
+    rebuilt(history)
+    assert problems(history) == []
+
+
+def test_the_remains_of_another_shard_are_refused(history: Settings) -> None:
+    overwrite_middle(ledger(history))
+    with pytest.raises(LedgerMismatch):
+        rebuild_if_lost(history.model_copy(update={"shard": "other"}))
+
+
+STEPS = ["make_durable_folder", "sync_directory", "salvage", "reconcile", "_install", "_finish"]
+
+_DYING = """
+import os, sys
+from timestore_pipeline import Settings
+from timestore_pipeline.rebuild import ledger
+from timestore_pipeline.wiring import rebuild_if_lost
+home, step, moment = sys.argv[1:]
+real = getattr(ledger, step)
+def dying(*arguments, **options):
+    if moment == "after":
+        real(*arguments, **options)
+    os.kill(os.getpid(), 9)
+setattr(ledger, step, dying)
+rebuild_if_lost(Settings.build(home=home))
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rebuild_that_is_killed_is_run_again(history: Settings, step: str, moment: str) -> None:
+    overwrite_middle(ledger(history))
+    victim = subprocess.run([sys.executable, "-c", _DYING, history.home, step, moment], cwd=ROOT, check=False)
+    assert victim.returncode == -signal.SIGKILL
+    if not ledger(history).exists():
+        with pytest.raises(TimestoreError):
+            Timestore(history)
+    rebuild_if_lost(history)
+    recovered(history)
+    assert problems(history) == []
+    flush(history)
+    assert in_lake(history) == list(range(50))
+    assert not list(history.staging_directory.glob("quarantine/*.rebuilding"))
+    [kept] = history.staging_directory.glob("quarantine/_ledger-*")
+    assert (kept / "ledger.sqlite").exists()

@@ -1,0 +1,135 @@
+"""A ledger that is lost or damaged is put together again from its remains, the segments and the Delta log.
+
+In this order, so that a rebuild killed anywhere is simply run again:
+1. a folder `quarantine/_ledger-<instant>.rebuilding` is made: from here on nobody takes the directory for a new one;
+2. the damaged files move there, the database first: whoever finds it gone carries on with this folder;
+3. a new ledger is built beside, as `ledger.sqlite.building`, and made durable;
+4. it is renamed to `ledger.sqlite`; 5. the folder loses its suffix, or goes when nothing was left of the old ledger.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.rebuild.reconcile import Reconciliation, reconcile
+from timestore_pipeline.staging.directory import StagingDirectory, make_durable_folder, sync_directory, sync_file
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
+from timestore_pipeline.staging.opening import exclusively
+
+_LOGS = ("-wal", "-shm")
+_SUFFIXES = ("", *_LOGS)  # of the ledger's files, in the order in which they move
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What the new ledger was made of."""
+
+    kept: Path | None  # where the old ledger's files are now; None = there were none
+    salvaged: Mapping[str, int]  # table -> rows
+    learnt: Reconciliation
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """The new ledger in place of an opened staging area."""
+
+    directory: StagingDirectory
+    ledger: Ledger
+    shard: str
+
+
+def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebuilt | None:
+    """Rebuild the ledger if it is lost or damaged; None when it is sound, or when there was never one.
+
+    Raises `RetryLater` while other processes use the directory and the ledger has to be rebuilt, or when the lake does
+    not answer, and `LedgerMismatch` when the remains belong to another shard.
+    """
+    directory.prepare()
+    if not _is_needed(directory):
+        _finish(directory)
+        return None
+    with exclusively(directory):
+        remains = _set_aside(directory)
+        salvaged, learnt = _build(directory, shard, lake, remains / directory.ledger.name)
+        _install(directory)
+        return Rebuilt(_finish(directory), salvaged, learnt)
+
+
+def _is_needed(directory: StagingDirectory) -> bool:
+    if not directory.ledger.exists():
+        return directory.has_segments() or directory.ledger_log.exists() or directory.rebuilding() is not None
+    return not is_sound(directory.ledger, used=directory.has_segments())
+
+
+def _set_aside(directory: StagingDirectory) -> Path:
+    folder = directory.rebuilding() or directory.new_rebuilding(f"{clock.now():%Y%m%dT%H%M%S%f}")
+    make_durable_folder(folder)
+    for suffix in _SUFFIXES:
+        old = directory.ledger.with_name(directory.ledger.name + suffix)
+        if old.exists():
+            old.rename(folder / old.name)
+    sync_directory(folder)
+    sync_directory(directory.root)
+    return folder
+
+
+def _build(
+    directory: StagingDirectory, shard: str, lake: Lake, remains: Path
+) -> tuple[Mapping[str, int], Reconciliation]:
+    for suffix in _SUFFIXES:
+        directory.building.with_name(directory.building.name + suffix).unlink(missing_ok=True)
+    ledger = Ledger(directory.building, shard)
+    try:
+        salvaged = _salvaged(directory, shard, remains, ledger)
+        learnt = reconcile(_Books(directory, ledger, shard), lake, replace_shard=True, whole=True)
+        if learnt.errors:
+            raise _silent(learnt.errors[0])
+        ledger.reconciling.recount()
+    finally:
+        ledger.close()
+    return salvaged, learnt
+
+
+def _salvaged(directory: StagingDirectory, shard: str, remains: Path, ledger: Ledger) -> Mapping[str, int]:
+    with tempfile.TemporaryDirectory(dir=directory.spool) as scratch:
+        copy = Path(scratch) / remains.name
+        if not copy_remains(remains, copy):
+            return {}
+        if (theirs := shard_of(copy)) not in (None, shard):
+            raise LedgerMismatch(
+                f"the damaged ledger {remains} belongs to shard {theirs!r}, not to {shard!r}",
+                hint="set TIMESTORE_SHARD to its owner",
+            )
+        return salvage(copy, ledger.database)
+
+
+def _silent(error: TimestoreError) -> RetryLater:
+    return RetryLater(
+        f"the ledger cannot be rebuilt while the lake does not tell what is published: {error}",
+        hint="mend the lake, then run `timestore recover` again; nothing is lost meanwhile",
+    )
+
+
+def _install(directory: StagingDirectory) -> None:
+    sync_file(directory.building)
+    directory.building.rename(directory.ledger)
+    sync_directory(directory.root)
+
+
+def _finish(directory: StagingDirectory) -> Path | None:
+    """Give the folder of the old ledger its final name; where it is, None = there is nothing in it."""
+    folder = directory.rebuilding()
+    if folder is None:
+        return None
+    if not any(folder.iterdir()):
+        shutil.rmtree(folder)
+        return None
+    return folder.rename(folder.with_suffix(""))
