@@ -21,7 +21,10 @@ _DYING = Path(__file__).with_name("dying.py")
 def flush_and_die(settings: Settings, point: str, moment: str) -> None:
     """Flush in another process that kills itself; assert that it really died there."""
     done = subprocess.run(
-        [sys.executable, str(_DYING), str(settings.home), point, moment, "d"], capture_output=True, text=True, check=False
+        [sys.executable, str(_DYING), str(settings.home), point, moment, "d"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
 
