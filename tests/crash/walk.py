@@ -5,6 +5,7 @@ A full walk is `python -m tests.crash walk`, which takes its time; the tests tak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ class Sample:
     others: int = 1
 
 
+_RANDOM = re.compile(r"(?<=^probe-)\d+|(?<=^_tmp-)\w+|(?<=^d-1-)\w+")
 _WRITES = {"write", "pwrite64", "writev", "pwritev"}
 
 
@@ -51,7 +53,8 @@ def calls_to_hit(situation: str, sample: Sample) -> Iterator[tuple[str, str, int
 
 def kind_of(call: Call) -> tuple[str, str]:
     """What stays the same from run to run: segments and files have random names."""
-    return call.name, Path(call.path).suffix or Path(call.path).name
+    name = Path(call.path).name
+    return call.name, Path(name).suffix or _RANDOM.sub("", name)
 
 
 def run_hit(situation: str, hit: tuple[str, str, int], kind: str) -> Case:

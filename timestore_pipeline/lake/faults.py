@@ -28,6 +28,13 @@ def disk_full(what: str, error: Exception) -> DiskFull:
     )
 
 
+def not_written(what: str, error: OSError) -> TimestoreError:
+    """A file of the lake did not get to the disk; nothing names it."""
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return TimestoreError(f"{what} cannot be written: {error}", hint="check owner and mode of the lake's folder")
+    return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
+
+
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
     """Translate what reading a table's log raises; a snapshot reads parts of it only when they are asked for."""

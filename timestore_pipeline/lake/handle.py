@@ -63,7 +63,8 @@ class TableHandle:
             evolution.check_partitioning(list(table.metadata().partition_columns), partitioning)
             missing = evolution.missing_columns(table.schema(), wanted)
             if not missing:
-                self.log.make_durable(table.version())
+                with faults.reading(self.uri):
+                    self.log.make_durable(table.version())
                 return
             self._add(table, missing)
         raise RetryLater(f"others kept changing {self.uri} while its schema was to be extended")

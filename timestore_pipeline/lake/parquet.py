@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from timestore_pipeline.lake.faults import disk_full, is_disk_full
+from timestore_pipeline.lake.faults import disk_full, is_disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
 
@@ -36,8 +36,8 @@ def write_parquet(
 ) -> ParquetFile:
     """Run `select_sql` on `con` into the file `relative`; its ORDER BY holds inside the file.
 
-    Raise `DiskFull`, or `RetryLater` when an upload fails; DuckDB's own errors pass through. In every case nothing
-    stays under `relative`.
+    Raise `DiskFull`, or `RetryLater` when an upload or the disk fails; DuckDB's own errors pass through. In every case
+    nothing stays under `relative`.
     """
     try:
         with store.receiving(relative) as path:
@@ -47,6 +47,8 @@ def write_parquet(
     except (duckdb.Error, OSError) as error:
         if is_disk_full(error):
             raise disk_full(relative, error) from error
+        if isinstance(error, OSError):
+            raise not_written(relative, error) from error
         raise
     return ParquetFile(rows, size, schema, statistics)
 

@@ -58,7 +58,7 @@ class ProcessIdentity:
         try:
             if self._processes.forget_idle(self.process_id):
                 self._path.unlink(missing_ok=True)
-        except TimestoreError as error:
+        except (TimestoreError, OSError) as error:
             _log.warning("process %s is left to be forgotten by others: %s", self.process_id, error)
         finally:
             self._unlock()

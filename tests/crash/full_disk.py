@@ -1,0 +1,151 @@
+"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|spool|lake`.
+
+Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+PLACES = {"staging": "staging", "ledger": "staging", "spool": "staging/spool", "lake": "lake"}
+_BALLAST = 8 * 1024 * 1024
+_ROWS = 400  # of 1 kB that cannot be compressed
+_MOST_BATCHES = 400  # of 400 kB: more than fit
+
+
+@dataclass
+class Account:
+    acked: list[int] = field(default_factory=list)
+    refused: Counter[str] = field(default_factory=Counter)  # error class -> how often
+    flushes: Counter[str] = field(default_factory=Counter)  # what flushes came to while the disk was full
+    dropped: float = 0
+    published: int = 0
+    exact: bool = False
+    verified: bool = False
+
+
+def batch(number: int) -> pa.Table:
+    return pa.table(
+        {"n": [number * _ROWS + i for i in range(_ROWS)], "payload": [os.urandom(1000) for _ in range(_ROWS)]}
+    )
+
+
+def stage(staging: StagingManager, account: Account, numbers: range) -> None:
+    """Until the first refusal, and then two more: a full disk must not stop the process."""
+    for number in numbers:
+        try:
+            staging.enqueue("d", batch(number), idempotency_key=str(number))
+            account.acked.append(number)
+        except TimestoreError as error:
+            account.refused[type(error).__name__] += 1
+            if account.refused.total() == 3:
+                return
+
+
+def flush(store: Timestore) -> str:
+    try:
+        store.flush("d", Trigger.MANUAL, "run")
+    except TimestoreError as error:
+        return type(error).__name__
+    return "published"
+
+
+def fill(path: Path, most: int | None = None) -> Path:
+    """Write until nothing more fits, or that many bytes."""
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while most is None or file.tell() < most:
+            file.write(b"x" * 4096)
+    return path
+
+
+def run_out_of_staging(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """Staged rows themselves fill the disk."""
+    ballast = fill(home / "staging" / "ballast", _BALLAST)
+    stage(staging, account, range(_MOST_BATCHES))
+    account.flushes[flush(store)] += 1
+    return ballast
+
+
+def run_out_of_ledger(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """The segments lie on another filesystem: only the ledger is out of space."""
+    stage(staging, account, range(5))
+    ballast = fill(home / "staging" / "ballast")
+    stage(staging, account, range(5, _MOST_BATCHES))
+    account.flushes[flush(store)] += 1
+    return ballast
+
+
+def run_out_of_spool(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """An export that has to spill and cannot."""
+    stage(staging, account, range(350))
+    ballast = fill(home / "staging" / "spool" / "ballast")
+    account.flushes[flush(store)] += 1
+    return ballast
+
+
+def run_out_of_lake(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    stage(staging, account, range(20))
+    ballast = fill(home / "lake" / "ballast")
+    account.flushes[flush(store)] += 1
+    account.flushes[flush(store)] += 1
+    stage(staging, account, range(20, 25))
+    return ballast
+
+
+_RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
+    "staging": run_out_of_staging,
+    "ledger": run_out_of_ledger,
+    "spool": run_out_of_spool,
+    "lake": run_out_of_lake,
+}
+
+
+def main() -> None:
+    home, place = Path(sys.argv[1]), sys.argv[2]
+    memory = 96 if place == "spool" else 512
+    limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
+    settings = Settings.build(home=home, export_memory_mb=memory, staging_seal_timeout_ms=5000, **limits)
+    account = Account()
+    with StagingManager.open(settings) as staging, Timestore(settings) as store:
+        ballast = _RUNS[place](home, staging, store, account)
+        ballast.unlink()
+        conclude(staging, store, account)
+    sys.stdout.write(json.dumps(vars(account) | {"acked": len(account.acked)}))
+
+
+def conclude(staging: StagingManager, store: Timestore, account: Account) -> None:
+    """Space is back, the process is the same: one batch more, then everything acknowledged is published."""
+    account.refused["after"] = 0
+    last = max(account.acked, default=0) + 1_000
+    staging.enqueue("d", batch(last))
+    account.acked.append(last)
+    for _ in range(20):
+        if not store.area.backlog("d").queued.batches:
+            break
+        account.flushes["after: " + flush(store)] += 1
+    rows = store.lake.table("d").to_arrow_dataset().to_table(columns=["n"])["n"].to_pylist()
+    account.published = len(rows)
+    account.exact = sorted(rows) == sorted(n * _ROWS + i for n in account.acked for i in range(_ROWS))
+    staging._tally.write()
+    counters = store.area.ledger.counters.all()
+    account.dropped = sum(c.value for c in counters if c.series == "dropped_batches_total")
+    account.verified = verify(store.area, store.lake).ok
+
+
+if __name__ == "__main__":
+    main()
