@@ -1,4 +1,4 @@
-"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|spool|lake`.
+"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|lake`.
 
 Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
 """
@@ -22,7 +22,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-PLACES = {"staging": "staging", "ledger": "staging", "spool": "staging/spool", "lake": "lake"}
+PLACES = {"staging": "staging", "ledger": "staging", "lake": "lake"}
 _BALLAST = 8 * 1024 * 1024
 _ROWS = 400  # of 1 kB that cannot be compressed
 _MOST_BATCHES = 400  # of 400 kB: more than fit
@@ -90,14 +90,6 @@ def run_out_of_ledger(home: Path, staging: StagingManager, store: Timestore, acc
     return ballast
 
 
-def run_out_of_spool(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
-    """An export that has to spill and cannot."""
-    stage(staging, account, range(350))
-    ballast = fill(home / "staging" / "spool" / "ballast")
-    account.flushes[flush(store)] += 1
-    return ballast
-
-
 def run_out_of_lake(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
     stage(staging, account, range(20))
     ballast = fill(home / "lake" / "ballast")
@@ -110,16 +102,14 @@ def run_out_of_lake(home: Path, staging: StagingManager, store: Timestore, accou
 _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
     "staging": run_out_of_staging,
     "ledger": run_out_of_ledger,
-    "spool": run_out_of_spool,
     "lake": run_out_of_lake,
 }
 
 
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
-    memory = 96 if place == "spool" else 512
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    settings = Settings.build(home=home, export_memory_mb=memory, staging_seal_timeout_ms=5000, **limits)
+    settings = Settings.build(home=home, staging_seal_timeout_ms=5000, **limits)
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:
         ballast = _RUNS[place](home, staging, store, account)

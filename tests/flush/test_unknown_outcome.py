@@ -28,12 +28,9 @@ def proxy(s3_server: S3Server) -> Iterator[S3Proxy]:
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, s3_server: S3Server, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def bucket(tmp_path: Path, s3_server: S3Server, proxy: S3Proxy, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """A lake behind the proxy, and a client that waits two seconds and does not try again by itself."""
-    impatient = {"AWS_TIMEOUT": "2s", "AWS_MAX_RETRIES": "0", "AWS_RETRY_TIMEOUT": "1s"}
     options = {**proxy.storage_options, "timeout": "2s", "max_retries": "0", "retry_timeout": "1s"}
-    for name, value in {**proxy.storage_options, **impatient}.items():
-        monkeypatch.setenv(name, value)
     monkeypatch.setattr("timestore_pipeline.wiring.storage_options", lambda: options)
     return Settings.build(home=tmp_path / "home", lake_uri=s3_server.new_bucket() + "/lake")
 
