@@ -17,6 +17,7 @@ from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.wiring import Timestore
 
 ROOT = Path(__file__).parents[1]
+OWNERS = ["team:meteorology", "ops@example.com"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,12 +89,13 @@ def test_a_broken_configuration_names_every_variable(monkeypatch: pytest.MonkeyP
 def test_every_known_dataset_is_an_asset(home: Path) -> None:
     settings = Settings.from_env()
     with StagingManager.open(settings) as staging, Timestore(settings) as timestore:
-        timestore.set_metadata("weather", {"description": "Hourly weather at New York's airports."})
+        timestore.set_metadata("weather", {"description": "Hourly weather at New York's airports.", "owners": OWNERS})
         staging.enqueue("weather", hourly(1))
         staging.enqueue("flights", hourly(1))
     flights, weather = sorted(defs().resolve_all_asset_specs(), key=lambda spec: spec.key)
     assert flights.key == dg.AssetKey(["timestore", "flights"])
     assert weather.description == "Hourly weather at New York's airports."
+    assert weather.owners == ["team:meteorology", "ops@example.com"]
     assert weather.kinds == {"parquet", "deltalake"}
     assert weather.metadata["table_uri"] == dg.MetadataValue.path(str(home / "lake" / "weather"))
 

@@ -55,6 +55,7 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
         ("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "5", "staging_flush_max_bytes", 5),
         ("TIMESTORE_STAGING_FLUSH_MAX_AGE_MS", "5", "staging_flush_max_age_ms", 5),
         ("TIMESTORE_PUSHGATEWAY_URL", "http://push:9091", "pushgateway_url", "http://push:9091"),
+        ("TIMESTORE_DAGSTER_WEBSERVER_URL", "http://ui:3000", "dagster_webserver_url", "http://ui:3000"),
     ],
 )
 def test_each_variable_sets_its_field(

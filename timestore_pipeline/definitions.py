@@ -2,7 +2,9 @@
 
 import dagster as dg
 
-from timestore_pipeline.defs.assets import dataset_assets
+from timestore_pipeline import clock
+from timestore_pipeline.defs.assets import dataset_asset, known_datasets
+from timestore_pipeline.defs.check_execution import dataset_checks
 from timestore_pipeline.defs.gateway import metrics_gateway
 from timestore_pipeline.defs.handover import event_log_handover
 from timestore_pipeline.defs.job import partition_build
@@ -16,9 +18,12 @@ from timestore_pipeline.settings import Settings
 def defs() -> dg.Definitions:
     """Raises `InvalidSettings`, which the UI shows in place of the code location."""
     settings = Settings.from_env()
+    known, now = known_datasets(settings), clock.now()
     return dg.Definitions(
-        assets=dataset_assets(settings),
+        assets=[dataset_asset(entry, settings, now) for entry in known],
+        asset_checks=dataset_checks([entry.record.name for entry in known]),
         jobs=[partition_build(settings.shard)],
         sensors=[staging_flush_sensor, flush_recovery_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
+        executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds
     )

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
 
     pushgateway_url: str | None = None  # None = nothing is pushed
     metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended
+    dagster_webserver_url: str | None = None  # asked to reload for new datasets; None = an operator does
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:

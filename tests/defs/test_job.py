@@ -122,7 +122,7 @@ def test_a_flush_interrupted_after_its_commit_is_reported_by_the_run_that_finds_
         worker.pipeline.export(ref, worker.export_options())
         worker.pipeline.publish(ref)
     run = build(instance, "weather")
-    [event] = run.asset_materializations_for_node("claim_backlogs")
+    *_, event = run.asset_materializations_for_node("claim_backlogs")
     assert event.metadata["rows"].value == 2
     assert published(timestore, "weather") == [0, 1]
 
@@ -133,7 +133,7 @@ def test_a_materialization_carries_the_numbers_of_the_flush(
     staging.enqueue("weather", hourly(24))
     staging.enqueue("weather", hourly(1, first=24))
     run = build(instance, {"dataset": "weather", "trigger": "age"})
-    [event] = run.asset_materializations_for_node("finalize_flushes")
+    *_, event = run.asset_materializations_for_node("finalize_flushes")
     values = {name: entry.value for name, entry in event.metadata.items()}
     assert event.asset_key == dg.AssetKey(["timestore", "weather"])
     assert (values["rows"], values["batches"], values["files"], values["epoch"]) == (25, 2, 2, 1)
@@ -146,7 +146,7 @@ def test_a_materialization_carries_the_numbers_of_the_flush(
 
 def test_amounts_and_durations_are_numbers_that_plot(staging: StagingManager, instance: dg.DagsterInstance) -> None:
     staging.enqueue("weather", hourly(2))
-    [event] = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    *_, event = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
     plotted = (dg.IntMetadataValue, dg.FloatMetadataValue)
     numbers = {name for name, entry in event.metadata.items() if isinstance(entry, plotted)}
     amounts = {"rows", "batches", "bytes", "files", "file_bytes", "epoch", "delta_version"}
@@ -160,6 +160,26 @@ def test_a_dataset_without_a_time_column_has_no_time_range(
     [event] = build(instance, "names").asset_materializations_for_node("finalize_flushes")
     assert "min_time" not in event.metadata
     assert event.metadata["rows"].value == 2
+
+
+def test_every_partition_of_a_flush_is_marked_and_the_flush_itself_comes_last(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(30))
+    events = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    assert [event.partition for event in events] == ["2013-01-01", "2013-01-02", None]
+    assert [event.metadata["partition_rows"].value for event in events[:-1]] == [24, 6]
+    assert instance.get_materialized_partitions(events[0].asset_key) == {"2013-01-01", "2013-01-02"}
+
+
+def test_a_flush_of_very_many_partitions_marks_the_newest_and_says_so(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timestore_pipeline.defs.events.MOST_MARKED", 1)
+    staging.enqueue("weather", hourly(60))
+    *marks, whole = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    assert [mark.partition for mark in marks] == ["2013-01-03"]
+    assert "the oldest 2 of 3 partitions are not marked" in (whole.description or "")
 
 
 def test_ops_hand_over_small_plain_values(staging: StagingManager, instance: dg.DagsterInstance) -> None:

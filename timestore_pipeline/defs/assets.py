@@ -1,47 +1,76 @@
-"""Every known dataset as an asset, so that its flushes have a page with lineage and plots.
+"""Every known dataset as an asset: what it holds, where it lies, how to read it, which days it has.
 
-Read from the ledger when the definitions are loaded; a dataset that is new since then shows its flushes at once and the
-rest after the next reload.
+Read from the ledger when the definitions are loaded; `watch` notices what is new since then and can ask for a reload.
+Datasets have no upstream assets: the ledger does not know who produced a batch, and a guessed arrow would mislead.
 """
 
 import logging
+from datetime import datetime
 
 import dagster as dg
+import pyarrow as pa
 
 from timestore_pipeline.defs.events import asset_key
+from timestore_pipeline.defs.partitions import partitions_of
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.model.columns import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
-from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.catalog import CatalogEntry, read_catalog
 
 _log = logging.getLogger(__name__)
 
 
-def dataset_assets(settings: Settings) -> list[dg.AssetSpec]:
-    """One spec per dataset in the ledger; none when there is no ledger yet, and none is made.
+def known_datasets(settings: Settings) -> list[CatalogEntry]:
+    """The datasets in the ledger; none when there is no ledger yet, and none is made.
 
     A ledger that cannot be read is logged only: the sensor says so on every tick, and could not if loading failed.
     """
-    path = StagingDirectory(settings.staging_directory).ledger
-    if not path.exists():
-        return []
     try:
-        ledger = Ledger(path, settings.shard)
-        try:
-            return [_spec(record, settings) for record in ledger.datasets.active()]
-        finally:
-            ledger.close()
-    except TimestoreError as error:
+        return read_catalog(StagingDirectory(settings.staging_directory).ledger)
+    except (TimestoreError, OSError) as error:
         _log.warning("the datasets are not shown as assets: %s", error)
         return []
 
 
-def _spec(record: DatasetRecord, settings: Settings) -> dg.AssetSpec:
+def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime) -> dg.AssetSpec:
+    """The asset of one dataset."""
+    record = entry.record
     return dg.AssetSpec(
         asset_key(record.name),
         description=record.metadata.description or f"Rows staged as {record.name!r}, published by flushes.",
+        owners=list(record.metadata.owners),
         kinds={"parquet", "deltalake"},
         group_name="timestore",
-        metadata={"table_uri": dg.MetadataValue.path(f"{settings.lake_uri.rstrip('/')}/{record.name}")},
+        partitions_def=partitions_of(entry, now),
+        metadata=_location(entry, f"{settings.lake_uri.rstrip('/')}/{record.name}") | _columns(record.schema),
     )
+
+
+def _location(entry: CatalogEntry, uri: str) -> dict[str, dg.MetadataValue]:
+    record = entry.record
+    return {
+        "table_uri": dg.MetadataValue.path(uri),
+        "dagster/uri": dg.MetadataValue.text(uri),
+        "sample_query_duckdb": dg.MetadataValue.md(_duckdb(uri, record.time_column)),
+        "sample_query_polars": dg.MetadataValue.md(_polars(uri, record.time_column)),
+        "time_column": dg.MetadataValue.text(record.time_column or "none"),
+    }
+
+
+def _columns(schema: pa.Schema | None) -> dict[str, dg.MetadataValue]:
+    """The table's columns; nothing before the first batch."""
+    if schema is None:
+        return {}
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
+
+
+def _duckdb(uri: str, time_column: str | None) -> str:
+    latest = "" if time_column is None else f"\nORDER BY {quote(time_column)} DESC"
+    return f"```sql\nINSTALL delta; LOAD delta;\nSELECT *\nFROM delta_scan('{uri}'){latest}\nLIMIT 10;\n```"
+
+
+def _polars(uri: str, time_column: str | None) -> str:
+    latest = "" if time_column is None else f".sort({time_column!r}, descending=True)"
+    return f'```python\nimport polars as pl\n\npl.scan_delta("{uri}"){latest}.head(10).collect()\n```'

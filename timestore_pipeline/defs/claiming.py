@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import dagster as dg
 
-from timestore_pipeline.defs.events import materialization
+from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import FlushRequest
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight
@@ -69,4 +69,5 @@ def _tell_settled(context: dg.OpExecutionContext, timestore: Timestore, claim: C
         "%s: interrupted epoch %d of run %s is %s now", claim.dataset, flush.epoch, flush.run_id, flush.state
     )
     if flush.state is FlushState.PUBLISHED:
-        context.log_event(materialization(flush, timestore.lake.table(flush.dataset).uri))
+        for event in materializations(timestore, flush):
+            context.log_event(event)

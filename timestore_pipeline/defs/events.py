@@ -1,10 +1,19 @@
-"""A published flush as Dagster shows it: an asset materialization whose numbers plot over time."""
+"""A published flush as Dagster shows it: asset materializations whose numbers plot over time.
 
+One for the flush as a whole, and before it one per partition, which marks the days that have data. Their numbers have
+names of their own, so that a plot never mixes a flush with a part of it.
+"""
+
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import dagster as dg
 
-from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.model.flush import Flush, FlushRef
+from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.wiring import Timestore
+
+MOST_MARKED = 400  # partitions of one flush; an event costs a run 8 to 10 ms, and these are a year of days
 
 Metadata = dict[str, int | float | str | dg.MetadataValue]
 
@@ -13,13 +22,34 @@ def asset_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey(["timestore", dataset])
 
 
-def materialization(flush: Flush, table_uri: str) -> dg.AssetMaterialization:
-    """The event of a published flush. Numbers are plain numbers: Dagster plots them on the asset's page."""
+def materializations(timestore: Timestore, flush: Flush) -> list[dg.AssetMaterialization]:
+    """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full."""
+    files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))
+    marks = list(_marks(flush, files))
+    return [*marks[-MOST_MARKED:], _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks))]
+
+
+def _whole(flush: Flush, table_uri: str, partitions: int) -> dg.AssetMaterialization:
+    """Numbers are plain numbers: Dagster plots them on the asset's page."""
+    unmarked = partitions - MOST_MARKED
+    note = f"; the oldest {unmarked} of {partitions} partitions are not marked" if unmarked > 0 else ""
     return dg.AssetMaterialization(
         asset_key(flush.dataset),
-        description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}",
+        description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}{note}",
         metadata={**_amounts(flush), **_origin(flush, table_uri), **_times(flush)},
     )
+
+
+def _marks(flush: Flush, files: Sequence[ExportedFile]) -> Iterator[dg.AssetMaterialization]:
+    """Oldest partition first. Rows without a time are in none, so nothing marks them."""
+    for file in sorted(files, key=lambda file: file.partition.value or ""):
+        if file.partition.value is not None:
+            yield dg.AssetMaterialization(
+                asset_key(flush.dataset),
+                partition=file.partition.value,
+                description=f"{file.rows} rows of epoch {flush.epoch}",
+                metadata={"partition_rows": file.rows, "partition_file_bytes": file.bytes, "epoch": flush.epoch},
+            )
 
 
 def _amounts(flush: Flush) -> Metadata:

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from timestore_pipeline.defs.claiming import claim_each, refuse_unknown
-from timestore_pipeline.defs.events import materialization
+from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
 from timestore_pipeline.defs.isolation import in_isolation, raise_failures
@@ -62,7 +62,8 @@ def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> P
         if known:
             context.log.info("%s: epoch %d was final already", flush.dataset, flush.epoch)
         else:
-            context.log_event(materialization(flush, timestore.lake.table(flush.dataset).uri))
+            for event in materializations(timestore, flush):
+                context.log_event(event)
         return carried
 
     result = in_isolation(Handover.from_plain(published), finalize, context.log)

@@ -17,6 +17,7 @@ BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has n
 BACKLOG_PAGE = 50
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
+_OWNER = re.compile(r"team:[A-Za-z0-9._-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 
 
 def check_dataset_name(name: str) -> str:
@@ -103,10 +104,19 @@ class DatasetMetadata(_Section):
     """The JSON object of `timestore datasets set`; camelCase and snake_case keys are both accepted."""
 
     description: str | None = None
+    owners: tuple[str, ...] = ()  # e-mail addresses, or team:name; shown with the dataset, never written to
     time_column: str | None = Field(default=None, min_length=1)  # None = the first timestamp or date column
     partition: PartitionSpec = PartitionSpec()
     schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
     staging: StagingSpec = StagingSpec()
+
+    @field_validator("owners")
+    @classmethod
+    def _owner_can_be_shown(cls, owners: tuple[str, ...]) -> tuple[str, ...]:
+        for owner in owners:
+            if _OWNER.fullmatch(owner) is None:
+                raise ValueError(f"{owner!r} is neither an e-mail address nor team:name")
+        return owners
 
     @classmethod
     def parse(cls, document: str | Mapping[str, Any]) -> DatasetMetadata:

@@ -88,6 +88,11 @@ class Audit:
                 _totals(tx, dataset_id), _flushes(tx, dataset_id), _segments(tx, dataset_id), _gaps(tx, dataset_id)
             )
 
+    def totals(self, dataset: str) -> LedgerTotals:
+        """The totals alone, kept and counted: cheap enough to be asked all day; raises `UnknownDataset`."""
+        with self._database.snapshot() as tx:
+            return _totals(tx, dataset_id_of(tx, dataset))
+
     def epochs(self, dataset: str) -> dict[int, FlushState]:
         """Every epoch that was ever claimed, and how it stands now."""
         rows = self._database.rows(

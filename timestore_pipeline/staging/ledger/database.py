@@ -152,6 +152,7 @@ def _try_execute(connection: sqlite3.Connection, statement: str) -> bool:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors as the product's: `LedgerBusy`, `DiskFull`, `Corrupted`, or a plain `TimestoreError`."""
     try:
         yield
     except sqlite3.Error as error:

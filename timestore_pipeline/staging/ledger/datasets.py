@@ -64,10 +64,10 @@ class Datasets:
 
     def find(self, name: str) -> DatasetRecord | None:
         row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
-        return None if row is None else _record(row)
+        return None if row is None else record_of(row)
 
     def all(self) -> list[DatasetRecord]:
-        return [_record(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
+        return [record_of(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
 
     def active(self) -> list[DatasetRecord]:
         """All but the removed ones."""
@@ -178,7 +178,7 @@ def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> Non
 
 
 def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
-    return _record(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
+    return record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
 
 
 def retry_delay(failures: int) -> timedelta:
@@ -227,7 +227,8 @@ def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:
         )
 
 
-def _record(row: Row) -> DatasetRecord:
+def record_of(row: Row) -> DatasetRecord:
+    """A row of the table; raise `InvalidMetadata` or `Corrupted` when it cannot be read."""
     return DatasetRecord(
         dataset_id=row["dataset_id"],
         name=row["name"],

@@ -139,6 +139,7 @@ CREATE TABLE IF NOT EXISTS files (
     max_time INTEGER
 );
 CREATE INDEX IF NOT EXISTS files_by_epoch ON files (dataset_id, epoch);
+CREATE INDEX IF NOT EXISTS files_by_partition ON files (dataset_id, partition_value);
 
 CREATE TABLE IF NOT EXISTS batch_files (
     batch_id TEXT NOT NULL,

@@ -1,0 +1,162 @@
+"""What is checked about a dataset, and how a verdict is reached. Pure: status and audits in, verdicts out.
+
+`watch` asks the first four all day long, from the ledger alone. The other two read the lake: a run of `verify_lake`, or
+somebody who clicks Execute, asks them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import dagster as dg
+
+from timestore_pipeline.audit.report import DatasetAudit, Finding
+from timestore_pipeline.audit.totals import total_findings
+from timestore_pipeline.defs.events import Metadata, asset_key
+from timestore_pipeline.staging.ledger.audit import LedgerTotals
+from timestore_pipeline.wiring import DatasetStatus
+
+LATE_FACTOR = 2  # a batch may wait for its age limit, and as long again for a run; the pager uses the same
+FULL_SHARE = 0.8  # of the guardrail; beyond it a flush that fails once more ends in rejected or unlimited writes
+
+FRESH = "fresh"
+BELOW_GUARDRAIL = "below_guardrail"
+QUARANTINE_EMPTY = "quarantine_empty"
+BOOKS_BALANCE = "books_balance"
+VERIFIED = "verified"
+NO_UNMANAGED_FILES = "no_unmanaged_files"
+
+WATCHED: Mapping[str, str] = {
+    FRESH: f"No staged batch waits longer than {LATE_FACTOR} times the dataset's age limit.",
+    BELOW_GUARDRAIL: f"Staged data takes less than {FULL_SHARE:.0%} of the disk space that the guardrail allows.",
+    QUARANTINE_EMPTY: "No batch is set aside for an operator to requeue or discard.",
+    BOOKS_BALANCE: "In the ledger, accepted = pending + in flight + published + quarantined + discarded.",
+}
+AUDITED: Mapping[str, str] = {
+    VERIFIED: "`timestore verify` finds every acknowledged row in its segment or in the lake, once.",
+    NO_UNMANAGED_FILES: "The table's folder has no Parquet file that neither a commit nor a flush knows.",
+}
+_UNMANAGED = "unmanaged_file"  # code of the audit's finding
+_MOST_TOLD = 5  # findings in a description; `timestore verify` tells all
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer of one check; `text` is a sentence for an operator."""
+
+    dataset: str
+    check: str
+    passed: bool
+    text: str
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    numbers: Metadata = field(default_factory=dict)
+
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        return dg.AssetCheckKey(asset_key(self.dataset), self.check)
+
+    def evaluation(self) -> dg.AssetCheckEvaluation:
+        """As an event without a run, or of any job."""
+        return dg.AssetCheckEvaluation(
+            asset_key=asset_key(self.dataset),
+            check_name=self.check,
+            passed=self.passed,
+            severity=self.severity,
+            description=self.text,
+            metadata=self.numbers,
+        )
+
+    def result(self) -> dg.AssetCheckResult:
+        """As the answer of a check that somebody executes."""
+        return dg.AssetCheckResult(
+            asset_key=asset_key(self.dataset),
+            check_name=self.check,
+            passed=self.passed,
+            severity=self.severity,
+            description=self.text,
+            metadata=self.numbers,
+        )
+
+
+def watched(status: DatasetStatus, guardrail: int, totals: LedgerTotals, now: datetime) -> list[Verdict]:
+    """The checks that need the ledger only; guardrail: bytes, 0 = off."""
+    return [*at_a_glance(status, guardrail, now), _books(status.backlog.dataset, totals)]
+
+
+def at_a_glance(status: DatasetStatus, guardrail: int, now: datetime) -> list[Verdict]:
+    """The checks that need no more than the status."""
+    return [_fresh(status, now), _below_guardrail(status, guardrail), _quarantine(status)]
+
+
+def audited(audit: DatasetAudit) -> list[Verdict]:
+    """The checks that `timestore verify` answers."""
+    unmanaged = [finding for finding in audit.warnings if finding.code == _UNMANAGED]
+    proven = f"{audit.accepted_rows} rows accepted, {audit.published_rows} of them published, all accounted for"
+    return [
+        Verdict(
+            audit.dataset,
+            VERIFIED,
+            audit.ok,
+            _told(audit.problems) or proven,
+            numbers={"problems": len(audit.problems), "published_rows": audit.published_rows},
+        ),
+        Verdict(
+            audit.dataset,
+            NO_UNMANAGED_FILES,
+            not unmanaged,
+            _told(unmanaged) or "every file is known",
+            dg.AssetCheckSeverity.WARN,  # no row is lost, and readers do not see them
+            {"unmanaged_files": len(unmanaged)},
+        ),
+    ]
+
+
+def _fresh(status: DatasetStatus, now: datetime) -> Verdict:
+    age = status.backlog.oldest_age(now).total_seconds()
+    limit = status.thresholds.max_age.total_seconds()
+    late = bool(limit) and age > LATE_FACTOR * limit
+    text = f"the oldest staged batch waits for {age:.0f} s, the age limit is {limit:.0f} s"
+    if not limit:
+        text = "the dataset has no age limit"
+    elif not status.backlog.queued.batches:
+        text = "everything is published"
+    why = f": {status.decision.reason}" if late else ""
+    name = status.backlog.dataset
+    return Verdict(name, FRESH, not late, text + why, numbers={"oldest_age_seconds": age, "limit_seconds": limit})
+
+
+def _below_guardrail(status: DatasetStatus, guardrail: int) -> Verdict:
+    used = status.backlog.disk_bytes
+    full = bool(guardrail) and used >= FULL_SHARE * guardrail
+    reached = bool(guardrail) and used >= guardrail
+    text = f"{used} of {guardrail} bytes are in use" if guardrail else "the dataset has no guardrail"
+    severity = dg.AssetCheckSeverity.ERROR if reached else dg.AssetCheckSeverity.WARN
+    numbers: Metadata = {"disk_bytes": used, "guardrail_bytes": guardrail}
+    return Verdict(status.backlog.dataset, BELOW_GUARDRAIL, not full, text, severity, numbers)
+
+
+def _quarantine(status: DatasetStatus) -> Verdict:
+    aside = status.backlog.quarantined
+    name = status.backlog.dataset
+    text = "nothing is set aside"
+    if aside.batches:
+        text = f"{aside.batches} batches of {aside.rows} rows are set aside: `timestore quarantine list {name}`"
+    numbers: Metadata = {"quarantined_batches": aside.batches, "quarantined_rows": aside.rows}
+    return Verdict(name, QUARANTINE_EMPTY, not aside.batches, text, numbers=numbers)
+
+
+def _books(dataset: str, totals: LedgerTotals) -> Verdict:
+    findings = list(total_findings(totals))
+    text = _told(findings) or "every accepted row is in exactly one state"
+    return Verdict(dataset, BOOKS_BALANCE, not findings, text, numbers={"problems": len(findings)})
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    return "\n".join(_lines(findings))
+
+
+def _lines(findings: Sequence[Finding]) -> Iterator[str]:
+    for finding in findings[:_MOST_TOLD]:
+        yield f"- {finding.message}" + (f" [{finding.hint}]" if finding.hint else "")
+    if len(findings) > _MOST_TOLD:
+        yield f"- and {len(findings) - _MOST_TOLD} more, see `timestore verify`"

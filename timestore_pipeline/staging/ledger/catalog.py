@@ -1,0 +1,62 @@
+"""The datasets of a ledger for someone who only wants to show them, without waiting and without changing anything.
+
+Loading Dagster's definitions must never hang on a busy ledger, make one that is missing, or fail because one dataset's
+row is damaged. So: a read-only connection of its own, a short wait, and what cannot be read is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.staging.ledger.database import translated
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+
+_WAIT = 2.0  # seconds; readers of a WAL file wait for a checkpoint's last step and for recovery only
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A dataset, and the range of its partitions as the Delta log spells them; None = nothing was exported yet."""
+
+    record: DatasetRecord
+    first_partition: str | None
+    last_partition: str | None
+
+
+def read_catalog(ledger: Path) -> list[CatalogEntry]:
+    """Every readable dataset in use, in name order; none when there is no ledger.
+
+    Raise `LedgerBusy`, `Corrupted` or another `TimestoreError` when the ledger itself cannot be read.
+    """
+    if not ledger.exists():
+        return []
+    with translated(ledger), closing(_open(ledger)) as connection:
+        return list(_entries(connection))
+
+
+def _open(ledger: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"file:{quote(str(ledger))}?mode=ro", uri=True, timeout=_WAIT)
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _entries(connection: sqlite3.Connection) -> Iterator[CatalogEntry]:
+    bound = "(SELECT {}(partition_value) FROM files WHERE files.dataset_id = datasets.dataset_id)"
+    rows = connection.execute(
+        f"SELECT *, {bound.format('min')} AS first_partition, {bound.format('max')} AS last_partition"
+        " FROM datasets WHERE removed_at IS NULL ORDER BY name"
+    )
+    for row in rows:
+        try:
+            yield CatalogEntry(record_of(row), row["first_partition"], row["last_partition"])
+        except (TimestoreError, ValueError, IndexError) as error:
+            _log.warning("dataset %s is left out: %s", row["name"], error)
