@@ -47,7 +47,11 @@ def test_the_job_is_four_ops_in_a_row() -> None:
 def test_jobs_and_sensors_have_their_names() -> None:
     repository = defs().get_repository_def()
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {"partition_build"}
-    assert {sensor.name for sensor in repository.sensor_defs} == {"staging_flush_sensor", "flush_recovery_sensor"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "staging_flush_sensor",
+        "flush_recovery_sensor",
+        "dataset_watch_sensor",
+    }
 
 
 def test_the_flush_sensor_runs_without_being_switched_on_and_looks_every_five_seconds() -> None:

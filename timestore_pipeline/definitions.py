@@ -11,6 +11,7 @@ from timestore_pipeline.defs.job import partition_build
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
+from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.settings import Settings
 
 
@@ -23,7 +24,7 @@ def defs() -> dg.Definitions:
         assets=[dataset_asset(entry, settings, now) for entry in known],
         asset_checks=dataset_checks([entry.record.name for entry in known]),
         jobs=[partition_build(settings.shard)],
-        sensors=[staging_flush_sensor, flush_recovery_sensor],
+        sensors=[staging_flush_sensor, flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
         executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds
     )

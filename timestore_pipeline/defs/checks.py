@@ -80,7 +80,7 @@ class Verdict:
 
 def watched(status: DatasetStatus, guardrail: int, totals: LedgerTotals, now: datetime) -> list[Verdict]:
     """The checks that need the ledger only; guardrail: bytes, 0 = off."""
-    return [*at_a_glance(status, guardrail, now), _books(status.backlog.dataset, totals)]
+    return [*at_a_glance(status, guardrail, now), books(status.backlog.dataset, totals)]
 
 
 def at_a_glance(status: DatasetStatus, guardrail: int, now: datetime) -> list[Verdict]:
@@ -145,7 +145,8 @@ def _quarantine(status: DatasetStatus) -> Verdict:
     return Verdict(name, QUARANTINE_EMPTY, not aside.batches, text, numbers=numbers)
 
 
-def _books(dataset: str, totals: LedgerTotals) -> Verdict:
+def books(dataset: str, totals: LedgerTotals) -> Verdict:
+    """Conservation inside the ledger, counted from the batches."""
     findings = list(total_findings(totals))
     text = _told(findings) or "every accepted row is in exactly one state"
     return Verdict(dataset, BOOKS_BALANCE, not findings, text, numbers={"problems": len(findings)})

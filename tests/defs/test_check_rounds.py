@@ -1,0 +1,96 @@
+"""Every dataset gets its turn, trouble comes first, and only news are stored."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from tests.defs.flushing import hourly
+from timestore_pipeline import StagingManager, clock
+from timestore_pipeline.defs import check_rounds
+from timestore_pipeline.defs.check_rounds import check_round, news, turn
+from timestore_pipeline.defs.checks import Verdict
+from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.wiring import Timestore
+
+FINE = Verdict("weather", "fresh", True, "fine")
+WARNED = Verdict("weather", "fresh", False, "late", dg.AssetCheckSeverity.WARN)
+LATE = Verdict("weather", "fresh", False, "very late")
+
+
+def test_turns_go_through_the_alphabet_and_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_rounds, "PER_ROUND", 2)
+    names = ["a", "b", "c"]
+    assert [turn(names, after) for after in ("", "b", "c", "bb")] == [["a", "b"], ["c"], ["a", "b"], ["c"]]
+    assert turn([], "b") == []
+
+
+def test_a_thousand_datasets_take_twenty_ticks() -> None:
+    names = [f"d{number:03}" for number in range(1_000)]
+    after, ticks = "", 0
+    while after != names[-1]:
+        after, ticks = turn(names, after)[-1], ticks + 1
+    assert ticks == 20
+
+
+def test_a_dataset_in_trouble_is_checked_out_of_turn(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_rounds, "PER_ROUND", 1)
+    for dataset in ("a", "b", "late"):
+        staging.enqueue(dataset, hourly(1))
+    timestore.set_metadata("late", {"staging": {"flush": {"maxAgeMs": 1}}})
+    verdicts, state = check_round(timestore, timestore.statuses(), clock.now() + timedelta(seconds=9), WatchState())
+    assert {verdict.dataset for verdict in verdicts} == {"a", "late"}
+    assert (state.after, state.failing) == ("a", ("late",))
+
+
+def test_what_failed_before_is_looked_at_again_at_once(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_rounds, "PER_ROUND", 1)
+    for dataset in ("a", "b", "recovered"):
+        staging.enqueue(dataset, hourly(1))
+    state = WatchState(failing=("recovered", "deleted"))
+    verdicts, state = check_round(timestore, timestore.statuses(), clock.now(), state)
+    assert {verdict.dataset for verdict in verdicts} == {"a", "recovered"}
+    assert state.failing == ()
+
+
+def test_a_tick_without_time_does_one_dataset_and_goes_on_there(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_rounds, "_TIME_TO_COUNT", -1.0)
+    for dataset in ("a", "b"):
+        staging.enqueue(dataset, hourly(1))
+    _, first = check_round(timestore, timestore.statuses(), clock.now(), WatchState())
+    _, second = check_round(timestore, timestore.statuses(), clock.now(), first)
+    assert (first.after, second.after) == ("a", "b")
+
+
+def test_books_that_do_not_balance_are_found(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("weather", hourly(3))
+    with sqlite3.connect(timestore.area.directory.ledger) as vandal:
+        vandal.execute("UPDATE volumes SET rows = rows + 1 WHERE state = 'pending'")
+    vandal.close()
+    verdicts, _ = check_round(timestore, timestore.statuses(), clock.now(), WatchState())
+    assert [verdict.check for verdict in verdicts if not verdict.passed] == ["books_balance"]
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict", "told"),
+    [(None, FINE, True), (FINE, FINE, False), (FINE, LATE, True), (LATE, FINE, True), (WARNED, LATE, True)],
+)
+def test_only_news_are_stored(instance: dg.DagsterInstance, last: Verdict | None, verdict: Verdict, told: bool) -> None:
+    if last is not None:
+        instance.report_runless_asset_event(last.evaluation())
+    assert bool(news(instance, [verdict], clock.now())) is told
+
+
+def test_an_old_verdict_is_given_again(instance: dg.DagsterInstance) -> None:
+    instance.report_runless_asset_event(FINE.evaluation())
+    assert news(instance, [FINE], clock.now() + timedelta(hours=23)) == []
+    assert news(instance, [FINE], clock.now() + timedelta(hours=25)) == [FINE]

@@ -1,0 +1,42 @@
+"""Asking the web server to reload: what is sent, and that no answer breaks the tick."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.defs.web_server import serving
+from timestore_pipeline.defs import reload
+from timestore_pipeline.defs.reload import LOCATION, ask_for_reload
+
+
+def test_the_code_location_is_asked_for_by_name() -> None:
+    with serving() as server:
+        assert ask_for_reload(f"{server.url}/")
+    [asked] = server.asked
+    assert (asked["path"], asked["variables"]) == ("/graphql", {"location": LOCATION})
+
+
+def test_a_reload_that_takes_its_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "_PATIENCE", 0.05)
+    with serving(silent=True) as server:
+        assert ask_for_reload(server.url)
+
+
+@pytest.mark.parametrize("typename", ["ReloadNotSupported", "RepositoryLocationNotFound", "UnauthorizedError"])
+def test_a_refusal_is_logged_with_its_reason(typename: str, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(typename) as server:
+        assert not ask_for_reload(server.url)
+    assert typename in caplog.text
+
+
+@pytest.mark.parametrize("raw", ["<html>", "[]", '{"data": null}', '{"errors": ["no such mutation"]}', "3"])
+def test_a_server_that_is_not_dagster_is_logged(raw: str, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(raw=raw) as server:
+        assert not ask_for_reload(server.url)
+    assert server.url in caplog.text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "no url at all", "http://[::bad"])
+def test_a_server_that_is_not_there_is_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert not ask_for_reload(url)
+    assert "was not asked to reload" in caplog.text

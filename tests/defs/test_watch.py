@@ -1,0 +1,143 @@
+"""`dataset_watch_sensor`: what it records, when it asks for a reload, and that it needs no daemon to be tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.defs.flushing import build, hourly
+from tests.defs.web_server import serving
+from timestore_pipeline import StagingManager, clock
+from timestore_pipeline.definitions import defs
+from timestore_pipeline.defs.resource import TimestoreResource
+from timestore_pipeline.defs.watch import dataset_watch_sensor
+from timestore_pipeline.wiring import Timestore
+
+
+@contextmanager
+def loaded(instance: dg.DagsterInstance) -> Iterator[Any]:
+    """Ticks with the definitions as they are now, however the data changes meanwhile."""
+    definitions = defs()
+
+    def tick(cursor: str | None = None) -> Any:
+        resources = {"timestore": TimestoreResource()}
+        with dg.build_sensor_context(instance, cursor=cursor, resources=resources, definitions=definitions) as context:
+            return dataset_watch_sensor.evaluate_tick(context)
+
+    yield tick
+
+
+def observed(decided: Any) -> list[dg.AssetObservation]:
+    return [event for event in decided.asset_events if isinstance(event, dg.AssetObservation)]
+
+
+def evaluated(decided: Any) -> dict[str, bool]:
+    return {e.check_name: e.passed for e in decided.asset_events if isinstance(e, dg.AssetCheckEvaluation)}
+
+
+def test_without_datasets_there_is_nothing_to_record(timestore: Timestore, instance: dg.DagsterInstance) -> None:
+    with loaded(instance) as tick:
+        decided = tick()
+    assert decided.asset_events == []
+    assert decided.skip_message == "0 observations, 0 changed verdicts; every dataset is an asset"
+
+
+def test_a_backlog_is_observed_and_every_check_is_answered(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    with loaded(instance) as tick:
+        decided = tick()
+    assert [event.metadata["staged_rows"].value for event in observed(decided)] == [3]
+    assert evaluated(decided) == dict.fromkeys(("fresh", "below_guardrail", "quarantine_empty", "books_balance"), True)
+
+
+def test_nothing_is_recorded_twice(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("weather", hourly(3))
+    with loaded(instance) as tick:
+        first = tick()
+        for event in first.asset_events:
+            instance.report_runless_asset_event(event)
+        assert tick(first.cursor).asset_events == []
+
+
+def test_a_backlog_that_nobody_flushes_fails_its_check(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timestore.set_metadata("weather", {"staging": {"flush": {"maxAgeMs": 1_000}}})
+    staging.enqueue("weather", hourly(3))
+    with loaded(instance) as tick:
+        in_a_while = clock.now() + timedelta(seconds=10)
+        monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: in_a_while)
+        assert evaluated(tick())["fresh"] is False
+
+
+def test_a_dataset_that_is_new_is_named(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    with loaded(instance) as tick:
+        staging.enqueue("weather", hourly(3))
+        decided = tick()
+    assert decided.asset_events == []
+    assert decided.skip_message.endswith("reload the definitions to see 1 new or grown: weather")
+
+
+def test_data_outside_the_known_range_is_named(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    build(instance, "weather")
+    with loaded(instance) as tick:
+        assert "every dataset is an asset" in tick().skip_message
+        old = datetime(1999, 5, 1, tzinfo=UTC)
+        staging.enqueue("weather", [{"ts": old, "n": 9}])
+        build(instance, "weather")
+        assert "1 new or grown: weather" in tick().skip_message
+
+
+def test_the_web_server_is_asked_once_for_the_same_datasets(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with loaded(instance) as tick, serving() as server:
+        monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", server.url)
+        assert tick().cursor
+        assert server.asked == []
+        staging.enqueue("weather", hourly(3))
+        first = tick()
+        tick(first.cursor)
+        assert len(server.asked) == 1
+
+
+def test_further_datasets_are_asked_for_after_a_minute_and_the_same_after_ten(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+
+    def later(**time: float) -> None:
+        monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: now + timedelta(**time))
+
+    with loaded(instance) as tick, serving() as server:
+        monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", server.url)
+        staging.enqueue("weather", hourly(3))
+        cursor = tick().cursor
+        later(minutes=2)
+        cursor = tick(cursor).cursor
+        assert len(server.asked) == 1
+        staging.enqueue("flights", hourly(3))
+        cursor = tick(cursor).cursor
+        assert len(server.asked) == 2
+        later(minutes=13)
+        tick(cursor)
+        assert len(server.asked) == 3
+
+
+def test_a_web_server_that_is_down_does_not_break_the_tick(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", "http://127.0.0.1:9")
+    with loaded(instance) as tick:
+        staging.enqueue("weather", hourly(3))
+        assert "1 new or grown" in tick().skip_message

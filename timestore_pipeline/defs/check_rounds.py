@@ -1,0 +1,81 @@
+"""Which datasets are checked at a tick, and which verdicts are news. Every dataset gets its turn, trouble comes first.
+
+A tick looks at every status, which is one ledger query, and counts the batches of a bounded number of datasets. An
+event is stored for a changed verdict, and once a day for an old one, so that its page does not look abandoned.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
+
+from timestore_pipeline import clock
+from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
+from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.wiring import DatasetStatus, Timestore
+
+PER_ROUND = 50  # datasets whose turn it is at one tick: a thousand take twenty ticks, ten minutes
+MOST_FAILING = 50  # datasets looked at out of turn
+REPEAT_AFTER = timedelta(days=1)
+_TIME_TO_COUNT = 5.0  # seconds of a tick; a dataset of a hundred thousand batches takes a tenth of one
+
+
+def check_round(
+    timestore: Timestore, statuses: Sequence[DatasetStatus], now: datetime, state: WatchState
+) -> tuple[list[Verdict], WatchState]:
+    """The verdicts of this tick, and whose turn is next; `statuses` in name order."""
+    guardrail = timestore.settings.staging_max_dataset_bytes
+    glances = {status.backlog.dataset: at_a_glance(status, guardrail, now) for status in statuses}
+    next_ones = turn(list(glances), state.after)
+    answered = dict(_answered(timestore, glances, [*next_ones, *_in_trouble(glances, state)]))
+    after = next((dataset for dataset in reversed(next_ones) if dataset in answered), state.after)
+    failing = [dataset for dataset, verdicts in answered.items() if not _passes(verdicts)]
+    verdicts = [verdict for found in answered.values() for verdict in found]
+    return verdicts, replace(state, after=after, failing=tuple(failing[:MOST_FAILING]))
+
+
+def turn(datasets: Sequence[str], after: str) -> list[str]:
+    """The next ones in name order; begins anew at the end. `datasets` is sorted."""
+    later = [dataset for dataset in datasets if dataset > after]
+    return (later or list(datasets))[:PER_ROUND]
+
+
+def news(instance: dg.DagsterInstance, verdicts: Sequence[Verdict], now: datetime) -> list[Verdict]:
+    """Verdicts that differ from the last one Dagster has, or whose last one is old."""
+    if not verdicts:
+        return []
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key([verdict.key for verdict in verdicts])
+    return [verdict for verdict in verdicts if _is_news(verdict, records.get(verdict.key), now)]
+
+
+def _in_trouble(glances: Mapping[str, Sequence[Verdict]], state: WatchState) -> list[str]:
+    """Whatever failed before first, so that a recovery shows at once."""
+    failed_before = [dataset for dataset in state.failing if dataset in glances]
+    failing = [dataset for dataset, verdicts in glances.items() if not _passes(verdicts)]
+    return list(dict.fromkeys([*failed_before, *failing]))[:MOST_FAILING]
+
+
+def _answered(
+    timestore: Timestore, glances: Mapping[str, list[Verdict]], datasets: Sequence[str]
+) -> Iterator[tuple[str, list[Verdict]]]:
+    """One dataset at least, then as many as there is time for."""
+    deadline = clock.monotonic() + _TIME_TO_COUNT
+    for dataset in dict.fromkeys(datasets):
+        yield dataset, [*glances[dataset], books(dataset, timestore.area.ledger.audit.totals(dataset))]
+        if clock.monotonic() > deadline:
+            return
+
+
+def _passes(verdicts: Sequence[Verdict]) -> bool:
+    return all(verdict.passed for verdict in verdicts)
+
+
+def _is_news(verdict: Verdict, record: AssetCheckExecutionRecord | None, now: datetime) -> bool:
+    last = None if record is None else record.evaluation
+    if record is None or last is None:
+        return True
+    if verdict.passed != last.passed or (not verdict.passed and verdict.severity is not last.severity):
+        return True
+    return now.timestamp() - record.create_timestamp > REPEAT_AFTER.total_seconds()

@@ -1,0 +1,85 @@
+"""`dataset_watch_sensor`: keeps the datasets' pages true. Observations, checks, and a reload when a dataset is new.
+
+Nothing depends on it: flushing is `staging_flush_sensor`'s, alerting is the metrics'. A tick that dies is made good by
+the next; what it did not get to is looked at then.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import dagster as dg
+from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
+
+from timestore_pipeline import clock
+from timestore_pipeline.defs.assets import known_datasets
+from timestore_pipeline.defs.check_rounds import check_round, news
+from timestore_pipeline.defs.checks import FRESH
+from timestore_pipeline.defs.events import asset_key
+from timestore_pipeline.defs.observing import observations
+from timestore_pipeline.defs.partitions import covers
+from timestore_pipeline.defs.reload import ask_for_reload
+from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger.catalog import CatalogEntry
+from timestore_pipeline.wiring import Timestore
+
+ASK_AGAIN = timedelta(minutes=10)  # when a reload changed nothing: not every code server can load anew
+_LEAST_PAUSE = timedelta(minutes=1)  # between two reloads, however many datasets come: each costs seconds of CPU
+
+
+@dg.sensor(
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=30,
+    description="Records what changed in the datasets' queues, answers their checks, notices new datasets.",
+)
+def dataset_watch_sensor(
+    context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
+) -> dg.SensorResult:
+    """Events without a run, for the datasets that the loaded definitions know; raises what the ledger raises."""
+    now, before = clock.now(), WatchState.parse(context.cursor)
+    graph = _loaded(context)
+    shown = [status for status in timestore.statuses() if graph.has(asset_key(status.backlog.dataset))]
+    checked = [status for status in shown if _check_key(status.backlog.dataset) in graph.asset_check_keys]
+    verdicts, after = check_round(timestore, checked, now, before)
+    observed, remembered = observations([status.backlog for status in shown], before.observed, now)
+    changed = [verdict.evaluation() for verdict in news(context.instance, verdicts, now)]
+    unseen = not_shown(known_datasets(timestore.settings), graph, now)
+    told = f"{len(observed)} observations, {len(changed)} changed verdicts; {_told(unseen)}"
+    state = _asked(timestore.settings, unseen, now, replace(after, observed=remembered))
+    return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=told, cursor=state.to_cursor())
+
+
+def not_shown(known: list[CatalogEntry], graph: AssetGraph, now: datetime) -> list[str]:
+    """Datasets that are new since the definitions were loaded, or have partitions that are."""
+    return [entry.record.name for entry in known if not _is_shown(entry, graph, now)]
+
+
+def _is_shown(entry: CatalogEntry, graph: AssetGraph, now: datetime) -> bool:
+    key = asset_key(entry.record.name)
+    return graph.has(key) and covers(graph.get(key).partitions_def, entry, now)
+
+
+def _asked(settings: Settings, unseen: list[str], now: datetime, state: WatchState) -> WatchState:
+    """Ask at most once a minute, and for the same datasets only after a while."""
+    pause = _LEAST_PAUSE if len(unseen) > state.asked_for else ASK_AGAIN
+    if not unseen:
+        return replace(state, asked_for=0)
+    if settings.dagster_webserver_url is None or now < clock.from_micros(state.asked_at) + pause:
+        return state
+    ask_for_reload(settings.dagster_webserver_url)
+    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen))
+
+
+def _told(unseen: list[str]) -> str:
+    if not unseen:
+        return "every dataset is an asset"
+    return f"reload the definitions to see {len(unseen)} new or grown: {', '.join(unseen[:5])}"
+
+
+def _loaded(context: dg.SensorEvaluationContext) -> AssetGraph:
+    assert context.repository_def is not None, "Dagster evaluates a sensor with the repository it belongs to"
+    return context.repository_def.asset_graph
+
+
+def _check_key(dataset: str) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(asset_key(dataset), FRESH)
