@@ -18,7 +18,7 @@ from datetime import timedelta
 import dagster as dg
 
 from timestore_pipeline.defs.active_runs import vanished_runs
-from timestore_pipeline.defs.events import materialization
+from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import Sweep, sweep_interrupted
 from timestore_pipeline.model.flush import FlushState
@@ -54,14 +54,15 @@ def flush_recovery_sensor(
     return dg.SensorResult(
         cursor=json.dumps(newly),
         skip_reason=_told(sweep, [run.run_id[:8] for run in ended]),
-        asset_events=[_published(timestore, s) for s in sweep.settled if s.state is FlushState.PUBLISHED],
+        asset_events=[event for settlement in sweep.settled for event in _published(timestore, settlement)],
     )
 
 
-def _published(timestore: Timestore, settlement: Settlement) -> dg.AssetMaterialization:
+def _published(timestore: Timestore, settlement: Settlement) -> list[dg.AssetMaterialization]:
     """The run that published it never got to report it."""
-    flush = timestore.area.ledger.flushes.get(settlement.ref)
-    return materialization(flush, timestore.lake.table(flush.dataset).uri)
+    if settlement.state is not FlushState.PUBLISHED:
+        return []
+    return materializations(timestore, timestore.area.ledger.flushes.get(settlement.ref))
 
 
 def _told(sweep: Sweep, ended: list[str]) -> str:

@@ -32,6 +32,13 @@ def test_datasets_come_in_name_order_with_their_metadata(ledger: Path) -> None:
     assert (weather.first_partition, weather.last_partition) == (None, None)
 
 
+def test_a_removed_dataset_is_out_of_sight(ledger: Path) -> None:
+    opened = Ledger(ledger, "shard-0")
+    opened.datasets.remove("flights")
+    opened.close()
+    assert names(ledger) == ["weather"]
+
+
 def test_no_ledger_means_no_datasets_and_none_is_made(tmp_path: Path) -> None:
     assert read_catalog(tmp_path / "ledger.sqlite") == []
     assert list(tmp_path.iterdir()) == []
