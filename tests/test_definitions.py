@@ -46,7 +46,12 @@ def test_the_job_is_four_ops_in_a_row() -> None:
 
 def test_jobs_and_sensors_have_their_names() -> None:
     repository = defs().get_repository_def()
-    assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {"partition_build"}
+    assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {
+        "partition_build",
+        "drain_all",
+        "verify_lake",
+        "recover_flushes",
+    }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "staging_flush_sensor",
         "flush_recovery_sensor",

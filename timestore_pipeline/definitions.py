@@ -5,12 +5,15 @@ import dagster as dg
 from timestore_pipeline import clock
 from timestore_pipeline.defs.assets import dataset_asset, known_datasets
 from timestore_pipeline.defs.check_execution import dataset_checks
+from timestore_pipeline.defs.drain_job import drain_all
 from timestore_pipeline.defs.gateway import metrics_gateway
 from timestore_pipeline.defs.handover import event_log_handover
 from timestore_pipeline.defs.job import partition_build
+from timestore_pipeline.defs.recover_job import recover_flushes
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
+from timestore_pipeline.defs.verify_job import verify_lake, verify_round
 from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.settings import Settings
 
@@ -23,7 +26,8 @@ def defs() -> dg.Definitions:
     return dg.Definitions(
         assets=[dataset_asset(entry, settings, now) for entry in known],
         asset_checks=dataset_checks([entry.record.name for entry in known]),
-        jobs=[partition_build(settings.shard)],
+        jobs=[make(settings.shard) for make in (partition_build, drain_all, verify_lake, recover_flushes)],
+        schedules=[verify_round],
         sensors=[staging_flush_sensor, flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
         executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds

@@ -198,7 +198,7 @@ def test_an_interruption_leaves_claims_that_the_next_run_settles(
     staging.enqueue("flights", hourly(2))
     staging.enqueue("weather", hourly(3))
     with monkeypatch.context() as patched:
-        patched.setattr("timestore_pipeline.flush.pipeline.export_claim", _terminated)
+        patched.setattr("timestore_pipeline.flush.relieve.export_claim", _terminated)
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             job().execute_in_process(run_config("flights", "weather"), instance=instance)
     states = {flush.dataset: flush.state for flush in timestore.area.ledger.flushes.history()}

@@ -22,17 +22,17 @@ from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 
 def verify(area: StagingArea, lake: Lake, datasets: Sequence[str] = (), *, repair: bool = False) -> AuditReport:
     """Audit these datasets, or all that ledger, staging directory or lake know; raises `UnknownDataset`."""
-    known = _known_datasets(area, lake)
+    known = known_datasets(area, lake)
     for dataset in datasets:
         if dataset not in known:
             raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
-    audits = [_audited(area, lake, dataset) for dataset in datasets or known]
+    audits = [audit_dataset(area, lake, dataset) for dataset in datasets or known]
     if repair:
         audits = [_repaired(area, lake, audit) for audit in audits]
     return AuditReport(area.shard, audits)
 
 
-def _known_datasets(area: StagingArea, lake: Lake) -> list[str]:
+def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
     """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
     names = {record.name for record in area.ledger.datasets.all()}
     names |= {name for name in area.directory.datasets() if any(area.directory.segment_folder(name).iterdir())}
@@ -43,7 +43,8 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
     return any(metadata.get("shard") == area.shard for _, metadata in lake.table(dataset).commits())
 
 
-def _audited(area: StagingArea, lake: Lake, dataset: str) -> DatasetAudit:
+def audit_dataset(area: StagingArea, lake: Lake, dataset: str) -> DatasetAudit:
+    """Audit one dataset, also one that the ledger does not know; a lake that does not answer is a problem it tells."""
     try:
         facts = area.ledger.audit.facts(dataset)
     except UnknownDataset:
@@ -89,4 +90,4 @@ def _repaired(area: StagingArea, lake: Lake, audit: DatasetAudit) -> DatasetAudi
         return audit
     if not area.ledger.audit.mend_totals(audit.dataset, mended):
         return audit
-    return replace(_audited(area, lake, audit.dataset), repaired=True)
+    return replace(audit_dataset(area, lake, audit.dataset), repaired=True)

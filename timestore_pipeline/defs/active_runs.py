@@ -17,7 +17,7 @@ from typing import Any
 
 import dagster as dg
 
-from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
+from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.resource import PROCESS_TAG
 from timestore_pipeline.staging.area import StagingArea
 
@@ -56,9 +56,8 @@ def requested_datasets(run_config: Mapping[str, Any]) -> list[str]:
 
 
 def _active(instance: dg.DagsterInstance, shard: str) -> Iterator[dg.RunRecord]:
-    for record in instance.get_run_records(dg.RunsFilter(job_name=JOB_NAME, statuses=_ACTIVE)):
-        if record.dagster_run.tags.get(SHARD_TAG) == shard:
-            yield record
+    """Of any job; only `partition_build` names datasets."""
+    yield from instance.get_run_records(dg.RunsFilter(tags={SHARD_TAG: shard}, statuses=_ACTIVE))
 
 
 def _is_coming(record: dg.RunRecord, area: StagingArea, now: datetime) -> bool:

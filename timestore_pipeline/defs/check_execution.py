@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import dagster as dg
 
 from timestore_pipeline import clock
-from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.audit.verify import audit_dataset
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.wiring import Timestore
@@ -37,7 +37,7 @@ def verdicts(timestore: Timestore, dataset: str, checks: Iterable[str]) -> list[
         guardrail = timestore.settings.staging_max_dataset_bytes
         found += watched(timestore.status(dataset), guardrail, totals, clock.now())
     if wanted & AUDITED.keys():
-        found += audited(verify(timestore.area, timestore.lake, [dataset]).datasets[0])
+        found += audited(audit_dataset(timestore.area, timestore.lake, dataset))
     return [verdict for verdict in found if verdict.check in wanted]
 
 

@@ -1,0 +1,148 @@
+"""The jobs that an operator launches: what they do, what they say, and that they may be interrupted and repeated."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from tests.defs.flushing import build, hourly, logged, published
+from timestore_pipeline import StagingManager
+from timestore_pipeline.definitions import defs
+from timestore_pipeline.defs.resource import TimestoreResource
+from timestore_pipeline.defs.verify_job import verify_round
+from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+
+def launch(instance: dg.DagsterInstance, job: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
+    return defs().resolve_job_def(job).execute_in_process(config, instance=instance, raise_on_error=False)
+
+
+def error_of(result: dg.ExecuteInProcessResult) -> str:
+    [event] = [event for event in result.all_events if event.is_step_failure]
+    assert event.step_failure_data.error is not None
+    return event.step_failure_data.error.to_string()
+
+
+def test_a_drain_publishes_everything_whatever_the_limits_and_pauses_say(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    staging.enqueue("flights", hourly(2))
+    timestore.area.ledger.datasets.set_paused("flights", True)
+    assert launch(instance, "drain_all").success
+    assert (published(timestore, "weather"), published(timestore, "flights")) == ([0, 1, 2], [0, 1])
+
+
+def test_a_drain_of_nothing_succeeds(timestore: Timestore, instance: dg.DagsterInstance) -> None:
+    assert launch(instance, "drain_all").success
+
+
+def test_a_drain_says_what_it_could_not_publish_and_leaves_it_to_the_sensor(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    assert timestore.pipeline.claim("weather", Trigger.MANUAL, "someone else").ref is not None
+    assert "- weather: 3 rows" in error_of(launch(instance, "drain_all"))
+    assert timestore.status("weather").backlog.manual_requested_at is not None
+
+
+def test_a_drain_that_fails_names_the_dataset_and_can_be_launched_again(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    (home / "lake").mkdir()
+    (home / "lake" / "weather").write_text("not a table")
+    assert "- weather (" in error_of(launch(instance, "drain_all"))
+    (home / "lake" / "weather").unlink()
+    assert launch(instance, "drain_all").success
+    assert published(timestore, "weather") == [0, 1, 2]
+
+
+def test_verification_records_both_verdicts_of_every_dataset(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    staging.enqueue("flights", hourly(3))
+    build(instance, "weather")
+    run = launch(instance, "verify_lake")
+    assert run.success
+    assert "every row of 2 datasets is accounted for" in logged(instance, run.run_id)
+    assert {(e.asset_key.path[-1], e.check_name, e.passed) for e in run.get_asset_check_evaluations()} == {
+        (dataset, check, True) for dataset in ("flights", "weather") for check in ("verified", "no_unmanaged_files")
+    }
+
+
+def test_verification_fails_with_what_is_wrong_after_it_looked_at_all(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("flights", hourly(3))
+    staging.enqueue("weather", hourly(3))
+    build(instance, "flights", "weather")
+    for path in (timestore.settings.home / "lake" / "flights").rglob("*.parquet"):
+        path.unlink()
+    run = launch(instance, "verify_lake")
+    assert "the books of 1 datasets do not add up:\n- flights: the table names" in error_of(run)
+    assert {
+        e.asset_key.path[-1]: e.passed for e in run.get_asset_check_evaluations() if e.check_name == "verified"
+    } == {
+        "flights": False,
+        "weather": True,
+    }
+
+
+def test_verification_of_an_unknown_dataset_is_refused_by_name(
+    timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    config = {"ops": {"verify_datasets": {"config": {"datasets": ["wether"]}}}}
+    assert "unknown dataset wether; nothing was verified" in error_of(launch(instance, "verify_lake", config))
+
+
+def test_every_dataset_is_verified_once_in_a_day(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    names = [f"d{number:02}" for number in range(26)]
+    for name in names:
+        staging.enqueue(name, hourly(1))
+    asked: list[str] = []
+    for hour in range(24):
+        request = _round(instance, hour)
+        asked += request.run_config["ops"]["verify_datasets"]["config"]["datasets"]
+    assert sorted(asked) == names
+
+
+def test_an_hour_without_datasets_launches_nothing(timestore: Timestore, instance: dg.DagsterInstance) -> None:
+    assert isinstance(_round(instance, 5), dg.SkipReason)
+
+
+def test_recovery_settles_what_a_dead_process_published_and_reports_it(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(2))
+    with Timestore(timestore.settings) as worker:
+        ref = worker.pipeline.claim("weather", Trigger.AGE, "vanished-run").ref
+        assert ref is not None
+        worker.pipeline.export(ref, worker.export_options())
+        worker.pipeline.publish(ref)
+    run = launch(instance, "recover_flushes")
+    assert run.success
+    assert timestore.area.ledger.flushes.get(ref).state is FlushState.PUBLISHED
+    assert [event.partition for event in run.asset_materializations_for_node("settle_and_tidy")] == ["2013-01-01", None]
+    assert launch(instance, "recover_flushes").success
+
+
+@pytest.mark.parametrize("job", ["partition_build", "drain_all", "verify_lake", "recover_flushes"])
+def test_every_job_says_what_it_does_and_carries_its_shard(job: str) -> None:
+    definition = defs().resolve_job_def(job)
+    assert definition.description
+    assert definition.tags == {"timestore/shard": "shard-0"}
+    assert definition.executor_def is dg.in_process_executor
+
+
+def _round(instance: dg.DagsterInstance, hour: int) -> Any:
+    at = datetime(2026, 5, 17, hour, 17, tzinfo=UTC)
+    resources = {"timestore": TimestoreResource()}
+    with dg.build_schedule_context(instance, scheduled_execution_time=at, resources=resources) as context:
+        return verify_round(context)

@@ -1,0 +1,56 @@
+"""`drain_all`: publish everything that is staged now, whatever the thresholds say; before a shutdown or a migration.
+
+It asks for a manual flush of each dataset before it claims anything. So a drain that is terminated or killed at any op
+is finished by the flush sensor, and launched again it takes what is left.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from timestore_pipeline.defs import ops
+from timestore_pipeline.defs.claiming import claim_each
+from timestore_pipeline.defs.flush_config import FlushRequest
+from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
+from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.wiring import Timestore
+
+Opened = dg.ResourceParam[Timestore]
+
+
+@dg.op
+def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[str, Any]:
+    """Ask for a flush of every dataset with a backlog, paused ones too, and claim it."""
+    waiting = [status.backlog.dataset for status in timestore.statuses() if status.backlog.queued.batches]
+    for dataset in waiting:
+        timestore.area.ledger.datasets.request_flush(dataset)
+    context.log.info("%d datasets have something staged", len(waiting))
+    return claim_each(context, timestore, [FlushRequest(dataset=dataset) for dataset in waiting]).to_plain()
+
+
+@dg.op
+def confirm_drained(context: dg.OpExecutionContext, timestore: Opened, finalized: dict[str, Any]) -> None:
+    """Fail if anything that was staged before the drain is left; what came since then does not count."""
+    left = [status.backlog for status in timestore.statuses() if status.backlog.manual_requested_at is not None]
+    told = "\n".join(f"- {backlog.dataset}: {backlog.queued.rows} rows" for backlog in left if backlog.queued.batches)
+    if told:
+        raise dg.Failure(f"not drained yet; the flush sensor goes on with these, or launch again:\n{told}")
+    context.log.info("drained %d datasets", len(finalized["flushes"]))
+
+
+@dg.graph(
+    description="Publish everything that is staged now, paused datasets too. No configuration. Safe to launch again."
+)
+def drain_datasets() -> None:
+    exported = ops.export_partitions(claim_everything())
+    confirm_drained(ops.finalize_flushes(ops.publish_tables(exported)))
+
+
+def drain_all(shard: str) -> dg.JobDefinition:
+    """The job of one shard."""
+    return drain_datasets.to_job(
+        name="drain_all",
+        tags={SHARD_TAG: shard},
+        hooks={push_after_success, push_after_failure},
+        executor_def=dg.in_process_executor,
+    )

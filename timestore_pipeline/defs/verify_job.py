@@ -1,0 +1,80 @@
+"""`verify_lake`: `timestore verify`, with its verdicts on the datasets' pages. By hand, and every dataset once a day.
+
+Read-only, so it may be terminated and launched again at any time; the verdicts it has reached by then stay.
+"""
+
+import dagster as dg
+from pydantic import Field
+
+from timestore_pipeline.audit.report import DatasetAudit
+from timestore_pipeline.audit.verify import audit_dataset, known_datasets
+from timestore_pipeline.defs.checks import audited
+from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.wiring import Timestore
+
+VERIFY_JOB = "verify_lake"
+_HOURS = 24
+_MOST_TOLD = 20  # problems in the error; the checks' pages tell those of each dataset
+
+Opened = dg.ResourceParam[Timestore]
+
+
+class VerifyConfig(dg.Config):
+    """Which datasets to verify."""
+
+    datasets: list[str] = Field(default=[], description="Names as `timestore status` shows them; none = all.")
+
+
+@dg.op
+def verify_datasets(context: dg.OpExecutionContext, config: VerifyConfig, timestore: Opened) -> None:
+    """Compare ledger, segments and Delta log of each dataset, and record both verdicts."""
+    audits = [_audited(context, timestore, dataset) for dataset in _chosen(timestore, config.datasets)]
+    problems = [f"- {audit.dataset}: {problem.message}" for audit in audits for problem in audit.problems]
+    if problems:
+        more = [f"- and {len(problems) - _MOST_TOLD} more"] if len(problems) > _MOST_TOLD else []
+        told = "\n".join([*problems[:_MOST_TOLD], *more])
+        raise dg.Failure(f"the books of {sum(not audit.ok for audit in audits)} datasets do not add up:\n{told}")
+    context.log.info("every row of %d datasets is accounted for", len(audits))
+
+
+@dg.graph(description="Prove that every acknowledged row is staged or published, once. Read-only; safe at any time.")
+def verify_books() -> None:
+    verify_datasets()
+
+
+def verify_lake(shard: str) -> dg.JobDefinition:
+    """The job of one shard."""
+    return verify_books.to_job(name=VERIFY_JOB, tags={SHARD_TAG: shard}, executor_def=dg.in_process_executor)
+
+
+@dg.schedule(
+    job_name=VERIFY_JOB,
+    cron_schedule="17 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Verifies a twenty-fourth of the datasets every hour, so that each has its turn once a day.",
+)
+def verify_round(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest | dg.SkipReason:
+    """Nothing in this hour when there are fewer datasets than hours and none has its turn."""
+    hour = context.scheduled_execution_time
+    names = [record.name for record in timestore.area.ledger.datasets.active()][hour.hour :: _HOURS]
+    if not names:
+        return dg.SkipReason("no dataset has its turn in this hour")
+    return dg.RunRequest(
+        run_key=f"{timestore.area.shard}/{hour.isoformat()}",
+        run_config={"ops": {"verify_datasets": {"config": {"datasets": names}}}},
+        tags={SHARD_TAG: timestore.area.shard},
+    )
+
+
+def _chosen(timestore: Timestore, names: list[str]) -> list[str]:
+    known = known_datasets(timestore.area, timestore.lake)
+    if unknown := [name for name in names if name not in known]:
+        raise dg.Failure(f"unknown dataset {', '.join(unknown)}; nothing was verified", allow_retries=False)
+    return names or known
+
+
+def _audited(context: dg.OpExecutionContext, timestore: Timestore, dataset: str) -> DatasetAudit:
+    audit = audit_dataset(timestore.area, timestore.lake, dataset)
+    for verdict in audited(audit):
+        context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # taken, though the annotation forgets it
+    return audit
