@@ -12,6 +12,7 @@ import pytest
 from tests.defs.flushing import build, hourly, logged, published
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
+from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.verify_job import verify_round
 from timestore_pipeline.model.flush import FlushState, Trigger
@@ -87,12 +88,9 @@ def test_verification_fails_with_what_is_wrong_after_it_looked_at_all(
         path.unlink()
     run = launch(instance, "verify_lake")
     assert "the books of 1 datasets do not add up:\n- flights: the table names" in error_of(run)
-    assert {
-        e.asset_key.path[-1]: e.passed for e in run.get_asset_check_evaluations() if e.check_name == "verified"
-    } == {
-        "flights": False,
-        "weather": True,
-    }
+    keys = {name: dg.AssetCheckKey(asset_key(name), "verified") for name in ("flights", "weather")}
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys.values()))
+    assert [records[key].status.value for key in keys.values()] == ["FAILED", "SUCCEEDED"]
 
 
 def test_verification_of_an_unknown_dataset_is_refused_by_name(
