@@ -128,7 +128,7 @@ try:
 except RetryLater as error:
     print(error)
 """
-    assert run(script, path) == f"{path} is held by another process"
+    assert run(script, path) == f"{path} is held by a process"
     segment.seal()
     assert batches_in(path) == {0: 3}
 
@@ -225,3 +225,13 @@ def test_rows_are_the_ones_that_were_sent(engine: duckdb.DuckDBPyConnection, pat
     assert _read(path, "SELECT x, s FROM read.rows WHERE __timestore_batch = 0") == [
         (row["x"], row["s"]) for row in table(50).to_pylist()
     ]
+
+
+def test_a_segment_that_this_very_process_still_writes_is_held_and_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "weather" / "00ab.duckdb"
+    with open_engine() as engine:
+        segment = open_segment(engine, path)
+        with pytest.raises(RetryLater, match="is held"):
+            replay(path, "weather", {})
+        segment.seal()
+    replay(path, "weather", {})

@@ -47,6 +47,7 @@ NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 BLOCK_SIZE = 16384
 
 _REFUSED = ("Permission denied", "Operation not permitted", "Read-only file system")
+_HELD = ("Could not set lock", "Unique file handle conflict")  # by another process, or by this one's own writer
 _GIVEN_UP = ("fsync failed", "database has been invalidated")
 _NO_SPACE = ("No space left on device", "Disk quota exceeded", "not enough space")
 
@@ -170,8 +171,8 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
             dataset=dataset,
             hint=f"run as the owner of {path.parent}, or give that user read and write access; nothing was set aside",
         )
-    if "Could not set lock" in message:
-        return RetryLater(f"{path} is held by another process", dataset=dataset, hint="its owner is alive; try again")
+    if any(sign in message for sign in _HELD):
+        return RetryLater(f"{path} is held by a process", dataset=dataset, hint="its owner is alive; try again")
     if "Too many open files" in message:
         hint = "raise the limit on open files (ulimit -n), or write to fewer datasets at once"
         return RetryLater(f"no more files can be opened, {path} neither", dataset=dataset, hint=hint)
