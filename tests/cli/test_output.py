@@ -18,7 +18,8 @@ from timestore_pipeline.cli.app import app
 
 COMMANDS = [
     "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
-    "metrics", "datasets list", "datasets show", "datasets set", "datasets unset",
+    "metrics", "datasets list", "datasets show", "datasets set", "datasets unset", "datasets remove",
+    "monitoring render",
 ]  # fmt: skip
 
 
