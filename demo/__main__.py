@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,17 @@ def monitoring(
 
     with _ending_well() as console:
         stack.run(folder, hurry, console)
+
+
+@app.command()
+def picture(target: Annotated[Path, typer.Argument()] = REPOSITORY / "docs" / "images" / "dashboard.png") -> None:
+    """Draw the dashboard's panels after two lively minutes; takes as long."""
+    from demo import picture as drawing
+    from demo.lively import Timeline
+
+    logging.getLogger("timestore_pipeline").setLevel(logging.CRITICAL)  # the outage is meant: see it in the picture
+    with _ending_well() as console:
+        drawing.run(target, console, Timeline())
 
 
 @app.command()

@@ -85,7 +85,7 @@ def start(children: Children, folder: Path, rules: Path, interval: str = "5s") -
     }
     prometheus, alertmanager = write_files(folder, {name: json.dumps(config) for name, config in configs.items()})
     commands = {
-        servers.gateway: pushgateway_command(_address(servers.gateway)),
+        servers.gateway: pushgateway_command(folder / "pushgateway", _address(servers.gateway)),
         servers.alertmanager: alertmanager_command(
             alertmanager, folder / "alertmanager", _address(servers.alertmanager)
         ),

@@ -53,8 +53,9 @@ def alertmanager_command(config: Path, data: Path, address: str) -> list[str]:
     return ["prometheus-alertmanager", *_options(options), "--cluster.listen-address="]
 
 
-def pushgateway_command(address: str) -> list[str]:
-    return ["prometheus-pushgateway", *_options({"web.listen-address": address})]
+def pushgateway_command(kept: Path, address: str) -> list[str]:
+    """kept: the file of what was pushed; Debian's own default would be one file for every gateway of the machine."""
+    return ["prometheus-pushgateway", *_options({"persistence.file": kept, "web.listen-address": address})]
 
 
 def _target(url: str) -> dict[str, list[str]]:
