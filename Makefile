@@ -3,8 +3,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.installed
+DIR = $(shell mkdir -p .crashtest && mktemp -d .crashtest/XXXXXX)
 
-.PHONY: help venv demo demo-chaos dev monitoring bench test check format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench test crashtest nightly check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,13 @@ demo-chaos: $(READY) ## the same, with kill -9 of a producer, a run worker, the 
 
 test: $(READY) ## all tests, on two processes
 	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lost or doubled; DIR=, KILLS=, SEED= choose
+	@$(BIN)/python -m timestore_pipeline crashtest $(DIR) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1) --clean
+
+nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, a wide search in the model test
+	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py
 
 bench: $(READY) ## what a durable write costs, against the bare primitive
 	@$(BIN)/python benchmarks/enqueue.py
@@ -50,4 +58,4 @@ lock: ## rewrite constraints.txt with the newest versions pyproject.toml allows
 	scripts/lock.sh
 
 clean: ## remove what make and the demo made; staged data under .timestore stays
-	rm -rf .venv .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .demo .crashtest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

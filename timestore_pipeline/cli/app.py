@@ -7,7 +7,18 @@ from contextlib import suppress
 
 import typer
 
-from timestore_pipeline.cli import datasets, flush, ingest, metrics, monitoring, query, recover, status, verify
+from timestore_pipeline.cli import (
+    crashtest,
+    datasets,
+    flush,
+    ingest,
+    metrics,
+    monitoring,
+    query,
+    recover,
+    status,
+    verify,
+)
 from timestore_pipeline.cli.output import reporting
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.settings import Settings
@@ -41,6 +52,7 @@ for command in (
     verify.verify,
     recover.recover,
     metrics.metrics,
+    crashtest.crashtest,
 ):
     app.command()(reporting(command))
 app.add_typer(datasets.app, name="datasets")

@@ -1,0 +1,87 @@
+"""`timestore crashtest` as a person runs it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import ROOT, command, complaint, timestore, timestore_json
+from tests.crashtest.processes import running
+from timestore_pipeline import clock
+
+
+@contextmanager
+def endless_test(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A crash test whose producers are at work, and that would go on for hours."""
+    arguments = command("crashtest", home, "--kills", "100000")
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_until(lambda: any("acked" in file.read_text() for file in home.glob("journals/producer-*")))
+            yield process
+        finally:
+            process.kill()
+            wait_until(lambda: running(home) == [])
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = clock.monotonic() + 60
+    while not happened():
+        assert clock.monotonic() < deadline
+        clock.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_the_report_says_what_was_killed_and_that_nothing_was_lost(tmp_path: Path) -> None:
+    told = timestore("crashtest", tmp_path / "test", "--kills", "4", "--clean")
+    assert "every acknowledged row was published exactly once" in told
+    assert "killed during" in told
+    assert not (tmp_path / "test").exists()
+
+
+@pytest.mark.slow
+def test_a_broken_product_ends_in_exit_code_1_and_keeps_the_evidence(tmp_path: Path) -> None:
+    home = tmp_path / "test"
+    arguments = ("--kills", "4", "--sabotage", "drop-a-row", "--clean")
+    document = timestore_json("crashtest", home, *arguments, code=1)
+    assert not document["ok"]
+    assert document["lost_rows"] > 0
+    assert any("rows are lost" in problem for problem in document["problems"])
+    assert (home / "journals" / "producer-0.ndjson").exists()
+
+
+def test_a_directory_that_is_in_use_is_wrong_usage(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is not empty" in complaint("crashtest", tmp_path, code=2)
+    assert "is not empty" in complaint("crashtest", tmp_path / "file", code=2)
+
+
+def test_ctrl_c_ends_every_process_and_says_what_is_left(tmp_path: Path) -> None:
+    with endless_test(tmp_path / "test") as process:
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "interrupted" in told
+        assert "Traceback" not in told
+        assert running(tmp_path) == []
+
+
+def test_when_the_test_itself_is_killed_its_processes_go(tmp_path: Path) -> None:
+    with endless_test(tmp_path / "test") as process:
+        assert len(running(tmp_path)) > 8
+        process.kill()
+        wait_until(lambda: running(tmp_path) == [])
+
+
+def test_when_the_parent_of_the_victims_is_killed_the_test_fails(tmp_path: Path) -> None:
+    with endless_test(tmp_path / "test") as process:
+        os.kill(min(set(running(tmp_path)) - {process.pid}), signal.SIGKILL)
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "nursery.log" in told
+        wait_until(lambda: running(tmp_path) == [])

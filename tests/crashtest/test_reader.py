@@ -1,0 +1,70 @@
+"""The reader sees what any reader of any version would have seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable
+
+from tests.crashtest.published import batches, publish
+from timestore_pipeline.crashtest.reader import PublishedTable, note_sightings, sightings
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> PublishedTable:
+    return PublishedTable(tmp_path / "trades")
+
+
+def test_a_table_that_does_not_exist_yet_shows_nothing(table: PublishedTable) -> None:
+    assert table.look() == []
+
+
+def test_whole_batches_one_after_the_other_are_fine(table: PublishedTable, tmp_path: Path) -> None:
+    for batch in batches(3):
+        publish(tmp_path, batch.table)
+        assert table.look() == []
+    assert len(table.seen) == 3
+
+
+def test_half_a_batch_is_seen_although_the_other_half_follows(table: PublishedTable, tmp_path: Path) -> None:
+    (batch,) = batches(1)
+    publish(tmp_path, batch.table.slice(0, 1))
+    publish(tmp_path, batch.table.slice(1))
+    assert any("shows 1 rows" in sighting for sighting in table.look())
+
+
+def test_a_batch_that_comes_a_second_time_is_seen(table: PublishedTable, tmp_path: Path) -> None:
+    (batch,) = batches(1)
+    publish(tmp_path, batch.table)
+    assert table.look() == []
+    publish(tmp_path, batch.table)
+    (sighting,) = table.look()
+    assert sighting == f"version 1 of trades shows batch 0/{batch.number} a second time"
+
+
+def test_a_row_twice_within_one_commit_is_seen(table: PublishedTable, tmp_path: Path) -> None:
+    (batch,) = batches(1)
+    publish(tmp_path, batch.table, batch.table.slice(0, 1))
+    assert len(table.look()) == 1
+
+
+def test_a_published_file_that_is_gone_is_seen(table: PublishedTable, tmp_path: Path) -> None:
+    (batch,) = batches(1)
+    publish(tmp_path, batch.table)
+    next((tmp_path / "trades").glob("*.parquet")).unlink()
+    (sighting,) = table.look()
+    assert "which is not there" in sighting
+
+
+def test_a_compaction_shows_no_batch_again(table: PublishedTable, tmp_path: Path) -> None:
+    for batch in batches(3):
+        publish(tmp_path, batch.table)
+    DeltaTable(tmp_path / "trades").optimize.compact()
+    assert table.look() == []
+
+
+def test_a_sighting_is_kept_once_however_often_it_is_noted(tmp_path: Path) -> None:
+    for _ in range(2):
+        note_sightings(tmp_path, ["version 1 of trades shows batch 0/1 a second time"])
+    assert len(sightings(tmp_path)) == 1

@@ -1,0 +1,75 @@
+"""The crash test finds every fault one can build in, and names a batch: a test that cannot fail proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from timestore_pipeline import clock
+from timestore_pipeline.crashtest.journal import read_story
+from timestore_pipeline.crashtest.lake_files import PlainLog
+from timestore_pipeline.crashtest.phases import TARGETS
+from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, Plan, Role, Strike
+from timestore_pipeline.crashtest.report import Report
+from timestore_pipeline.crashtest.run import crashtest
+from timestore_pipeline.crashtest.sabotage import SABOTAGES
+
+
+@dataclass(frozen=True, slots=True)
+class Marksman(Plan):
+    """Strikes where the fault shows, instead of anywhere, and only when everybody has done enough for it to show."""
+
+    role: Role = Role.PRODUCER
+    phase: str = "segment append"
+
+    def strikes(self) -> Iterator[Strike]:
+        victims = [process for process, role in enumerate(ROSTER) if role is self.role]
+        choice = (TARGETS[self.role].index(self.phase) + 0.5) / len(TARGETS[self.role])
+        for number in range(self.kills):
+            self.wait_for_work(100 * (number + 1), 3 * (number + 1))
+            yield Strike(0.0, [victims[number % len(victims)]], aimed=True, choice=choice, dwell=0.0)
+
+    def wait_for_work(self, acked: int, commits: int) -> None:
+        deadline = clock.monotonic() + 100
+        while self.acked() < acked or self.commits() < commits:
+            assert clock.monotonic() < deadline
+            clock.sleep(0.05)
+
+    def acked(self) -> int:
+        return sum(batch.acked for process in range(4) for batch in read_story(self.journals, process).sent.values())
+
+    def commits(self) -> int:
+        logs = [PlainLog(self.home / "lake" / dataset) for dataset in DATASETS]
+        return sum(len(commit.added) > 1 for log in logs for commit in log.advance())
+
+
+# Where to strike, and how often; most faults show without any kill.
+WHERE = {
+    "ack-early": (Role.PRODUCER, "segment append", 3),
+    "trust-nobody-published": (Role.FLUSHER, "finalize", 4),
+}
+
+
+def sabotaged(home: Path, fault: str) -> Report:
+    role, phase, kills = WHERE.get(fault, (Role.READER, "read", 1))
+    return crashtest(Marksman(home, kills, 1, fault, role, phase))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", sorted(SABOTAGES))
+def test_the_fault_is_found_and_a_batch_is_named(tmp_path: Path, fault: str) -> None:
+    report = sabotaged(tmp_path / "test", fault)
+    assert not report.ok
+    assert any("batch " in problem and "/" in problem for problem in report.problems()), report.problems()
+    expected = {
+        "ack-early": report.verdict.lost,
+        "trust-nobody-published": report.verdict.duplicated,
+        "drop-a-row": report.verdict.lost,
+        "alter-a-value": report.verdict.unverifiable,
+        "forget-keys": report.verdict.duplicated,
+        "publish-by-halves": report.verdict.lost,
+    }
+    assert expected[fault] > 0

@@ -1,0 +1,57 @@
+"""What ledger, staging folder and Delta log say, read without the library."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from timestore_pipeline.crashtest.lake_files import PlainLog
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Of one dataset. `counted` and `kept`: state -> (batches, rows), by counting and by the running totals."""
+
+    counted: Mapping[str, tuple[int, int]]
+    kept: Mapping[str, tuple[int, int]]
+    promised_segments: frozenset[str]  # of batches that are not published
+    known_segments: frozenset[str]
+    segment_files: frozenset[str]
+    published: list[int]  # rows of the table, sorted
+    claims: int  # in flight
+
+
+def gather(home: Path, dataset: str) -> Evidence:
+    with closing(sqlite3.connect(home / "staging" / "ledger.sqlite")) as ledger:
+        one = {"dataset": dataset}
+        batches = "FROM batches JOIN datasets USING (dataset_id) WHERE name = :dataset"
+        counted = ledger.execute(f"SELECT state, count(*), sum(rows) {batches} GROUP BY state", one).fetchall()
+        kept = ledger.execute(
+            "SELECT state, batches, volumes.rows FROM volumes JOIN datasets USING (dataset_id)"
+            " WHERE name = :dataset AND batches > 0",
+            one,
+        ).fetchall()
+        promised = ledger.execute(f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight')", one).fetchall()
+        known = ledger.execute("SELECT segment_id FROM segments JOIN datasets USING (dataset_id)").fetchall()
+        claims = ledger.execute(
+            "SELECT count(*) FROM flushes JOIN datasets USING (dataset_id)"
+            " WHERE name = :dataset AND state IN ('claimed', 'exported')",
+            one,
+        ).fetchone()
+    log = PlainLog(home / "lake" / dataset)
+    for _ in log.advance():
+        continue
+    return Evidence(
+        counted={state: (count, rows) for state, count, rows in counted},
+        kept={state: (count, rows) for state, count, rows in kept},
+        promised_segments=frozenset(segment for (segment,) in promised),
+        known_segments=frozenset(segment for (segment,) in known),
+        segment_files=frozenset(path.stem for path in (home / "staging" / "segments" / dataset).glob("*.duckdb")),
+        published=sorted(n for path in log.live for n in pq.read_table(path, columns=["n"])["n"].to_pylist()),
+        claims=claims[0],
+    )

@@ -1,0 +1,134 @@
+"""`timestore crashtest`: the promise, tried on one's own disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from timestore_pipeline.cli.output import (
+    FAILED,
+    AsJson,
+    error_console,
+    print_fields,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
+from timestore_pipeline.cli.wording import count
+from timestore_pipeline.crashtest import run
+from timestore_pipeline.crashtest.plan import Plan
+from timestore_pipeline.crashtest.report import Report
+from timestore_pipeline.crashtest.sabotage import SABOTAGES
+from timestore_pipeline.errors import Interrupted, InvalidInput
+
+_SHOWN = 20  # problems told one by one; --json has all
+
+Fault = StrEnum("Fault", {name.replace("-", "_"): name for name in SABOTAGES})  # type: ignore[misc]
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="New or empty; on the disk to be tried.")]
+Kills = Annotated[int, typer.Option(min=1, help="Processes to kill; about three a second on two cores.")]
+Seed = Annotated[int, typer.Option(help="Fixes the batches, the victims and the instants.")]
+Clean = Annotated[bool, typer.Option("--clean", help="Delete DIR if all is well; otherwise it is always kept.")]
+Sabotage = Annotated[
+    Fault | None, typer.Option(help="Build this fault into the victims, to see that the test finds it.")
+]
+
+
+def crashtest(
+    directory: Directory,
+    kills: Kills = 100,
+    seed: Seed = 1,
+    clean: Clean = False,
+    sabotage: Sabotage = None,
+    as_json: AsJson = False,
+) -> None:
+    """Kill real processes at random, then prove that what was acknowledged is what was published.
+
+    Producers, flushers and a recovery work in DIR and are killed with SIGKILL: one, a few or all at once. What
+    producers were told is then compared, row by row, with what the Delta tables hold; exit code 1 for any row lost,
+    duplicated or altered. No TIMESTORE_* variable counts here, so nothing outside DIR is touched.
+
+    \b
+    Example:
+      timestore crashtest /data/crashtest --kills 1000 --seed 7
+    """
+    plan = Plan(directory.absolute(), kills, seed, None if sabotage is None else sabotage.value)
+    report = _run(plan, hidden=as_json)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        _print(report)
+    if not report.ok:
+        raise typer.Exit(FAILED)
+    if clean:
+        run.remove(plan)
+
+
+def _run(plan: Plan, *, hidden: bool) -> Report:
+    try:
+        run.check_is_new(plan.home)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error)) from error
+    try:
+        with _progress(plan.kills, hidden=hidden) as progress:
+            return run.crashtest(plan, progress)
+    except KeyboardInterrupt as stopped:
+        hint = f"its processes are ended; {plan.home} is kept as it is, and nothing was judged"
+        raise Interrupted("the crash test was interrupted", hint=hint) from stopped
+
+
+@contextmanager
+def _progress(kills: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    console = error_console()
+    if hidden or not console.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("kills"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("kills", total=kills)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def _print(report: Report) -> None:
+    print_fields(_fields(report))
+    print_line("")
+    killed = report.kills_by_phase().items()
+    print_table(("killed during", "kills"), [(phase, str(kills)) for phase, kills in killed], numbers=("kills",))
+    print_line("")
+    problems = report.problems()
+    for problem in problems[:_SHOWN]:
+        print_line(problem, "red")
+    if len(problems) > _SHOWN:
+        print_note(f"and {len(problems) - _SHOWN} more; --json prints all")
+    print_line(_conclusion(report), "green" if report.ok else "red")
+
+
+def _fields(report: Report) -> list[tuple[str, str]]:
+    verdict, flushes = report.verdict, report.flushes
+    roles = ", ".join(f"{kills} {role}" for role, kills in report.kills_by_role().items())
+    return [
+        ("kills", f"{report.total_kills} ({roles}); {report.kills_at_work()} of them at work"),
+        ("acknowledged", f"{count(verdict.acked_batches, 'batch')}, {count(verdict.acked_rows, 'row')}"),
+        ("published", f"{count(verdict.published_batches, 'batch')}, {count(verdict.published_rows, 'row')}"),
+        ("never told", f"{count(verdict.in_doubt, 'batch')} without a key, {verdict.in_doubt_published} published"),
+        ("duplicates refused", count(report.duplicates_refused, "batch")),
+        ("flushes", f"{flushes.published} published, {flushes.aborted} aborted, {flushes.settled} settled by others"),
+        ("lost", count(verdict.lost, "row")),
+        ("duplicated", count(verdict.duplicated, "row")),
+        ("unverifiable", count(verdict.unverifiable, "row")),
+        ("timestore verify", "ok" if not report.verify_problems else count(len(report.verify_problems), "problem")),
+        ("seed, seconds", f"{report.plan.seed}, {report.seconds:.1f}"),
+    ]
+
+
+def _conclusion(report: Report) -> str:
+    if report.ok:
+        return "every acknowledged row was published exactly once"
+    return f"the promise was broken; everything is kept in {report.plan.home}"

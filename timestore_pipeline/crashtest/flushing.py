@@ -1,0 +1,79 @@
+"""The roles that move rows on: flushers, which race each other for every dataset, and the recovery beside them.
+
+Whatever they are refused with `RetryLater`, `Fenced` or `OutcomeUnknown` is the product's word that all is well and
+somebody else is at it; any other error is a fault and ends the process, which the test reports.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.crashtest import phases
+from timestore_pipeline.crashtest.life import Life
+from timestore_pipeline.crashtest.plan import DATASETS
+from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+_FLUSH_PAUSE = 0.02  # seconds at most
+_RECOVERY_PAUSE = 0.1
+
+
+def flush_in_a_loop(life: Life) -> None:
+    """One dataset after the other, in any order."""
+    with _opened(life) as timestore:
+        while not life.ending:
+            dataset = random.choice(list(DATASETS))
+            with life.marker.during(phases.FLUSH), _refusals_are_fine():
+                _flush(life, timestore, dataset)
+            clock.sleep(random.uniform(0, _FLUSH_PAUSE))
+
+
+def recover_in_a_loop(life: Life) -> None:
+    with _opened(life) as timestore:
+        while not life.ending:
+            with life.marker.during(phases.RECOVER), _refusals_are_fine():
+                note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
+            clock.sleep(random.uniform(0, _RECOVERY_PAUSE))
+
+
+def settled(folder: Path) -> int:
+    """Interrupted flushes that somebody settled and lived to tell."""
+    file = folder / "settled"
+    return file.stat().st_size if file.exists() else 0
+
+
+def note_settled(folder: Path, flushes: int) -> None:
+    """One byte each: appending cannot tear it."""
+    if flushes:
+        with (folder / "settled").open("ab") as file:
+            file.write(b"." * flushes)
+
+
+@contextmanager
+def _opened(life: Life) -> Iterator[Timestore]:
+    with Timestore(life.plan.settings()) as timestore:
+        life.marker.idle()
+        yield timestore
+
+
+def _flush(life: Life, timestore: Timestore, dataset: str) -> None:
+    claim = timestore.pipeline.claim(dataset, Trigger.MANUAL, f"crashtest-{os.getpid()}")
+    note_settled(life.plan.journals, claim.settled is not None)
+    if claim.ref is not None:
+        timestore.pipeline.export(claim.ref, timestore.export_options())
+        timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
+
+
+@contextmanager
+def _refusals_are_fine() -> Iterator[None]:
+    try:
+        yield
+    except (RetryLater, Fenced, OutcomeUnknown):
+        return

@@ -1,0 +1,115 @@
+"""A producer's own record: what it set out to send, written before, and what it was told, written after.
+
+One line is one `write` to a file opened for appending. A kill may tear a line; it then says nothing: an intent that was
+not written was not sent, an ack that was not written leaves its batch in doubt. Such a batch may be staged or not, and
+only sending it again under its key can tell.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from timestore_pipeline.crashtest.workload import ProvableBatch
+
+
+@dataclass(slots=True)
+class Sent:
+    """One batch, as its producer knows it."""
+
+    producer: int
+    number: int
+    dataset: str
+    key: str | None
+    rows: int
+    digest: str
+    acked: bool = False
+
+
+@dataclass(slots=True)
+class Story:
+    """What a journal tells. `complaints`: what a producer was told and may never be told."""
+
+    sent: dict[int, Sent] = field(default_factory=dict)
+    duplicates: int = 0  # sent again and recognised
+    refused: int = 0  # told to come again later
+    complaints: list[str] = field(default_factory=list)
+
+    @property
+    def next_number(self) -> int:
+        return max(self.sent, default=-1) + 1
+
+    def in_doubt(self) -> list[int]:
+        """Batches to send again; without a key that would be a second batch."""
+        return [batch.number for batch in self.sent.values() if not batch.acked and batch.key is not None]
+
+
+class Journal:
+    """Appends to one producer's file."""
+
+    def __init__(self, folder: Path, producer: int) -> None:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(_path(folder, producer), flags, 0o644)
+        os.write(self._descriptor, b"\n")  # ends what the one before may have left torn
+
+    def intend(self, batch: ProvableBatch) -> None:
+        fields = ("number", "dataset", "key", "rows", "digest")
+        self._write({"intent": {name: getattr(batch, name) for name in fields}})
+
+    def acked(self, number: int, *, duplicate: bool) -> None:
+        self._write({"acked": number, "duplicate": duplicate})
+
+    def refused(self, number: int, why: str) -> None:
+        self._write({"refused": number, "why": why})
+
+    def complain(self, text: str) -> None:
+        self._write({"complaint": text})
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _write(self, line: dict[str, Any]) -> None:
+        os.write(self._descriptor, json.dumps(line).encode() + b"\n")
+
+
+def read_story(folder: Path, producer: int) -> Story:
+    """What the producer knows by now; nothing when it has not begun."""
+    story = Story()
+    for line in _lines(_path(folder, producer)):
+        _add(story, producer, line)
+    return story
+
+
+def _path(folder: Path, producer: int) -> Path:
+    return folder / f"producer-{producer}.ndjson"
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_bytes().splitlines():
+        with suppress(ValueError):  # torn, or the empty line that ends a torn one
+            yield json.loads(line)
+
+
+def _add(story: Story, producer: int, line: dict[str, Any]) -> None:
+    if "intent" in line:
+        story.sent[line["intent"]["number"]] = Sent(producer, **line["intent"])
+    elif "acked" in line:
+        story.sent[line["acked"]].acked = True
+        story.duplicates += line["duplicate"]
+    elif "refused" in line:
+        story.refused += 1
+    else:
+        story.complaints.append(line["complaint"])

@@ -1,0 +1,107 @@
+"""Who takes part in a crash test and who is killed when: everything that follows from its seed alone.
+
+The seed fixes the victims, the instants and the batches; what the system is doing at such an instant it cannot fix.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.settings import Settings
+
+DATASETS = {"audit-log": Granularity.NONE, "sensors": Granularity.HOUR, "trades": Granularity.DAY}
+
+
+class Role(StrEnum):
+    """What a process of the test does."""
+
+    PRODUCER = "producer"
+    FLUSHER = "flusher"
+    RECOVERY = "recovery"
+    READER = "reader"
+
+
+# One process each; a process is known by its position. Producers of even position wait for every receipt, the others
+# keep a window of them open.
+ROSTER: tuple[Role, ...] = (
+    Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.FLUSHER, Role.FLUSHER, Role.RECOVERY, Role.READER,
+)  # fmt: skip
+
+_WEIGHTS = {Role.PRODUCER: 5, Role.FLUSHER: 4, Role.RECOVERY: 4, Role.READER: 1}  # of being struck, each process
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """Processes to kill at once, after `delay` seconds.
+
+    aimed: wait, for a moment at most, until the first victim is at a chosen kind of work, and `dwell` seconds more;
+    `choice` in [0, 1) says which of those its role has.
+    """
+
+    delay: float
+    victims: Sequence[int]
+    aimed: bool
+    choice: float
+    dwell: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One crash test. `sabotage` names a fault to build into its processes, None = the product as it is."""
+
+    home: Path
+    kills: int
+    seed: int
+    sabotage: str | None = None
+
+    @property
+    def journals(self) -> Path:
+        return self.home / "journals"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    def settings(self) -> Settings:
+        """Of every process. Nothing comes from the environment: this must never meet a production lake."""
+        defaults = {name: field.default for name, field in Settings.model_fields.items()}
+        chosen: dict[str, Any] = {
+            "home": self.home,
+            "staging_directory": self.home / "staging",
+            "lake_uri": str(self.home / "lake"),
+            "shard": "crashtest",
+            "staging_segment_max_bytes": 200_000,  # segments fill up now and then
+            "staging_seal_timeout_ms": 1_000,  # a victim must not keep the flushers waiting
+        }
+        return Settings.build(**defaults | chosen)
+
+    def strikes(self) -> Iterator[Strike]:
+        """As many as make `kills` kills."""
+        source = random.Random(f"strikes/{self.seed}")
+        left = self.kills
+        while left > 0:
+            strike = _strike(source, left)
+            left -= len(strike.victims)
+            yield strike
+
+
+def _strike(source: random.Random, left: int) -> Strike:
+    delay = min(source.expovariate(1 / 0.1), 0.5)
+    dwell = source.choice((0.0, source.expovariate(1 / 0.004)))
+    return Strike(delay, _victims(source)[:left], source.random() < 0.6, source.random(), dwell)
+
+
+def _victims(source: random.Random) -> list[int]:
+    """Mostly one process; sometimes a few at once; sometimes all of them, as when the host is lost."""
+    kind = source.random()
+    if kind < 0.04:
+        return source.sample(range(len(ROSTER)), len(ROSTER))
+    if kind < 0.15:
+        return source.sample(range(len(ROSTER)), source.randint(2, 4))
+    return source.choices(range(len(ROSTER)), [_WEIGHTS[role] for role in ROSTER])

@@ -1,0 +1,125 @@
+"""A crash test from the empty directory to the verdict.
+
+    prepare -> storm (strike after strike) -> let everybody end -> drain -> judge
+
+Interrupted at any point, it ends its processes and leaves the directory as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.crashtest.flushing import settled
+from timestore_pipeline.crashtest.journal import Story, read_story
+from timestore_pipeline.crashtest.oracle import judge
+from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, Plan, Role
+from timestore_pipeline.crashtest.reader import sightings
+from timestore_pipeline.crashtest.report import Flushes, Report
+from timestore_pipeline.crashtest.victims import Tally, Victims
+from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.wiring import Timestore
+
+_PATIENCE = 60.0  # seconds for everybody to end, and for what is staged to be published
+_EVERYTHING = 1_000_000_000
+
+Progress = Callable[[int], None]  # told the kills so far
+
+
+def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
+    """Run the test in `plan.home`, which must be new or empty; raises `InvalidInput` if it is not."""
+    started = clock.monotonic()
+    _prepare(plan)
+    tally = _storm(plan, progress)
+    with Timestore(plan.settings()) as timestore:
+        undrained = _drain(timestore)
+        return _report(plan, timestore, tally, undrained, clock.monotonic() - started)
+
+
+def remove(plan: Plan) -> None:
+    """Delete all that the test made."""
+    shutil.rmtree(plan.home)
+
+
+def _prepare(plan: Plan) -> None:
+    check_is_new(plan.home)
+    plan.journals.mkdir(parents=True)
+    plan.logs.mkdir()
+    with Timestore(plan.settings()) as timestore:
+        for dataset, granularity in DATASETS.items():
+            timestore.set_metadata(dataset, {"time_column": "at", "partition": {"granularity": granularity.value}})
+
+
+def check_is_new(home: Path) -> None:
+    """A directory with anything in it is never touched."""
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise InvalidInput(f"{home} is not empty", hint="name a directory that does not exist yet, or an empty one")
+
+
+def _storm(plan: Plan, progress: Progress) -> Tally:
+    with Victims(plan) as victims:
+        victims.start()
+        for strike in plan.strikes():
+            clock.sleep(strike.delay)
+            victims.strike(strike)
+            progress(victims.tally.kills)
+        for roles in ([Role.PRODUCER], [Role.FLUSHER, Role.RECOVERY], [Role.READER]):
+            victims.stop(roles, _PATIENCE)
+        return victims.tally
+
+
+def _drain(timestore: Timestore) -> list[str]:
+    """Publish all that is staged; returns why something could not be."""
+    deadline = clock.monotonic() + _PATIENCE
+    problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
+    for dataset in DATASETS:
+        while timestore.status(dataset).backlog.queued.batches and clock.monotonic() < deadline:
+            problems += _flush(timestore, dataset)
+    left = {dataset: timestore.status(dataset).backlog.queued.batches for dataset in DATASETS}
+    return problems + [
+        f"{batches} batches of {name} could not be published" for name, batches in left.items() if batches
+    ]
+
+
+def _flush(timestore: Timestore, dataset: str) -> list[str]:
+    try:
+        timestore.flush(dataset, Trigger.MANUAL, "crashtest-drain")
+    except RetryLater:
+        clock.sleep(0.1)
+    except TimestoreError as error:
+        return [f"the last flush of {dataset}: {error}"]
+    return []
+
+
+def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str], seconds: float) -> Report:
+    stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
+    return Report(
+        plan=plan,
+        kills=tally.phases,
+        verdict=judge(plan.home / "lake", stories),
+        duplicates_refused=_total(stories, "duplicates"),
+        refused=_total(stories, "refused"),
+        flushes=_flushes(plan, timestore),
+        faults=[*undrained, *tally.faults, *sightings(plan.journals)],
+        verify_problems=_verify(timestore),
+        seconds=seconds,
+    )
+
+
+def _total(stories: dict[int, Story], name: str) -> int:
+    return sum(getattr(story, name) for story in stories.values())
+
+
+def _flushes(plan: Plan, timestore: Timestore) -> Flushes:
+    states = [flush.state for flush in timestore.area.ledger.flushes.history(most=_EVERYTHING)]
+    return Flushes(states.count(FlushState.PUBLISHED), states.count(FlushState.ABORTED), settled(plan.journals))
+
+
+def _verify(timestore: Timestore) -> list[str]:
+    audit = verify(timestore.area, timestore.lake)
+    return [f"{found.dataset}: {problem.message}" for found in audit.datasets for problem in found.problems]

@@ -1,0 +1,99 @@
+"""Faults one can build into the processes of a crash test, to see that it finds them: a test that cannot fail is none.
+
+Each is a promise of the product, broken in one place, in the victims' memory only.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timestore_pipeline import clock
+from timestore_pipeline.flush import claim
+from timestore_pipeline.ingest import manager, normalize
+from timestore_pipeline.ingest.group_commit import GroupCommit
+from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
+
+_EVERY = 20  # batches of which one loses or changes a row
+
+
+def ack_early() -> None:
+    """Receipts resolve before the rows are durable."""
+    real = GroupCommit._stage_group
+
+    def stage_group(self: GroupCommit, group: Sequence[QueuedBatch]) -> None:
+        for batch in group:
+            told = (batch.record.name, batch.rows.num_rows, batch.bytes, clock.now())
+            batch.receipt.set_result(Receipt("early", *told, duplicate=False))
+        real(self, [replace(batch, receipt=Future()) for batch in group])
+
+    GroupCommit._stage_group = stage_group  # type: ignore[method-assign]
+
+
+def trust_nobody_published() -> None:
+    """The flush of a process that died is taken for unpublished, without asking the Delta log, and no claim asks it."""
+    vars(claim)["check_ownership"] = lambda *_: None
+    LakeTable.burn = lambda *_, **__: EpochOutcome.BURNT  # type: ignore[method-assign]
+
+
+def drop_a_row() -> None:
+    """Now and then a batch loses its last row on its way into the staging area."""
+    _change_batches(lambda rows: rows.slice(0, rows.num_rows - 1))
+
+
+def alter_a_value() -> None:
+    """Now and then a batch's values are changed on their way into the staging area."""
+
+    def altered(rows: pa.Table) -> pa.Table:
+        position = rows.schema.get_field_index("value")
+        return rows.set_column(position, "value", pc.add(rows["value"], 1.0))
+
+    _change_batches(altered)
+
+
+def forget_keys() -> None:
+    """Idempotency keys are not looked at."""
+    real = manager.StagingManager.submit
+
+    def submit(self: manager.StagingManager, dataset: str, data: object, **options: Any) -> Future[Receipt]:
+        return real(self, dataset, data, **options | {"idempotency_key": None})
+
+    manager.StagingManager.submit = submit  # type: ignore[method-assign]
+
+
+def publish_by_halves() -> None:
+    """A flush of several files commits only the first ones."""
+    real = LakeTable.publish
+
+    def publish(
+        self: LakeTable, app_id: str, epoch: int, files: Sequence[ExportedFile], commit_info: Mapping[str, Any]
+    ) -> int | None:
+        return real(self, app_id, epoch, files[: (len(files) + 1) // 2], commit_info)
+
+    LakeTable.publish = publish  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    act.__name__.replace("_", "-"): act
+    for act in (ack_early, trust_nobody_published, drop_a_row, alter_a_value, forget_keys, publish_by_halves)
+}
+
+
+def _change_batches(change: Callable[[pa.Table], pa.Table]) -> None:
+    real = normalize.read_arrow
+    numbers = itertools.count(1)
+
+    def read_arrow(data: object) -> pa.Table:
+        rows = real(data)
+        return change(rows) if rows.num_rows > 1 and next(numbers) % _EVERY == 0 else rows
+
+    vars(manager)["read_arrow"] = read_arrow  # where the manager looks it up
