@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -77,11 +78,23 @@ def _run(plan: Plan, *, hidden: bool) -> Report:
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        with _progress(plan.kills, hidden=hidden) as progress:
+        with _quiet(), _progress(plan.kills, hidden=hidden) as progress:
             return run.crashtest(plan, progress)
     except KeyboardInterrupt as stopped:
         hint = f"its processes are ended; {plan.home} is kept as it is, and nothing was judged"
         raise Interrupted("the crash test was interrupted", hint=hint) from stopped
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log lines of the last flushes, which say that a victim is gone as if that were news."""
+    logger = logging.getLogger("timestore_pipeline")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
