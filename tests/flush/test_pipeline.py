@@ -242,7 +242,7 @@ def test_a_published_flush_is_no_failure_although_its_files_cannot_be_removed(
         flush = timestore.flush("d", Trigger.MANUAL, "run")
     assert flush is not None
     assert flush.state is FlushState.PUBLISHED
-    assert "could not be removed yet: read-only" in caplog.text
+    assert "drained segments cannot be removed: read-only" in caplog.text
 
 
 def test_everything_past_its_retention_is_forgotten_however_much_it_is(

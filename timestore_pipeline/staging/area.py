@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from timestore_pipeline import clock
+from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
@@ -86,11 +87,17 @@ class StagingArea:
         drained = [segment.segment_id for segment in self.ledger.segments.drained(dataset)]
         if not drained:
             return 0
-        for segment_id in drained:
-            segments.remove(self.directory.segment(dataset, segment_id))
-            segments.remove(self.directory.quarantined(dataset, segment_id))  # a damaged one that was replaced since
-        make_durable_folder(self.directory.segment_folder(dataset))
-        sync_directory(self.directory.segment_folder(dataset))
+        try:
+            for segment_id in drained:
+                segments.remove(self.directory.segment(dataset, segment_id))
+                segments.remove(
+                    self.directory.quarantined(dataset, segment_id)
+                )  # a damaged one that was replaced since
+            make_durable_folder(self.directory.segment_folder(dataset))
+            sync_directory(self.directory.segment_folder(dataset))
+        except OSError as error:
+            hint = "they hold nothing that is owed; the next flush tries again"
+            raise RetryLater(f"drained segments cannot be removed: {error}", dataset=dataset, hint=hint) from error
         self.ledger.segments.forget(drained)
         return len(drained)
 
