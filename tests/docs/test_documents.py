@@ -60,3 +60,10 @@ def _resolves(document: Path, target: str) -> bool:
 def test_every_error_class_has_a_code_of_its_own() -> None:
     owners = Counter(error.__dict__.get("code", f"{error.__name__} has none") for error in set(_error_classes()))
     assert [code for code, count in owners.items() if count > 1 or "has none" in code] == []
+
+
+def test_every_finding_of_the_audit_is_explained() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "timestore_pipeline" / "audit").glob("*.py"))
+    codes = set(re.findall(r'Finding\(\s*"([a-z_]+)"', source)) | {"totals_differ", "unreadable_segment", "corrupted"}
+    explained = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "verify.md").read_text(), re.MULTILINE))
+    assert codes ^ explained == set()

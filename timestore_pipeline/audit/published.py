@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from timestore_pipeline.audit.report import Finding
 from timestore_pipeline.lake.history import TableCommit, TableHistory
 from timestore_pipeline.lake.layout import written_by
+from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
 
@@ -67,7 +68,7 @@ class PublishedAudit:
             return
         known = "does not know that flush" if state is None else f"has that flush as {state}"
         text = f"version {commit.version} of the table publishes epoch {epoch} of this shard; the ledger {known}"
-        hint = "another staging directory publishes under this shard's name, or the ledger is an old copy: stop both"
+        hint = "`timestore recover` enters it if this ledger is an older copy, with --replace-shard if another is gone"
         yield Finding("unknown_commit", text, hint)
 
     def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
@@ -83,6 +84,13 @@ class PublishedAudit:
         shard, epoch = written_by(path) or (self.shard, 0)
         state = self.epochs.get(epoch)
         return shard != self.shard or state in (FlushState.CLAIMED, FlushState.EXPORTED)
+
+
+def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> Iterator[Finding]:
+    """What the Parquet files say of themselves; those that are gone or of another size were told already."""
+    sound = {path: live for path, live in history.live.items() if history.stored.get(path) == live.bytes}
+    for path, problem in table.damaged_files(sound, deep=deep):
+        yield Finding("file_unreadable", f"{table.uri}/{path}: {problem}", _RESTORE)
 
 
 def provenance_findings(gaps: Sequence[ProvenanceGap]) -> Iterator[Finding]:

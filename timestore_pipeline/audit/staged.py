@@ -1,8 +1,8 @@
 """Every batch that is still owed lies in its segment with all its rows, and every segment file is known.
 
-Only sealed segments are read. An open one belongs to its writer; a dead writer's waits to be taken over by a flush,
-which counts the rows before it publishes any. A segment that goes away while we look was flushed: then nothing is owed
-from it.
+Sealed segments and those of dead writers are read, the latter with their logs; an open one belongs to its writer.
+`deep` reads every column of every row, which has DuckDB compare the checksum of each block. A segment that goes away while we
+look was flushed: then nothing is owed from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline.audit.report import Finding, Unread
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.staging.area import StagingArea
@@ -32,18 +32,21 @@ class StagedAudit:
     waiting_for_takeover: Unread
 
 
-def audit_staged(area: StagingArea, dataset: str, segments: Sequence[SegmentFacts]) -> StagedAudit:
+def audit_staged(
+    area: StagingArea, dataset: str, segments: Sequence[SegmentFacts], *, deep: bool = False
+) -> StagedAudit:
     """Compare the dataset's segment files with what the ledger promised from them."""
     problems = list(_unknown_files(area, dataset))
     writing, waiting = Unread(), Unread()
     for segment in segments:
         if not segment.promised:
             continue
-        if segment.sealed or not _path(area, dataset, segment).exists():
-            problems += _segment_findings(area, dataset, segment)
-        elif area.identity.is_alive(segment.owner):
+        written = not segment.sealed and area.identity.is_alive(segment.owner)
+        if written and _path(area, dataset, segment).exists():
             writing = writing.with_segment(segment.promised.values())
-        else:
+            continue
+        problems += _segment_findings(area, dataset, segment, deep)
+        if not segment.sealed and _path(area, dataset, segment).exists():
             waiting = waiting.with_segment(segment.promised.values())
     return StagedAudit(problems, writing, waiting)
 
@@ -52,39 +55,48 @@ def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
     """A segment is registered before its file is made and forgotten after the file is gone."""
     for path in sorted(area.directory.segment_folder(dataset).glob("*.duckdb")):
         if not area.ledger.audit.is_known(path.stem) and path.exists():
-            hint = "it may hold rows that another ledger promised: keep it, and restore that ledger from a backup"
+            hint = "`timestore recover` adopts it, or says why it cannot; keep the file"
             yield Finding("unknown_segment", f"the ledger does not know the segment file {path}", hint)
 
 
-def _segment_findings(area: StagingArea, dataset: str, segment: SegmentFacts) -> list[Finding]:
+def _segment_findings(area: StagingArea, dataset: str, segment: SegmentFacts, deep: bool) -> list[Finding]:
     path = _path(area, dataset, segment)
     try:
-        held = _rows_per_batch(path, dataset)
+        held = _rows_per_batch(path, dataset, deep)
+    except RetryLater:
+        return []  # somebody takes it over at this moment, and counts
     except TimestoreError as error:
         return [Finding.of(error)] if area.ledger.audit.promises(segment.segment_id) else []
     unregistered = [] if segment.known else [_unregistered(segment)]
-    return [*unregistered, *_missing_rows(segment, held)]
+    return [*unregistered, *_missing_rows(path, segment, held)]
 
 
-def _rows_per_batch(path: Path, dataset: str) -> Mapping[int, int]:
+def _rows_per_batch(path: Path, dataset: str, deep: bool) -> Mapping[int, int]:
     with open_engine() as connection:
         attach_sealed(connection, path, path.stem, dataset)
         with translated(path, dataset):
+            [(told,)] = connection.execute(f"SELECT segment_id FROM {quote(path.stem)}.segment").fetchall()
+            if told != path.stem:
+                raise UnreadableSegment(f"segment {path} holds another one, {told}", dataset=dataset, hint=_KEEP)
+            if deep:
+                connection.execute(f"SELECT bit_xor(hash(r)) FROM {quote(path.stem)}.rows AS r").fetchall()
             query = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(path.stem)}.rows GROUP BY ALL"
             return dict(connection.execute(query).fetchall())
 
 
-def _missing_rows(segment: SegmentFacts, held: Mapping[int, int]) -> Iterator[Finding]:
+def _missing_rows(path: Path, segment: SegmentFacts, held: Mapping[int, int]) -> Iterator[Finding]:
     for sequence, promised in segment.promised.items():
         if held.get(sequence, 0) != promised:
             identity = batch_id(segment.segment_id, sequence)
-            text = f"batch {identity} was acknowledged with {promised} rows, its segment holds {held.get(sequence, 0)}"
+            text = f"batch {identity} was acknowledged with {promised} rows, {path} holds {held.get(sequence, 0)}"
             yield Finding("rows_missing", text, _KEEP)
 
 
 def _unregistered(segment: SegmentFacts) -> Finding:
     text = f"{len(segment.promised)} batches lie in segment {segment.segment_id}, which the ledger does not list"
-    return Finding("segment_unregistered", text, "no flush will claim them: restore ledger.sqlite from a backup")
+    return Finding(
+        "segment_unregistered", text, "no flush claims them before `timestore recover` has adopted the segment"
+    )
 
 
 def _path(area: StagingArea, dataset: str, segment: SegmentFacts) -> Path:

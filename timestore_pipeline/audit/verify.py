@@ -1,6 +1,6 @@
 """The audit of one shard: ledger against itself, against the segments, and against the Delta log, in both directions.
 
-Read-only and safe beside producers and flushes. `repair` writes running totals and nothing else: files are evidence.
+Read-only and safe beside producers and flushes. `repair` writes to the ledger and nothing else: files are evidence.
 """
 
 from __future__ import annotations
@@ -8,27 +8,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from timestore_pipeline.audit.published import PublishedAudit, provenance_findings
+from timestore_pipeline.audit.published import PublishedAudit, content_findings, provenance_findings
 from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.audit.staged import audit_staged
 from timestore_pipeline.audit.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
 from timestore_pipeline.errors import TimestoreError, UnknownDataset
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 
 
-def verify(area: StagingArea, lake: Lake, datasets: Sequence[str] = (), *, repair: bool = False) -> AuditReport:
-    """Audit these datasets, or all that ledger, staging directory or lake know; raises `UnknownDataset`."""
+def verify(
+    area: StagingArea, lake: Lake, datasets: Sequence[str] = (), *, repair: bool = False, deep: bool = False
+) -> AuditReport:
+    """Audit these datasets, or all that ledger, staging directory or lake know.
+
+    deep: also read every row of segments and Parquet files. repair: first enter what the ledger lacks, as `recover`
+    does, then mend totals. Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger damaged.
+    """
+    area.ledger.audit.check_file()
+    if repair:
+        reconcile(area, lake)
     known = known_datasets(area, lake)
     for dataset in datasets:
         if dataset not in known:
             raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
-    audits = [audit_dataset(area, lake, dataset) for dataset in datasets or known]
+    audits = [audit_dataset(area, lake, dataset, deep=deep) for dataset in datasets or known]
     if repair:
-        audits = [_repaired(area, lake, audit) for audit in audits]
+        audits = [_repaired(area, lake, audit, deep) for audit in audits]
     return AuditReport(area.shard, audits)
 
 
@@ -43,13 +53,13 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
     return any(metadata.get("shard") == area.shard for _, metadata in lake.table(dataset).commits())
 
 
-def audit_dataset(area: StagingArea, lake: Lake, dataset: str) -> DatasetAudit:
+def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
     """Audit one dataset, also one that the ledger does not know; a lake that does not answer is a problem it tells."""
     try:
         facts = area.ledger.audit.facts(dataset)
     except UnknownDataset:
         facts = LedgerFacts.empty()
-    staged = audit_staged(area, dataset, facts.segments)
+    staged = audit_staged(area, dataset, facts.segments, deep=deep)
     problems = [*total_findings(facts.totals), *staged.problems, *provenance_findings(facts.provenance_gaps)]
     warnings: list[Finding] = []
     try:
@@ -59,6 +69,8 @@ def audit_dataset(area: StagingArea, lake: Lake, dataset: str) -> DatasetAudit:
     else:
         published = PublishedAudit(area.shard, facts.flushes, area.ledger.audit.epochs(dataset), history)
         problems += published.problems()
+        if history is not None:
+            problems += content_findings(lake.table(dataset), history, deep=deep)
         warnings += published.warnings()
     return replace(
         _books(dataset, facts),
@@ -84,10 +96,10 @@ def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
     )
 
 
-def _repaired(area: StagingArea, lake: Lake, audit: DatasetAudit) -> DatasetAudit:
+def _repaired(area: StagingArea, lake: Lake, audit: DatasetAudit, deep: bool) -> DatasetAudit:
     """Only where the running totals are all that is wrong; otherwise mending them would hide the cause."""
     if {problem.code for problem in audit.problems} != {TOTALS_DIFFER}:
         return audit
     if not area.ledger.audit.mend_totals(audit.dataset, mended):
         return audit
-    return replace(audit_dataset(area, lake, audit.dataset), repaired=True)
+    return replace(audit_dataset(area, lake, audit.dataset, deep=deep), repaired=True)

@@ -18,7 +18,10 @@ _COLUMNS = ("dataset", *_NUMBERS, "verdict")
 
 def verify(
     datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Default: all.")] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Recompute running totals where only they differ.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Enter what the ledger lacks; recompute totals where only they differ.")
+    ] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every row of segments and Parquet files, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove that every row is accounted for.
@@ -31,7 +34,7 @@ def verify(
       timestore verify --json
     """
     with open_store() as store:
-        report = audit(store.area, store.lake, datasets or (), repair=repair)
+        report = audit(store.area, store.lake, datasets or (), repair=repair, deep=deep)
     if as_json:
         print_json(report.to_dict())
     else:

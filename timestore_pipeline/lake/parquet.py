@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from timestore_pipeline.lake.faults import disk_full, is_disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
@@ -57,3 +58,15 @@ def _copy(select_sql: str, path: str, options: ParquetOptions) -> str:
     target = path.replace("'", "''")
     settings = f"FORMAT parquet, COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_size}"
     return f"COPY ({select_sql}) TO '{target}' ({settings}, RETURN_STATS)"
+
+
+def parquet_problem(root: fs.FileSystem, path: str, rows: int | None, *, deep: bool) -> str:
+    """Why a file is not what was published; empty = nothing is wrong. rows: as the table has them, None = unknown."""
+    try:
+        with root.open_input_file(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            found = file.metadata.num_rows
+            for batch in file.iter_batches() if deep else ():
+                batch.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return f"cannot be read: {error}"
+    return "" if rows is None or rows == found else f"holds {found} rows, the table has it with {rows}"

@@ -26,7 +26,7 @@ from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import TableHistory, live_files, read_history
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
-from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
+from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.model.dataset import check_dataset_name
@@ -183,6 +183,16 @@ class LakeTable:
     def history(self) -> TableHistory | None:
         """All commits, live files and stored files; None when there is no table."""
         return read_history(self._handle, self._root)
+
+    def damaged_files(self, live: Mapping[str, LiveFile], *, deep: bool) -> Iterator[tuple[str, str]]:
+        """(path, what is wrong) of files whose footer cannot be read or counts other rows than the table has.
+
+        deep: decode every page, too. In a bucket the footers are read only then: each costs a request.
+        """
+        if deep or self._store.root is not None:
+            for path, file in live.items():
+                if problem := parquet_problem(self._root, path, file.rows, deep=deep):
+                    yield path, problem
 
     def schema(self) -> pa.Schema:
         """Arrow schema with the partition column; raise `MissingTable` when there is no table."""

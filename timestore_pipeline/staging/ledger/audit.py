@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
@@ -92,6 +93,15 @@ class Audit:
         """The totals alone, kept and counted: cheap enough to be asked all day; raises `UnknownDataset`."""
         with self._database.snapshot() as tx:
             return _totals(tx, dataset_id_of(tx, dataset))
+
+    def check_file(self) -> None:
+        """Have SQLite check its own file; raises `UnreadableLedger`."""
+        [verdict] = self._database.rows("PRAGMA integrity_check(1)")
+        if verdict[0] != "ok":
+            raise UnreadableLedger(
+                f"the ledger {self._database.path} is damaged: {verdict[0]}",
+                hint="stop all processes and run `timestore recover`: it keeps the file and rebuilds the ledger",
+            )
 
     def epochs(self, dataset: str) -> dict[int, FlushState]:
         """Every epoch that was ever claimed, and how it stands now."""
