@@ -295,7 +295,7 @@ def test_rot_is_named_and_nothing_is_deleted(rot: Callable[[Site], str], site: S
     name = rot(site)
     files = _data_files(site)
     told = _told(site)
-    print(f"{rot.__name__:32} {', '.join(told)}")
+    print(f"{rot.__name__:32} {', '.join(told)}")  # noqa: T201  # the table of cases, with pytest -s
     assert CASES[rot] in told
     assert name in told[CASES[rot]]
     assert _data_files(site) == files

@@ -1,8 +1,8 @@
 """Every batch that is still owed lies in its segment with all its rows, and every segment file is known.
 
 Sealed segments and those of dead writers are read, the latter with their logs; an open one belongs to its writer.
-`deep` reads every column of every row, which has DuckDB compare the checksum of each block. A segment that goes away while we
-look was flushed: then nothing is owed from it.
+`deep` reads every column of every row, which has DuckDB compare the checksum of each block. A segment that goes away
+while we look was flushed: then nothing is owed from it.
 """
 
 from __future__ import annotations
