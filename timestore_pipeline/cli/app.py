@@ -14,6 +14,7 @@ from timestore_pipeline.cli import (
     ingest,
     metrics,
     monitoring,
+    quarantine,
     query,
     recover,
     status,
@@ -56,6 +57,7 @@ for command in (
 ):
     app.command()(reporting(command))
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(monitoring.app, name="monitoring")
 
 

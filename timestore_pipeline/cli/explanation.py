@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from timestore_pipeline.cli.flush_view import flush_document, flush_sentence
+from timestore_pipeline.cli.incident_view import incident_document, incident_sentence
 from timestore_pipeline.cli.wording import count, instant, iso, size
 from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.wiring import DatasetStatus, Timestore
 
 
@@ -45,6 +47,7 @@ class Explanation:
     in_flight: Flush | None
     last: Flush | None
     open_segments: tuple[OpenSegment, ...]
+    incidents: tuple[Incident, ...]  # open ones
 
     @property
     def binding(self) -> LimitUse | None:
@@ -75,6 +78,7 @@ class Explanation:
                 {"segment_id": s.segment_id, "owner": s.owner, "owner_alive": s.owner_alive, "pid": s.pid}
                 for s in self.open_segments
             ],
+            "incidents": [incident_document(incident) for incident in self.incidents],
         }
 
     def fields(self) -> Iterator[tuple[str, str]]:
@@ -101,6 +105,8 @@ class Explanation:
             yield "paused", "yes; `timestore resume` ends it, a manual flush goes on all the same"
         if backlog.failures:
             yield "failures in a row", f"{backlog.failures}, the next automatic try at {instant(backlog.retry_at)}"
+        for incident in self.incidents:
+            yield "quarantined", incident_sentence(incident)
         for segment in self.open_segments:
             process = f"process {segment.pid or segment.owner}"
             state = (
@@ -116,7 +122,12 @@ def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanatio
     in_flight = next(iter(flushes.in_flight(dataset)), None)
     ended = (flush for flush in flushes.history(dataset, most=2) if flush.finished_at is not None)
     return Explanation(
-        status, _limits(store, status, now), in_flight, next(ended, None), _open_segments(store, dataset)
+        status,
+        _limits(store, status, now),
+        in_flight,
+        next(ended, None),
+        _open_segments(store, dataset),
+        tuple(store.area.ledger.incidents.all(dataset)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import DrainTimeout, RetryLater, TimestoreError
+from timestore_pipeline.errors import AllSetAside, DrainTimeout, RetryLater, TimestoreError
 from timestore_pipeline.flush.seal import Unsealed
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
@@ -91,7 +91,7 @@ class Drain:
         attempt = self._last[backlog.dataset] = flush_now(self.store, backlog.dataset, self.run_id)
         if attempt.flush is not None:
             self.flushed.append(attempt.flush)
-        if attempt.error is not None and not isinstance(attempt.error, RetryLater):
+        if attempt.error is not None and not isinstance(attempt.error, (RetryLater, AllSetAside)):
             self._failed[backlog.dataset] = attempt.error
 
     def _timeout(self, left: Sequence[Backlog], timeout: float) -> DrainTimeout:

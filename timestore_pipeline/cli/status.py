@@ -8,7 +8,7 @@ import typer
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.explanation import Explanation, explain_dataset
-from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table
+from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
 from timestore_pipeline.model.batch import Volume
@@ -35,6 +35,11 @@ def status(
         print_json({"shard": shard, "datasets": [status_document(status) for status in statuses]})
     elif statuses:
         print_table(_COLUMNS, [_row(status) for status in statuses], numbers=_NUMBERS)
+        for backlog in (status.backlog for status in statuses):
+            if backlog.quarantined.batches:
+                amount = count(backlog.quarantined.batches, "batch")
+                hint = f"`timestore quarantine list {backlog.dataset}` says why"
+                print_note(f"{backlog.dataset}: {amount} set aside; {hint}", "yellow")
     else:
         print_line("no datasets yet")
 

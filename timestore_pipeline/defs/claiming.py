@@ -9,8 +9,11 @@ from timestore_pipeline.defs.flush_config import FlushRequest
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight
 from timestore_pipeline.flush.claim import Claim
-from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.model.flush import Flush, FlushState, Trigger
+from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.wiring import Timestore
+
+_MOST_TOLD = 20  # incidents of one flush
 
 
 def refuse_unknown(timestore: Timestore, requests: Sequence[FlushRequest]) -> None:
@@ -43,6 +46,8 @@ def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushR
     claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
     _tell_left_out(context, claim)
     _tell_settled(context, timestore, claim)
+    for incident in claim.set_aside:
+        tell_set_aside(context, incident)
     if claim.ref is None:
         context.log.info("%s: nothing to claim", request.dataset)
         return []
@@ -58,6 +63,25 @@ def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:
             segment.segment_id,
             segment.reason,
         )
+
+
+def tell_set_aside(context: dg.OpExecutionContext, incident: Incident) -> None:
+    """What an operator has to decide on, with the command that shows it."""
+    context.log.warning(
+        "%s: %d batches of %d rows were set aside (%s), see `timestore quarantine show %d`: %s",
+        incident.dataset, incident.volume.batches, incident.volume.rows, incident.reason, incident.incident_id,
+        incident.error,
+    )  # fmt: skip
+
+
+def tell_set_aside_since(context: dg.OpExecutionContext, timestore: Timestore, flush: Flush) -> None:
+    """Everything that was set aside since the flush was claimed; a thousand bad batches must not fill the log."""
+    incidents = timestore.area.ledger.incidents.all(flush.dataset)
+    fresh = [incident for incident in incidents if incident.opened_at >= flush.claimed_at]
+    for incident in fresh[:_MOST_TOLD]:
+        tell_set_aside(context, incident)
+    if len(fresh) > _MOST_TOLD:
+        context.log.warning("%s: and %d more were set aside", flush.dataset, len(fresh) - _MOST_TOLD)
 
 
 def _tell_settled(context: dg.OpExecutionContext, timestore: Timestore, claim: Claim) -> None:

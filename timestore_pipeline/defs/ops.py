@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from timestore_pipeline.defs.claiming import claim_each, refuse_unknown
+from timestore_pipeline.defs.claiming import claim_each, refuse_unknown, tell_set_aside_since
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
@@ -34,6 +34,7 @@ def export_partitions(context: Context, timestore: Opened, claimed: Plain) -> Pl
 
     def export(carried: CarriedFlush) -> CarriedFlush:
         flush = timestore.pipeline.export(carried.ref, timestore.export_options(carried.options))
+        tell_set_aside_since(context, timestore, flush)
         context.log.info("%s: %d rows in %d files", flush.dataset, flush.volume.rows, flush.files)
         return carried
 

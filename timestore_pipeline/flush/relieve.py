@@ -6,6 +6,7 @@ anywhere in between: a smaller claim, interrupted like any other.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from timestore_pipeline.errors import AllSetAside, Conflict, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
@@ -18,9 +19,12 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 
+_log = logging.getLogger(__name__)
+
 # Flushes of a batch that failed before its claim is searched: a cause that passes by itself must cost nobody a batch.
 ATTEMPTS_BEFORE_ISOLATION = 2
 
+_MOST_TOLD = 20  # culprits of one flush in the log; the ledger has all
 _MOST_ROUNDS = 5  # damage, then poison, and damage that shows only then; more would be a file that decays as we look
 _NOTHING_TO_SET_ASIDE = (RetryLater, InvalidInput, Conflict, OutcomeUnknown)
 
@@ -51,7 +55,9 @@ def _relieve(area: StagingArea, ref: FlushRef, options: ExportOptions, error: Ti
         return False
     verdict = isolate_poison(area, ref, options)
     me = area.identity.process_id
-    area.ledger.setting_aside.batches(ref, verdict.culprits, me)
+    for incident_id in area.ledger.setting_aside.batches(ref, verdict.culprits, me)[:_MOST_TOLD]:
+        incident = area.ledger.incidents.get(incident_id)
+        _log.warning("dataset %s: a batch was set aside as incident %d: %s", ref.dataset, incident_id, incident.error)
     if verdict.culprits and verdict.unresolved:
         area.ledger.setting_aside.release(ref, verdict.unresolved, me)
     return bool(verdict.culprits)
