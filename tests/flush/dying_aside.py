@@ -1,0 +1,56 @@
+"""A process that flushes, or decides, and dies by its own `kill -9` at a named step of quarantine."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from tests.flush.dying import die
+from timestore_pipeline import Settings
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging import quarantine, salvage
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.setting_aside import SettingAside
+from timestore_pipeline.wiring import Timestore
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "examine": (quarantine, "examine"),
+    "register copy": (Segments, "register"),
+    "copy rows": (salvage, "_copy"),
+    "check copy": (salvage, "_check_equal"),
+    "copy": (quarantine, "copy_whole"),
+    "segment aside": (SettingAside, "segment"),
+    "batches aside": (SettingAside, "batches"),
+    "move": (quarantine, "move_durably"),
+    "requeue": (Incidents, "requeue"),
+    "discard": (Incidents, "discard"),
+    "given up": (Segments, "forget"),
+    "close": (StagingArea, "close"),
+}
+
+
+def arm(point: str, moment: str) -> None:
+    owner, name = POINTS[point]
+    real = getattr(owner, name)
+
+    def then_die(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        die()
+
+    setattr(owner, name, die if moment == "before" else then_die)
+
+
+def main() -> None:
+    home, point, moment, deed = sys.argv[1:5]
+    arm(point, moment)
+    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as store:
+        if deed == "flush":
+            store.flush("d", Trigger.MANUAL, "dying")
+        else:
+            getattr(quarantine, deed)(store.area, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Several processes that set aside, or decide on, the same thing at once: it happens once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.flush.damaging import assert_accounted_for, drain, quarantined, segment_of, stage
+from tests.staging.processes import run_until_killed
+from timestore_pipeline import Settings
+from timestore_pipeline.model.incident import IncidentReason
+from timestore_pipeline.wiring import Timestore
+
+_ROOT = Path(__file__).parents[2]
+
+_WRITER = """
+import os, sys
+from timestore_pipeline import Settings, StagingManager
+from tests.flush.conftest import hourly
+staging = StagingManager.open(Settings.build(home=sys.argv[1]))
+for first in range(0, 50, 10):
+    staging.enqueue("d", hourly(10, first))
+os.kill(os.getpid(), 9)
+"""
+
+_TOGETHER = """
+import sys
+from timestore_pipeline import Settings
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.staging import quarantine
+from timestore_pipeline.wiring import Timestore
+with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=300)) as store:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    if sys.argv[2] == "recover":
+        print(len(recover(store.area, store.lake).set_aside))
+    else:
+        try:
+            print(int(getattr(quarantine, sys.argv[2])(store.area, 1)))
+        except TimestoreError as error:
+            print(error.code)
+"""
+
+
+def together(settings: Settings, *deeds: str) -> list[str]:
+    """What each of several processes answers that are let go at the same moment."""
+    command = [sys.executable, "-c", _TOGETHER, str(settings.home)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen([*command, deed], cwd=_ROOT, text=True, stdin=pipe, stdout=pipe) for deed in deeds]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate()[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(deeds)
+    return answers
+
+
+@pytest.fixture
+def ids(settings: Settings) -> list[str]:
+    """Five batches of a writer that was killed, and whose log has lost its end."""
+    run_until_killed(_WRITER, settings.home)
+    with Timestore(settings) as store:
+        [segment] = store.area.ledger.segments.open_segments("d")
+        log = segment_of(store).with_name(segment_of(store).name + ".wal")
+        log.write_bytes(log.read_bytes()[:-200])
+        return [f"{segment.segment_id}-{sequence:06d}" for sequence in range(5)]
+
+
+def test_a_torn_log_costs_only_what_it_lost(settings: Settings, ids: list[str], timestore: Timestore) -> None:
+    names = sorted(path.name for path in timestore.area.directory.segment_folder("d").iterdir())
+    drain(timestore)
+    assert quarantined(timestore) == {ids[4]}
+    assert_accounted_for(timestore, ids)
+    assert sorted(path.name for path in timestore.area.directory.quarantine_folder("d").iterdir()) == names
+
+
+def test_a_dead_writers_segment_is_set_aside_by_one_of_many(
+    settings: Settings, ids: list[str], timestore: Timestore
+) -> None:
+    assert sorted(together(settings, "recover", "recover", "recover")) == ["0", "0", "1"]
+    drain(timestore)
+    [incident] = timestore.area.ledger.incidents.all("d")
+    assert incident.reason is IncidentReason.DAMAGED
+    assert quarantined(timestore) == {ids[4]}
+    assert_accounted_for(timestore, ids)
+
+
+@pytest.mark.parametrize("deed", ["discard", "requeue"])
+def test_one_of_many_decides(settings: Settings, deed: str, timestore: Timestore) -> None:
+    stage(settings, 2)
+    path = segment_of(timestore)
+    sound = path.read_bytes()
+    path.write_bytes(b"rot" * 9_000)
+    drain(timestore)
+    timestore.area.directory.quarantined("d", path.stem).write_bytes(sound)
+    assert sorted(together(settings, deed, deed, deed)) == ["0", "0", "1"]
+    drain(timestore)
+    assert list(timestore.area.directory.quarantine_folder("d").iterdir()) == []
+    assert timestore.status("d").backlog.queued.batches == 0
+
+
+def test_either_requeue_or_discard_wins(settings: Settings, timestore: Timestore) -> None:
+    stage(settings, 2)
+    path = segment_of(timestore)
+    sound = path.read_bytes()
+    path.write_bytes(b"rot" * 9_000)
+    drain(timestore)
+    timestore.area.directory.quarantined("d", path.stem).write_bytes(sound)
+    answers = together(settings, "requeue", "discard")
+    assert sorted(answers) in (["1", "fenced"], ["1", "unreadable_segment"])
+    drain(timestore)
+    totals = timestore.area.ledger.batches.backlogs("d")[0].volumes
+    state = "published" if answers[0] == "1" else "discarded"
+    assert totals[state].batches == totals["accepted"].batches == 2
