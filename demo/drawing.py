@@ -21,7 +21,7 @@ _LEVELS = {Severity.WARNING: "#ff9830", Severity.PAGE: "#f2495c"}
 _GOOD = ("#73bf69", "#37872d", "#96d98d", "#c8f2c2", "#19730e")
 _BAD = ("#f2495c", "#c4162a", "#ff7383", "#ffa6b0", "#ad0317")
 _COLUMNS = 3
-_TITLE_ROOM = 68  # characters over a panel
+_TITLE_ROOM = 72  # characters over a panel
 _GAP = 2.5  # seconds between two samples of one line
 
 
@@ -134,7 +134,13 @@ def _legend(axes: Axes, title: str) -> None:
     if not labels:
         return
     fits = len(title) + sum(len(label) + 4 for label in labels) < _TITLE_ROOM
-    style: dict[str, Any] = {"fontsize": 8.5, "frameon": False, "labelcolor": _TEXT, "handlelength": 1.2}
+    style: dict[str, Any] = {
+        "fontsize": 8.5,
+        "frameon": False,
+        "labelcolor": _TEXT,
+        "handlelength": 1.2,
+        "columnspacing": 1.0,
+    }
     if fits:
         axes.legend(loc="lower right", bbox_to_anchor=(1.01, 0.985), ncols=4, borderaxespad=0.2, **style)
     else:
