@@ -52,7 +52,11 @@ def _prepare(folder: Path) -> None:
 def _flush_a_few_times() -> None:
     """Four flushes with a day left out, a batch that waits too long, and a check that says so."""
     settings = Settings.from_env()
-    with StagingManager.open(settings) as staging, Timestore(settings) as timestore, dg.DagsterInstance.get() as instance:
+    with (
+        StagingManager.open(settings) as staging,
+        Timestore(settings) as timestore,
+        dg.DagsterInstance.get() as instance,
+    ):
         document = {"description": DESCRIPTION, "owners": ["team:meteorology"], "staging": {"flush": {"maxAgeMs": 1}}}
         timestore.set_metadata("weather", document)
         for first, count in ((0, 30), (30, 60), (120, 24), (150, 90)):
@@ -86,29 +90,32 @@ def _serve_and_photograph(folder: Path) -> None:
         children.start("webserver", command, directory=folder)
         wait_until(lambda: _answers(url), "the web server", PATIENCE)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 1000})
-        page.set_default_timeout(PATIENCE * 1000)
+        page = browser.new_page(viewport={"width": 1440, "height": 1400})
+        page.set_default_timeout(15_000)
         _photograph(page, url)
         browser.close()
 
 
 def _photograph(page: Page, url: str) -> None:
     asset = f"{url}/assets/timestore/weather"
-    shots = {
-        "asset.png": (f"{asset}?view=overview", DESCRIPTION),
-        "asset-plots.png": (f"{asset}?view=plots", "rows"),
-        "asset-partitions.png": (f"{asset}?view=partitions", "2026-01-01"),
-        "failing-check.png": (f"{asset}?view=checks&checkDetail=fresh", "waits for"),
-        "launchpad.png": (f"{url}/locations/timestore_pipeline/jobs/partition_build/playground", "Launch run"),
-    }
     IMAGES.mkdir(exist_ok=True)
-    for name, (address, expected) in shots.items():
-        page.goto(address)
-        try:
-            page.get_by_text(expected).first.wait_for()
-            page.wait_for_timeout(2_000)  # plots are drawn with an animation
-        finally:
-            page.screenshot(path=IMAGES / name)
+    _shot(page, f"{asset}?view=overview", DESCRIPTION, "asset.png")
+    page.get_by_text("Plots", exact=True).first.click()
+    _save(page, "asset-plots.png")
+    _shot(page, f"{asset}?view=partitions", "Partitions", "asset-partitions.png")
+    _shot(page, f"{asset}?view=checks&checkDetail=fresh", "fresh", "failing-check.png")
+    _shot(page, f"{url}/locations/timestore_pipeline/jobs/partition_build/playground", "Launch run", "launchpad.png")
+
+
+def _shot(page: Page, address: str, expected: str, name: str) -> None:
+    page.goto(address)
+    page.get_by_text(expected).first.wait_for()
+    _save(page, name)
+
+
+def _save(page: Page, name: str) -> None:
+    page.wait_for_timeout(2_000)  # plots and panels move in
+    page.screenshot(path=IMAGES / name, full_page=True)
 
 
 def _answers(url: str) -> bool:
