@@ -100,8 +100,6 @@ def _photograph(page: Page, url: str) -> None:
     asset = f"{url}/assets/timestore/weather"
     IMAGES.mkdir(exist_ok=True)
     _shot(page, f"{asset}?view=overview", DESCRIPTION, "asset.png")
-    page.get_by_text("Plots", exact=True).first.click()
-    _save(page, "asset-plots.png")
     _shot(page, f"{asset}?view=partitions", "Partitions", "asset-partitions.png")
     _shot(page, f"{asset}?view=checks&checkDetail=fresh", "fresh", "failing-check.png")
     _shot(page, f"{url}/locations/timestore_pipeline/jobs/partition_build/playground", "Launch run", "launchpad.png")
@@ -114,7 +112,7 @@ def _shot(page: Page, address: str, expected: str, name: str) -> None:
 
 
 def _save(page: Page, name: str) -> None:
-    page.wait_for_timeout(2_000)  # plots and panels move in
+    page.wait_for_timeout(2_000)  # panels move in
     page.screenshot(path=IMAGES / name, full_page=True)
 
 
