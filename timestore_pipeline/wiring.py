@@ -19,8 +19,10 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
+from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.ledger import Rebuilt
 from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
+from timestore_pipeline.rebuild.restored import learn_since_backup as learn_restored
 from timestore_pipeline.settings import Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -41,6 +43,13 @@ def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
     directory = StagingDirectory(settings.staging_directory)
     lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
     return rebuild_ledger(directory, settings.shard, lake)
+
+
+def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
+    """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
+    directory = StagingDirectory(settings.staging_directory)
+    lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
+    return learn_restored(directory, settings.shard, lake, replace_shard=replace_shard)
 
 
 class Timestore:

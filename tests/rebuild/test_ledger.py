@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.rebuild.conftest import flush, in_lake, numbers, problems, recovered, stage
+from tests.rebuild.dying import ended, rebuild_and_die
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.rebuild.ledger import Rebuilt
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
-
-ROOT = Path(__file__).parents[2]
 
 
 def ledger(settings: Settings) -> Path:
@@ -198,28 +195,12 @@ def test_the_remains_of_another_shard_are_refused(history: Settings) -> None:
 
 STEPS = ["make_durable_folder", "sync_directory", "salvage", "reconcile", "_install", "_finish"]
 
-_DYING = """
-import os, sys
-from timestore_pipeline import Settings
-from timestore_pipeline.rebuild import ledger
-from timestore_pipeline.wiring import rebuild_if_lost
-home, step, moment = sys.argv[1:]
-real = getattr(ledger, step)
-def dying(*arguments, **options):
-    if moment == "after":
-        real(*arguments, **options)
-    os.kill(os.getpid(), 9)
-setattr(ledger, step, dying)
-rebuild_if_lost(Settings.build(home=home))
-"""
-
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_rebuild_that_is_killed_is_run_again(history: Settings, step: str, moment: str) -> None:
     overwrite_middle(ledger(history))
-    victim = subprocess.run([sys.executable, "-c", _DYING, history.home, step, moment], cwd=ROOT, check=False)
-    assert victim.returncode == -signal.SIGKILL
+    assert ended(rebuild_and_die, history.home, step, moment) == -signal.SIGKILL
     if not ledger(history).exists():
         with pytest.raises(TimestoreError):
             Timestore(history)

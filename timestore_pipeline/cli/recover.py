@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -20,32 +21,41 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
+from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.ledger import Rebuilt
-from timestore_pipeline.rebuild.reconcile import Reconciliation
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.wiring import rebuild_if_lost
+from timestore_pipeline.wiring import learn_since_backup, rebuild_if_lost
 
 
 def recover(
     replace_shard: Annotated[
         bool, typer.Option("--replace-shard", help="The directory that published under this shard's name is gone.")
     ] = False,
+    restored: Annotated[
+        bool, typer.Option("--restored", help="The ledger is from a backup: read every segment for what it lacks.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Settle what dead processes left behind, and bring the ledger up to what is published.
 
     Interrupted flushes end as published or aborted, dead writers' segments are taken over, leftovers are removed.
-    Flushes do all of this as they go; this does it now. Safe beside running producers and flushes. A ledger from a
-    backup learns what was published since, and which segment files it lacks. A lost or damaged ledger is rebuilt
-    first, for which every other process must be stopped.
+    Flushes do all of this as they go; this does it now. Safe beside running producers and flushes. A lost or damaged
+    ledger is rebuilt first, for which every other process must be stopped. So must they for --restored, before
+    anything else after ledger.sqlite was put back from a backup: without it, what was staged since into a segment that
+    the backup lists is found only if the table or another segment shows that the ledger is an older one.
 
     \b
     Example:
       timestore recover
     """
-    rebuilt = rebuild_if_lost(Settings.from_env())
+    settings = Settings.from_env()
+    rebuilt = rebuild_if_lost(settings)
+    learnt = learn_since_backup(settings, replace_shard=replace_shard) if restored else Reconciliation()
     with open_store() as store:
         recovery = recover_area(store.area, store.lake, replace_shard=replace_shard)
+        learnt += recovery.reconciled
+        incidents = [store.area.ledger.incidents.get(identity) for identity in learnt.incidents]
+        recovery = replace(recovery, reconciled=learnt, set_aside=[*incidents, *recovery.set_aside])
     if as_json:
         print_json({"rebuilt": None if rebuilt is None else _rebuilt_document(rebuilt)} | _document(recovery))
     else:
@@ -81,6 +91,7 @@ def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
         "published_flushes": len(rebuilt.learnt.published),
         "adopted_segments": len(rebuilt.learnt.adopted),
         "adopted_batches": rebuilt.learnt.owed,
+        "incidents": list(rebuilt.learnt.incidents),
     }
 
 
@@ -92,6 +103,10 @@ def _print_rebuilt(rebuilt: Rebuilt) -> None:
     print_line(
         f"{len(rebuilt.learnt.published)} flushes entered from the log, {rebuilt.learnt.owed} batches found owed"
     )
+    for incident in rebuilt.learnt.incidents:
+        print_note(
+            f"a file in quarantine is incident {incident} now: see `timestore quarantine show {incident}`", "red"
+        )
     if not rebuilt.salvaged.get("datasets"):
         print_note("metadata and pauses of datasets are lost: see `timestore datasets list`", "yellow")
     for left in rebuilt.learnt.unadopted:

@@ -18,7 +18,8 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.rebuild.reconcile import Reconciliation, reconcile
+from timestore_pipeline.rebuild.learnt import OfflineBooks, Reconciliation, Trust
+from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.directory import StagingDirectory, make_durable_folder, sync_directory, sync_file
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
@@ -35,15 +36,6 @@ class Rebuilt:
     kept: Path | None  # where the old ledger's files are now; None = there were none
     salvaged: Mapping[str, int]  # table -> rows
     learnt: Reconciliation
-
-
-@dataclass(frozen=True, slots=True)
-class _Books:
-    """The new ledger in place of an opened staging area."""
-
-    directory: StagingDirectory
-    ledger: Ledger
-    shard: str
 
 
 def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebuilt | None:
@@ -89,7 +81,7 @@ def _build(
     ledger = Ledger(directory.building, shard)
     try:
         salvaged = _salvaged(directory, shard, remains, ledger)
-        learnt = reconcile(_Books(directory, ledger, shard), lake, replace_shard=True, whole=True)
+        learnt = reconcile(OfflineBooks(directory, ledger, shard), lake, replace_shard=True, trust=Trust.NOTHING)
         if learnt.errors:
             raise _silent(learnt.errors[0])
         ledger.reconciling.recount()

@@ -22,7 +22,8 @@ _OLDER_COPY = (
     " `timestore recover`, which enters what was published since"
 )
 _ANOTHER = (
-    "was the staging directory cleared, or its disk lost? Then run `timestore recover --replace-shard`. Does the other"
+    "was the ledger restored from a backup? Then run `timestore recover --restored`. Was the staging directory cleared,"
+    " or its disk lost? Then run `timestore recover --replace-shard`. Does the other"
     " directory still exist? Then give this one a TIMESTORE_SHARD of its own"
 )
 

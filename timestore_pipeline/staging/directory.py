@@ -70,7 +70,8 @@ class StagingDirectory:
 
     def has_segments(self) -> bool:
         """Whether anything was ever staged here that may still be owed."""
-        return next((self.root / "segments").glob(f"*/*{_SEGMENT_SUFFIX}"), None) is not None
+        folders = ("segments/*", "quarantine/[!_]*")
+        return any(any(self.root.glob(f"{folder}/*{_SEGMENT_SUFFIX}")) for folder in folders)
 
     def rebuilding(self) -> Path | None:
         """Where the old ledger lies while a rebuild is not finished; no dataset's name begins with an underscore."""
@@ -100,9 +101,20 @@ class StagingDirectory:
     def quarantined(self, dataset: str, segment_id: str) -> Path:
         return self.quarantine_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
 
+    def quarantined_segments(self, dataset: str) -> list[Path]:
+        """Paths of what was set aside of a dataset, in the order of the ids; of some there may be only the log."""
+        folder = self.quarantine_folder(dataset)
+        names = {name.removesuffix(".wal") for name, _ in file_sizes(folder)}
+        return [folder / name for name in sorted(names) if name.endswith(_SEGMENT_SUFFIX)]
+
     def datasets(self) -> list[str]:
-        """Datasets that have a folder, whether or not the ledger knows them."""
-        return sorted(entry.name for entry in os.scandir(self.root / "segments") if entry.is_dir())
+        """Datasets that have a folder of segments or of quarantined ones, whether or not the ledger knows them."""
+        folders = (*_folders(self.root / "segments"), *_folders(self.root / "quarantine"))
+        return sorted({name for name in folders if not name.startswith("_")})
+
+
+def _folders(parent: Path) -> list[str]:
+    return [entry.name for entry in os.scandir(parent) if entry.is_dir()] if parent.is_dir() else []
 
 
 def disk_usage(folder: Path) -> DiskUsage:

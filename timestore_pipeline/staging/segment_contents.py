@@ -1,7 +1,7 @@
 """What a segment file says about itself and its batches, for whoever finds it without a ledger.
 
-Only whole batches count. Each was written in one transaction with the row that describes it, so rows that do not add up
-are damage, and a batch without a description was never acknowledged.
+Each batch was written in one transaction with the row that describes it. So a description counts, and rows that do not
+add up to it are damage, for the next flush to examine; rows without a description were never acknowledged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import schema_from_json
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.segments import (
-    BATCH_COLUMN,
     COMMIT_COLUMN,
     SegmentHeader,
     attach_sealed,
@@ -33,8 +32,7 @@ class SegmentContents:
     """A segment as its file describes it."""
 
     header: SegmentHeader
-    batches: Sequence[StagedBatch]  # whole ones, in order
-    torn: Sequence[str]  # ids of batches whose rows are not all there
+    batches: Sequence[StagedBatch]  # as described, in order, whether or not all their rows are there
 
 
 def read_contents(path: Path, dataset: str) -> SegmentContents:
@@ -50,12 +48,8 @@ def read_contents(path: Path, dataset: str) -> SegmentContents:
             described = connection.execute(
                 f"SELECT {COMMIT_COLUMN} FROM found.rows WHERE {COMMIT_COLUMN} IS NOT NULL"
             ).fetchall()
-            counted = connection.execute(f"SELECT {BATCH_COLUMN}, count(*) FROM found.rows GROUP BY ALL").fetchall()
-    held = dict(counted)
     batches = sorted(_described(path, dataset, described, header.segment_id), key=lambda batch: batch.sequence)
-    whole = [batch for batch in batches if held.get(batch.sequence, 0) == batch.rows]
-    torn = [batch.batch_id for batch in batches if held.get(batch.sequence, 0) != batch.rows]
-    return SegmentContents(header, whole, torn)
+    return SegmentContents(header, batches)
 
 
 def _header(connection: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> SegmentHeader:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.staging.ledger.adopting import Adopting
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.counters import Counters
@@ -50,6 +51,7 @@ class Ledger:
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
         self.reconciling = Reconciling(self.database)
+        self.adopting = Adopting(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
         self.pushes = Pushes(self.database)
         self.phases = Phases(self.database)

@@ -1,20 +1,20 @@
-"""Bringing the ledger up to what segment files and the Delta log say. Additive: nothing it knows is forgotten.
+"""Bringing the ledger up to what the Delta log says, and to what segments say of their dataset. Nothing is forgotten.
 
-Each call is one transaction that may be repeated. What is published is entered before a segment is adopted, so that no
-claim ever finds a published batch pending.
+Each call is one transaction that may be repeated. What is published is entered before a segment is adopted (see
+`adopting`), so that no claim ever finds a published batch pending.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import SchemaConflict
-from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
+from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.flush import FlushState
@@ -79,38 +79,6 @@ class Reconciling:
                     (schema_to_json(wanted), granularity, time_column, dataset),
                 )
 
-    def adopt(
-        self,
-        dataset: str,
-        segment_id: str,
-        batches: Sequence[StagedBatch],
-        published: Collection[str],
-        *,
-        whole: bool = False,
-    ) -> int:
-        """Enter a segment nobody knows, as a dead writer's; returns how many of its batches are owed from now on.
-
-        published: ids of batches that are in the lake. A batch whose idempotency key the ledger knows is another's
-        second copy, and was never acknowledged.
-        whole: also of a segment that is known, whose batches may have been lost.
-        """
-        with self._database.transaction() as tx:
-            dataset_id = dataset_id_of(tx, dataset)
-            entered = tx.execute(
-                "INSERT OR IGNORE INTO segments (segment_id, dataset_id, owner, state, created_at)"
-                " VALUES (?, ?, '', 'open', ?)",
-                (segment_id, dataset_id, clock.to_micros(clock.now())),
-            )
-            if entered.rowcount == 0 and not whole:
-                return 0
-            ordered = sorted(batches, key=lambda batch: batch.batch_id not in published)  # theirs is the key
-            owed = [b for b in ordered if _insert(tx, dataset_id, segment_id, b, b.batch_id in published)]
-            owed = [batch for batch in owed if batch.batch_id not in published]
-            total = sum((Volume(1, batch.rows, batch.bytes) for batch in owed), Volume())
-            volumes.add(tx, dataset_id, BatchState.PENDING, total)
-            volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
-            return len(owed)
-
     def enter_published(self, flush: PublishedFlush, *, whole: bool = False) -> bool:
         """Make the ledger agree that this flush is published; False when it does, or when settling is to decide.
 
@@ -155,20 +123,6 @@ class Reconciling:
                 "INSERT INTO volumes SELECT dataset_id, 'accepted', sum(batches), sum(rows), sum(bytes) FROM volumes"
                 " GROUP BY dataset_id"
             )
-
-
-def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batch: StagedBatch, published: bool) -> bool:
-    now = clock.to_micros(clock.now())
-    state, published_at = (BatchState.PUBLISHED, now) if published else (BatchState.PENDING, None)
-    inserted = tx.execute(
-        "INSERT OR IGNORE INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at,"
-        " idempotency_key, state, published_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            batch.batch_id, dataset_id, segment_id, batch.sequence, batch.rows, batch.bytes,
-            clock.to_micros(batch.staged_at), batch.idempotency_key, state, published_at,
-        ),
-    )  # fmt: skip
-    return inserted.rowcount == 1
 
 
 def _is_news(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> bool:
