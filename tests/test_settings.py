@@ -135,6 +135,13 @@ def test_a_value_out_of_range_is_refused_with_the_variables_name(field: str, val
     assert any(problem.startswith(variable(field)) for problem in problems(**{field: value}))
 
 
+@pytest.mark.parametrize("uri", ["s3://key:s3cret@bucket/lake", "s3://key:s3/cret@bucket", "gs://key:s3cret@bucket"])
+def test_credentials_in_the_lakes_address_are_refused_and_not_repeated(uri: str) -> None:
+    said = "\n".join(problems(lake_uri=uri))
+    assert "TIMESTORE_LAKE_URI='" in said
+    assert "cret" not in said
+
+
 def test_a_misspelt_argument_is_refused() -> None:
     assert problems(staging_max_pendin=3) == ("TIMESTORE_STAGING_MAX_PENDIN=3: Extra inputs are not permitted",)
 

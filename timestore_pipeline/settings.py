@@ -24,6 +24,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
+_USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -103,6 +104,8 @@ class Settings(BaseSettings):
     @classmethod
     def _lake_scheme_is_known(cls, uri: str) -> str:
         url = urlsplit(uri)
+        if url.scheme == "s3" and {"@", ":"} & set(url.netloc):  # no bucket's name holds either
+            raise ValueError("credentials belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         folder = url.scheme == "file" and url.netloc in ("", "localhost") and url.path.startswith("/")
         bucket = url.scheme == "s3" and url.netloc != ""
         if not (Path(uri).is_absolute() or ((folder or bucket) and uri.startswith(f"{url.scheme}://"))):
@@ -181,4 +184,4 @@ def _problem(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = variable(str(problem["loc"][0]))
-    return f"{name}={problem['input']!r}: {str(problem['msg']).removeprefix('Value error, ')}"
+    return _USERINFO.sub("://***@", f"{name}={problem['input']!r}: {str(problem['msg']).removeprefix('Value error, ')}")

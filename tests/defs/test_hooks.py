@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from tests.defs.flushing import build, hourly, logged, published
 from tests.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
+from timestore_pipeline.defs.gateway import MetricsGateway
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -90,6 +93,26 @@ def test_a_gateway_that_hangs_is_asked_once_and_no_run_fails(
         assert len(hanging.requests) == 1
     state = timestore.area.ledger.pushes.state()
     assert (state.failures, state.pushed) == (1, None)
+
+
+def test_a_gateway_that_hangs_holds_up_no_hook_and_its_late_answer_is_kept(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logging.getLogger("run")
+    staging.enqueue("weather", hourly(3))
+    with listening() as hanging:
+        hanging.answering.clear()
+        configured = timestore.settings.model_copy(update={"pushgateway_url": hanging.url})
+        monkeypatch.setattr(timestore, "settings", configured)
+        gateway = MetricsGateway(timestore)
+        for _ in range(4):
+            gateway.push(log)
+        assert timestore.area.ledger.pushes.state().tried is None
+        hanging.answering.set()
+        timestore.flush("weather", Trigger.MANUAL, "run")
+        gateway.close(log)
+        assert len(hanging.requests) == 2
+    assert timestore.area.ledger.pushes.state().flushes_ended == 1
 
 
 def test_without_a_gateway_nothing_is_said(staging: StagingManager, instance: dg.DagsterInstance) -> None:

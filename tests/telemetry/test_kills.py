@@ -45,7 +45,8 @@ def test_no_counter_goes_back_in_twenty_kills(settings: Settings, pushgateway: s
 def cumulative() -> list[str]:
     """Every counter and every part of the histogram."""
     parts = [f"{series.FLUSH_DURATION.name}_{part}" for part in ("bucket", "sum", "count")]
-    return [series.PREFIX + name for name in [*(one.name for one in series.COUNTERS), *parts]]
+    shard = series.METRICS_PUSH_FAILURES.name
+    return [series.PREFIX + name for name in [*(one.name for one in series.COUNTERS), *parts, shard]]
 
 
 def killed(settings: Settings, point: str) -> bool:

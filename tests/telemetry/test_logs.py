@@ -57,6 +57,27 @@ def test_json_is_one_object_a_line() -> None:
     }
 
 
+HOSTILE = [
+    "\x1b[2Jgone",
+    "a\x9b2Jb",
+    "one\u2028two",
+    "one\x85two",
+    "caf\udce9",
+    'a" b="c',
+    "x\r\nlevel=error",
+    "back\\",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+@pytest.mark.parametrize("form", ["logfmt", "json"])
+def test_what_a_hostile_error_holds_stays_one_printable_line_and_can_be_read_back(form: LogFormat, text: str) -> None:
+    line = LineFormatter(form, stamped=False).format(record(LogEvent("x", error=text)))
+    assert line.isprintable()
+    found = json.loads(line)["error"] if form == "json" else json.loads(line.removeprefix("event=x error="))
+    assert found == text
+
+
 def test_a_line_that_is_no_event_is_one_all_the_same() -> None:
     assert json.loads(LineFormatter("json", stamped=False).format(record("nothing special"))) == {
         "event": "nothing special"

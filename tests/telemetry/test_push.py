@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -13,14 +16,14 @@ from tests.services.ports import free_port
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
 from tests.telemetry.conftest import readings
-from tests.telemetry.gateway import Gateway, listening
+from tests.telemetry.gateway import Gateway, dripping, listening
 from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.pushes import PushState
 from timestore_pipeline.telemetry import push
 from timestore_pipeline.telemetry.metrics import registry
-from timestore_pipeline.telemetry.push import is_due, push_if_due, push_metrics
+from timestore_pipeline.telemetry.push import begin_if_due, is_due, push_if_due, push_metrics
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["pushgateway"]
@@ -168,6 +171,77 @@ def test_a_gateway_that_accepts_and_says_nothing_is_given_up(
     monkeypatch.setattr(push, "DEADLINE", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert not push_metrics(store.area, aimed_at(settings, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+
+
+def senders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "timestore-push"]
+
+
+def test_a_gateway_that_drips_bytes_for_ever_is_given_up_and_keeps_no_thread(
+    store: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(push, "DEADLINE", 0.2)
+    with dripping() as url:
+        assert not push_metrics(store.area, aimed_at(settings, url))
+        for thread in senders():
+            thread.join(30)
+        assert senders() == []
+
+
+def test_a_push_that_hangs_is_waited_for_only_by_who_wants_the_answer(
+    store: Timestore, settings: Settings, gateway: Gateway
+) -> None:
+    gateway.answering.clear()
+    under_way = begin_if_due(store.area, aimed_at(settings, gateway.url))
+    assert under_way is not None
+    assert not under_way.over
+    gateway.answering.set()
+    assert under_way.settle()
+
+
+def test_a_refusal_is_told_with_the_gateways_reason(
+    store: Timestore, settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.status, gateway.says = 400, "pushed metrics are invalid or inconsistent with existing metrics\n" * 100
+    assert not push_metrics(store.area, aimed_at(settings, gateway.url))
+    assert "400 Bad Request: pushed metrics are invalid" in caplog.text
+    assert len(caplog.text) < 1_000
+
+
+def test_a_redirect_is_not_followed(store: Timestore, settings: Settings, gateway: Gateway) -> None:
+    with listening() as elsewhere:
+        gateway.status, gateway.moved_to = 307, elsewhere.url
+        assert not push_metrics(store.area, aimed_at(settings, gateway.url))
+        assert elsewhere.requests == []
+
+
+def test_a_user_and_a_password_in_the_address_are_sent(store: Timestore, settings: Settings, gateway: Gateway) -> None:
+    url = gateway.url.replace("http://", "http://prom:s%40cret@")
+    assert push_metrics(store.area, aimed_at(settings, url))
+    assert gateway.authorized == ["Basic " + b64encode(b"prom:s@cret").decode()]
+    assert gateway.requests[0][1] == "/metrics/job/timestore/shard/edge-7"
+
+
+@pytest.mark.parametrize(
+    "address", ["prom:pa/s3@", "http://prom:s3@", "https://prom:s3:@", "http://s3@x@", "http://s3@["]
+)
+def test_a_password_is_in_no_log(
+    store: Timestore, settings: Settings, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    assert not push_metrics(store.area, aimed_at(settings, f"{address}127.0.0.1:{free_port()}"))
+    assert "could not be pushed to http" in caplog.text
+    assert "s3" not in caplog.text
+
+
+@pytest.mark.service
+def test_the_real_pushgateway_says_what_it_does_not_like(
+    store: Timestore, settings: Settings, pushgateway: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody pushed a series of this name with another type, under a group of his own."""
+    other = "# TYPE timestore_staging_queue_depth counter\ntimestore_staging_queue_depth 1\n"
+    urlopen(Request(f"{pushgateway}/metrics/job/other", other.encode(), method="PUT"), timeout=10).close()
+    assert not push_metrics(store.area, aimed_at(settings, pushgateway))
+    assert "400 Bad Request: pushed metrics are invalid or inconsistent" in caplog.text
 
 
 @pytest.mark.service

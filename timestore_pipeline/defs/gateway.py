@@ -1,12 +1,18 @@
 """Pushing metrics from a run: after each op if a push is due, and never at the run's expense.
 
-A push that fails once is not tried again in the same run, nor in the next ones for a while: see `telemetry.push`.
-Whatever is not pushed is not lost, the counters live in the ledger and go out with the next run or heartbeat.
+A hook sends and does not wait: a gateway that hangs must not hold up claims. The answer is looked at by a later hook,
+or at the end of the run, which waits for it no longer than `telemetry.push.DEADLINE` after it was sent. A push that
+fails is not tried again in the same run, nor in the next ones for a while. Whatever is not pushed is not lost, the
+counters live in the ledger and go out with the next run or heartbeat.
 """
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 
-from timestore_pipeline.telemetry.push import push_if_due
+from timestore_pipeline.telemetry.push import Push, begin_if_due
 from timestore_pipeline.wiring import Timestore
 
 
@@ -16,14 +22,34 @@ class MetricsGateway:
     def __init__(self, timestore: Timestore) -> None:
         self._timestore = timestore
         self._wanted = timestore.settings.pushgateway_url is not None
+        self._under_way: Push | None = None
 
-    def push(self, log: dg.DagsterLogManager) -> None:
-        """Push everything if it is time to; never raises, and says at most once that it did not work."""
-        if self._wanted and not push_if_due(self._timestore.area, self._timestore.settings):
+    def push(self, log: logging.Logger) -> None:
+        """Send everything if it is time to and no answer is outstanding; never raises and never waits."""
+        if self._under_way is not None and self._under_way.over:
+            self._settle(log)
+        if self._wanted and self._under_way is None:
+            self._under_way = begin_if_due(self._timestore.area, self._timestore.settings)
+
+    def close(self, log: logging.Logger) -> None:
+        """Wait for the answer that is outstanding, and send what has changed since."""
+        self._settle(log)
+        self.push(log)
+        self._settle(log)
+
+    def _settle(self, log: logging.Logger) -> None:
+        """Says at most once that it did not work."""
+        push, self._under_way = self._under_way, None
+        if push is not None and not push.settle():
             self._wanted = False
             log.warning("metrics were not pushed to TIMESTORE_PUSHGATEWAY_URL; not tried again in this run")
 
 
 @dg.resource(required_resource_keys={"timestore"}, description="Where hooks push metrics.")
-def metrics_gateway(context: dg.InitResourceContext) -> MetricsGateway:
-    return MetricsGateway(context.resources.timestore)
+@contextmanager
+def metrics_gateway(context: dg.InitResourceContext) -> Iterator[MetricsGateway]:
+    gateway = MetricsGateway(context.resources.timestore)
+    try:
+        yield gateway
+    finally:
+        gateway.close(context.log or dg.get_dagster_logger())

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from timestore_pipeline.model.log_event import LogEvent, logfmt
+from timestore_pipeline.model.log_event import LogEvent, logfmt, printable
 from timestore_pipeline.settings import LogFormat, Settings
 
 PACKAGE = "timestore_pipeline"
@@ -34,7 +34,7 @@ class LineFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         if self._log_format == "json":
-            return json.dumps(fields, ensure_ascii=False)
+            return printable(json.dumps(fields, ensure_ascii=False))
         return " ".join(logfmt(fields))
 
 

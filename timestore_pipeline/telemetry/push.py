@@ -6,30 +6,27 @@ next one, from whatever process, and nothing is retried here. Series of datasets
 Whoever comes by pushes, if a push is due: a flush has ended since the last one, or the last one is as old as
 `TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the shard, for a pause that
 doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway answers: the counters of
-a flush are there when its op has ended, everything else an interval and a tick later. If it does not answer, nobody
-waits for it longer than `DEADLINE`, and hardly more than one process a minute waits at all.
+a flush are there when its run has ended, everything else an interval and a tick later. If it does not answer, no run
+waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process a minute waits at all.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import threading
 import urllib.request
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from urllib.error import HTTPError
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.pushes import PushState
+from timestore_pipeline.telemetry.delivery import Address, Delivery
 from timestore_pipeline.telemetry.metrics import exposition
 from timestore_pipeline.telemetry.text import CONTENT_TYPE
 
 JOB = "timestore"
-DEADLINE = 2.0  # seconds, for reading and sending together
+DEADLINE = 2.0  # seconds that a gateway has to answer
 
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
@@ -39,14 +36,20 @@ _log = logging.getLogger(__name__)
 
 def push_if_due(area: StagingArea, settings: Settings) -> bool:
     """Push unless no gateway is configured or nothing is due; False when a push failed. Never raises."""
+    push = begin_if_due(area, settings)
+    return push is None or push.settle()
+
+
+def begin_if_due(area: StagingArea, settings: Settings) -> Push | None:
+    """Send what is to be pushed and do not wait for the answer; None where nothing is due. Never raises."""
     if not settings.pushgateway_url:
-        return True
+        return None
     try:
         pushes = area.ledger.pushes
         due = is_due(pushes.state(), pushes.flushes_ended(), clock.now(), settings.metrics_push_interval)
     except TimestoreError:
         due = True  # the push says what is wrong
-    return not due or push_metrics(area, settings)
+    return Push(area, settings) if due else None
 
 
 def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timedelta) -> bool:
@@ -64,74 +67,62 @@ def push_metrics(area: StagingArea, settings: Settings) -> bool:
     Never raises, and waits for the gateway no longer than `DEADLINE`: False when none is configured, or it is away,
     slow or refuses.
     """
-    url = settings.pushgateway_url
-    if not url:
-        return False
-    try:
-        ended = area.ledger.pushes.flushes_ended()
-        _push(url, area, settings)
-        failures = area.ledger.pushes.succeeded(ended)
-    except Exception as error:  # noqa: BLE001  whatever it is: a metric must never break the flush that it counts
-        _tell_failure(area, url, error)
-        return False
-    if failures:
-        _log.info("metrics are pushed to %s again, after %d failures", url, failures)
-    return True
+    return settings.pushgateway_url is not None and Push(area, settings).settle()
 
 
-def _tell_failure(area: StagingArea, url: str, error: Exception) -> None:
+class Push:
+    """A push that was sent. Never raises; to be settled by the thread that made it, which owns the ledger."""
+
+    def __init__(self, area: StagingArea, settings: Settings) -> None:
+        self._area = area
+        self._address = Address.of(settings.pushgateway_url or "")
+        self._sent: Delivery | Exception
+        try:
+            self._flushes_ended = area.ledger.pushes.flushes_ended()
+            self._sent = Delivery(self._request(settings), DEADLINE)
+        except Exception as error:  # noqa: BLE001  whatever it is: a metric must never break the flush that it counts
+            self._sent = error
+
+    @property
+    def over(self) -> bool:
+        """Whether `settle` would not have to wait."""
+        return isinstance(self._sent, Exception) or self._sent.over
+
+    def settle(self) -> bool:
+        """Wait for the answer, until `DEADLINE` after it was sent, and write down what it was. To be called once."""
+        try:
+            failures = self._answered()
+        except Exception as error:  # noqa: BLE001  as above
+            _tell_failure(self._area, self._address.shown, error)
+            return False
+        if failures:
+            _log.info("metrics are pushed to %s again, after %d failures", self._address.shown, failures)
+        return True
+
+    def _answered(self) -> int:
+        if isinstance(self._sent, Exception):
+            raise self._sent
+        self._sent.settle()
+        return self._area.ledger.pushes.succeeded(self._flushes_ended)
+
+    def _request(self, settings: Settings) -> urllib.request.Request:
+        group = f"{self._address.shown}/metrics/job/{JOB}/shard/{self._area.shard}"
+        body = exposition(self._area, settings).encode()
+        return urllib.request.Request(
+            group, body, {"Content-Type": CONTENT_TYPE, **self._address.headers()}, method="PUT"
+        )
+
+
+def _tell_failure(area: StagingArea, shown: str, error: Exception) -> None:
     """An outage is one line in the log, of whichever process meets it first, and not one a minute."""
     try:
         in_a_row = area.ledger.pushes.failed()
     except TimestoreError as unwritten:
-        _log.warning("metrics could not be pushed to %s: %s; nor could that be counted: %s", url, error, unwritten)
+        _log.warning("metrics could not be pushed to %s: %s; nor could that be counted: %s", shown, error, unwritten)
     else:
         if in_a_row == 1:
-            _log.warning("metrics could not be pushed to %s: %s; silent until a push succeeds", url, error)
+            _log.warning("metrics could not be pushed to %s: %s; silent until a push succeeds", shown, error)
 
 
 def _pause(failures_in_a_row: int) -> timedelta:
     return min(_FIRST_PAUSE * int(2 ** min(failures_in_a_row - 1, 10)), _LONGEST_PAUSE)
-
-
-def _push(url: str, area: StagingArea, settings: Settings) -> None:
-    deadline = clock.monotonic() + DEADLINE
-    base = url if "://" in url else f"http://{url}"
-    group = f"{base.rstrip('/')}/metrics/job/{JOB}/shard/{area.shard}"
-    body = exposition(area, settings).encode()
-    request = urllib.request.Request(group, body, {"Content-Type": CONTENT_TYPE}, method="PUT")
-    _give_up_at(deadline, lambda: _send(request))
-
-
-def _send(request: urllib.request.Request) -> None:
-    """The error of a refusal holds the connection open."""
-    try:
-        urllib.request.urlopen(request, timeout=DEADLINE).close()
-    except HTTPError as refusal:
-        refusal.close()
-        raise
-
-
-def _give_up_at(deadline: float, send: Callable[[], None]) -> None:
-    """A socket's timeout starts anew with every byte and does not cover the resolution of the gateway's name.
-
-    So only a thread that can be left behind keeps the promise. The ledger has been read by then: the thread holds
-    nothing of ours.
-    """
-    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-    threading.Thread(target=_report, args=(send, outcome), name="timestore-push", daemon=True).start()
-    try:
-        error = outcome.get(timeout=max(deadline - clock.monotonic(), 0))
-    except queue.Empty:
-        raise TimeoutError(f"no answer within {DEADLINE:.0f} s") from None
-    if error is not None:
-        raise error
-
-
-def _report(send: Callable[[], None], outcome: queue.SimpleQueue[Exception | None]) -> None:
-    try:
-        send()
-    except Exception as error:  # noqa: BLE001  raised again where the push was asked for
-        outcome.put(error)
-    else:
-        outcome.put(None)
