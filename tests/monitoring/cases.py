@@ -12,6 +12,8 @@ WEATHER = {"dataset": "weather"}
 GB = 2**30
 LIMIT = 512 * 2**20  # the default guardrail
 
+TICK = named("sensor_last_tick_timestamp_seconds")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -154,10 +156,28 @@ CASES = [
         "warning",
         Scene(  # one grows, one appears with its first drops already in it
             "20m",
-            {dropped("flights"): "5x50 6x49", dropped("trips", "disk_full"): "_x50 3x49"},
-            (FLIGHTS | {"reason": "queue_full"}, {"dataset": "trips", "reason": "disk_full"}),
+            {
+                dropped("flights"): "5x50 6x49",
+                dropped("trips", "disk_full"): "_x50 3x49",
+                named("created_timestamp_seconds", dataset="trips"): "_x50 745x49",
+                dropped("back"): "_x50 500x10 501x39",  # came back, and is refused again
+                named("created_timestamp_seconds", dataset="back"): "_x50 0x49",
+            },
+            (
+                FLIGHTS | {"reason": "queue_full"},
+                {"dataset": "trips", "reason": "disk_full"},
+                {"dataset": "back", "reason": "queue_full"},
+            ),
         ),
-        Scene("20m", {dropped("flights"): "5x20 6x79", dropped("weather"): "7x99"}),  # ten minutes ago and more
+        Scene(  # ten minutes ago and more; and a dataset that was removed long after it was refused, and came back
+            "20m",
+            {
+                dropped("flights"): "5x20 6x79",
+                dropped("weather"): "7x99",
+                dropped("trips"): "_x60 500x39",
+                named("created_timestamp_seconds", dataset="trips"): "_x60 300x39",
+            },
+        ),
     ),
     Case(
         "TimestoreBackpressure",
@@ -209,6 +229,12 @@ CASES = [
         "page",
         Scene("20m", {named("sensor_last_tick_timestamp_seconds"): "1 stale"}, ({},)),
         Scene("20m", {named("sensor_last_tick_timestamp_seconds"): "1x40 _x10 2x49"}),
+    ),
+    Case(
+        "TimestoreSeenTwice",
+        "warning",
+        Scene("20m", {TICK.replace("{", '{instance="b",'): "1000x99"}, ({},)),
+        Scene("20m", {TICK.replace("{", '{instance="b",'): "1000x50 stale"}),  # one took over from the other
     ),
     Case(
         "TimestoreQuarantine",

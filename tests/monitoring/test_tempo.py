@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.monitoring.tempo import Tempo, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,7 @@ from timestore_pipeline.monitoring.tempo import Tempo
 )
 def test_a_span_is_said_in_its_largest_whole_unit(seconds: float, hurry: float, written: str) -> None:
     assert Tempo(hurry).span(seconds) == written
+    assert float(seconds_of(written)) == pytest.approx(seconds / hurry, abs=0.001)
 
 
 def test_a_number_of_seconds_is_written_without_an_exponent() -> None:

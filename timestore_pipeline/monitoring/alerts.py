@@ -246,6 +246,18 @@ def _silence(watch: Watch) -> Iterator[Alert]:
     )
 
 
+def _twice(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreSeenTwice",
+        Severity.WARNING,
+        f"count by (shard) ({watch.scope.select(series.SENSOR_LAST_TICK)}) > 1",
+        "{{ $labels.shard }}: its series arrive from {{ $value }} sources",
+        "Shard {{ $labels.shard }} is both pushed and scraped, or two hosts have its name. The other alerts take the"
+        " worst of both: a frozen push may keep them up, and counts may be doubled.",
+        hold=5 * MINUTE,
+    )
+
+
 def pushed_at(scope: Scope) -> str:
     """The Pushgateway's own instants; nothing where a shard is scraped directly."""
     return f'{PUSHED_AT}{{job="{JOB}",{scope.shard}}}'
@@ -263,5 +275,5 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
 
 
 _GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
-    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _silence, _quarantine,
+    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _silence, _twice, _quarantine,
 )  # fmt: skip

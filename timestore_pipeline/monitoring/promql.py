@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.monitoring.tempo import Tempo, seconds_of
 from timestore_pipeline.telemetry import series
 from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries, ShardCounter
 
@@ -71,14 +71,18 @@ def increase(scope: Scope, declared: CounterSeries, window: str, *, by: str = ""
     """How much a counter grew within the window, per dataset and `by`; exact, not extrapolated.
 
     A series that was not there at the window's start has grown by all it shows, provided that the shard was watched
-    then: otherwise a Prometheus set up today would take a year's drops for today's.
+    then: otherwise a Prometheus set up today would take a year's drops for today's. Nor does a dataset count that was
+    removed and came back within the window, with everything it had counted before.
     """
     counter = scope.select(declared, **labels)
     watched = scope.select(series.SENSOR_LAST_TICK)
+    created = scope.select(series.CREATED)
+    returned = f"({created} < time() - {seconds_of(window)} unless {created} offset {window})"
     grouped = f"{DATASET}, {by}" if by else DATASET
     return (
         f"sum by ({grouped}) (\n"
-        f"  ({counter} unless {counter} offset {window} and on (shard) {watched} offset {window})\n"
+        f"  ({counter} unless {counter} offset {window} and on (shard) {watched} offset {window}\n"
+        f"   unless on ({DATASET}) {returned})\n"
         f"  or ({counter} - min_over_time({counter}[{window}]))\n)"
     )
 

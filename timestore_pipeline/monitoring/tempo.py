@@ -31,3 +31,9 @@ class Tempo:
 
     def _shortened(self, seconds: float) -> float:
         return seconds / self.hurry
+
+
+def seconds_of(span: str) -> str:
+    """The seconds of what `Tempo.span` wrote, to compare with."""
+    unit = span.lstrip("0123456789")
+    return f"{int(span.removesuffix(unit)) * dict(_UNITS)[unit] / 1_000:.10g}"

@@ -51,6 +51,8 @@ class StagingCollector(Collector):
         yield from self._disk(datasets)
         yield from self._shard()
         yield self._thresholds(set(datasets))
+        created = self._area.ledger.datasets.created()
+        yield self._gauge(series.CREATED, {(name,): created[name].timestamp() for name in datasets if name in created})
         yield from self._counters(backlogs)
         yield from self._pushes()
 

@@ -97,6 +97,9 @@ OLDEST_STAGED = GaugeSeries(  # an instant ages by itself where it is kept, also
     "When the oldest batch not yet published was staged; absent when there is none.",
     ("dataset",),
 )
+CREATED = GaugeSeries(  # lets a rule tell a dataset that came back, with all its counters, from one that is new
+    "created_timestamp_seconds", "When the dataset was first heard of; a removal does not change it.", ("dataset",)
+)
 DISK_USAGE = GaugeSeries("disk_usage_bytes", "Bytes of the dataset's segment files.", ("dataset", "component"))
 DISK_LIMIT = GaugeSeries("disk_limit_bytes", "The dataset's guardrail; 0 = off.", ("dataset",))
 TOTAL_DISK_USAGE = GaugeSeries("total_disk_usage_bytes", "Bytes of all segment files and of the ledger.", ())
@@ -129,7 +132,7 @@ METRICS_PUSHED = GaugeSeries(
 METRICS_PUSH_FAILURES = ShardCounter("metrics_push_failures_total", "Pushes that no Pushgateway took.")
 
 GAUGES = (
-    QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
+    QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, CREATED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
     TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK, CLAIMED_AT, ACTIVE_CLAIMS,
     FAILURES_IN_A_ROW, PAUSED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
 )  # fmt: skip

@@ -79,6 +79,11 @@ class Datasets:
         rows = self._database.rows("SELECT name, metadata FROM datasets")
         return {r["name"]: DatasetMetadata.parse(r["metadata"]) if r["metadata"] != "{}" else empty for r in rows}
 
+    def created(self) -> dict[str, datetime]:
+        """Name -> when it was first heard of."""
+        rows = self._database.rows("SELECT name, created_at FROM datasets")
+        return {row["name"]: clock.from_micros(row["created_at"]) for row in rows}
+
     def ensure(self, name: str) -> DatasetRecord:
         """The dataset's record, made if need be; raise `InvalidDatasetName`."""
         check_dataset_name(name)
