@@ -16,6 +16,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
 
+_LEFTOVER = "readers do not see it, and its flush can never be published: `timestore verify --repair` deletes it"
 _RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
 
 
@@ -27,6 +28,7 @@ class PublishedAudit:
     flushes: Sequence[FlushFacts]
     epochs: Mapping[int, FlushState]
     history: TableHistory | None  # None = there is no table
+    app_id: str = ""  # under which the shard's epochs are in the log
 
     def problems(self) -> Iterator[Finding]:
         """Rows that are lost, doubled or not accounted for."""
@@ -71,19 +73,47 @@ class PublishedAudit:
         hint = "`timestore recover` enters it if this ledger is an older copy, with --replace-shard if another is gone"
         yield Finding("unknown_commit", text, hint)
 
+    def leftovers(self) -> list[str]:
+        """Files that are proven to be of a flush that never got in, and never can; they may be deleted."""
+        if self.history is None:
+            return []
+        return [path for path in self._unmanaged(self.history) if not self._why_kept(self.history, path)]
+
+    def _unmanaged(self, history: TableHistory) -> list[str]:
+        named = history.named() | {path for flush in self.flushes for path in flush.files}
+        return [path for path in sorted(history.stored.keys() - named) if not self._may_be_in_the_making(path)]
+
     def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
-        named = history.live.keys() | history.removed() | {path for commit in history.commits for path in commit.added}
-        named |= {path for flush in self.flushes for path in flush.files}
-        for path in sorted(history.stored.keys() - named):
-            if not self._may_be_in_the_making(path):
-                hint = "readers do not see it; once you know where it is from, it may be deleted"
-                yield Finding("unmanaged_file", f"no commit and no flush knows the file {path}", hint)
+        for path in self._unmanaged(history):
+            why = self._why_kept(history, path)
+            hint = f"readers do not see it; --repair leaves it: {why}" if why else _LEFTOVER
+            yield Finding("unmanaged_file", f"no commit and no flush knows the file {path}", hint)
 
     def _may_be_in_the_making(self, path: str) -> bool:
         """Written by a flush that has not recorded it yet, or by another shard, whose ledger we cannot ask."""
         shard, epoch = written_by(path) or (self.shard, 0)
         state = self.epochs.get(epoch)
         return shard != self.shard or state in (FlushState.CLAIMED, FlushState.EXPORTED)
+
+    def _why_kept(self, history: TableHistory, path: str) -> str:
+        """Why a file may still be somebody's; empty = it is proven that no commit names it, and that none ever will.
+
+        That this ledger has given the epoch up is not enough: another one of our name may be at work on the same.
+        Once the log has passed an epoch, nobody can publish it any more.
+        """
+        written = written_by(path)
+        if written is None:
+            return "no flush wrote it; once you know where it is from, it may be deleted"
+        _, epoch = written
+        if self.epochs.get(epoch) is not FlushState.ABORTED:
+            return f"this ledger has not given up a flush {epoch}"
+        if not history.complete:
+            return "the oldest commits are gone"
+        return "" if epoch <= self._newest(history) else f"until the log has passed epoch {epoch}, with the next flush"
+
+    def _newest(self, history: TableHistory) -> int:
+        ours = (commit.metadata for commit in history.commits if commit.metadata.get("app_id") == self.app_id)
+        return max((int(metadata["epoch"]) for metadata in ours), default=0)
 
 
 def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> Iterator[Finding]:

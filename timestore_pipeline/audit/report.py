@@ -60,11 +60,15 @@ class DatasetAudit:
     warnings: Sequence[Finding] = ()  # worth a look; the books are right all the same
     being_written: Unread = Unread()  # open segments of living writers
     waiting_for_takeover: Unread = Unread()  # open segments of dead writers
-    repaired: bool = False
+    mended: Sequence[str] = ()  # what --repair did
 
     @property
     def ok(self) -> bool:
         return not self.problems
+
+    @property
+    def repaired(self) -> bool:
+        return bool(self.mended)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -82,6 +86,7 @@ class DatasetAudit:
             "being_written": self.being_written.to_dict(),
             "waiting_for_takeover": self.waiting_for_takeover.to_dict(),
             "repaired": self.repaired,
+            "mended": list(self.mended),
         }
 
 

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
+from timestore_pipeline.audit.engines import Engines
 from timestore_pipeline.audit.report import Finding, Unread
 from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.audit import SegmentFacts
 from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed, translated
 
@@ -33,7 +35,7 @@ class StagedAudit:
 
 
 def audit_staged(
-    area: StagingArea, dataset: str, segments: Sequence[SegmentFacts], *, deep: bool = False
+    area: StagingArea, dataset: str, segments: Sequence[SegmentFacts], engines: Engines, *, deep: bool = False
 ) -> StagedAudit:
     """Compare the dataset's segment files with what the ledger promised from them."""
     problems = list(_unknown_files(area, dataset))
@@ -45,7 +47,7 @@ def audit_staged(
         if written and _path(area, dataset, segment).exists():
             writing = writing.with_segment(segment.promised.values())
             continue
-        problems += _segment_findings(area, dataset, segment, deep)
+        problems += _segment_findings(area, dataset, segment, engines, deep)
         if not segment.sealed and _path(area, dataset, segment).exists():
             waiting = waiting.with_segment(segment.promised.values())
     return StagedAudit(problems, writing, waiting)
@@ -59,10 +61,13 @@ def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
             yield Finding("unknown_segment", f"the ledger does not know the segment file {path}", hint)
 
 
-def _segment_findings(area: StagingArea, dataset: str, segment: SegmentFacts, deep: bool) -> list[Finding]:
+def _segment_findings(
+    area: StagingArea, dataset: str, segment: SegmentFacts, engines: Engines, deep: bool
+) -> list[Finding]:
     path = _path(area, dataset, segment)
     try:
-        held = _rows_per_batch(path, dataset, deep)
+        with engines.lent() as engine:
+            held = _rows_per_batch(engine, path, dataset, deep)
     except RetryLater:
         return []  # somebody takes it over at this moment, and counts
     except TimestoreError as error:
@@ -71,17 +76,18 @@ def _segment_findings(area: StagingArea, dataset: str, segment: SegmentFacts, de
     return [*unregistered, *_missing_rows(path, segment, held)]
 
 
-def _rows_per_batch(path: Path, dataset: str, deep: bool) -> Mapping[int, int]:
-    with open_engine() as connection:
-        attach_sealed(connection, path, path.stem, dataset)
-        with translated(path, dataset):
-            [(told,)] = connection.execute(f"SELECT segment_id FROM {quote(path.stem)}.segment").fetchall()
-            if told != path.stem:
-                raise UnreadableSegment(f"segment {path} holds another one, {told}", dataset=dataset, hint=_KEEP)
-            if deep:
-                connection.execute(f"SELECT bit_xor(hash(r)) FROM {quote(path.stem)}.rows AS r").fetchall()
-            query = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(path.stem)}.rows GROUP BY ALL"
-            return dict(connection.execute(query).fetchall())
+def _rows_per_batch(engine: duckdb.DuckDBPyConnection, path: Path, dataset: str, deep: bool) -> Mapping[int, int]:
+    attach_sealed(engine, path, path.stem, dataset)
+    with translated(path, dataset):
+        [(told,)] = engine.execute(f"SELECT segment_id FROM {quote(path.stem)}.segment").fetchall()
+        if told != path.stem:
+            raise UnreadableSegment(f"segment {path} holds another one, {told}", dataset=dataset, hint=_KEEP)
+        if deep:
+            engine.execute(f"SELECT bit_xor(hash(r)) FROM {quote(path.stem)}.rows AS r").fetchall()
+        query = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(path.stem)}.rows GROUP BY ALL"
+        held = dict(engine.execute(query).fetchall())
+        engine.execute(f"DETACH {quote(path.stem)}")
+        return held
 
 
 def _missing_rows(path: Path, segment: SegmentFacts, held: Mapping[int, int]) -> Iterator[Finding]:

@@ -1,24 +1,34 @@
 """The audit of one shard: ledger against itself, against the segments, and against the Delta log, in both directions.
 
-Read-only and safe beside producers and flushes. `repair` writes to the ledger and nothing else: files are evidence.
+Read-only and safe beside producers and flushes, unless `repair` is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
+from timestore_pipeline.audit.aside import quarantine_problems, unfinished_moves
+from timestore_pipeline.audit.engines import Engines
 from timestore_pipeline.audit.published import PublishedAudit, content_findings, provenance_findings
+from timestore_pipeline.audit.repair import Mended, delete_leftovers, finish_moves, mend_totals, told
 from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.audit.staged import audit_staged
-from timestore_pipeline.audit.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
+from timestore_pipeline.audit.totals import counted_totals, total_findings
 from timestore_pipeline.errors import TimestoreError, UnknownDataset
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
+
+_UNMANAGED = "unmanaged_file"  # only where there is one is the table read again
+_THREADS = 4  # tables are read at the same time: most of it is waiting, and work outside Python
 
 
 def verify(
@@ -27,26 +37,33 @@ def verify(
     """Audit these datasets, or all that ledger, staging directory or lake know.
 
     deep: also read every row of segments and Parquet files. repair: first enter what the ledger lacks, as `recover`
-    does, then mend totals. Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger damaged.
+    does, then mend what can be (see `repair`). Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the
+    ledger damaged.
     """
     area.ledger.audit.check_file()
-    if repair:
-        reconcile(area, lake)
+    done = _entered(area, lake) if repair else {}
     known = known_datasets(area, lake)
     for dataset in datasets:
         if dataset not in known:
             raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
-    audits = [audit_dataset(area, lake, dataset, deep=deep) for dataset in datasets or known]
-    if repair:
-        audits = [_repaired(area, lake, audit, deep) for audit in audits]
+    with Engines() as engines, ThreadPoolExecutor(_THREADS) as pool:
+        one = partial(_audit, area, lake, engines=engines, deep=deep)
+        audits = list(pool.map(one, datasets or known))
+        if repair:
+            audits = [_repaired(area, lake, audit, done.get(audit.dataset, []), one) for audit in audits]
     return AuditReport(area.shard, audits)
 
 
 def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
     """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
     names = {record.name for record in area.ledger.datasets.all()}
-    names |= {name for name in area.directory.datasets() if any(area.directory.segment_folder(name).iterdir())}
+    names |= {name for name in area.directory.datasets() if _has_files(area, name)}
     return sorted(names | {name for name in lake.datasets() if name not in names and _published_by(area, lake, name)})
+
+
+def _has_files(area: StagingArea, dataset: str) -> bool:
+    folders = area.directory.segment_folder(dataset), area.directory.quarantine_folder(dataset)
+    return any(any(file_sizes(folder)) for folder in folders)
 
 
 def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
@@ -55,22 +72,27 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
 
 def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
     """Audit one dataset, also one that the ledger does not know; a lake that does not answer is a problem it tells."""
+    with Engines() as engines:
+        return _audit(area, lake, dataset, engines=engines, deep=deep)
+
+
+def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
     try:
         facts = area.ledger.audit.facts(dataset)
     except UnknownDataset:
         facts = LedgerFacts.empty()
-    staged = audit_staged(area, dataset, facts.segments, deep=deep)
+    staged = audit_staged(area, dataset, facts.segments, engines, deep=deep)
     problems = [*total_findings(facts.totals), *staged.problems, *provenance_findings(facts.provenance_gaps)]
-    warnings: list[Finding] = []
+    problems += quarantine_problems(area, dataset)
+    warnings = list(unfinished_moves(area, dataset))
     try:
-        history = lake.table(dataset).history()
+        published = _published(area, lake, dataset, facts)
     except TimestoreError as error:
         problems.append(Finding.of(error))
     else:
-        published = PublishedAudit(area.shard, facts.flushes, area.ledger.audit.epochs(dataset), history)
         problems += published.problems()
-        if history is not None:
-            problems += content_findings(lake.table(dataset), history, deep=deep)
+        if published.history is not None:
+            problems += content_findings(lake.table(dataset), published.history, deep=deep)
         warnings += published.warnings()
     return replace(
         _books(dataset, facts),
@@ -79,6 +101,12 @@ def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = F
         being_written=staged.being_written,
         waiting_for_takeover=staged.waiting_for_takeover,
     )
+
+
+def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) -> PublishedAudit:
+    history = lake.table(dataset).history()
+    epochs = area.ledger.audit.epochs(dataset)
+    return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset))
 
 
 def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
@@ -96,10 +124,22 @@ def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
     )
 
 
-def _repaired(area: StagingArea, lake: Lake, audit: DatasetAudit, deep: bool) -> DatasetAudit:
-    """Only where the running totals are all that is wrong; otherwise mending them would hide the cause."""
-    if {problem.code for problem in audit.problems} != {TOTALS_DIFFER}:
-        return audit
-    if not area.ledger.audit.mend_totals(audit.dataset, mended):
-        return audit
-    return replace(audit_dataset(area, lake, audit.dataset, deep=deep), repaired=True)
+def _entered(area: StagingArea, lake: Lake) -> Mended:
+    done = told(area, reconcile(area, lake))
+    finish_moves(area, done)
+    return done
+
+
+def _repaired(
+    area: StagingArea,
+    lake: Lake,
+    audit: DatasetAudit,
+    entered: Sequence[str],
+    one: Callable[[str], DatasetAudit],
+) -> DatasetAudit:
+    mended = mend_totals(area, audit)
+    if any(warning.code == _UNMANAGED for warning in audit.warnings):
+        facts = area.ledger.audit.facts(audit.dataset)
+        mended += delete_leftovers(lake.table(audit.dataset), _published(area, lake, audit.dataset, facts))
+    again = one(audit.dataset) if mended else audit
+    return replace(again, mended=[*entered, *mended])

@@ -19,7 +19,7 @@ _COLUMNS = ("dataset", *_NUMBERS, "verdict")
 def verify(
     datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Default: all.")] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Enter what the ledger lacks; recompute totals where only they differ.")
+        bool, typer.Option("--repair", help="Mend what can be mended without losing evidence, and say what was done.")
     ] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Read every row of segments and Parquet files, too.")] = False,
     as_json: AsJson = False,
@@ -27,7 +27,9 @@ def verify(
     """Prove that every row is accounted for.
 
     Compares ledger, segments and Delta log in both directions; exit code 1 when something does not add up.
-    Read-only without --repair, and safe beside running producers and flushes. The table counts rows.
+    Read-only without --repair, and safe beside running producers and flushes. --repair enters what the ledger lacks,
+    finishes moves into quarantine, recomputes totals where only they differ, and deletes Parquet files that are proven
+    never to be published; everything else it leaves, and says why. The table counts rows.
 
     \b
     Example:
@@ -63,15 +65,21 @@ def _row(dataset: DatasetAudit) -> tuple[str, ...]:
         dataset.discarded_rows,
     )
     verdict = "ok" if dataset.ok else count(len(dataset.problems), "problem")
-    return (dataset.dataset, *(f"{amount:,}" for amount in rows), "repaired" if dataset.repaired else verdict)
+    if dataset.ok and dataset.repaired:
+        verdict = "repaired"
+    return (dataset.dataset, *(f"{amount:,}" for amount in rows), verdict)
 
 
 def _print_findings(dataset: DatasetAudit) -> None:
+    for done in dataset.mended:
+        print_line(f"{dataset.dataset}: {done}", "green")
     for problem in dataset.problems:
         print_line(f"{dataset.dataset}: {problem.message} [{problem.code}]", "red")
         print_line(f"  hint: {problem.hint}")
     for warning in dataset.warnings:
         print_note(f"{dataset.dataset}: warning: {warning.message} [{warning.code}]", "yellow")
+        if warning.hint:
+            print_note(f"  hint: {warning.hint}", "yellow")
     _print_unread(dataset.dataset, dataset.being_written, "is being written; its rows are counted once it is sealed")
     _print_unread(dataset.dataset, dataset.waiting_for_takeover, "waits to be taken over from a dead writer")
 

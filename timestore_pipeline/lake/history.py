@@ -50,6 +50,10 @@ class TableHistory:
         """Every file that was live once and is no more, by path."""
         return {path for commit in self.commits for path in commit.removed} - self.live.keys()
 
+    def named(self) -> set[str]:
+        """Every file that any commit names, by path."""
+        return self.live.keys() | self.removed() | {path for commit in self.commits for path in commit.added}
+
     @property
     def complete(self) -> bool:
         """False when log cleanup has removed the oldest commits."""

@@ -172,6 +172,14 @@ class LakeTable:
         for file in files:
             self._store.delete(file.path)
 
+    def discard_leftovers(self, paths: Sequence[str]) -> None:
+        """Delete files of epochs the log has passed; raise `Conflict`, deleting none, if a commit names one."""
+        history = self.history()
+        if named := sorted(set(paths).intersection(history.named() if history else ())):
+            raise Conflict(f"{named[0]} is published in {self.uri}", hint="run `timestore verify` again")
+        for path in paths:
+            self._store.delete(path)
+
     def live_files(self) -> list[LiveFile]:
         """The files of the newest version; none when there is no table."""
         table = self._handle.open()
