@@ -15,7 +15,7 @@ import socket
 import uuid
 from pathlib import Path
 
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import AccessDenied, TimestoreError
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class ProcessIdentity:
             raise
 
     def is_alive(self, process_id: str) -> bool:
-        """Whether a process that registered here still runs."""
+        """Whether a process that registered here still runs; raises `AccessDenied` for another user's lock file."""
         return process_id in _held or _locked_by_other(self._folder / f"{process_id}.lock")
 
     def forget_dead(self) -> None:
@@ -85,6 +85,9 @@ def _locked_by_other(path: Path) -> bool:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError as error:
+        hint = f"run as the owner of {path.parent}, or give that user read and write access to its files"
+        raise AccessDenied(f"the system does not let us ask whether {path} is locked: {error}", hint=hint) from error
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,0 +1,62 @@
+"""The same actions by another user. Forked from a warm parent that has imported this and opened nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+
+from tests.rebuild.conftest import numbers
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+NOBODY = 65534
+
+_PARENT = multiprocessing.get_context("forkserver")
+_PARENT.set_forkserver_preload([__name__])
+
+Action = Callable[[Settings], object]
+
+
+def as_nobody(action: Action, settings: Settings) -> str:
+    """What a process of another user is told: class, message and hint of the typed error; '' = it succeeded."""
+    answer, told = _PARENT.Pipe(duplex=False)
+    process = _PARENT.Process(target=_as_nobody, args=(action, settings, told))
+    process.start()
+    told.close()
+    text = str(answer.recv())
+    process.join()
+    return text
+
+
+def enqueue(settings: Settings) -> None:
+    with StagingManager.open(settings) as staging:
+        staging.enqueue("d", numbers(10))
+
+
+def flush_now(settings: Settings) -> None:
+    with Timestore(settings) as store:
+        store.flush("d", Trigger.MANUAL, "run")
+
+
+def recover_now(settings: Settings) -> None:
+    with Timestore(settings) as store:
+        recover(store.area, store.lake)
+
+
+def _as_nobody(action: Action, settings: Settings, told: Connection) -> None:
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    try:
+        action(settings)
+    except TimestoreError as error:
+        told.send(f"{type(error).__name__}: {error} {error.hint}")
+    except BaseException as error:  # noqa: BLE001  # that would be the bug
+        told.send(f"UNTYPED {error!r}")
+    else:
+        told.send("")

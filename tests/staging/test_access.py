@@ -1,0 +1,100 @@
+"""A user who may not: a clear typed error each time, nothing is set aside, and nothing is lost once it is mended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rebuild.conftest import flush, in_lake, problems, stage
+from tests.staging.nobody import NOBODY, Action, as_nobody, enqueue, flush_now, recover_now
+from timestore_pipeline import Settings
+from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")
+
+
+@pytest.fixture
+def settings() -> Iterator[Settings]:
+    """Ten rows staged and not flushed, by root, where everybody may look."""
+    home = Path(tempfile.mkdtemp())
+    home.chmod(0o755)
+    given = Settings.build(home=home / "home", staging_seal_timeout_ms=300)
+    stage(given, 0)
+    yield given
+    shutil.rmtree(home)
+
+
+def given_away(settings: Settings) -> None:
+    """Everything is nobody's, as after a `chown -R`; the tests take single things back."""
+    for path in (settings.home, *settings.home.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+
+
+def is_whole(settings: Settings) -> None:
+    assert not list(settings.staging_directory.glob("quarantine/*"))
+    flush(settings)
+    assert in_lake(settings) == list(range(10))
+    assert problems(settings) == []
+
+
+@pytest.mark.parametrize("action", [enqueue, flush_now, recover_now, rebuild_if_lost])
+def test_a_directory_of_somebody_else_is_refused(settings: Settings, action: Action) -> None:
+    told = as_nobody(action, settings)
+    assert told.startswith("InvalidSettings")
+    assert f"TIMESTORE_STAGING_DIRECTORY={settings.staging_directory}: Permission denied" in told
+    is_whole(settings)
+
+
+@pytest.mark.parametrize("action", [enqueue, flush_now, recover_now, rebuild_if_lost])
+def test_a_ledger_of_somebody_else_is_refused(settings: Settings, action: Action) -> None:
+    given_away(settings)
+    ledger = settings.staging_directory / "ledger.sqlite"
+    os.chown(ledger, 0, 0)
+    ledger.chmod(0o600)
+    told = as_nobody(action, settings)
+    assert told.startswith("AccessDenied")
+    assert str(ledger) in told
+    is_whole(settings)
+
+
+@pytest.mark.parametrize("action", [flush_now, recover_now])
+def test_a_lock_file_of_somebody_else_is_refused(settings: Settings, action: Action) -> None:
+    with Timestore(settings) as owner:
+        mine = owner.area.identity.process_id
+        with owner.area.ledger.database.transaction() as tx:
+            tx.execute("UPDATE segments SET state = 'open', owner = ?", (mine,))
+        lock = settings.staging_directory / "processes" / f"{mine}.lock"
+        given_away(settings)
+        os.chown(lock, 0, 0)
+        lock.chmod(0o600)
+        told = as_nobody(action, settings)
+    assert told.startswith("AccessDenied")
+    assert str(lock) in told
+    is_whole(settings)
+
+
+def test_a_segment_of_somebody_else_is_not_taken_for_damaged(settings: Settings) -> None:
+    given_away(settings)
+    [segment] = settings.staging_directory.glob("segments/d/*.duckdb")
+    os.chown(segment, 0, 0)
+    segment.chmod(0o600)
+    told = as_nobody(flush_now, settings)
+    assert told.startswith("AccessDenied")
+    assert str(segment) in told
+    is_whole(settings)
+
+
+@pytest.mark.parametrize("action", [enqueue, flush_now, rebuild_if_lost])
+def test_a_path_that_is_a_file_is_refused(tmp_path: Path, action: Action) -> None:
+    path = tmp_path / "staging"
+    path.write_text("")
+    given = Settings.build(home=tmp_path, staging_directory=path)
+    with pytest.raises(InvalidSettings, match="TIMESTORE_STAGING_DIRECTORY"):
+        action(given)
+    assert path.read_text() == ""
