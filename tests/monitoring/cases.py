@@ -97,7 +97,7 @@ CASES = [
         "TimestoreOldestBatch",
         "page",
         Scene(  # an instant that stands still ages, with or without anybody who pushes it
-            "15m45s", {staged("flights"): "780x99", staged("planes.small"): "0x99"}, (FLIGHTS, PLANES)
+            "15m45s", {staged("flights"): "810x99", staged("planes.small"): "0x99"}, (FLIGHTS, PLANES)
         ),
         Scene(  # planes may wait 1.5 x 600 + 30 s; weather has no age at all
             "15m30s",
@@ -209,7 +209,7 @@ CASES = [
         "TimestoreFlushSlower",
         "warning",
         Scene("3h10m", durations((1.2, 2 * 240), (8.0, 300)), (FLIGHTS,)),
-        Scene("3h10m", durations((1.2, 2 * 240), (2.0, 300))),
+        Scene("3h10m", durations((1.2, 2 * 240), *[(1.2, 9), (3.0, 1)] * 30)),  # half as slow again
         evaluated="1m",
     ),
     Case(
@@ -228,12 +228,12 @@ CASES = [
         "TimestoreAbsent",
         "page",
         Scene("20m", {named("sensor_last_tick_timestamp_seconds"): "1 stale"}, ({},)),
-        Scene("20m", {named("sensor_last_tick_timestamp_seconds"): "1x40 _x10 2x49"}),
+        Scene("20m", {named("sensor_last_tick_timestamp_seconds"): "1x67 stale"}),  # gone for three minutes
     ),
     Case(
         "TimestoreSeenTwice",
         "warning",
-        Scene("20m", {TICK.replace("{", '{instance="b",'): "1000x99"}, ({},)),
+        Scene("20m", {TICK.replace("{", '{instance="b",'): "_x50 1000x49"}, ({},)),
         Scene("20m", {TICK.replace("{", '{instance="b",'): "1000x50 stale"}),  # one took over from the other
     ),
     Case(

@@ -16,8 +16,9 @@ from tests.monitoring.activity import METADATA, readings
 from tests.monitoring.stack import Stack, beat
 from timestore_pipeline.errors import QueueFull, TimestoreError
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.monitoring.alerts import Watch, alerts
 from timestore_pipeline.monitoring.dashboard import dashboard_json
-from timestore_pipeline.monitoring.panels import Kind, Panel, filled, rows
+from timestore_pipeline.monitoring.panels import ALERT_OF, Kind, Panel, filled, rows
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
 from timestore_pipeline.wiring import Timestore
@@ -165,3 +166,31 @@ def test_a_thousand_datasets_are_one_pattern(dashboard: dict[str, Any]) -> None:
 
 def test_the_same_limits_give_the_same_text() -> None:
     assert dashboard_json(Tempo()) == dashboard_json(Tempo())
+
+
+def test_a_panel_that_an_alert_judges_links_to_its_place_in_the_runbook() -> None:
+    found = json.loads(dashboard_json(Tempo(), "https://wiki/runbook"))
+    linked = {panel["title"]: panel["links"][0]["url"] for panel in found["panels"] if panel.get("links")}
+    assert linked.keys() == ALERT_OF.keys()
+    assert linked["Failed flushes"] == "https://wiki/runbook#timestore-flush-failing"
+    assert [link["url"] for link in found["links"]] == ["https://wiki/runbook"]
+
+
+def test_a_runbook_that_is_a_file_is_named_and_not_linked(dashboard: dict[str, Any]) -> None:
+    assert [panel["title"] for panel in dashboard["panels"] if panel.get("links")] == []
+    [panel] = [panel for panel in dashboard["panels"] if panel["title"] == "Failed flushes"]
+    assert panel["description"].endswith(
+        "Runbook: docs/runbooks/timestore-staging-operations.md#timestore-flush-failing"
+    )
+
+
+def test_every_alert_about_something_that_can_be_seen_has_a_panel() -> None:
+    nothing_to_draw = {"TimestoreAbsent", "TimestoreSeenTwice"}
+    assert {alert.name for alert in alerts(Watch("any"))} - set(ALERT_OF.values()) == nothing_to_draw
+
+
+def test_every_panel_that_is_drawn_has_a_source_a_unit_and_queries_of_its_own(dashboard: dict[str, Any]) -> None:
+    for panel in (panel for panel in dashboard["panels"] if panel["type"] != "row"):
+        assert panel["datasource"]["uid"] == "$datasource"
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"]) > 0

@@ -19,7 +19,7 @@ from timestore_pipeline.wiring import Timestore
 
 def render(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if missing; files of that name are replaced.")],
-    runbook: Annotated[str, typer.Option(help="Address of the runbook; alerts link to its headings.")] = RUNBOOK,
+    runbook: Annotated[str, typer.Option(help="The runbook's address, for links from alerts and panels.")] = RUNBOOK,
     hurry: Annotated[float, typer.Option(min=1, max=1000, help="Divide every waiting time, to try alerts out.")] = 1,
     no_dashboard: Annotated[bool, typer.Option("--no-dashboard", help="Alert rules only.")] = False,
     as_json: AsJson = False,
@@ -37,7 +37,7 @@ def render(
         watch = watch_of(store, Tempo(hurry))
     contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch, runbook)}
     if not no_dashboard:
-        contents["timestore-dashboard.json"] = dashboard_json(watch.tempo)
+        contents["timestore-dashboard.json"] = dashboard_json(watch.tempo, runbook)
     written = [str(path) for path in write_files(folder, contents)]
     if as_json:
         print_json({"shard": watch.shard, "files": written})

@@ -56,7 +56,12 @@ class Alert:
     @property
     def anchor(self) -> str:
         """Where the runbook speaks of it: `timestore-flush-failing`."""
-        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", self.name).lower()
+        return anchor_of(self.name)
+
+
+def anchor_of(alert: str) -> str:
+    """The heading of the runbook that speaks of the alert of this name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", alert).lower()
 
 
 @dataclass(frozen=True, slots=True)

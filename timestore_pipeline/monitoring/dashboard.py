@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from timestore_pipeline.errors import MissingExtra
+from timestore_pipeline.monitoring.rules import RUNBOOK
 from timestore_pipeline.monitoring.tempo import Tempo
 
 
-def dashboard_json(tempo: Tempo) -> str:
-    """A dashboard to import or provision; raises `MissingExtra` when Grafana's builders are not installed."""
+def dashboard_json(tempo: Tempo, runbook: str = RUNBOOK) -> str:
+    """A dashboard to import or provision, its panels with their place in the runbook.
+
+    Raises `MissingExtra` when Grafana's builders are not installed.
+    """
     try:
         from timestore_pipeline.monitoring.grafana import dashboard_document
     except ModuleNotFoundError as error:
@@ -15,4 +19,4 @@ def dashboard_json(tempo: Tempo) -> str:
             f"the dashboard needs the package {error.name}",
             hint="pip install 'timestore_pipeline[monitoring]', or render with --no-dashboard",
         ) from error
-    return dashboard_document(tempo)
+    return dashboard_document(tempo, runbook)

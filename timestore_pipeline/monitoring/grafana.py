@@ -13,8 +13,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from timestore_pipeline.monitoring.alerts import Severity
-from timestore_pipeline.monitoring.panels import Kind, Panel, Query, Row, rows
+from timestore_pipeline.monitoring.alerts import Severity, anchor_of
+from timestore_pipeline.monitoring.panels import ALERT_OF, Kind, Panel, Query, Row, rows
 from timestore_pipeline.monitoring.tempo import Tempo
 
 UID = "timestore-staging"
@@ -30,24 +30,47 @@ _WIDTHS = {Kind.NUMBER: 4, Kind.LINES: 12, Kind.TABLE: 24}  # of the 24 columns 
 Visual = TypeVar("Visual", stat.Panel, timeseries.Panel, table.Panel)
 
 
-def dashboard_document(tempo: Tempo) -> str:
-    """The dashboard's JSON, the same text for the same tempo."""
+def dashboard_document(tempo: Tempo, runbook: str) -> str:
+    """The dashboard's JSON, the same text for the same arguments."""
     built = build.Dashboard("Timestore staging").uid(UID).tags(["timestore"]).refresh("30s").time("now-6h", "now")
     built = built.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
     for variable in (_datasource(), _values("shard", "timestore_staging_sensor_last_tick_timestamp_seconds"),
                      _values("dataset", 'timestore_staging_queue_depth{shard=~"$shard"}'), _top()):  # fmt: skip
         built = built.with_variable(variable)
+    if _can_be_opened(runbook):
+        built = built.link(_link(runbook))
     numbers = itertools.count(1)
     for row in rows(tempo):
-        built = _with_row(built, row, numbers)
+        built = _with_row(built, row, numbers, runbook)
     return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
 
 
-def _with_row(built: build.Dashboard, row: Row, numbers: Iterator[int]) -> build.Dashboard:
+def _with_row(built: build.Dashboard, row: Row, numbers: Iterator[int], runbook: str) -> build.Dashboard:
     built = built.with_row(build.Row(row.title).id(next(numbers)))
     for panel in row.panels:
-        built = built.with_panel(_VISUALS[panel.kind](panel).id(next(numbers)))
+        visual = _VISUALS[panel.kind](panel).id(next(numbers))
+        if panel.title in ALERT_OF:
+            _advise(visual, panel, runbook)
+        built = built.with_panel(visual)
     return built
+
+
+def _advise(visual: stat.Panel | timeseries.Panel | table.Panel, panel: Panel, runbook: str) -> None:
+    """A link in the panel's corner, or the place in words where the runbook is a file that no browser can open."""
+    place = f"{runbook}#{anchor_of(ALERT_OF[panel.title])}"
+    if _can_be_opened(runbook):
+        visual.links([_link(place)])
+    else:
+        visual.description(f"{panel.description} Runbook: {place}".strip())
+
+
+def _can_be_opened(address: str) -> bool:
+    return "://" in address
+
+
+def _link(address: str) -> build.DashboardLink:
+    link = build.DashboardLink("Runbook").type(dashboard.DashboardLinkType.LINK)
+    return link.url(address).target_blank(True).icon("doc")
 
 
 def _number(panel: Panel) -> stat.Panel:

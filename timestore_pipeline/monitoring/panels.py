@@ -19,6 +19,23 @@ from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
 from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries
 
+ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading of the runbook says what to do
+    "Since the last sensor tick": "TimestoreSensorStale",
+    "Since the last push": "TimestorePushStale",
+    "Batches staged": "TimestoreBacklog",
+    "Batches in quarantine": "TimestoreQuarantine",
+    "Volume in use": "TimestoreVolume",
+    "Age of the oldest batch": "TimestoreOldestBatch",
+    "Flush duration (p95)": "TimestoreFlushSlower",
+    "Failed flushes": "TimestoreFlushFailing",
+    "Dropped batches": "TimestoreBatchesDropped",
+    "Retried batches": "TimestoreBackpressure",
+    "Guardrail exceeded": "TimestoreGuardrail",
+    "Share of the dataset's guardrail": "TimestoreDatasetDisk",
+    "Shard: share of the total guardrail, and of the volume": "TimestoreTotalDisk",
+    "Batches in quarantine, by dataset": "TimestoreQuarantine",
+}
+
 _SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
 _LINE = "{{dataset}} ({{shard}})"
 
