@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Examples open real files and commit them to disk, so one may take long on a shared machine; that is no failure.
@@ -12,3 +13,11 @@ settings.register_profile("default", deadline=None, suppress_health_check=[Healt
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
 settings.register_profile("search", settings.get_profile("default"), max_examples=2_000)  # HYPOTHESIS_PROFILE=search
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is marked `nightly` runs where the search is wide, as `make nightly` has it."""
+    if os.environ.get("HYPOTHESIS_PROFILE") != "search":
+        for item in items:
+            if item.get_closest_marker("nightly") is not None:
+                item.add_marker(pytest.mark.skip(reason="runs every night: HYPOTHESIS_PROFILE=search"))

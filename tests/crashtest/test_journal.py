@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timestore_pipeline.crashtest.journal import Journal, read_story
+from timestore_pipeline.crashtest.journal import Journal, read_end, read_story
 from timestore_pipeline.crashtest.workload import ProvableBatch, make_batch
 
 
@@ -59,3 +59,17 @@ def test_refusals_are_counted_and_complaints_kept(tmp_path: Path) -> None:
     story = read_story(tmp_path, 0)
     assert story.refused == 1
     assert story.complaints == ["batch 0/7 was accepted a second time"]
+
+
+def test_the_end_of_a_long_story_says_what_its_next_life_has_to_know(tmp_path: Path) -> None:
+    with Journal(tmp_path, 0) as journal:
+        for number in range(400):
+            journal.intend(make_batch(1, 0, number))
+            if number < 390:
+                journal.acked(number, duplicate=False)
+        journal.acked(1, duplicate=True)
+        for _ in range(500):
+            journal.refused(399, "the queue is full, try again in a moment")
+    end, story = read_end(tmp_path, 0), read_story(tmp_path, 0)
+    assert len(end.sent) < len(story.sent) == 400
+    assert (end.next_number, end.in_doubt()) == (story.next_number, story.in_doubt())

@@ -13,7 +13,7 @@ from timestore_pipeline.crashtest.reader import PublishedTable, note_sightings, 
 
 @pytest.fixture
 def table(tmp_path: Path) -> PublishedTable:
-    return PublishedTable(tmp_path / "trades")
+    return PublishedTable(tmp_path / "trades", tmp_path / "diary")
 
 
 def test_a_table_that_does_not_exist_yet_shows_nothing(table: PublishedTable) -> None:
@@ -62,6 +62,21 @@ def test_a_compaction_shows_no_batch_again(table: PublishedTable, tmp_path: Path
         publish(tmp_path, batch.table)
     DeltaTable(tmp_path / "trades").optimize.compact()
     assert table.look() == []
+
+
+def test_the_next_life_goes_on_where_the_diary_ends(table: PublishedTable, tmp_path: Path) -> None:
+    first, second = batches(2)
+    publish(tmp_path, first.table)
+    assert table.look() == []
+    table.remember()
+    publish(tmp_path, second.table)
+    assert table.look() == []
+    table.diary.write_text(table.diary.read_text() + "[1, [[0")  # it was killed over the second
+    again = PublishedTable(table.folder, table.diary)
+    assert again.seen == {(0, first.number)}
+    assert again.look() == []
+    publish(tmp_path, first.table)
+    assert len(again.look()) == 1
 
 
 def test_a_sighting_is_kept_once_however_often_it_is_noted(tmp_path: Path) -> None:

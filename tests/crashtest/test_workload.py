@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import duckdb
+import pyarrow as pa
 import pytest
 
-from timestore_pipeline.crashtest.plan import DATASETS
+from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, Role
 from timestore_pipeline.crashtest.workload import checksum_sql, digest, make_batch
 
 
@@ -38,3 +39,15 @@ def test_there_are_all_kinds_of_batches() -> None:
     assert {"extra_1", "extra_4"} <= set(batches[-1].table.column_names)
     assert "extra_1" not in batches[0].table.column_names
     assert sum(batch.table["at"].null_count for batch in batches) > 0
+
+
+def test_the_schema_of_an_evolver_goes_on_growing_and_its_rows_prove_themselves() -> None:
+    evolver = ROSTER.index(Role.EVOLVER)
+    batches = [make_batch(1, evolver, number) for number in (0, 10, 100, 101, 5000)]
+    later = [batch.table.column_names[-2] for batch in batches]
+    assert later == ["evolved_0", "evolved_3", "evolved_10", "evolved_10", "evolved_70"]
+    rows = pa.concat_tables([batch.table for batch in batches], promote_options="default")
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        query = f"SELECT count(*) FROM rows WHERE checksum = {checksum_sql(rows.column_names)}"
+        assert connection.sql(query).fetchall() == [(rows.num_rows,)]

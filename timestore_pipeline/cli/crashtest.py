@@ -22,7 +22,7 @@ from timestore_pipeline.cli.output import (
     print_note,
     print_table,
 )
-from timestore_pipeline.cli.wording import count
+from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.crashtest import run
 from timestore_pipeline.crashtest.plan import Plan
 from timestore_pipeline.crashtest.report import Report
@@ -128,6 +128,7 @@ def _fields(report: Report) -> list[tuple[str, str]]:
     roles = ", ".join(f"{kills} {role}" for role, kills in report.kills_by_role().items())
     return [
         ("kills", f"{report.total_kills} ({roles}); {report.kills_at_work()} of them at work"),
+        ("host lost", count(report.hosts_lost, "time")),
         ("acknowledged", f"{count(verdict.acked_batches, 'batch')}, {count(verdict.acked_rows, 'row')}"),
         ("published", f"{count(verdict.published_batches, 'batch')}, {count(verdict.published_rows, 'row')}"),
         ("never told", f"{count(verdict.in_doubt, 'batch')} without a key, {verdict.in_doubt_published} published"),
@@ -137,7 +138,9 @@ def _fields(report: Report) -> list[tuple[str, str]]:
         ("duplicated", count(verdict.duplicated, "row")),
         ("unverifiable", count(verdict.unverifiable, "row")),
         ("timestore verify", "ok" if not report.verify_problems else count(len(report.verify_problems), "problem")),
-        ("seed, seconds", f"{report.plan.seed}, {report.seconds:.1f}"),
+        ("seed, seconds", f"{report.plan.seed}, {report.cost.seconds:.1f}"),
+        ("pace", f"{report.cost.pace[0]} strikes a second in the first quarter, {report.cost.pace[1]} in the last"),
+        ("disk, memory", f"{size(report.cost.disk)}, {size(report.cost.memory)} the largest process"),
     ]
 
 

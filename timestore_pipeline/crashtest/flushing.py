@@ -22,7 +22,7 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
 _FLUSH_PAUSE = 0.02  # seconds at most
-_RECOVERY_PAUSE = 0.1
+_RECOVERY_PAUSE = 0.1  # beside as long as the recovery took: it reads whole logs, and must not starve the others
 
 
 def flush_in_a_loop(life: Life) -> None:
@@ -38,9 +38,10 @@ def flush_in_a_loop(life: Life) -> None:
 def recover_in_a_loop(life: Life) -> None:
     with _opened(life) as timestore:
         while not life.ending:
+            started = clock.monotonic()
             with life.marker.during(phases.RECOVER), _refusals_are_fine():
                 note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
-            clock.sleep(random.uniform(0, _RECOVERY_PAUSE))
+            clock.sleep(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
 
 
 def settled(folder: Path) -> int:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from timestore_pipeline.crashtest.workload import ProvableBatch
+
+_RECENT = 32  # batches; more than a producer leaves open at once
+_FIRST_LOOK = 16_384  # bytes
 
 
 @dataclass(slots=True)
@@ -85,8 +88,26 @@ class Journal:
 
 def read_story(folder: Path, producer: int) -> Story:
     """What the producer knows by now; nothing when it has not begun."""
+    return _story(producer, _lines(_path(folder, producer)))
+
+
+def read_end(folder: Path, producer: int) -> Story:
+    """The newest part of the story, however long it is: at least the last `_RECENT` batches and what became of them.
+
+    Enough for the next life, which sends again whatever is in doubt before anything new: older batches with a key are
+    all acknowledged.
+    """
+    path, size = _path(folder, producer), _FIRST_LOOK
+    while True:
+        story = _story(producer, _lines(path, last=size))
+        if len(story.sent) >= _RECENT or not path.exists() or size >= path.stat().st_size:
+            return story
+        size *= 4
+
+
+def _story(producer: int, lines: Iterable[dict[str, Any]]) -> Story:
     story = Story()
-    for line in _lines(_path(folder, producer)):
+    for line in lines:
         _add(story, producer, line)
     return story
 
@@ -95,19 +116,25 @@ def _path(folder: Path, producer: int) -> Path:
     return folder / f"producer-{producer}.ndjson"
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path, *, last: int | None = None) -> Iterator[dict[str, Any]]:
+    """Whole lines among the last bytes of the file; None = of all of it."""
     if not path.exists():
         return
-    for line in path.read_bytes().splitlines():
-        with suppress(ValueError):  # torn, or the empty line that ends a torn one
-            yield json.loads(line)
+    with path.open("rb") as file:
+        if last is not None and last < path.stat().st_size:
+            file.seek(-last, os.SEEK_END)
+            file.readline()
+        for line in file:
+            with suppress(ValueError):  # torn, or the empty line that ends a torn one
+                yield json.loads(line)
 
 
 def _add(story: Story, producer: int, line: dict[str, Any]) -> None:
     if "intent" in line:
         story.sent[line["intent"]["number"]] = Sent(producer, **line["intent"])
     elif "acked" in line:
-        story.sent[line["acked"]].acked = True
+        if line["acked"] in story.sent:  # its intent may lie further back than was read
+            story.sent[line["acked"]].acked = True
         story.duplicates += line["duplicate"]
     elif "refused" in line:
         story.refused += 1

@@ -24,19 +24,19 @@ class PlainLog:
 
     table: Path
     live: set[Path] = field(default_factory=set)
-    _next: int = 0
+    next: int = 0  # above 0 from the start: somebody else has seen the ones before, and `live` lacks them
 
     def advance(self) -> Iterator[Commit]:
         """Versions not seen before, oldest first; `live` follows. Nothing while there is no table."""
-        while (file := self.table / "_delta_log" / f"{self._next:020}.json").exists():
+        while (file := self.table / "_delta_log" / f"{self.next:020}.json").exists():
             yield self._apply([json.loads(line) for line in file.read_text().splitlines() if line])
 
     def _apply(self, actions: list[dict[str, Any]]) -> Commit:
         adds = [action["add"] for action in actions if "add" in action]
         self.live -= {self._path(action["remove"]) for action in actions if "remove" in action}
         self.live |= {self._path(add) for add in adds}
-        self._next += 1
-        return Commit(self._next - 1, tuple(self._path(add) for add in adds if add.get("dataChange", True)))
+        self.next += 1
+        return Commit(self.next - 1, tuple(self._path(add) for add in adds if add.get("dataChange", True)))
 
     def _path(self, action: dict[str, Any]) -> Path:
         return self.table / unquote(action["path"])

@@ -34,10 +34,11 @@ _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.FLUSHER: flush_in_a_loop,
     Role.RECOVERY: recover_in_a_loop,
     Role.READER: read_in_a_loop,
+    Role.EVOLVER: produce,
 }
 _AIM_POLL = 0.0002  # seconds
 # Seconds until a victim is killed whatever it does. A recovery finds little to settle where every flush does it too.
-_AIM_PATIENCE = {Role.PRODUCER: 0.6, Role.FLUSHER: 1.2, Role.RECOVERY: 0.4, Role.READER: 0.2}
+_AIM_PATIENCE = {Role.PRODUCER: 0.6, Role.FLUSHER: 1.2, Role.RECOVERY: 0.4, Role.READER: 0.2, Role.EVOLVER: 0.6}
 
 
 class Nursery:

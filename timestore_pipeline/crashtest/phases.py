@@ -63,6 +63,7 @@ TARGETS: dict[Role, tuple[str, ...]] = {
     ),
     Role.RECOVERY: ("recover", "take over", "burn", "abort", "finalize"),
     Role.READER: ("read",),
+    Role.EVOLVER: ("schema change", "schema change", "segment append", "ledger promise"),
 }  # fmt: skip
 
 _LANES = 16  # threads of one process that are told apart

@@ -25,15 +25,25 @@ class Role(StrEnum):
     FLUSHER = "flusher"
     RECOVERY = "recovery"
     READER = "reader"
+    EVOLVER = "evolver"  # a producer whose schema goes on growing
 
 
 # One process each; a process is known by its position. Producers of even position wait for every receipt, the others
 # keep a window of them open.
 ROSTER: tuple[Role, ...] = (
     Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.FLUSHER, Role.FLUSHER, Role.RECOVERY, Role.READER,
+    Role.EVOLVER,
 )  # fmt: skip
 
-_WEIGHTS = {Role.PRODUCER: 5, Role.FLUSHER: 4, Role.RECOVERY: 4, Role.READER: 1}  # of being struck, each process
+SENDERS = (Role.PRODUCER, Role.EVOLVER)  # they keep journals
+
+_WEIGHTS = {
+    Role.PRODUCER: 5,
+    Role.EVOLVER: 3,
+    Role.FLUSHER: 4,
+    Role.RECOVERY: 4,
+    Role.READER: 1,
+}  # of being struck, each process
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,10 @@ class Strike:
     aimed: bool
     choice: float
     dwell: float
+
+    @property
+    def takes_the_host(self) -> bool:
+        return len(self.victims) == len(ROSTER)
 
 
 @dataclass(frozen=True, slots=True)

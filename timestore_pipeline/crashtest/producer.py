@@ -14,8 +14,9 @@ from datetime import timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.crashtest import phases
-from timestore_pipeline.crashtest.journal import Journal, Story, read_story
+from timestore_pipeline.crashtest.journal import Journal, Story, read_end
 from timestore_pipeline.crashtest.life import Life
+from timestore_pipeline.crashtest.plan import Role
 from timestore_pipeline.crashtest.workload import ProvableBatch, make_batch
 from timestore_pipeline.errors import QueueFull, RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
@@ -24,6 +25,8 @@ from timestore_pipeline.model.batch import Receipt
 _WINDOW = 8  # receipts that a producer of odd position leaves open
 _AGAIN = 0.08  # share of batches after which one that was acknowledged is sent a second time
 _LONGEST_PAUSE = 0.01  # seconds between two batches
+_SLOWER = 10  # times: an evolver
+_SURELY_TOLD = _WINDOW + 2  # batches below the newest one: of older ones, each with a key is acknowledged
 _PATIENCE = timedelta(seconds=10)  # for room in the queue
 
 
@@ -33,7 +36,7 @@ def produce(life: Life) -> None:
         Journal(life.plan.journals, life.process) as journal,
         StagingManager.open(life.plan.settings()) as staging,
     ):
-        story = read_story(life.plan.journals, life.process)
+        story = read_end(life.plan.journals, life.process)
         life.marker.idle()
         _Producer(life, journal, staging, story).run()
 
@@ -51,28 +54,28 @@ class _Producer:
         window = _WINDOW if self.life.process % 2 else 1
         with self.life.marker.during(phases.SEND):
             self._settle_doubts()
-        known = [batch.number for batch in self.story.sent.values() if batch.acked and batch.key is not None]
+        pause = _LONGEST_PAUSE * (_SLOWER if self.life.role is Role.EVOLVER else 1)
         number = self.story.next_number
         while not self.life.ending:
             with self.life.marker.during(phases.SEND):
-                self._send_new(number, window, known)
-                if known and source.random() < _AGAIN:
-                    self._send_again(source.choice(known))
+                self._send_new(number, window)
+                if number > _SURELY_TOLD and source.random() < _AGAIN:
+                    self._send_again(source.randrange(number - _SURELY_TOLD))
             number += 1
-            clock.sleep(source.uniform(0, _LONGEST_PAUSE))
-        self._collect(0, known)
+            clock.sleep(source.uniform(0, pause))
+        self._collect(0)
 
     def _settle_doubts(self) -> None:
         for number in self.story.in_doubt():
             self._send_until_told(make_batch(self.life.plan.seed, self.life.process, number))
 
-    def _send_new(self, number: int, window: int, known: list[int]) -> None:
+    def _send_new(self, number: int, window: int) -> None:
         batch = make_batch(self.life.plan.seed, self.life.process, number)
         self.journal.intend(batch)
         self.waiting.append((batch, self._submit(batch)))
-        self._collect(window - 1, known)
+        self._collect(window - 1)
 
-    def _collect(self, leave: int, known: list[int]) -> None:
+    def _collect(self, leave: int) -> None:
         """Wait for receipts, oldest first, until at most `leave` are open."""
         while len(self.waiting) > leave:
             batch, future = self.waiting.popleft()
@@ -82,15 +85,15 @@ class _Producer:
                 self.journal.refused(batch.number, str(error))
                 if batch.key is None and not isinstance(error, QueueFull):
                     continue  # a commit whose answer was lost may have happened
-                receipt = self._send_until_told(batch)
+                self._send_until_told(batch)
             else:
                 self._note(batch, receipt)
-            if batch.key is not None:
-                known.append(batch.number)
 
     def _send_again(self, number: int) -> None:
         """A batch that was acknowledged, perhaps published long ago: it must be recognised."""
         batch = make_batch(self.life.plan.seed, self.life.process, number)
+        if batch.key is None:
+            return
         receipt = self._send_until_told(batch)
         if not receipt.duplicate:
             self.journal.complain(f"batch {batch.producer}/{number} of {batch.dataset} was accepted a second time")

@@ -1,15 +1,17 @@
 """The role that reads what is published, all the time: every commit must bring whole batches, each for the first time.
 
-It follows the Delta log commit by commit, so it sees what any reader of any version would have seen. After a kill it
-begins at the first version again.
+It follows the Delta log commit by commit, so it sees what any reader of any version would have seen, and keeps a diary
+of what it has seen. After a kill it goes on there: a commit is in the diary only after what is wrong with it is noted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +20,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.crashtest import phases
 from timestore_pipeline.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.crashtest.life import Life
-from timestore_pipeline.crashtest.plan import DATASETS
+from timestore_pipeline.crashtest.plan import DATASETS, Plan
 
 _PAUSE = 0.02  # seconds
 _COLUMNS = ["producer", "batch", "row", "of"]
@@ -28,58 +30,90 @@ Batch = tuple[int, int]  # producer, number
 
 def read_in_a_loop(life: Life) -> None:
     """Write down every commit that shows something it may not."""
-    tables = [PublishedTable(life.plan.home / "lake" / dataset) for dataset in DATASETS]
+    tables = published_tables(life.plan)
     life.marker.idle()
     while not life.ending:
         with life.marker.during(phases.READ):
-            for table in tables:
-                note_sightings(life.plan.journals, table.look())
+            read_on(life.plan, tables)
         clock.sleep(_PAUSE)
+
+
+def published_tables(plan: Plan) -> list[PublishedTable]:
+    return [PublishedTable(plan.home / "lake" / dataset, _diary(plan.journals, dataset)) for dataset in DATASETS]
+
+
+def read_on(plan: Plan, tables: Sequence[PublishedTable]) -> None:
+    for table in tables:
+        note_sightings(plan.journals, table.look())
+        table.remember()
 
 
 @dataclass(slots=True)
 class PublishedTable:
-    """One table, and the batches seen in it so far."""
+    """One table, and the batches seen in it so far, by this life of the reader and those before."""
 
     folder: Path
+    diary: Path
     seen: set[Batch] = field(default_factory=set)
     _log: PlainLog = field(init=False)
+    _new: list[tuple[int, list[Batch]]] = field(default_factory=list)  # commits looked at and not in the diary
 
     def __post_init__(self) -> None:
         self._log = PlainLog(self.folder)
+        for version, batches in _whole_lines(self.diary):
+            self._log.next = version + 1
+            self.seen.update(map(tuple, batches))
 
     def look(self) -> list[str]:
         """What new commits show and may not."""
         return [wrong for commit in self._log.advance() for wrong in self._wrong_with(commit)]
 
+    def remember(self) -> None:
+        """Enter into the diary what was looked at; a torn line says nothing, so the next life looks again."""
+        if self._new:
+            with self.diary.open("a", encoding="utf-8") as file:
+                file.write("".join(f"\n{json.dumps(commit)}\n" for commit in self._new))
+        self._new = []
+
     def _wrong_with(self, commit: Commit) -> Iterator[str]:
         where = f"version {commit.version} of {self.folder.name}"
         if gone := [path.name for path in commit.added if not path.exists()]:
             yield f"{where} names {gone[0]}, which is not there"
-        for producer, number, of, rows, distinct in _batches([path for path in commit.added if path.exists()]):
+        found = list(_batches([path for path in commit.added if path.exists()]))
+        for producer, number, of, rows, distinct in found:
             if (rows, distinct) != (of, of):
                 yield f"{where} shows {rows} rows, {distinct} different ones, of the {of} of batch {producer}/{number}"
             if (producer, number) in self.seen:
                 yield f"{where} shows batch {producer}/{number} a second time"
             self.seen.add((producer, number))
+        self._new.append((commit.version, [(producer, number) for producer, number, *_ in found]))
 
 
 def note_sightings(folder: Path, sightings: list[str]) -> None:
     if sightings:
         with _file(folder).open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(text) + "\n" for text in sightings))
+            file.write("".join(f"\n{json.dumps(text)}\n" for text in sightings))
 
 
 def sightings(folder: Path) -> list[str]:
     """What any life of the reader wrote down, each once."""
-    if not _file(folder).exists():
-        return []
-    lines = _file(folder).read_text(encoding="utf-8").splitlines(keepends=True)
-    return list(dict.fromkeys(json.loads(line) for line in lines if line.endswith("\n")))
+    return list(dict.fromkeys(_whole_lines(_file(folder))))
 
 
 def _file(folder: Path) -> Path:
     return folder / "reader.ndjson"
+
+
+def _diary(folder: Path, dataset: str) -> Path:
+    return folder / f"reader-{dataset}.ndjson"
+
+
+def _whole_lines(path: Path) -> Iterator[Any]:
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # torn, or the empty line that ends a torn one
+            yield json.loads(line)
 
 
 def _batches(files: list[Path]) -> Iterator[tuple[int, int, int, int, int]]:

@@ -22,6 +22,16 @@ class Flushes:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What the test took. `pace`: strikes per second in the first and in the last quarter of them."""
+
+    seconds: float
+    pace: tuple[float, float]
+    disk: int  # bytes in the directory at the end
+    memory: int  # bytes, the largest process at its largest
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """`duplicates_refused`: batches sent again and recognised. `refused`: answers of the kind "come again later".
 
@@ -31,13 +41,14 @@ class Report:
 
     plan: Plan
     kills: Mapping[tuple[Role, str], int]  # by role and by what the victim was doing
+    hosts_lost: int
     verdict: Verdict
     duplicates_refused: int
     refused: int
     flushes: Flushes
     faults: Sequence[str]
     verify_problems: Sequence[str]
-    seconds: float
+    cost: Cost
 
     @property
     def ok(self) -> bool:
@@ -68,6 +79,7 @@ class Report:
             "seed": self.plan.seed,
             "sabotage": self.plan.sabotage,
             "kills": {"total": self.total_kills, "at_work": self.kills_at_work()}
+            | {"hosts_lost": self.hosts_lost}
             | {"by_role": self.kills_by_role(), "by_phase": self.kills_by_phase()},
             "acknowledged": {"batches": verdict.acked_batches, "rows": verdict.acked_rows},
             "published": {"batches": verdict.published_batches, "rows": verdict.published_rows},
@@ -80,7 +92,10 @@ class Report:
             "unverifiable_rows": verdict.unverifiable,
             "verify_ok": not self.verify_problems,
             "problems": self.problems(),
-            "seconds": round(self.seconds, 1),
+            "seconds": round(self.cost.seconds, 1),
+            "strikes_per_second": {"first_quarter": self.cost.pace[0], "last_quarter": self.cost.pace[1]},
+            "disk_bytes": self.cost.disk,
+            "memory_bytes": self.cost.memory,
         }
 
 

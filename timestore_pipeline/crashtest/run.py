@@ -7,8 +7,9 @@ Interrupted at any point, it ends its processes and leaves the directory as it i
 
 from __future__ import annotations
 
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from timestore_pipeline import clock
@@ -16,9 +17,9 @@ from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.crashtest.flushing import settled
 from timestore_pipeline.crashtest.journal import Story, read_story
 from timestore_pipeline.crashtest.oracle import judge
-from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, Plan, Role
-from timestore_pipeline.crashtest.reader import sightings
-from timestore_pipeline.crashtest.report import Flushes, Report
+from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, SENDERS, Plan, Role
+from timestore_pipeline.crashtest.reader import published_tables, read_on, sightings
+from timestore_pipeline.crashtest.report import Cost, Flushes, Report
 from timestore_pipeline.crashtest.victims import Tally, Victims
 from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
 from timestore_pipeline.flush.recovery import recover
@@ -38,7 +39,8 @@ def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
     tally = _storm(plan, progress)
     with Timestore(plan.settings()) as timestore:
         undrained = _drain(timestore)
-        return _report(plan, timestore, tally, undrained, clock.monotonic() - started)
+        read_on(plan, published_tables(plan))  # the last flushes, after the last life of the reader
+        return _report(plan, timestore, tally, undrained, started)
 
 
 def remove(plan: Plan) -> None:
@@ -65,10 +67,12 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
     with Victims(plan) as victims:
         victims.start()
         for strike in plan.strikes():
+            began = clock.monotonic()
             clock.sleep(strike.delay)
             victims.strike(strike)
+            victims.tally.took.append(clock.monotonic() - began)
             progress(victims.tally.kills)
-        for roles in ([Role.PRODUCER], [Role.FLUSHER, Role.RECOVERY], [Role.READER]):
+        for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY], [Role.READER]):
             victims.stop(roles, _PATIENCE)
         return victims.tally
 
@@ -96,19 +100,33 @@ def _flush(timestore: Timestore, dataset: str) -> list[str]:
     return []
 
 
-def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str], seconds: float) -> Report:
+def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str], started: float) -> Report:
     stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
     return Report(
         plan=plan,
         kills=tally.phases,
+        hosts_lost=tally.hosts_lost,
         verdict=judge(plan.home / "lake", stories),
         duplicates_refused=_total(stories, "duplicates"),
         refused=_total(stories, "refused"),
         flushes=_flushes(plan, timestore),
         faults=[*undrained, *tally.faults, *sightings(plan.journals)],
         verify_problems=_verify(timestore),
-        seconds=seconds,
+        cost=_cost(plan, tally, started),
     )
+
+
+def _cost(plan: Plan, tally: Tally, started: float) -> Cost:
+    quarter = max(1, len(tally.took) // 4)
+    disk = sum(path.stat().st_size for path in plan.home.rglob("*") if path.is_file())
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    memory = max(resource.getrusage(one).ru_maxrss for one in who) * 1024
+    pace = (_per_second(tally.took[:quarter]), _per_second(tally.took[-quarter:]))
+    return Cost(clock.monotonic() - started, pace, disk, memory)
+
+
+def _per_second(took: Sequence[float]) -> float:
+    return round(len(took) / sum(took), 2) if took else 0.0
 
 
 def _total(stories: dict[int, Story], name: str) -> int:

@@ -22,6 +22,8 @@ class Tally:
 
     phases: Counter[tuple[Role, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    hosts_lost: int = 0  # times that everybody was killed at once
+    took: list[float] = field(default_factory=list)  # seconds of each strike with the pause before it, in order
 
     @property
     def kills(self) -> int:
@@ -48,6 +50,7 @@ class Victims:
         """Kill and restart; returns when the new processes are forked."""
         targets = TARGETS[ROSTER[strike.victims[0]]]
         aim = targets[int(strike.choice * len(targets))] if strike.aimed else None
+        self.tally.hosts_lost += strike.takes_the_host
         answer = self._order("strike", victims=list(strike.victims), aim=aim, dwell=strike.dwell)
         self.tally.phases.update((ROSTER[process], phase) for process, phase in answer["killed"])
         self._note_gone(answer["gone"])

@@ -7,7 +7,9 @@ whoever reads a table can tell, without any other source, whether a batch is the
 from __future__ import annotations
 
 import hashlib
+import math
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.crashtest.plan import DATASETS
+from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, Role
 
 _START = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _LATE = (0, 0, 0, 0, 1, 1, 2, 26, 75)  # hours before: mostly fresh, some of it for partitions long written
@@ -31,6 +33,7 @@ _LATER: dict[str, tuple[pa.DataType, Callable[[random.Random], Any]]] = {  # col
     "extra_4": (pa.float64(), lambda source: source.randrange(4000) / 4),
 }
 _EVERY = 40  # batches of one producer until its schema grows
+_EVOLVED = re.compile(r"evolved_(\d+)")  # columns of an evolver: new ones for ever, ever more rarely
 
 Row = Mapping[str, Any]
 
@@ -65,14 +68,15 @@ def digest(checksums: Sequence[str]) -> str:
 
 def checksum_sql(columns: Sequence[str]) -> str:
     """What DuckDB computes from a row, to be equal to its `checksum`; `columns` are those the table has by now."""
-    later = [f"'{name}=' || {name}" for name in _LATER if name in columns]
+    grown = [*(name for name in _LATER if name in columns), *filter(_EVOLVED.fullmatch, columns)]
+    later = [f"'{name}=' || {name}" for name in grown]
     parts = ["'at=' || epoch_us(\"at\")", "'name=' || name", "'value=' || value", *later]
     return f'md5(concat_ws(\'|\', producer, batch, "row", "of", {", ".join(parts)}))'
 
 
 def _rows(source: random.Random, producer: int, number: int) -> list[dict[str, Any]]:
     count = _size(source)
-    later = list(_LATER)[: _schema_level(source, number)]
+    later = _later_columns(source, producer, number)
     hours = source.choices(_LATE, k=source.randint(1, 3))
     first = {"producer": producer, "batch": number, "of": count}
     return [first | {"row": row} | _values(source, row, hours) | _extras(source, later) for row in range(count)]
@@ -80,6 +84,12 @@ def _rows(source: random.Random, producer: int, number: int) -> list[dict[str, A
 
 def _size(source: random.Random) -> int:
     return source.choices((source.randint(1, 10), source.randint(10, 100), source.randint(100, 1500)), (70, 25, 5))[0]
+
+
+def _later_columns(source: random.Random, producer: int, number: int) -> list[str]:
+    if ROSTER[producer] is Role.EVOLVER:
+        return [f"evolved_{math.isqrt(number)}"]
+    return list(_LATER)[: _schema_level(source, number)]
 
 
 def _schema_level(source: random.Random, number: int) -> int:
@@ -96,18 +106,22 @@ def _values(source: random.Random, row: int, hours: Sequence[int]) -> dict[str, 
 
 
 def _extras(source: random.Random, later: Sequence[str]) -> dict[str, Any]:
-    return {name: None if source.random() < 0.1 else _LATER[name][1](source) for name in later}
+    return {name: None if source.random() < 0.1 else _column(name)[1](source) for name in later}
+
+
+def _column(name: str) -> tuple[pa.DataType, Callable[[random.Random], Any]]:
+    evolved = _EVOLVED.fullmatch(name)
+    return _LATER[name] if evolved is None else list(_LATER.values())[int(evolved[1]) % len(_LATER)]
 
 
 def _types(row: Row) -> dict[str, pa.DataType]:
-    kinds = _BASE | {name: kind for name, (kind, _) in _LATER.items()}
-    return {name: kinds[name] for name in (*_BASE, *(name for name in _LATER if name in row))}
+    return _BASE | {name: _column(name)[0] for name in row if name not in _BASE}
 
 
 def _checksum(row: Row) -> str:
     """A value that is missing is left out, as `concat_ws` does, so a column added later changes nothing."""
     at = None if row["at"] is None else clock.to_micros(row["at"])
-    named = {"at": at, "name": row["name"], "value": row["value"], **{k: row[k] for k in _LATER if k in row}}
+    named = {"at": at, "name": row["name"], "value": row["value"], **{k: v for k, v in row.items() if k not in _BASE}}
     parts = [f"{name}={_text(value)}" for name, value in named.items() if value is not None]
     text = "|".join([*(str(row[name]) for name in ("producer", "batch", "row", "of")), *parts])
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
