@@ -40,7 +40,7 @@ def ack_early() -> None:
 
 
 def trust_nobody_published() -> None:
-    """The flush of a process that died is taken for unpublished: neither settling, a claim nor a recovery asks the log."""
+    """The flush of a process that died is taken for unpublished; nobody who could know better asks the log."""
     vars(claim)["check_ownership"] = lambda *_: None
     LakeTable.published = lambda *_: []  # type: ignore[method-assign]
     LakeTable.burn = lambda *_, **__: EpochOutcome.BURNT  # type: ignore[method-assign]
