@@ -37,6 +37,7 @@ class Batch:
     key: str | None
     batch_id: str | None  # None = its producer died before it was told
     claimed: bool = False
+    given_up: str = ""  # quarantined or discarded: an operator has it
     committed: bool = False  # in the Delta log
     published: bool = False  # also in the ledger
 
@@ -53,7 +54,7 @@ class Model:
 
     @property
     def pending(self) -> list[Batch]:
-        return [batch for batch in self.batches if not batch.claimed and not batch.published]
+        return [batch for batch in self.batches if not (batch.claimed or batch.published or batch.given_up)]
 
     @property
     def in_flight(self) -> list[Batch]:
@@ -220,6 +221,36 @@ class LibraryMachine(RuleBasedStateMachine):
             model.settle()
 
     @with_batches
+    @rule(data=st.data(), decision=st.sampled_from(["requeue", "discard"]))
+    def lose_segments(self, data: st.DataObject, decision: str) -> None:
+        """Every segment file of a dataset at rest is gone for a while: set aside, then given back or given up."""
+        dataset = self.some(data, lambda model: bool(model.batches))
+        model = self.models[dataset]
+        self.kill()
+        self.reborn()
+        assert self.do("recover")["result"] == sum(other.epoch is not None for other in self.models.values())
+        for other in self.models.values():
+            other.settle()
+        lost = model.pending
+        assert self.do("lose_segments", dataset)["result"] == bool(lost)
+        for batch in lost:
+            batch.given_up = "quarantined"
+        self.the_evidence_agrees()
+        assert self.do("remove_dataset", dataset).get("error") == ("dataset_in_use" if lost else None)
+        assert self.do("decide", dataset, decision)["result"] == bool(lost)
+        for batch in lost:
+            batch.given_up = "" if decision == "requeue" else "discarded"
+
+    @with_batches
+    @rule(data=st.data())
+    def remove_dataset(self, data: st.DataObject) -> None:
+        """Refused while anything of it is unsettled; its books stay, and the next batch brings it back."""
+        dataset = self.some(data, lambda model: bool(model.batches))
+        model = self.models[dataset]
+        in_use = bool(model.pending or model.in_flight)
+        assert self.do("remove_dataset", dataset).get("error") == ("dataset_in_use" if in_use else None)
+
+    @with_batches
     @rule(data=st.data())
     def pause(self, data: st.DataObject) -> None:
         dataset = self.some(data, lambda model: bool(model.batches))
@@ -261,6 +292,7 @@ class LibraryMachine(RuleBasedStateMachine):
     def expected(self, model: Model) -> dict[str, tuple[int, int]]:
         published = [batch for batch in model.batches if batch.published]
         states = {"pending": model.pending, "in_flight": model.in_flight, "published": published}
+        states |= {state: [b for b in model.batches if b.given_up == state] for state in ("quarantined", "discarded")}
         return {state: volume(batches) for state, batches in states.items() if batches}
 
     def teardown(self) -> None:

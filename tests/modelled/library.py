@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -18,10 +19,11 @@ import pyarrow as pa
 
 from tests.flush.dying import POINTS, die
 from timestore_pipeline import Settings
-from timestore_pipeline.errors import DiskFull, TimestoreError
+from timestore_pipeline.errors import AllSetAside, DiskFull, TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.segments import OpenSegment
 from timestore_pipeline.wiring import Timestore
@@ -88,6 +90,28 @@ class Library:
 
     def recover(self) -> int:
         return len(recover(self._store.area, self._store.lake).settled)
+
+    def lose_segments(self, dataset: str) -> bool:
+        """Their files are moved away, a flush finds out, and they are put where an operator would."""
+        area = self._store.area
+        files = list(area.directory.segment_folder(dataset).glob("*.duckdb"))
+        for path in files:
+            path.rename(path.with_suffix(".away"))
+        with suppress(AllSetAside):
+            self._store.flush(dataset, Trigger.MANUAL, "model")
+        for path in files:
+            path.with_suffix(".away").rename(path)
+        return bool(area.ledger.incidents.all(dataset))
+
+    def decide(self, dataset: str, decision: str) -> bool:
+        """About all that was set aside."""
+        incidents = self._store.area.ledger.incidents.all(dataset)
+        for incident in incidents:
+            getattr(quarantine, decision)(self._store.area, incident.incident_id)
+        return bool(incidents)
+
+    def remove_dataset(self, dataset: str) -> None:
+        self._store.area.ledger.datasets.remove(dataset)
 
     def pause(self, dataset: str, paused: bool) -> None:
         self._store.area.ledger.datasets.set_paused(dataset, paused)
