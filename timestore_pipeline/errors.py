@@ -68,6 +68,12 @@ class DiskFull(RetryLater):
     code = "disk_full"
 
 
+class DiskFailing(RetryLater):
+    """The system could not read or write a file; no row is to blame, and the file may be sound."""
+
+    code = "disk_failing"
+
+
 class LedgerBusy(RetryLater):
     """Another process held the ledger's write lock for longer than anyone should."""
 

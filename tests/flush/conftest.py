@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,8 +29,11 @@ def published(timestore: Timestore, dataset: str = "d") -> list[int]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path / "home", staging_seal_timeout_ms=300)
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """In memory where that can be had: a process that dies takes no page with it, and the disk stays quiet."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="flush-", dir=memory if memory.is_dir() else tmp_path) as folder:
+        yield Settings.build(home=Path(folder) / "home", staging_seal_timeout_ms=300)
 
 
 @pytest.fixture

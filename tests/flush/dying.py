@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import Settings
@@ -47,12 +48,17 @@ def arm(point: str, moment: str) -> None:
     setattr(owner, name, action)
 
 
-def main() -> None:
-    home, point, moment, dataset = sys.argv[1:]
+def flush_dying(home: str | Path, point: str, moment: str, dataset: str) -> None:
     arm(point, moment)
     with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
         timestore.flush(dataset, Trigger.MANUAL, "dying")
 
 
+def recover_dying(home: str | Path, point: str, moment: str) -> None:
+    arm(point, moment)
+    with Timestore(Settings.build(home=home)) as timestore:
+        recovery.recover(timestore.area, timestore.lake)
+
+
 if __name__ == "__main__":
-    main()
+    flush_dying(*sys.argv[1:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import Any
 
 from tests.flush.dying import die
@@ -42,15 +42,11 @@ def arm(point: str, moment: str) -> None:
     setattr(owner, name, die if moment == "before" else then_die)
 
 
-def main() -> None:
-    home, point, moment, deed = sys.argv[1:5]
+def victim(home: Path, point: str, moment: str, deed: str) -> None:
+    """Do the deed, which is `flush`, `requeue` or `discard`, as far as it comes."""
     arm(point, moment)
     with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as store:
         if deed == "flush":
             store.flush("d", Trigger.MANUAL, "dying")
         else:
             getattr(quarantine, deed)(store.area, 1)
-
-
-if __name__ == "__main__":
-    main()

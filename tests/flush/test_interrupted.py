@@ -10,23 +10,18 @@ from pathlib import Path
 import pytest
 
 from tests.flush.conftest import hourly, published
+from tests.flush.dying import flush_dying, recover_dying
+from tests.flush.forking import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
-_DYING = Path(__file__).with_name("dying.py")
-
 
 def flush_and_die(settings: Settings, point: str, moment: str) -> None:
     """Flush in another process that kills itself; assert that it really died there."""
-    done = subprocess.run(
-        [sys.executable, str(_DYING), str(settings.home), point, moment, "d"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
+    code = run_forked(flush_dying, settings.home, point, moment, "d")
+    assert code == -signal.SIGKILL, f"the fault at {point!r} did not fire"
 
 
 def stage(settings: Settings, first: int) -> None:
@@ -61,16 +56,8 @@ def test_recovery_itself_may_be_killed(settings: Settings, point: str, moment: s
 
 
 def flush_and_die_while_recovering(settings: Settings, point: str, moment: str) -> None:
-    code = (
-        "import sys; from tests.flush.dying import arm; from timestore_pipeline import Settings;"
-        "from timestore_pipeline.wiring import Timestore; home, point, moment = sys.argv[1:4]; arm(point, moment);"
-        "from timestore_pipeline.flush.recovery import recover; store = Timestore(Settings.build(home=home));"
-        "recover(store.area, store.lake)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(settings.home), point, moment], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
+    code = run_forked(recover_dying, settings.home, point, moment)
+    assert code == -signal.SIGKILL, f"the fault at {point!r} did not fire"
 
 
 def test_a_flush_killed_after_its_commit_is_finalized_not_repeated(settings: Settings) -> None:

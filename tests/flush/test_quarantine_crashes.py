@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -23,6 +20,8 @@ from tests.flush.damaging import (
     segment_of,
     stage,
 )
+from tests.flush.dying_aside import victim
+from tests.flush.forking import run_forked
 from timestore_pipeline import Settings
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced
@@ -31,13 +30,10 @@ from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore
 
-_ROOT = Path(__file__).parents[2]
-
 
 def die_at(settings: Settings, point: str, moment: str, deed: str = "flush") -> None:
-    command = [sys.executable, "-m", "tests.flush.dying_aside", str(settings.home), point, moment, deed]
-    done = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, f"the fault at {point!r} did not fire: {done.stderr}"
+    code = run_forked(victim, settings.home, point, moment, deed)
+    assert code == -signal.SIGKILL, f"the fault at {point!r} did not fire"
 
 
 @contextmanager

@@ -214,7 +214,7 @@ except TimestoreError as error:
 append(segment, 20)
 segment.seal()
 """
-    assert run(script, path) == "UnreadableSegment"
+    assert run(script, path) == "DiskFailing"
     assert batches_in(path) == {0: 10, 2: 20}
 
 

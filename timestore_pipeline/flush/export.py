@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.errors import Corrupted, DiskFull, RetryLater, TimestoreError
+from timestore_pipeline.errors import Corrupted, RetryLater, TimestoreError
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
@@ -28,6 +28,7 @@ from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
+from timestore_pipeline.staging.system_errors import disk_failing, interruptions, system_error
 
 _SEGMENT_COLUMN = "__timestore_segment"
 
@@ -269,20 +270,23 @@ def _check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, st
 
 @contextmanager
 def _translated(ref: FlushRef) -> Iterator[None]:
-    """DuckDB's errors as typed ones; everything else passes."""
+    """DuckDB's errors as typed ones; everything else passes.
+
+    A file that could not be read or written is never a row's fault: `DiskFailing`, and the files are examined.
+    """
+    what = f"flush {ref.epoch} of {ref.dataset!r}"
     try:
-        yield
+        with interruptions():
+            yield
     except duckdb.OutOfMemoryException as error:
         raise RetryLater(
-            f"flush {ref.epoch} of {ref.dataset!r} needs more memory: {error}",
+            f"{what} needs more memory: {error}",
             dataset=ref.dataset,
             hint="raise TIMESTORE_EXPORT_MEMORY_MB or free space in the staging directory for the spill",
         ) from error
     except duckdb.Error as error:
-        if "No space left on device" in str(error):
-            raise DiskFull(f"no space left for flush {ref.epoch} of {ref.dataset!r}", dataset=ref.dataset) from error
-        raise TimestoreError(f"flush {ref.epoch} of {ref.dataset!r}: {error}", dataset=ref.dataset) from error
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # DuckDB's word for Ctrl-C; as an error it would not end a loop
-            raise KeyboardInterrupt("interrupted during the export") from error
-        raise
+        if (refused := system_error(error, what, ref.dataset)) is not None:
+            raise refused from error
+        if isinstance(error, duckdb.IOException):
+            raise disk_failing(error, what, ref.dataset) from error
+        raise TimestoreError(f"{what}: {error}", dataset=ref.dataset) from error

@@ -9,7 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from timestore_pipeline.errors import AllSetAside, Conflict, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
+from timestore_pipeline.errors import (
+    AllSetAside,
+    Conflict,
+    DiskFailing,
+    InvalidInput,
+    OutcomeUnknown,
+    RetryLater,
+    TimestoreError,
+)
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
 from timestore_pipeline.lake.table import Lake
@@ -38,13 +46,16 @@ def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: Expor
     for _ in range(_MOST_ROUNDS):
         try:
             return export_claim(area, lake, ref, options)
-        except _NOTHING_TO_SET_ASIDE:
-            raise
         except TimestoreError as error:
-            if not _relieve(area, ref, options, error):
+            if not _may_be_in_the_files(error) or not _relieve(area, ref, options, error):
                 raise
         _refuse_empty(area, ref)
     return export_claim(area, lake, ref, options)
+
+
+def _may_be_in_the_files(error: TimestoreError) -> bool:
+    """A failing disk may have failed for good at one place of one file."""
+    return isinstance(error, DiskFailing) or not isinstance(error, _NOTHING_TO_SET_ASIDE)
 
 
 def _relieve(area: StagingArea, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:

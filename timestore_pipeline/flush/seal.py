@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import AccessDenied, Fenced, RetryLater, UnreadableSegment
+from timestore_pipeline.errors import AccessDenied, DiskFailing, Fenced, RetryLater, UnreadableSegment
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
@@ -116,6 +116,10 @@ def _take_over(area: StagingArea, segment: SegmentRecord) -> Incident | None:
         segments.replay(path, segment.dataset, promised)
     except UnreadableSegment as error:
         return set_aside_if_damaged(area, segment, unusable=str(error))
+    except DiskFailing:
+        if (incident := set_aside_if_damaged(area, segment)) is not None:
+            return incident
+        raise
     area.ledger.segments.mark_sealed(segment.segment_id)
     return None
 

@@ -45,6 +45,8 @@ def write_parquet(
             statement = _copy(select_sql, str(path), options or ParquetOptions())
             _, rows, size, _, statistics, *_ = con.sql(statement).fetchall()[0]
             schema = pq.read_schema(path)
+    except duckdb.DataError:
+        raise  # it may quote a value, and a value can say anything
     except (duckdb.Error, OSError) as error:
         if is_disk_full(error):
             raise disk_full(relative, error) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from timestore_pipeline.errors import UnreadableSegment
+from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.staging.directory import make_durable_folder, sync_directory
 from timestore_pipeline.staging.engine import open_engine, text
@@ -46,6 +46,7 @@ class Examination:
     ranges: list[list[int]] = field(default_factory=list)  # sequences of `whole`, as they could be read together
     lost: list[int] = field(default_factory=list)
     error: str = ""  # the first one that was met
+    failing: DiskFailing | None = None  # the first time the system itself could not read
 
     def fail(self, sequences: Sequence[int], error: str) -> None:
         self.lost += sequences
@@ -55,18 +56,15 @@ class Examination:
 def examine(path: Path, dataset: str, segment_id: str, owed: Mapping[int, int]) -> Examination:
     """Read every batch that the segment owes (sequence -> rows).
 
-    Raises `RetryLater` and `AccessDenied`, which say nothing about the file; damage is what the examination returns.
+    Raises `RetryLater` and `AccessDenied`, which say nothing about the file; damage is what the examination returns. A
+    disk that gives none of it is down, for all we know; one that gives the rest has lost a part of it.
     """
-    found = Examination()
-    reader = _Reader(path, dataset)
-    try:
-        reader.check_identity(segment_id)
-        _examine_ranges(reader, owed, found)
-    except UnreadableSegment as error:
-        found.fail(sorted(owed.keys() - found.whole.keys() - set(found.lost)), str(error))
-    finally:
-        reader.close()
-    return found
+    found = _look(path, dataset, segment_id, owed)
+    if found.failing is not None and not found.whole:
+        raise found.failing
+    if not found.error:
+        return found
+    return _look_again(path, dataset, segment_id, owed, found)
 
 
 def copy_whole(source: Path, target: Path, dataset: str, found: Examination, batches: Sequence[StagedBatch]) -> None:
@@ -89,6 +87,26 @@ def copy_whole(source: Path, target: Path, dataset: str, found: Examination, bat
     except BaseException:
         remove(target)
         raise
+
+
+def _look(path: Path, dataset: str, segment_id: str, owed: Mapping[int, int]) -> Examination:
+    found = Examination()
+    reader = _Reader(path, dataset)
+    try:
+        reader.check_identity(segment_id)
+        _examine_ranges(reader, owed, found)
+    except UnreadableSegment as error:
+        found.fail(sorted(owed.keys() - found.whole.keys() - set(found.lost)), str(error))
+    finally:
+        reader.close()
+    return found
+
+
+def _look_again(path: Path, dataset: str, segment_id: str, owed: Mapping[int, int], first: Examination) -> Examination:
+    """What could not be read once may be read now; only what fails twice is lost."""
+    second = _look(path, dataset, segment_id, {sequence: owed[sequence] for sequence in first.lost})
+    error = (second.error or first.error) if second.lost or not owed else ""
+    return Examination(first.whole | second.whole, [*first.ranges, *second.ranges], second.lost, error)
 
 
 class _Reader:
@@ -141,7 +159,9 @@ def _examine_ranges(reader: _Reader, owed: Mapping[int, int], found: Examination
         probes += 1
         try:
             read = reader.read(some[0], some[-1])
-        except UnreadableSegment as error:
+        except (UnreadableSegment, DiskFailing) as error:
+            if isinstance(error, DiskFailing):
+                found.failing = found.failing or error
             if len(some) == 1 or probes >= _MOST_PROBES:
                 found.fail(some, str(error))
             else:

@@ -26,8 +26,6 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import (
-    AccessDenied,
-    DiskFull,
     InvalidData,
     RetryLater,
     TimestoreError,
@@ -37,6 +35,7 @@ from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
 from timestore_pipeline.staging.directory import sync_directory, write_ahead_log
 from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.staging.system_errors import interruptions, system_error
 
 FORMAT_VERSION = 1
 BATCH_COLUMN = "__timestore_batch"
@@ -46,10 +45,8 @@ NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 # DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
 BLOCK_SIZE = 16384
 
-_REFUSED = ("Permission denied", "Operation not permitted", "Read-only file system")
 _HELD = ("Could not set lock", "Unique file handle conflict")  # by another process, or by this one's own writer
 _GIVEN_UP = ("fsync failed", "database has been invalidated")
-_NO_SPACE = ("No space left on device", "Disk quota exceeded", "not enough space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +144,8 @@ def remove(path: Path) -> None:
 def translated(path: Path, dataset: str) -> Iterator[None]:
     """DuckDB's and the system's errors as typed ones that name the file."""
     try:
-        yield
+        with interruptions():
+            yield
     except (duckdb.Error, OSError) as error:
         raise _translate(path, dataset, error) from error
 
@@ -163,24 +161,13 @@ def _refused_rows_named(dataset: str) -> Iterator[None]:
 
 def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
     message = str(error)
-    if any(sign in message for sign in _NO_SPACE):
-        return DiskFull(f"no space left for {path}", dataset=dataset, hint="free space, then try again")
-    if any(sign in message for sign in _REFUSED):
-        return AccessDenied(
-            f"the system refuses {path}: {message}",
-            dataset=dataset,
-            hint=f"run as the owner of {path.parent}, or give that user read and write access; nothing was set aside",
-        )
     if any(sign in message for sign in _HELD):
         return RetryLater(f"{path} is held by a process", dataset=dataset, hint="its owner is alive; try again")
-    if "Too many open files" in message:
-        hint = "raise the limit on open files (ulimit -n), or write to fewer datasets at once"
-        return RetryLater(f"no more files can be opened, {path} neither", dataset=dataset, hint=hint)
     if any(sign in message for sign in _GIVEN_UP):
         hint = "try again, in a new segment; a flush takes this one over. The kernel's log says what the disk had"
         return RetryLater(f"{path} could not be flushed to disk: {message}", dataset=dataset, hint=hint)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return RetryLater(f"not enough memory for {path}: {message}", dataset=dataset, hint="lower the load")
+    if (refused := system_error(error, str(path), dataset)) is not None:
+        return refused
     # Whatever else: DuckDB reports a damaged file under half a dozen classes, the base class among them.
     hint = "the file is kept; copy it away before you try to repair it"
     return UnreadableSegment(f"segment {path} cannot be used: {message}", dataset=dataset, hint=hint)

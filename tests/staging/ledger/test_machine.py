@@ -6,16 +6,20 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.staging.promises import batch
 from timestore_pipeline import clock
+from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch, Volume
-from timestore_pipeline.model.flush import FlushRef, RetryReason, Trigger
+from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
+from timestore_pipeline.model.incident import Damage, Incident, IncidentReason
 from timestore_pipeline.staging.ledger import Ledger
 
+_STATES = ("pending", "in_flight", "published", "quarantined", "discarded")
 KEYS = st.one_of(st.none(), st.sampled_from("abcdef"))
 
 
@@ -86,6 +90,64 @@ class LedgerMachine(RuleBasedStateMachine):
         assert not self.ledger.flushes.abort(self.claim, seen, "x", RetryReason.ERROR)
         self.claim = None
 
+    @precondition(lambda self: self.claim is not None)
+    @rule(data=st.data())
+    def set_batches_aside(self, data: st.DataObject) -> None:
+        assert self.claim is not None
+        held = sorted(self.ledger.batches.of_flush(self.claim).values())
+        some = data.draw(st.lists(st.sampled_from(held), unique=True) if held else st.just([]))
+        culprits = dict.fromkeys(some, "poison")
+        if self.ledger.flushes.get(self.claim).state is not FlushState.CLAIMED:
+            with pytest.raises(Fenced):
+                self.ledger.setting_aside.batches(self.claim, culprits, "flusher")
+            return
+        assert len(self.ledger.setting_aside.batches(self.claim, culprits, "flusher")) == len(some)
+        assert self.ledger.setting_aside.batches(self.claim, culprits, "flusher") == [], "once"
+        if self.ledger.flushes.end_if_empty(self.claim, "all of it was set aside"):
+            self.claim = None
+
+    @rule(data=st.data())
+    def set_a_segment_aside(self, data: st.DataObject) -> None:
+        """Some of what it owes is saved into a copy."""
+        closed = [one for one in self.ledger.segments.of_dataset("d") if one.segment_id != self.segment]
+        if not closed:
+            return
+        segment_id = data.draw(st.sampled_from(sorted(one.segment_id for one in closed)))
+        owed = self.ledger.batches.owed(segment_id)
+        saved = data.draw(st.lists(st.sampled_from(owed), unique=True) if owed else st.just([]))
+        self.segments += 1
+        copy = f"s{self.segments}"
+        self.ledger.segments.register(copy, self.dataset_id, "flusher")
+        damage = Damage(IncidentReason.DAMAGED, "rot", copy, {one.sequence: one.rows for one in saved})
+        try:
+            self.ledger.setting_aside.segment(segment_id, damage, "flusher")
+        except Fenced:
+            assert self.ledger.batches.in_segment(copy) == {}
+            self.ledger.segments.forget([copy])
+            return
+        with pytest.raises(Fenced):
+            self.ledger.setting_aside.segment(segment_id, damage, "flusher")
+        assert {one.batch_id for one in self.ledger.batches.owed(copy)} == {one.batch_id for one in saved}
+        if self.claim is not None and self.ledger.flushes.end_if_empty(self.claim, "all of it was set aside"):
+            self.claim = None
+
+    @rule(data=st.data(), wanted=st.sampled_from(["requeue", "discard"]))
+    def decide(self, data: st.DataObject, wanted: str) -> None:
+        """Twice changes nothing, and the opposite afterwards is refused."""
+        incidents = self.ledger.incidents.all("d")
+        if not incidents:
+            return
+        incident = data.draw(st.sampled_from(incidents)).incident_id
+        opposite = {"requeue": "discard", "discard": "requeue"}[wanted]
+        assert getattr(self.ledger.incidents, wanted)(incident)
+        assert not getattr(self.ledger.incidents, wanted)(incident)
+        with pytest.raises(Fenced):
+            getattr(self.ledger.incidents, opposite)(incident)
+
+    @rule()
+    def free_what_was_given_up(self) -> None:
+        self.ledger.segments.forget(self.ledger.incidents.given_up("d"))
+
     @rule()
     def prune(self) -> None:
         self.published += self.ledger.batches.prune_published("d", clock.now() + timedelta(seconds=1))
@@ -108,15 +170,34 @@ class LedgerMachine(RuleBasedStateMachine):
             "SELECT state, count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes FROM batches GROUP BY state"
         )
         recount = {row["state"]: Volume(row["batches"], row["rows"], row["bytes"]) for row in counted}
-        for state in ("pending", "in_flight"):
+        for state in ("pending", "in_flight", "quarantined"):
             assert kept.get(state, Volume()) == recount.get(state, Volume())
         assert kept.get("published", Volume()).batches == recount.get("published", Volume()).batches + self.published
 
     @invariant()
     def nothing_accepted_is_lost(self) -> None:
         kept = self._kept()
-        states = (kept.get(state, Volume()) for state in ("pending", "in_flight", "published"))
+        states = (kept.get(state, Volume()) for state in _STATES)
         assert kept.get("accepted", Volume()) == self.accepted == sum(states, Volume())
+
+    @invariant()
+    def what_is_set_aside_hangs_on_an_open_incident(self) -> None:
+        aside = self._kept().get("quarantined", Volume())
+        assert aside == sum((incident.volume for incident in self._open_incidents()), Volume())
+
+    @invariant()
+    def whatever_is_owed_has_a_segment(self) -> None:
+        orphans = self.ledger.database.rows(
+            "SELECT batch_id FROM batches LEFT JOIN segments USING (segment_id)"
+            " WHERE batches.state IN ('pending', 'in_flight', 'quarantined') AND segments.segment_id IS NULL"
+        )
+        assert orphans == []
+
+    @invariant()
+    def a_flush_is_as_large_as_what_it_holds(self) -> None:
+        if self.claim is not None:
+            held = self.ledger.batches.of_flush(self.claim)
+            assert self.ledger.flushes.get(self.claim).volume.batches == len(held)
 
     @invariant()
     def counters_never_go_back(self) -> None:
@@ -127,6 +208,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.ledger.close()
         self.folder.cleanup()
+
+    def _open_incidents(self) -> list[Incident]:
+        return self.ledger.incidents.all("d")
 
     def _kept(self) -> dict[str, Volume]:
         return dict(self.ledger.batches.backlogs("d")[0].volumes)
