@@ -117,14 +117,14 @@ def test_a_broken_dataset_does_not_keep_the_others_from_being_flushed(home: Path
     segment.unlink()
     told = timestore_json("flush", "--all", "--now", code=1)
     assert [flush["dataset"] for flush in told["flushes"]] == ["weather"]
-    assert [error["code"] for error in told["errors"]] == ["unreadable_segment"]
+    assert [error["code"] for error in told["errors"]] == ["all_set_aside"]
 
 
 def test_one_broken_dataset_is_the_commands_error(home: Path) -> None:
     staged(home)
     [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
     segment.unlink()
-    assert timestore_json("flush", "weather", "--now", code=1)["error"]["code"] == "unreadable_segment"
+    assert timestore_json("flush", "weather", "--now", code=1)["error"]["code"] == "all_set_aside"
 
 
 def test_drain_leaves_nothing(home: Path) -> None:
@@ -170,12 +170,13 @@ def test_drain_waits_for_a_flush_of_someone_else(home: Path) -> None:
     assert "40 in flight" in error["message"]
 
 
-def test_drain_reports_a_broken_dataset_after_emptying_the_others(home: Path) -> None:
+def test_drain_fails_when_something_was_set_aside_and_empties_the_others(home: Path) -> None:
     staged(home, dataset="weather")
     staged(home, dataset="planes")
     [segment] = (home / "staging" / "segments" / "planes").glob("*.duckdb")
     segment.unlink()
-    assert timestore_json("drain", "--timeout", "60", code=1)["error"]["code"] == "unreadable_segment"
+    assert timestore_json("drain", "--timeout", "60", code=1)["quarantined_batches"] == 4
+    assert "not published: 4 batches" in complaint("drain", "--timeout", "60")
     assert pending("weather") == 0
 
 

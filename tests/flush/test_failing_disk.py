@@ -71,9 +71,25 @@ def test_a_file_that_the_system_cannot_read_now_fails_the_flush_and_is_left_alon
 def flush_under(settings: Settings, fault: str, path: Path) -> str:
     """Flush while a system call fails for the file; what the caller is told."""
     strace = require_command("strace", remedy="apt-get install strace")
-    command = [strace, "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}", "-P", path, sys.executable, "-c"]
+    command = [
+        str(strace),
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"inject={fault}",
+        "-P",
+        str(path),
+        sys.executable,
+        "-c",
+    ]
     done = subprocess.run(
-        [*command, _FLUSHING, settings.home], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False
+        [*command, _FLUSHING, str(settings.home)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -98,7 +114,7 @@ def test_what_can_be_read_at_the_second_look_is_not_lost(
 ) -> None:
     ids = stage(settings, 5)
     poison(segment_of(timestore), [0])
-    hits = []
+    hits: list[range] = []
 
     def three_times(tried: range) -> bool:
         hits.extend([tried] if 3 in tried and len(hits) < 4 else [])

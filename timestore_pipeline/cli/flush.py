@@ -22,7 +22,7 @@ from timestore_pipeline.cli.output import (
     print_table,
 )
 from timestore_pipeline.cli.session import open_store, run_id
-from timestore_pipeline.cli.wording import duration
+from timestore_pipeline.cli.wording import count, duration
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import Timestore
@@ -66,7 +66,7 @@ def drain(
     """Flush until nothing is pending or in flight.
 
     Works in this process, waits for flushes of others, and flushes again what comes in meanwhile. Default: every
-    dataset.
+    dataset. Exit code 1 also when batches are in quarantine: those are not published.
 
     \b
     Example:
@@ -76,11 +76,17 @@ def drain(
         names = [store.area.ledger.datasets.get(name).name for name in datasets or ()]
         draining = Drain(store, names, run_id())
         draining.run(timeout)
+        quarantined = draining.quarantined()
     if as_json:
-        print_json({"drained": True, "flushes": [flush_document(flush) for flush in draining.flushed]})
-        return
-    _print_flushes(draining.flushed)
-    print_line("nothing is pending or in flight")
+        flushed = [flush_document(flush) for flush in draining.flushed]
+        print_json({"drained": True, "quarantined_batches": quarantined, "flushes": flushed})
+    else:
+        _print_flushes(draining.flushed)
+        print_line("nothing is pending or in flight")
+    if quarantined:
+        told = f"in quarantine and not published: {count(quarantined, 'batch')}; see `timestore quarantine list`"
+        print_note(told, "red")
+        raise typer.Exit(FAILED)
 
 
 def pause(dataset: Dataset, as_json: AsJson = False) -> None:

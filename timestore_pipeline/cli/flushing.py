@@ -79,11 +79,16 @@ class Drain:
         for error in self._failed.values():
             raise error
 
+    def quarantined(self) -> int:
+        """Batches of the datasets that no flush will publish."""
+        return sum(backlog.quarantined.batches for backlog in self._backlogs())
+
     def _waiting(self) -> list[Backlog]:
         """Datasets with something pending or in flight that are worth another try."""
-        backlogs = {backlog.dataset: backlog for backlog in self.store.area.backlogs()}
-        names = [name for name in self.datasets or backlogs if name not in self._failed]
-        return [backlogs[name] for name in names if backlogs[name].queued.batches]
+        return [b for b in self._backlogs() if b.queued.batches and b.dataset not in self._failed]
+
+    def _backlogs(self) -> list[Backlog]:
+        return [b for b in self.store.area.backlogs() if not self.datasets or b.dataset in self.datasets]
 
     def _attempt(self, backlog: Backlog) -> None:
         if backlog.claim_owner_alive:

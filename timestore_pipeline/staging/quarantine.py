@@ -79,7 +79,11 @@ def requeue(area: StagingArea, incident_id: int) -> bool:
     """
     incident = area.ledger.incidents.get(incident_id)
     if incident.kind is IncidentKind.SEGMENT and incident.resolution is None:
-        _require_whole(area, incident)
+        try:
+            _require_whole(area, incident)
+        except UnreadableSegment:
+            if area.ledger.incidents.get(incident_id).resolution is None:
+                raise  # otherwise its file was moved while we looked, because somebody else has decided
     done = area.ledger.incidents.requeue(incident_id)
     put_in_place(area, incident.dataset)
     return done
