@@ -3,10 +3,11 @@
 In soft mode a batch that comes when the limit is reached is accepted, warned about and counted, and the sensor
 flushes; in hard mode it is rejected with the limit and a retry hint. What counts is what is there already, the same
 measure that makes the sensor flush: were a batch refused because it would pass the limit, a dataset just below it
-would be refused for ever and flushed never. So the limit is passed by one batch at most.
+would be refused for ever and flushed never. So the producers of one process pass the limit by one batch at most.
 
 Disk use is measured at most every quarter of a second and carried forward by what was admitted since, so concurrent
-producers of one process cannot slip past together.
+producers of one process cannot slip past together. What other processes wrote shows at the next measurement, what waits
+in their queues once it is written: n processes together stage n times the limit and one batch at most, however fast.
 """
 
 from __future__ import annotations
