@@ -234,7 +234,7 @@ def two(area: StagingArea) -> list[Admission]:
 def _stage(area: StagingArea, gate: Admission, size: int) -> int:
     """Let batches in until one is refused, each written to disk at once; returns their bytes."""
     staged = 0
-    while True:
+    for _ in range(20):
         try:
             gate.admit("d", size)
         except GuardrailExceeded:
@@ -245,6 +245,7 @@ def _stage(area: StagingArea, gate: Admission, size: int) -> int:
             file.write(b"x" * size)
         gate.settle("d", size, written=True)
         staged += size
+    return staged
 
 
 def test_between_two_measurements_each_process_fills_what_it_saw_free_and_one_batch_at_most(
