@@ -26,5 +26,10 @@ def test_memory_and_spill_are_bounded_as_asked(tmp_path: Path) -> None:
     assert _setting("temp_directory", spill=spill) == str(spill)
 
 
+def test_little_memory_is_shared_by_few_threads() -> None:
+    assert _setting("threads", 64) == "1"
+    assert _setting("threads", 100) == "1"
+
+
 def test_a_text_is_quoted() -> None:
     assert text("it's") == "'it''s'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from pathlib import Path
 
@@ -61,6 +62,21 @@ def test_a_killed_process_is_dead_until_it_is_forgotten(area: StagingArea) -> No
     area.identity.forget_dead()
     assert others(area) == []
     assert [path.stem for path in area.directory.processes.iterdir()] == [area.identity.process_id]
+
+
+def test_a_lock_file_that_cannot_be_removed_hinders_nobody(
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(self))
+
+    run_until_killed(LIVE + "import os; os.kill(os.getpid(), 9)", area.directory.root)
+    [dead] = others(area)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        area.identity.forget_dead()
+    assert others(area) == []
+    assert f"the lock file of process {dead} could not be removed" in caplog.text
 
 
 def test_a_dead_process_that_owns_something_is_remembered(area: StagingArea) -> None:

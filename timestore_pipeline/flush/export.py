@@ -15,8 +15,9 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.errors import Corrupted, RetryLater, TimestoreError
+from timestore_pipeline.errors import Corrupted, DiskFull, RetryLater, TimestoreError
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
+from timestore_pipeline.lake.faults import is_disk_full
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
@@ -185,11 +186,29 @@ class _Share:
 
 @contextmanager
 def _spill(area: StagingArea, ref: FlushRef) -> Iterator[Path]:
-    spill = Path(tempfile.mkdtemp(prefix=f"{ref.dataset}-{ref.epoch}-", dir=area.directory.spool))
+    spill = _make_spill(area.directory.spool, ref)
     try:
         yield spill
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+def _make_spill(spool: Path, ref: FlushRef) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=f"{ref.dataset}-{ref.epoch}-", dir=spool))
+    except OSError as error:
+        if is_disk_full(error):
+            raise _spool_full(ref) from error
+        hint = "check the folder's owner and mode; the kernel's log says what the disk had"
+        raise RetryLater(f"the spool {spool} cannot be used: {error}", dataset=ref.dataset, hint=hint) from error
+
+
+def _spool_full(ref: FlushRef) -> DiskFull:
+    return DiskFull(
+        f"no space left in the spool for flush {ref.epoch} of {ref.dataset!r}",
+        dataset=ref.dataset,
+        hint="make room in the staging directory; its batches are pending again and the next flush takes them",
+    )
 
 
 @contextmanager
@@ -279,10 +298,12 @@ def _translated(ref: FlushRef) -> Iterator[None]:
         with interruptions():
             yield
     except duckdb.OutOfMemoryException as error:
+        if "max_temp_directory_size" in str(error):  # nine tenths of what was free when the export began
+            raise _spool_full(ref) from error
         raise RetryLater(
-            f"{what} needs more memory: {error}",
+            f"{what} needs more memory: {str(error).splitlines()[0]}",
             dataset=ref.dataset,
-            hint="raise TIMESTORE_EXPORT_MEMORY_MB or free space in the staging directory for the spill",
+            hint="raise TIMESTORE_EXPORT_MEMORY_MB: whatever is spilled, a sort holds 122,880 rows in memory",
         ) from error
     except duckdb.Error as error:
         if (refused := system_error(error, what, ref.dataset)) is not None:

@@ -1,0 +1,63 @@
+"""A spool that cannot hold what the export spills: a typed error, and the next flush publishes everything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.flush.conftest import hourly, published
+from timestore_pipeline import StagingManager
+from timestore_pipeline.errors import DiskFull, RetryLater
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.wiring import Timestore
+
+_MUCH = "SELECT random() AS n, hash(i) AS h FROM range(4000000) AS r(i) ORDER BY n"  # more than 64 MiB
+
+
+def claimed(timestore: Timestore) -> FlushRef:
+    ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
+    assert ref is not None
+    return ref
+
+
+def test_a_spool_that_is_not_there_is_named(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(10))
+    spool = timestore.area.directory.spool
+    spool.rmdir()
+    with pytest.raises(RetryLater, match=str(spool)):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    spool.mkdir()
+    timestore.flush("d", Trigger.MANUAL, "next")
+    assert published(timestore) == list(range(10))
+
+
+@pytest.mark.parametrize(("room", "error"), [("0KiB", DiskFull), ("", RetryLater)])
+def test_a_sort_that_does_not_fit_says_what_is_short(
+    staging: StagingManager,
+    timestore: Timestore,
+    monkeypatch: pytest.MonkeyPatch,
+    room: str,
+    error: type[Exception],
+) -> None:
+    """DuckDB calls both of them out of memory."""
+    write = LakeTable.write
+
+    def write_much(table: LakeTable, connection: duckdb.DuckDBPyConnection, *rest: Any, **options: Any) -> Any:
+        if room:
+            connection.execute(f"SET max_temp_directory_size = '{room}'")
+        else:
+            connection.execute("SET temp_directory = ''")
+        return write(table, connection, _MUCH, *rest[1:], **options)
+
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    monkeypatch.setattr(LakeTable, "write", write_much)
+    with pytest.raises(error):
+        timestore.pipeline.export(ref, ExportOptions(memory_mb=64))
+    monkeypatch.undo()
+    timestore.flush("d", Trigger.MANUAL, "next")
+    assert published(timestore) == list(range(10))
