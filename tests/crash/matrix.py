@@ -27,7 +27,6 @@ from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-MOMENTS = ("before", "during", "after")
 KINDS = ("die", "fail")
 _PATIENCE = 60  # seconds for a victim that should take one
 
@@ -47,21 +46,19 @@ class Case:
     """What became of one fault."""
 
     fault: Fault
-    fired: bool | None  # None = there is nothing to fire at: the step changes no file
+    fired: bool
     problems: Sequence[str]
     errors: Sequence[str] = ()  # what callers in the victim were told
 
 
 def run_case(step: Step, moment: str, kind: str) -> Case:
-    """One cell of the matrix."""
+    """One cell of the matrix. `moment` is one of the step's."""
     fault = (step.name, moment, kind)
-    if moment == "during" and not (inside := changes_in(step)):
-        return Case(fault, None, ())
     with scratch() as folder:
         home = begin(folder, step.situation)
         scenario = SITUATIONS[step.situation][0]
         if moment == "during":
-            code, watch = run_watched(home, scenario, _nth_in(step, (inside + 1) // 2, kind))
+            code, watch = run_watched(home, scenario, _nth_in(step, (changes_in(step) + 1) // 2, kind))
             fired = watch.fired is not None
         else:
             code = run_victim(home, scenario, fault, None)
@@ -140,7 +137,7 @@ def _nth_in(step: Step, position: int, kind: str) -> Judge:
 
 def outcome(home: Path) -> dict[str, list[str]]:
     """What the victim wrote at its end; one that was killed wrote nothing."""
-    path = home / "outcome"
+    path = victims.notes(home, "outcome")
     nothing: dict[str, list[str]] = {"fired": [], "errors": []}
     return json.loads(path.read_text()) if path.exists() else nothing
 
@@ -166,14 +163,14 @@ def judge(home: Path) -> list[str]:
 
 def resend(home: Path) -> None:
     """What a producer does after a restart: whatever it has no acknowledgement of, again, and one batch more."""
-    acked = _numbers(home / "acks")
+    acked = _numbers(victims.notes(home, "acks"))
     with StagingManager.open(victims.settings(home)) as staging:
-        for number in sorted({*_numbers(home / "intents"), victims.BATCHES} - acked):
+        for number in sorted({*_numbers(victims.notes(home, "intents")), victims.BATCHES} - acked):
             victims.stage(staging, number)
 
 
 def _wrong_rows(store: Timestore, home: Path) -> list[str]:
-    expected = victims.rows_of(_numbers(home / "intents") | {victims.BATCHES})
+    expected = victims.rows_of(_numbers(victims.notes(home, "intents")) | {victims.BATCHES})
     found = published(store)
     if found == expected:
         return []

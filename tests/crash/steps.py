@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,10 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.segments import OpenSegment
+
+MOMENTS = ("before", "during", "after")
 
 
 def no_space() -> Exception:
@@ -39,6 +43,7 @@ class Step:
     attribute: str
     error: Callable[[], Exception] = no_space
     call: int = 1  # the fault is at this call of the function
+    moments: Sequence[str] = MOMENTS  # without "during" where the step changes no file: there is nothing to interrupt
 
 
 STEPS = (
@@ -52,7 +57,8 @@ STEPS = (
     Step("claim", "nothing", Flushes, "claim"),
     Step("adopt claim", "nothing", Flushes, "adopt"),
     Step("table ensure", "nothing", LakeTable, "ensure"),
-    Step("attach", "nothing", export, "attach_sealed"),
+    Step("attach", "nothing", export, "attach_sealed", moments=("before", "after")),
+    Step("make spill folder", "nothing", tempfile, "mkdtemp", system_error),
     Step("export, first file", "nothing", LakeTable, "write"),
     Step("export, last file", "nothing", LakeTable, "write", call=4),
     Step("record export", "nothing", Flushes, "record_export"),
@@ -74,5 +80,6 @@ STEPS = (
     Step("abort a claim", "dead after claim", Flushes, "abort"),
     Step("finalize what was published", "dead after commit", Flushes, "finalize"),
     Step("unlink what was published", "dead after finalize", StagingArea, "remove_drained_segments"),
+    Step("forget dead processes", "dead after export", ProcessIdentity, "forget_dead"),
     Step("recovery as a whole", "dead after export", recovery, "recover"),
 )

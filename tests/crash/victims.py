@@ -35,7 +35,7 @@ def settings(home: Path) -> Settings:
 
 
 def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> None:
-    """Live through a scenario; what went wrong on the way is written to `home/outcome`."""
+    """Live through a scenario; what went wrong on the way is written to the outcome."""
     handle.CHECKPOINT_EVERY = 1
     watched = None if address is None else Watched(address)
     fired = arm(fault, watched)
@@ -44,7 +44,7 @@ def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) 
         _SCENARIOS[scenario](home, errors)
     except BaseException:  # noqa: BLE001  # whatever it was, it is the verdict
         errors.append("UNTYPED " + traceback.format_exc())
-    (home / "outcome").write_text(json.dumps({"fired": fired(), "errors": errors}))
+    notes(home, "outcome").write_text(json.dumps({"fired": fired(), "errors": errors}))
     sys.stdout.flush()
     os._exit(0)
 
@@ -98,9 +98,9 @@ def _act(step: Step, fault: Fault | None, moment: str, fired: list[str]) -> None
 def produce(home: Path, staging: StagingManager, errors: list[str]) -> None:
     """Stage every batch, trying again with the same key; intents are written before, acknowledgements after."""
     for number in range(BATCHES):
-        note(home / "intents", number)
+        note(notes(home, "intents"), number)
         attempt(errors, partial(stage, staging, number))
-        note(home / "acks", number)
+        note(notes(home, "acks"), number)
 
 
 def stage(staging: StagingManager, number: int) -> None:
@@ -109,6 +109,11 @@ def stage(staging: StagingManager, number: int) -> None:
 
 def rows_of(numbers: set[int]) -> list[int]:
     return sorted(row for number in numbers for row in range(number * _ROWS, (number + 1) * _ROWS))
+
+
+def notes(home: Path, what: str) -> Path:
+    """Beside the home, not in it: a fault must hit the product, not the test's own books."""
+    return home.parent / what
 
 
 def note(path: Path, number: int) -> None:
