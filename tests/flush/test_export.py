@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from tests.flush.conftest import hourly, published
-from timestore_pipeline import StagingManager
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.table import LakeTable
@@ -61,3 +62,15 @@ def test_a_sort_that_does_not_fit_says_what_is_short(
     monkeypatch.undo()
     timestore.flush("d", Trigger.MANUAL, "next")
     assert published(timestore) == list(range(10))
+
+
+def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> None:
+    """Segments, not rows, were what filled half a gigabyte: a host on which writers die often has many."""
+    one_batch_each = settings.model_copy(update={"staging_segment_max_bytes": 1, "export_memory_mb": 256})
+    with StagingManager.open(one_batch_each) as staging:
+        for number in range(240):
+            staging.enqueue("d", hourly(20).set_column(1, "n", pa.array(range(20 * number, 20 * number + 20))))
+    with Timestore(one_batch_each) as timestore:
+        assert len(timestore.area.ledger.segments.of_dataset("d")) == 240
+        timestore.flush("d", Trigger.MANUAL, "run")
+        assert published(timestore) == list(range(4800))

@@ -6,7 +6,7 @@ or restored from an older backup, can be brought up to what is published.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from timestore_pipeline import clock
@@ -63,7 +63,7 @@ def batches_to_ranges(batch_ids: Iterable[str]) -> dict[str, str]:
     for identity in batch_ids:
         segment_id, _, sequence = identity.rpartition("-")
         sequences.setdefault(segment_id, []).append(int(sequence))
-    return {segment_id: ",".join(_ranges(sorted(found))) for segment_id, found in sorted(sequences.items())}
+    return {segment_id: _ranges(sorted(found)) for segment_id, found in sorted(sequences.items())}
 
 
 def ranges_to_batches(segments: Mapping[str, str]) -> Iterator[str]:
@@ -75,10 +75,16 @@ def ranges_to_batches(segments: Mapping[str, str]) -> Iterator[str]:
                 yield batch_id(segment_id, sequence)
 
 
-def _ranges(sequences: list[int]) -> Iterator[str]:
+def _ranges(sequences: Sequence[int]) -> str:
+    runs = ranges_of(sequences)
+    return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def ranges_of(sequences: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Runs of consecutive numbers, first and last of each; `sequences` ascend."""
     start = previous = sequences[0]
     for sequence in [*sequences[1:], -1]:
         if sequence != previous + 1:
-            yield f"{start}" if start == previous else f"{start}-{previous}"
+            yield start, previous
             start = sequence
         previous = sequence
