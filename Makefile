@@ -15,7 +15,7 @@ venv: $(READY) ## install everything into .venv, at the versions of constraints.
 $(READY): pyproject.toml constraints.txt scripts/venv.sh
 	@echo "building .venv (a minute or two, once)"
 	@scripts/venv.sh .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dagster,demo,dev,monitoring]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dagster,http,demo,dev,monitoring]'
 	@touch $@
 
 demo: $(READY) ## a year of real weather and flights through the whole system, checked row by row (two minutes)

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 IMPORT_EVERYTHING = """
 import importlib, json, os, pkgutil, sys, threading
 
-DAGSTER_SIDE = {"timestore_pipeline.definitions", "timestore_pipeline.defs"}
+EXTRAS = {"timestore_pipeline.definitions", "timestore_pipeline.defs", "timestore_pipeline.http_api"}
 written, connected = [], []
 
 def watch(event, arguments):
@@ -26,7 +26,7 @@ def watch(event, arguments):
 
 import timestore_pipeline
 names = [m.name for m in pkgutil.walk_packages(timestore_pipeline.__path__, "timestore_pipeline.", onerror=print)
-         if not any(m.name == side or m.name.startswith(side + ".") for side in DAGSTER_SIDE)
+         if not any(m.name == side or m.name.startswith(side + ".") for side in EXTRAS)
          and not m.name.endswith("__main__")]
 sys.addaudithook(watch)
 for name in names:

@@ -38,6 +38,8 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert settings.thresholds == FlushThresholds(1_000_000, 134_217_728, timedelta(seconds=60))
     assert settings.staging_max_pending == 64
     assert settings.pushgateway_url is None
+    assert settings.api_token is None
+    assert settings.api_max_body_bytes == 67_108_864
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,21 @@ def test_each_variable_sets_its_field(
     environment.setenv(name, value)
     assert getattr(Settings.from_env(), field) == expected
     assert variable(field) == name
+
+
+def test_a_token_does_not_show_when_the_settings_are_printed(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TIMESTORE_API_TOKEN", "hush-hush")
+    settings = Settings.from_env()
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "hush-hush"
+    assert "hush-hush" not in f"{settings!r} {settings}"
+
+
+def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TIMESTORE_API_TOKEN", "hush hush")
+    with pytest.raises(InvalidSettings, match=r"TIMESTORE_API_TOKEN=\*\*\*") as refused:
+        Settings.from_env()
+    assert "hush" not in str(refused.value)
 
 
 def test_an_empty_variable_is_as_good_as_none(environment: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,18 @@ class DrainTimeout(RetryLater):
     code = "drain_timeout"
 
 
+class ServerBusy(RetryLater):
+    """The HTTP server works on as many requests as it may."""
+
+    code = "server_busy"
+
+
+class SlowRequest(RetryLater):
+    """A request's body did not arrive in time."""
+
+    code = "slow_request"
+
+
 class Interrupted(RetryLater):
     """A person stopped the work half-way; what was acknowledged before is safe."""
 
@@ -142,6 +154,30 @@ class UnreadableInput(InvalidInput):
     """A file or body that is not what its name or content type says."""
 
     code = "unreadable_input"
+
+
+class BodyTooLarge(InvalidInput):
+    """A body that is larger than `TIMESTORE_API_MAX_BODY_BYTES`, as it is or once it is unpacked."""
+
+    code = "body_too_large"
+
+
+class UnsupportedType(InvalidInput):
+    """A body in a format or encoding that nobody here reads."""
+
+    code = "unsupported_type"
+
+
+class Unauthenticated(InvalidInput):
+    """A request without the API's bearer token."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(InvalidInput):
+    """A request with a wrong bearer token."""
+
+    code = "forbidden"
 
 
 class InvalidQuery(InvalidInput):

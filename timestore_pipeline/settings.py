@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from timestore_pipeline.errors import InvalidSettings
@@ -25,6 +25,7 @@ _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
+_TOKEN = re.compile(r"[!-~]{1,4096}")
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -58,6 +59,8 @@ class Settings(BaseSettings):
     pushgateway_url: str | None = None  # None = nothing is pushed
     metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended
     dagster_webserver_url: str | None = None  # asked to reload for new datasets; None = an operator does
+    api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
+    api_max_body_bytes: int = Field(default=67_108_864, ge=1)  # 64 MiB as sent, unpacked, and as Arrow data
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -85,6 +88,13 @@ class Settings(BaseSettings):
             except ValidationError as further:
                 problems += [_problem(problem) for problem in further.errors()]
         return problems
+
+    @field_validator("api_token")
+    @classmethod
+    def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
+            raise ValueError("a token is 1 to 4096 printable ASCII characters without blanks")
+        return token
 
     @field_validator("shard")
     @classmethod
@@ -184,4 +194,5 @@ def _problem(problem: Any) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = variable(str(problem["loc"][0]))
-    return _USERINFO.sub("://***@", f"{name}={problem['input']!r}: {str(problem['msg']).removeprefix('Value error, ')}")
+    value = "***" if problem["loc"][0] == "api_token" else repr(problem["input"])
+    return _USERINFO.sub("://***@", f"{name}={value}: {str(problem['msg']).removeprefix('Value error, ')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
 from typing import Any, Self
 
@@ -50,6 +51,14 @@ def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Re
     directory = StagingDirectory(settings.staging_directory)
     lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
     return learn_restored(directory, settings.shard, lake, replace_shard=replace_shard)
+
+
+class FlushRequest(StrEnum):
+    """What came of asking for a manual flush."""
+
+    REQUESTED = "requested"
+    IN_FLIGHT = "in_flight"  # everything staged is on its way already
+    NOTHING_STAGED = "nothing_staged"
 
 
 class Timestore:
@@ -107,6 +116,17 @@ class Timestore:
                 hint="choose a flush threshold below the guardrail",
             )
         return self.area.ledger.datasets.set_metadata(dataset, metadata)
+
+    def request_flush(self, dataset: str) -> FlushRequest:
+        """Ask the sensor for a flush; raises `UnknownDataset`.
+
+        A request for a dataset with nothing pending would lie in wait for its next batch, so none is made.
+        """
+        backlog = self.area.backlog(dataset)
+        if backlog.pending.batches:
+            self.area.ledger.datasets.request_flush(dataset)
+            return FlushRequest.REQUESTED
+        return FlushRequest.IN_FLIGHT if backlog.in_flight.batches else FlushRequest.NOTHING_STAGED
 
     def close(self) -> None:
         self.area.close()

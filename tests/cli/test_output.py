@@ -18,7 +18,8 @@ from timestore_pipeline.cli.app import app
 
 COMMANDS = [
     "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
-    "metrics", "crashtest", "datasets list", "datasets show", "datasets set", "datasets unset", "datasets remove",
+    "metrics", "crashtest", "serve", "datasets list", "datasets show", "datasets set", "datasets unset",
+    "datasets remove",
     "quarantine list", "quarantine show", "quarantine requeue", "quarantine discard", "monitoring render",
 ]  # fmt: skip
 
@@ -59,7 +60,7 @@ def test_every_command_has_an_example(name: str) -> None:
     assert f"  timestore {name}" in told.partition("Example")[2]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "metrics"])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("metrics", "serve")])
 def test_every_command_that_prints_a_table_takes_json(name: str) -> None:
     assert "--json" in timestore(*name.split(), "--help")
 

@@ -17,6 +17,7 @@ from timestore_pipeline.cli import (
     quarantine,
     query,
     recover,
+    serve,
     status,
     verify,
 )
@@ -54,6 +55,7 @@ for command in (
     recover.recover,
     metrics.metrics,
     crashtest.crashtest,
+    serve.serve,
 ):
     app.command()(reporting(command))
 app.add_typer(datasets.app, name="datasets")

@@ -11,7 +11,8 @@ import typer
 from timestore_pipeline.cli.metadata_edit import merged, without
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.cli.wording import duration, instant, iso, limit
+from timestore_pipeline.cli.wording import duration, instant, limit
+from timestore_pipeline.documents import dataset_document
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.schema_json import schema_to_json
@@ -34,7 +35,7 @@ def list_datasets(as_json: AsJson = False) -> None:
     with open_store() as store:
         records = store.area.ledger.datasets.active()
         if as_json:
-            print_json({"datasets": [_document(store, record) for record in records]})
+            print_json({"datasets": [dataset_document(store, record) for record in records]})
         elif records:
             print_table(_COLUMNS, [_row(store, record) for record in records], numbers=_NUMBERS)
         else:
@@ -123,7 +124,7 @@ app.command("remove")(reporting(remove))
 
 def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
     if as_json:
-        print_json(_document(store, record))
+        print_json(dataset_document(store, record))
         return
     limits = store.thresholds(record)
     columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
@@ -139,25 +140,6 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
         "created": instant(record.created_at),
     }
     print_fields(fields.items())
-
-
-def _document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
-    limits = store.thresholds(record)
-    return {
-        "dataset": record.name,
-        "metadata": json.loads(record.metadata.to_json()),
-        "thresholds": {
-            "max_rows": limits.max_rows,
-            "max_bytes": limits.max_bytes,
-            "max_age_ms": round(limits.max_age.total_seconds() * 1000),
-        },
-        "time_column": record.time_column,
-        "granularity": record.granularity,
-        "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),
-        "paused": record.paused,
-        "last_epoch": record.last_epoch,
-        "created_at": iso(record.created_at),
-    }
 
 
 def _row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:

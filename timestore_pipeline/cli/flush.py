@@ -25,7 +25,7 @@ from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count, duration
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
-from timestore_pipeline.wiring import Timestore
+from timestore_pipeline.wiring import FlushRequest, Timestore
 
 _SENSOR_IS_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
@@ -148,13 +148,8 @@ def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:
 
 
 def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
-    """A request for a dataset with nothing pending would lie in wait for its next batch, so none is made."""
-    backlogs = [store.area.backlog(name) for name in names]
-    requested = [backlog.dataset for backlog in backlogs if backlog.pending.batches]
-    in_flight = [b.dataset for b in backlogs if b.dataset not in requested and b.in_flight.batches]
-    nothing = [name for name in names if name not in (*requested, *in_flight)]
-    for name in requested:
-        store.area.ledger.datasets.request_flush(name)
+    outcomes = {name: store.request_flush(name) for name in names}
+    requested, in_flight, nothing = ([name for name in names if outcomes[name] is outcome] for outcome in FlushRequest)
     late = _sensor_lateness(store) if requested else None
     if as_json:
         answer = {"requested": requested, "in_flight": in_flight, "nothing_staged": nothing}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from timestore_pipeline.cli.explanation import Explanation, explain_dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
+from timestore_pipeline.documents import status_document
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.wiring import DatasetStatus
 
@@ -32,7 +33,7 @@ def status(
         statuses = store.statuses() if dataset is None else [store.status(dataset)]
         shard = store.area.shard
     if as_json:
-        print_json({"shard": shard, "datasets": [status_document(status) for status in statuses]})
+        print_json(status_document(shard, statuses))
     elif statuses:
         print_table(_COLUMNS, [_row(status) for status in statuses], numbers=_NUMBERS)
         for backlog in (status.backlog for status in statuses):
@@ -63,31 +64,6 @@ def explain(
         return
     print_line(_verdict(explanation), "bold")
     print_fields(explanation.fields())
-
-
-def status_document(status: DatasetStatus) -> dict[str, Any]:
-    """One dataset as `timestore status --json` prints it: a contract."""
-    backlog, thresholds = status.backlog, status.thresholds
-    return {
-        "dataset": backlog.dataset,
-        "pending": _volume(backlog.pending),
-        "in_flight": _volume(backlog.in_flight),
-        "quarantined": _volume(backlog.quarantined),
-        "oldest_age_seconds": backlog.oldest_age(clock.now()).total_seconds(),
-        "disk_bytes": backlog.disk_bytes,
-        "thresholds": {
-            "max_rows": thresholds.max_rows,
-            "max_bytes": thresholds.max_bytes,
-            "max_age_ms": round(thresholds.max_age.total_seconds() * 1000),
-        },
-        "due": status.decision.due,
-        "reason": status.decision.reason,
-        "paused": backlog.paused,
-    }
-
-
-def _volume(volume: Volume) -> dict[str, int]:
-    return {"batches": volume.batches, "rows": volume.rows, "bytes": volume.bytes}
 
 
 def _row(status: DatasetStatus) -> tuple[str, ...]:

@@ -1,0 +1,129 @@
+"""Real servers in processes of their own, and what tests send them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pyarrow as pa
+
+from timestore_pipeline import Settings
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.wiring import Timestore
+
+ROOT = Path(__file__).parents[2]
+ARROW = "application/vnd.apache.arrow.stream"
+CSV = {"content-type": "text/csv"}
+
+# `timestore serve` with other limits than the usual ones.
+_LIMITED = """
+import sys
+from timestore_pipeline import Settings
+from timestore_pipeline.http_api.limits import Limits
+from timestore_pipeline.http_api.server import serve
+settings = Settings.from_env()
+limits = Limits(settings.api_max_body_bytes, **eval(sys.argv[1]))
+serve(settings, "127.0.0.1", 0, lambda url: print("serving", url, flush=True), limits)
+"""
+
+
+@dataclass
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self.url.removeprefix("http://").split(":")
+        return host, int(port)
+
+    def client(self, **options: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, **options)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Signal it and wait for its end."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=60)
+
+    def resident_bytes(self) -> int:
+        """Of the server and its reader processes."""
+        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
+        return sum(process.memory_info().rss for process in processes)
+
+
+@contextmanager
+def server(home: Path, *options: str, limits: dict[str, Any] | None = None, **settings: Any) -> Iterator[Server]:
+    """A server on any free port; settings: as `TIMESTORE_*` variables without the prefix."""
+    command = [sys.executable, "-m", "timestore_pipeline", "serve", "--port", "0", *options]
+    if limits is not None:
+        command = [sys.executable, "-c", _LIMITED, repr(limits)]
+    names = {f"TIMESTORE_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = os.environ | {"TIMESTORE_HOME": str(home), "PYTHONPATH": str(ROOT)} | names
+    log = home / "server.log"
+    with (
+        log.open("a") as errors,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        told = re.match(r"serving (http://\S+)", process.stdout.readline())
+        try:
+            assert told, log.read_text()
+            yield Server(process, told[1], log)
+        finally:
+            process.kill()
+
+
+def table(rows: int = 10, first: int = 0) -> pa.Table:
+    numbers = range(first, first + rows)
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    times = pa.array([start + timedelta(seconds=number % 100_000) for number in numbers], pa.timestamp("us", "UTC"))
+    return pa.table({"at": times, "n": pa.array(numbers, pa.int64())})
+
+
+def stream(rows: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, rows.schema) as writer:
+        writer.write_table(rows)
+    return sink.getvalue()
+
+
+def post(
+    client: httpx.Client, body: bytes, content_type: str = ARROW, dataset: str = "d", **headers: str
+) -> httpx.Response:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(f"/v1/datasets/{dataset}/batches", content=body, headers={"content-type": content_type} | names)
+
+
+def published(home: Path, dataset: str = "d") -> list[int]:
+    """The column `n` of everything staged, once it is flushed."""
+    with Timestore(Settings.build(home=home)) as store:
+        store.flush(dataset, Trigger.MANUAL, "test")
+        found: list[int] = store.lake.table(dataset).to_arrow_dataset().to_table()["n"].to_pylist()
+        return sorted(found)
+
+
+def staged_batches(home: Path) -> int:
+    """Batches of all datasets that are not published."""
+    with Timestore(Settings.build(home=home)) as store:
+        return sum(status.backlog.queued.batches for status in store.statuses())

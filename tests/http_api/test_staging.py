@@ -1,0 +1,102 @@
+"""A batch in every format becomes durable and is published; the same key is not staged twice."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+import polars
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from tests.http_api.serving import ARROW, Server, post, published, server, stream, table
+from timestore_pipeline.http_api.formats import CONTENT_TYPES
+
+
+def encoded(rows: pa.Table, suffix: str) -> bytes:
+    """The rows in the format a suffix names."""
+    sink = io.BytesIO()
+    match suffix:
+        case ".arrows":
+            return stream(rows)
+        case ".arrow":
+            with pa.ipc.new_file(sink, rows.schema) as writer:
+                writer.write_table(rows)
+        case ".parquet":
+            pyarrow.parquet.write_table(rows, sink)
+        case ".csv":
+            pyarrow.csv.write_csv(rows, sink)
+        case ".json":
+            return json.dumps(rows.to_pylist(), default=datetime.isoformat, indent=1).encode()
+        case ".ndjson":
+            lines = [json.dumps(row, default=datetime.isoformat) for row in rows.to_pylist()]
+            return "\n".join(lines).encode()
+    return sink.getvalue()
+
+
+def test_every_format_is_published_as_it_was_sent(home: Path) -> None:
+    with server(home) as running, running.client() as client:
+        for number, (content_type, format_) in enumerate(CONTENT_TYPES.items()):
+            answer = post(client, encoded(table(10, 10 * number), format_.suffix), content_type)
+            assert (answer.status_code, answer.json()["rows"]) == (201, 10), (content_type, answer.text)
+        assert running.stop() == 0
+    assert published(home) == list(range(10 * len(CONTENT_TYPES)))
+
+
+def test_a_receipt_says_what_is_durable(client: httpx.Client) -> None:
+    receipt = post(client, stream(table(7)), dataset="receipts").json()
+    assert receipt.keys() == {"batch_id", "dataset", "rows", "bytes", "staged_at", "duplicate"}
+    assert (receipt["dataset"], receipt["rows"], receipt["duplicate"]) == ("receipts", 7, False)
+    assert datetime.fromisoformat(receipt["staged_at"]).tzinfo is not None
+
+
+def test_the_same_key_again_gets_the_first_receipt(client: httpx.Client) -> None:
+    first = post(client, stream(table()), dataset="keys", idempotency_key="a")
+    again = post(client, stream(table()), dataset="keys", idempotency_key="a")
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json() | {"duplicate": True}
+
+
+def test_the_same_key_for_other_rows_is_a_conflict(client: httpx.Client) -> None:
+    post(client, stream(table(5)), dataset="keys", idempotency_key="b")
+    answer = post(client, stream(table(6)), dataset="keys", idempotency_key="b")
+    assert (answer.status_code, answer.json()["code"]) == (409, "idempotency_conflict")
+
+
+def test_keys_are_text_in_utf_8(client: httpx.Client) -> None:
+    headers = {"content-type": ARROW, "idempotency-key": "Zürich/1".encode()}
+    answer = client.post("/v1/datasets/keys/batches", content=stream(table()), headers=headers)  # type: ignore[arg-type]
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_gzip_is_undone_in_memory_and_on_disk(client: httpx.Client, size: int) -> None:
+    body = b"at,n\n" + b"2013-01-01T00:00:00Z,1\n" * (size // 23 + 1)
+    answer = post(client, gzip.compress(body), "text/csv", "packed", content_encoding="gzip")
+    assert (answer.status_code, answer.json()["rows"]) == (201, size // 23 + 1)
+
+
+def test_a_body_of_unannounced_length_is_taken_in(client: httpx.Client) -> None:
+    body = stream(table(20_000))
+    pieces = (body[start : start + 1000] for start in range(0, len(body), 1000))
+    answer = client.post("/v1/datasets/chunks/batches", content=pieces, headers={"content-type": ARROW})
+    assert (answer.status_code, answer.json()["rows"]) == (201, 20_000)
+
+
+def test_other_writers_streams_are_read(client: httpx.Client) -> None:
+    sink = io.BytesIO()
+    polars.DataFrame({"n": [1, 2], "name": ["a", "b"]}).write_ipc_stream(sink, compression="zstd")
+    assert post(client, sink.getvalue(), dataset="polars").status_code == 201
+
+
+def test_nothing_stays_in_the_spool(shared: Server, client: httpx.Client) -> None:
+    post(client, stream(table(30_000)), dataset="spooled")
+    post(client, b"x" * 300_000, "text/csv", "spooled")
+    spool = shared.log.parent / "staging" / "spool"
+    assert list(spool.glob("*/*")) == []

@@ -1,0 +1,96 @@
+"""Without the token nobody gets in, and without a token nobody from elsewhere can even ask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from tests.http_api.serving import ROOT, Server, post, server, stream, table
+from timestore_pipeline.errors import Forbidden, InvalidSettings, Unauthenticated
+from timestore_pipeline.http_api.operations import OPERATIONS
+from timestore_pipeline.http_api.token import check_binding, check_token, is_loopback
+
+TOKEN = "hush-hush-4711"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server(tmp_path_factory.mktemp("home"), api_token=TOKEN) as running:
+        yield running
+
+
+def statuses(client: httpx.Client) -> dict[str, int]:
+    paths = {operation.id: operation.path.replace("{dataset}", "d") for operation in OPERATIONS}
+    return {operation.id: client.request(operation.method, paths[operation.id]).status_code for operation in OPERATIONS}
+
+
+@pytest.mark.parametrize(
+    ("authorization", "expected"),
+    [(None, 401), ("", 401), ("Basic abc", 401), ("Bearer", 401), ("Bearer wrong", 403), (f"Bearer {TOKEN}x", 403)],
+)
+def test_only_probes_and_the_description_answer_without_the_token(
+    guarded: Server, authorization: str | None, expected: int
+) -> None:
+    with guarded.client(headers={} if authorization is None else {"authorization": authorization}) as client:
+        found = statuses(client)
+    for operation in OPERATIONS:
+        assert found[operation.id] == (expected if operation.protected else 200), operation.id
+
+
+def test_the_token_lets_in(guarded: Server) -> None:
+    with guarded.client(headers={"authorization": f"bearer {TOKEN}"}) as client:
+        assert post(client, stream(table())).status_code == 201
+        assert client.get("/metrics").status_code == 200
+
+
+def test_a_401_says_how_to_authenticate(guarded: Server) -> None:
+    with guarded.client() as client:
+        assert client.get("/v1/datasets").headers["www-authenticate"].startswith("Bearer")
+
+
+def test_the_token_stands_in_no_log(guarded: Server) -> None:
+    with guarded.client(headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        client.get(f"/v1/datasets?token={TOKEN}")
+        client.get("/v1/datasets", headers={"x-request-id": "the-last-one"})
+    log = guarded.log.read_text()
+    assert "the-last-one" in log
+    assert TOKEN not in log
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "no-such-host.invalid"])
+def test_beyond_loopback_a_token_is_required(host: str) -> None:
+    with pytest.raises(InvalidSettings, match="TIMESTORE_API_TOKEN is unset"):
+        check_binding(host, None)
+    check_binding(host, SecretStr(TOKEN))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
+def test_loopback_needs_none(host: str) -> None:
+    assert is_loopback(host)
+    check_binding(host, None)
+
+
+def test_the_command_refuses_as_wrong_usage(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "timestore_pipeline", "serve", "--host", "0.0.0.0", "--port", "0"]
+    environment = os.environ | {"TIMESTORE_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "TIMESTORE_API_TOKEN is unset" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_authorizations_are_none() -> None:
+    with pytest.raises(Unauthenticated):
+        check_token(SecretStr(TOKEN), [f"Bearer {TOKEN}", "Bearer other"])
+
+
+def test_a_token_with_odd_bytes_is_just_wrong() -> None:
+    with pytest.raises(Forbidden):
+        check_token(SecretStr(TOKEN), ["Bearer \xff\x00é"])

@@ -1,0 +1,74 @@
+"""What the product says as JSON: one shape for the command line's `--json` and the HTTP API. Keys are a contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from timestore_pipeline import clock
+from timestore_pipeline.model.batch import Receipt, Volume
+from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.wiring import DatasetStatus, Timestore
+
+
+def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, Any]:
+    """As `timestore status --json` prints it, also when one dataset was asked for."""
+    return {"shard": shard, "datasets": [_status(status) for status in statuses]}
+
+
+def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
+    """A dataset's metadata and what follows from it, as `timestore datasets show --json` prints it."""
+    return {
+        "dataset": record.name,
+        "metadata": json.loads(record.metadata.to_json()),
+        "thresholds": _thresholds(store.thresholds(record)),
+        "time_column": record.time_column,
+        "granularity": record.granularity,
+        "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),
+        "paused": record.paused,
+        "last_epoch": record.last_epoch,
+        "created_at": record.created_at.isoformat(),
+    }
+
+
+def receipt_document(receipt: Receipt) -> dict[str, Any]:
+    """Proof that a batch is durable."""
+    return {
+        "batch_id": receipt.batch_id,
+        "dataset": receipt.dataset,
+        "rows": receipt.rows,
+        "bytes": receipt.bytes,
+        "staged_at": receipt.staged_at.isoformat(),
+        "duplicate": receipt.duplicate,
+    }
+
+
+def _status(status: DatasetStatus) -> dict[str, Any]:
+    backlog = status.backlog
+    return {
+        "dataset": backlog.dataset,
+        "pending": _volume(backlog.pending),
+        "in_flight": _volume(backlog.in_flight),
+        "quarantined": _volume(backlog.quarantined),
+        "oldest_age_seconds": backlog.oldest_age(clock.now()).total_seconds(),
+        "disk_bytes": backlog.disk_bytes,
+        "thresholds": _thresholds(status.thresholds),
+        "due": status.decision.due,
+        "reason": status.decision.reason,
+        "paused": backlog.paused,
+    }
+
+
+def _thresholds(limits: FlushThresholds) -> dict[str, int]:
+    return {
+        "max_rows": limits.max_rows,
+        "max_bytes": limits.max_bytes,
+        "max_age_ms": round(limits.max_age.total_seconds() * 1000),
+    }
+
+
+def _volume(volume: Volume) -> dict[str, int]:
+    return {"batches": volume.batches, "rows": volume.rows, "bytes": volume.bytes}

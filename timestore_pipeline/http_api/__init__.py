@@ -1,0 +1,1 @@
+"""The HTTP ingestion API: `timestore serve`. Needs the extra `http`; nothing but `cli` imports it."""

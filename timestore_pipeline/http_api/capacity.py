@@ -1,0 +1,127 @@
+"""Counting what is at work: slots are refused when they run out, bytes are waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
+from typing import ParamSpec, TypeVar
+
+from timestore_pipeline.errors import ServerBusy
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_RETRY_AFTER = timedelta(seconds=1)
+
+
+class Slots:
+    """An amount that may be in use at once; used from the event loop only."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._used = 0
+
+    def take(self, amount: int = 1) -> None:
+        """Raises `ServerBusy` when there is not that much left."""
+        if self._used + amount > self._most:
+            raise ServerBusy(
+                f"the server has {self._most} {self._what} at work",
+                hint="wait and retry with the same idempotency key, or send fewer, larger batches",
+                retry_after=_RETRY_AFTER,
+            )
+        self._used += amount
+
+    def give_back(self, amount: int = 1) -> None:
+        self._used -= amount
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+class Reservation:
+    """Bytes set aside for somebody who does not know yet how many it will be."""
+
+    def __init__(self, amount: int, give_back: Callable[[int], None]) -> None:
+        self._amount = amount
+        self._give_back = give_back
+
+    def shrink(self, amount: int) -> None:
+        """Give back all but `amount`."""
+        surplus = self._amount - amount
+        self._amount = amount
+        self._give_back(surplus)
+
+
+class Budget:
+    """Bytes in memory; whoever asks for more than is left waits in line."""
+
+    def __init__(self, total: int) -> None:
+        self._left = total
+        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def reserve(self, amount: int) -> AsyncIterator[Reservation]:
+        """amount: at most the budget's total, or it waits for ever."""
+        await self._take(amount)
+        reservation = Reservation(amount, self._give_back)
+        try:
+            yield reservation
+        finally:
+            reservation.shrink(0)
+
+    async def _take(self, amount: int) -> None:
+        granted = asyncio.get_running_loop().create_future()
+        self._line.append((amount, granted))
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():  # granted and cancelled at once
+                self._give_back(amount)
+            raise
+
+    def _give_back(self, amount: int) -> None:
+        self._left += amount
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._line and (self._line[0][0] <= self._left or self._line[0][1].cancelled()):
+            amount, granted = self._line.popleft()
+            if not granted.cancelled():
+                self._left -= amount
+                granted.set_result(None)
+
+
+class BlockingCalls:
+    """Threads for what would stop the event loop; at most `most` calls at work or waiting."""
+
+    def __init__(self, threads: int, most: int, what: str) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="timestore-http")
+        self._slots = Slots(most, what)
+
+    async def run(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
+        """Raises `ServerBusy`, and what the call raises. A call that was begun is finished, whoever stops waiting."""
+        self._slots.take()
+        future = self._executor.submit(call, *arguments, **options)
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: _in_loop(loop, self._slots.give_back))
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Wait for the calls that run, drop those that wait."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody counts any more
+        loop.call_soon_threadsafe(call)

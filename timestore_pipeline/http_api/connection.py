@@ -1,0 +1,139 @@
+"""One connection: uvicorn's HTTP/1.1 over h11, made to end what dawdles and to answer what is not HTTP.
+
+uvicorn bounds the time between requests; the time a request's head takes, the number of connections, and clients that
+never read their response are bounded here. A body that breaks off is answered, not staged; a client that has said
+everything and closed its sending side still gets its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from timestore_pipeline.http_api.limits import Limits
+
+MOST_HEAD_BYTES = 32 << 10  # of a request line with its headers
+
+
+class _Timer:
+    """Calls once, unless it is stopped; starting it again while it runs changes nothing."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._call = call
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, self._call)
+
+    def stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class Connection(H11Protocol):
+    """Made by uvicorn, one for each connection."""
+
+    limits: Limits
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_timer = _Timer(self.loop, self.limits.head_seconds, self._head_is_late)
+        self._write_timer = _Timer(self.loop, self.limits.write_seconds, self._abort)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "server_busy", "the server has too many connections")
+            return
+        self._head_timer.start()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_timer.stop()
+        self._write_timer.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_timer.stop()
+        elif not self.transport.is_closing():
+            self._head_timer.start()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """True = go on until the response is written."""
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        if self.cycle.more_body:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if not self.cycle.response_started:
+                self._refuse(HTTPStatus.BAD_REQUEST, "unreadable_input", "the body ends too early")
+        return True
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # it says nothing more
+        """Not HTTP, or a head that is too large. After the head it is the body that breaks the rules."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self._refuse(HTTPStatus.BAD_REQUEST, "invalid_request", "this is not a valid HTTP/1.1 request")
+        else:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer.start()
+
+    def resume_writing(self) -> None:
+        self._write_timer.stop()
+        super().resume_writing()
+
+    def _head_is_late(self) -> None:
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, "slow_request", "the request's head arrives too slowly")
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+    def _refuse(self, status: HTTPStatus, code: str, detail: str) -> None:
+        """Written past h11, which may be in any state by now; the connection ends with it."""
+        if not self.transport.is_closing():
+            self.transport.write(_answer(status, code, detail))
+            self.transport.close()
+
+
+def _answer(status: HTTPStatus, code: str, detail: str) -> bytes:
+    document = {
+        "type": f"urn:timestore:error:{code}",
+        "title": status.phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "hint": "close the connection and try again",
+        "dataset": None,
+        "request_id": None,
+    }
+    body = json.dumps(document).encode()
+    again = "" if status is HTTPStatus.BAD_REQUEST else "retry-after: 1\r\n"
+    head = f"HTTP/1.1 {int(status)} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+    return f"{head}content-length: {len(body)}\r\n{again}connection: close\r\n\r\n".encode() + body

@@ -1,0 +1,98 @@
+"""What a table takes once every encoding in it is undone, without undoing any.
+
+Arrow data can say a lot in few bytes: a dictionary of one long value, a run of a billion rows, views that all show the
+same text. Staging undoes all of that, so a table is measured before. For valid tables only: nothing here checks bounds.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timestore_pipeline.errors import InvalidData
+
+_MOST_FIELDS = 2_000  # of one table, nested ones included
+_DEEPEST = 32  # levels of nesting
+_OFFSET = 8  # bytes
+
+
+def check_shape(schema: pa.Schema) -> None:
+    """Raises `InvalidData` for schemas nobody stages on purpose, which take seconds each to create."""
+    if len(schema) == 0:
+        raise InvalidData("the body has no columns", hint="send at least one column")
+    fields = sum(_fields(field.type, 1) for field in schema)
+    if fields > _MOST_FIELDS:
+        raise InvalidData(f"the body has {fields} columns and fields", hint=f"send at most {_MOST_FIELDS}")
+
+
+def plain_bytes(table: pa.Table) -> int:
+    """An upper bound, at least one byte per value."""
+    return sum(_array(chunk) for column in table.columns for chunk in column.chunks)
+
+
+def _fields(type_: pa.DataType, depth: int) -> int:
+    if depth > _DEEPEST:
+        raise InvalidData(f"a column is nested deeper than {_DEEPEST} levels", hint="flatten it")
+    if isinstance(type_, pa.BaseExtensionType):
+        return _fields(type_.storage_type, depth + 1)
+    if isinstance(type_, pa.DictionaryType):
+        return _fields(type_.value_type, depth + 1)
+    return 1 + sum(_fields(type_.field(index).type, depth + 1) for index in range(type_.num_fields))
+
+
+def _array(array: pa.Array) -> int:
+    t, type_ = pa.types, array.type
+    if isinstance(array, pa.ExtensionArray):
+        return _array(array.storage)
+    if t.is_dictionary(type_):
+        return _taken(array.dictionary, array.indices)
+    if t.is_run_end_encoded(type_):
+        return len(array) * _widest(array.values)
+    if t.is_string_view(type_) or t.is_binary_view(type_):
+        return sum(_view_lengths(array)) + len(array) * _OFFSET
+    if t.is_list_view(type_) or t.is_large_list_view(type_):
+        return _sum(pc.list_value_length(array)) * _widest(array.values) + len(array) * _OFFSET
+    return max(_nested(array), int(array.nbytes), len(array))
+
+
+def _nested(array: pa.Array) -> int:
+    t, type_ = pa.types, array.type
+    if t.is_struct(type_):
+        return sum(_array(array.field(index)) for index in range(type_.num_fields))
+    if t.is_map(type_):
+        return _array(array.keys) + _array(array.items) + len(array) * _OFFSET
+    if t.is_list(type_) or t.is_large_list(type_) or t.is_fixed_size_list(type_):
+        return _array(array.values) + len(array) * _OFFSET
+    return 0
+
+
+def _taken(values: pa.Array, indices: pa.Array) -> int:
+    if _is_text(values.type):
+        return _sum(pc.binary_length(values).take(indices)) + len(indices) * _OFFSET
+    return len(indices) * _widest(values)
+
+
+def _widest(values: pa.Array) -> int:
+    """Bytes of the largest value, or of all together where that is not known."""
+    if _is_text(values.type):
+        return int(pc.max(pc.binary_length(values)).as_py() or 0) + _OFFSET
+    if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
+        return max(_view_lengths(values), default=0) + _OFFSET
+    if pa.types.is_primitive(values.type) and not pa.types.is_boolean(values.type):
+        return int(values.type.bit_width) // 8
+    return max(1, _array(values))
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_string(type_) or t.is_large_string(type_) or t.is_binary(type_) or t.is_large_binary(type_))
+
+
+def _view_lengths(array: pa.Array) -> memoryview:
+    """Lengths of a view array's texts, for which Arrow has no function: a view is four int32, and that one is first."""
+    views = memoryview(array.buffers()[1] or b"").cast("i")
+    return views[4 * array.offset : 4 * (array.offset + len(array)) : 4]
+
+
+def _sum(numbers: pa.Array) -> int:
+    return int(pc.sum(numbers).as_py() or 0)

@@ -1,0 +1,76 @@
+"""Which bodies are read: content types, and the content encodings around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.message import Message
+
+from timestore_pipeline.errors import UnsupportedType
+
+GZIP = "gzip"
+IDENTITY = "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class BodyFormat:
+    """One format. `types`: its content types, the preferred one first; `suffix`: the name readers know it by."""
+
+    name: str
+    types: tuple[str, ...]
+    suffix: str
+    hint: str  # what to check when it cannot be read
+
+
+FORMATS = (
+    BodyFormat(
+        "Arrow IPC stream",
+        ("application/vnd.apache.arrow.stream",),
+        ".arrows",
+        "send one whole stream, closed by its writer",
+    ),
+    BodyFormat("Arrow IPC file", ("application/vnd.apache.arrow.file",), ".arrow", "send one whole file"),
+    BodyFormat(
+        "Parquet", ("application/vnd.apache.parquet", "application/x-parquet"), ".parquet", "send one whole file"
+    ),
+    BodyFormat(
+        "NDJSON",
+        ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"),
+        ".ndjson",
+        "send one JSON object per line, in UTF-8",
+    ),
+    BodyFormat("JSON", ("application/json",), ".json", "send one array of objects, in UTF-8"),
+    BodyFormat("CSV", ("text/csv",), ".csv", "send a header line, then as many fields in every line, in UTF-8"),
+)
+CONTENT_TYPES = {content_type: format_ for format_ in FORMATS for content_type in format_.types}
+_PREFERRED = ", ".join(format_.types[0] for format_ in FORMATS)
+
+
+def body_format(content_type: str | None) -> BodyFormat:
+    """The format a `Content-Type` names; raises `UnsupportedType`, also for another character set than UTF-8."""
+    if content_type is None:
+        raise UnsupportedType("the request has no Content-Type", hint=f"send one of {_PREFERRED}")
+    header = Message()
+    header["Content-Type"] = content_type.replace("\n", " ").replace("\r", " ")
+    found = CONTENT_TYPES.get(header.get_content_type()) if "/" in content_type else None
+    if found is None:
+        raise UnsupportedType(f"Content-Type {content_type:.100} is not read here", hint=f"send one of {_PREFERRED}")
+    _check_parameter(header, "charset", ("utf-8", "utf8", "us-ascii"))
+    _check_parameter(header, "header", ("present",))
+    return found
+
+
+def content_encoding(encodings: list[str]) -> str:
+    """`gzip` or `identity`; raises `UnsupportedType` for anything else, and for several on top of each other."""
+    given = [name.strip().lower() for header in encodings for name in header.split(",") if name.strip()]
+    given = [GZIP if name == "x-gzip" else name for name in given if name != IDENTITY]
+    if not given:
+        return IDENTITY
+    if given != [GZIP]:
+        raise UnsupportedType(f"Content-Encoding {', '.join(given):.100} is not read here", hint="send gzip, or none")
+    return GZIP
+
+
+def _check_parameter(header: Message, name: str, accepted: tuple[str, ...]) -> None:
+    value = header.get_param(name)
+    if value is not None and str(value).lower() not in accepted:
+        raise UnsupportedType(f"Content-Type with {name}={value!s:.40} is not read here", hint=f"send {accepted[0]}")

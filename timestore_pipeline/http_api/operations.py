@@ -1,0 +1,123 @@
+"""The table of operations, from which both the routes and the OpenAPI document are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+_REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # also of requests that only ask
+_BODY_REFUSALS = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response that is not a problem. `schema`: name of its component, None = text."""
+
+    description: str
+    schema: str | None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    answers: Mapping[HTTPStatus, Answer]
+    problems: Sequence[HTTPStatus] = field(default=())  # beside those of the token
+    protected: bool = True
+    body: str | None = None  # what it takes: `batch` or `metadata`
+
+
+_RECEIPT = "Durable: it survives a crash and power loss and will be published exactly once."
+
+OPERATIONS = (
+    Operation(
+        "stageBatch",
+        "POST",
+        "/v1/datasets/{dataset}/batches",
+        "Stage one batch: all of the body, or nothing of it",
+        {
+            HTTPStatus.CREATED: Answer(_RECEIPT, "Receipt"),
+            HTTPStatus.OK: Answer("The idempotency key is known: the first receipt again.", "Receipt"),
+        },
+        (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+        body="batch",
+    ),
+    Operation(
+        "requestFlush",
+        "POST",
+        "/v1/datasets/{dataset}/flush",
+        "Ask the sensor to flush a dataset at its next tick",
+        {HTTPStatus.ACCEPTED: Answer("What came of it.", "FlushRequest")},
+        (*_REFUSALS, HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+    ),
+    Operation(
+        "listDatasets",
+        "GET",
+        "/v1/datasets",
+        "Status of every dataset",
+        {HTTPStatus.OK: Answer("As `timestore status --json` prints it.", "Status")},
+        _REFUSALS,
+    ),
+    Operation(
+        "getDataset",
+        "GET",
+        "/v1/datasets/{dataset}",
+        "Status of one dataset",
+        {HTTPStatus.OK: Answer("As `timestore status DATASET --json` prints it.", "Status")},
+        (*_REFUSALS, HTTPStatus.NOT_FOUND),
+    ),
+    Operation(
+        "setMetadata",
+        "PUT",
+        "/v1/datasets/{dataset}/metadata",
+        "Replace a dataset's metadata; the dataset is made if need be",
+        {HTTPStatus.OK: Answer("As `timestore datasets show --json` prints it.", "Dataset")},
+        (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.INSUFFICIENT_STORAGE),
+        body="metadata",
+    ),
+    Operation(
+        "health",
+        "GET",
+        "/health",
+        "The process lives",
+        {HTTPStatus.OK: Answer("It answers.", "Probe")},
+        protected=False,
+    ),
+    Operation(
+        "ready",
+        "GET",
+        "/ready",
+        "Batches would be accepted: the ledger can be written, the disk has room, no shutdown is under way",
+        {HTTPStatus.OK: Answer("It is ready.", "Probe")},
+        (*_REFUSALS, HTTPStatus.INSUFFICIENT_STORAGE),
+        protected=False,
+    ),
+    Operation(
+        "metrics",
+        "GET",
+        "/metrics",
+        "Prometheus exposition, at most a second old",
+        {HTTPStatus.OK: Answer("Series of this staging directory.", None, "text/plain")},
+        _REFUSALS,
+    ),
+    Operation(
+        "describe",
+        "GET",
+        "/openapi.json",
+        "This description",
+        {HTTPStatus.OK: Answer("An OpenAPI document.", "Description")},
+        protected=False,
+    ),
+)

@@ -1,0 +1,92 @@
+"""A process that reads bodies from strangers, so that the server does not have to.
+
+Hostile Parquet, Arrow or JSON may ask for any amount of memory, run for ever or crash the reader; here it takes no
+other request with it. One job at a time: a line of JSON on standard input, then the body if it is short; one line of
+JSON back. Ends with its server: then standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
+from timestore_pipeline.http_api.reading import Job, read_body
+
+ERRORS: dict[str, type[TimestoreError]] = {
+    error.code: error for error in (UnreadableInput, InvalidData, BodyTooLarge, DiskFull)
+}
+
+
+def main() -> None:
+    """Serve jobs until standard input ends. First argument: bytes of memory this process may have."""
+    _limit_memory(int(sys.argv[1]))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    while line := requests.readline():
+        answers.write(json.dumps(_answer(json.loads(line), requests)).encode() + b"\n")
+        answers.flush()
+
+
+def _limit_memory(most: int) -> None:
+    """Bound what is allocated from now on; what Arrow reserved when it was imported is none of it."""
+    pa.set_memory_pool(pa.system_memory_pool())
+    pa.set_cpu_count(1)  # the server has its own work for the other cores
+    pa.set_io_thread_count(1)
+    bound = _allocated() + most
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _allocated() -> int:
+    """Bytes that count towards the limit; 0 where the system does not say, and does not hold anybody to it either."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    except OSError:
+        return 0
+
+
+def _answer(request: dict[str, Any], requests: BinaryIO) -> dict[str, Any]:
+    work = Path(request["work"])
+    try:
+        _receive(request, work, requests)
+        parsed = read_body(_job(request, work))
+    except TimestoreError as error:
+        return _refused(work, error)
+    except (MemoryError, pa.ArrowMemoryError):
+        return _refused(work, BodyTooLarge("the body needs too much memory to read", hint="send smaller batches"))
+    except OSError as error:
+        return _refused(
+            work, DiskFull(f"the body cannot be spooled: {error.strerror or error}", hint="free space, then retry")
+        )
+    except Exception as error:  # noqa: BLE001  # what a reader makes of hostile bytes is nobody's to enumerate
+        return _refused(work, UnreadableInput(f"the body cannot be read: {type(error).__name__}", hint=request["hint"]))
+    return {"rows": parsed.rows, "bytes": parsed.bytes}
+
+
+def _receive(request: dict[str, Any], work: Path, requests: BinaryIO) -> None:
+    """A short body comes through the pipe; a long one lies in the folder already."""
+    if request["inline"] is None:
+        return
+    body = requests.read(request["inline"])  # first, whatever happens: the next request follows it
+    work.mkdir()
+    (work / "packed").write_bytes(body)
+
+
+def _job(request: dict[str, Any], work: Path) -> Job:
+    names = ("suffix", "encoding", "hint", "most_bytes")
+    return Job(body=work / "packed", rows=work / "rows", **{name: request[name] for name in names})
+
+
+def _refused(work: Path, error: TimestoreError) -> dict[str, Any]:
+    shutil.rmtree(work, ignore_errors=True)
+    return {"error": {"code": error.code, "message": str(error), "hint": error.hint}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""One body, from the bytes that were sent to checked Arrow data in a file. Runs in a reader process.
+
+Nothing is staged here: whatever goes wrong, including the end of this process, the batch is refused as a whole.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import BodyTooLarge, InvalidData, TimestoreError, UnreadableInput
+from timestore_pipeline.http_api.expansion import check_shape, plain_bytes
+from timestore_pipeline.http_api.formats import GZIP
+from timestore_pipeline.http_api.json_array import array_to_lines
+from timestore_pipeline.http_api.unpack import gunzip
+from timestore_pipeline.ingest.sources import open_source
+
+_ROWS_AT_ONCE = 65_536
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_LONGEST_MESSAGE = 1_000  # characters: column names come from strangers
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to read. The files lie in a folder of this job's own."""
+
+    body: Path
+    suffix: str
+    encoding: str
+    hint: str  # for a body that cannot be read
+    rows: Path  # where the Arrow stream goes
+    most_bytes: int  # unpacked, and as Arrow data
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What was read."""
+
+    rows: int
+    bytes: int  # once every encoding is undone
+
+
+def read_body(job: Job) -> Parsed:
+    """Read `job.body` into `job.rows`; raises `UnreadableInput`, `InvalidData`, `BodyTooLarge`."""
+    work = job.rows.parent
+    readable = work / ("body" + job.suffix)
+    if job.encoding == GZIP:
+        gunzip(job.body, readable, job.most_bytes)
+    else:
+        job.body.rename(readable)
+    if job.suffix == ".json":
+        array_to_lines(readable, work / "lines.ndjson")
+        readable = work / "lines.ndjson"
+    if job.suffix == ".arrows":
+        _check_whole(readable, job.hint)
+    try:
+        return _write(readable, job)
+    except TimestoreError as error:
+        raise _about_the_body(error, readable, job.hint) from error
+
+
+def _check_whole(path: Path, hint: str) -> None:
+    """A stream that breaks off between two batches looks complete to Arrow, and a second one after it is ignored."""
+    try:
+        with pa.OSFile(str(path)) as file:
+            if file.read(6) == b"ARROW1":
+                raise UnreadableInput("the body is an Arrow file, not a stream", hint=hint)
+            file.seek(0)
+            for _ in pa.ipc.MessageReader.open_stream(file):
+                pass
+            end = file.tell()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise UnreadableInput(f"the body is not an Arrow stream: {error}", hint=hint) from error
+    with path.open("rb") as raw:
+        raw.seek(max(0, end - len(_END_OF_STREAM)))
+        if raw.read() != _END_OF_STREAM:
+            raise UnreadableInput("the Arrow stream breaks off, or goes on after its end", hint=hint)
+
+
+def _write(path: Path, job: Job) -> Parsed:
+    rows = size = 0
+    with ExitStack() as stack:
+        sink = stack.enter_context(pa.OSFile(str(job.rows), "wb"))
+        writer = None
+        for _, table in open_source(path).batches(_ROWS_AT_ONCE):
+            if writer is None:
+                check_shape(table.schema)
+                writer = stack.enter_context(pa.ipc.new_stream(sink, table.schema))
+            size += _checked_bytes(table)
+            if size > job.most_bytes:
+                raise _too_large(job.most_bytes)
+            rows += table.num_rows
+            writer.write_table(table)
+    return Parsed(rows, size)
+
+
+def _checked_bytes(table: pa.Table) -> int:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InvalidData(f"the Arrow data is malformed: {error}", hint="strings must be UTF-8") from error
+    return plain_bytes(table)
+
+
+def _too_large(most: int) -> BodyTooLarge:
+    hint = "send smaller batches, or raise TIMESTORE_API_MAX_BODY_BYTES"
+    return BodyTooLarge(f"the body's rows take more than {most} bytes as Arrow data", hint=hint)
+
+
+def _about_the_body(error: TimestoreError, path: Path, hint: str) -> TimestoreError:
+    """The same error, for somebody who has never seen the file."""
+    message = str(error).replace(str(path), "the body")[:_LONGEST_MESSAGE]
+    return type(error)(message, hint=hint if isinstance(error, UnreadableInput) else error.hint)

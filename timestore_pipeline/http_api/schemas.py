@@ -1,0 +1,117 @@
+"""JSON Schemas of what the API says and takes; tests hold the answers of a real server to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.wiring import FlushRequest
+
+Schema = dict[str, Any]
+
+DATASET_NAME: Schema = {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,119}$"}
+_TEXT: Schema = {"type": "string"}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_INSTANT: Schema = {"type": "string", "format": "date-time"}
+
+
+def components() -> dict[str, Schema]:
+    """By component name."""
+    return {
+        "Receipt": _closed(
+            batch_id=_TEXT, dataset=DATASET_NAME, rows=_COUNT, bytes=_COUNT, staged_at=_INSTANT, duplicate=_BOOLEAN
+        ),
+        "FlushRequest": _closed(dataset=DATASET_NAME, outcome={"enum": [outcome.value for outcome in FlushRequest]}),
+        "Status": _closed(shard=_TEXT, datasets={"type": "array", "items": reference("DatasetStatus")}),
+        "DatasetStatus": _dataset_status(),
+        "Volume": _closed(batches=_COUNT, rows=_COUNT, bytes=_COUNT),
+        "Thresholds": _closed(max_rows=_COUNT, max_bytes=_COUNT, max_age_ms=_COUNT),
+        "Dataset": _dataset(),
+        "Metadata": _metadata(),
+        "Probe": _closed(status=_TEXT),
+        "Description": {"type": "object", "required": ["openapi", "info", "paths"]},
+        "Problem": _problem(),
+    }
+
+
+def reference(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_BOOLEAN: Schema = {"type": "boolean"}
+
+
+def _closed(**properties: Schema) -> Schema:
+    """An object with exactly these keys."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": sorted(properties),
+        "additionalProperties": False,
+    }
+
+
+def _dataset_status() -> Schema:
+    volumes = {name: reference("Volume") for name in ("pending", "in_flight", "quarantined")}
+    return _closed(
+        dataset=DATASET_NAME,
+        **volumes,
+        oldest_age_seconds={"type": "number", "description": "Of what is pending or in flight; 0 = nothing is."},
+        disk_bytes=_COUNT,
+        thresholds=reference("Thresholds"),
+        due=_BOOLEAN,
+        reason=_TEXT,
+        paused=_BOOLEAN,
+    )
+
+
+def _dataset() -> Schema:
+    return _closed(
+        dataset=DATASET_NAME,
+        metadata=reference("Metadata"),
+        thresholds=reference("Thresholds"),
+        time_column=_TEXT_OR_NULL,
+        granularity={"enum": ["hour", "day", "month", "none", None]},
+        schema={"type": ["object", "null"]},
+        paused=_BOOLEAN,
+        last_epoch=_COUNT,
+        created_at=_INSTANT,
+    )
+
+
+def _metadata() -> Schema:
+    """Sections are written in place: pydantic's own references would point to nowhere in this document."""
+    schema = DatasetMetadata.model_json_schema(by_alias=True)
+    sections = schema.pop("$defs")
+    inlined: Schema = _inlined(schema, sections)
+    inlined["description"] = "Keys may be written in snake_case, too. What is left out takes its default."
+    return inlined
+
+
+def _inlined(value: Any, sections: dict[str, Schema]) -> Any:
+    if isinstance(value, list):
+        return [_inlined(inner, sections) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    if "$ref" in value:
+        return _inlined(sections[value["$ref"].rpartition("/")[2]], sections)
+    return {key: _inlined(inner, sections) for key, inner in value.items() if key != "title" or isinstance(inner, dict)}
+
+
+def _problem() -> Schema:
+    problem = _closed(
+        type=_TEXT,
+        title=_TEXT,
+        status={"type": "integer", "minimum": 400, "maximum": 599},
+        code=_TEXT | {"description": "Stable; what a program decides by."},
+        detail=_TEXT,
+        hint=_TEXT | {"description": "What to do next."},
+        dataset=_TEXT_OR_NULL,
+        request_id=_TEXT_OR_NULL,
+    )
+    conflict = {
+        name: _TEXT | {"description": "Of a schema conflict only."} for name in ("column", "existing", "incoming")
+    }
+    problem["properties"] = problem["properties"] | conflict
+    return problem

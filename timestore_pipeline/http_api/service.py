@@ -1,0 +1,136 @@
+"""What the routes do, without HTTP around it: taking in a body, reading it, staging it, and asking about datasets.
+
+A batch is staged as a whole or not at all: until `submit` gets the complete, checked table, nothing of it is anywhere
+but in the spool, which nobody reads after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from timestore_pipeline.documents import dataset_document, status_document
+from timestore_pipeline.errors import ServerBusy
+from timestore_pipeline.http_api.body import Body, BodyReader, Spool
+from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Reservation, Slots
+from timestore_pipeline.http_api.formats import BodyFormat
+from timestore_pipeline.http_api.limits import Limits
+from timestore_pipeline.http_api.readers import Readers
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.wiring import FlushRequest, Timestore
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the head of a request says about its body."""
+
+    dataset: str
+    format: BodyFormat
+    encoding: str
+    idempotency_key: str | None
+
+
+class Service:
+    """One server's work; made and used in its event loop."""
+
+    def __init__(self, store: Timestore, staging: StagingManager, limits: Limits) -> None:
+        self.store = store
+        self.limits = limits
+        self._staging = staging
+        self._slots = Slots(limits.batches, "batches")
+        self._memory = Budget(limits.arrow_bytes)
+        self._readers = Readers(limits)
+        self._staging_calls = BlockingCalls(4, 2 * limits.batches, "staging calls")
+        self.calls = BlockingCalls(4, 32, "questions")
+        self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
+        self._spool = Spool(self._folder, limits, self._staging_calls)
+
+    async def start(self) -> None:
+        await self.calls.run(self._prepare_folder)
+        await self._readers.start()
+
+    async def close(self) -> None:
+        """After the last request."""
+        await self._readers.close()
+        self._staging_calls.close()
+        self.calls.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def stage(self, batch: Batch, pieces: BodyReader) -> Receipt:
+        """Stage a body and wait until it is durable; raises what reading and `StagingManager.submit` raise."""
+        with self._slots.one():
+            async with self._spool.take_in(pieces) as body:
+                return await self._stage(batch, body)
+
+    async def statuses(self, dataset: str | None) -> dict[str, Any]:
+        """One dataset's status, or all; raises `UnknownDataset`."""
+        return await self.calls.run(self._statuses, dataset)
+
+    async def request_flush(self, dataset: str) -> FlushRequest:
+        """What came of it: see `Timestore.request_flush`."""
+        return await self.calls.run(self.store.request_flush, dataset)
+
+    async def set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
+        """Replace the metadata; raises `InvalidMetadata` or `InvalidDatasetName`."""
+        return await self.calls.run(self._set_metadata, dataset, document)
+
+    async def _stage(self, batch: Batch, body: Body) -> Receipt:
+        async with self._room() as room:
+            parsed = await self._readers.read(self._job(batch, body), body.short or b"")
+            room.shrink(parsed.bytes)
+            receipt = await self._staging_calls.run(self._submit, batch, body.work)
+            return await asyncio.wrap_future(receipt)
+
+    @asynccontextmanager
+    async def _room(self) -> AsyncIterator[Reservation]:
+        """Room for the most a body can become; its reader knows how much it did."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self.limits.queue_seconds):
+                    room = await stack.enter_async_context(self._memory.reserve(self.limits.body_bytes))
+            except TimeoutError as error:
+                raise ServerBusy(
+                    "too many bodies wait to be read", hint="wait, then retry; send less at once"
+                ) from error
+            yield room
+
+    def _job(self, batch: Batch, body: Body) -> dict[str, Any]:
+        return {
+            "work": str(body.work),
+            "inline": None if body.short is None else len(body.short),
+            "suffix": batch.format.suffix,
+            "encoding": batch.encoding,
+            "hint": batch.format.hint,
+            "most_bytes": self.limits.body_bytes,
+        }
+
+    def _submit(self, batch: Batch, work: Path) -> Future[Receipt]:
+        try:
+            with pa.memory_map(str(work / "rows")) as file:
+                rows = pa.ipc.open_stream(file).read_all()
+        finally:
+            shutil.rmtree(work, ignore_errors=True)  # the mapping outlives the file's name
+        return self._staging.submit(batch.dataset, rows, idempotency_key=batch.idempotency_key)
+
+    def _statuses(self, dataset: str | None) -> dict[str, Any]:
+        found = self.store.statuses() if dataset is None else [self.store.status(dataset)]
+        return status_document(self.store.area.shard, found)
+
+    def _set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
+        return dataset_document(self.store, self.store.set_metadata(dataset, document))
+
+    def _prepare_folder(self) -> None:
+        """Make the spool's folder, and remove those of servers that were killed."""
+        for folder in self._folder.parent.glob("http-*"):
+            if not self.store.area.identity.is_alive(folder.name.removeprefix("http-")):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._folder.mkdir()

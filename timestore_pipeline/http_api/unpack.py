@@ -1,0 +1,62 @@
+"""Undoing gzip on the way to a file, within a limit that no bomb can talk its way past.
+
+Runs in the reader process, so that its processor time is nobody else's.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
+
+_CHUNK = 64 << 10
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way of saying: a gzip header, and its checksum at the end
+_MOST_RATIO = 200  # times larger than it was sent; text of sensors shrinks to a twentieth, zeros to a thousandth
+_HARMLESS = 4 << 20  # below this a ratio says nothing
+_HINT = "compress it again, as one whole gzip file"
+
+
+def gunzip(source: Path, target: Path, most: int) -> None:
+    """Unpack all members of a gzip file.
+
+    most: bytes; more, or more than 200 times what was sent, is `BodyTooLarge`. Damaged, cut short, or followed by
+    something else is `UnreadableInput`.
+    """
+    limit = min(most, max(_MOST_RATIO * source.stat().st_size, _HARMLESS))
+    written = 0
+    with source.open("rb") as packed, target.open("wb") as file:
+        for chunk in _unpacked(packed):
+            written += len(chunk)
+            if written > limit:
+                raise _too_large(limit, most)
+            file.write(chunk)
+
+
+def _unpacked(packed: BinaryIO) -> Iterator[bytes]:
+    """Pieces of at most `_CHUNK` bytes, of one member after the other."""
+    waiting = packed.read(_CHUNK)
+    try:
+        while waiting:
+            member = zlib.decompressobj(_GZIP_WINDOW)
+            while not member.eof:
+                chunk = member.decompress(waiting, _CHUNK)
+                waiting = member.unconsumed_tail or member.unused_data or packed.read(_CHUNK)
+                if not (chunk or waiting or member.eof):
+                    raise UnreadableInput("the gzip body ends too early", hint=_HINT)
+                yield chunk
+    except zlib.error as error:
+        raise UnreadableInput(f"the body is not valid gzip: {error}", hint=_HINT) from error
+
+
+def _too_large(limit: int, most: int) -> BodyTooLarge:
+    if limit < most:
+        return BodyTooLarge(
+            f"the body unpacks to more than {_MOST_RATIO} times its size", hint="send it without compression"
+        )
+    return BodyTooLarge(
+        f"the body unpacks to more than {most} bytes",
+        hint="send smaller batches, or raise TIMESTORE_API_MAX_BODY_BYTES",
+    )
