@@ -35,7 +35,7 @@ def good() -> dict[str, bytes]:
     rows = table(50).append_column("name", pa.array([None, "a", "bc"] * 16 + ["x", "y"]))
     rows = rows.append_column("tags", pa.array([["a"], [], None, ["b", "c"], None] * 10))
     rows = rows.append_column("kind", pa.array(["k", "l"] * 25).dictionary_encode())
-    rows = rows.append_column("point", pa.array([{"x": 1.5, "y": None}, None] * 25))
+    rows = rows.append_column("point", pa.array([{"x": 1.5, "y": 2}, None] * 25))
     file = io.BytesIO()
     pyarrow.feather.write_feather(rows, file, compression="zstd")
     flat = [{"at": f"2013-01-01T00:00:{second:02}Z", "n": second, "v": second / 7} for second in range(50)]
