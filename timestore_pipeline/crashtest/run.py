@@ -26,7 +26,7 @@ from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
-_PATIENCE = 60.0  # seconds for everybody to end, and for what is staged to be published
+_PATIENCE = 60.0  # seconds for everybody to end, and without anything being published at the end
 _EVERYTHING = 1_000_000_000
 
 Progress = Callable[[int], None]  # told the kills so far
@@ -79,15 +79,28 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
 
 def _drain(timestore: Timestore) -> list[str]:
     """Publish all that is staged; returns why something could not be."""
-    deadline = clock.monotonic() + _PATIENCE
     problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
     for dataset in DATASETS:
-        while timestore.status(dataset).backlog.queued.batches and clock.monotonic() < deadline:
-            problems += _flush(timestore, dataset)
-    left = {dataset: timestore.status(dataset).backlog.queued.batches for dataset in DATASETS}
+        problems += _empty(timestore, dataset)
+    left = {dataset: _queued(timestore, dataset) for dataset in DATASETS}
     return problems + [
         f"{batches} batches of {name} could not be published" for name, batches in left.items() if batches
     ]
+
+
+def _empty(timestore: Timestore, dataset: str) -> list[str]:
+    """Flush for as long as that publishes something: a long run leaves more than one patience is enough for."""
+    problems: list[str] = []
+    deadline = clock.monotonic() + _PATIENCE
+    while (left := _queued(timestore, dataset)) and clock.monotonic() < deadline:
+        problems += _flush(timestore, dataset)
+        if _queued(timestore, dataset) < left:
+            deadline = clock.monotonic() + _PATIENCE
+    return problems
+
+
+def _queued(timestore: Timestore, dataset: str) -> int:
+    return timestore.status(dataset).backlog.queued.batches
 
 
 def _flush(timestore: Timestore, dataset: str) -> list[str]:
