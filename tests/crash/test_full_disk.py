@@ -46,8 +46,10 @@ def test_a_full_disk_is_survived_without_a_restart(tmp_path: Path, place: str) -
     assert account["verified"], account
     refused = {error: count for error, count in account["refused"].items() if count}
     if place in ("staging", "ledger"):
-        assert refused == {"DiskFull": 3}
-        assert account["dropped"] == 3
+        # Retry later, when DuckDB gave up the segment before it could say why.
+        assert refused.keys() <= {"DiskFull", "RetryLater"}
+        assert sum(refused.values()) == 3
+        assert account["dropped"] == refused["DiskFull"]
     else:
         assert refused == {}
         assert account["flushes"]["DiskFull"] == 2

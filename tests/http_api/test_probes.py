@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,9 +81,19 @@ def test_request_ids_are_kept_when_they_are_sane(shared: Server, client: httpx.C
 
 def test_the_access_log_has_one_line_per_request_whatever_the_path(shared: Server, client: httpx.Client) -> None:
     client.get("/a%0Ab%1b[31m?secret=1", headers={"x-request-id": "odd-path"})
-    (line,) = [line for line in shared.log.read_text().splitlines() if "odd-path" in line]
+    line = _logged(shared, "odd-path")
     assert "path=/a%0Ab%1b[31m status=404" in line
     assert "secret" not in line
+
+
+def _logged(server: Server, sign: str) -> str:
+    """The one line with the sign; it is written after the answer has gone out."""
+    deadline = time.monotonic() + 20
+    while not (lines := [line for line in server.log.read_text().splitlines() if sign in line]):
+        assert time.monotonic() < deadline, f"no line with {sign!r}"
+        time.sleep(0.02)
+    (line,) = lines
+    return line
 
 
 def test_many_who_ask_at_once_share_an_answer() -> None:

@@ -53,6 +53,8 @@ def live(store: Timestore, running: Stack) -> None:
     with store.staging() as staging:
         for dataset in METADATA:
             staging.enqueue(dataset, readings(5_000))
+        for _ in range(10):  # beyond the guardrail, whatever the queue says
+            staging.enqueue("flights", readings(2_000))
         with suppress(QueueFull):
             for _ in range(10_000):
                 staging.submit("flights", readings(2_000))
