@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from timestore_pipeline import clock
+from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
 from timestore_pipeline.flush.export import ExportOptions
@@ -61,7 +61,7 @@ class FlushRequest(StrEnum):
     NOTHING_STAGED = "nothing_staged"
 
 
-class Timestore:
+class Timestore(Closing):
     """Everything that works on one staging directory and one lake; open it once per process."""
 
     def __init__(self, settings: Settings) -> None:
@@ -130,14 +130,6 @@ class Timestore:
 
     def close(self) -> None:
         self.area.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _status(self, record: DatasetRecord, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
         thresholds = self.thresholds(record)

@@ -193,7 +193,7 @@ def test_the_remains_of_another_shard_are_refused(history: Settings) -> None:
         rebuild_if_lost(history.model_copy(update={"shard": "other"}))
 
 
-STEPS = ["make_durable_folder", "sync_directory", "salvage", "reconcile", "_install", "_finish"]
+STEPS = ["make_folder", "sync", "salvage", "reconcile", "_install", "_finish"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -13,7 +13,6 @@ from timestore_pipeline.staging.directory import (
     StagingDirectory,
     disk_usage,
     file_sizes,
-    sync_directory,
     write_ahead_log,
 )
 
@@ -62,12 +61,6 @@ def test_a_file_unlinked_while_counting_weighs_nothing(tmp_path: Path) -> None:
         path.unlink()
     assert list(sizes) == []
     assert first in ("a", "b")
-
-
-def test_syncing_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    sync_directory(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        sync_directory(tmp_path / "none")
 
 
 def test_the_disk_is_larger_than_what_lies_on_it(tmp_path: Path) -> None:

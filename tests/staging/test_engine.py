@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 from timestore_pipeline.staging.engine import open_engine, text
@@ -33,3 +35,10 @@ def test_little_memory_is_shared_by_few_threads() -> None:
 
 def test_a_text_is_quoted() -> None:
     assert text("it's") == "'it''s'"
+
+
+def test_no_progress_bar_is_drawn_into_the_output_of_a_program_that_looks_interactive() -> None:
+    code = "from timestore_pipeline.staging.engine import open_engine as o;"
+    code += "print(o().execute(\"SELECT current_setting('enable_progress_bar')\").fetchall())"
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert answer.stdout == "[(False,)]\n"

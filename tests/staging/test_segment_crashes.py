@@ -48,7 +48,7 @@ die()
 def test_killed_between_commit_and_answer_the_rows_are_there(path: Path) -> None:
     body = """
 segment = open_segment(open_engine(), path)
-segments.sync_directory = die
+segments.sync = die
 append(segment, 5)
 """
     killed_at(path, body)
@@ -67,8 +67,8 @@ def test_killed_while_building_nothing_stands_under_the_final_name(path: Path, s
 
 def test_killed_right_after_the_rename_the_file_is_a_whole_and_empty_segment(path: Path) -> None:
     body = """
-sync = segments.sync_directory
-segments.sync_directory = lambda folder: die() if path.exists() else sync(folder)
+sync = segments.sync
+segments.sync = lambda folder: die() if path.exists() else sync(folder)
 open_segment(open_engine(), path)
 """
     killed_at(path, body)

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+from timestore_pipeline.closing import Closing
 from timestore_pipeline.crashtest.workload import ProvableBatch
 
 _RECENT = 32  # batches; more than a producer leaves open at once
@@ -52,7 +53,7 @@ class Story:
         return [batch.number for batch in self.sent.values() if not batch.acked and batch.key is not None]
 
 
-class Journal:
+class Journal(Closing):
     """Appends to one producer's file."""
 
     def __init__(self, folder: Path, producer: int) -> None:
@@ -75,12 +76,6 @@ class Journal:
 
     def close(self) -> None:
         os.close(self._descriptor)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _write(self, line: dict[str, Any]) -> None:
         os.write(self._descriptor, json.dumps(line).encode() + b"\n")

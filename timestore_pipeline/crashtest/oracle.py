@@ -124,6 +124,7 @@ def _batches(dataset: str, files: Sequence[str]) -> Iterator[Found]:
     """Row by row: DuckDB computes each row's checksum anew from its values."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("SET enable_progress_bar = false")  # under `python -m` it would be drawn into the report
         relation = "read_parquet($files, union_by_name = true, hive_partitioning = false)"
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}", {"files": files}).fetchall()
         rows = connection.execute(

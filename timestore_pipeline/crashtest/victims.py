@@ -8,9 +8,9 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from timestore_pipeline.closing import Closing
 from timestore_pipeline.crashtest.phases import TARGETS
 from timestore_pipeline.crashtest.plan import ROSTER, Plan, Role, Strike
 from timestore_pipeline.errors import TimestoreError
@@ -30,7 +30,7 @@ class Tally:
         return self.phases.total()
 
 
-class Victims:
+class Victims(Closing):
     """All processes of the roster, alive as long as this is open; on the way out they are killed."""
 
     def __init__(self, plan: Plan) -> None:
@@ -71,14 +71,6 @@ class Victims:
         self._nursery.wait()
         assert self._nursery.stdout is not None
         self._nursery.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _order(self, name: str, **arguments: Any) -> dict[str, Any]:
         assert self._nursery.stdin is not None

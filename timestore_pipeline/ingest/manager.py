@@ -14,9 +14,9 @@ import threading
 from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from functools import partial
-from types import TracebackType
 from typing import Self
 
+from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.catalog import DatasetCatalog
@@ -35,7 +35,7 @@ _NO_WAIT = timedelta(0)
 _LONGEST_KEY = 512  # characters
 
 
-class StagingManager:
+class StagingManager(Closing):
     """Stages batches for any number of datasets. Thread-safe; not usable across a fork."""
 
     def __init__(self, area: StagingArea, settings: Settings) -> None:
@@ -112,14 +112,6 @@ class StagingManager:
         self._housekeeper.stop()
         self._engine.close()
         self._area.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_usable(self) -> None:
         if os.getpid() != self._pid:

@@ -22,7 +22,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from timestore_pipeline.lake.store import FileStore, durable_folder, flush_to_disk
+from timestore_pipeline.durable import make_folder, sync
+from timestore_pipeline.lake.store import FileStore
 
 BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
 METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata
@@ -79,7 +80,7 @@ class DeltaLog:
     def prepare(self) -> None:
         """Make the folder of a new table durable before deltalake writes its first commit into it."""
         if self._store.root is not None:
-            durable_folder(self._store.root / _FOLDER)
+            make_folder(self._store.root / _FOLDER)
 
     def make_durable(self, version: int) -> None:
         """Flush every commit and checkpoint up to `version` and the folder; on an object store they are durable.
@@ -93,8 +94,8 @@ class DeltaLog:
         for name in self._store.list(_FOLDER):
             match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
             if match is not None and self._durable < int(match[1]) <= version:
-                flush_to_disk(folder / name)
-        flush_to_disk(folder)
+                sync(folder / name)
+        sync(folder)
         self._durable = version
 
     def make_checkpoint_durable(self, version: int) -> None:
@@ -103,8 +104,8 @@ class DeltaLog:
         if folder is None:
             return
         for path in (*folder.glob(f"{version:020d}.checkpoint*.parquet"), folder / _HINT):
-            flush_to_disk(path)
-        flush_to_disk(folder)
+            sync(path)
+        sync(folder)
 
     def set_aside_torn(self) -> bool:
         """Rename the newest commit, and checkpoints, that are not whole; True when there was one.
@@ -119,7 +120,7 @@ class DeltaLog:
             torn = [*_torn_checkpoints(folder), *_torn_commit(folder)]
             for path in torn:
                 path.rename(path.with_name(f"_torn-{path.name}"))
-            flush_to_disk(folder)
+            sync(folder)
         return bool(torn)
 
     def _folder(self) -> Path | None:

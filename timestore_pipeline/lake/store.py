@@ -7,12 +7,12 @@ that nothing refers to.
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
+
+from timestore_pipeline.durable import make_folder, replacing
 
 
 class FileStore(Protocol):
@@ -53,15 +53,9 @@ class LocalStore:
     @contextmanager
     def receiving(self, relative: str) -> Iterator[Path]:
         target = self._root / relative
-        durable_folder(target.parent)
-        temporary = target.with_name(f"_tmp-{uuid.uuid4().hex[:12]}")
-        try:
+        make_folder(target.parent)
+        with replacing(target) as temporary:
             yield temporary
-            flush_to_disk(temporary)
-            temporary.rename(target)
-            flush_to_disk(target.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def read(self, relative: str) -> bytes:
         return (self._root / relative).read_bytes()
@@ -78,24 +72,3 @@ class LocalStore:
     def list(self, folder: str = "") -> list[str]:
         path = self._root / folder
         return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-
-
-def flush_to_disk(path: Path) -> None:
-    """fsync a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def durable_folder(path: Path) -> None:
-    """Make a folder and its parents, and flush the entry that names it.
-
-    Also when it was there already: whoever made it may not have got to the flush yet.
-    """
-    if not path.is_dir():
-        durable_folder(path.parent)
-        path.mkdir(exist_ok=True)
-    with suppress(PermissionError):  # a parent we may not read holds entries that someone else made
-        flush_to_disk(path.parent)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline import clock
+from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.rebuild.learnt import OfflineBooks, Reconciliation, Trust
 from timestore_pipeline.rebuild.reconcile import reconcile
-from timestore_pipeline.staging.directory import StagingDirectory, make_durable_folder, sync_directory, sync_file
+from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
 from timestore_pipeline.staging.opening import exclusively
@@ -63,13 +64,13 @@ def _is_needed(directory: StagingDirectory) -> bool:
 
 def _set_aside(directory: StagingDirectory) -> Path:
     folder = directory.rebuilding() or directory.new_rebuilding(f"{clock.now():%Y%m%dT%H%M%S%f}")
-    make_durable_folder(folder)
+    make_folder(folder)
     for suffix in _SUFFIXES:
         old = directory.ledger.with_name(directory.ledger.name + suffix)
         if old.exists():
             old.rename(folder / old.name)
-    sync_directory(folder)
-    sync_directory(directory.root)
+    sync(folder)
+    sync(directory.root)
     return folder
 
 
@@ -111,9 +112,9 @@ def _silent(error: TimestoreError) -> RetryLater:
 
 
 def _install(directory: StagingDirectory) -> None:
-    sync_file(directory.building)
+    sync(directory.building)
     directory.building.rename(directory.ledger)
-    sync_directory(directory.root)
+    sync(directory.root)
 
 
 def _finish(directory: StagingDirectory) -> Path | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from timestore_pipeline import clock
+from timestore_pipeline.closing import Closing
+from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
@@ -19,8 +19,6 @@ from timestore_pipeline.staging.directory import (
     StagingDirectory,
     disk_usage,
     file_sizes,
-    make_durable_folder,
-    sync_directory,
 )
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
@@ -30,7 +28,7 @@ from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.opening import opening
 
 
-class StagingArea:
+class StagingArea(Closing):
     """Open once per process and share; close it to stop being an owner."""
 
     def __init__(self, root: Path, shard: str, *, lease: timedelta = LEASE) -> None:
@@ -93,8 +91,8 @@ class StagingArea:
                 segments.remove(
                     self.directory.quarantined(dataset, segment_id)
                 )  # a damaged one that was replaced since
-            make_durable_folder(self.directory.segment_folder(dataset))
-            sync_directory(self.directory.segment_folder(dataset))
+            make_folder(self.directory.segment_folder(dataset))
+            sync(self.directory.segment_folder(dataset))
         except OSError as error:
             hint = "they hold nothing that is owed; the next flush tries again"
             raise RetryLater(f"drained segments cannot be removed: {error}", dataset=dataset, hint=hint) from error
@@ -109,14 +107,6 @@ class StagingArea:
         self.held_claims.close()
         self.identity.release()
         self.ledger.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _backlog(self, row: BacklogRow) -> Backlog:
         return Backlog(

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidSettings
 
 _SEGMENT_SUFFIX = ".duckdb"
@@ -59,7 +60,7 @@ class StagingDirectory:
         """Make the folders; raise `InvalidSettings` that names the variable when they cannot be made or written."""
         try:
             for folder in (self.root, self.root / "segments", self.processes, self.spool):
-                make_durable_folder(folder)
+                make_folder(folder)
             probe = self.spool / f"probe-{os.getpid()}"
             probe.touch()
             probe.unlink(missing_ok=True)  # another thread may open the directory too
@@ -143,43 +144,16 @@ def write_ahead_log(segment: Path) -> Path:
     return segment.with_name(segment.name + ".wal")
 
 
-def sync_directory(folder: Path) -> None:
-    """Make the entries of a folder durable; without this a new file can vanish in a power loss."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def move_durably(source: Path, target: Path) -> None:
     """Move a database with its log to another folder of the same filesystem; done again, it goes on where it stopped.
 
     The log goes first: a database that has arrived is complete. What lies at the target already stays there.
     """
-    make_durable_folder(target.parent)
+    make_folder(target.parent)
     for old, new in ((write_ahead_log(source), write_ahead_log(target)), (source, target)):
         if old.exists() and not new.exists():
             with suppress(FileNotFoundError):  # another process moves it, too
                 old.rename(new)
-    sync_directory(target.parent)
+    sync(target.parent)
     if source.parent.is_dir():
-        sync_directory(source.parent)
-
-
-def sync_file(path: Path) -> None:
-    """Make a file's content durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def make_durable_folder(folder: Path) -> None:
-    """Make a folder and the parents it lacks, each written down in the folder it lies in."""
-    if folder.is_dir():
-        return
-    make_durable_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_directory(folder.parent)
+        sync(source.parent)

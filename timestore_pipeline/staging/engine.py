@@ -51,6 +51,7 @@ def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -
     """
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # under `python -m` DuckDB draws one into our output
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
     if memory_limit_mb is not None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from timestore_pipeline.durable import sync
 from timestore_pipeline.errors import TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.directory import move_durably, sync_directory, write_ahead_log
+from timestore_pipeline.staging.directory import move_durably, write_ahead_log
 from timestore_pipeline.staging.ledger.segments import SegmentRecord
 from timestore_pipeline.staging.salvage import Examination, copy_whole, examine
 from timestore_pipeline.staging.segments import new_segment_id
@@ -109,7 +110,7 @@ def remove_given_up(area: StagingArea, dataset: str) -> None:
         for path in (area.directory.quarantined(dataset, segment_id), area.directory.segment(dataset, segment_id)):
             segments.remove(path)
             if path.parent.is_dir():
-                sync_directory(path.parent)
+                sync(path.parent)
     if given_up:
         area.ledger.segments.forget(given_up)
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import duckdb
 
+from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.staging.directory import make_durable_folder, sync_directory
 from timestore_pipeline.staging.engine import open_engine, text
 from timestore_pipeline.staging.segments import (
     BATCH_COLUMN,
@@ -76,14 +76,14 @@ def copy_whole(source: Path, target: Path, dataset: str, found: Examination, bat
     temporary = building(target)
     try:
         with open_engine() as connection, translated(target, dataset):
-            make_durable_folder(target.parent)
+            make_folder(target.parent)
             attach_sealed(connection, source, "damaged", dataset)
             connection.execute(f"ATTACH {text(str(temporary))} AS salvaged (BLOCK_SIZE {BLOCK_SIZE})")
             _copy(connection, target.stem, found.ranges, salvaged_description(batches))
             connection.execute("DETACH salvaged")
         _check_equal(temporary, dataset, found)
         temporary.rename(target)
-        sync_directory(target.parent)
+        sync(target.parent)
     except BaseException:
         remove(target)
         raise

@@ -25,6 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline import clock
+from timestore_pipeline.durable import sync
 from timestore_pipeline.errors import (
     InvalidData,
     RetryLater,
@@ -33,7 +34,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
-from timestore_pipeline.staging.directory import sync_directory, write_ahead_log
+from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.engine import open_engine, text
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 
@@ -98,7 +99,7 @@ class OpenSegment:
             # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")
         if not self._log_is_listed:
-            sync_directory(self._path.parent)  # the write-ahead log appeared with this commit
+            sync(self._path.parent)  # the write-ahead log appeared with this commit
             self._log_is_listed = True
         self.bytes += sum(batch.bytes for batch, _ in batches)
 
@@ -189,7 +190,7 @@ def _check_promises(
 
 def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
     path.parent.mkdir(exist_ok=True)
-    sync_directory(path.parent.parent)  # also when another process made the folder: it may not have come this far
+    sync(path.parent.parent)  # also when another process made the folder: it may not have come this far
     temporary = building(path)
     connection.execute(f"ATTACH {text(str(temporary))} AS building_{header.segment_id} (BLOCK_SIZE {BLOCK_SIZE})")
     try:
@@ -197,7 +198,7 @@ def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHea
     finally:
         connection.execute(f"DETACH building_{header.segment_id}")
     temporary.rename(path)
-    sync_directory(path.parent)
+    sync(path.parent)
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: SegmentHeader) -> None:
