@@ -36,13 +36,17 @@ class DagsterProcesses:
 
     def start(self) -> None:
         """Return when all three are started; raise `ChildFailed` or `TookTooLong`. The first tick comes later."""
+        self.start_ticking()
+        self._start("webserver", "dagster_webserver", "-w", self._workspace, "-h", _HOST, "-p", str(self._ui_port))
+
+    def start_ticking(self) -> None:
+        """`start` without the UI."""
         self._configure()
         # Two processes that both create the tables of Dagster's storage corrupt them, so everyone finds them made.
         DagsterInstance.get().dispose()
         self.start_code_server()
         self._wait_for_code_server()
         self.start_daemon()
-        self._start("webserver", "dagster_webserver", "-w", self._workspace, "-h", _HOST, "-p", str(self._ui_port))
 
     def start_code_server(self) -> None:
         module = f"{_LOCATION}.definitions"
@@ -57,13 +61,16 @@ class DagsterProcesses:
         Raises `ChildFailed` when one of them had ended before.
         """
         daemon, code_server = self._running["daemon"], self._running["code-server"]
-        for victim in (daemon, code_server):
-            if not victim.kill():
-                victim.check_running()
+        self.kill_daemon()
+        _kill(code_server)
         self.start_code_server()
         self._wait_for_code_server()
         self.start_daemon()
         return daemon.process.pid, code_server.process.pid
+
+    def kill_daemon(self) -> None:
+        """`kill -9`, for good; raises `ChildFailed` when it had ended before."""
+        _kill(self._running["daemon"])
 
     @property
     def code_server_pid(self) -> int:
@@ -108,6 +115,11 @@ class DagsterProcesses:
         self._running[name] = self._children.start(
             name, [sys.executable, "-m", module, *arguments], directory=REPOSITORY
         )
+
+
+def _kill(victim: Child) -> None:
+    if not victim.kill():
+        victim.check_running()
 
 
 def stored_in(folder: Path, config: str) -> str:

@@ -34,13 +34,13 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, shards: Sequence[str]) -> Iterator[Stack]:
+def running(folder: Path, shards: Sequence[str], tempo: Tempo = HURRY) -> Iterator[Stack]:
     """Everything up, with hurried rules for these shards."""
     with ExitStack() as started:
         operators = started.enter_context(alertmanager.webhook())
         gateway = started.enter_context(pushgateway.serving(folder))
         manager = started.enter_context(alertmanager.serving(folder, operators.url))
-        rules = [_rules(folder, shard) for shard in shards]
+        rules = [_rules(folder, shard, tempo) for shard in shards]
         config = prometheus_config(gateway, manager, rules, interval="200ms")
         server = started.enter_context(prometheus.serving(folder, config, rules))
         yield Stack(gateway, server, operators)
@@ -52,7 +52,7 @@ def beat(store: Timestore) -> None:
     assert push_metrics(store.area, store.settings)
 
 
-def _rules(folder: Path, shard: str) -> Path:
+def _rules(folder: Path, shard: str, tempo: Tempo) -> Path:
     path = folder / f"timestore-{shard}.rules.yml"
-    path.write_text(rule_file(Watch(shard, {"deep": AlertOverrides(backlog_warn=2, backlog_page=3)}, HURRY)))
+    path.write_text(rule_file(Watch(shard, {"deep": AlertOverrides(backlog_warn=2, backlog_page=3)}, tempo)))
     return path

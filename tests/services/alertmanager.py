@@ -44,6 +44,10 @@ class Webhook:
             meanwhile()
             clock.sleep(0.1)
 
+    def names(self) -> set[str]:
+        """Of the alerts that ever came."""
+        return {name for name, _ in self._names()}
+
     def _names(self) -> set[tuple[str, str]]:
         return {(found["labels"]["alertname"], found["status"]) for found in self.alerts}
 

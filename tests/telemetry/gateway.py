@@ -23,6 +23,12 @@ class Gateway:
     authorized: list[str] = field(default_factory=list)  # the header of each request
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, body
     answering: threading.Event = field(default_factory=threading.Event)
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def another(self, known: int) -> bool:
+        """Wait until more requests than these have arrived; False when none comes."""
+        with self.arrived:
+            return self.arrived.wait_for(lambda: len(self.requests) > known, timeout=60)
 
 
 @contextmanager
@@ -30,7 +36,9 @@ def listening() -> Iterator[Gateway]:
     class Handler(BaseHTTPRequestHandler):
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            gateway.requests.append(("PUT", self.path, body))
+            with gateway.arrived:
+                gateway.requests.append(("PUT", self.path, body))
+                gateway.arrived.notify_all()
             gateway.authorized.append(self.headers.get("Authorization", ""))
             gateway.answering.wait()
             self.send_response(gateway.status)

@@ -30,6 +30,7 @@ from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import SharedEngine
+from timestore_pipeline.telemetry.reporter import Reporter
 
 _NO_WAIT = timedelta(0)
 _LONGEST_KEY = 512  # characters
@@ -50,6 +51,7 @@ class StagingManager(Closing):
         self._writers: dict[str, DatasetWriter] = {}
         self._closed = False
         self._housekeeper = Housekeeper(area, self._tally, self._seal)
+        self._reporter = Reporter(area, settings)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -110,6 +112,7 @@ class StagingManager(Closing):
         for writer in writers:
             writer.close()
         self._housekeeper.stop()
+        self._reporter.stop()
         self._engine.close()
         self._area.close()
 

@@ -3,11 +3,12 @@
 A push replaces the shard's whole group with the durable state of the moment, so a push that fails is made good by the
 next one, from whatever process, and nothing is retried here. Series of datasets that were removed go the same way.
 
-Whoever comes by pushes, if a push is due: a flush has ended since the last one, or the last one is as old as
-`TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the shard, for a pause that
-doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway answers: the counters of
-a flush are there when its run has ended, everything else an interval and a tick later. If it does not answer, no run
-waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process a minute waits at all.
+Whoever comes by pushes (a tick, a run, a producer), if a push is due: a flush has ended since the last one, or the
+last one is as old as `TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the
+shard, for a pause that doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway
+answers: the counters of a flush are there when its run has ended, everything else an interval and a tick later. If it
+does not answer, no run waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process
+a minute waits at all.
 """
 
 from __future__ import annotations
@@ -40,16 +41,23 @@ def push_if_due(area: StagingArea, settings: Settings) -> bool:
     return push is None or push.settle()
 
 
-def begin_if_due(area: StagingArea, settings: Settings) -> Push | None:
+def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False) -> Push | None:
     """Send what is to be pushed and do not wait for the answer; None where nothing is due. Never raises."""
     if not settings.pushgateway_url:
         return None
     try:
-        pushes = area.ledger.pushes
-        due = is_due(pushes.state(), pushes.flushes_ended(), clock.now(), settings.metrics_push_interval)
+        state, flushes_ended = area.ledger.pushes.state(), area.ledger.pushes.flushes_ended()
+        due = is_due(state, flushes_ended, clock.now(), settings.metrics_push_interval)
+        due = due or (leaving and not state.failures_in_a_row and _waits_unheard(area, state))
     except TimestoreError:
         due = True  # the push says what is wrong
     return Push(area, settings) if due else None
+
+
+def push_before_leaving(area: StagingArea, settings: Settings) -> bool:
+    """`push_if_due` of a process that will not come by again: what nobody has told of is due at once."""
+    push = begin_if_due(area, settings, leaving=True)
+    return push is None or push.settle()
 
 
 def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timedelta) -> bool:
@@ -77,6 +85,7 @@ class Push:
         self._area = area
         self._address = Address.of(settings.pushgateway_url or "")
         self._sent: Delivery | Exception
+        self._as_of = clock.now()  # before the ledger is read
         try:
             self._flushes_ended = area.ledger.pushes.flushes_ended()
             self._sent = Delivery(self._request(settings), DEADLINE)
@@ -103,7 +112,7 @@ class Push:
         if isinstance(self._sent, Exception):
             raise self._sent
         self._sent.settle()
-        return self._area.ledger.pushes.succeeded(self._flushes_ended)
+        return self._area.ledger.pushes.succeeded(self._flushes_ended, self._as_of)
 
     def _request(self, settings: Settings) -> urllib.request.Request:
         group = f"{self._address.shown}/metrics/job/{JOB}/shard/{self._area.shard}"
@@ -111,6 +120,12 @@ class Push:
         return urllib.request.Request(
             group, body, {"Content-Type": CONTENT_TYPE, **self._address.headers()}, method="PUT"
         )
+
+
+def _waits_unheard(area: StagingArea, state: PushState) -> bool:
+    """Whether the oldest batch of any dataset came after the last push read the ledger: its age is in no series yet."""
+    oldest = [row.oldest_pending_at for row in area.ledger.batches.backlogs() if row.oldest_pending_at]
+    return any(state.pushed is None or staged > state.pushed for staged in oldest)
 
 
 def _tell_failure(area: StagingArea, shown: str, error: Exception) -> None:

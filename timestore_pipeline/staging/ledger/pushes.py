@@ -23,7 +23,7 @@ class PushState:
     """Instants are microseconds since the Unix epoch; None = never."""
 
     tried_at: int | None = None
-    pushed_at: int | None = None
+    pushed_at: int | None = None  # as of when a gateway knows the ledger
     flushes_ended: int = 0  # when the last push that succeeded read the ledger
     failures: int = 0  # ever
     failures_in_a_row: int = 0
@@ -52,12 +52,13 @@ class Pushes:
         row = self._database.row("SELECT value FROM meta WHERE key = ?", (_ENDED,))
         return 0 if row is None else int(row["value"])
 
-    def succeeded(self, flushes_ended: int) -> int:
-        """flushes_ended: as read before the push. Returns how many pushes had failed in a row before it."""
-        now = clock.to_micros(clock.now())
+    def succeeded(self, flushes_ended: int, as_of: datetime) -> int:
+        """flushes_ended: as read for the push, after `as_of`. Returns how many pushes had failed in a row before it."""
+        now, pushed_at = clock.to_micros(clock.now()), clock.to_micros(as_of)
         with self._database.transaction() as tx:
             before = _read(tx)
-            after = replace(before, tried_at=now, pushed_at=now, flushes_ended=max(flushes_ended, before.flushes_ended))
+            ended = max(flushes_ended, before.flushes_ended)
+            after = replace(before, tried_at=now, pushed_at=pushed_at, flushes_ended=ended)
             _write(tx, replace(after, failures_in_a_row=0))
             return before.failures_in_a_row
 
