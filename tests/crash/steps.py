@@ -11,7 +11,7 @@ from typing import Any
 from deltalake import DeltaTable
 
 from timestore_pipeline.errors import DiskFull
-from timestore_pipeline.flush import export, recovery, settle
+from timestore_pipeline.flush import recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.staging import segments
@@ -57,7 +57,7 @@ STEPS = (
     Step("claim", "nothing", Flushes, "claim"),
     Step("adopt claim", "nothing", Flushes, "adopt"),
     Step("table ensure", "nothing", LakeTable, "ensure"),
-    Step("attach", "nothing", export, "attach_sealed", moments=("before", "after")),
+    Step("attach", "nothing", staged_view, "attach_sealed", moments=("before", "after")),
     Step("make spill folder", "nothing", tempfile, "mkdtemp", system_error),
     Step("export, first file", "nothing", LakeTable, "write"),
     Step("export, last file", "nothing", LakeTable, "write", call=4),

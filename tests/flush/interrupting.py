@@ -6,14 +6,14 @@ import os
 import signal
 from pathlib import Path
 
-from timestore_pipeline.flush import export
+from timestore_pipeline.flush import export_engine
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.engine import open_engine
 
 _ENDLESS = "SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b WHERE (a.range * b.range) % 7 = 1"
 _TRANSLATIONS = {
-    "export": lambda: export._translated(FlushRef("weather", 1)),
+    "export": lambda: export_engine._translated(FlushRef("weather", 1)),
     "examination": lambda: segments.translated(Path("segment"), "weather"),
 }
 

@@ -38,8 +38,9 @@ from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.ledger import database, flushes
+from timestore_pipeline.staging.ledger import claiming, database
 from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.wiring import Timestore
 
 OPTIONS = ExportOptions()
@@ -178,7 +179,7 @@ def test_a_claim_takes_a_bounded_number_of_segments_oldest_first_and_a_request_s
         with StagingManager.open(settings) as staging:
             staging.enqueue("d", hourly(1, first))
     timestore.area.ledger.datasets.request_flush("d")
-    monkeypatch.setattr(flushes, "MOST_SEGMENTS", 2)
+    monkeypatch.setattr(claiming, "MOST_SEGMENTS", 2)
     timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == [0, 1]
     assert timestore.status("d").decision.trigger is Trigger.MANUAL
@@ -192,7 +193,7 @@ def test_a_claim_may_take_a_part_of_a_segment(
 ) -> None:
     for first in range(5):
         staging.enqueue("d", hourly(1, first))
-    monkeypatch.setattr(flushes, "MOST_BATCHES", 2)
+    monkeypatch.setattr(claiming, "MOST_BATCHES", 2)
     for _ in range(3):
         timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == list(range(5))
@@ -270,7 +271,7 @@ def test_a_phase_that_cannot_even_begin_gives_its_claim_back(
     staging.enqueue("d", hourly(10))
     ref = claimed(timestore)
     with monkeypatch.context() as patched:
-        patched.setattr(flushes.Flushes, "adopt", refuse)
+        patched.setattr(Flushes, "adopt", refuse)
         with pytest.raises(DiskFull):
             timestore.pipeline.export(ref, OPTIONS)
     timestore.flush("d", Trigger.MANUAL, "next")

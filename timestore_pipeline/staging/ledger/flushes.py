@@ -14,26 +14,14 @@ from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
-from timestore_pipeline.staging.ledger import exports, volumes
+from timestore_pipeline.staging.ledger import claiming, exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
-from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
-from timestore_pipeline.staging.ledger.phases import durations
+from timestore_pipeline.staging.ledger.flush_rows import GROUP, SELECT, flush_of
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
-
-# Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
-# export and its end each hold the ledger's write lock for up to ten microseconds a batch.
-MOST_SEGMENTS = 250
-MOST_BATCHES = 100_000
-
-_SELECT = """
-SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes), 0) AS file_bytes,
-    min(min_time) AS min_time, max(max_time) AS max_time
-FROM flushes JOIN datasets USING (dataset_id) LEFT JOIN files USING (dataset_id, epoch)
-"""
-_GROUP = " GROUP BY name, flushes.epoch"
 
 
 class Flushes:
@@ -45,45 +33,40 @@ class Flushes:
     def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str) -> FlushRef | None:
         """Take the next epoch and the pending batches that lie in sealed segments; None when there is none.
 
-        Oldest segments first, at most `MOST_SEGMENTS` and `MOST_BATCHES`; see `Batches.waits_sealed` for the rest.
-        Raises `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
+        Oldest segments first, as many as `claiming` allows; see `Batches.waits_sealed` for the rest. Raises
+        `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
-            _refuse_second_claim(tx, dataset_id, dataset)
-            epoch = _next_epoch(tx, dataset_id)
-            held = _hold_sealed(tx, dataset_id, epoch)
-            if held is None:
+            if (epoch := claiming.take(tx, dataset_id, dataset, trigger, run_id, owner)) is None:
                 return None
-            tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
-            _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
             prolong_request(tx, dataset_id, epoch)
             sign_of_life(tx, owner)
             return FlushRef(dataset, epoch)
 
     def get(self, ref: FlushRef) -> Flush:
-        row = self._database.row(f"{_SELECT} WHERE name = ? AND flushes.epoch = ? {_GROUP}", (ref.dataset, ref.epoch))
+        row = self._database.row(f"{SELECT} WHERE name = ? AND flushes.epoch = ? {GROUP}", (ref.dataset, ref.epoch))
         if row is None:
             raise Fenced(f"there is no flush {ref.epoch} of dataset {ref.dataset!r}", dataset=ref.dataset)
-        return _flush(row)
+        return flush_of(row)
 
     def history(self, dataset: str | None = None, most: int = 100) -> list[Flush]:
         """The newest flushes, newest first."""
         condition = "" if dataset is None else "WHERE name = :dataset"
         rows = self._database.rows(
-            f"{_SELECT} {condition} {_GROUP} ORDER BY claimed_at DESC, flushes.epoch DESC LIMIT :most",
+            f"{SELECT} {condition} {GROUP} ORDER BY claimed_at DESC, flushes.epoch DESC LIMIT :most",
             {"dataset": dataset, "most": most},
         )
-        return [_flush(row) for row in rows]
+        return [flush_of(row) for row in rows]
 
     def in_flight(self, dataset: str | None = None) -> list[Flush]:
         """Claims that are neither published nor aborted; at most one per dataset."""
         condition = "" if dataset is None else "AND name = :dataset"
         rows = self._database.rows(
-            f"{_SELECT} WHERE flushes.state IN ('claimed', 'exported') {condition} {_GROUP} ORDER BY name",
+            f"{SELECT} WHERE flushes.state IN ('claimed', 'exported') {condition} {GROUP} ORDER BY name",
             {"dataset": dataset},
         )
-        return [_flush(row) for row in rows]
+        return [flush_of(row) for row in rows]
 
     def adopt(self, ref: FlushRef, owner: str, previous: str) -> None:
         """Make `owner` the process that works on the claim, if it is still `previous`'s.
@@ -127,7 +110,9 @@ class Flushes:
             _require_owner(tx, ref, dataset_id, owner)
             exports.forget(tx, dataset_id, ref.epoch)
             exports.record(tx, dataset_id, ref.epoch, files, shares)
-            _set_flush(tx, ref, "state = ?", FlushState.EXPORTED)
+            tx.execute(
+                "UPDATE flushes SET state = 'exported' WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch)
+            )
 
     def files(self, ref: FlushRef) -> list[ExportedFile]:
         rows = self._database.rows(
@@ -207,55 +192,6 @@ class Flushes:
             return True
 
 
-def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
-    row = tx.execute(
-        "SELECT epoch, run_id FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported')", (dataset_id,)
-    ).fetchone()
-    if row is not None:
-        raise FlushInFlight(
-            f"flush {row['epoch']} of dataset {dataset!r} is in flight (run {row['run_id']})",
-            dataset=dataset,
-            hint="wait for it; if its process is gone, `timestore recover` settles it",
-        )
-
-
-def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
-    row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
-    return int(row["last_epoch"]) + 1
-
-
-def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
-    """Move the pending batches of sealed segments in flight; return their totals."""
-    tx.execute(
-        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ("
-        "SELECT batch_id FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
-        "SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed' AND EXISTS (SELECT 1 FROM batches"
-        " WHERE batches.segment_id = segments.segment_id AND batches.state = 'pending')"
-        " ORDER BY segment_id LIMIT :segments) LIMIT :batches)",
-        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES},
-    )
-    row: Row = tx.execute(
-        "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"
-        " FROM batches WHERE dataset_id = ? AND epoch = ?",
-        (dataset_id, epoch),
-    ).fetchone()
-    if not row["batches"]:
-        return None
-    held = Volume(row["batches"], row["rows"], row["bytes"])
-    volumes.move(tx, dataset_id, BatchState.PENDING, BatchState.IN_FLIGHT, held)
-    return row
-
-
-def _insert_flush(
-    tx: sqlite3.Connection, dataset_id: int, epoch: int, trigger: Trigger, run_id: str, owner: str, held: Row
-) -> None:
-    tx.execute(
-        "INSERT INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes,"
-        " oldest_staged_at, claimed_at) VALUES (?, ?, 'claimed', ?, ?, ?, ?, ?, ?, ?, ?)",
-        (dataset_id, epoch, trigger, run_id, owner, *tuple(held), clock.to_micros(clock.now())),
-    )
-
-
 def _state(tx: sqlite3.Connection, ref: FlushRef) -> FlushState:
     row = tx.execute(
         "SELECT state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ?",
@@ -288,14 +224,6 @@ def _require_owner(tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, owner
         )
 
 
-def _set_flush(tx: sqlite3.Connection, ref: FlushRef, assignment: str, value: str) -> None:
-    tx.execute(
-        f"UPDATE flushes SET {assignment} WHERE epoch = ?"
-        " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
-        (value, ref.epoch, ref.dataset),
-    )
-
-
 def _end(
     tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, state: FlushState, assignment: str, value: str | int | None
 ) -> Volume:
@@ -317,25 +245,3 @@ def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, 
     increment(tx, dataset_id, "flush_batches_total", {"result": result}, moved.batches)
     increment(tx, dataset_id, "flush_rows_total", {"result": result}, moved.rows)
     observe_duration(tx, dataset_id, result, max(row["micros"], 0) / 1e6)
-
-
-def _flush(row: Row) -> Flush:
-    return Flush(
-        dataset=row["name"],
-        epoch=row["epoch"],
-        state=FlushState(row["state"]),
-        trigger=Trigger(row["trigger"]),
-        run_id=row["run_id"],
-        owner=row["owner"],
-        volume=Volume(row["batches"], row["rows"], row["bytes"]),
-        claimed_at=clock.from_micros(row["claimed_at"]),
-        finished_at=instant_or_none(row["finished_at"]),
-        error=row["error"],
-        files=row["file_count"],
-        file_bytes=row["file_bytes"],
-        version=row["version"],
-        oldest_staged_at=clock.from_micros(row["oldest_staged_at"]),
-        min_time=instant_or_none(row["min_time"]),
-        max_time=instant_or_none(row["max_time"]),
-        phases=durations(row),
-    )

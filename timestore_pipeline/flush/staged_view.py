@@ -1,0 +1,53 @@
+"""The claimed rows as one relation: segments in the columns they were written with, seen in those of the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from timestore_pipeline.model.columns import duckdb_type, quote
+from timestore_pipeline.model.commit import ranges_of
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
+
+SEGMENT_COLUMN = "__timestore_segment"
+
+
+def create_staged_view(
+    connection: duckdb.DuckDBPyConnection,
+    area: StagingArea,
+    record: DatasetRecord,
+    claimed: Mapping[str, Sequence[int]],
+) -> None:
+    """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments."""
+    for segment_id in claimed:
+        attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
+    sources = " UNION ALL BY NAME ".join([_no_rows(record), *(_rows_of(*part) for part in claimed.items())])
+    connection.execute(f"CREATE TEMP VIEW staged AS SELECT {_casts(record)} FROM ({sources})")
+
+
+def _casts(record: DatasetRecord) -> str:
+    """The dataset's types, whatever an older segment holds."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    columns = [
+        f"CAST({quote(field.name)} AS {duckdb_type(field.type)}) AS {quote(field.name)}" for field in record.schema
+    ]
+    return ", ".join([SEGMENT_COLUMN, BATCH_COLUMN, *columns])
+
+
+def _no_rows(record: DatasetRecord) -> str:
+    """Names every column, so that one which no segment has yet is NULL instead of unknown."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    columns = ", ".join(f"NULL::{duckdb_type(field.type)} AS {quote(field.name)}" for field in record.schema)
+    return f"(SELECT NULL::VARCHAR AS {SEGMENT_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
+
+
+def _rows_of(segment_id: str, sequences: Sequence[int]) -> str:
+    """The claimed batches' rows of one segment.
+
+    By ranges, not by a join with the claim: 250 joins at once would take half a gigabyte, however few the rows.
+    """
+    ranges = " OR ".join(f"{BATCH_COLUMN} BETWEEN {first} AND {last}" for first, last in ranges_of(sequences))
+    return f"(SELECT '{segment_id}' AS {SEGMENT_COLUMN}, * FROM {quote(segment_id)}.rows WHERE {ranges})"

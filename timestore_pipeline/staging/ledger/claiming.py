@@ -1,0 +1,80 @@
+"""What one claim takes: the dataset's next epoch, and the pending batches that lie in sealed segments."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import FlushInFlight
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.staging.ledger.database import Row
+
+# Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
+# export and its end each hold the ledger's write lock for up to ten microseconds a batch.
+MOST_SEGMENTS = 250
+MOST_BATCHES = 100_000
+
+
+def take(
+    tx: sqlite3.Connection, dataset_id: int, dataset: str, trigger: Trigger, run_id: str, owner: str
+) -> int | None:
+    """The epoch of a new claim; None when there is nothing to take. Raises `FlushInFlight`."""
+    _refuse_second_claim(tx, dataset_id, dataset)
+    epoch = _next_epoch(tx, dataset_id)
+    held = _hold_sealed(tx, dataset_id, epoch)
+    if held is None:
+        return None
+    tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
+    _insert_flush(tx, dataset_id, epoch, trigger, run_id, owner, held)
+    return epoch
+
+
+def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
+    row = tx.execute(
+        "SELECT epoch, run_id FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported')", (dataset_id,)
+    ).fetchone()
+    if row is not None:
+        raise FlushInFlight(
+            f"flush {row['epoch']} of dataset {dataset!r} is in flight (run {row['run_id']})",
+            dataset=dataset,
+            hint="wait for it; if its process is gone, `timestore recover` settles it",
+        )
+
+
+def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
+    row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
+    return int(row["last_epoch"]) + 1
+
+
+def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
+    """Move the pending batches of sealed segments in flight; return their totals."""
+    tx.execute(
+        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ("
+        "SELECT batch_id FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
+        "SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed' AND EXISTS (SELECT 1 FROM batches"
+        " WHERE batches.segment_id = segments.segment_id AND batches.state = 'pending')"
+        " ORDER BY segment_id LIMIT :segments) LIMIT :batches)",
+        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES},
+    )
+    row: Row = tx.execute(
+        "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"
+        " FROM batches WHERE dataset_id = ? AND epoch = ?",
+        (dataset_id, epoch),
+    ).fetchone()
+    if not row["batches"]:
+        return None
+    held = Volume(row["batches"], row["rows"], row["bytes"])
+    volumes.move(tx, dataset_id, BatchState.PENDING, BatchState.IN_FLIGHT, held)
+    return row
+
+
+def _insert_flush(
+    tx: sqlite3.Connection, dataset_id: int, epoch: int, trigger: Trigger, run_id: str, owner: str, held: Row
+) -> None:
+    tx.execute(
+        "INSERT INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes,"
+        " oldest_staged_at, claimed_at) VALUES (?, ?, 'claimed', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (dataset_id, epoch, trigger, run_id, owner, *tuple(held), clock.to_micros(clock.now())),
+    )
