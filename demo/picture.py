@@ -22,7 +22,8 @@ from demo.lively import SHARD, Timeline, live
 from demo.monitoring import Servers, render, start
 from demo.processes import Children
 from timestore_pipeline import Settings, clock
-from timestore_pipeline.monitoring.panels import Kind, Panel, filled, rows
+from timestore_pipeline.monitoring.panel import Kind, Panel, filled
+from timestore_pipeline.monitoring.panels import rows
 from timestore_pipeline.monitoring.tempo import Tempo
 
 TEMPO = Tempo(20)  # two minutes of patience become six seconds

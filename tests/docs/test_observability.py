@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from tests.docs.documents import ROOT, anchors
-from timestore_pipeline.monitoring.alerts import Alert, Watch, alerts, recorded
+from timestore_pipeline.monitoring.alert import Alert
+from timestore_pipeline.monitoring.alerts import Watch, alerts, recorded
 from timestore_pipeline.monitoring.panels import rows
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series

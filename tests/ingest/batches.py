@@ -12,7 +12,8 @@ from timestore_pipeline.model.batch import Volume, batch_id
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+from timestore_pipeline.staging.segments import attach_sealed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MAP = pa.map_(pa.string(), pa.int64())

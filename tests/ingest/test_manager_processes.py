@@ -48,7 +48,7 @@ def take_over(area: StagingArea) -> None:
     ("death", "rows_in_file"),
     [
         ("die()", 3),
-        ("segments._group = die", 3),
+        ("segments.group_rows = die", 3),
         ("Batches.record = die", 8),  # between the file's commit and the ledger's
     ],
 )
@@ -67,7 +67,7 @@ def test_killed_at_any_step_what_was_acknowledged_is_there_and_nothing_else_coun
 
 
 def test_killed_after_the_ledgers_commit_the_batch_is_a_duplicate(area: StagingArea, settings: Settings) -> None:
-    death = "from timestore_pipeline.ingest import group_commit\ngroup_commit._resolve = die"
+    death = "from timestore_pipeline.ingest import group_commit\ngroup_commit.resolve = die"
     run_until_killed(f"{PRODUCER}\n{death}\nmanager.enqueue('d', readings(5), idempotency_key='silent')", settings.home)
     take_over(area)
     with StagingManager.open(settings) as manager:

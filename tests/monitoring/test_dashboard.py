@@ -18,7 +18,8 @@ from timestore_pipeline.errors import QueueFull, TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerts import Watch, alerts
 from timestore_pipeline.monitoring.dashboard import dashboard_json
-from timestore_pipeline.monitoring.panels import ALERT_OF, Kind, Panel, filled, rows
+from timestore_pipeline.monitoring.panel import Kind, Panel, filled
+from timestore_pipeline.monitoring.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
 from timestore_pipeline.wiring import Timestore

@@ -13,7 +13,8 @@ from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.segments import BATCH_COLUMN, OpenSegment, SegmentHeader, attach_sealed
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, attach_sealed
 
 SCHEMA = pa.schema([pa.field("x", pa.int64()), pa.field("s", pa.string())])
 

@@ -19,8 +19,9 @@ from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegm
 from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.audit import SegmentFacts
-from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed, translated
+from timestore_pipeline.staging.segments import attach_sealed, translated
 
 _KEEP = "keep every file of the segment; a flush refuses to publish it as long as rows are missing"
 

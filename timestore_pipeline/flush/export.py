@@ -24,9 +24,9 @@ from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
-from timestore_pipeline.staging.segments import BATCH_COLUMN
 
 Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 

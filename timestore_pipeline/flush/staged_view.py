@@ -9,8 +9,9 @@ import duckdb
 from timestore_pipeline.model.columns import duckdb_type, quote
 from timestore_pipeline.model.commit import ranges_of
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.staging.segments import BATCH_COLUMN, attach_sealed
+from timestore_pipeline.staging.segments import attach_sealed
 
 SEGMENT_COLUMN = "__timestore_segment"
 

@@ -17,10 +17,11 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import IdempotencyConflict, RetryLater, TimestoreError
+from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.queue import QueuedBatch
-from timestore_pipeline.model.batch import Receipt, StagedBatch, batch_id
+from timestore_pipeline.ingest.receipts import fail, resolve, resolve_duplicate
+from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, new_segment_id
@@ -51,7 +52,7 @@ class GroupCommit:
         try:
             self._stage_all(self._refuse_duplicates(waiting))
         except BaseException as error:  # noqa: BLE001  # whatever it is, a caller who waits must hear of it
-            _fail(waiting, error)
+            fail(waiting, error)
 
     def seal(self) -> None:
         """Let a claim have the open segment, if there is one; again after an error goes on where it stopped."""
@@ -78,7 +79,7 @@ class GroupCommit:
             if first is None:
                 fresh.append(batch)
             else:
-                _resolve_duplicate(batch, first)
+                resolve_duplicate(batch, first)
         return fresh
 
     def _stage_all(self, batches: Sequence[QueuedBatch]) -> None:
@@ -103,7 +104,7 @@ class GroupCommit:
     def _isolate(self, group: Sequence[QueuedBatch], error: Exception) -> None:
         """One bad batch must not fail its neighbours: each gets a group of its own, unless the disk is the problem."""
         if len(group) == 1 or isinstance(error, RetryLater):
-            _fail(group, error)
+            fail(group, error)
             return
         for batch in group:
             self._stage_group([batch])
@@ -123,9 +124,9 @@ class GroupCommit:
         for batch, promise in zip(group, promises, strict=True):
             first = raced.get(batch.idempotency_key or "")
             if first is None:
-                _resolve(batch, promise, duplicate=False)
+                resolve(batch, promise, duplicate=False)
             else:
-                _resolve_duplicate(batch, first)
+                resolve_duplicate(batch, first)
 
     def _segment_for(self, record: DatasetRecord) -> OpenSegment:
         """The open segment, or a new one when there is none or it lacks columns: segments are never altered."""
@@ -217,48 +218,3 @@ def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
     if batch.record.schema is segment.header.schema:
         return batch.rows
     return conform(batch.rows, segment.header.schema, batch.record.time_column)
-
-
-def _resolve(batch: QueuedBatch, promise: StagedBatch, *, duplicate: bool) -> None:
-    receipt = Receipt(
-        batch_id=promise.batch_id,
-        dataset=batch.record.name,
-        rows=promise.rows,
-        bytes=promise.bytes,
-        staged_at=promise.staged_at,
-        duplicate=duplicate,
-    )
-    batch.receipt.set_result(receipt)
-
-
-def _resolve_duplicate(batch: QueuedBatch, first: StagedBatch) -> None:
-    """The same key again: the first call's receipt, unless the data plainly differ."""
-    if batch.rows.num_rows == first.rows:
-        _resolve(batch, first, duplicate=True)
-        return
-    error = IdempotencyConflict(
-        f"idempotency key {batch.idempotency_key!r} of dataset {batch.record.name!r} was used for {first.rows} rows,"
-        f" now for {batch.rows.num_rows}",
-        dataset=batch.record.name,
-        hint="a key names one batch for ever; use a new key for new data",
-    )
-    batch.receipt.set_exception(error)
-
-
-def _fail(batches: Sequence[QueuedBatch], error: BaseException) -> None:
-    for batch in batches:
-        if not batch.receipt.done():
-            batch.receipt.set_exception(_typed(batch, error))
-
-
-def _typed(batch: QueuedBatch, error: BaseException) -> TimestoreError:
-    """Each caller gets an exception; what nobody foresaw comes as the cause of one that says what it means."""
-    if isinstance(error, TimestoreError):
-        return error
-    typed = TimestoreError(
-        f"a batch of dataset {batch.record.name!r} could not be staged: {type(error).__name__}: {error}",
-        dataset=batch.record.name,
-        hint="it was not staged; the log has the details",
-    )
-    typed.__cause__ = error
-    return typed

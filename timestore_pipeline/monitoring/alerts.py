@@ -6,20 +6,17 @@ month judges by today's limits. The rest are the constants below, and the backlo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring import promql
+from timestore_pipeline.monitoring.alert import Alert, Severity
 from timestore_pipeline.monitoring.limits import backlog_limits
 from timestore_pipeline.monitoring.promql import Scope
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
-from timestore_pipeline.telemetry.push import JOB
 
-PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
@@ -32,36 +29,6 @@ SLOWER = 2.0  # times its own past
 SLOW_ENOUGH = 1.0  # seconds; below, twice as slow is noise
 FAILING = 0.5  # of the flushes that ended
 RECORDED_EVERY = MINUTE
-
-
-class Severity(StrEnum):
-    """`page` wakes somebody, `warning` waits for the morning."""
-
-    WARNING = "warning"
-    PAGE = "page"
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alerting rule. Texts are Prometheus templates."""
-
-    name: str
-    severity: Severity
-    expression: str
-    summary: str
-    description: str
-    hold: float = 0.0  # seconds the expression must stay true; `Tempo` shortens them
-    labels: Mapping[str, str] = field(default_factory=dict)  # beside those of the expression
-
-    @property
-    def anchor(self) -> str:
-        """Where the runbook speaks of it: `timestore-flush-failing`."""
-        return anchor_of(self.name)
-
-
-def anchor_of(alert: str) -> str:
-    """The heading of the runbook that speaks of the alert of this name."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", alert).lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +203,7 @@ def _silence(watch: Watch) -> Iterator[Alert]:
     yield Alert(
         "TimestorePushStale",
         Severity.WARNING,
-        f"{promql.silence(pushed_at(watch.scope))} > {limit}",
+        f"{promql.silence(promql.pushed_at(watch.scope))} > {limit}",
         "{{ $labels.shard }}: no metrics were pushed for {{ $value | humanizeDuration }}",
         "Every gauge of shard {{ $labels.shard }} shows a moment of the past. Ages still grow, because they are"
         " computed from instants.",
@@ -261,11 +228,6 @@ def _twice(watch: Watch) -> Iterator[Alert]:
         " worst of both: a frozen push may keep them up, and counts may be doubled.",
         hold=5 * MINUTE,
     )
-
-
-def pushed_at(scope: Scope) -> str:
-    """The Pushgateway's own instants; nothing where a shard is scraped directly."""
-    return f'{PUSHED_AT}{{job="{JOB}",{scope.shard}}}'
 
 
 def _quarantine(watch: Watch) -> Iterator[Alert]:

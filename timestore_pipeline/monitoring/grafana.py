@@ -13,8 +13,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from timestore_pipeline.monitoring.alerts import Severity, anchor_of
-from timestore_pipeline.monitoring.panels import ALERT_OF, Kind, Panel, Query, Row, rows
+from timestore_pipeline.monitoring.alert import Severity, anchor_of
+from timestore_pipeline.monitoring.panel import Kind, Panel, Query, Row
+from timestore_pipeline.monitoring.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.tempo import Tempo
 
 UID = "timestore-staging"

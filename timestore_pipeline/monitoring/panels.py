@@ -1,19 +1,16 @@
 """What the dashboard shows, without a word about Grafana: the same panels are drawn by others from the same queries.
 
-Queries hold placeholders as Grafana writes them (`$dataset`); `filled` replaces them where there is no Grafana. With a
-thousand datasets a panel draws `$top` lines: ranked once over the whole time range, because a rank per step would let
-lines come and go.
+With a thousand datasets a panel draws `$top` lines: ranked once over the whole time range, because a rank per step
+would let lines come and go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
-
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring import promql
-from timestore_pipeline.monitoring.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE, Severity, pushed_at
+from timestore_pipeline.monitoring.alert import Severity
+from timestore_pipeline.monitoring.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
+from timestore_pipeline.monitoring.panel import Kind, Panel, Query, Row, Unit
 from timestore_pipeline.monitoring.promql import DATASET, Scope
 from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.telemetry import series
@@ -37,48 +34,6 @@ ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading 
 }
 
 _SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
-_LINE = "{{dataset}} ({{shard}})"
-
-
-class Kind(StrEnum):
-    """How a panel looks."""
-
-    NUMBER = "number"  # the value of now
-    LINES = "lines"
-    TABLE = "table"  # a row per dataset, a column per query
-
-
-class Unit(StrEnum):
-    """As Grafana names them."""
-
-    COUNT = "short"
-    SECONDS = "s"
-    BYTES = "bytes"
-    SHARE = "percentunit"  # 0 to 1
-    PER_SECOND = "cps"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    expression: str
-    legend: str = _LINE
-    limit: bool = False  # drawn as a limit of the other lines
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    title: str
-    description: str
-    unit: Unit
-    queries: tuple[Query, ...]
-    kind: Kind = Kind.LINES
-    levels: tuple[tuple[Severity, float], ...] = ()  # where alerts of that severity begin
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    title: str
-    panels: tuple[Panel, ...]
 
 
 def rows(tempo: Tempo) -> tuple[Row, ...]:
@@ -94,24 +49,19 @@ def rows(tempo: Tempo) -> tuple[Row, ...]:
     )
 
 
-def filled(expression: str, placeholders: Mapping[str, str]) -> str:
-    """The expression with `$name` replaced; longer names first, so that `$top` does not eat into `$topmost`."""
-    for name in sorted(placeholders, key=len, reverse=True):
-        expression = expression.replace(f"${name}", placeholders[name])
-    return expression
-
-
 def _glance() -> tuple[Panel, ...]:
     depth = _SCOPE.level(series.QUEUE_DEPTH, metric="batches")
     aside = _SCOPE.level(series.QUARANTINED, metric="batches")
     firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
     tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
-    pushed = f"{pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as the gateway, or the ledger, knows
+    pushed = (
+        f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as the gateway, or the ledger, knows
+    )
     quiet = ((Severity.PAGE, SILENCE),)
     return (
         _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Since the last sensor tick", tick, Unit.SECONDS, "{{shard}}", quiet),
-        _number("Since the last push", promql.silence(pushed), Unit.SECONDS, "{{shard}}", quiet),
+        _number("Since the last push", promql.silence(f"{gateways} or {ledgers}"), Unit.SECONDS, "{{shard}}", quiet),
         _number("Batches staged", f"sum({depth})", Unit.COUNT, ""),
         _number("Batches in quarantine", f"sum({aside})", Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Volume in use", _volume(), Unit.SHARE, "{{shard}}", _FILLING),

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from timestore_pipeline.monitoring.tempo import Tempo, seconds_of
 from timestore_pipeline.telemetry import series
+from timestore_pipeline.telemetry.push import JOB
 from timestore_pipeline.telemetry.series import CounterSeries, GaugeSeries, ShardCounter
 
 Series = CounterSeries | GaugeSeries | ShardCounter
 
+PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
 DATASET = "dataset, shard"  # what a number about a dataset is grouped by
 
 AGE_FLOOR = 120.0  # seconds a batch may always wait before its age is alarming
@@ -60,6 +62,11 @@ def age_limit(scope: Scope, tempo: Tempo) -> str:
 def silence(instant: str) -> str:
     """Seconds since the newest of these instants."""
     return f"time() - max by (shard) ({instant})"
+
+
+def pushed_at(scope: Scope) -> str:
+    """When the shard's group was last pushed; nothing where a shard is scraped directly."""
+    return f'{PUSHED_AT}{{job="{JOB}",{scope.shard}}}'
 
 
 def share(used: str, limit: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from timestore_pipeline.monitoring.alerts import RECORDED_EVERY, Alert, Watch, alerts, recorded
+from timestore_pipeline.monitoring.alert import Alert
+from timestore_pipeline.monitoring.alerts import RECORDED_EVERY, Watch, alerts, recorded
 from timestore_pipeline.monitoring.tempo import Tempo
 
 RUNBOOK = "docs/runbooks/timestore-staging-operations.md"

@@ -19,17 +19,8 @@ from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.staging.engine import open_engine, text
-from timestore_pipeline.staging.segments import (
-    BATCH_COLUMN,
-    BLOCK_SIZE,
-    COMMIT_COLUMN,
-    NO_BATCH,
-    attach_sealed,
-    building,
-    remove,
-    salvaged_description,
-    translated,
-)
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, NO_BATCH, salvaged_description
+from timestore_pipeline.staging.segments import BLOCK_SIZE, attach_sealed, building, remove, translated
 
 # Of one examination. A hundred thousand lost batches one by one would take half an hour; what is not resolved by then
 # counts as unreadable, which costs an operator's look and no data: the file is kept.

@@ -19,12 +19,8 @@ from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import schema_from_json
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.segments import (
-    COMMIT_COLUMN,
-    SegmentHeader,
-    attach_sealed,
-    translated,
-)
+from timestore_pipeline.staging.group_rows import COMMIT_COLUMN
+from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, translated
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,7 @@ it without a ledger.
 
 from __future__ import annotations
 
-import json
 import uuid
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,12 +34,10 @@ from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
 from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, group_rows
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 
 FORMAT_VERSION = 1
-BATCH_COLUMN = "__timestore_batch"
-COMMIT_COLUMN = "__timestore_commit"
-NO_BATCH = -1  # marks the row that describes a commit; sequences start at 0
 
 # DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
 BLOCK_SIZE = 16384
@@ -94,7 +90,7 @@ class OpenSegment:
         Raises `InvalidData`, `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is
         there.
         """
-        rows = _group(batches, self._no_data)  # noqa: F841  # DuckDB reads it by its name
+        rows = group_rows(batches, self._no_data)  # noqa: F841  # DuckDB reads it by its name
         with translated(self._path, self.header.dataset), _refused_rows_named(self.header.dataset):
             # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")
@@ -221,35 +217,3 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: 
 
 def building(path: Path) -> Path:
     return path.with_suffix(".building")
-
-
-def _description(batches: Sequence[StagedBatch]) -> str:
-    keys = ("sequence", "idempotency_key", "rows", "bytes", "staged_at")
-    rows = [(b.sequence, b.idempotency_key, b.rows, b.bytes, clock.to_micros(b.staged_at)) for b in batches]
-    return json.dumps([dict(zip(keys, row, strict=True)) for row in rows])
-
-
-def salvaged_description(batches: Sequence[StagedBatch]) -> str:
-    """As `_description`, with the ids: they no longer follow from where the rows lie."""
-    described = zip(json.loads(_description(batches)), batches, strict=True)
-    return json.dumps([{**promise, "batch_id": batch.batch_id} for promise, batch in described])
-
-
-def _group(batches: Sequence[tuple[StagedBatch, pa.Table]], no_data: pa.Table) -> pa.Table:
-    """All batches' rows, each marked with its batch's position, and one last row that describes the batches.
-
-    A second table for the descriptions would be cleaner and cost a second statement, a fifth of a small batch's write.
-    """
-    rows = pa.concat_tables([*(table for _, table in batches), no_data]).combine_chunks()  # DuckDB pays per chunk
-    promises = [batch for batch, _ in batches]
-    description = pa.concat_arrays([pa.nulls(rows.num_rows - 1, pa.string()), pa.array([_description(promises)])])
-    return rows.append_column(BATCH_COLUMN, _positions(promises)).append_column(COMMIT_COLUMN, description)
-
-
-def _positions(batches: Sequence[StagedBatch]) -> pa.Array:
-    """Each batch's sequence as often as it has rows, then -1; built as bytes: Python integers would cost more."""
-    positions = array("i")
-    for batch in batches:
-        positions += array("i", [batch.sequence]) * batch.rows
-    positions.append(NO_BATCH)
-    return pa.Array.from_buffers(pa.int32(), len(positions), [None, pa.py_buffer(positions)])
