@@ -54,14 +54,12 @@ def _glance() -> tuple[Panel, ...]:
     aside = _SCOPE.level(series.QUARANTINED, metric="batches")
     firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
     tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
-    pushed = (
-        f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as the gateway, or the ledger, knows
-    )
+    pushed = f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as gateway or ledger know it
     quiet = ((Severity.PAGE, SILENCE),)
     return (
         _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Since the last sensor tick", tick, Unit.SECONDS, "{{shard}}", quiet),
-        _number("Since the last push", promql.silence(f"{gateways} or {ledgers}"), Unit.SECONDS, "{{shard}}", quiet),
+        _number("Since the last push", promql.silence(pushed), Unit.SECONDS, "{{shard}}", quiet),
         _number("Batches staged", f"sum({depth})", Unit.COUNT, ""),
         _number("Batches in quarantine", f"sum({aside})", Unit.COUNT, "", ((Severity.WARNING, 1),)),
         _number("Volume in use", _volume(), Unit.SHARE, "{{shard}}", _FILLING),
