@@ -24,6 +24,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
+_LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -68,6 +69,23 @@ class Settings(BaseSettings):
         return cls.build(**overrides)
 
     @classmethod
+    def lenient(cls) -> tuple[Self, tuple[str, ...]]:
+        """What can be read of the environment, and every problem with it: for someone who looks for what is wrong.
+
+        What cannot be read stands at its default, and byte limits that contradict each other are off.
+        """
+        try:
+            return cls.from_env(), ()
+        except InvalidSettings as refused:
+            wrong = _wrong_fields(refused.__cause__)
+            defaults: dict[str, Any] = {name: cls.model_fields[name].default for name in wrong}
+            defaults |= dict.fromkeys(wrong.intersection(_LOCATIONS), "")
+            try:
+                return cls(**defaults), refused.problems
+            except ValidationError:
+                return cls(**defaults | dict.fromkeys(_BYTE_LIMITS, 0)), refused.problems
+
+    @classmethod
     def build(cls, **values: Any) -> Self:
         """`Settings(**values)` with pydantic's errors turned into one `InvalidSettings`."""
         try:
@@ -79,8 +97,7 @@ class Settings(BaseSettings):
     def _problems(cls, values: dict[str, Any], error: ValidationError) -> list[str]:
         """Each field's, and the ladder's of the limits that can be read: pydantic looks at it only if all can."""
         problems = [_problem(problem) for problem in error.errors()]
-        wrong = {str(problem["loc"][0]) for problem in error.errors() if problem["loc"]}
-        if wrong:
+        if wrong := _wrong_fields(error):
             known = {name: value for name, value in values.items() if name in cls.model_fields}
             harmless = {name: 0 if name in _BYTE_LIMITS else field.default for name, field in cls.model_fields.items()}
             try:
@@ -172,6 +189,18 @@ def storage_options() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
+def unknown_variables() -> list[str]:
+    """Variables that look like ours and set nothing, sorted; a misspelt limit is a limit that does not hold."""
+    known = {variable(field) for field in Settings.model_fields}
+    return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+
+
+def dagster_home() -> Path | None:
+    """Where Dagster keeps its instance, as far as the environment says."""
+    home = os.environ.get("DAGSTER_HOME")
+    return Path(home).expanduser() if home else None
+
+
 def variable(field: str) -> str:
     """The environment variable that sets a field."""
     return (_PREFIX + field).upper()
@@ -188,6 +217,11 @@ def _absolute(path: Any) -> Any:
 def _lake_uri(values: dict[str, Any], home: Path) -> str:
     uri = str(values.get("lake_uri") or home / "lake")
     return uri if "://" in uri else str(_absolute(uri))
+
+
+def _wrong_fields(error: BaseException | None) -> set[str]:
+    problems = error.errors() if isinstance(error, ValidationError) else []
+    return {str(problem["loc"][0]) for problem in problems if problem["loc"]}
 
 
 def _problem(problem: Any) -> str:

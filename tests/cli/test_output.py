@@ -18,7 +18,7 @@ from timestore_pipeline.cli.app import app
 
 COMMANDS = [
     "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
-    "metrics", "crashtest", "serve", "datasets list", "datasets show", "datasets set", "datasets unset",
+    "doctor", "metrics", "crashtest", "serve", "datasets list", "datasets show", "datasets set", "datasets unset",
     "datasets remove",
     "quarantine list", "quarantine show", "quarantine requeue", "quarantine discard", "monitoring render",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ import typer
 from timestore_pipeline.cli import (
     crashtest,
     datasets,
+    doctor,
     flush,
     ingest,
     metrics,
@@ -53,6 +54,7 @@ for command in (
     query.query,
     verify.verify,
     recover.recover,
+    doctor.doctor,
     metrics.metrics,
     crashtest.crashtest,
     serve.serve,

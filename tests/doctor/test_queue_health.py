@@ -1,0 +1,105 @@
+"""Ledger, sensor, owners and quarantine: what is stuck is named with its remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import producer
+from tests.doctor.looking import files, found, staged, told
+from timestore_pipeline import Settings, clock
+from timestore_pipeline.doctor.finding import Status
+from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
+from timestore_pipeline.wiring import Timestore
+
+
+def test_no_ledger_is_fine_and_none_is_made(home: Path) -> None:
+    assert "the first process makes it" in told("ledger", Status.OK)
+    assert not home.exists()
+
+
+def test_a_sound_ledger_is_told_with_its_shard(home: Path) -> None:
+    staged(home)
+    assert "SQLite finds it whole; format version 2, shard shard-0" in told("ledger", Status.OK)
+
+
+def test_a_ledger_in_use_is_read_beside_its_users(home: Path) -> None:
+    with producer(rows=5):
+        assert "SQLite finds it whole" in told("ledger", Status.OK)
+        assert "1 processes live" in told("dead owners", Status.OK)
+
+
+def test_a_lost_ledger_fails(home: Path) -> None:
+    staged(home)
+    (home / "staging" / "ledger.sqlite").unlink()
+    with pytest.raises(LedgerLost, match="is lost"):
+        found("ledger")
+
+
+def test_a_damaged_ledger_fails(home: Path) -> None:
+    staged(home)
+    ledger = home / "staging" / "ledger.sqlite"
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(UnreadableLedger):
+        found("ledger")
+
+
+def test_a_ledger_of_another_shard_fails(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged(home)
+    monkeypatch.setenv("TIMESTORE_SHARD", "other")
+    assert "set TIMESTORE_SHARD to its owner" in told("ledger", Status.FAILED)
+
+
+def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(home: Path) -> None:
+    staged(home)
+    assert "no flush sensor has run" in told("flush sensor", Status.WARNING)
+    _ticked(home, timedelta(minutes=5))
+    assert "ticked 300 s ago" in told("flush sensor", Status.FAILED)
+    _ticked(home, timedelta(0))
+    assert "ticked 0 s ago" in told("flush sensor", Status.OK)
+
+
+def test_what_a_killed_producer_left_is_told_by_its_process(home: Path) -> None:
+    with producer(rows=5) as process:
+        process.kill()
+        process.wait()
+        before = files(home / "staging")
+        assert f"process {process.pid} (" in told("dead owners", Status.WARNING)
+        assert "left 1 open segment(s)" in told("dead owners", Status.WARNING)
+        assert files(home / "staging").keys() == before.keys()
+
+
+def test_a_paused_and_a_failing_dataset_are_told(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.build(home=home)) as store:
+        store.area.ledger.datasets.set_paused("weather", True)
+        store.area.ledger.datasets.postpone("weather", clock.now())
+    assert "weather: flushes are paused" in told("backlogs", Status.WARNING)
+    assert "weather: 1 flushes failed in a row" in told("backlogs", Status.FAILED)
+
+
+def test_rows_that_wait_longer_than_the_pager_allows_are_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged(home)
+    later = clock.now() + timedelta(minutes=10)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert "weather: the oldest batch waits for 600 s" in told("backlogs", Status.FAILED)
+
+
+def test_what_is_set_aside_is_told(home: Path) -> None:
+    staged(home)
+    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    segment.write_bytes(b"no database")
+    with Timestore(Settings.build(home=home)) as store, pytest.raises(AllSetAside):
+        store.flush("weather", Trigger.MANUAL, "test")
+    assert "weather: 1 incident(s)" in told("quarantine", Status.WARNING)
+
+
+def _ticked(home: Path, ago: timedelta) -> None:
+    ledger = Ledger(home / "staging" / "ledger.sqlite", "shard-0")
+    ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now() - ago)))
+    ledger.close()

@@ -1,0 +1,56 @@
+"""`timestore doctor`: what is wrong with this deployment, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import typer
+
+from timestore_pipeline.cli.output import FAILED, AsJson, print_json, print_line
+from timestore_pipeline.cli.wording import count
+from timestore_pipeline.doctor.checks import checks
+from timestore_pipeline.doctor.examination import examine
+from timestore_pipeline.doctor.finding import Check, Diagnosis, Finding, Status, ok
+from timestore_pipeline.doctor.patient import Patient
+from timestore_pipeline.settings import dagster_home
+
+_STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check configuration, disk, clock, permissions, ledger, lake, Dagster and Pushgateway.
+
+    Says for each what was seen, and what to do about it. Only looks: nothing is made, opened for use or changed.
+    Exit code 1 when a check failed; warnings are for somebody to read.
+
+    \b
+    Example:
+      timestore doctor
+    """
+    diagnosis = examine([*checks(Patient.from_env()), Check("dagster", _dagster)])
+    if as_json:
+        print_json(diagnosis.to_dict())
+    else:
+        _print(diagnosis)
+    if not diagnosis.ok:
+        raise typer.Exit(FAILED)
+
+
+def _dagster() -> Iterator[Finding]:
+    if find_spec("dagster") is None:
+        yield ok("not installed here: a host that only stages needs none, another one flushes")
+        return
+    from timestore_pipeline.defs.instance_health import instance_health
+
+    yield from instance_health(dagster_home())
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    width = max(len(name) for name, _ in diagnosis.findings)
+    for name, finding in diagnosis.findings:
+        print_line(f"{finding.status:<7}  {name:<{width}}  {finding.seen}", _STYLES[finding.status])
+        if finding.remedy:
+            print_line(f"{'':<7}  {'':<{width}}  -> {finding.remedy}")
+    failures, warnings = diagnosis.count(Status.FAILED), diagnosis.count(Status.WARNING)
+    print_line(f"{count(failures, 'failure')}, {count(warnings, 'warning')}", "bold")

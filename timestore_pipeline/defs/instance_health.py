@@ -1,0 +1,55 @@
+"""What Dagster's own storage says about its daemon and our sensors; for `timestore doctor`, which changes nothing.
+
+Opening an instance makes what it lacks, so one that was never used is not opened.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorStatus
+from dagster._daemon.controller import get_daemon_statuses
+from dagster._daemon.types import DaemonStatus
+
+from timestore_pipeline.defs.recovery import flush_recovery_sensor
+from timestore_pipeline.defs.sensor import staging_flush_sensor
+from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
+
+_NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself
+_SENSORS = (staging_flush_sensor.name, flush_recovery_sensor.name)
+_START = "start the daemon: `dagster-daemon run`, with the same DAGSTER_HOME"
+
+
+def instance_health(home: Path | None) -> Iterator[Finding]:
+    """home: DAGSTER_HOME, None = unset."""
+    if home is None:
+        yield ok("DAGSTER_HOME is unset: `dagster dev` keeps its own; the flush sensor's tick tells whether it runs")
+    elif not (home / "dagster.yaml").exists() and not (home / "history").exists():
+        yield warning(f"{home} holds no Dagster instance yet", "start Dagster with this DAGSTER_HOME")
+    else:
+        with dg.DagsterInstance.from_config(str(home)) as instance:
+            yield from _daemons(instance)
+            yield from _stopped(instance)
+
+
+def _daemons(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    statuses = get_daemon_statuses(instance, _NEEDED)
+    dead = sorted(name for name, status in statuses.items() if not status.healthy)
+    if dead:
+        told = ", ".join(_last(statuses[name]) for name in dead)
+        yield failed(f"Dagster's daemon gives no sign of life: {told}", _START)
+    else:
+        yield ok(f"Dagster's daemon lives: {', '.join(_NEEDED)}")
+
+
+def _last(status: DaemonStatus) -> str:
+    heartbeat = status.last_heartbeat
+    return f"{status.daemon_type} ({'never' if heartbeat is None else 'silent'})"
+
+
+def _stopped(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """Both run by default; a state of their own they have once somebody switched them."""
+    states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
+    for name in _SENSORS:
+        if states.get(name) is InstigatorStatus.STOPPED:
+            yield failed(f"the sensor {name} is switched off", f"dagster sensor start {name}, or in the UI")

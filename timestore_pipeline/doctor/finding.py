@@ -1,0 +1,66 @@
+"""What one look found, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    WARNING = "warning"  # it works, and somebody should look
+    FAILED = "failed"  # it does not work, or will not for long
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`seen`: a sentence. `remedy`: what an operator does next, empty where there is nothing to do."""
+
+    status: Status
+    seen: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something to look at; `look` may raise whatever it likes."""
+
+    name: str
+    look: Callable[[], Iterable[Finding]]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What every check found, in order; a check has at least one finding."""
+
+    findings: Sequence[tuple[str, Finding]]
+
+    @property
+    def ok(self) -> bool:
+        """No check failed; there may be warnings."""
+        return all(finding.status is not Status.FAILED for _, finding in self.findings)
+
+    def count(self, status: Status) -> int:
+        return sum(finding.status is status for _, finding in self.findings)
+
+    def to_dict(self) -> dict[str, object]:
+        checks = [
+            {"check": name, "status": found.status, "seen": found.seen, "remedy": found.remedy}
+            for name, found in self.findings
+        ]
+        return {"ok": self.ok, "checks": checks}
+
+
+def ok(seen: str) -> Finding:
+    return Finding(Status.OK, seen)
+
+
+def warning(seen: str, remedy: str) -> Finding:
+    return Finding(Status.WARNING, seen, remedy)
+
+
+def failed(seen: str, remedy: str) -> Finding:
+    return Finding(Status.FAILED, seen, remedy)

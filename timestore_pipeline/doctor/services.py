@@ -1,0 +1,46 @@
+"""Whether who is told about the queue can be reached: the Pushgateway and Dagster's web server."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+from timestore_pipeline.doctor.finding import Finding, failed, ok
+from timestore_pipeline.doctor.patient import Patient
+from timestore_pipeline.telemetry.delivery import Address
+from timestore_pipeline.telemetry.push import DEADLINE
+
+_AGENT = {"User-Agent": "timestore-doctor"}
+
+
+def pushgateway(patient: Patient) -> Iterator[Finding]:
+    """Alerts are only as alive as the way their samples take."""
+    url = patient.settings.pushgateway_url
+    if not url:
+        yield ok("TIMESTORE_PUSHGATEWAY_URL is unset: metrics are scraped, from `timestore serve` or a text file")
+        return
+    yield _answers(url, "/-/ready", "start it or correct TIMESTORE_PUSHGATEWAY_URL; flushes go on meanwhile")
+
+
+def webserver(patient: Patient) -> Iterator[Finding]:
+    """It is asked to load the definitions anew when a dataset is new."""
+    url = patient.settings.dagster_webserver_url
+    if not url:
+        yield ok("TIMESTORE_DAGSTER_WEBSERVER_URL is unset: an operator reloads the definitions for new datasets")
+        return
+    yield _answers(url, "/server_info", "start it or correct TIMESTORE_DAGSTER_WEBSERVER_URL")
+
+
+def _answers(url: str, path: str, remedy: str) -> Finding:
+    address = Address.of(url)
+    request = urllib.request.Request(address.shown + path, headers={**_AGENT, **address.headers()})
+    try:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return ok(f"{address.shown} answers {answer.status}")
+    except urllib.error.HTTPError as error:
+        with error:
+            return failed(f"{address.shown} answers {error.code} {error.reason} to {path}", remedy)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        return failed(f"{address.shown} does not answer: {getattr(error, 'reason', None) or error}", remedy)
