@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+from timestore_pipeline import Settings, clock
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.wiring import Timestore
 
 
 def test_status_json_has_exactly_the_promised_keys(home: Path) -> None:
@@ -65,6 +70,43 @@ def test_explain_says_when_age_will_make_it_due(home: Path) -> None:
     assert timestore_json("explain", "weather")["due_at"] is not None
     timestore("datasets", "set", "weather", "staging.flush.maxAgeMs=0")
     assert timestore_json("explain", "weather")["due_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "when"),
+    [
+        ("staging.flush.maxRows=1", "not by itself, no flush sensor has run"),
+        ("staging.flush.maxAgeMs=0", "when a limit is reached; age is off"),
+        ("staging.flush.maxAgeMs=3600000", "in 59 min"),
+    ],
+)
+def test_explain_says_when_it_will_flush(home: Path, setting: str, when: str) -> None:
+    timestore("datasets", "set", "weather", setting)
+    staged(home)
+    assert when in timestore_json("explain", "weather")["when"]
+
+
+def test_explain_says_that_the_sensor_will_do_it_when_it_ticks(home: Path) -> None:
+    timestore("datasets", "set", "weather", "staging.flush.maxRows=1")
+    staged(home)
+    with Timestore(Settings.from_env()) as store:
+        store.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now())))
+    assert timestore_json("explain", "weather")["when"] == "at the sensor's next tick, within ten seconds"
+
+
+def test_explain_says_when_nothing_is_left_or_it_is_paused(home: Path) -> None:
+    staged(home)
+    timestore("pause", "weather")
+    assert timestore_json("explain", "weather")["when"] == "not by itself while it is paused"
+    timestore("flush", "weather", "--now")
+    assert timestore_json("explain", "weather")["when"] == "when something is staged"
+
+
+def test_explain_counts_the_whole_directory_against_its_guardrail(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_TOTAL_BYTES", "600000000")
+    staged(home)
+    assert "total_disk_bytes" in [use["limit"] for use in timestore_json("explain", "weather")["limits"]]
+    assert "on disk for all datasets" in timestore("explain", "weather")
 
 
 def test_explain_says_that_a_dataset_is_due(home: Path) -> None:

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from timestore_pipeline.cli.flush_view import flush_document, flush_sentence
 from timestore_pipeline.cli.incident_view import incident_document, incident_sentence
-from timestore_pipeline.cli.wording import count, instant, iso, size
+from timestore_pipeline.cli.sensor import sensor_lateness
+from timestore_pipeline.cli.wording import count, duration, instant, iso, size
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.wiring import DatasetStatus, Timestore
+
+_MEASURED = {
+    "bytes": "staged",
+    "disk_bytes": "on disk, the guardrail",
+    "total_disk_bytes": "on disk for all datasets, the total guardrail",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
     """How far one limit is used up; units follow from its name."""
 
-    limit: str  # rows, bytes, age_seconds or disk_bytes
+    limit: str  # rows, bytes, age_seconds, disk_bytes or total_disk_bytes
     value: float
     threshold: float
 
@@ -48,11 +55,31 @@ class Explanation:
     last: Flush | None
     open_segments: tuple[OpenSegment, ...]
     incidents: tuple[Incident, ...]  # open ones
+    sensor_late: str | None  # what is wrong with who picks up what is due; None = it ticks
+    now: datetime
 
     @property
     def binding(self) -> LimitUse | None:
         """The limit that is nearest; None = nothing waits, or all are off."""
         return self.limits[0] if self.limits and self.status.backlog.pending.batches else None
+
+    @property
+    def when(self) -> str:
+        """When it will be flushed, as far as anybody can tell now."""
+        backlog, decision = self.status.backlog, self.status.decision
+        if decision.due:
+            by_hand = f"not by itself, {self.sensor_late}; `timestore flush {decision.dataset} --now` does it here"
+            return by_hand if self.sensor_late else "at the sensor's next tick, within ten seconds"
+        if backlog.claim_trigger is not None:
+            return "now; what has come in since is decided on when this flush has ended"
+        if not backlog.pending.batches:
+            return "when something is staged"
+        if decision.due_at is None:
+            return "not by itself while it is paused" if backlog.paused else "when a limit is reached; age is off"
+        left = f"at {instant(decision.due_at)}, in {duration(max(decision.due_at - self.now, timedelta(0)))}"
+        return (
+            f"{left}, or when another limit is reached" if self.sensor_late is None else f"{left}; {self.sensor_late}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         backlog, decision = self.status.backlog, self.status.decision
@@ -62,6 +89,8 @@ class Explanation:
             "trigger": decision.trigger,
             "reason": decision.reason,
             "due_at": iso(decision.due_at),
+            "when": self.when,
+            "sensor_late": self.sensor_late is not None,
             "binding": self.binding.limit if self.binding else None,
             "limits": [
                 {"limit": use.limit, "value": use.value, "threshold": use.threshold, "share": use.share}
@@ -83,15 +112,14 @@ class Explanation:
 
     def fields(self) -> Iterator[tuple[str, str]]:
         """Name and sentence, as `timestore explain` prints them."""
-        backlog, decision = self.status.backlog, self.status.decision
+        backlog = self.status.backlog
+        yield "when", self.when
         yield "pending", f"{count(backlog.pending.batches, 'batch')}, {count(backlog.pending.rows, 'row')}"
         if self.binding is not None:
             yield "binding limit", _use_sentence(self.binding)
         for use in self.limits:
             if use is not self.binding:
                 yield "", _use_sentence(use)
-        if decision.due_at is not None and not decision.due:
-            yield "due at the latest", instant(decision.due_at)
         if self.in_flight is not None:
             worker = "its process is gone" if backlog.interrupted else "its process is alive"
             yield "in flight", f"{flush_sentence(self.in_flight)}; {worker}"
@@ -128,6 +156,8 @@ def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanatio
         next(ended, None),
         _open_segments(store, dataset),
         tuple(store.area.ledger.incidents.all(dataset)),
+        sensor_lateness(store),
+        now,
     )
 
 
@@ -139,8 +169,15 @@ def _limits(store: Timestore, status: DatasetStatus, now: datetime) -> tuple[Lim
         LimitUse("bytes", backlog.pending.bytes, thresholds.max_bytes),
         LimitUse("age_seconds", max(waited, 0.0), thresholds.max_age.total_seconds()),
         LimitUse("disk_bytes", backlog.disk_bytes, store.settings.staging_max_dataset_bytes),
+        LimitUse("total_disk_bytes", *_total_use(store)),
     ]
     return tuple(sorted((use for use in uses if use.threshold), key=lambda use: -use.share))
+
+
+def _total_use(store: Timestore) -> tuple[int, int]:
+    """Counted only where there is a limit: it looks at every segment of every dataset."""
+    limit = store.settings.staging_max_total_bytes
+    return (store.area.total_bytes() if limit else 0), limit
 
 
 def _open_segments(store: Timestore, dataset: str) -> tuple[OpenSegment, ...]:
@@ -157,5 +194,4 @@ def _use_sentence(use: LimitUse) -> str:
         return f"age {use.value:.1f} of {use.threshold:.1f} s ({share})"
     if use.limit == "rows":
         return f"{use.value:,.0f} of {use.threshold:,.0f} rows ({share})"
-    where = "staged" if use.limit == "bytes" else "on disk, the guardrail"
-    return f"{size(use.value)} of {size(use.threshold)} {where} ({share})"
+    return f"{size(use.value)} of {size(use.threshold)} {_MEASURED[use.limit]} ({share})"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Annotated
 
 import typer
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.flush_view import COLUMNS, NUMBERS, flush_document, flush_row
 from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
@@ -21,13 +19,11 @@ from timestore_pipeline.cli.output import (
     print_note,
     print_table,
 )
+from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.session import open_store, run_id
-from timestore_pipeline.cli.wording import count, duration
+from timestore_pipeline.cli.wording import count
 from timestore_pipeline.model.flush import Flush
-from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import FlushRequest, Timestore
-
-_SENSOR_IS_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET")]
 Datasets = Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]")]
@@ -150,7 +146,7 @@ def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:
 def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
     outcomes = {name: store.request_flush(name) for name in names}
     requested, in_flight, nothing = ([name for name in names if outcomes[name] is outcome] for outcome in FlushRequest)
-    late = _sensor_lateness(store) if requested else None
+    late = sensor_lateness(store) if requested else None
     if as_json:
         answer = {"requested": requested, "in_flight": in_flight, "nothing_staged": nothing}
         print_json({**answer, "sensor_late": late is not None})
@@ -165,15 +161,6 @@ def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
 def _print_each(names: Sequence[str], answer: str) -> None:
     for name in names:
         print_line(f"{name}: {answer}")
-
-
-def _sensor_lateness(store: Timestore) -> str | None:
-    """What is wrong with the one who picks requests up; None = it ticks."""
-    ticked = store.area.ledger.get_meta(SENSOR_LAST_TICK)
-    if ticked is None:
-        return "no flush sensor has run on this staging directory yet"
-    silent = clock.now() - clock.from_micros(int(ticked))
-    return f"the flush sensor has not ticked for {duration(silent)}" if silent > _SENSOR_IS_LATE else None
 
 
 def _report(attempts: Sequence[FlushAttempt], *, as_json: bool) -> None:
