@@ -216,6 +216,12 @@ class AccessDenied(InvalidInput):
     code = "access_denied"
 
 
+class LandingUnusable(InvalidInput):
+    """There is no landing folder, or the system does not let us list it or move files in it."""
+
+    code = "landing_unusable"
+
+
 class Conflict(TimestoreError):
     """The request contradicts what is already there."""
 
@@ -256,6 +262,18 @@ class MissingTable(Conflict):
     """The dataset has no table in the lake yet."""
 
     code = "missing_table"
+
+
+class FileChanged(Conflict):
+    """A file was written to while it was read: what was staged of it may be a part."""
+
+    code = "file_still_written"
+
+
+class RowsPresent(Conflict):
+    """Rows that should be published again are in the lake."""
+
+    code = "rows_present"
 
 
 class LedgerMismatch(Conflict):

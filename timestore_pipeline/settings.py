@@ -10,7 +10,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     home: Path = Path(".timestore")  # parent of the staging directory's and the lake's defaults
     staging_directory: Path = Path()  # segments and ledger; default <home>/staging
     lake_uri: str = ""  # a path, file:// or s3://bucket/prefix; default <home>/lake
+    landing_directory: Path | None = None  # <dataset>/<files> to stage; None = there is no landing folder
+    landing_settle_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a file is left alone until it is as old
     shard: str = "shard-0"  # names this staging directory among several that publish into the same tables
 
     staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0)  # 512 MB on disk; 0 = off
@@ -120,10 +122,10 @@ class Settings(BaseSettings):
             raise ValueError(f"{shard!r} is not a name: 1 to 63 letters, digits, '.', '_' and '-'")
         return shard
 
-    @field_validator("home", "staging_directory")
+    @field_validator("home", "staging_directory", "landing_directory")
     @classmethod
-    def _folder_is_absolute(cls, folder: Path) -> Path:
-        if not folder.is_absolute():
+    def _folder_is_absolute(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not folder.is_absolute():
             raise ValueError("there is no such user")  # only a ~user that cannot be expanded comes here relative
         return folder
 
@@ -145,13 +147,25 @@ class Settings(BaseSettings):
         home = _absolute(values.get("home") or ".timestore")
         parent = home if isinstance(home, Path) else Path()
         staging = _absolute(values.get("staging_directory") or parent / "staging")
-        return values | {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, parent)}
+        located = {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, parent)}
+        landing = values.get("landing_directory")
+        return values | located | ({"landing_directory": _absolute(landing)} if landing else {})
 
     @model_validator(mode="after")
     def _limits_form_a_ladder(self) -> Self:
         problems = list(ladder_problems(self.thresholds, self.guardrails))
         if problems:
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _landing_lies_apart(self) -> Self:
+        """What is dropped there gets moved; what is staged or published must not be."""
+        for field in ("staging_directory", "lake_uri"):
+            other = _local_folder(str(getattr(self, field)))
+            if self.landing_directory and other and _nested(self.landing_directory, other):
+                where = f"TIMESTORE_LANDING_DIRECTORY={self.landing_directory}"
+                raise ValueError(f"{where} and {variable(field)}={other} lie in each other; give each its own folder")
         return self
 
     @property
@@ -174,6 +188,10 @@ class Settings(BaseSettings):
     @property
     def idempotency_retention(self) -> timedelta:
         return timedelta(days=self.idempotency_retention_days)
+
+    @property
+    def landing_settle(self) -> timedelta:
+        return timedelta(milliseconds=self.landing_settle_ms)
 
     @property
     def metrics_push_interval(self) -> timedelta:
@@ -212,6 +230,17 @@ def _absolute(path: Any) -> Any:
         return Path(path).expanduser().absolute()
     except (TypeError, RuntimeError):
         return path
+
+
+def _local_folder(uri: str) -> Path | None:
+    """Of a path or a file:// address; None = it is elsewhere."""
+    if "://" not in uri:
+        return Path(uri)
+    return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else None
+
+
+def _nested(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _lake_uri(values: dict[str, Any], home: Path) -> str:

@@ -13,6 +13,7 @@ from timestore_pipeline.cli import (
     doctor,
     flush,
     ingest,
+    landing,
     metrics,
     monitoring,
     quarantine,
@@ -62,6 +63,7 @@ for command in (
     app.command()(reporting(command))
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(landing.app, name="landing")
 app.add_typer(monitoring.app, name="monitoring")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -24,11 +24,11 @@ from timestore_pipeline.cli.output import (
     print_line,
     print_note,
 )
-from timestore_pipeline.cli.staging_loop import StagingLoop, Tally
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.settings import Settings
 
 Files = Annotated[
@@ -39,6 +39,12 @@ Prefix = Annotated[
     str | None,
     typer.Option(help="Key each batch P/<file name>/<first row>, so that a second run skips what is staged."),
 ]
+
+
+class Stoppable(Protocol):
+    """Work that ends soon after it was asked to."""
+
+    def stop(self) -> None: ...
 
 
 def ingest(
@@ -80,7 +86,7 @@ def _check_names(files: Sequence[Path], prefix: str | None) -> None:
 
 def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | None:
     try:
-        with _ctrl_c_stops(loop):
+        with ctrl_c_stops(loop):
             loop.run(sources)
     except TimestoreError as stopped:
         return stopped
@@ -88,13 +94,13 @@ def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | None:
 
 
 @contextmanager
-def _ctrl_c_stops(loop: StagingLoop) -> Iterator[None]:
-    """The first Ctrl-C ends the loop between two batches, so that no durable batch goes uncounted; the second kills."""
+def ctrl_c_stops(work: Stoppable) -> Iterator[None]:
+    """The first Ctrl-C ends the work between two batches, so that no durable batch goes uncounted; the second kills."""
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, previous)
-        loop.stop()
+        work.stop()
 
     if previous is not signal.SIG_IGN:  # as in the background of a script: then it stays ignored
         signal.signal(signal.SIGINT, stop)

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 _ROWS_AT_ONCE = 65_536
+_BYTES_AT_ONCE = 16 << 20  # decoded at once: rows can be wide
+_BUFFER_BYTES = 1 << 20  # read at once of a column; without it a row group's columns are held as they lie on disk
 _FILE_MAGIC = b"ARROW1"
 
 
@@ -30,9 +32,15 @@ def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:
 
 
 def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             yield pa.Table.from_batches([batch])
+
+
+def _rows_at_once(metadata: pq.FileMetaData) -> int:
+    size: int = sum(metadata.row_group(index).total_byte_size for index in range(metadata.num_row_groups))
+    rows: int = metadata.num_rows
+    return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE * rows // max(size, 1)))
 
 
 def _file_tables(path: Path) -> Iterator[pa.Table]:

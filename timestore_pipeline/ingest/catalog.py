@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.model.columns import default_time_column, evolve
-from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
+from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, Layout
 
 
@@ -47,6 +48,12 @@ class DatasetCatalog:
         self._known[dataset] = _Known(rows.schema, record)
         return record, fitted
 
+    def check(self, dataset: str, rows: pa.Table) -> None:
+        """Raise what `fit` would raise; nothing is settled, so data can be looked through before any of it counts."""
+        record = self._datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
+        schema = _evolved(record, rows.schema)
+        conform(rows, schema, _layout(record, schema).time_column)
+
     def _settle(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
         """Bring the ledger's schema up to what is incoming; another process may do the same at the same time."""
         while True:
@@ -57,6 +64,21 @@ class DatasetCatalog:
             if record.schema is not None and schema.equals(record.schema):
                 return record, fitted
             self._datasets.replace_schema(record, schema, layout)
+
+
+def _unheard_of(dataset: str) -> DatasetRecord:
+    return DatasetRecord(
+        dataset_id=0,
+        name=dataset,
+        metadata=DatasetMetadata(),
+        schema=None,
+        schema_version=0,
+        time_column=None,
+        granularity=None,
+        paused=False,
+        last_epoch=0,
+        created_at=clock.now(),
+    )
 
 
 def _evolved(record: DatasetRecord, incoming: pa.Schema) -> pa.Schema:

@@ -100,6 +100,14 @@ class StagingManager(Closing):
                 self._tally.dropped(dataset, "queue_full")
             raise
 
+    def check(self, dataset: str, data: object) -> None:
+        """Raise what `submit` would raise about the data themselves; nothing is staged or written.
+
+        For a source that must get in whole or not at all: look through it first.
+        """
+        self._check_usable()
+        self._catalog.check(dataset, read_arrow(data))
+
     def close(self) -> None:
         """Stage what is queued, seal every open segment, let go of the directory. Idempotent."""
         if os.getpid() != self._pid:

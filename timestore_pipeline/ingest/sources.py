@@ -8,7 +8,7 @@ A file that turns out damaged half-way raises there; what was staged before is s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +43,15 @@ class Source:
     path: Path
     total_rows: int | None  # None = the format does not say before the end
     _tables: Callable[[], Iterator[pa.Table]] = field(repr=False)
+    may_be_empty: bool = False
+
+    def with_columns(self, add: Callable[[pa.Table], pa.Table]) -> Source:
+        """The same rows, each table passed through `add`."""
+        return replace(self, _tables=lambda: map(add, self._tables()))
+
+    def only(self, keep: Callable[[pa.Table], pa.Table]) -> Source:
+        """Some of the rows: `keep` takes a table and returns those to keep; none at all is fine."""
+        return replace(self, total_rows=None, _tables=lambda: map(keep, self._tables()), may_be_empty=True)
 
     def batches(self, rows: int) -> Iterator[tuple[int, pa.Table]]:
         """Yield `(first_row, table)`, each table of exactly `rows` rows except the last; `first_row` counts from 0.
@@ -55,7 +64,7 @@ class Source:
         for table in _regrouped(_guarded(self.path, self._tables), rows):
             yield first, table
             first += table.num_rows
-        if first == 0:
+        if first == 0 and not self.may_be_empty:
             raise _no_rows(self.path)
 
 

@@ -25,12 +25,17 @@ def check_dataset_name(name: str) -> str:
 
     The rule keeps a name usable as a folder, as an object-store prefix and as a label without escaping.
     """
-    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+    if not is_dataset_name(name):
         raise InvalidDatasetName(
             f"{name!r} is not a dataset name",
             hint="use 1 to 120 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit",
         )
     return name
+
+
+def is_dataset_name(name: object) -> bool:
+    """Whether a dataset can have that name."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
 class Granularity(StrEnum):

@@ -19,7 +19,8 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.model.batch import Receipt
 
-_IN_FLIGHT = 16  # batches; enough to fill a group commit, few enough to bound memory
+_IN_FLIGHT = 16  # batches; enough to fill a group commit
+_IN_FLIGHT_BYTES = 4 << 20  # of Arrow data; rows can be wide, and a group commit takes some times its size of memory
 _MAX_WAIT = timedelta(minutes=5)  # for room in the queue; the disk is that slow only when something is wrong
 
 
@@ -52,8 +53,9 @@ class StagingLoop:
     batch_rows: int
     prefix: str | None  # of the idempotency keys; None = no keys
     progress: Callable[[int], None]
+    content: str | None = None  # stands for the file in its keys; None = its name
     tally: Tally = field(default_factory=Tally)
-    _waiting: deque[Future[Receipt]] = field(default_factory=deque)
+    _waiting: deque[tuple[Future[Receipt], int]] = field(default_factory=deque)  # and the bytes of each
     _stopped: bool = False
 
     def stop(self) -> None:
@@ -66,10 +68,9 @@ class StagingLoop:
             for key, rows in self._batches(sources):
                 if self._stopped:
                     raise Interrupted("stopped half-way", dataset=self.dataset)
-                if len(self._waiting) >= _IN_FLIGHT:
-                    self._settle_oldest()
+                self._make_room(rows.nbytes)
                 future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
-                self._waiting.append(future)
+                self._waiting.append((future, rows.nbytes))
             while self._waiting:
                 self._settle_oldest()
         finally:
@@ -81,10 +82,17 @@ class StagingLoop:
                 yield self._key(source, first_row), rows
 
     def _key(self, source: Source, first_row: int) -> str | None:
-        return None if self.prefix is None else f"{self.prefix}/{source.path.name}/{first_row}"
+        return None if self.prefix is None else f"{self.prefix}/{self.content or source.path.name}/{first_row}"
+
+    def _make_room(self, size: int) -> None:
+        while self._waiting and (len(self._waiting) >= _IN_FLIGHT or self._held() + size > _IN_FLIGHT_BYTES):
+            self._settle_oldest()
+
+    def _held(self) -> int:
+        return sum(size for _, size in self._waiting)
 
     def _settle_oldest(self) -> None:
-        receipt = self._waiting.popleft().result()
+        receipt = self._waiting.popleft()[0].result()
         self.tally.add(receipt)
         self.progress(receipt.rows)
 

@@ -1,0 +1,279 @@
+"""Files get in whole, once, and then out of the way; what cannot get in is set aside or stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pytest
+
+from tests.landing.dropping import drop, files, folder, numbers, readings, take_in
+from timestore_pipeline import clock
+from timestore_pipeline.errors import Interrupted
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.landing.intake import Intake
+from timestore_pipeline.landing.outcome import Result
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
+
+
+def results(settings: Settings) -> list[tuple[str, str]]:
+    return [(outcome.file, outcome.result.value) for outcome in take_in(settings)]
+
+
+def csv(rows: pa.Table, path: Path) -> None:
+    pyarrow.csv.write_csv(rows, path)
+
+
+def ndjson(rows: pa.Table, path: Path) -> None:
+    path.write_text("".join(f'{{"at": "{row["at"].isoformat()}", "n": {row["n"]}}}\n' for row in rows.to_pylist()))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.csv", csv), ("a.ndjson", ndjson), ("a.arrow", pyarrow.feather.write_feather)]
+)
+def test_every_format_gets_in(settings: Settings, name: str, write: Callable[[pa.Table, Path], None]) -> None:
+    write(readings(30), drop(settings, name, b""))
+    assert results(settings) == [(name, "staged")]
+    assert numbers(settings) == list(range(30))
+
+
+def test_a_file_that_is_in_is_archived_under_its_name_and_content(settings: Settings) -> None:
+    drop(settings, "2013/a.parquet", readings(3))
+    [outcome] = take_in(settings)
+    assert (outcome.tally.batches, outcome.rows) == (1, 3)
+    [archived] = files(settings, "_archive")
+    assert archived == outcome.place
+    assert archived.startswith("weather/2013/a.")
+    assert files(settings, "weather") == files(settings, "_ingesting") == []
+
+
+def test_a_large_file_is_cut_into_batches(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(25_000))
+    [outcome] = take_in(settings)
+    assert outcome.tally.batches == 3
+    assert numbers(settings) == list(range(25_000))
+
+
+def test_the_same_content_never_counts_twice(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3))
+    take_in(settings)
+    drop(settings, "a.parquet", readings(3))
+    drop(settings, "other.parquet", readings(3))
+    assert results(settings) == [("a.parquet", "duplicate"), ("other.parquet", "duplicate")]
+    assert numbers(settings) == [0, 1, 2]
+
+
+def test_the_same_content_never_counts_twice_when_its_keys_are_forgotten(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3))
+    take_in(settings)
+    assert numbers(settings) == [0, 1, 2]
+    with Timestore(settings) as store:
+        assert store.area.ledger.batches.prune_published("weather", clock.now() + timedelta(days=1)) == 1
+    drop(settings, "b.parquet", readings(3))
+    assert results(settings) == [("b.parquet", "duplicate")]
+    assert numbers(settings) == [0, 1, 2]
+
+
+def test_the_same_content_never_counts_twice_when_the_archive_was_cleared(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3))
+    [outcome] = take_in(settings)
+    assert settings.landing_directory is not None
+    (settings.landing_directory / "_archive" / outcome.place).unlink()
+    drop(settings, "b.parquet", readings(3))
+    assert results(settings) == [("b.parquet", "duplicate")]
+    assert numbers(settings) == [0, 1, 2]
+
+
+def test_other_content_under_the_same_name_is_another_file(settings: Settings) -> None:
+    for first in (0, 3):
+        drop(settings, "latest.parquet", readings(3, first))
+        take_in(settings)
+    assert len(files(settings, "_archive")) == 2
+    assert numbers(settings) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", [".a.parquet", "a.parquet.tmp", "a.parquet.part", "_a.parquet", ".x/a.parquet"])
+def test_unfinished_files_are_left_alone(settings: Settings, name: str) -> None:
+    path = drop(settings, name, readings(3))
+    assert take_in(settings) == []
+    assert path.exists()
+
+
+def test_a_file_that_was_just_written_is_left_alone(settings: Settings) -> None:
+    path = drop(settings, "a.parquet", readings(3))
+    landing = folder(settings, settle=timedelta(hours=1))
+    with StagingManager.open(settings) as staging:
+        assert list(Intake(landing, staging).run(["weather"])) == []
+    assert path.exists()
+
+
+def test_a_file_with_an_old_date_that_was_just_written_is_left_alone(settings: Settings) -> None:
+    path = drop(settings, "a.parquet", readings(3))
+    os.utime(path, (0, 0))
+    assert folder(settings, settle=timedelta(hours=1)).ready("weather") == []
+
+
+def test_a_link_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    target = drop(settings, "a.parquet", readings(3)).rename(tmp_path / "a.parquet")
+    drop(settings, "b.parquet", readings(1))
+    assert settings.landing_directory is not None
+    (settings.landing_directory / "weather" / "a.parquet").symlink_to(target)
+    assert results(settings) == [("b.parquet", "staged")]
+
+
+def old(path: Path) -> Path:
+    """As if it was written an hour ago, so that nobody takes it for a copy under way."""
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
+    return path
+
+
+def test_a_bad_file_is_rejected_with_a_reason_and_the_others_get_in(settings: Settings) -> None:
+    old(drop(settings, "bad.parquet", b"PAR1 this is none"))
+    drop(settings, "good.parquet", readings(3))
+    assert sorted(results(settings)) == [("bad.parquet", "rejected"), ("good.parquet", "staged")]
+    bad, reason = files(settings, "_rejected")
+    assert reason == bad + ".reason.json"
+    assert settings.landing_directory is not None
+    told = json.loads((settings.landing_directory / "_rejected" / reason).read_text())
+    assert (told["code"], told["rows_staged"], told["file"]) == ("unreadable_input", 0, "weather/bad.parquet")
+    assert told["hint"]
+
+
+def test_a_file_that_goes_bad_at_its_end_leaves_no_row(settings: Settings) -> None:
+    whole = b"at,n\n" + b"2013-01-01T00:00:00Z,1\n" * 30_000
+    old(drop(settings, "a.csv", whole + b"2013-01-01T00:00:00Z,2,3\n"))
+    assert results(settings) == [("a.csv", "rejected")]
+    assert numbers(settings) == []
+
+
+def test_a_column_of_another_type_is_rejected_and_changes_nothing(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3))
+    take_in(settings)
+    text = pa.table({"at": readings(1)["at"], "n": ["one"], "new": [1]})
+    drop(settings, "b.parquet", text)
+    [outcome] = take_in(settings)
+    assert outcome.error is not None
+    assert (outcome.result, outcome.error.code) == (Result.REJECTED, "schema_conflict")
+    with Timestore(settings) as store:
+        schema = store.area.ledger.datasets.get("weather").schema
+    assert schema is not None
+    assert schema.names == ["at", "n"]
+
+
+def test_a_file_that_cannot_be_read_yet_may_be_a_slow_copy(settings: Settings) -> None:
+    path = drop(settings, "a.parquet", readings(300))
+    content = path.read_bytes()
+    with path.open("wb") as slow:
+        slow.write(content[:500])
+        slow.flush()
+        assert results(settings) == [("a.parquet", "postponed")]
+        assert take_in(settings) == []
+        slow.write(content[500:])
+    _wake(settings)
+    assert results(settings) == [("a.parquet", "staged")]
+    assert numbers(settings) == list(range(300))
+
+
+def _wake(settings: Settings) -> None:
+    """As if the time of files that were put off had come."""
+    landing = folder(settings)
+    for file in landing.files("weather"):
+        landing.put_off(file, clock.now())
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_not_archived(settings: Settings) -> None:
+    drop(settings, "a.csv", b"at,n\n" + b"".join(b"2013-01-01T00:00:00Z,%d\n" % n for n in range(25_000)))
+    with StagingManager.open(settings) as staging:
+        landing = folder(settings)
+        [file] = landing.ready("weather")
+        taken = landing.take(file)
+        assert taken is not None
+
+        def append(_: int) -> None:
+            with taken.path.open("ab") as late:
+                late.write(b"2013-01-01T00:00:00Z,25000\n")
+
+        [outcome] = Intake(landing, staging, progress=append).run(["weather"])
+    assert outcome.error is not None
+    assert (outcome.result, outcome.error.code) == (Result.REJECTED, "file_still_written")
+    assert outcome.rows == 25_000
+
+
+def test_without_room_a_file_stays_and_is_tried_again_later(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(30_000))
+    tight = {"staging_max_dataset_bytes": 200_000, "staging_flush_max_bytes": 100_000, "staging_guardrail_mode": "hard"}
+    full = Settings.build(**{**settings.model_dump(), **tight})
+    [outcome] = take_in(full)
+    assert outcome.error is not None
+    assert (outcome.result, outcome.error.code) == (Result.POSTPONED, "guardrail_exceeded")
+    assert len(files(settings, "_ingesting")) == 1
+    assert take_in(full) == []
+    _wake(settings)
+    [again] = take_in(settings)
+    assert again.result is Result.STAGED
+    assert numbers(settings) == list(range(30_000))
+
+
+def test_a_file_that_may_not_be_read_stays(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(settings, "a.parquet", readings(3))
+    monkeypatch.setattr("timestore_pipeline.landing.intake.content_digest", _denied)
+    [outcome] = take_in(settings)
+    assert outcome.error is not None
+    assert (outcome.result, outcome.error.code) == (Result.POSTPONED, "landing_unusable")
+    assert "Permission denied" in str(outcome.error)
+
+
+def _denied(path: Path) -> str:
+    raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_folder_on_another_filesystem_is_told_and_left_alone(settings: Settings, tmp_path: Path) -> None:
+    with os.scandir("/dev/shm") as _:
+        elsewhere = Path("/dev/shm") / f"landing-{os.getpid()}"
+    elsewhere.mkdir()
+    assert settings.landing_directory is not None
+    try:
+        (settings.landing_directory / "weather").symlink_to(elsewhere)
+        path = drop(settings, "a.parquet", readings(3))
+        [outcome] = take_in(settings)
+        assert outcome.error is not None
+        assert "one filesystem" in outcome.error.hint
+        assert path.exists()
+    finally:
+        for left in elsewhere.iterdir():
+            left.unlink()
+        elsewhere.rmdir()
+
+
+def test_names_that_no_dataset_can_have_are_told(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3), dataset="No Dataset")
+    assert settings.landing_directory is not None
+    (settings.landing_directory / "lost.csv").write_text("a\n1\n")
+    assert take_in(settings) == []
+    assert folder(settings).strangers() == ["No Dataset", "lost.csv"]
+
+
+def test_a_run_that_is_stopped_goes_on_where_it_was(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(300_000))
+    with StagingManager.open(settings) as staging:
+        intake = Intake(folder(settings), staging)
+        intake.progress = lambda _: intake.stop()
+        with pytest.raises(Interrupted):
+            list(intake.run(["weather"]))
+    [outcome] = take_in(settings)
+    assert outcome.tally.duplicates > 0
+    assert outcome.rows == 300_000
+    assert numbers(settings) == list(range(300_000))
+
+
+def test_a_run_begins_no_file_after_its_time(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(3))
+    with StagingManager.open(settings) as staging:
+        assert list(Intake(folder(settings), staging).run(["weather"], seconds=0)) == []

@@ -1,0 +1,159 @@
+"""`timestore landing`: the landing folder, with Dagster or without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from timestore_pipeline.cli.ingest import ctrl_c_stops
+from timestore_pipeline.cli.output import (
+    FAILED,
+    AsJson,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    reporting,
+)
+from timestore_pipeline.cli.wording import count, size
+from timestore_pipeline.errors import Interrupted, TimestoreError
+from timestore_pipeline.ingest.whole_file import open_staging
+from timestore_pipeline.landing.folder import LandingFolder
+from timestore_pipeline.landing.intake import Intake
+from timestore_pipeline.landing.outcome import Outcome, Result, error_document
+from timestore_pipeline.landing.status import Amount, LandingStatus, landing_status
+from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.settings import Settings
+
+_COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
+_MOST_TOLD = 20  # rejected files
+_COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
+
+
+def status(
+    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which files wait, which were taken, and which were rejected and why.
+
+    A file waits when it was written a moment ago, or was put off for half a minute.
+
+    \b
+    Example:
+      timestore landing status
+    """
+    folder = LandingFolder.of(Settings.from_env())
+    if dataset is not None:
+        check_dataset_name(dataset)
+    statuses, strangers = landing_status(folder, dataset), folder.strangers()
+    if as_json:
+        found = [one.to_dict() for one in statuses]
+        print_json({"landing": str(folder.root), "datasets": found, "strangers": strangers})
+        return
+    if statuses:
+        print_table(_COLUMNS, [_row(one) for one in statuses], numbers=_COLUMNS[1:])
+    else:
+        print_line(f"nothing was ever dropped in {folder.root}")
+    _print_reasons(statuses)
+    _print_strangers(strangers)
+
+
+def ingest(
+    datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stage the files that are complete, then archive them.
+
+    A file gets in whole or not at all, and once: batches are keyed by the file's content. So run it again after it was
+    killed, and a file that is dropped twice is skipped. A file that cannot be read goes to _rejected, with a reason
+    beside it; one for which there is no room stays and is tried again. Exit code 1 when there were such.
+
+    \b
+    Examples:
+      timestore landing ingest
+      timestore landing ingest weather --json
+    """
+    settings = Settings.from_env()
+    folder = LandingFolder.of(settings)
+    chosen = [check_dataset_name(name) for name in datasets] if datasets else folder.datasets()
+    with open_staging(settings) as staging:
+        intake = Intake(folder, staging)
+        with ctrl_c_stops(intake):
+            outcomes, stopped = _told(intake.run(chosen), quiet=as_json)
+    strangers = [] if datasets else folder.strangers()
+    if as_json:
+        files = [outcome.to_dict() for outcome in outcomes]
+        print_json({"files": files, "strangers": strangers, "error": error_document(stopped)})
+    else:
+        _print_end(outcomes, stopped)
+        _print_strangers(strangers)
+    if stopped is not None or not all(outcome.done for outcome in outcomes):
+        raise typer.Exit(FAILED)
+
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The folder where files are dropped.")
+app.command("status")(reporting(status))
+app.command("ingest")(reporting(ingest))
+
+
+def _told(outcomes: Iterator[Outcome], *, quiet: bool) -> tuple[list[Outcome], TimestoreError | None]:
+    """All of them, each told as it comes; and what ended the run early."""
+    seen: list[Outcome] = []
+    try:
+        for outcome in outcomes:
+            seen.append(outcome)
+            if not quiet:
+                _print_outcome(outcome)
+    except Interrupted as stopped:
+        return seen, stopped
+    return seen, None
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    file = f"{outcome.dataset}/{outcome.file}"
+    print_line(f"{outcome.result.value:9} {file}: {_amounts(outcome)}", _COLOURS.get(outcome.result, ""))
+    if outcome.error is not None:
+        print_line(f"          {outcome.error} [{outcome.error.code}]")
+        if outcome.error.hint:
+            print_line(f"          hint: {outcome.error.hint}")
+
+
+def _amounts(outcome: Outcome) -> str:
+    tally = outcome.tally
+    fresh = f"{count(tally.rows, 'row')} in {count(tally.batches, 'batch')}"
+    if outcome.result is Result.DUPLICATE:
+        return f"{size(outcome.bytes)}, taken before"
+    again = f", {count(tally.duplicate_rows, 'row')} taken before" if tally.duplicates else ""
+    return f"{size(outcome.bytes)}, {fresh}{again}"
+
+
+def _print_end(outcomes: Sequence[Outcome], stopped: TimestoreError | None) -> None:
+    if not outcomes:
+        print_line("no file is ready; `timestore landing status` says which wait")
+    if stopped is not None:
+        print_note(f"{stopped}: {stopped.hint}", "yellow")
+
+
+def _row(one: LandingStatus) -> tuple[str, ...]:
+    return (one.dataset, *(_amount(amount) for amount in (one.ready, one.waiting, one.archived, one.rejected)))
+
+
+def _amount(amount: Amount) -> str:
+    return f"{count(amount.files, 'file')}, {size(amount.bytes)}" if amount.files else "-"
+
+
+def _print_reasons(statuses: Sequence[LandingStatus]) -> None:
+    reasons: list[dict[str, Any]] = [reason for one in statuses for reason in one.reasons]
+    for reason in reasons[:_MOST_TOLD]:
+        print_note(f"rejected: {reason['place']}: {reason['message']} [{reason['code']}]", "yellow")
+        if reason["hint"]:
+            print_note(f"  hint: {reason['hint']}", "yellow")
+    if len(reasons) > _MOST_TOLD:
+        print_note(f"and {len(reasons) - _MOST_TOLD} more; --json has all", "yellow")
+
+
+def _print_strangers(strangers: Sequence[str]) -> None:
+    for name in strangers:
+        print_note(f"{name}: left alone, files belong into a folder that is named after their dataset", "yellow")

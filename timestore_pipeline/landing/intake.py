@@ -1,0 +1,197 @@
+"""One file from the landing folder into the staging area, and then out of the way.
+
+In hand → named by its content → looked through → staged → archived. Dead before the last of these: the file is still in
+hand, the next run goes through it again, and batches that are durable are skipped by their keys. A file that cannot get
+in goes to the rejected ones; one that may get in later stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path, PurePath
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.landing import names
+from timestore_pipeline.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.landing.outcome import Outcome, Result, reason_text
+
+RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
+_PREFIX = "landing"  # of the keys
+_PATIENCE = timedelta(minutes=1)  # what cannot be read and is younger may be a slow copy
+
+
+@dataclass
+class Intake:
+    """The work of one run; `archived` is asked at most once per dataset."""
+
+    folder: LandingFolder
+    staging: StagingManager
+    progress: Callable[[int], None] = lambda _: None
+    _known: dict[str, set[str]] = field(default_factory=dict)
+    _loop: StagingLoop | None = None
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """End soon, between two batches or two files; safe in a signal handler."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[Outcome]:
+        """Take every file that is ready, in hand ones first; begin none after so many seconds.
+
+        A folder that cannot be listed is told with an outcome of its own. Raises `Interrupted` after `stop`.
+        """
+        deadline = clock.monotonic() + seconds
+        for dataset in datasets:
+            try:
+                files = self.folder.ready(dataset)
+            except LandingUnusable as error:
+                yield Outcome(dataset, "", 0, Result.POSTPONED, Tally(), error=error)
+                continue
+            for file in files:
+                if clock.monotonic() >= deadline:
+                    return
+                self._go_on()
+                yield from self._one(file)
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise Interrupted("stopped on request", hint="run it again: nothing is lost, and nothing doubled")
+
+    def _one(self, listed: LandingFile) -> Iterator[Outcome]:
+        try:
+            file = self.folder.take(listed)
+            if file is None:
+                return
+            with _locked(file.path) as locked:
+                if locked and file.identity == listed.identity:
+                    yield self._go_through(file)
+        except LandingUnusable as error:  # the system does not let us move it
+            yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
+
+    def _go_through(self, file: LandingFile) -> Outcome:
+        tally, content = Tally(), ""
+        try:
+            content = content_digest(file.path)
+            self._stage_unless_known(file, content, tally)
+        except Interrupted:
+            raise
+        except OSError as error:
+            return self._put_off(file, tally, _refused(file, error))
+        except TimestoreError as error:
+            if self._is_refused(file, tally, error):
+                return self._rejected(file, content, tally, error)
+            return self._put_off(file, tally, error)
+        return self._done(file, content, tally)
+
+    def _stage_unless_known(self, file: LandingFile, content: str, tally: Tally) -> None:
+        known = self._archived(file.dataset)
+        if names.beginning(content) not in known:
+            self._stage(file, content, tally)
+            known.add(names.beginning(content))
+
+    def _stage(self, file: LandingFile, content: str, tally: Tally) -> None:
+        """`tally` counts along, also when this ends early."""
+        source = open_source(file.path)
+        check_rows(self.staging, file.dataset, source, self._go_on)
+        self._check_unchanged(file)
+        self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, self.progress)
+        self._loop.tally = tally
+        self._go_on()
+        self._loop.run([source])
+        self._check_unchanged(file)
+
+    def _check_unchanged(self, file: LandingFile) -> None:
+        if not self.folder.is_unchanged(file):
+            raise FileChanged(
+                f"{file.name} was written to while it was read",
+                dataset=file.dataset,
+                hint="write files elsewhere on the same filesystem, and rename them into the landing folder once whole",
+            )
+
+    def _is_refused(self, file: LandingFile, tally: Tally, error: TimestoreError) -> bool:
+        """False = it may get in later."""
+        if isinstance(error, FileChanged):
+            return bool(tally.batches)  # of what it was before; somebody has to look at that
+        return is_the_files_fault(error) and not self._may_be_unfinished(file, error)
+
+    def _done(self, file: LandingFile, content: str, tally: Tally) -> Outcome:
+        place = self.folder.archive(file, content)
+        return _outcome(file, Result.STAGED if tally.batches else Result.DUPLICATE, tally, place)
+
+    def _rejected(self, file: LandingFile, content: str, tally: Tally, error: TimestoreError) -> Outcome:
+        place = self.folder.reject(file, content, reason_text(file.name, content, error, tally))
+        return _outcome(file, Result.REJECTED, tally, place, error)
+
+    def _put_off(self, file: LandingFile, tally: Tally, error: TimestoreError) -> Outcome:
+        self.folder.put_off(file, clock.now() + RETRY_AFTER)
+        return _outcome(file, Result.POSTPONED, tally, error=error)
+
+    def _may_be_unfinished(self, file: LandingFile, error: TimestoreError) -> bool:
+        """What cannot be read may be the beginning of what can."""
+        written = clock.from_micros(file.path.stat().st_mtime_ns // 1000)
+        return error.code == "unreadable_input" and timedelta(0) <= clock.now() - written < _PATIENCE
+
+    def _archived(self, dataset: str) -> set[str]:
+        """Contents that were taken since the archive was last cleared; keys are forgotten after their retention."""
+        if dataset not in self._known:
+            found = (names.content_of(path.name) for path in self.folder.archived(dataset))
+            self._known[dataset] = {content for content in found if content is not None}
+        return self._known[dataset]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Whether nobody else works on the file. Only to spare work: two who stage one file use the same keys."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    except OSError:  # reading it will fail as well, and say why
+        yield True
+        return
+    try:
+        yield _lock(descriptor) and path.exists()
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a filesystem without locks
+        return True
+    return True
+
+
+def _outcome(
+    file: LandingFile,
+    result: Result,
+    tally: Tally,
+    place: PurePath | None = None,
+    error: TimestoreError | None = None,
+) -> Outcome:
+    relative = "" if place is None else names.shown(place)
+    return Outcome(file.dataset, names.shown(file.relative), file.bytes, result, tally, relative, error)
+
+
+def _refused(file: LandingFile, error: OSError) -> LandingUnusable:
+    return LandingUnusable(
+        f"{file.name} cannot be read: {error.strerror or error}",
+        dataset=file.dataset,
+        hint="give the ingesting user access to the file; it stays where it is",
+    )

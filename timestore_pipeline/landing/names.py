@@ -1,0 +1,86 @@
+"""The names of files in the landing folder: which are left alone, and what a name says in each place.
+
+In hand: `<instant>~<name>`. Nobody looks at the file before the instant, so a file that has to wait says until when.
+Archived or rejected: `<stem>.<content><suffixes>`, with the content's digest. So two files of one name never meet, the
+same content does, and what was ever taken can be told from a list of names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+
+from timestore_pipeline.model.dataset import is_dataset_name
+
+REASON = ".reason.json"
+
+_UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".inprogress", ".swp")
+_STAMP = "%Y%m%dT%H%M%S%fZ"
+_IN_HAND = re.compile(r"(\d{8}T\d{12}Z)~(.+)", re.DOTALL)
+_CONTENT = re.compile(r"\.([0-9a-f]{16})((\.[^.]+){0,2})", re.DOTALL)
+_LONGEST = 255  # bytes of a name on every usual filesystem
+_DIGITS = 16  # of the content's digest
+
+
+def is_unfinished(name: str) -> bool:
+    """Hidden, or named as whoever writes files in place names them until they are whole."""
+    return name.startswith((".", "_")) or name.endswith("~") or name.lower().endswith(_UNFINISHED)
+
+
+def is_ours(name: str) -> bool:
+    """A folder directly in the landing folder that may be a dataset's."""
+    return is_dataset_name(name)
+
+
+def in_hand(name: str, not_before: datetime) -> str:
+    """The name under which a file is worked on."""
+    return _fitted(name, f"{not_before.astimezone(UTC):{_STAMP}}~", "")
+
+
+def dropped_as(name: str) -> tuple[datetime | None, str]:
+    """When a file in hand may be looked at, and the name it came under; None = whoever put it there was not us."""
+    match = _IN_HAND.fullmatch(name)
+    if match is None:
+        return None, name
+    return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC), match[2]
+
+
+def archived(relative: PurePath, content: str) -> PurePath:
+    """Where a file of this content comes to lie; content: hexadecimal digest."""
+    suffixes = _suffixes(relative.name)
+    return relative.with_name(_fitted(relative.name, "", f".{content[:_DIGITS]}{suffixes}"))
+
+
+def content_of(name: str) -> str | None:
+    """The beginning of the digest that an archived file's name holds."""
+    found = list(_CONTENT.finditer(name))
+    return found[-1][1] if found and found[-1].end() == len(name) else None
+
+
+def beginning(content: str) -> str:
+    """As much of a digest as names hold."""
+    return content[:_DIGITS]
+
+
+def shown(path: PurePath | str) -> str:
+    """A path that can be printed, whatever bytes it holds."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+def _suffixes(name: str) -> str:
+    """What says which format it is: `.csv`, `.csv.gz`; none when it is too long to be one."""
+    path = Path(name)
+    wanted = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
+    suffixes = "".join(wanted)
+    return suffixes if len(suffixes) <= 16 else ""
+
+
+def _fitted(name: str, before: str, ending: str) -> str:
+    """`before`, as much of the name as there is room for, `ending`; without an ending the name keeps its own."""
+    own = _suffixes(name)
+    stem = name.removesuffix(own)
+    ending = ending or own
+    room = _LONGEST - len(os.fsencode(before + ending)) - len(REASON)
+    return before + os.fsdecode(os.fsencode(stem)[:room]) + ending

@@ -1,0 +1,76 @@
+"""What became of one file of the landing folder, and what an operator reads about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.staging_loop import Tally
+
+
+class Result(StrEnum):
+    """How it ended."""
+
+    STAGED = "staged"  # every row is durable; archived
+    DUPLICATE = "duplicate"  # its content was taken before; archived
+    REJECTED = "rejected"  # it can never get in as it is
+    POSTPONED = "postponed"  # it stays, and is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One file. `tally` counts what of it is durable, also when it was refused half-way."""
+
+    dataset: str
+    file: str  # relative to the dataset's folder
+    bytes: int
+    result: Result
+    tally: Tally
+    place: str = ""  # where it lies now, relative to archive or rejected
+    error: TimestoreError | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.result in (Result.STAGED, Result.DUPLICATE)
+
+    @property
+    def rows(self) -> int:
+        """Durable ones, whether staged now or before."""
+        return self.tally.rows + self.tally.duplicate_rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """For scripts. Keys are a contract."""
+        return {
+            "dataset": self.dataset,
+            "file": self.file,
+            "bytes": self.bytes,
+            "result": self.result.value,
+            "batches": self.tally.batches,
+            "rows": self.tally.rows,
+            "duplicates": self.tally.duplicates,
+            "duplicate_rows": self.tally.duplicate_rows,
+            "place": self.place,
+            "error": error_document(self.error),
+        }
+
+
+def error_document(error: TimestoreError | None) -> dict[str, str] | None:
+    return None if error is None else {"code": error.code, "message": str(error), "hint": error.hint}
+
+
+def reason_text(file: str, content: str, error: TimestoreError, tally: Tally) -> str:
+    """The text of a reason file."""
+    document = {
+        "file": file,
+        "code": error.code,
+        "message": str(error),
+        "hint": error.hint,
+        "rows_staged": tally.rows + tally.duplicate_rows,
+        "sha256": content,
+        "rejected_at": clock.now().isoformat(),
+    }
+    return json.dumps(document, indent=2) + "\n"
