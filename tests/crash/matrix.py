@@ -16,18 +16,20 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.crash import victims
+from tests.crash import aside, victims
 from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
 from tests.crash.steps import Step
 from tests.crash.victims import Fault
 from tests.flush.conftest import published
 from timestore_pipeline import StagingManager
 from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.wiring import Timestore
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 KINDS = ("die", "fail")
+_TRIES = 3  # flushes that a poisonous batch may fail
 _PATIENCE = 60  # seconds for a victim that should take one
 
 # name -> what the victim does in it, and how it came about: scenarios and faults, one after the other
@@ -38,7 +40,21 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "dead after export": ("recover", [("life", ("record export", "after", "die"))]),
     "dead after commit": ("recover", [("life", ("publish", "after", "die"))]),
     "dead after finalize": ("recover", [("life", ("finalize", "after", "die"))]),
+    "dead in recovery": (
+        "recover",
+        [("life", ("record export", "after", "die")), ("recover", ("burn", "after", "die"))],
+    ),
+    "rotten segment": ("flush", [("stage rotten", None)]),
+    "poisonous batch": ("flush", [("stage poisonous", None)]),
+    "set aside": ("requeue", [("stage rotten", None), ("flush and die", None)]),
+    "given up": ("discard", [("stage rotten", None), ("flush and die", None)]),
+    "lost ledger": ("rebuild", [("lose the ledger", None)]),
+    "dead in a rebuild": ("rebuild", [("lose the ledger", None), ("rebuild", ("build anew", "after", "die"))]),
 }
+# what an operator does at the end with what is in quarantine, where anything is
+DECISIONS = {
+    "rotten segment": "requeue", "poisonous batch": "requeue", "set aside": "requeue", "given up": "discard",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ def run_case(step: Step, moment: str, kind: str) -> Case:
         else:
             code = run_victim(home, scenario, fault, None)
             fired = code == -signal.SIGKILL or bool(outcome(home)["fired"])
-        return Case(fault, fired, [*ending(home, code, kind), *judge(home)], outcome(home)["errors"])
+        return Case(fault, fired, [*ending(home, code, kind), *judge(home, step.situation)], outcome(home)["errors"])
 
 
 @cache
@@ -78,7 +94,7 @@ def undisturbed(situation: str) -> Sequence[Call]:
     with scratch() as folder:
         home = begin(folder, situation)
         code, watch = run_watched(home, SITUATIONS[situation][0], lambda _: None)
-        assert [*ending(home, code, "fail"), *judge(home)] == []
+        assert [*ending(home, code, "fail"), *judge(home, situation)] == []
         return watch.calls
 
 
@@ -151,14 +167,28 @@ def ending(home: Path, code: int, kind: str) -> list[str]:
     return [error for error in outcome(home)["errors"] if error.startswith("UNTYPED")]
 
 
-def judge(home: Path) -> list[str]:
+def judge(home: Path, situation: str) -> list[str]:
     """Go on from here as the world would, then compare what was sent with what is there."""
+    rebuild_if_lost(victims.settings(home))
     resend(home)
+    decision = DECISIONS.get(situation)
     with Timestore(victims.settings(home)) as store:
-        while store.area.backlog("d").queued.batches:
-            store.flush("d", Trigger.MANUAL, "next")
+        flush_everything(store, tries=0 if decision is None else _TRIES)
+        wrong = [] if decision is None else aside.decide(store, decision)
+        flush_everything(store)
         recover(store.area, store.lake)
-        return [*_wrong_rows(store, home), *_wrong_books(store), *_left_over(store)]
+        return [*wrong, *_wrong_rows(store, home, decision == "discard"), *_wrong_books(store), *_left_over(store)]
+
+
+def flush_everything(store: Timestore, tries: int = 0) -> None:
+    """Until nothing is queued. tries: how many flushes may fail on the way, as they do before a batch is set aside."""
+    failed = 0
+    while store.area.backlog("d").queued.batches:
+        try:
+            store.flush("d", Trigger.MANUAL, "next")
+        except TimestoreError:
+            if (failed := failed + 1) > tries:
+                raise
 
 
 def resend(home: Path) -> None:
@@ -169,8 +199,9 @@ def resend(home: Path) -> None:
             victims.stage(staging, number)
 
 
-def _wrong_rows(store: Timestore, home: Path) -> list[str]:
-    expected = victims.rows_of(_numbers(victims.notes(home, "intents")) | {victims.BATCHES})
+def _wrong_rows(store: Timestore, home: Path, bad_is_given_up: bool) -> list[str]:
+    sent = _numbers(victims.notes(home, "intents")) | {victims.BATCHES}
+    expected = victims.rows_of(sent - {aside.BAD} if bad_is_given_up else sent)
     found = published(store)
     if found == expected:
         return []
@@ -189,7 +220,10 @@ def _left_over(store: Timestore) -> list[str]:
     rows = [segment.segment_id for segment in area.ledger.segments.of_dataset("d")]
     claims = [str(flush.epoch) for flush in area.ledger.flushes.in_flight()]
     spool = [path.name for path in area.directory.spool.iterdir()]
+    quarantined = [path.name for path in area.directory.quarantined_segments("d")]
+    rebuilding = [path.name for path in filter(None, [area.directory.rebuilding()])]
     found = {"segment files": segments, "segment rows": rows, "claims": claims, "spool": spool}
+    found |= {"quarantined files": quarantined, "rebuilds": rebuilding}
     return [f"{what} left over: {names}" for what, names in found.items() if names]
 
 

@@ -14,11 +14,14 @@ from timestore_pipeline.errors import DiskFull
 from timestore_pipeline.flush import recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.staging import segments
+from timestore_pipeline.rebuild import ledger
+from timestore_pipeline.staging import quarantine, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.segments import OpenSegment
 
@@ -82,4 +85,27 @@ STEPS = (
     Step("unlink what was published", "dead after finalize", StagingArea, "remove_drained_segments"),
     Step("forget dead processes", "dead after export", ProcessIdentity, "forget_dead"),
     Step("recovery as a whole", "dead after export", recovery, "recover"),
+    Step("abort, second recovery", "dead in recovery", Flushes, "abort"),
+    Step("settle, second recovery", "dead in recovery", settle, "settle"),
+    Step("recovery, second time", "dead in recovery", recovery, "recover"),
+    Step("examine segment", "rotten segment", quarantine, "examine", moments=("before", "after")),
+    Step("register copy", "rotten segment", Segments, "register"),
+    Step("copy whole batches", "rotten segment", quarantine, "copy_whole"),
+    Step("compare copy", "rotten segment", salvage, "_check_equal", moments=("before", "after")),
+    Step("set segment aside", "rotten segment", SettingAside, "segment"),
+    Step("move aside", "rotten segment", quarantine, "move_durably", system_error),
+    Step("set batch aside", "poisonous batch", SettingAside, "batches"),
+    Step("requeue", "set aside", Incidents, "requeue"),
+    Step("move back", "set aside", quarantine, "move_durably", system_error),
+    Step("discard", "given up", Incidents, "discard"),
+    Step("unlink what is given up", "given up", segments, "remove", system_error),
+    Step("forget what is given up", "given up", Segments, "forget"),
+    Step("set ledger aside", "lost ledger", ledger, "_set_aside"),
+    Step("salvage ledger", "lost ledger", ledger, "salvage"),
+    Step("learn from files and log", "lost ledger", ledger, "reconcile"),
+    Step("build anew", "lost ledger", ledger, "_build"),
+    Step("install ledger", "lost ledger", ledger, "_install"),
+    Step("finish rebuild", "lost ledger", ledger, "_finish"),
+    Step("build anew, second time", "dead in a rebuild", ledger, "_build"),
+    Step("install, second time", "dead in a rebuild", ledger, "_install"),
 )

@@ -7,20 +7,23 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.crash import aside
 from tests.crash.kernel import Watched
 from tests.crash.steps import STEPS, Step
 from tests.flush.conftest import hourly
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
+from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import handle
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.wiring import Timestore
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 BATCHES = 3
 _ROWS = 30  # hours of each batch: every batch lies in two partitions
@@ -91,13 +94,17 @@ def _act(step: Step, fault: Fault | None, moment: str, fired: list[str]) -> None
         return
     fired.append(step.name)
     if fault[2] == "die":
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
     raise step.error()
 
 
-def produce(home: Path, staging: StagingManager, errors: list[str]) -> None:
-    """Stage every batch, trying again with the same key; intents are written before, acknowledgements after."""
-    for number in range(BATCHES):
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def produce(home: Path, staging: StagingManager, errors: list[str], numbers: Iterable[int] = range(BATCHES)) -> None:
+    """Stage the batches, trying again with the same key; intents are written before, acknowledgements after."""
+    for number in numbers:
         note(notes(home, "intents"), number)
         attempt(errors, partial(stage, staging, number))
         note(notes(home, "acks"), number)
@@ -146,7 +153,57 @@ def _stage_and_die(home: Path, errors: list[str]) -> None:
     """Leaves an open segment with its log."""
     with opened(home, StagingManager.open, errors) as staging:
         produce(home, staging, errors)
-        os.kill(os.getpid(), signal.SIGKILL)
+        die()
+
+
+def _stage_rotten(home: Path, errors: list[str]) -> None:
+    with opened(home, StagingManager.open, errors) as staging:
+        produce(home, staging, errors)
+    aside.rot(home)
+    die()
+
+
+def _stage_poisonous(home: Path, errors: list[str]) -> None:
+    """And fail with it often enough for the next flush to ask which batch it is."""
+    with opened(home, StagingManager.open, errors) as staging:
+        produce(home, staging, errors)
+    aside.poison(home)
+    with opened(home, Timestore, errors) as store:
+        for _ in range(ATTEMPTS_BEFORE_ISOLATION):
+            with suppress(TimestoreError):
+                store.flush("d", Trigger.MANUAL, "failing")
+    die()
+
+
+def _lose_the_ledger(home: Path, errors: list[str]) -> None:
+    """A batch is published, the others are staged, and a page of the ledger is overwritten."""
+    for numbers in (range(1), range(1, BATCHES)):
+        with opened(home, StagingManager.open, errors) as staging:
+            produce(home, staging, errors, numbers)
+        if numbers.start == 0:
+            _flush(home, errors)
+    ledger = settings(home).staging_directory / "ledger.sqlite"
+    content = bytearray(ledger.read_bytes())
+    middle = len(content) // 8192 * 4096
+    content[middle : middle + 4096] = b"\xff" * 4096
+    ledger.write_bytes(content)
+    die()
+
+
+def _flush_and_die(home: Path, errors: list[str]) -> None:
+    _flush(home, errors)
+    die()
+
+
+def _decide(decision: str, home: Path, errors: list[str]) -> None:
+    with opened(home, Timestore, errors) as store:
+        attempt(errors, lambda: aside.decide(store, decision))
+
+
+def _rebuild(home: Path, errors: list[str]) -> None:
+    """As `timestore recover` does."""
+    attempt(errors, lambda: rebuild_if_lost(settings(home)))
+    _recover(home, errors)
 
 
 def _flush(home: Path, errors: list[str]) -> None:
@@ -170,4 +227,11 @@ _SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "stage and die": _stage_and_die,
     "flush": _flush,
     "recover": _recover,
+    "stage rotten": _stage_rotten,
+    "stage poisonous": _stage_poisonous,
+    "flush and die": _flush_and_die,
+    "requeue": partial(_decide, "requeue"),
+    "discard": partial(_decide, "discard"),
+    "lose the ledger": _lose_the_ledger,
+    "rebuild": _rebuild,
 }

@@ -65,7 +65,7 @@ def run_hit(situation: str, hit: tuple[str, str, int], kind: str) -> Case:
         code, watch = run_watched(home, SITUATIONS[situation][0], _at((name, suffix), position, kind))
         fault = (f"{name} {suffix} #{position}", "during", kind)
         problems = ending(home, code, kind) if watch.fired is not None else []
-        return Case(fault, watch.fired is not None, [*problems, *judge(home)], outcome(home)["errors"])
+        return Case(fault, watch.fired is not None, [*problems, *judge(home, situation)], outcome(home)["errors"])
 
 
 def run_walk(told: Callable[[Case], None], sample: Sample, situation: str = "nothing") -> list[Case]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
 from timestore_pipeline.staging.opening import exclusively
+from timestore_pipeline.staging.system_errors import system_error
 
 _LOGS = ("-wal", "-shm")
 _SUFFIXES = ("", *_LOGS)  # of the ledger's files, in the order in which they move
@@ -43,17 +45,30 @@ def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebu
     """Rebuild the ledger if it is lost or damaged; None when it is sound, or when there was never one.
 
     Raises `RetryLater` while other processes use the directory and the ledger has to be rebuilt, or when the lake does
-    not answer, and `LedgerMismatch` when the remains belong to another shard.
+    not answer; `LedgerMismatch` when the remains belong to another shard; `DiskFull`, `AccessDenied` or `DiskFailing`,
+    after which it is simply run again.
     """
     directory.prepare()
-    if not _is_needed(directory):
-        _finish(directory)
-        return None
-    with exclusively(directory):
-        remains = _set_aside(directory)
-        salvaged, learnt = _build(directory, shard, lake, remains / directory.ledger.name)
-        _install(directory)
-        return Rebuilt(_finish(directory), salvaged, learnt)
+    with _translated(directory):
+        if not _is_needed(directory):
+            _finish(directory)
+            return None
+        with exclusively(directory):
+            remains = _set_aside(directory)
+            salvaged, learnt = _build(directory, shard, lake, remains / directory.ledger.name)
+            _install(directory)
+            return Rebuilt(_finish(directory), salvaged, learnt)
+
+
+@contextmanager
+def _translated(directory: StagingDirectory) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        typed = system_error(error, f"the rebuilding of {directory.ledger}")
+        if typed is None:
+            raise
+        raise typed from error
 
 
 def _is_needed(directory: StagingDirectory) -> bool:

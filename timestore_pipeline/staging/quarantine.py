@@ -104,15 +104,25 @@ def discard(area: StagingArea, incident_id: int) -> bool:
 
 
 def remove_given_up(area: StagingArea, dataset: str) -> None:
-    """Unlink quarantined files that an operator has given up; files first, then their rows."""
-    given_up = area.ledger.incidents.given_up(dataset)
-    for segment_id in given_up:
+    """Unlink quarantined files that an operator has given up; files first, then their rows.
+
+    A file that cannot be unlinked holds nobody up: the next recovery tries again.
+    """
+    removed = [name for name in area.ledger.incidents.given_up(dataset) if _is_removed(area, dataset, name)]
+    if removed:
+        area.ledger.segments.forget(removed)
+
+
+def _is_removed(area: StagingArea, dataset: str, segment_id: str) -> bool:
+    try:
         for path in (area.directory.quarantined(dataset, segment_id), area.directory.segment(dataset, segment_id)):
             segments.remove(path)
             if path.parent.is_dir():
                 sync(path.parent)
-    if given_up:
-        area.ledger.segments.forget(given_up)
+    except OSError as error:
+        _log.warning("dataset %s: segment %s was given up and cannot be removed yet: %s", dataset, segment_id, error)
+        return False
+    return True
 
 
 def quarantined_file(area: StagingArea, incident: Incident) -> Path | None:

@@ -32,7 +32,7 @@ _FAILING = tuple(
 )
 
 
-def system_error(error: Exception, what: str, dataset: str) -> TimestoreError | None:
+def system_error(error: Exception, what: str, dataset: str | None = None) -> TimestoreError | None:
     """The typed error when the system refused or failed; None when it is about content. what: the file or the work."""
     message = "" if isinstance(error, _ABOUT_DATA) else str(error)
     if _says(message, _NO_SPACE):
@@ -50,7 +50,7 @@ def system_error(error: Exception, what: str, dataset: str) -> TimestoreError | 
     return None
 
 
-def disk_failing(error: Exception, what: str, dataset: str) -> DiskFailing:
+def disk_failing(error: Exception, what: str, dataset: str | None) -> DiskFailing:
     hint = "the kernel's log says what the disk had; if a file is beyond help, move it away: what it owes is set aside"
     return DiskFailing(f"reading or writing failed for {what}: {error}", dataset=dataset, hint=hint)
 
