@@ -49,12 +49,14 @@ def test_jobs_and_sensors_have_their_names() -> None:
     assert {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")} == {
         "partition_build",
         "drain_all",
+        "ingest_files",
         "verify_lake",
         "recover_flushes",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "staging_flush_sensor",
         "flush_recovery_sensor",
+        "landing_sensor",
         "dataset_watch_sensor",
     }
 

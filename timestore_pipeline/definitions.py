@@ -3,12 +3,14 @@
 import dagster as dg
 
 from timestore_pipeline import clock
-from timestore_pipeline.defs.assets import dataset_asset, known_datasets
+from timestore_pipeline.defs.assets import dataset_asset, known_datasets, landed_datasets, landing_asset
 from timestore_pipeline.defs.check_execution import dataset_checks
 from timestore_pipeline.defs.drain_job import drain_all
 from timestore_pipeline.defs.gateway import metrics_gateway
 from timestore_pipeline.defs.handover import event_log_handover
 from timestore_pipeline.defs.job import partition_build
+from timestore_pipeline.defs.landing_job import ingest_files
+from timestore_pipeline.defs.landing_sensor import landing_sensor
 from timestore_pipeline.defs.recover_job import recover_flushes
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
@@ -22,13 +24,16 @@ from timestore_pipeline.settings import Settings
 def defs() -> dg.Definitions:
     """Raises `InvalidSettings`, which the UI shows in place of the code location."""
     settings = Settings.from_env()
-    known, now = known_datasets(settings), clock.now()
+    known, landed, now = known_datasets(settings), landed_datasets(settings), clock.now()
+    assets = [dataset_asset(entry, settings, now, landed) for entry in known]
     return dg.Definitions(
-        assets=[dataset_asset(entry, settings, now) for entry in known],
+        assets=[*assets, *(landing_asset(dataset, settings) for dataset in landed)],
         asset_checks=dataset_checks([entry.record.name for entry in known]),
-        jobs=[make(settings.shard) for make in (partition_build, drain_all, verify_lake, recover_flushes)],
+        jobs=[
+            make(settings.shard) for make in (partition_build, ingest_files, drain_all, verify_lake, recover_flushes)
+        ],
         schedules=[verify_round],
-        sensors=[staging_flush_sensor, flush_recovery_sensor, dataset_watch_sensor],
+        sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
         executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds
     )

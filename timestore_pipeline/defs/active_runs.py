@@ -37,6 +37,12 @@ def busy_datasets(instance: dg.DagsterInstance, area: StagingArea, now: datetime
     }
 
 
+def active_run(instance: dg.DagsterInstance, area: StagingArea, now: datetime, job_name: str) -> str | None:
+    """Id of a run of this job and shard that works or is about to; None = there is none."""
+    of_job = (record for record in _active(instance, area.shard) if record.dagster_run.job_name == job_name)
+    return next((record.dagster_run.run_id for record in of_job if _is_coming(record, area, now)), None)
+
+
 def vanished_runs(instance: dg.DagsterInstance, area: StagingArea) -> list[dg.DagsterRun]:
     """Runs that count as started although the process that signed them is gone.
 

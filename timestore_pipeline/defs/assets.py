@@ -1,18 +1,21 @@
 """Every known dataset as an asset: what it holds, where it lies, how to read it, which days it has.
 
 Read from the ledger when the definitions are loaded; `watch` notices what is new since then and can ask for a reload.
-Datasets have no upstream assets: the ledger does not know who produced a batch, and a guessed arrow would mislead.
+A dataset with a folder in the landing folder has that for an upstream asset, and no other: the ledger does not know who
+produced a batch, and a guessed arrow would mislead.
 """
 
 import logging
+from collections.abc import Collection
 from datetime import datetime
 
 import dagster as dg
 import pyarrow as pa
 
-from timestore_pipeline.defs.events import asset_key
+from timestore_pipeline.defs.events import asset_key, landing_key
 from timestore_pipeline.defs.partitions import partitions_of
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.landing.folder import LandingFolder
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -33,11 +36,35 @@ def known_datasets(settings: Settings) -> list[CatalogEntry]:
         return []
 
 
-def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime) -> dg.AssetSpec:
-    """The asset of one dataset."""
+def landed_datasets(settings: Settings) -> list[str]:
+    """Datasets whose files were dropped in the landing folder; none when it cannot be listed, the sensor says why."""
+    if settings.landing_directory is None:
+        return []
+    try:
+        folder = LandingFolder.of(settings)
+        return sorted({*folder.datasets(), *folder.put_away()})
+    except TimestoreError as error:
+        _log.warning("the landing folder is not shown: %s", error)
+        return []
+
+
+def landing_asset(dataset: str, settings: Settings) -> dg.AssetSpec:
+    """The folder from which a dataset's files are taken."""
+    return dg.AssetSpec(
+        landing_key(dataset),
+        description=f"Files dropped for the dataset {dataset!r}, staged by ingest_files.",
+        kinds={"file"},
+        group_name="landing",
+        metadata={"folder": dg.MetadataValue.path(f"{settings.landing_directory}/{dataset}")},
+    )
+
+
+def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime, landed: Collection[str] = ()) -> dg.AssetSpec:
+    """The asset of one dataset; landed: the datasets with a landing folder."""
     record = entry.record
     return dg.AssetSpec(
         asset_key(record.name),
+        deps=[landing_key(record.name)] if record.name in landed else [],
         description=record.metadata.description or f"Rows staged as {record.name!r}, published by flushes.",
         owners=list(record.metadata.owners),
         kinds={"parquet", "deltalake"},

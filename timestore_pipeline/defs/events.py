@@ -22,6 +22,11 @@ def asset_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey(["timestore", dataset])
 
 
+def landing_key(dataset: str) -> dg.AssetKey:
+    """Files dropped for a dataset."""
+    return dg.AssetKey(["landing", dataset])
+
+
 def materializations(timestore: Timestore, flush: Flush) -> list[dg.AssetMaterialization]:
     """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full."""
     files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))

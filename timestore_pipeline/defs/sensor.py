@@ -54,12 +54,12 @@ def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunReq
         tags={
             SHARD_TAG: shard,
             "timestore/trigger": launch.trigger.value,
-            "timestore/datasets": _shortened(launch.datasets),
+            "timestore/datasets": shortened(launch.datasets),
         },
     )
 
 
-def _shortened(names: list[str]) -> str:
+def shortened(names: list[str]) -> str:
     """`a,b,c`, cut between names; the run's configuration has them all."""
     joined = ",".join(names)
     if len(joined) <= _TAG_LENGTH:

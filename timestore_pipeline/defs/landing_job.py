@@ -1,0 +1,123 @@
+"""`ingest_files`: complete files of the landing folder into the staging area, then into the archive.
+
+May be terminated or killed at any instant and launched again: what is durable is skipped by its key, and the file that
+was in hand is gone on with. A bad file fails the run once all others are in, so that somebody hears of it; a file that
+has to wait does not.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from timestore_pipeline import clock
+from timestore_pipeline.defs.events import landing_key
+from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
+from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.errors import InvalidDatasetName
+from timestore_pipeline.ingest.whole_file import open_staging
+from timestore_pipeline.landing.folder import LandingFolder
+from timestore_pipeline.landing.intake import Intake
+from timestore_pipeline.landing.outcome import Outcome, Result
+from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.wiring import Timestore
+
+INGEST_JOB = "ingest_files"
+_SECONDS = 300.0  # then no further file is begun: other datasets' files wait for the next run
+_MOST_TOLD = 20  # rejected files in the error
+
+Opened = dg.ResourceParam[Timestore]
+
+
+class IngestConfig(dg.Config):
+    """Whose files to take."""
+
+    datasets: list[str] = Field(default=[], description="Names of folders in the landing folder; none = all.")
+
+
+@dg.op
+def find_files(context: dg.OpExecutionContext, config: IngestConfig, timestore: Opened) -> dict[str, Any]:
+    """Which datasets have files that are ready."""
+    folder = LandingFolder.of(timestore.settings)
+    try:
+        datasets = [check_dataset_name(name) for name in config.datasets] or folder.datasets()
+    except InvalidDatasetName as error:
+        raise dg.Failure(f"{error}; no file was taken", allow_retries=False) from error
+    for stranger in folder.strangers():
+        context.log.warning("%s is left alone: files belong into a folder named after their dataset", stranger)
+    return {"datasets": [dataset for dataset in datasets if folder.ready(dataset)]}
+
+
+@dg.op
+def stage_files(context: dg.OpExecutionContext, timestore: Opened, found: dict[str, Any]) -> dict[str, Any]:
+    """Stage and archive file by file. Crash: the next run goes on, no row is lost or doubled."""
+    folder = LandingFolder.of(timestore.settings)
+    deadline = clock.monotonic() + _SECONDS
+    outcomes: list[Outcome] = []
+    with open_staging(timestore.settings) as staging:
+        intake = Intake(folder, staging)
+        for dataset in found["datasets"]:
+            taken = list(_told(context, intake, dataset, deadline - clock.monotonic()))
+            outcomes += taken
+            if any(outcome.done for outcome in taken):
+                context.log_event(_materialization(dataset, folder, taken))
+    _raise_rejected(outcomes)
+    return {"files": len(outcomes), "rows": sum(outcome.rows for outcome in outcomes)}
+
+
+@dg.graph(description="Stage complete files of the landing folder, archive them, set bad ones aside. Safe at any time.")
+def ingest_landing_files() -> None:
+    stage_files(find_files())
+
+
+def ingest_files(shard: str) -> dg.JobDefinition:
+    """The job of one shard."""
+    return ingest_landing_files.to_job(
+        name=INGEST_JOB,
+        tags={SHARD_TAG: shard},
+        hooks={push_after_success, push_after_failure},
+        executor_def=dg.in_process_executor,
+    )
+
+
+def _told(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for outcome in intake.run([dataset], seconds):
+        outcomes.append(outcome)
+        if outcome.done:
+            context.log.info("%s/%s: %s, %d rows", dataset, outcome.file, outcome.result.value, outcome.rows)
+        else:
+            context.log.warning("%s/%s: %s, %s", dataset, outcome.file, outcome.result.value, outcome.error)
+    return outcomes
+
+
+def _materialization(dataset: str, folder: LandingFolder, taken: Sequence[Outcome]) -> dg.AssetMaterialization:
+    """Numbers are plain numbers: Dagster plots them on the asset's page."""
+    done = [outcome for outcome in taken if outcome.done]
+    rows = sum(outcome.tally.rows for outcome in done)
+    return dg.AssetMaterialization(
+        landing_key(dataset),
+        description=f"{rows} rows of {len(done)} files were staged",
+        metadata={
+            "files": len(done),
+            "rows": rows,
+            "batches": sum(outcome.tally.batches for outcome in done),
+            "file_bytes": sum(outcome.bytes for outcome in done),
+            "taken_before": sum(outcome.result is Result.DUPLICATE for outcome in done),
+            "rejected": sum(outcome.result is Result.REJECTED for outcome in taken),
+            "postponed": sum(outcome.result is Result.POSTPONED for outcome in taken),
+            "folder": dg.MetadataValue.path(str(folder.root / dataset)),
+        },
+    )
+
+
+def _raise_rejected(outcomes: Sequence[Outcome]) -> None:
+    rejected = [outcome for outcome in outcomes if outcome.result is Result.REJECTED]
+    if not rejected:
+        return
+    listed = [f"- {one.place}: {one.error} [{getattr(one.error, 'hint', '')}]" for one in rejected[:_MOST_TOLD]]
+    more = [f"- and {len(rejected) - _MOST_TOLD} more"] if len(rejected) > _MOST_TOLD else []
+    told = "\n".join([*listed, *more])
+    text = f"{len(rejected)} of {len(outcomes)} files were set aside in _rejected, the others are in:\n{told}"
+    raise dg.Failure(text, allow_retries=False)

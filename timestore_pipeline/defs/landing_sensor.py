@@ -1,0 +1,64 @@
+"""`landing_sensor`: launches `ingest_files` when files are ready, one run for all datasets that have some.
+
+It owns no state: the folder says what is ready, and Dagster says what runs. One run of a shard at a time: a file is
+never in two runs' hands, and ingesting never takes both of the queue's slots from the flushes that make room for it.
+"""
+
+import dagster as dg
+
+from timestore_pipeline import clock
+from timestore_pipeline.defs.active_runs import active_run
+from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.defs.landing_job import INGEST_JOB
+from timestore_pipeline.defs.sensor import shortened
+from timestore_pipeline.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
+
+LANDING_TAG = "timestore/landing"  # the datasets; dagster.yaml lets one run at a time have it
+
+
+def landing_sensor(settings: Settings) -> dg.SensorDefinition:
+    """Runs by default where there is a landing folder."""
+    configured = settings.landing_directory is not None
+
+    @dg.sensor(
+        name="landing_sensor",
+        job_name=INGEST_JOB,
+        default_status=dg.DefaultSensorStatus.RUNNING if configured else dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=4,  # the daemon looks every 5 s; asking for 5 misses every other look
+        description="Launches ingest_files for complete files in the landing folder.",
+    )
+    def sensor(
+        context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Raises `LandingUnusable`, so that a disk that is not mounted shows."""
+        if timestore.settings.landing_directory is None:
+            return dg.SkipReason("TIMESTORE_LANDING_DIRECTORY is not set")
+        running = active_run(context.instance, timestore.area, clock.now(), INGEST_JOB)
+        if running is not None:
+            return dg.SkipReason(f"run {running[:8]} is at it")
+        return _launch(timestore.area.shard, LandingFolder.of(timestore.settings))
+
+    return sensor
+
+
+def _launch(shard: str, folder: LandingFolder) -> dg.RunRequest | dg.SkipReason:
+    now = clock.now()
+    files = [file for dataset in folder.datasets() for file in folder.files(dataset)]
+    datasets = sorted({file.dataset for file in files if file.not_before <= now})
+    if not datasets:
+        return dg.SkipReason(_why_not(files, folder.strangers()))
+    return dg.RunRequest(
+        run_key=f"{shard}/landing/{clock.to_micros(now)}",  # a key launches once for ever; a failed run must not strand
+        run_config={"ops": {"find_files": {"config": {"datasets": datasets}}}},
+        tags={SHARD_TAG: shard, LANDING_TAG: shortened(datasets)},
+    )
+
+
+def _why_not(files: list[LandingFile], strangers: list[str]) -> str:
+    told = f"; left alone: {', '.join(strangers[:5])}" if strangers else ""
+    if not files:
+        return f"no file has been dropped{told}"
+    wait = min(file.not_before for file in files) - clock.now()
+    return f"{len(files)} files wait, the next for {max(wait.total_seconds(), 0):.0f} s{told}"
