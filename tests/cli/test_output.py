@@ -18,9 +18,9 @@ from timestore_pipeline.cli.app import app
 
 COMMANDS = [
     "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
-    "doctor", "metrics", "crashtest", "serve", "datasets list", "datasets show", "datasets set", "datasets unset",
-    "datasets remove",
-    "quarantine list", "quarantine show", "quarantine requeue", "quarantine discard", "monitoring render",
+    "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show", "datasets set",
+    "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
+    "quarantine discard", "monitoring render",
 ]  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from timestore_pipeline.cli import (
     query,
     recover,
     serve,
+    simulate,
     status,
     verify,
 )
@@ -58,6 +59,7 @@ for command in (
     doctor.doctor,
     metrics.metrics,
     crashtest.crashtest,
+    simulate.simulate,
     serve.serve,
 ):
     app.command()(reporting(command))

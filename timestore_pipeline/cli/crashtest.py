@@ -13,14 +13,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from timestore_pipeline.cli.output import (
-    FAILED,
     AsJson,
     error_console,
     print_fields,
-    print_json,
     print_line,
     print_note,
     print_table,
+    print_verdict,
 )
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.crashtest import run
@@ -62,12 +61,7 @@ def crashtest(
     """
     plan = Plan(directory.absolute(), kills, seed, None if sabotage is None else sabotage.value)
     report = _run(plan, hidden=as_json)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        _print(report)
-    if not report.ok:
-        raise typer.Exit(FAILED)
+    print_verdict(report, _print, as_json=as_json)
     if clean:
         run.remove(plan)
 
@@ -78,7 +72,7 @@ def _run(plan: Plan, *, hidden: bool) -> Report:
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        with _quiet(), _progress(plan.kills, hidden=hidden) as progress:
+        with quietly(), showing_progress("kills", plan.kills, hidden=hidden) as progress:
             return run.crashtest(plan, progress)
     except KeyboardInterrupt as stopped:
         hint = f"its processes are ended; {plan.home} is kept as it is, and nothing was judged"
@@ -86,8 +80,8 @@ def _run(plan: Plan, *, hidden: bool) -> Report:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the log lines of the last flushes, which say that a victim is gone as if that were news."""
+def quietly() -> Iterator[None]:
+    """Without the log lines of flushes, which say that a victim is gone as if that were news."""
     logger = logging.getLogger("timestore_pipeline")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -98,14 +92,15 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(kills: int, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+def showing_progress(what: str, total: int | None, *, hidden: bool) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; gives what is to be told how many are done. total: None = nobody knows."""
     console = error_console()
     if hidden or not console.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("kills"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("kills", total=kills)
+        task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-import typer
-
-from timestore_pipeline.cli.output import FAILED, AsJson, print_json, print_line
+from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.doctor.checks import checks
 from timestore_pipeline.doctor.examination import examine
@@ -29,12 +27,7 @@ def doctor(as_json: AsJson = False) -> None:
       timestore doctor
     """
     diagnosis = examine([*checks(Patient.from_env()), Check("dagster", _dagster)])
-    if as_json:
-        print_json(diagnosis.to_dict())
-    else:
-        _print(diagnosis)
-    if not diagnosis.ok:
-        raise typer.Exit(FAILED)
+    print_verdict(diagnosis, _print, as_json=as_json)
 
 
 def _dagster() -> Iterator[Finding]:

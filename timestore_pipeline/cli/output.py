@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -45,6 +45,28 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
 
 def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False))
+
+
+class Verdict(Protocol):
+    """An answer that is yes or no."""
+
+    @property
+    def ok(self) -> bool: ...
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+V = TypeVar("V", bound=Verdict)
+
+
+def print_verdict(verdict: V, show: Callable[[V], None], *, as_json: bool) -> None:
+    """As JSON, or by `show` for a person; ends the command with exit code 1 when the answer is no."""
+    if as_json:
+        print_json(verdict.to_dict())
+    else:
+        show(verdict)
+    if not verdict.ok:
+        raise typer.Exit(FAILED)
 
 
 def print_line(text: str, style: str = "") -> None:

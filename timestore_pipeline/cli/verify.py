@@ -8,7 +8,7 @@ import typer
 
 from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Unread
 from timestore_pipeline.audit.verify import verify as audit
-from timestore_pipeline.cli.output import FAILED, AsJson, print_json, print_line, print_note, print_table
+from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 
@@ -37,12 +37,7 @@ def verify(
     """
     with open_store() as store:
         report = audit(store.area, store.lake, datasets or (), repair=repair, deep=deep)
-    if as_json:
-        print_json(report.to_dict())
-    else:
-        _print(report)
-    if not report.ok:
-        raise typer.Exit(FAILED)
+    print_verdict(report, _print, as_json=as_json)
 
 
 def _print(report: AuditReport) -> None:

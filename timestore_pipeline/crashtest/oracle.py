@@ -6,7 +6,7 @@ reader would, through deltalake.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,24 +53,25 @@ class Verdict:
         return not (self.lost or self.duplicated or self.unverifiable or self.findings)
 
 
-def judge(lake: Path, stories: Mapping[int, Story]) -> Verdict:
-    """Compare every batch that was ever sent with every batch that is published."""
+def judge(lake: Path, stories: Mapping[int, Story], datasets: Iterable[str] = DATASETS) -> Verdict:
+    """Compare every batch that was ever sent with every batch that is published in these tables."""
+    names = list(datasets)
     verdict = Verdict()
     sent = {(batch.producer, batch.number): batch for story in stories.values() for batch in story.sent.values()}
-    for found in published(lake):
+    for found in published(lake, names):
         verdict.published_batches += 1
         verdict.published_rows += found.rows
         _judge_found(verdict, found, sent.pop((found.producer, found.number), None))
     for batch in sent.values():
         _judge_absent(verdict, batch)
     verdict.findings += [text for story in stories.values() for text in story.complaints]
-    verdict.findings += _second_opinion(lake, verdict.published_rows)
+    verdict.findings += _second_opinion(lake, names, verdict.published_rows)
     return verdict
 
 
-def published(lake: Path) -> Iterator[Found]:
+def published(lake: Path, datasets: Iterable[str] = DATASETS) -> Iterator[Found]:
     """Every batch of every table."""
-    for dataset in DATASETS:
+    for dataset in datasets:
         log = PlainLog(lake / dataset)
         for _ in log.advance():
             continue
@@ -152,9 +153,9 @@ def _found(
     return Found(producer, number, dataset, rows, distinct, of, sound, digest([checksum for _, checksum in pairs]))
 
 
-def _second_opinion(lake: Path, expected: int) -> Iterator[str]:
+def _second_opinion(lake: Path, datasets: Iterable[str], expected: int) -> Iterator[str]:
     """deltalake must see the same number of rows."""
-    tables = [DeltaTable(lake / name) for name in DATASETS if (lake / name / "_delta_log").exists()]
+    tables = [DeltaTable(lake / name) for name in datasets if (lake / name / "_delta_log").exists()]
     seen = sum(table.to_pyarrow_dataset().count_rows() for table in tables)
     if seen != expected:
         yield f"deltalake reads {seen} rows, the tables' files hold {expected}"

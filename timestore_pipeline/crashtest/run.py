@@ -14,6 +14,7 @@ from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.crashtest.draining import PATIENCE, drain
 from timestore_pipeline.crashtest.flushing import settled
 from timestore_pipeline.crashtest.journal import Story, read_story
 from timestore_pipeline.crashtest.oracle import judge
@@ -21,12 +22,11 @@ from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, SENDERS, Plan, R
 from timestore_pipeline.crashtest.reader import published_tables, read_on, sightings
 from timestore_pipeline.crashtest.report import Cost, Flushes, Report
 from timestore_pipeline.crashtest.victims import Tally, Victims
-from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
+from timestore_pipeline.errors import InvalidInput
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.wiring import Timestore
 
-_PATIENCE = 60.0  # seconds for everybody to end, and without anything being published at the end
 _EVERYTHING = 1_000_000_000
 
 Progress = Callable[[int], None]  # told the kills so far
@@ -73,44 +73,14 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
             victims.tally.took.append(clock.monotonic() - began)
             progress(victims.tally.kills)
         for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY], [Role.READER]):
-            victims.stop(roles, _PATIENCE)
+            victims.stop(roles, PATIENCE)
         return victims.tally
 
 
 def _drain(timestore: Timestore) -> list[str]:
     """Publish all that is staged; returns why something could not be."""
     problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
-    for dataset in DATASETS:
-        problems += _empty(timestore, dataset)
-    left = {dataset: _queued(timestore, dataset) for dataset in DATASETS}
-    return problems + [
-        f"{batches} batches of {name} could not be published" for name, batches in left.items() if batches
-    ]
-
-
-def _empty(timestore: Timestore, dataset: str) -> list[str]:
-    """Flush for as long as that publishes something: a long run leaves more than one patience is enough for."""
-    problems: list[str] = []
-    deadline = clock.monotonic() + _PATIENCE
-    while (left := _queued(timestore, dataset)) and clock.monotonic() < deadline:
-        problems += _flush(timestore, dataset)
-        if _queued(timestore, dataset) < left:
-            deadline = clock.monotonic() + _PATIENCE
-    return problems
-
-
-def _queued(timestore: Timestore, dataset: str) -> int:
-    return timestore.status(dataset).backlog.queued.batches
-
-
-def _flush(timestore: Timestore, dataset: str) -> list[str]:
-    try:
-        timestore.flush(dataset, Trigger.MANUAL, "crashtest-drain")
-    except RetryLater:
-        clock.sleep(0.1)
-    except TimestoreError as error:
-        return [f"the last flush of {dataset}: {error}"]
-    return []
+    return problems + drain(timestore, DATASETS, "crashtest-drain")
 
 
 def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str], started: float) -> Report:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Status(StrEnum):
@@ -46,7 +47,7 @@ class Diagnosis:
     def count(self, status: Status) -> int:
         return sum(finding.status is status for _, finding in self.findings)
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         checks = [
             {"check": name, "status": found.status, "seen": found.seen, "remedy": found.remedy}
             for name, found in self.findings

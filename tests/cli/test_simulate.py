@@ -1,0 +1,41 @@
+"""`timestore simulate` passes as it comes, fails with the reason, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import complaint, timestore, timestore_json
+
+_SMALL = ("--producers", "1", "--datasets", "2", "--rows", "200", "--batches", "6")
+
+
+def test_the_defaults_carry_a_small_load_and_nothing_is_left(home: Path) -> None:
+    document = timestore_json("simulate", *_SMALL)
+    assert [point["check"] for point in document["checks"] if not point["ok"]] == []
+    assert document["acknowledged"] == document["published"] == {"batches": 6, "rows": 1200}
+    assert list(home.iterdir()) == []
+
+
+def test_a_broken_configuration_fails_with_every_reason(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_GUARDRAIL_MODE", "hard")
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_DATASET_BYTES", "50000")
+    monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "0")
+    told = timestore("simulate", *_SMALL, "--slo", "0.001", "--directory", home / "kept", code=1)
+    assert "FAIL  flush p95: " in told
+    assert "FAIL  drops: " in told
+    assert "dataset_bytes (TIMESTORE_STAGING_MAX_DATASET_BYTES)" in told
+    assert "pass  conservation: 6 batches" in told
+    assert (home / "kept" / "lake").is_dir()
+
+
+def test_contradictory_limits_are_refused_before_anything_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "600000000")
+    assert "does not fit below TIMESTORE_STAGING_MAX_DATASET_BYTES" in complaint("simulate", code=2)
+    assert list(home.iterdir()) == []
+
+
+def test_a_directory_with_something_in_it_is_never_touched(home: Path) -> None:
+    (home / "mine").write_text("precious")
+    assert "is not empty" in complaint("simulate", "--directory", home, code=2)
