@@ -20,7 +20,7 @@ COMMANDS = [
     "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
     "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show", "datasets set",
     "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
-    "quarantine discard", "monitoring render",
+    "quarantine discard", "landing status", "landing ingest", "monitoring render",
 ]  # fmt: skip
 
 
