@@ -10,6 +10,7 @@ import pytest
 
 from tests.defs.flushing import build, hourly, job, published
 from tests.defs.ticking import run_in, tick
+from tests.telemetry.gateway import listening
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
@@ -164,6 +165,23 @@ def test_a_dead_gateway_does_not_break_the_tick(
     limits(timestore, "weather", maxRows=1)
     staging.enqueue("weather", hourly(3))
     assert len(tick(instance).run_requests) == 1
+
+
+def test_a_tick_that_launches_does_not_wait_for_a_gateway(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's hooks push soon; a tick with nothing to launch has the time."""
+    monkeypatch.setenv("TIMESTORE_METRICS_PUSH_INTERVAL_MS", "0")
+    with listening() as gateway:
+        monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", gateway.url)
+        tick(instance)
+        limits(timestore, "weather", maxRows=1)
+        staging.enqueue("weather", hourly(3))
+        assert len(tick(instance).run_requests) == 1
+        assert len(gateway.requests) == 1
+        timestore.flush("weather", Trigger.MANUAL, "test")
+        tick(instance)
+        assert len(gateway.requests) == 2
 
 
 def test_a_broken_ledger_fails_the_tick_by_name(home: Path, instance: dg.DagsterInstance) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.flush.conftest import hourly
+from tests.flush.dying import flush_dying
+from tests.flush.forking import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import FlushInFlight, RetryLater
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Phase, Trigger
 from timestore_pipeline.model.log_event import LogEvent
@@ -138,3 +142,19 @@ def test_a_process_that_does_not_hold_the_claim_writes_no_instants(
     with Timestore(settings) as other, pytest.raises(FlushInFlight):
         other.pipeline.export(ref, other.export_options())
     assert list(timestore.area.ledger.flushes.get(ref).phases) == ["claim"]
+
+
+@pytest.mark.parametrize(("point", "outcome"), [("record export", "aborted"), ("delta commit", "published")])
+def test_a_flush_that_was_killed_is_told_once_by_who_settles_it(
+    settings: Settings, told: Told, point: str, outcome: str
+) -> None:
+    with StagingManager.open(settings) as staging:
+        staging.enqueue("d", hourly(30))
+    assert run_forked(flush_dying, settings.home, point, "after", "d") == -signal.SIGKILL
+    with Timestore(settings) as store:
+        recover(store.area, store.lake)
+        recover(store.area, store.lake)
+    [event] = [event for event in told() if event.name.startswith("flush ")]
+    expected = {"dataset": "d", "epoch": 1, "run_id": "dying", "outcome": outcome, "batches": 1, "rows": 30}
+    assert expected.items() <= event.fields.items()
+    assert "claim" in durations(event)

@@ -23,7 +23,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.pushes import PushState
 from timestore_pipeline.telemetry import push
 from timestore_pipeline.telemetry.metrics import registry
-from timestore_pipeline.telemetry.push import begin_if_due, is_due, push_if_due, push_metrics
+from timestore_pipeline.telemetry.push import begin_if_due, is_due, push_if_due, push_if_overdue, push_metrics
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["pushgateway"]
@@ -134,6 +134,41 @@ def test_a_failing_gateway_is_left_alone_by_every_process(
     with Timestore(settings) as other:
         assert push_if_due(other.area, configured)
     assert len(gateway.requests) == 1
+
+
+def test_pushes_do_not_overtake_each_other(store: Timestore, settings: Settings, gateway: Gateway) -> None:
+    configured = aimed_at(settings, gateway.url)
+    gateway.answering.clear()
+    first = begin_if_due(store.area, configured)
+    assert first is not None
+    store.flush("planes", Trigger.MANUAL, "test")
+    with Timestore(settings) as other:
+        assert begin_if_due(other.area, configured) is None
+        gateway.answering.set()
+        assert first.settle()
+        assert push_if_due(other.area, configured)
+    assert len(gateway.requests) == 2
+
+
+def test_a_pusher_that_died_is_waited_for_no_longer_than_a_gateway(
+    store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.area.ledger.pushes.begin(timedelta(hours=1))
+    assert begin_if_due(store.area, aimed_at(settings, gateway.url)) is None
+    monkeypatch.setattr(push, "DEADLINE", 0.0)
+    assert begin_if_due(store.area, aimed_at(settings, gateway.url)) is not None
+
+
+def test_who_has_no_time_pushes_only_what_nobody_has_for_long(
+    store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured = aimed_at(settings, gateway.url).model_copy(update={"metrics_push_interval_ms": 0})
+    for _ in range(3):
+        assert push_if_overdue(store.area, configured)
+    assert len(gateway.requests) == 1
+    monkeypatch.setattr(push, "_OVERDUE", timedelta(0))
+    assert push_if_overdue(store.area, configured)
+    assert len(gateway.requests) == 2
 
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from timestore_pipeline.defs.active_runs import busy_datasets
 from timestore_pipeline.defs.dispatch import Launch, plan_launches, why_not
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
-from timestore_pipeline.telemetry.push import push_if_due
+from timestore_pipeline.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.wiring import Timestore
 
 _TAG_LENGTH = 255  # characters; some of Dagster's storages and every tag in the UI want it short
@@ -33,17 +33,21 @@ def staging_flush_sensor(
     statuses = timestore.statuses()
     now = clock.now()
     busy = busy_datasets(context.instance, timestore.area, now)
-    _heartbeat(timestore, now)
     launches = plan_launches(statuses, busy)
+    _heartbeat(timestore, now, launching=bool(launches))
     if not launches:
         return dg.SkipReason(why_not(statuses, busy))
     return [_request(launch, timestore.area.shard, now, index) for index, launch in enumerate(launches)]
 
 
-def _heartbeat(timestore: Timestore, now: datetime) -> None:
-    """After the backlogs were read: a sensor that runs but cannot read is as good as dead, and should look it."""
+def _heartbeat(timestore: Timestore, now: datetime, *, launching: bool) -> None:
+    """After the backlogs were read: a sensor that runs but cannot read is as good as dead, and should look it.
+
+    A tick that launches leaves the push to the run's hooks: no flush waits for a gateway that hangs.
+    """
     timestore.area.ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(now)))
-    push_if_due(timestore.area, timestore.settings)
+    push = push_if_overdue if launching else push_if_due
+    push(timestore.area, timestore.settings)
 
 
 def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunRequest:

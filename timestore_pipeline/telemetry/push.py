@@ -6,9 +6,10 @@ next one, from whatever process, and nothing is retried here. Series of datasets
 Whoever comes by pushes (a tick, a run, a producer), if a push is due: a flush has ended since the last one, or the
 last one is as old as `TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the
 shard, for a pause that doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway
-answers: the counters of a flush are there when its run has ended, everything else an interval and a tick later. If it
-does not answer, no run waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process
-a minute waits at all.
+answers: the counters of a flush are there when its run has ended (at the next look, if another push was under way
+then: they go one by one, so that none overtakes another), everything else an interval and a tick later. If it does
+not answer, no run waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process a
+minute waits at all.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ DEADLINE = 2.0  # seconds that a gateway has to answer
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
 
+_OVERDUE = timedelta(seconds=30)  # well before anybody calls the shard silent
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,16 +45,31 @@ def push_if_due(area: StagingArea, settings: Settings) -> bool:
 
 
 def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False) -> Push | None:
-    """Send what is to be pushed and do not wait for the answer; None where nothing is due. Never raises."""
+    """Send what is to be pushed and do not wait for the answer; never raises.
+
+    None where nothing is due, or a push is under way: what that one missed is due afterwards.
+    """
     if not settings.pushgateway_url:
         return None
     try:
         state, flushes_ended = area.ledger.pushes.state(), area.ledger.pushes.flushes_ended()
         due = is_due(state, flushes_ended, clock.now(), settings.metrics_push_interval)
         due = due or (leaving and not state.failures_in_a_row and _waits_unheard(area, state))
+        due = due and area.ledger.pushes.begin(timedelta(seconds=DEADLINE))
     except TimestoreError:
         due = True  # the push says what is wrong
     return Push(area, settings) if due else None
+
+
+def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
+    """`push_if_due` of a process that has no time to wait for a gateway, and knows that another will push soon."""
+    try:
+        tried = area.ledger.pushes.state().tried
+    except TimestoreError:
+        tried = None
+    if tried is not None and timedelta(0) <= clock.now() - tried < _OVERDUE:
+        return True
+    return push_if_due(area, settings)
 
 
 def push_before_leaving(area: StagingArea, settings: Settings) -> bool:

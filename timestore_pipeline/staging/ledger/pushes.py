@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.database import Database, instant_or_none
@@ -22,6 +22,7 @@ _ENDED = "flushes_ended"
 class PushState:
     """Instants are microseconds since the Unix epoch; None = never."""
 
+    begun_at: int | None = None  # the one under way; None = there is none
     tried_at: int | None = None
     pushed_at: int | None = None  # as of when a gateway knows the ledger
     flushes_ended: int = 0  # when the last push that succeeded read the ledger
@@ -52,13 +53,26 @@ class Pushes:
         row = self._database.row("SELECT value FROM meta WHERE key = ?", (_ENDED,))
         return 0 if row is None else int(row["value"])
 
+    def begin(self, deadline: timedelta) -> bool:
+        """Enter that a push begins; False when another one is under way, begun less than the deadline ago.
+
+        Two at once could arrive in the wrong order, and a counter would go back.
+        """
+        now = clock.to_micros(clock.now())
+        with self._database.transaction() as tx:
+            before = _read(tx)
+            if before.begun_at is not None and 0 <= now - before.begun_at < deadline / timedelta(microseconds=1):
+                return False
+            _write(tx, replace(before, begun_at=now))
+            return True
+
     def succeeded(self, flushes_ended: int, as_of: datetime) -> int:
         """flushes_ended: as read for the push, after `as_of`. Returns how many pushes had failed in a row before it."""
         now, pushed_at = clock.to_micros(clock.now()), clock.to_micros(as_of)
         with self._database.transaction() as tx:
             before = _read(tx)
             ended = max(flushes_ended, before.flushes_ended)
-            after = replace(before, tried_at=now, pushed_at=pushed_at, flushes_ended=ended)
+            after = replace(before, begun_at=None, tried_at=now, pushed_at=pushed_at, flushes_ended=ended)
             _write(tx, replace(after, failures_in_a_row=0))
             return before.failures_in_a_row
 
@@ -68,7 +82,8 @@ class Pushes:
         with self._database.transaction() as tx:
             before = _read(tx)
             failures, in_a_row = before.failures + 1, before.failures_in_a_row + 1
-            _write(tx, replace(before, tried_at=now, failures=failures, failures_in_a_row=in_a_row))
+            after = replace(before, begun_at=None, tried_at=now)
+            _write(tx, replace(after, failures=failures, failures_in_a_row=in_a_row))
             return in_a_row
 
 
