@@ -26,6 +26,9 @@ _STORAGE = ".dagster"  # where the repository's dagster.yaml puts everything, re
 class DagsterProcesses:
     """Stopped by the `Children` that started them."""
 
+    module = f"{_LOCATION}.definitions"
+    server = ("api", "grpc")  # one process; `code-server start` is two, and can load new definitions
+
     def __init__(self, children: Children, home: Home, ui_port: int) -> None:
         self.ui = f"http://{_HOST}:{ui_port}"
         self._children = children
@@ -41,16 +44,14 @@ class DagsterProcesses:
 
     def start_ticking(self) -> None:
         """`start` without the UI."""
-        self._configure()
-        # Two processes that both create the tables of Dagster's storage corrupt them, so everyone finds them made.
-        DagsterInstance.get().dispose()
+        self.configured().dispose()
         self.start_code_server()
-        self._wait_for_code_server()
+        self.wait_for_code_server()
         self.start_daemon()
 
     def start_code_server(self) -> None:
-        module = f"{_LOCATION}.definitions"
-        self._start("code-server", "dagster", "api", "grpc", "-m", module, "-h", _HOST, "-p", str(self._code_port))
+        address = ("-h", _HOST, "-p", str(self._code_port))
+        self._start("code-server", "dagster", *self.server, "-m", self.module, *address)
 
     def start_daemon(self) -> None:
         self._start("daemon", "dagster._daemon", "run", "-w", self._workspace)
@@ -64,7 +65,7 @@ class DagsterProcesses:
         self.kill_daemon()
         _kill(code_server)
         self.start_code_server()
-        self._wait_for_code_server()
+        self.wait_for_code_server()
         self.start_daemon()
         return daemon.process.pid, code_server.process.pid
 
@@ -95,13 +96,15 @@ class DagsterProcesses:
     def _workspace(self) -> str:
         return str(self._home.dagster / "workspace.yaml")
 
-    def _configure(self) -> None:
+    def configured(self) -> DagsterInstance:
+        """Write Dagster's files, and make its storage: two processes that both create its tables corrupt them."""
         config = (REPOSITORY / "dagster.yaml").read_text()
         (self._home.dagster / "dagster.yaml").write_text(stored_in(self._home.dagster, config))
         server = f"host: {_HOST}, port: {self._code_port}, location_name: {_LOCATION}"
         Path(self._workspace).write_text(f"load_from: [{{grpc_server: {{{server}}}}}]\n")
+        return DagsterInstance.from_config(str(self._home.dagster))
 
-    def _wait_for_code_server(self) -> None:
+    def wait_for_code_server(self) -> None:
         """It listens once the definitions are loaded; a daemon that is earlier looks again only after a minute."""
         server = self._running["code-server"]
 

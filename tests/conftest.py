@@ -16,7 +16,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is marked `nightly` runs where the search is wide, as `make nightly` has it."""
+    """What is marked `nightly` runs where the search is wide, as `make nightly` has it.
+
+    The live deployment comes first: it is the longest wait, and one worker then has all of its tests.
+    """
+    items.sort(key=lambda item: "live" not in item.path.parts)
     if os.environ.get("HYPOTHESIS_PROFILE") != "search":
         for item in items:
             if item.get_closest_marker("nightly") is not None:

@@ -207,6 +207,17 @@ def test_an_interruption_gives_every_claim_back_at_once(
     assert (published(timestore, "flights"), published(timestore, "weather")) == ([0, 1], [0, 1, 2])
 
 
+def test_an_interruption_right_after_the_ledger_has_the_claim_gives_it_back_too(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    monkeypatch.setattr("timestore_pipeline.staging.lease.HeldClaims.add", _terminated)
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        job().execute_in_process(run_config("weather"), instance=instance)
+    backlog = timestore.status("weather").backlog
+    assert (backlog.pending.rows, backlog.in_flight.rows) == (3, 0)
+
+
 def _terminated(*_arguments: object) -> None:
     raise dg.DagsterExecutionInterruptedError
 

@@ -101,12 +101,23 @@ class FlushPipeline:
         return self.finalize(claim.ref, self.publish(claim.ref))
 
     def give_back(self) -> None:
-        """Settle every claim this process still holds: it stops between two phases, and nobody should wait for it."""
-        for ref in self._area.held_claims:
+        """Settle every claim of this process: it stops where it is, and nobody should wait for it."""
+        for ref in self._mine():
             hint = "its batches are pending again, unless the Delta log has them"
             self._abandon(
                 ref, Interrupted(f"stopped while flush {ref.epoch} was in hand", dataset=ref.dataset, hint=hint)
             )
+
+    def _mine(self) -> list[FlushRef]:
+        """From the ledger too: an interruption right after its commit leaves a claim that this process never noted."""
+        try:
+            known = self._area.ledger.flushes.in_flight()
+        except TimestoreError as problem:
+            _log.warning("only the claims in hand are given back: %s", problem)
+            known = []
+        me = self._area.identity.process_id
+        owned = {FlushRef(flush.dataset, flush.epoch) for flush in known if flush.owner == me}
+        return sorted(owned.union(self._area.held_claims), key=lambda ref: (ref.dataset, ref.epoch))
 
     def _tidy(self, dataset: str) -> None:
         """The rows are published by now: what cannot be removed yet is no failure of the flush."""
