@@ -204,6 +204,12 @@ class UnknownDataset(InvalidInput):
     code = "unknown_dataset"
 
 
+class TooLittleHistory(InvalidInput):
+    """A dataset has not been flushed often enough to say anything about it."""
+
+    code = "too_little_history"
+
+
 class UnknownIncident(InvalidInput):
     """Nothing was ever set aside under this number."""
 

@@ -17,8 +17,8 @@ from tests.cli.running import ROOT, command, complaint, in_a_process, staged, ti
 from timestore_pipeline.cli.app import app
 
 COMMANDS = [
-    "ingest", "status", "explain", "flush", "drain", "pause", "resume", "flushes", "query", "verify", "recover",
-    "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show", "datasets set",
+    "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
+    "recover", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show", "datasets set",
     "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
     "quarantine discard", "landing status", "landing ingest", "monitoring render",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import suppress
 import typer
 
 from timestore_pipeline.cli import (
+    advise,
     crashtest,
     datasets,
     doctor,
@@ -48,6 +49,7 @@ for command in (
     ingest.ingest,
     status.status,
     status.explain,
+    advise.advise,
     flush.flush,
     flush.drain,
     flush.pause,
