@@ -222,6 +222,12 @@ class AccessDenied(InvalidInput):
     code = "access_denied"
 
 
+class NotImportable(InvalidInput):
+    """A path with nothing to import, or with files that belong to a table."""
+
+    code = "not_importable"
+
+
 class LandingUnusable(InvalidInput):
     """There is no landing folder, or the system does not let us list it or move files in it."""
 

@@ -7,7 +7,7 @@ nor one that waits to be finalized looks like a contradiction.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from timestore_pipeline.audit.report import Finding
 from timestore_pipeline.lake.history import TableCommit, TableHistory
@@ -29,6 +29,7 @@ class PublishedAudit:
     epochs: Mapping[int, FlushState]
     history: TableHistory | None  # None = there is no table
     app_id: str = ""  # under which the shard's epochs are in the log
+    folder: Mapping[str, int] = field(default_factory=dict)  # without a table: its Parquet files, path -> bytes
 
     def problems(self) -> Iterator[Finding]:
         """Rows that are lost, doubled or not accounted for."""
@@ -47,10 +48,18 @@ class PublishedAudit:
 
     def warnings(self) -> Iterator[Finding]:
         """What is worth a look although no row is lost."""
+        yield from self._unmanaged_files(self._files)
         if self.history is not None:
             yield from _foreign_commits(self.history)
-            yield from self._unmanaged_files(self.history)
             yield from _limits_of_the_log(self.history)
+
+    def direct(self) -> list[str]:
+        """Paths of files that no commit, no flush in the ledger and no flush of any shard accounts for."""
+        return [path for path in self._unmanaged(self._files) if written_by(path) is None]
+
+    @property
+    def _files(self) -> TableHistory:
+        return self.history or TableHistory((), {}, self.folder)
 
     def _published(self) -> Iterator[FlushFacts]:
         return (flush for flush in self.flushes if flush.state is FlushState.PUBLISHED)
@@ -103,7 +112,9 @@ class PublishedAudit:
         """
         written = written_by(path)
         if written is None:
-            return "no flush wrote it; once you know where it is from, it may be deleted"
+            return (
+                "no flush wrote it. `timestore legacy audit` has its date, `timestore legacy import` takes its rows in"
+            )
         _, epoch = written
         if self.epochs.get(epoch) is not FlushState.ABORTED:
             return f"this ledger has not given up a flush {epoch}"

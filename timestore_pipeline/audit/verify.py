@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
+from pyarrow import fs
+
 from timestore_pipeline.audit.aside import quarantine_problems, unfinished_moves
 from timestore_pipeline.audit.engines import Engines
 from timestore_pipeline.audit.published import PublishedAudit, content_findings, provenance_findings
@@ -76,11 +78,21 @@ def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = F
         return _audit(area, lake, dataset, engines=engines, deep=deep)
 
 
-def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
+def direct_files(area: StagingArea, lake: Lake, dataset: str) -> list[fs.FileInfo]:
+    """Parquet files in a dataset's folder that somebody wrote past this software; by path relative to the folder."""
+    direct = set(_published(area, lake, dataset, _facts(area, dataset)).direct())
+    return [file for file in lake.table(dataset).stored_files() if file.path in direct]
+
+
+def _facts(area: StagingArea, dataset: str) -> LedgerFacts:
     try:
-        facts = area.ledger.audit.facts(dataset)
+        return area.ledger.audit.facts(dataset)
     except UnknownDataset:
-        facts = LedgerFacts.empty()
+        return LedgerFacts.empty()
+
+
+def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
+    facts = _facts(area, dataset)
     staged = audit_staged(area, dataset, facts.segments, engines, deep=deep)
     problems = [*total_findings(facts.totals), *staged.problems, *provenance_findings(facts.provenance_gaps)]
     problems += quarantine_problems(area, dataset)
@@ -104,9 +116,11 @@ def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, dee
 
 
 def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) -> PublishedAudit:
-    history = lake.table(dataset).history()
+    table = lake.table(dataset)
+    history = table.history()
+    folder = {} if history is not None else {file.path: file.size for file in table.stored_files()}
     epochs = area.ledger.audit.epochs(dataset)
-    return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset))
+    return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset), folder)
 
 
 def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:

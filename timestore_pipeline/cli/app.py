@@ -15,6 +15,7 @@ from timestore_pipeline.cli import (
     flush,
     ingest,
     landing,
+    legacy,
     metrics,
     monitoring,
     quarantine,
@@ -68,6 +69,7 @@ for command in (
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(landing.app, name="landing")
+app.add_typer(legacy.app, name="legacy")
 app.add_typer(monitoring.app, name="monitoring")
 
 

@@ -96,8 +96,19 @@ def add_rows(add: Action) -> int | None:
     return rows
 
 
+def stored_files(root: fs.FileSystem) -> list[fs.FileInfo]:
+    """Parquet files under a folder, by path; none when there is no such folder.
+
+    Names that begin with '_' or '.' are the log's, or of a file that is still being written.
+    """
+    found = root.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
+    files = [info for info in found if info.is_file and info.path.endswith(".parquet")]
+    return sorted((info for info in files if not _is_hidden(info.path)), key=lambda info: str(info.path))
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in path.split("/"))
+
+
 def _stored(root: fs.FileSystem) -> dict[str, int]:
-    """Names that begin with '_' are the log's, or of a file that is still being written."""
-    found = root.get_file_info(fs.FileSelector("", recursive=True))
-    files = {info.path: info.size for info in found if info.is_file and info.path.endswith(".parquet")}
-    return {path: size for path, size in files.items() if not path.startswith("_") and "/_" not in path}
+    return {info.path: info.size for info in stored_files(root)}

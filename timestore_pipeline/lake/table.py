@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 from deltalake.transaction import AddAction
+from pyarrow import fs
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Conflict, Fenced
@@ -23,13 +24,13 @@ from timestore_pipeline.lake import evolution, faults, layout
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.history import TableHistory, live_files, read_history
+from timestore_pipeline.lake.history import TableHistory, live_files, read_history, stored_files
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
-from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
 
 
@@ -57,6 +58,11 @@ class Lake:
             location = self._location.child(check_dataset_name(dataset))
             self._tables[dataset] = LakeTable(location, self._options, self._spool)
         return self._tables[dataset]
+
+    def folders(self) -> list[str]:
+        """Names of the entries that may be a dataset's folder, with a table or without, sorted."""
+        with faults.reading(self._location.uri):
+            return [name for name in self._location.store().list() if is_dataset_name(name)]
 
     def datasets(self) -> list[str]:
         """Names of the tables that exist, sorted; raise `RetryLater` when the store does not answer."""
@@ -191,6 +197,11 @@ class LakeTable:
     def history(self) -> TableHistory | None:
         """All commits, live files and stored files; None when there is no table."""
         return read_history(self._handle, self._root)
+
+    def stored_files(self) -> list[fs.FileInfo]:
+        """Parquet files in the folder, by path relative to it, whether or not there is a table."""
+        with faults.reading(self.uri):
+            return stored_files(self._root)
 
     def damaged_files(self, live: Mapping[str, LiveFile], *, deep: bool) -> Iterator[tuple[str, str]]:
         """(path, what is wrong) of files whose footer cannot be read or counts other rows than the table has.

@@ -1,0 +1,164 @@
+"""A folder of Parquet files as others lay them out: which files, and what their folders' names say about the rows.
+
+`…/station=JFK/2013.parquet` holds the rows of one station, whose column is in the path only. A column's type follows
+from all its values: whole numbers, dates, or else text; never a type that would change one of them, so `month=01` stays
+text. The partition columns of our own tables say nothing that the time column does not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote
+
+import pyarrow as pa
+from pyarrow import fs
+
+from timestore_pipeline.errors import NotImportable
+from timestore_pipeline.lake.location import Location
+
+_SUFFIXES = (".parquet", ".parq", ".pq")
+_PAIR = re.compile(r"([^=]+)=(.*)", re.DOTALL)
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+_DERIVED = frozenset({"partition_date", "partition_hour", "partition_month"})
+_CHUNK = 8 << 20  # bytes of a download held in memory
+
+Types = Mapping[str, pa.DataType]
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One Parquet file. `columns`: name -> value as the path spells it, None = null."""
+
+    path: str  # as its filesystem takes it
+    shown: str  # relative to the tree
+    bytes: int
+    modified_ns: int
+    columns: Mapping[str, str | None]
+
+    @property
+    def pairs(self) -> list[str]:
+        """Part of its identity: the same bytes under another station are other rows."""
+        return [f"{name}={_NULL if value is None else value}" for name, value in sorted(self.columns.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Files to import, in the order of their paths."""
+
+    files: Sequence[TreeFile]
+    filesystem: fs.FileSystem | None  # None = local
+
+    @classmethod
+    def at(cls, uri: str, options: Mapping[str, str]) -> Tree:
+        """Everything under a path, file:///folder or s3://bucket/prefix, or that one file; raise `NotImportable`."""
+        location = Location.parse(uri, options)
+        found = _listed(location)
+        if tables := [info.path for info in found if "/_delta_log/" in info.path]:
+            table = tables[0].split("/_delta_log/")[0]
+            hint = "read it as a table, for example with DuckDB's delta_scan, and `timestore ingest` the result"
+            raise NotImportable(f"{table} is a Delta table: some of its files may be deleted rows", hint=hint)
+        files = [_file(info, location.path) for info in found if _is_wanted(info, location.path)]
+        if not files:
+            hint = "files are told by their suffix: " + ", ".join(_SUFFIXES)
+            raise NotImportable(f"there is no Parquet file under {uri}", hint=hint)
+        return cls(sorted(files, key=lambda file: file.path), location.filesystem)
+
+    @classmethod
+    def of(cls, location: Location, found: Sequence[fs.FileInfo]) -> Tree:
+        """Files of a folder, as paths relative to it."""
+        files = [_file(info, "", f"{location.path}/") for info in found]
+        return cls(files, location.filesystem)
+
+    def column_types(self) -> Types:
+        """The type of each column that is in paths only."""
+        values: dict[str, list[str]] = {}
+        for file in self.files:
+            for name, value in file.columns.items():
+                values.setdefault(name, []).extend([] if value is None else [value])
+        return {name: _type_of(found) for name, found in values.items()}
+
+    @contextmanager
+    def local(self, file: TreeFile, spool: Path) -> Iterator[Path]:
+        """The file as a local one; one from a bucket is in `spool` for so long."""
+        if self.filesystem is None:
+            yield Path(file.path)
+            return
+        with TemporaryDirectory(dir=spool, prefix="legacy-") as folder:
+            path = Path(folder) / "file.parquet"
+            local = fs.LocalFileSystem()
+            fs.copy_files(file.path, str(path), self.filesystem, local, chunk_size=_CHUNK, use_threads=False)
+            yield path
+
+    def is_unchanged(self, file: TreeFile) -> bool:
+        """Whether nobody has written to it since it was listed."""
+        info = self._filesystem().get_file_info(file.path)
+        return bool(info.is_file and (info.size, info.mtime_ns) == (file.bytes, file.modified_ns))
+
+    def delete(self, file: TreeFile) -> None:
+        self._filesystem().delete_file(file.path)
+
+    def _filesystem(self) -> fs.FileSystem:
+        return self.filesystem or fs.LocalFileSystem()
+
+
+def with_columns(file: TreeFile, types: Types) -> Callable[[pa.Table], pa.Table]:
+    """Adds the path's columns to a table, unless the file has them itself."""
+
+    def add(table: pa.Table) -> pa.Table:
+        for name, value in file.columns.items():
+            if name not in table.column_names:
+                scalar = pa.scalar(value, pa.string()).cast(types[name])
+                table = table.append_column(name, pa.repeat(scalar, table.num_rows))
+        return table
+
+    return add
+
+
+def _listed(location: Location) -> list[fs.FileInfo]:
+    filesystem = location.filesystem or fs.LocalFileSystem()
+    info = filesystem.get_file_info(location.path)
+    if info.is_file:
+        return [info]
+    return list(filesystem.get_file_info(fs.FileSelector(location.path, recursive=True, allow_not_found=True)))
+
+
+def _is_wanted(info: fs.FileInfo, root: str) -> bool:
+    inside = info.path.removeprefix(root).strip("/").split("/")
+    hidden = any(part.startswith(("_", ".")) for part in inside)
+    return bool(info.is_file and not hidden and info.path.lower().endswith(_SUFFIXES))
+
+
+def _file(info: fs.FileInfo, root: str, parent: str = "") -> TreeFile:
+    path = f"{parent}{info.path}"
+    shown = info.path.removeprefix(root).strip("/") or info.base_name
+    return TreeFile(path, shown, info.size, info.mtime_ns or 0, _columns(path))
+
+
+def _columns(path: str) -> dict[str, str | None]:
+    """Of the whole path, so that a part of a tree is read as the whole is."""
+    pairs = [match for part in path.split("/")[:-1] if (match := _PAIR.fullmatch(part))]
+    found = {unquote(match[1]): unquote(match[2]) for match in pairs}
+    return {name: None if value == _NULL else value for name, value in found.items() if name not in _DERIVED}
+
+
+def _type_of(values: Sequence[str]) -> pa.DataType:
+    if values and all(_is_whole(value) for value in values):
+        return pa.int64()
+    return pa.date32() if values and all(_is_day(value) for value in values) else pa.string()
+
+
+def _is_whole(value: str) -> bool:
+    return re.fullmatch(r"0|-?[1-9]\d{0,17}", value) is not None
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
