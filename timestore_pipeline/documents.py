@@ -24,7 +24,7 @@ def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
     return {
         "dataset": record.name,
         "metadata": json.loads(record.metadata.to_json()),
-        "thresholds": _thresholds(store.thresholds(record)),
+        "thresholds": _thresholds(store.thresholds(record.metadata)),
         "time_column": record.time_column,
         "granularity": record.granularity,
         "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -24,7 +24,7 @@ from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.ledger import Rebuilt
 from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
 from timestore_pipeline.rebuild.restored import learn_since_backup as learn_restored
-from timestore_pipeline.settings import Settings, storage_options
+from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -78,26 +78,30 @@ class Timestore(Closing):
 
     def statuses(self) -> list[DatasetStatus]:
         """Every dataset, in name order."""
-        records = {record.name: record for record in self.area.ledger.datasets.all()}
-        exceeded = self._total_exceeded()
-        known = [backlog for backlog in self.area.backlogs() if backlog.dataset in records]  # one may be new since
-        return [self._status(records[backlog.dataset], backlog, exceeded) for backlog in known]
+        return self._statuses(self.area.backlogs())
+
+    def waiting(self) -> list[DatasetStatus]:
+        """Every dataset with something pending or in flight, in name order: all that a flush could be about."""
+        return self._statuses(self.area.waiting())
 
     def status(self, dataset: str) -> DatasetStatus:
         """One dataset; raises `UnknownDataset`."""
-        record = self.area.ledger.datasets.get(dataset)
-        return self._status(record, self.area.backlog(dataset), self._total_exceeded())
+        metadata = self.area.ledger.datasets.get(dataset).metadata
+        return self._status(metadata, self.area.backlog(dataset), self._total_exceeded())
 
-    def thresholds(self, record: DatasetRecord) -> FlushThresholds:
+    def thresholds(self, metadata: DatasetMetadata) -> FlushThresholds:
         """The thresholds in force for a dataset."""
-        return self.settings.thresholds.overridden(record.metadata.staging.flush)
+        return self.settings.thresholds.overridden(metadata.staging.flush)
 
     def flush(self, dataset: str, trigger: Trigger, run_id: str) -> Flush | None:
         """Flush one dataset in this process; None when there was nothing to flush."""
         return self.pipeline.run(dataset, trigger, run_id, self.export_options())
 
-    def export_options(self, parquet: ParquetOptions | None = None) -> ExportOptions:
-        return ExportOptions(parquet or ParquetOptions(), self.settings.export_memory_mb)
+    def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
+        """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""
+        return ExportOptions(
+            parquet or ParquetOptions(), max(self.settings.export_memory_mb // sharers, LEAST_MEMORY_MB)
+        )
 
     def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> DatasetRecord:
         """Replace a dataset's metadata; raises `InvalidMetadata`, also for limits that contradict each other."""
@@ -131,8 +135,13 @@ class Timestore(Closing):
     def close(self) -> None:
         self.area.close()
 
-    def _status(self, record: DatasetRecord, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
-        thresholds = self.thresholds(record)
+    def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:
+        metadata = self.area.ledger.datasets.all_metadata() if backlogs else {}
+        exceeded = self._total_exceeded()
+        return [self._status(metadata[backlog.dataset], backlog, exceeded) for backlog in backlogs]
+
+    def _status(self, metadata: DatasetMetadata, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
+        thresholds = self.thresholds(metadata)
         limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, total_exceeded)
         return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
 

@@ -129,7 +129,7 @@ def test_a_failed_run_does_not_strand_the_backlog(
 def test_every_run_of_a_tick_has_a_key_of_its_own(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("timestore_pipeline.defs.dispatch.MOST_DATASETS", 1)
+    monkeypatch.setenv("TIMESTORE_RUN_MAX_DATASETS", "1")
     for dataset in ("a", "b", "c"):
         limits(timestore, dataset, maxRows=1)
         staging.enqueue(dataset, hourly(1))

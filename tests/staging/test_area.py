@@ -44,6 +44,20 @@ def test_the_backlog_of_an_unknown_dataset_is_refused(area: StagingArea) -> None
         area.backlog("x")
 
 
+def test_only_datasets_with_something_staged_are_waiting(area: StagingArea) -> None:
+    for name in ("c", "b", "a"):
+        area.ledger.datasets.ensure(name)
+    promise(area.ledger, "b", "s", batch("s", 1))
+    promise(area.ledger, "c", "t", batch("t", 1))
+    assert area.waiting() == [area.backlog("b"), area.backlog("c")]
+    claimed(area.ledger, "b")
+    assert [backlog.dataset for backlog in area.waiting()] == ["b", "c"]
+    ref = FlushRef("b", 1)
+    area.ledger.flushes.record_export(ref, [], [])
+    area.ledger.flushes.finalize(ref, 1)
+    assert [backlog.dataset for backlog in area.waiting()] == ["c"]
+
+
 def test_disk_use_is_that_of_the_segment_files_and_the_ledger(area: StagingArea) -> None:
     area.ledger.datasets.ensure("d")
     empty = area.total_bytes()

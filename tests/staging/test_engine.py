@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from timestore_pipeline.staging.engine import open_engine, text
+import duckdb
+
+from timestore_pipeline.staging.engine import EnginePool, open_engine, text
 
 
 def _setting(name: str, memory_limit_mb: int | None = None, spill: Path | None = None) -> str:
@@ -42,3 +45,51 @@ def test_no_progress_bar_is_drawn_into_the_output_of_a_program_that_looks_intera
     code += "print(o().execute(\"SELECT current_setting('enable_progress_bar')\").fetchall())"
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert answer.stdout == "[(False,)]\n"
+
+
+def test_a_pool_lends_the_same_instance_again_with_nothing_left_in_it(tmp_path: Path) -> None:
+    pool, spills = EnginePool(), [tmp_path / "a", tmp_path / "b"]
+    for spill in spills:
+        spill.mkdir()
+        with pool.lend(100, spill) as connection:
+            assert _names(connection) == ["memory"]
+            assert _current(connection, "temp_directory") == str(spill)
+            connection.execute(f"ATTACH '{tmp_path / 'some.duckdb'}' AS other")
+            connection.execute("CREATE TEMP VIEW staged AS SELECT 1")
+            connection.execute("SET GLOBAL default_order = 'DESC'")
+    with pool.lend(100, spills[0]) as connection:
+        assert _current(connection, "default_order") == "DESC"
+    pool.close()
+
+
+def test_an_instance_that_met_an_error_is_not_lent_again(tmp_path: Path) -> None:
+    pool = EnginePool()
+    with suppress(duckdb.Error), pool.lend(100, tmp_path) as connection:
+        connection.execute("SET GLOBAL default_order = 'DESC'")
+        connection.execute("SELECT * FROM nowhere")
+    with pool.lend(100, tmp_path) as connection:
+        assert _current(connection, "default_order") == "ASCENDING"
+    pool.close()
+
+
+def test_an_instance_that_has_spilled_is_not_lent_again(tmp_path: Path) -> None:
+    pool, spill = EnginePool(), tmp_path / "spill"
+    spill.mkdir()
+    with pool.lend(64, spill) as connection:
+        connection.execute("SET GLOBAL default_order = 'DESC'")
+        connection.execute("CREATE TEMP TABLE wide AS SELECT range AS n, repeat('x', 900) AS t FROM range(200000)")
+        assert any(spill.iterdir())
+    with pool.lend(64, tmp_path) as connection:
+        assert _current(connection, "default_order") == "ASCENDING"
+    pool.close()
+
+
+def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    rows = connection.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall()
+    return [name for (name,) in rows]
+
+
+def _current(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    row = connection.execute(f"SELECT current_setting('{name}')").fetchone()
+    assert row is not None
+    return str(row[0])

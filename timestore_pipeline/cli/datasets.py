@@ -126,7 +126,7 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
     if as_json:
         print_json(dataset_document(store, record))
         return
-    limits = store.thresholds(record)
+    limits = store.thresholds(record.metadata)
     columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
     fields = {
         "dataset": record.name,
@@ -143,7 +143,7 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
 
 
 def _row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:
-    limits = store.thresholds(record)
+    limits = store.thresholds(record.metadata)
     layout = (record.time_column or "-", str(record.granularity or "-"))
     amounts = (limit(limits.max_rows), limit(limits.max_bytes), _age(limits))
     paused = "yes" if record.paused else "no"

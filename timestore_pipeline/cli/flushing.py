@@ -81,14 +81,14 @@ class Drain:
 
     def quarantined(self) -> int:
         """Batches of the datasets that no flush will publish."""
-        return sum(backlog.quarantined.batches for backlog in self._backlogs())
+        return sum(backlog.quarantined.batches for backlog in self._ours(self.store.area.backlogs()))
 
     def _waiting(self) -> list[Backlog]:
         """Datasets with something pending or in flight that are worth another try."""
-        return [b for b in self._backlogs() if b.queued.batches and b.dataset not in self._failed]
+        return [b for b in self._ours(self.store.area.waiting()) if b.dataset not in self._failed]
 
-    def _backlogs(self) -> list[Backlog]:
-        return [b for b in self.store.area.backlogs() if not self.datasets or b.dataset in self.datasets]
+    def _ours(self, backlogs: list[Backlog]) -> list[Backlog]:
+        return [b for b in backlogs if not self.datasets or b.dataset in self.datasets]
 
     def _attempt(self, backlog: Backlog) -> None:
         if backlog.claim_owner_alive:

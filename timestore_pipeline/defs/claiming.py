@@ -1,5 +1,6 @@
 """Claiming for a run: who is refused, who is left alone, what an operator should read about it."""
 
+import logging
 from collections.abc import Sequence
 
 import dagster as dg
@@ -9,9 +10,13 @@ from timestore_pipeline.defs.flush_config import FlushRequest
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight
 from timestore_pipeline.flush.claim import Claim
+from timestore_pipeline.flush.seal import SealRequest
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.wiring import Timestore
+
+_log = logging.getLogger(__name__)
 
 _MOST_TOLD = 20  # incidents of one flush
 
@@ -31,28 +36,32 @@ def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: S
     """Claim what can be claimed. Nothing staged, or a live flush of the same dataset, is no failure."""
     flushes: list[CarriedFlush] = []
     failures: list[FailedFlush] = []
+    sealing = timestore.pipeline.ask_to_seal([request.dataset for request in requests])
     for request in requests:
         try:
-            flushes += _claim(context, timestore, request)
+            flushes += _claim(context, timestore, request, sealing)
         except FlushInFlight as busy:
-            context.log.info("%s: left alone, %s", request.dataset, busy)
+            _log.info("%s: left alone, %s", request.dataset, busy)
         except Exception as error:
             context.log.exception("%s: the claim failed", request.dataset)
             failures.append(FailedFlush.of(request.dataset, error))
+    _log.info("%s", LogEvent("flushes claimed", flushes=len(flushes), of=len(requests)))
     return Handover(tuple(flushes), tuple(failures))
 
 
-def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest) -> list[CarriedFlush]:
-    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
+def _claim(
+    context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest, sealing: SealRequest
+) -> list[CarriedFlush]:
+    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id, sealing)
     _tell_left_out(context, claim)
     _tell_settled(context, timestore, claim)
     for incident in claim.set_aside:
         tell_set_aside(context, incident)
     if claim.ref is None:
-        context.log.info("%s: nothing to claim", request.dataset)
+        _log.info("%s: nothing to claim", request.dataset)
         return []
-    context.log.info("%s: claimed epoch %d because of %s", request.dataset, claim.ref.epoch, request.trigger)
-    return [CarriedFlush(claim.ref, request.overrides.parquet_options())]
+    size = timestore.area.ledger.flushes.get(claim.ref).volume.bytes
+    return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size)]
 
 
 def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:

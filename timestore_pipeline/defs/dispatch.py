@@ -1,21 +1,38 @@
 """Which due datasets go into which run. Pure: backlogs and busy datasets in, launches or a reason out.
 
-A run costs seconds of CPU whatever it flushes, so due datasets share runs. The most urgent go first: a guardrail means
-that producers are about to be rejected, then people who wait, then whoever's data has waited longest.
+A run costs seconds of CPU whatever it flushes, so due datasets share runs, bounded in datasets and bytes. The most
+urgent go first: a guardrail means that producers are about to be rejected, then people who wait, then whoever's data
+has waited longest.
+
+Nobody starves anybody: a dataset that is flooded, or whose flushes fail and may be searched for the culprit, would hold
+up whatever shares its run. Such slow ones share runs with each other only, and one of those is out at a time, so one of
+the two slots of the run queue is always the others'. More runs than the queue can take soon are not launched: what is
+left is ordered anew at the next tick.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import DatasetStatus
 
-MOST_DATASETS = 50  # in one run: a failure or a termination then concerns few, and the op's log stays readable
+MOST_QUICK_RUNS = 3  # queued or at work: two slots (dagster.yaml) stay busy until the next tick, whoever ends first
+MOST_SLOW_RUNS = 1
+
+_SLOW_SHARE = 4  # a backlog of more than a run's bytes divided by this is slow: by default twice the flush threshold
 
 _RANK = {Trigger.GUARDRAIL: 0, Trigger.MANUAL: 1}
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 _NAMED = 5  # datasets spelled out in a skip reason; an operator with hundreds looks at `timestore status`
+
+
+@dataclass(frozen=True, slots=True)
+class RunBounds:
+    """What one run may be asked for, at least one dataset; bytes: pending Arrow data."""
+
+    datasets: int
+    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +50,21 @@ class Launch:
         """The run's: that of its most urgent dataset."""
         return self.flushes[0][1]
 
+    @property
+    def priority(self) -> int:
+        """Among the runs that wait in Dagster's queue; the highest goes first."""
+        return len(_RANK) - _RANK.get(self.trigger, len(_RANK))
 
-def plan_launches(statuses: Sequence[DatasetStatus], busy: Mapping[str, str]) -> list[Launch]:
-    """Runs for every due dataset that no run has already; `busy`: dataset -> run id."""
-    due = [status for status in statuses if status.decision.due and status.backlog.dataset not in busy]
-    flushes = [(status.backlog.dataset, _trigger(status)) for status in sorted(due, key=_urgency)]
-    starts = range(0, len(flushes), MOST_DATASETS)
-    return [Launch(tuple(flushes[start : start + MOST_DATASETS])) for start in starts]
+
+def plan_launches(statuses: Sequence[DatasetStatus], busy: Mapping[str, str], bounds: RunBounds) -> list[Launch]:
+    """Runs for the due datasets that no run has already, as many as there is room for; `busy`: dataset -> run id."""
+    due = sorted((s for s in statuses if s.decision.due and s.backlog.dataset not in busy), key=_urgency)
+    slow_runs = {busy[s.backlog.dataset] for s in statuses if s.backlog.dataset in busy and _is_slow(s, bounds)}
+    quick = list(_packed([status for status in due if not _is_slow(status, bounds)], bounds))
+    slow = list(_packed([status for status in due if _is_slow(status, bounds)], bounds))
+    room = MOST_QUICK_RUNS - len(set(busy.values()) - slow_runs)
+    launches = [*quick[: _extended(room, quick)], *slow[: max(MOST_SLOW_RUNS - len(slow_runs), 0)]]
+    return sorted(launches, key=lambda launch: -launch.priority)
 
 
 def why_not(statuses: Sequence[DatasetStatus], busy: Mapping[str, str]) -> str:
@@ -58,6 +83,30 @@ def why_not(statuses: Sequence[DatasetStatus], busy: Mapping[str, str]) -> str:
         return "nothing is staged"
     count = len(running) + len(waiting)
     return f"{count} dataset{'s wait' if count > 1 else ' waits'}: " + _shortened([*running, *waiting])
+
+
+def _packed(due: Sequence[DatasetStatus], bounds: RunBounds) -> Iterator[Launch]:
+    """In the given order; a dataset that alone is more than the bounds allow has a run of its own."""
+    flushes: list[tuple[str, Trigger]] = []
+    size = 0
+    for status in due:
+        amount = status.backlog.queued.bytes
+        if flushes and (len(flushes) == bounds.datasets or size + amount > bounds.bytes):
+            yield Launch(tuple(flushes))
+            flushes, size = [], 0
+        flushes.append((status.backlog.dataset, _trigger(status)))
+        size += amount
+    if flushes:
+        yield Launch(tuple(flushes))
+
+
+def _is_slow(status: DatasetStatus, bounds: RunBounds) -> bool:
+    return status.backlog.failures > 0 or status.backlog.queued.bytes > bounds.bytes // _SLOW_SHARE
+
+
+def _extended(room: int, launches: Sequence[Launch]) -> int:
+    """What cannot wait gets one run more than there is room for."""
+    return max(room, 0) + (1 if launches and launches[0].priority else 0)
 
 
 def _urgency(status: DatasetStatus) -> tuple[int, datetime]:

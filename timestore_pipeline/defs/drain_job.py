@@ -21,7 +21,7 @@ Opened = dg.ResourceParam[Timestore]
 @dg.op
 def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[str, Any]:
     """Ask for a flush of every dataset with a backlog, paused ones too, and claim it."""
-    waiting = [status.backlog.dataset for status in timestore.statuses() if status.backlog.queued.batches]
+    waiting = [status.backlog.dataset for status in timestore.waiting()]
     for dataset in waiting:
         timestore.area.ledger.datasets.request_flush(dataset)
     context.log.info("%d datasets have something staged", len(waiting))
@@ -31,8 +31,8 @@ def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[
 @dg.op
 def confirm_drained(context: dg.OpExecutionContext, timestore: Opened, finalized: dict[str, Any]) -> None:
     """Fail if anything that was staged before the drain is left; what came since then does not count."""
-    left = [status.backlog for status in timestore.statuses() if status.backlog.manual_requested_at is not None]
-    told = "\n".join(f"- {backlog.dataset}: {backlog.queued.rows} rows" for backlog in left if backlog.queued.batches)
+    left = [status.backlog for status in timestore.waiting() if status.backlog.manual_requested_at is not None]
+    told = "\n".join(f"- {backlog.dataset}: {backlog.queued.rows} rows" for backlog in left)
     if told:
         raise dg.Failure(f"not drained yet; the flush sensor goes on with these, or launch again:\n{told}")
     context.log.info("drained %d datasets", len(finalized["flushes"]))

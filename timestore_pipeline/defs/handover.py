@@ -25,6 +25,7 @@ class CarriedFlush:
     ref: FlushRef
     options: ParquetOptions
     version: int | None = None  # Delta table version that carries it; None until published
+    bytes: int = 0  # of Arrow data
 
     def at_version(self, version: int | None) -> Self:
         return replace(self, version=version)
@@ -60,7 +61,12 @@ class Handover:
         """A document of JSON types, a few hundred bytes per dataset."""
         return {
             "flushes": [
-                {**flush.ref.to_dict(), "options": asdict(flush.options), "version": flush.version}
+                {
+                    **flush.ref.to_dict(),
+                    "options": asdict(flush.options),
+                    "version": flush.version,
+                    "bytes": flush.bytes,
+                }
                 for flush in self.flushes
             ],
             "failures": [asdict(failure) for failure in self.failures],
@@ -70,7 +76,9 @@ class Handover:
     def from_plain(cls, document: Mapping[str, Any]) -> Self:
         return cls(
             flushes=tuple(
-                CarriedFlush(FlushRef.from_dict(flush), ParquetOptions(**flush["options"]), flush["version"])
+                CarriedFlush(
+                    FlushRef.from_dict(flush), ParquetOptions(**flush["options"]), flush["version"], flush["bytes"]
+                )
                 for flush in document["flushes"]
             ),
             failures=tuple(FailedFlush(**failure) for failure in document["failures"]),

@@ -1,9 +1,11 @@
 """The four ops of `partition_build`, one per phase; each goes through the run's datasets.
 
 An op per phase, not per dataset: a step costs Dagster up to 50 ms, a dataset in a loop costs nothing. None has a retry
-policy: Dagster would run an op again although an operator has terminated it.
+policy: Dagster would run an op again although an operator has terminated it. A dataset that goes well is told of in one
+line, by the library: an event of its own for every phase would cost more than the flush.
 """
 
+import logging
 from typing import Any
 
 import dagster as dg
@@ -12,13 +14,15 @@ from timestore_pipeline.defs.claiming import claim_each, refuse_unknown, tell_se
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
-from timestore_pipeline.defs.isolation import in_isolation, raise_failures
-from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.defs.isolation import Crew, Phase, in_isolation, raise_failures
+from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.wiring import Timestore
 
 Plain = dict[str, Any]  # a `Handover`
 Context = dg.OpExecutionContext
 Opened = dg.ResourceParam[Timestore]
+
+_log = logging.getLogger(__name__)
 
 
 @dg.op
@@ -31,42 +35,54 @@ def claim_backlogs(context: Context, config: ClaimConfig, timestore: Opened) -> 
 @dg.op
 def export_partitions(context: Context, timestore: Opened, claimed: Plain) -> Plain:
     """Write the claims' Parquet files, durable and invisible. Crash: garbage that no commit names."""
+    crew = _crew(timestore)
 
-    def export(carried: CarriedFlush) -> CarriedFlush:
-        flush = timestore.pipeline.export(carried.ref, timestore.export_options(carried.options))
+    def export(carried: CarriedFlush) -> Flush:
+        sharers = crew.threads if crew.shares_with(carried) else 1
+        return timestore.pipeline.export(carried.ref, timestore.export_options(carried.options, sharers))
+
+    def report(carried: CarriedFlush, flush: Flush) -> CarriedFlush:
         tell_set_aside_since(context, timestore, flush)
-        context.log.info("%s: %d rows in %d files", flush.dataset, flush.volume.rows, flush.files)
         return carried
 
-    return in_isolation(Handover.from_plain(claimed), export, context.log).to_plain()
+    return in_isolation(Handover.from_plain(claimed), Phase("exported", export, report), context.log, crew).to_plain()
 
 
 @dg.op
 def publish_tables(context: Context, timestore: Opened, exported: Plain) -> Plain:
     """Commit each dataset's files in one Delta commit. Crash: the Delta log says whether it happened."""
 
-    def publish(carried: CarriedFlush) -> CarriedFlush:
-        version = timestore.pipeline.publish(carried.ref)
-        context.log.info("%s: epoch %d is table version %s", carried.ref.dataset, carried.ref.epoch, version)
-        return carried.at_version(version)
+    def publish(carried: CarriedFlush) -> int | None:
+        return timestore.pipeline.publish(carried.ref)
 
-    return in_isolation(Handover.from_plain(exported), publish, context.log).to_plain()
+    phase = Phase("published", publish, CarriedFlush.at_version)
+    return in_isolation(Handover.from_plain(exported), phase, context.log, _crew(timestore)).to_plain()
 
 
 @dg.op
 def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> Plain:
     """Mark the batches published, free their space, report. Crash: the next flush finalizes what the log has."""
 
-    def finalize(carried: CarriedFlush) -> CarriedFlush:
+    def finalize(carried: CarriedFlush) -> tuple[Flush, bool]:
         known = timestore.area.ledger.flushes.get(carried.ref).state is FlushState.PUBLISHED
-        flush = timestore.pipeline.finalize(carried.ref, carried.version)
+        return timestore.pipeline.finalize(carried.ref, carried.version), known
+
+    def report(carried: CarriedFlush, result: tuple[Flush, bool]) -> CarriedFlush:
+        flush, known = result
         if known:
-            context.log.info("%s: epoch %d was final already", flush.dataset, flush.epoch)
+            _log.info("%s: epoch %d was final already", flush.dataset, flush.epoch)
         else:
             for event in materializations(timestore, flush):
                 context.log_event(event)
         return carried
 
-    result = in_isolation(Handover.from_plain(published), finalize, context.log)
+    phase = Phase("finalized", finalize, report)
+    result = in_isolation(Handover.from_plain(published), phase, context.log, _crew(timestore))
     raise_failures(result)
     return result.to_plain()
+
+
+def _crew(timestore: Timestore) -> Crew:
+    """What fits into a thread's share of the memory is small."""
+    threads = timestore.settings.run_threads
+    return Crew(threads, timestore.export_options(sharers=threads).memory_mb << 20)

@@ -6,10 +6,11 @@ back on its way out; one that is stopped falls silent, and loses them when its l
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import dagster as dg
 
+from timestore_pipeline.defs.run_log import RunLog
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.telemetry.logs import forwarded
 from timestore_pipeline.wiring import Timestore
@@ -28,7 +29,8 @@ class TimestoreResource(dg.ConfigurableResource[Timestore]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
         settings = Settings.from_env()
-        with forwarded(context.log or dg.get_dagster_logger(), settings), Timestore(settings) as timestore:
+        told = RunLog(context.log or dg.get_dagster_logger())
+        with closing(told), forwarded(told, settings), Timestore(settings) as timestore:
             _sign(context, timestore)
             try:
                 yield timestore

@@ -11,12 +11,13 @@ import dagster as dg
 
 from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import busy_datasets
-from timestore_pipeline.defs.dispatch import Launch, plan_launches, why_not
+from timestore_pipeline.defs.dispatch import Launch, RunBounds, plan_launches, why_not
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.wiring import Timestore
 
+_PRIORITY_TAG = "dagster/priority"
 _TAG_LENGTH = 255  # characters; some of Dagster's storages and every tag in the UI want it short
 
 
@@ -30,10 +31,11 @@ def staging_flush_sensor(
     context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One ledger read, one look at the active runs; raises what the ledger raises, so that the tick shows it."""
-    statuses = timestore.statuses()
+    statuses = timestore.waiting()
     now = clock.now()
     busy = busy_datasets(context.instance, timestore.area, now)
-    launches = plan_launches(statuses, busy)
+    bounds = RunBounds(timestore.settings.run_max_datasets, timestore.settings.run_max_bytes)
+    launches = plan_launches(statuses, busy, bounds)
     _heartbeat(timestore, now, launching=bool(launches))
     if not launches:
         return dg.SkipReason(why_not(statuses, busy))
@@ -57,6 +59,7 @@ def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunReq
         run_config={"ops": {"claim_backlogs": {"config": {"flushes": flushes}}}},
         tags={
             SHARD_TAG: shard,
+            _PRIORITY_TAG: str(launch.priority),
             "timestore/trigger": launch.trigger.value,
             "timestore/datasets": shortened(launch.datasets),
         },

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from timestore_pipeline.errors import ShardConflict
-from timestore_pipeline.flush.seal import Unsealed, seal_segments
+from timestore_pipeline.flush.seal import SealRequest, Unsealed, ask_to_seal, seal_segments
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
@@ -33,9 +33,11 @@ class Claim:
 
 
 def claim_backlog(
-    area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, seal_timeout: timedelta
+    area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, request: SealRequest | timedelta
 ) -> Claim:
     """Claim everything of the dataset that can be sealed.
+
+    request: what owners were asked already, or how long to wait for them once they are asked.
 
     Raises `FlushInFlight`, `UnknownDataset` and `ShardConflict`, and whatever kept an interrupted flush from being
     settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger, segments that
@@ -48,7 +50,9 @@ def claim_backlog(
         _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
     area.remove_drained_segments(dataset)
     put_in_place(area, dataset)
-    sealing = seal_segments(area, dataset, seal_timeout)
+    if isinstance(request, timedelta):
+        request = ask_to_seal(area, [dataset], request)
+    sealing = seal_segments(area, dataset, request)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
     if ref is not None:
         area.held_claims.add(ref)

@@ -86,7 +86,7 @@ class _Exported:
 
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
     record = area.ledger.datasets.get(ref.dataset)
-    with export_engine(ref, options.memory_mb, selection.spill) as connection:
+    with export_engine(area, ref, options.memory_mb, selection.spill) as connection:
         create_staged_view(connection, area, record, selection.segments())
         shares = _shares(connection, selection.partitioning)
         _check_promises(area, ref, selection.batches, shares)

@@ -16,17 +16,17 @@ import duckdb
 from timestore_pipeline.errors import DiskFull, RetryLater, TimestoreError
 from timestore_pipeline.lake.faults import is_disk_full
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.system_errors import disk_failing, interruptions, system_error
 
 
 @contextmanager
-def export_engine(ref: FlushRef, memory_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def export_engine(area: StagingArea, ref: FlushRef, memory_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that spills into a folder of `spill_folder`.
 
     Raises `DiskFull`, `RetryLater` or another `TimestoreError` for what DuckDB raises within.
     """
-    with open_engine(memory_mb, spill) as connection, _translated(ref):
+    with area.engines.lend(memory_mb, spill) as connection, _translated(ref):
         yield connection
 
 

@@ -11,7 +11,7 @@ abandons its own flush before it raises; a phase whose process dies leaves that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -22,6 +22,7 @@ from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.relieve import export_relieved
 from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
+from timestore_pipeline.flush.seal import SealRequest, ask_to_seal
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
@@ -41,11 +42,18 @@ class FlushPipeline:
         self._seal_timeout = seal_timeout
         self._retention = retention
 
-    def claim(self, dataset: str, trigger: Trigger, run_id: str) -> Claim:
-        """Settle what was interrupted, seal, take the next epoch; raises `FlushInFlight`, `UnknownDataset`."""
+    def ask_to_seal(self, datasets: Sequence[str]) -> SealRequest:
+        """Ask for the segments of all datasets that are claimed next: their owners then seal side by side."""
+        return ask_to_seal(self._area, datasets, self._seal_timeout)
+
+    def claim(self, dataset: str, trigger: Trigger, run_id: str, sealing: SealRequest | None = None) -> Claim:
+        """Settle what was interrupted, seal, take the next epoch; raises `FlushInFlight`, `UnknownDataset`.
+
+        sealing: what `ask_to_seal` gave, None = ask now.
+        """
         began_at = clock.now()
         try:
-            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, self._seal_timeout)
+            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, sealing or self._seal_timeout)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
             raise
@@ -168,6 +176,8 @@ class FlushPipeline:
         """Take the claim over from the process of the phase before; refuse while another one works on it."""
         flush = self._area.ledger.flushes.get(ref)
         mine = flush.owner == self._area.identity.process_id
+        if mine and ref in self._area.held_claims and flush.finished_at is None:
+            return
         if not mine and not self._area.is_interrupted(flush):
             raise FlushInFlight(
                 f"flush {ref.epoch} of dataset {ref.dataset!r} is worked on by process {flush.owner}",

@@ -13,6 +13,7 @@ can be read of it is in the next claim.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -38,6 +39,14 @@ class Unsealed:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SealRequest:
+    """Which segments' owners were asked to seal, per dataset, and until when they are waited for."""
+
+    segments: Mapping[str, Set[str]]
+    deadline: float  # of the monotonic clock, seconds
+
+
 @dataclass(slots=True)
 class Sealing:
     """What came of the open segments that are not sealed now."""
@@ -46,11 +55,17 @@ class Sealing:
     set_aside: list[Incident] = field(default_factory=list)  # damaged ones
 
 
-def seal_segments(area: StagingArea, dataset: str, timeout: timedelta) -> Sealing:
-    """Have every open segment of the dataset sealed, as far as that can be done."""
-    area.ledger.segments.request_seal(dataset)
-    asked = {segment.segment_id for segment in area.ledger.segments.open_segments(dataset)}
+def ask_to_seal(area: StagingArea, datasets: Sequence[str], timeout: timedelta) -> SealRequest:
+    """Ask all owners at once: one that hangs, with a segment in each of many datasets, is waited for once."""
+    area.ledger.segments.request_seal(*datasets)
     deadline = clock.monotonic() + timeout.total_seconds()
+    names = {name: frozenset(s.segment_id for s in area.ledger.segments.open_segments(name)) for name in datasets}
+    return SealRequest(names, deadline)
+
+
+def seal_segments(area: StagingArea, dataset: str, request: SealRequest) -> Sealing:
+    """Have every segment of the dataset that was asked for sealed, as far as that can be done."""
+    asked, deadline = request.segments.get(dataset, frozenset()), request.deadline
     sealing = Sealing()
     while waiting := _still_open(area, dataset, asked - sealing.unsealed.keys()):
         _take_over_orphans(area, waiting, sealing)
@@ -72,7 +87,7 @@ def take_over_dead(area: StagingArea, dataset: str) -> tuple[list[str], Sealing]
     return [s.segment_id for s in dead if s.segment_id not in others], sealing
 
 
-def _still_open(area: StagingArea, dataset: str, asked: set[str]) -> list[SegmentRecord]:
+def _still_open(area: StagingArea, dataset: str, asked: Set[str]) -> list[SegmentRecord]:
     """Only what was open when asked: a busy writer opens its next segment at once, which is the next flush's."""
     return [segment for segment in area.ledger.segments.open_segments(dataset) if segment.segment_id in asked]
 

@@ -33,7 +33,7 @@ def sweep_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> Sweep
     deadline = clock.monotonic() + budget.total_seconds()
     settled: list[Settlement] = []
     errors: list[TimestoreError] = []
-    due = [backlog.dataset for backlog in area.backlogs() if _is_due(backlog)]
+    due = [backlog.dataset for backlog in area.waiting() if _is_due(backlog)]
     while due and clock.monotonic() < deadline:
         try:
             settlement = settle_or_postpone(area, lake, due.pop(0))

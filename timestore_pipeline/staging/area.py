@@ -20,6 +20,7 @@ from timestore_pipeline.staging.directory import (
     disk_usage,
     file_sizes,
 )
+from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import BacklogRow
@@ -41,10 +42,15 @@ class StagingArea(Closing):
             self.ledger = Ledger(self.directory.ledger, shard, may_be_new=may_be_new)
             self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
         self.held_claims = HeldClaims(self.identity.process_id, self.ledger.processes)
+        self.engines = EnginePool()  # of this process's exports
 
     def backlogs(self) -> list[Backlog]:
         """Every dataset's backlog, in name order; removed ones left out."""
         return [self._backlog(row) for row in self.ledger.batches.backlogs()]
+
+    def waiting(self) -> list[Backlog]:
+        """The backlogs that are not empty, in name order; a thousand times cheaper where most datasets rest."""
+        return [self._backlog(row) for row in self.ledger.batches.waiting()]
 
     def backlog(self, dataset: str) -> Backlog:
         """One dataset's backlog; raises `UnknownDataset`."""
@@ -104,6 +110,7 @@ class StagingArea(Closing):
         return sum(self.remove_drained_segments(dataset) for dataset in self.ledger.segments.datasets_with_drained())
 
     def close(self) -> None:
+        self.engines.close()
         self.held_claims.close()
         self.identity.release()
         self.ledger.close()

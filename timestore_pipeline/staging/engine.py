@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -35,6 +37,48 @@ class SharedEngine:
             self._connection.close()
 
 
+class EnginePool:
+    """Private instances for exports, one per export at a time, and kept: opening one costs more than a small export.
+
+    An instance that met an error, or has spilled and so cannot be given another folder, is not kept. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+
+    @contextmanager
+    def lend(self, memory_limit_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection to an instance with nothing attached; `open_engine` explains the arguments."""
+        engine = self._take()
+        try:
+            _bound(engine, memory_limit_mb, spill)
+            with engine.cursor() as connection:  # temporary views go with it
+                yield connection
+            _detach_all(engine)
+        except BaseException:
+            engine.close()
+            raise
+        if any(spill.iterdir()):
+            engine.close()
+        else:
+            self._give_back(engine)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for engine in idle:
+            engine.close()
+
+    def _take(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            return self._idle.pop() if self._idle else open_engine()
+
+    def _give_back(self, engine: duckdb.DuckDBPyConnection) -> None:
+        with self._lock:
+            self._idle.append(engine)
+
+
 def _works(connection: duckdb.DuckDBPyConnection) -> bool:
     try:
         connection.execute("SELECT 1")
@@ -54,12 +98,22 @@ def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -
     connection.execute("SET enable_progress_bar = false")  # under `python -m` DuckDB draws one into our output
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
+    _bound(connection, memory_limit_mb, spill)
+    return connection
+
+
+def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, spill: Path | None) -> None:
     if memory_limit_mb is not None:
         connection.execute(f"SET memory_limit = '{memory_limit_mb}MiB'")
         connection.execute(f"SET threads = {max(1, min(os.cpu_count() or 1, memory_limit_mb // _MB_PER_THREAD))}")
     if spill is not None:
         connection.execute(f"SET temp_directory = {text(str(spill))}")
-    return connection
+
+
+def _detach_all(connection: duckdb.DuckDBPyConnection) -> None:
+    attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL"
+    for (name,) in connection.execute(attached).fetchall():
+        connection.execute(f'DETACH "{name}"')
 
 
 def text(value: str) -> str:

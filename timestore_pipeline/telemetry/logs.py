@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Protocol
 
 from timestore_pipeline.model.log_event import LogEvent, logfmt, printable
 from timestore_pipeline.settings import LogFormat, Settings
@@ -19,6 +20,12 @@ from timestore_pipeline.settings import LogFormat, Settings
 PACKAGE = "timestore_pipeline"
 
 Fields = dict[str, str | int | float]
+
+
+class Target(Protocol):
+    """A logger, or what stands in for one."""
+
+    def log(self, level: int, msg: str, /, *args: object) -> None: ...
 
 
 class LineFormatter(logging.Formatter):
@@ -49,7 +56,7 @@ def log_to_stderr(settings: Settings) -> None:
 
 
 @contextmanager
-def forwarded(target: logging.Logger, settings: Settings) -> Iterator[None]:
+def forwarded(target: Target, settings: Settings) -> Iterator[None]:
     """Send this package's log lines to another logger as well, as long as the block runs."""
     handler = _Forwarding(target)
     handler.setFormatter(LineFormatter(settings.log_format, stamped=False))
@@ -65,7 +72,7 @@ def forwarded(target: logging.Logger, settings: Settings) -> Iterator[None]:
 
 
 class _Forwarding(logging.Handler):
-    def __init__(self, target: logging.Logger) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__()
         self._target = target
 

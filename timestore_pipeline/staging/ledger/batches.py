@@ -126,10 +126,19 @@ class Batches:
 
     def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
         """One row per dataset, in name order; of all datasets only those that are not removed."""
+        if dataset is None:
+            return self._backlogs("removed_at IS NULL")
+        return self._backlogs("name = ?", dataset)
+
+    def waiting(self) -> list[BacklogRow]:
+        """Datasets with something pending or in flight, in name order: ten thousand that rest cost a tick nothing."""
+        return self._backlogs(f"removed_at IS NULL AND d.dataset_id IN ({_WAITING})")
+
+    def _backlogs(self, condition: str, *parameters: str) -> list[BacklogRow]:
         with self._database.snapshot() as tx:
-            amounts = _volumes(tx)
-            condition = "WHERE removed_at IS NULL" if dataset is None else "WHERE name = ?"
-            rows = tx.execute(_BACKLOG + condition + " ORDER BY name", () if dataset is None else (dataset,))
+            wanted = f"SELECT dataset_id FROM datasets d WHERE {condition}"
+            amounts = _volumes(tx, wanted, parameters)
+            rows = tx.execute(f"{_BACKLOG} WHERE {condition} ORDER BY name", parameters)
             return [_backlog(row, amounts.get(row["dataset_id"], {})) for row in rows]
 
     def prune_published(self, dataset: str, before: datetime, most: int = MOST_PRUNED) -> int:
@@ -152,6 +161,7 @@ class Batches:
             return len(ids)
 
 
+_WAITING = "SELECT dataset_id FROM volumes WHERE state IN ('pending', 'in_flight') AND batches > 0"
 _BACKLOG = """
 SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
     (SELECT min(staged_at) FROM batches b
@@ -215,9 +225,11 @@ def _staged(row: Row) -> StagedBatch:
     )
 
 
-def _volumes(tx: sqlite3.Connection) -> dict[int, dict[str, Volume]]:
+def _volumes(tx: sqlite3.Connection, wanted: str, parameters: Sequence[str]) -> dict[int, dict[str, Volume]]:
+    """wanted: a query for dataset ids."""
     found: dict[int, dict[str, Volume]] = {}
-    for row in tx.execute("SELECT dataset_id, state, batches, rows, bytes FROM volumes"):
+    sql = f"SELECT dataset_id, state, batches, rows, bytes FROM volumes WHERE dataset_id IN ({wanted})"
+    for row in tx.execute(sql, parameters):
         found.setdefault(row["dataset_id"], {})[row["state"]] = Volume(row["batches"], row["rows"], row["bytes"])
     return found
 

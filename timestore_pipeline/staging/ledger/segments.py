@@ -62,15 +62,16 @@ class Segments:
         with self._database.transaction() as tx:
             tx.execute("UPDATE segments SET owner = '' WHERE segment_id = ? AND state = 'open'", (segment_id,))
 
-    def request_seal(self, dataset: str) -> None:
-        """Raise the flag on every open segment of the dataset; a no-op writes nothing."""
-        if not self.open_segments(dataset):
+    def request_seal(self, *datasets: str) -> None:
+        """Raise the flag on every open segment of the datasets; a no-op writes nothing."""
+        wanted = [(dataset,) for dataset in datasets if self.open_segments(dataset)]
+        if not wanted:
             return
         with self._database.transaction() as tx:
-            tx.execute(
+            tx.executemany(
                 "UPDATE segments SET seal_requested = 1 WHERE state = 'open' AND seal_requested = 0"
                 " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
-                (dataset,),
+                wanted,
             )
 
     def seal_requests(self, owner: str) -> list[SegmentRecord]:

@@ -1,0 +1,103 @@
+"""A phase over many flushes: in threads, in order, interrupted, one failing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from timestore_pipeline.defs import isolation
+from timestore_pipeline.defs.handover import CarriedFlush, Handover
+from timestore_pipeline.defs.isolation import Crew, Phase, in_isolation
+from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.model.flush import FlushRef
+
+LOG = dg.get_dagster_logger()
+
+
+def carried(*sizes: int) -> Handover:
+    """Flushes of these sizes, in bytes, of datasets d0, d1 and so on."""
+    flushes = (CarriedFlush(FlushRef(f"d{k}", 1), ParquetOptions(), bytes=size) for k, size in enumerate(sizes))
+    return Handover(tuple(flushes))
+
+
+def phase(work: Callable[[CarriedFlush], object]) -> Phase[object]:
+    return Phase("done", work, lambda flush, _: flush)
+
+
+def names(handover: Handover) -> list[str]:
+    return [flush.ref.dataset for flush in handover.flushes]
+
+
+def test_small_flushes_are_worked_on_at_the_same_time() -> None:
+    together = threading.Barrier(2, timeout=30)
+    result = in_isolation(carried(1, 1), phase(lambda _: together.wait()), LOG, Crew(threads=2, most_bytes=10))
+    assert names(result) == ["d0", "d1"]
+
+
+def test_a_large_flush_is_alone_in_the_runs_own_thread_after_the_small_ones() -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def work(flush: CarriedFlush) -> None:
+        seen.append((flush.ref.dataset, threading.current_thread() is threading.main_thread()))
+
+    result = in_isolation(carried(99, 1, 1), phase(work), LOG, Crew(threads=2, most_bytes=10))
+    assert sorted(seen[:2]) == [("d1", False), ("d2", False)]
+    assert seen[2:] == [("d0", True)]
+    assert names(result) == ["d0", "d1", "d2"]
+
+
+def test_one_thread_and_one_flush_need_no_pool() -> None:
+    threads: list[threading.Thread] = []
+    work = phase(lambda _: threads.append(threading.current_thread()))
+    in_isolation(carried(1, 1), work, LOG, Crew(threads=1, most_bytes=10))
+    in_isolation(carried(1), work, LOG, Crew(threads=2, most_bytes=10))
+    assert set(threads) == {threading.main_thread()}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_flush_that_fails_is_remembered_and_the_others_go_on(threads: int) -> None:
+    def work(flush: CarriedFlush) -> None:
+        if flush.ref.dataset == "d1":
+            raise OSError("broken")
+
+    result = in_isolation(carried(1, 1, 1), phase(work), LOG, Crew(threads=threads, most_bytes=10))
+    assert names(result) == ["d0", "d2"]
+    assert [(failure.dataset, failure.message) for failure in result.failures] == [("d1", "OSError: broken")]
+
+
+def test_an_interruption_begins_no_other_flush_and_waits_for_those_at_work() -> None:
+    begun: list[str] = []
+    ended: list[str] = []
+    go_on = threading.Event()
+
+    def work(flush: CarriedFlush) -> None:
+        begun.append(flush.ref.dataset)
+        if flush.ref.dataset != "d0":
+            assert go_on.wait(30)
+        ended.append(flush.ref.dataset)
+
+    def interrupted(flush: CarriedFlush, _result: object) -> CarriedFlush:
+        threading.Timer(0.05, go_on.set).start()
+        raise dg.DagsterExecutionInterruptedError
+
+    with pytest.raises(dg.DagsterExecutionInterruptedError):
+        in_isolation(carried(*[1] * 9), Phase("done", work, interrupted), LOG, Crew(threads=2, most_bytes=10))
+    assert sorted(begun) == sorted(ended)
+    assert len(begun) < 9
+
+
+def test_a_long_phase_says_how_far_it_has_got(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    in_isolation(carried(1, 1), phase(lambda _: None), LOG, Crew())
+    assert not caplog.records
+    monkeypatch.setattr(isolation, "TELL_EVERY", 0.0)
+    in_isolation(carried(1, 1), phase(lambda _: None), LOG, Crew())
+    assert [record.getMessage().rsplit(" ", 1)[0] for record in caplog.records] == [
+        "flushes done flushes=1 of=2",
+        "flushes done flushes=2 of=2",
+    ]
