@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class TimestoreError(Exception):
@@ -338,3 +338,23 @@ class OutcomeUnknown(TimestoreError):
     """A publish may or may not have happened; only the Delta log can tell."""
 
     code = "outcome_unknown"
+
+
+class NotAcknowledged(OutcomeUnknown):
+    """A server was asked to stage a batch and no receipt came back: it may be staged.
+
+    Sending the same rows again under `idempotency_key` stages them once; None = the batch had no name yet.
+    """
+
+    code = "not_acknowledged"
+    idempotency_key: str | None = None
+
+
+class UnsentRows(OutcomeUnknown):
+    """Rows that a batcher could not get acknowledged; `batches`: (idempotency key, Arrow table) of all of them."""
+
+    code = "unsent_rows"
+
+    def __init__(self, message: str, *, batches: Sequence[tuple[str, Any]], dataset: str, hint: str) -> None:
+        super().__init__(message, dataset=dataset, hint=hint)
+        self.batches = tuple(batches)

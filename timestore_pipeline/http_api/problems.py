@@ -48,6 +48,8 @@ def of_error(request: Request, error: Exception) -> Response:
     document = {"code": error.code, "detail": str(error), "hint": error.hint, "dataset": error.dataset}
     if isinstance(error, SchemaConflict):
         document |= {"column": error.column, "existing": error.existing, "incoming": error.incoming}
+    if isinstance(error, errors.GuardrailExceeded):
+        document |= {"guardrail": error.guardrail}
     return _problem(request, status, document, _headers(error))
 
 

@@ -112,6 +112,6 @@ def _problem() -> Schema:
     )
     conflict = {
         name: _TEXT | {"description": "Of a schema conflict only."} for name in ("column", "existing", "incoming")
-    }
+    } | {"guardrail": _TEXT | {"description": "Of an exceeded guardrail only."}}
     problem["properties"] = problem["properties"] | conflict
     return problem

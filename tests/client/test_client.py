@@ -1,0 +1,113 @@
+"""Retries under one key, the library's own errors, and patience that ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.client.scripted import HANG_UP, RECEIPT, scripted
+from tests.http_api.serving import Server, stream, table
+from tests.services.ports import free_port
+from timestore_pipeline.client import Client, Retry
+from timestore_pipeline.errors import (
+    BodyTooLarge,
+    Forbidden,
+    GuardrailExceeded,
+    InvalidInput,
+    NotAcknowledged,
+    QueueFull,
+    RetryLater,
+    SchemaConflict,
+)
+
+ONCE = Retry(patience=0)
+SOON = Retry(patience=30, first=0.001, longest=0.002)
+
+
+def client(server: Server, retry: Retry = ONCE) -> Client:
+    return Client(server.url, token="open-sesame", retry=retry)
+
+
+def test_a_batch_is_staged_and_its_key_is_remembered(shared: Server) -> None:
+    with client(shared) as sender:
+        receipt = sender.send("plain", table(10), idempotency_key="schlüssel/1")
+        again = sender.send("plain", table(10), idempotency_key="schlüssel/1")
+    assert (receipt.rows, receipt.dataset, receipt.duplicate) == (10, "plain", False)
+    assert (again.batch_id, again.duplicate) == (receipt.batch_id, True)
+
+
+def test_rows_without_a_key_are_two_batches(shared: Server) -> None:
+    with client(shared) as sender:
+        assert len({sender.send("twice", [{"n": 1}]).batch_id for _ in range(2)}) == 2
+
+
+def test_what_the_server_refuses_is_the_error_of_the_library(shared: Server) -> None:
+    with client(shared) as sender:
+        sender.send("typed", table(1))
+        with pytest.raises(SchemaConflict) as conflict:
+            sender.send("typed", [{"at": "no time", "n": 1}])
+        with pytest.raises(BodyTooLarge, match="HTTP 413"):
+            sender.send("typed", table(50_000))
+        assert len(stream(table(50_000))) > 100_000
+    assert (conflict.value.column, "timestamp" in conflict.value.existing) == ("at", True)
+
+
+def test_a_wrong_token_is_refused_and_not_told(shared: Server) -> None:
+    with Client(shared.url, token="guess-what") as sender, pytest.raises(Forbidden) as refused:
+        sender.send("plain", table(1))
+    assert "guess-what" not in f"{refused.value} {refused.value.hint} {sender!r}"
+
+
+def test_later_means_again_under_the_same_key() -> None:
+    busy = {"code": "queue_full", "detail": "full", "hint": "wait", "dataset": "d"}
+    with scripted((429, busy, {}), (HANG_UP, {}, {}), (502, {}, {}), (201, RECEIPT, {})) as server:
+        assert Client(server.url, retry=SOON).send("d", table(1)).batch_id == "b"
+    assert (len(server.keys), len(set(server.keys))) == (4, 1)
+
+
+def test_when_patience_ends_the_last_answer_is_raised() -> None:
+    full = {"code": "queue_full", "detail": "full"}
+    with scripted((429, full, {"retry-after": "7"})) as server, pytest.raises(QueueFull, match="HTTP 429") as refused:
+        Client(server.url, retry=Retry(patience=5)).send("d", table(1))
+    assert refused.value.retry_after.total_seconds() == 7
+    assert len(server.keys) == 1, "to wait for seven seconds would exceed the patience"
+
+
+def test_a_guardrail_is_named() -> None:
+    full = {"code": "guardrail_exceeded", "detail": "over", "guardrail": "total_bytes", "dataset": "d", "hint": "flush"}
+    with scripted((507, full, {"retry-after": "1"})) as server, pytest.raises(GuardrailExceeded) as refused:
+        Client(server.url, retry=ONCE).send("d", table(1))
+    assert (refused.value.guardrail, refused.value.dataset) == ("total_bytes", "d")
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(503, RetryLater), (500, NotAcknowledged), (418, InvalidInput), (404, InvalidInput)]
+)
+def test_answers_without_a_known_code_go_by_their_status(status: int, expected: type[Exception]) -> None:
+    with scripted((status, {"code": "of-tomorrow"}, {})) as server, pytest.raises(expected):
+        Client(server.url, retry=ONCE).send("d", table(1))
+
+
+def test_an_answer_that_is_no_receipt_is_not_taken_for_one() -> None:
+    with scripted((200, {"hello": "world"}, {})) as server, pytest.raises(NotAcknowledged) as unclear:
+        Client(server.url, retry=ONCE).send("d", table(1))
+    assert unclear.value.idempotency_key == server.keys[0]
+
+
+def test_nobody_there_is_told_with_the_address_and_the_key() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(NotAcknowledged, match=f"{url} gave no answer: .*refused") as refused:
+        Client(url, retry=ONCE).send("d", table(1), idempotency_key="mine")
+    assert refused.value.idempotency_key == "mine"
+
+
+@pytest.mark.parametrize("url", ["localhost:8451", "ftp://host", "http://user:secret@host", ""])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match="is no address"):
+        Client(url)
+
+
+def test_waits_double_with_jitter_up_to_the_longest_and_honour_the_server() -> None:
+    retry = Retry(first=1.0, longest=8.0)
+    assert all(0.5 <= retry.delay(1) <= 1.0 for _ in range(20))
+    assert all(4.0 <= retry.delay(tries) <= 8.0 for tries in (4, 5, 100))
+    assert retry.delay(1, retry_after=30.0) == 30.0

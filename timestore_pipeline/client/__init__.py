@@ -1,0 +1,17 @@
+"""Batches over HTTP, for producers on other machines: retried, idempotent, and never silently lost.
+
+from timestore_pipeline.client import Client
+
+with Client("http://ingest:8451", token="…") as client:
+    client.send("weather", table)
+    with client.batcher("weather") as weather:
+        weather.add([{"at": now, "station": "JFK", "wind": 14.96}])
+"""
+
+from __future__ import annotations
+
+from timestore_pipeline.client.batcher import Batcher
+from timestore_pipeline.client.client import Client
+from timestore_pipeline.client.retry import Retry
+
+__all__ = ["Batcher", "Client", "Retry"]

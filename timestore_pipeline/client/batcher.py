@@ -1,0 +1,151 @@
+"""Rows collected into batches by count, size and time, each sent under a key of its own.
+
+A row is acknowledged, or waiting, or handed back in an `UnsentRows`: there is no fourth. What a background send could
+not get rid of stays, under its key, and is tried again by the next call, which says so if it fails once more.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import uuid
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.closing import Closing
+from timestore_pipeline.errors import InvalidInput, TimestoreError, UnsentRows
+from timestore_pipeline.ingest.normalize import read_arrow
+
+if TYPE_CHECKING:
+    from timestore_pipeline.client.client import Client
+
+_log = logging.getLogger(__name__)
+
+
+class Batcher(Closing):
+    """Thread-safe; made by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down."""
+
+    def __init__(self, client: Client, dataset: str, *, max_rows: int, max_bytes: int, max_age: float) -> None:
+        if max_rows < 1 or max_bytes < 1 or max_age <= 0:
+            raise InvalidInput("the limits of a batcher are above zero", hint="max_age is in seconds")
+        self._client, self._dataset = client, dataset
+        self._max_rows, self._max_bytes, self._max_age = max_rows, max_bytes, max_age
+        self._lock = threading.Condition(threading.RLock())
+        self._open: list[pa.Table] = []  # of one schema
+        self._oldest = 0.0  # of the open rows, on the monotonic clock
+        self._sealed: deque[tuple[str, pa.Table]] = deque()  # key and rows, not acknowledged yet
+        self._failed_at: float | None = None  # a send in the background; None = all is well
+        self._closed = False
+        self._clock = threading.Thread(target=self._send_when_old, name="timestore-batcher", daemon=True)
+        self._clock.start()
+        atexit.register(self.close)  # a program that ends without closing sends what it has, or says that it could not
+
+    @property
+    def waiting_rows(self) -> int:
+        """Added and not acknowledged."""
+        with self._lock:
+            return sum(table.num_rows for table in (*self._open, *(rows for _, rows in self._sealed)))
+
+    def add(self, data: object) -> None:
+        """Take rows in, and send if a limit is reached; `data` as in `Client.send`.
+
+        Raises `UnsentRows` with all that is not acknowledged, `InvalidData` for data that are none.
+        """
+        table = read_arrow(data)
+        with self._lock:
+            self._check_open()
+            rows = self._rows_at_once(table)
+            for start in range(0, table.num_rows, rows):
+                self._take(table.slice(start, rows))
+            if self._sealed:
+                self._send()
+            self._lock.notify()
+
+    def flush(self) -> None:
+        """Send what waits; returns when all of it is durable. Raises `UnsentRows`."""
+        with self._lock:
+            self._seal()
+            self._send()
+
+    def close(self) -> None:
+        """Send what waits and end. Raises `UnsentRows`; it is closed all the same. Idempotent."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._lock.notify()
+        atexit.unregister(self.close)
+        self.flush()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidInput("the batcher is closed", hint="make a new one with Client.batcher")
+
+    def _rows_at_once(self, table: pa.Table) -> int:
+        """Of one `add` into one batch: rows that are large are fewer."""
+        fitting: int = self._max_bytes * table.num_rows // max(table.nbytes, 1)
+        return max(min(self._max_rows, fitting), 1)
+
+    def _take(self, table: pa.Table) -> None:
+        """Rows of another schema begin a batch of their own: the server settles what that means."""
+        if self._open and not self._open[0].schema.equals(table.schema):
+            self._seal()
+        if not self._open:
+            self._oldest = clock.monotonic()
+        self._open.append(table)
+        if self._is_full():
+            self._seal()
+
+    def _is_full(self) -> bool:
+        rows, size = sum(table.num_rows for table in self._open), sum(int(table.nbytes) for table in self._open)
+        return bool(rows >= self._max_rows or size >= self._max_bytes)
+
+    def _seal(self) -> None:
+        if self._open:
+            self._sealed.append((uuid.uuid4().hex, pa.concat_tables(self._open)))
+            self._open = []
+
+    def _send(self) -> None:
+        """In the caller's thread: what cannot be sent is the caller's again."""
+        try:
+            self._send_sealed()
+        except TimestoreError as error:
+            self._seal()
+            unsent, self._sealed, self._failed_at = list(self._sealed), deque(), None
+            rows = sum(table.num_rows for _, table in unsent)
+            hint = f"they are in `batches`, each with its key; send them again with Client.send. {error.hint}".strip()
+            raise UnsentRows(
+                f"{rows} rows are not acknowledged: {error}", batches=unsent, dataset=self._dataset, hint=hint
+            ) from error
+
+    def _send_sealed(self) -> None:
+        while self._sealed:
+            key, table = self._sealed[0]
+            self._client.send(self._dataset, table, idempotency_key=key)
+            self._sealed.popleft()
+        self._failed_at = None
+
+    def _send_when_old(self) -> None:
+        with self._lock:
+            while not self._closed:
+                self._lock.wait(self._seconds_left())
+                if not self._closed and self._open and self._seconds_left() == 0:
+                    self._send_in_background()
+
+    def _seconds_left(self) -> float | None:
+        """Until the oldest row is too old; None = nothing waits, or only a caller can be told what is wrong."""
+        if not self._open or self._failed_at is not None:
+            return None
+        return max(self._oldest + self._max_age - clock.monotonic(), 0.0)
+
+    def _send_in_background(self) -> None:
+        self._seal()
+        try:
+            self._send_sealed()
+        except TimestoreError as error:
+            self._failed_at = clock.monotonic()
+            _log.warning("%d rows of %s wait: %s", self.waiting_rows, self._dataset, error)

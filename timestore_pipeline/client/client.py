@@ -1,0 +1,98 @@
+"""`Client`: the door for producers that reach timestore over the network.
+
+A receipt means durable, as in Python. Whatever may have been lost on the way is sent again under the same idempotency
+key, so a batch is staged once however often it is sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.client.batcher import Batcher
+from timestore_pipeline.client.connection import Connection
+from timestore_pipeline.client.problems import error_of, receipt_of
+from timestore_pipeline.client.retry import Retry
+from timestore_pipeline.closing import Closing
+from timestore_pipeline.errors import NotAcknowledged, RetryLater
+from timestore_pipeline.ingest.normalize import read_arrow
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.model.dataset import check_dataset_name
+
+_ARROW = "application/vnd.apache.arrow.stream"
+
+
+class Client(Closing):
+    """Sends batches to one server. Thread-safe; threads that send at once wait for each other."""
+
+    def __init__(
+        self, url: str, *, token: str | None = None, timeout: float = 30.0, retry: Retry | None = None
+    ) -> None:
+        """url: http://host:port. token: the server's TIMESTORE_API_TOKEN. timeout: seconds without a byte.
+
+        Raises `InvalidInput` for an address that is none; connects with the first batch.
+        """
+        self._connection = Connection(url, timeout)
+        self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._retry = retry or Retry()
+
+    def send(self, dataset: str, data: object, *, idempotency_key: str | None = None) -> Receipt:
+        """Stage one batch and wait until it is durable.
+
+        data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts.
+        idempotency_key: up to 512 characters; None = one is made, so that a retry is never a second batch.
+        Retries until the patience ends, then raises what it was told last: `RetryLater` (not staged),
+        `NotAcknowledged` (it may be staged; send it again under the error's `idempotency_key`). Raises at once
+        `InvalidInput` or `Conflict`, which trying again would not mend.
+        """
+        key = idempotency_key or uuid.uuid4().hex
+        body = _stream(read_arrow(data))
+        path = f"/v1/datasets/{quote(check_dataset_name(dataset))}/batches"
+        deadline, tries = clock.monotonic() + self._retry.patience, 0
+        while True:
+            try:
+                return self._post(path, body, key)
+            except (RetryLater, NotAcknowledged) as error:
+                tries += 1
+                asked = error.retry_after.total_seconds() if isinstance(error, RetryLater) else 0.0
+                delay = self._retry.delay(tries, asked)
+                if clock.monotonic() + delay > deadline:
+                    raise
+                clock.sleep(delay)
+
+    def batcher(
+        self, dataset: str, *, max_rows: int = 10_000, max_bytes: int = 8_000_000, max_age: float = 1.0
+    ) -> Batcher:
+        """Collects rows into batches: sent when any of the limits is reached, at `flush` and at `close`.
+
+        max_bytes: of Arrow data; below the server's TIMESTORE_API_MAX_BODY_BYTES. max_age: seconds that a row waits.
+        """
+        return Batcher(self, check_dataset_name(dataset), max_rows=max_rows, max_bytes=max_bytes, max_age=max_age)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _post(self, path: str, body: bytes, key: str) -> Receipt:
+        try:
+            answer = self._connection.post(path, body, self._headers | {"Idempotency-Key": _header(key)})
+            if answer.status not in (200, 201):
+                raise error_of(answer.status, answer.document, answer.retry_after)
+            return receipt_of(answer.document)
+        except NotAcknowledged as error:
+            error.idempotency_key = key
+            raise
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _header(key: str) -> str:
+    """Keys are UTF-8; a header's characters are bytes."""
+    return key.encode().decode("latin-1")
