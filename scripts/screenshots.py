@@ -1,127 +1,85 @@
-"""Rewrite docs/images: the pages of a dataset in the Dagster UI, from real flushes, in a headless Chromium.
+"""Rewrite docs/images: a dataset in the Dagster UI, from real flushes, in a headless Chromium.
 
-Run from the repository: `.venv/bin/python scripts/screenshots.py`. Takes a minute; needs chromium on the PATH.
+Run from the repository: `.venv/bin/python scripts/screenshots.py`. Takes a minute; needs chromium on the PATH. The
+deployment, what is in it and the pages are those of `tests/live`.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import tempfile
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dagster as dg
-import pyarrow as pa
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from demo.processes import Children, free_port  # noqa: E402
-from demo.waiting import wait_until  # noqa: E402
-from tests.services.web import get  # noqa: E402
-from timestore_pipeline import Settings, StagingManager  # noqa: E402
-from timestore_pipeline.definitions import defs  # noqa: E402
-from timestore_pipeline.wiring import Timestore  # noqa: E402
+from tests.live import scene  # noqa: E402
+from tests.live.instance import LiveInstance, live_instance  # noqa: E402
+from tests.live.pages import AssetPage, Launchpad, browser_page  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
-START = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = 120.0  # seconds, on a busy machine
-DESCRIPTION = "Hourly weather at New York's airports."
+_WIDTH = 1_280  # pixels
+_NAVIGATION = 240  # what Dagster's own navigation takes of them
+BY_HAND = f"""ops:
+  claim_backlogs:
+    config:
+      flushes:
+        - dataset: {scene.DATASET}
+          overrides: {{compression: zstd, row_group_size: 122880}}
+"""
+REFUSED = BY_HAND.replace("zstd", "rar")
 
 
 def main() -> None:
-    """One temporary project folder, gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        _prepare(Path(folder))
-        _flush_a_few_times()
-        _serve_and_photograph(Path(folder))
-
-
-def _prepare(folder: Path) -> None:
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(ROOT / name, folder)
-    known = {"TIMESTORE_HOME": folder / "home", "DAGSTER_HOME": folder, "PYTHONPATH": ROOT}
-    os.environ.update({name: str(value) for name, value in known.items()})
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
-    os.chdir(folder)
-
-
-def _flush_a_few_times() -> None:
-    """Four flushes with a day left out, a batch that waits too long, and a check that says so."""
-    settings = Settings.from_env()
+    """The launch comes last: it publishes what the failing check complains about."""
     with (
-        StagingManager.open(settings) as staging,
-        Timestore(settings) as timestore,
-        dg.DagsterInstance.get() as instance,
+        tempfile.TemporaryDirectory() as folder,
+        live_instance(Path(folder) / "timestore") as live,
+        browser_page() as page,
     ):
-        document = {"description": DESCRIPTION, "owners": ["team:meteorology"], "staging": {"flush": {"maxAgeMs": 1}}}
-        timestore.set_metadata("weather", document)
-        for first, count in ((0, 30), (30, 60), (120, 24), (150, 90)):
-            staging.enqueue("weather", _hours(first, count))
-            _launch("partition_build", instance, {"claim_backlogs": {"config": {"flushes": [{"dataset": "weather"}]}}})
-        staging.enqueue("weather", _hours(240, 5))
-        _launch("verify_lake", instance, {})
-        _check(instance)
+        _asset(live, page)
+        _refusal(live, page)
+        _launch(live, page)
 
 
-def _hours(first: int, count: int) -> pa.Table:
-    instants = [START + timedelta(hours=hour) for hour in range(first, first + count)]
-    return pa.table({"time_hour": pa.array(instants, pa.timestamp("us", "UTC")), "temp": [20.0] * count})
+def _asset(live: LiveInstance, page: Page) -> None:
+    asset = AssetPage(page, live.url, scene.DATASET)
+    asset.overview(scene.DESCRIPTION)
+    _save(page, "asset.png")
+    asset.open("partitions")
+    _save(page, "asset-partitions.png")
+    asset.plots()
+    expect(asset.plot("rows")).to_be_visible()
+    _save(page, "asset-plots.png", height=1_700, left=_NAVIGATION, width=740)
+    asset.check("fresh", "flushes are paused")
+    _save(page, "failing-check.png", height=800)
 
 
-def _launch(job: str, instance: dg.DagsterInstance, ops: dict[str, object]) -> None:
-    defs().resolve_job_def(job).execute_in_process({"ops": ops} if ops else None, instance=instance)
+def _refusal(live: LiveInstance, page: Page) -> None:
+    launchpad = Launchpad(page, live.url, "partition_build")
+    launchpad.open()
+    launchpad.paste(REFUSED)
+    expect(page.get_by_text("not in enum type")).to_be_visible()
+    _save(page, "refused-launch.png", height=900)
 
 
-def _check(instance: dg.DagsterInstance) -> None:
-    job = defs().resolve_implicit_global_asset_job_def()
-    keys = {key for key in job.asset_layer.asset_graph.asset_check_keys if key.name in ("fresh", "quarantine_empty")}
-    job.get_subset(asset_selection=set(), asset_check_selection=keys).execute_in_process(instance=instance)
+def _launch(live: LiveInstance, page: Page) -> None:
+    launchpad = Launchpad(page, live.url, "partition_build")
+    launchpad.open()
+    launchpad.paste(BY_HAND)
+    expect(launchpad.button).to_be_enabled()
+    _save(page, "manual-launch.png", height=900)
+    run = launchpad.launch()
+    run.wait_for("Success")
+    _save(page, "manual-run.png", height=900)
 
 
-def _serve_and_photograph(folder: Path) -> None:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "dagster_webserver", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
-    with Children(folder / "logs-of-children", os.environ) as children, sync_playwright() as playwright:
-        children.start("webserver", command, directory=folder)
-        wait_until(lambda: _answers(url), "the web server", PATIENCE)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1440, "height": 1400})
-        page.set_default_timeout(15_000)
-        _photograph(page, url)
-        browser.close()
-
-
-def _photograph(page: Page, url: str) -> None:
-    asset = f"{url}/assets/timestore/weather"
-    IMAGES.mkdir(exist_ok=True)
-    _shot(page, f"{asset}?view=overview", DESCRIPTION, "asset.png")
-    _shot(page, f"{asset}?view=partitions", "Partitions", "asset-partitions.png")
-    _shot(page, f"{asset}?view=checks&checkDetail=fresh", "fresh", "failing-check.png")
-    _shot(page, f"{url}/locations/timestore_pipeline/jobs/partition_build/playground", "Launch run", "launchpad.png")
-
-
-def _shot(page: Page, address: str, expected: str, name: str) -> None:
-    page.goto(address)
-    page.get_by_text(expected).first.wait_for()
-    _save(page, name)
-
-
-def _save(page: Page, name: str) -> None:
-    page.wait_for_timeout(2_000)  # panels move in
-    page.screenshot(path=IMAGES / name, full_page=True)
-
-
-def _answers(url: str) -> bool:
-    try:
-        get(f"{url}/server_info")
-    except OSError:
-        return False
-    return True
+def _save(page: Page, name: str, height: int = 1_000, left: int = 0, width: int = _WIDTH) -> None:
+    page.set_viewport_size({"width": _WIDTH, "height": height})
+    page.wait_for_timeout(2_500)  # panels move in and plots draw themselves
+    page.screenshot(path=IMAGES / name, clip={"x": left, "y": 0, "width": width, "height": height})
 
 
 if __name__ == "__main__":
