@@ -30,6 +30,10 @@ from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 
+# Measured, for rows of 100 B to 30 kB: with more, DuckDB may run out of its limit however much it can spill.
+_BYTES_SORTED_PER_MB = 3 * 2**20 // 8  # staged bytes for each MiB of an export's memory
+
+
 @dataclass(frozen=True, slots=True)
 class DatasetStatus:
     """A dataset as an operator sees it: its backlog, the limits in force, and what follows from both."""
@@ -69,7 +73,11 @@ class Timestore(Closing):
         self.area = StagingArea(settings.staging_directory, settings.shard)
         self.lake = Lake(settings.lake_uri, storage_options(), spool=self.area.directory.spool)
         self.pipeline = FlushPipeline(
-            self.area, self.lake, seal_timeout=settings.seal_timeout, retention=settings.idempotency_retention
+            self.area,
+            self.lake,
+            seal_timeout=settings.seal_timeout,
+            most_bytes=self._most_bytes,
+            retention=settings.idempotency_retention,
         )
 
     def staging(self) -> StagingManager:
@@ -134,6 +142,14 @@ class Timestore(Closing):
 
     def close(self) -> None:
         self.area.close()
+
+    def _most_bytes(self, dataset: str) -> int:
+        """What one claim takes: as many bytes as an export can sort, more where larger flushes are asked for.
+
+        Half as much again as a threshold, lest what came in since it was reached be left for a small file of its own.
+        """
+        wanted = self.thresholds(self.area.ledger.datasets.get(dataset).metadata).max_bytes
+        return max(self.settings.export_memory_mb * _BYTES_SORTED_PER_MB, wanted * 3 // 2)
 
     def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:
         metadata = self.area.ledger.datasets.all_metadata() if backlogs else {}

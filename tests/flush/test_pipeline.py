@@ -200,6 +200,20 @@ def test_a_claim_may_take_a_part_of_a_segment(
     assert timestore.area.dataset_usage("d").total == 0
 
 
+@pytest.mark.parametrize(("threshold", "taken"), [(1 << 20, 3), (128 << 20, 5)])
+def test_a_claim_takes_what_an_export_can_sort_or_half_as_much_again_as_the_threshold(
+    settings: Settings, threshold: int, taken: int
+) -> None:
+    small = settings.model_copy(update={"export_memory_mb": 64, "staging_flush_max_bytes": threshold})  # sorts 24 MiB
+    with StagingManager.open(small) as staging, Timestore(small) as timestore:
+        for _ in range(5):
+            staging.enqueue("d", pa.table({"text": ["x" * (10 << 20)]}))
+        ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
+        assert ref is not None
+        assert timestore.area.ledger.flushes.get(ref).volume.batches == taken
+        assert timestore.status("d").backlog.pending.batches == 5 - taken
+
+
 def test_an_export_repeated_after_the_publish_keeps_the_published_files(
     staging: StagingManager, timestore: Timestore
 ) -> None:

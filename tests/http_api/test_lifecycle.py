@@ -15,12 +15,11 @@ import pytest
 from tests.http_api.serving import ARROW, Server, post, published, server, staged_batches, stream, table
 from timestore_pipeline import clock
 
-ROWS = 20
-
-
-def seconds() -> float:
-    """How long producers run: short in the suite, longer on demand."""
-    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "6"))
+# Small in the suite, larger on demand.
+PRODUCERS = int(os.environ.get("TIMESTORE_TEST_PRODUCERS", "8"))
+ROWS = int(os.environ.get("TIMESTORE_TEST_ROWS", "20"))  # of a batch
+SECONDS = float(os.environ.get("TIMESTORE_TEST_SECONDS", "6"))  # of all three lives of the server
+MEMORY = 1 << 30  # bytes, the server with its reader processes, however many producers
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Producer:
         with httpx.Client(timeout=30) as client:
             number = 0
             while not stopped.is_set():
-                first = self.name * 10**7 + number * ROWS
+                first = self.name * 10**9 + number * ROWS
                 self.sent.append(first)
                 body = stream(table(ROWS, first))
                 while not stopped.is_set() and not self._send(client, address["url"], body, first):
@@ -60,8 +59,8 @@ def rows_of(batches: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_server_that_is_ended_under_eight_producers_loses_and_doubles_nothing(home: Path, number: int) -> None:
-    producers = [Producer(name) for name in range(8)]
+def test_a_server_that_is_ended_under_its_producers_loses_and_doubles_nothing(home: Path, number: int) -> None:
+    producers = [Producer(name) for name in range(PRODUCERS)]
     address: dict[str, str] = {}
     stopped = threading.Event()
     threads = [threading.Thread(target=producer.run, args=(address, stopped)) for producer in producers]
@@ -71,8 +70,9 @@ def test_a_server_that_is_ended_under_eight_producers_loses_and_doubles_nothing(
             for thread in threads if life == 0 else ():
                 thread.start()
             wait_for_acks(producers, life, running)
+            stopped.wait(SECONDS / 3)
+            assert running.resident_bytes() < MEMORY
             if life == 2:
-                stopped.wait(seconds() / 3)
                 stopped.set()
                 for thread in threads:
                     thread.join()

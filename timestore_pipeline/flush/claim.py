@@ -33,11 +33,18 @@ class Claim:
 
 
 def claim_backlog(
-    area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, request: SealRequest | timedelta
+    area: StagingArea,
+    lake: Lake,
+    dataset: str,
+    trigger: Trigger,
+    run_id: str,
+    request: SealRequest | timedelta,
+    most_bytes: int,
 ) -> Claim:
-    """Claim everything of the dataset that can be sealed.
+    """Claim what of the dataset can be sealed, oldest first, as much as one export can sort.
 
-    request: what owners were asked already, or how long to wait for them once they are asked.
+    request: what owners were asked already, or how long to wait for them once they are asked. most_bytes: of what is
+    staged; the batch that reaches it is the last of the claim.
 
     Raises `FlushInFlight`, `UnknownDataset` and `ShardConflict`, and whatever kept an interrupted flush from being
     settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger, segments that
@@ -53,7 +60,7 @@ def claim_backlog(
     if isinstance(request, timedelta):
         request = ask_to_seal(area, [dataset], request)
     sealing = seal_segments(area, dataset, request)
-    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id)
+    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, most_bytes)
     if ref is not None:
         area.held_claims.add(ref)
     elif sealing.unsealed:

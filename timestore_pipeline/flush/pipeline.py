@@ -36,10 +36,20 @@ _log = logging.getLogger(__name__)
 class FlushPipeline:
     """The four phases, bound to one staging directory and one lake."""
 
-    def __init__(self, area: StagingArea, lake: Lake, *, seal_timeout: timedelta, retention: timedelta) -> None:
+    def __init__(
+        self,
+        area: StagingArea,
+        lake: Lake,
+        *,
+        seal_timeout: timedelta,
+        most_bytes: Callable[[str], int],
+        retention: timedelta,
+    ) -> None:
+        """most_bytes: of a claim of the dataset with this name. retention: of idempotency keys."""
         self._area = area
         self._lake = lake
         self._seal_timeout = seal_timeout
+        self._most_bytes = most_bytes
         self._retention = retention
 
     def ask_to_seal(self, datasets: Sequence[str]) -> SealRequest:
@@ -53,7 +63,8 @@ class FlushPipeline:
         """
         began_at = clock.now()
         try:
-            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, sealing or self._seal_timeout)
+            request, most_bytes = sealing or self._seal_timeout, self._most_bytes(dataset)
+            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, request, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
             raise

@@ -18,12 +18,18 @@ MOST_BATCHES = 100_000
 
 
 def take(
-    tx: sqlite3.Connection, dataset_id: int, dataset: str, trigger: Trigger, run_id: str, owner: str
+    tx: sqlite3.Connection,
+    dataset_id: int,
+    dataset: str,
+    trigger: Trigger,
+    run_id: str,
+    owner: str,
+    most_bytes: int | None,
 ) -> int | None:
-    """The epoch of a new claim; None when there is nothing to take. Raises `FlushInFlight`."""
+    """The epoch of a new claim; None when there is nothing to take. most_bytes: None = any. Raises `FlushInFlight`."""
     _refuse_second_claim(tx, dataset_id, dataset)
     epoch = _next_epoch(tx, dataset_id)
-    held = _hold_sealed(tx, dataset_id, epoch)
+    held = _hold_sealed(tx, dataset_id, epoch, most_bytes)
     if held is None:
         return None
     tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
@@ -48,15 +54,21 @@ def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
     return int(row["last_epoch"]) + 1
 
 
-def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> Row | None:
-    """Move the pending batches of sealed segments in flight; return their totals."""
+def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int, most_bytes: int | None) -> Row | None:
+    """Move the oldest pending batches of sealed segments in flight; return their totals.
+
+    The batch that reaches `most_bytes` is the last one: however large, the first is always taken.
+    """
     tx.execute(
         "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ("
-        "SELECT batch_id FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
+        "SELECT batch_id FROM ("
+        "SELECT batch_id, sum(bytes) OVER (ORDER BY segment_id, sequence) - bytes AS bytes_before"
+        " FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
         "SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed' AND EXISTS (SELECT 1 FROM batches"
         " WHERE batches.segment_id = segments.segment_id AND batches.state = 'pending')"
-        " ORDER BY segment_id LIMIT :segments) LIMIT :batches)",
-        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES},
+        " ORDER BY segment_id LIMIT :segments) ORDER BY segment_id, sequence LIMIT :batches)"
+        " WHERE :bytes IS NULL OR bytes_before < :bytes)",
+        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES, "bytes": most_bytes},
     )
     row: Row = tx.execute(
         "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"

@@ -30,15 +30,17 @@ class Flushes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def claim(self, dataset: str, trigger: Trigger, run_id: str, owner: str) -> FlushRef | None:
+    def claim(
+        self, dataset: str, trigger: Trigger, run_id: str, owner: str, most_bytes: int | None = None
+    ) -> FlushRef | None:
         """Take the next epoch and the pending batches that lie in sealed segments; None when there is none.
 
-        Oldest segments first, as many as `claiming` allows; see `Batches.waits_sealed` for the rest. Raises
+        Oldest first, as many as `claiming` and `most_bytes` allow; see `Batches.waits_sealed` for the rest. Raises
         `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
-            if (epoch := claiming.take(tx, dataset_id, dataset, trigger, run_id, owner)) is None:
+            if (epoch := claiming.take(tx, dataset_id, dataset, trigger, run_id, owner, most_bytes)) is None:
                 return None
             prolong_request(tx, dataset_id, epoch)
             sign_of_life(tx, owner)
