@@ -205,9 +205,10 @@ def test_a_claim_takes_what_an_export_can_sort_or_half_as_much_again_as_the_thre
     settings: Settings, threshold: int, taken: int
 ) -> None:
     small = settings.model_copy(update={"export_memory_mb": 64, "staging_flush_max_bytes": threshold})  # sorts 24 MiB
-    with StagingManager.open(small) as staging, Timestore(small) as timestore:
+    with StagingManager.open(small) as staging:
         for _ in range(5):
             staging.enqueue("d", pa.table({"text": ["x" * (10 << 20)]}))
+    with Timestore(small) as timestore:
         ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
         assert ref is not None
         assert timestore.area.ledger.flushes.get(ref).volume.batches == taken
