@@ -29,7 +29,6 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
-
 # Measured, for rows of 100 B to 30 kB: with more, DuckDB may run out of its limit however much it can spill.
 _BYTES_SORTED_PER_MB = 3 * 2**20 // 8  # staged bytes for each MiB of an export's memory
 
