@@ -92,6 +92,12 @@ class FlushInFlight(RetryLater):
     code = "flush_in_flight"
 
 
+class ReplayInProgress(RetryLater):
+    """Another process stages a dataset's archived files again."""
+
+    code = "replay_in_progress"
+
+
 class DrainTimeout(RetryLater):
     """Batches were still pending or in flight when the time was up."""
 

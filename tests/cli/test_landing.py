@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
 
 from tests.cli.running import ROOT, command, complaint, readings, timestore, timestore_json, write_file
 from timestore_pipeline import clock
@@ -69,6 +70,23 @@ def test_the_status_counts_what_is_where(landing: Path) -> None:
     assert (weather["ready"]["files"], weather["archived"]["files"], weather["waiting"]["files"]) == (1, 1, 0)
     assert told["strangers"] == ["Not a dataset"]
     assert "weather  1 file" in timestore("landing", "status", "weather")
+
+
+def test_a_day_that_is_gone_is_published_again_and_not_twice(landing: Path, home: Path) -> None:
+    write_file(landing / "weather" / "a.csv", readings(10))
+    timestore("landing", "ingest")
+    line = ("landing", "replay", "weather", "--day", "2013-01-02")
+    assert "the lake has 5 of the rows" in complaint(*line)
+    DeltaTable(home / "lake" / "weather").delete("partition_date = '2013-01-02'")
+    assert timestore(*line) == "weather: 5 rows of 1 archived file staged again\n"
+    assert timestore_json(*line, code=1)["error"]["code"] == "rows_present"
+    assert timestore_json("query", "SELECT count(*) AS rows FROM weather") == [{"rows": 10}]
+    assert timestore_json(*line, "--beside")["rows"] == 5
+
+
+def test_a_replay_of_a_dataset_nobody_knows_says_so(landing: Path) -> None:
+    assert "[unknown_dataset]" in complaint("landing", "replay", "wether", "--day", "2013-01-02")
+    complaint("landing", "replay", "weather", "--day", "yesterday", code=2)
 
 
 def test_without_a_landing_folder_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
+from timestore_pipeline.cli.flushing import flush_all_now
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
+    print_error,
     print_json,
     print_line,
     print_note,
     print_table,
     reporting,
 )
+from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count, size
-from timestore_pipeline.errors import Interrupted, TimestoreError
+from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError
 from timestore_pipeline.ingest.whole_file import open_staging
+from timestore_pipeline.landing.day import Day
 from timestore_pipeline.landing.folder import LandingFolder
 from timestore_pipeline.landing.intake import Intake
 from timestore_pipeline.landing.outcome import Outcome, Result, error_document
+from timestore_pipeline.landing.replay import Replay, Replayed
 from timestore_pipeline.landing.status import Amount, LandingStatus, landing_status
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
 
 _COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
 _MOST_TOLD = 20  # rejected files
@@ -93,9 +100,82 @@ def ingest(
         raise typer.Exit(FAILED)
 
 
+def replay(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only rows of this day (UTC); default: all rows.")
+    ] = None,
+    files: Annotated[str, typer.Option(help="Only files of the archive that match, such as '2013-01-*'.")] = "*",
+    beside: Annotated[bool, typer.Option("--beside", help="Also if the lake has rows of that time.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stage archived files again, to put back what is gone from the lake.
+
+    First everything that is staged is flushed, here. If the lake then still has rows of that day, or without --day any
+    rows, nothing is done: a replay would double them. Run the same command again after it was stopped or killed.
+
+    \b
+    Examples:
+      timestore landing replay weather --day 2013-01-05
+      timestore landing replay weather --files '2013-01-0*' --beside
+    """
+    check_dataset_name(dataset)
+    with open_store() as store:
+        wanted = None if day is None else Day.of(store.area.ledger.datasets.get(dataset), day.date())
+        work = Replay(LandingFolder.of(store.settings), dataset, wanted, files)
+        with work.alone():
+            plan = work.begin(lambda: 0 if beside else _rows_in_the_lake(store, dataset, wanted))
+            with open_staging(store.settings) as staging, ctrl_c_stops(work):
+                done, stopped = _replayed(work.run(plan, staging))
+    _report_replay(dataset, done, stopped, as_json=as_json)
+    if stopped is not None or any(one.error is not None for one in done):
+        raise typer.Exit(FAILED)
+
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The folder where files are dropped.")
 app.command("status")(reporting(status))
 app.command("ingest")(reporting(ingest))
+app.command("replay")(reporting(replay))
+
+
+def _rows_in_the_lake(store: Timestore, dataset: str, day: Day | None) -> int:
+    """Once everything that is staged now is in there."""
+    if store.area.ledger.datasets.find(dataset) is not None:
+        for attempt in flush_all_now(store, dataset, run_id()):
+            if attempt.error is not None:
+                raise attempt.error
+            for segment in attempt.left_out:
+                hint = "what is in it cannot be looked for in the lake yet; try again"
+                raise RetryLater(f"segment {segment.segment_id}: {segment.reason}", dataset=dataset, hint=hint)
+    table = store.lake.table(dataset)
+    if not table.exists():
+        return 0
+    return int(table.to_arrow_dataset().count_rows(filter=None if day is None else day.expression()))
+
+
+def _replayed(files: Iterator[Replayed]) -> tuple[list[Replayed], TimestoreError | None]:
+    done: list[Replayed] = []
+    try:
+        for one in files:
+            done.append(one)  # noqa: PERF402  # what was done before an error counts
+    except TimestoreError as stopped:
+        return done, stopped
+    return done, None
+
+
+def _report_replay(dataset: str, done: Sequence[Replayed], stopped: TimestoreError | None, *, as_json: bool) -> None:
+    rows = sum(one.tally.rows + one.tally.duplicate_rows for one in done)
+    if as_json:
+        files = [one.to_dict() for one in done]
+        print_json({"dataset": dataset, "rows": rows, "files": files, "error": error_document(stopped)})
+        return
+    for one in done:
+        if one.error is not None:
+            print_error(one.error, as_json=False)
+    print_line(f"{dataset}: {count(rows, 'row')} of {count(len(done), 'archived file')} staged again")
+    if stopped is not None:
+        print_error(stopped, as_json=False)
+        print_note("to go on, run the same command again: what is durable is skipped")
 
 
 def _told(outcomes: Iterator[Outcome], *, quiet: bool) -> tuple[list[Outcome], TimestoreError | None]:

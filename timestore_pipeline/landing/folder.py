@@ -126,7 +126,11 @@ class LandingFolder:
 
     def archived(self, dataset: str) -> list[Path]:
         """Every archived file, by name."""
-        return sorted(_walk(self.root / _ARCHIVE / dataset))
+        return sorted(_walk(self.archive_of(dataset)))
+
+    def archive_of(self, dataset: str) -> Path:
+        """The folder of a dataset's archived files."""
+        return self.root / _ARCHIVE / dataset
 
     def rejected(self, dataset: str) -> list[Path]:
         """Every rejected file, by name, without the reasons."""

@@ -7,13 +7,10 @@ in goes to the rejected ones; one that may get in later stays.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
@@ -23,6 +20,7 @@ from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.landing import names
 from timestore_pipeline.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.landing.locking import locked
 from timestore_pipeline.landing.outcome import Outcome, Result, reason_text
 
 RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
@@ -74,8 +72,8 @@ class Intake:
             file = self.folder.take(listed)
             if file is None:
                 return
-            with _locked(file.path) as locked:
-                if locked and file.identity == listed.identity:
+            with locked(file.path) as ours:
+                if ours and file.identity == listed.identity:
                     yield self._go_through(file)
         except LandingUnusable as error:  # the system does not let us move it
             yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
@@ -149,33 +147,6 @@ class Intake:
             found = (names.content_of(path.name) for path in self.folder.archived(dataset))
             self._known[dataset] = {content for content in found if content is not None}
         return self._known[dataset]
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Whether nobody else works on the file. Only to spare work: two who stage one file use the same keys."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    except OSError:  # reading it will fail as well, and say why
-        yield True
-        return
-    try:
-        yield _lock(descriptor) and path.exists()
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a filesystem without locks
-        return True
-    return True
 
 
 def _outcome(

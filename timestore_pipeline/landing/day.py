@@ -1,0 +1,49 @@
+"""The rows of one day, in files as they were dropped and in the lake: a day of UTC, or of a time without a zone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.ingest.exact_cast import exact_cast
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day of one dataset."""
+
+    column: str
+    type: pa.DataType  # the dataset's
+    first: pa.Scalar
+    last: pa.Scalar  # still in the day
+
+    @classmethod
+    def of(cls, record: DatasetRecord, day: date) -> Day:
+        """Raise `InvalidInput` for a dataset without a time column: none of its rows is of any day."""
+        if record.time_column is None or record.schema is None:
+            hint = "leave --day out to replay everything"
+            raise InvalidInput(f"dataset {record.name!r} has no time column", dataset=record.name, hint=hint)
+        type_ = record.schema.field(record.time_column).type
+        ends = (day, day) if pa.types.is_date(type_) else _ends(day)
+        return cls(record.time_column, type_, *(pa.scalar(end, type_) for end in ends))
+
+    def keep(self, table: pa.Table) -> pa.Table:
+        """A file's rows of the day; its column may have another type, as long as the dataset takes it."""
+        if self.column not in table.column_names:
+            return table.slice(0, 0)
+        chunks = [exact_cast(chunk, self.type, self.column) for chunk in table.column(self.column).chunks]
+        times = pa.chunked_array(chunks, type=self.type)
+        return table.filter(pc.and_(pc.greater_equal(times, self.first), pc.less_equal(times, self.last)))
+
+    def expression(self) -> pc.Expression:
+        """The same of rows in the lake."""
+        return (pc.field(self.column) >= self.first) & (pc.field(self.column) <= self.last)
+
+
+def _ends(day: date) -> tuple[datetime, datetime]:
+    return datetime.combine(day, time.min), datetime.combine(day, time.max)
