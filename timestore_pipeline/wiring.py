@@ -29,9 +29,6 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
-# Measured, for rows of 100 B to 30 kB: with more, DuckDB may run out of its limit however much it can spill.
-_BYTES_SORTED_PER_MB = 3 * 2**20 // 8  # staged bytes for each MiB of an export's memory
-
 
 @dataclass(frozen=True, slots=True)
 class DatasetStatus:
@@ -148,7 +145,7 @@ class Timestore(Closing):
         Half as much again as a threshold, lest what came in since it was reached be left for a small file of its own.
         """
         wanted = self.thresholds(self.area.ledger.datasets.get(dataset).metadata).max_bytes
-        return max(self.settings.export_memory_mb * _BYTES_SORTED_PER_MB, wanted * 3 // 2)
+        return max(self.export_options().sortable_bytes, wanted * 3 // 2)
 
     def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:
         metadata = self.area.ledger.datasets.all_metadata() if backlogs else {}

@@ -83,6 +83,6 @@ def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> P
 
 
 def _crew(timestore: Timestore) -> Crew:
-    """What fits into a thread's share of the memory is small."""
+    """What can be sorted in a thread's share of the memory is small."""
     threads = timestore.settings.run_threads
-    return Crew(threads, timestore.export_options(sharers=threads).memory_mb << 20)
+    return Crew(threads, timestore.export_options(sharers=threads).sortable_bytes)
