@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_the_layers_hold() -> None:
     command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_layers_are_drawn_as_they_are_held() -> None:
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    drawn = (ROOT / "docs" / "architecture.md").read_text().split("## Layers")[1].split("```")[1]
+    names = [line.split("  ")[0] for line in drawn.strip().splitlines()]  # the rest of a line is a remark
+    assert names == [layer for layer in contract["layers"] if layer != "__main__"]
 
 
 def test_importing_covers_the_library(imported: dict[str, list[str]]) -> None:
