@@ -186,6 +186,12 @@ class Forbidden(InvalidInput):
     code = "forbidden"
 
 
+class ForeignHost(InvalidInput):
+    """A request to a server without a token, under a name that is not this machine's own."""
+
+    code = "foreign_host"
+
+
 class InvalidQuery(InvalidInput):
     """SQL that DuckDB refuses, or whose data it cannot read."""
 

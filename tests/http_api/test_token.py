@@ -13,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from tests.http_api.serving import ROOT, Server, post, server, stream, table
-from timestore_pipeline.errors import Forbidden, InvalidSettings, Unauthenticated
+from timestore_pipeline.errors import Forbidden, ForeignHost, InvalidSettings, Unauthenticated
 from timestore_pipeline.http_api.operations import OPERATIONS
-from timestore_pipeline.http_api.token import check_binding, check_token, is_loopback
+from timestore_pipeline.http_api.token import check_binding, check_host, check_token, is_loopback
 
 TOKEN = "hush-hush-4711"
 
@@ -48,6 +48,28 @@ def test_the_token_lets_in(guarded: Server) -> None:
     with guarded.client(headers={"authorization": f"bearer {TOKEN}"}) as client:
         assert post(client, stream(table())).status_code == 201
         assert client.get("/metrics").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8451", "127.0.0.1", "127.0.0.1:1", "[::1]:8451", "127.8.8.8"])
+def test_without_a_token_this_machine_is_known_by_these_names(host: str) -> None:
+    check_host(None, [host])
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [[], ["evil.example"], ["localhost.evil.example"], ["127.0.0.1.evil.example:80"], ["10.0.0.1"], [""], ["[::"],
+     ["localhost", "evil.example"], ["localhost@evil.example"], ["evil.example@localhost"], ["[::2]"]],
+)  # fmt: skip
+def test_without_a_token_any_other_name_is_refused(hosts: list[str]) -> None:
+    with pytest.raises(ForeignHost):
+        check_host(None, hosts)
+    check_host(SecretStr("token"), hosts)
+
+
+def test_a_rebound_name_reaches_nothing_of_a_server_without_a_token(tmp_path: Path) -> None:
+    with server(tmp_path) as running, running.client(headers={"host": "evil.example"}) as client:
+        assert set(statuses(client).values()) == {421}
+        assert client.get("/health", headers={"host": "localhost"}).status_code == 200
 
 
 def test_a_401_says_how_to_authenticate(guarded: Server) -> None:

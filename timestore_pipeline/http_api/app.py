@@ -17,7 +17,7 @@ from timestore_pipeline.http_api.operations import OPERATIONS, Operation
 from timestore_pipeline.http_api.probes import Probes
 from timestore_pipeline.http_api.problems import HANDLERS
 from timestore_pipeline.http_api.service import Service
-from timestore_pipeline.http_api.token import check_token
+from timestore_pipeline.http_api.token import check_host, check_token
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -51,6 +51,7 @@ def _routes(endpoints: Endpoints, token: SecretStr | None) -> list[Route]:
 
 def _guarded(operation: Operation, handler: Handler, token: SecretStr | None) -> Handler:
     async def endpoint(request: Request) -> Response:
+        check_host(token, request.headers.getlist("host"))
         if operation.protected:
             check_token(token, request.headers.getlist("authorization"))
         return await handler(request)

@@ -41,7 +41,7 @@ def openapi_document(limits: Limits) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, limits: Limits) -> dict[str, Any]:
-    problems = [*operation.problems]
+    problems = [*operation.problems, HTTPStatus.MISDIRECTED_REQUEST]
     if operation.protected:
         problems += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
     document: dict[str, Any] = {

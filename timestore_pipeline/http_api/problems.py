@@ -27,6 +27,7 @@ STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.UnreadableInput, HTTPStatus.BAD_REQUEST),
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (errors.ForeignHost, HTTPStatus.MISDIRECTED_REQUEST),
     (errors.UnknownDataset, HTTPStatus.NOT_FOUND),
     (errors.BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (errors.UnsupportedType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),

@@ -1,4 +1,4 @@
-"""The bearer token: who may come in, and where a server without one may listen."""
+"""The bearer token: who may come in, and where and under which names a server without one may be reached."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from timestore_pipeline.errors import Forbidden, InvalidSettings, Unauthenticated
+from timestore_pipeline.errors import Forbidden, ForeignHost, InvalidSettings, Unauthenticated
 
 
 def check_token(token: SecretStr | None, authorizations: Sequence[str]) -> None:
@@ -25,6 +26,27 @@ def check_token(token: SecretStr | None, authorizations: Sequence[str]) -> None:
     expected = token.get_secret_value().encode()
     if not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected):
         raise Forbidden("the bearer token is wrong", hint="it must be the server's TIMESTORE_API_TOKEN")
+
+
+def check_host(token: SecretStr | None, hosts: Sequence[str]) -> None:
+    """hosts: values of the request's `Host` headers. With a token set any name may lead here.
+
+    Without one a page of the web could let its own name lead to this machine and have the reader's browser send
+    requests as if they were of the page's site (DNS rebinding); its name then stands in Host. Raises `ForeignHost`.
+    """
+    if token is None and (len(hosts) != 1 or not _names_this_machine(hosts[0])):
+        raise ForeignHost(
+            "without a token this server answers to localhost, 127.0.0.1 and [::1] only",
+            hint="use one of these in the address, or set TIMESTORE_API_TOKEN and send it",
+        )
+
+
+def _names_this_machine(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host.strip()}").hostname if "@" not in host else None
+        return name == "localhost" or ipaddress.ip_address(name or "").is_loopback
+    except ValueError:
+        return False
 
 
 def check_binding(host: str, token: SecretStr | None) -> None:

@@ -1,0 +1,38 @@
+"""A resource with which other Dagster code stages rows from its own assets and ops.
+
+    defs = dg.Definitions(assets=[readings], resources={"staging": StagingResource()})
+
+What an asset has a receipt for is durable, whatever becomes of its run; segments are sealed when the run lets go.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.settings import Settings
+
+
+class StagingResource(dg.ConfigurableResource[StagingManager]):
+    """Configured by the `TIMESTORE_*` variables alone, as every other producer of the host.
+
+    Assets and ops receive the `StagingManager` itself: `staging: dg.ResourceParam[StagingManager]`. Raises
+    `InvalidSettings`, `LedgerMismatch` or `Corrupted` when the run starts.
+    """
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[StagingManager]:  # noqa: ARG002
+        with StagingManager.open(Settings.from_env()) as staging:
+            yield staging
+
+
+def run_key(context: dg.OpExecutionContext | dg.AssetExecutionContext, part: str = "") -> str:
+    """An idempotency key for what a step stages: a re-execution of the run, or a retry of the step, has the same one.
+
+    part: tells several batches of one step apart.
+    """
+    run = context.run
+    step = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+    partition = context.partition_key if context.has_partition_key else ""
+    return "/".join((run.root_run_id or run.run_id, str(step.op_handle), partition, part))
