@@ -12,7 +12,7 @@ import pytest
 
 from tests.http_api.serving import Server, post, server, staged_batches, stream, table
 
-HEAD = b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n"
+HEAD = b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\n"
 
 
 def everything(connection: socket.socket) -> bytes:
@@ -52,9 +52,9 @@ def told(running: Server, *pieces: bytes, close_sending: bool = False) -> bytes:
         HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
         HEAD + b"x: " + b"y" * 1_000_000 + b"\r\n\r\n",
         HEAD + b"".join(b"x%d: y\r\n" % number for number in range(20_000)) + b"\r\n",
-        b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /" + b"a" * 1_000_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"GET /health HTTP/1.1\r\n\r\n",
-        b"GET /health HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\nbad header\r\n\r\n",
     ],
     ids=[
         "text", "TLS", "two lengths", "negative length", "unknown transfer", "bad chunk",
@@ -91,7 +91,9 @@ def test_a_client_that_has_said_everything_still_gets_its_answer(shared: Server)
 
 def test_a_refusal_reaches_a_client_that_sends_before_it_listens(shared: Server) -> None:
     body = b"x" * 900_000
-    request = b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+    request = (
+        b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+    )
     assert problem(told(shared, request + b"content-length: %d\r\n\r\n" % len(body), body)) == (415, "unsupported_type")
 
 
@@ -101,7 +103,10 @@ def test_a_body_that_waits_to_be_asked_for_is_refused_unread(shared: Server) -> 
 
 
 def test_requests_that_follow_each_other_unasked_are_answered_in_order(shared: Server) -> None:
-    one, two = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", b"GET /none HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    one, two = (
+        b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"GET /none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
+    )
     answers = told(shared, one + one + two)
     assert [part.split()[0] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"404"]
 
@@ -125,7 +130,7 @@ def test_a_client_that_dawdles_is_ended(
 
 def test_a_second_request_that_dawdles_is_ended_too(home: Path) -> None:
     with server(home, limits={"head_seconds": 0.3}) as running, running.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /hea")
         assert problem(everything(connection)) == (408, "slow_request")
@@ -133,7 +138,7 @@ def test_a_second_request_that_dawdles_is_ended_too(home: Path) -> None:
 
 def test_an_idle_connection_is_closed(home: Path) -> None:
     with server(home, limits={"keep_alive_seconds": 1}) as running, running.connect() as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert everything(connection).count(b"HTTP/1.1") == 1
 
 
@@ -141,7 +146,7 @@ def test_connections_beyond_the_limit_are_turned_away(home: Path) -> None:
     with server(home, limits={"connections": 3}) as running, ExitStack() as stack:
         for _ in range(3):
             connection = stack.enter_context(running.connect())
-            connection.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
             assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
         assert problem(told(running)) == (503, "server_busy")
 

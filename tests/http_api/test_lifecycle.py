@@ -96,7 +96,8 @@ def wait_for_acks(producers: list[Producer], life: int, running: Server) -> None
 
 def test_sigterm_finishes_the_request_at_work_and_seals(home: Path) -> None:
     with server(home) as running, running.connect() as connection:
-        head = f"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: x\r\ncontent-type: {ARROW}\r\nexpect: 100-continue\r\n"
+        head = f"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ARROW}\r\n"
+        head += "expect: 100-continue\r\n"
         body = stream(table())
         connection.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode())
         assert b"100 Continue" in connection.recv(1000)

@@ -160,7 +160,7 @@ def test_a_guardrail_in_hard_mode_is_507_with_the_time_to_retry(home: Path) -> N
 
 def test_a_server_that_is_busy_says_so_at_once(home: Path) -> None:
     with server(home, limits={"batches": 1}) as running, running.client() as client, running.connect() as slow:
-        slow.sendall(b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n")
+        slow.sendall(b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\n")
         slow.sendall(b"content-length: 4\r\nexpect: 100-continue\r\n\r\n")
         assert b"100 Continue" in slow.recv(1000), "the server has begun with it"
         answer = post(client, stream(table()))
