@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ KEYS = st.one_of(st.none(), st.sampled_from("abcd"))
 FLUSH_POINTS = ("claim", "file", "record export", "delta commit", "finalize", "unlink", "burn", "abort")
 MOMENTS = st.sampled_from(["before", "after"])
 KILLED = {"died": -9}
+COUNTED = {"flush", "retried", "quarantined", "requeued", "discarded"}
 
 
 @dataclass(slots=True)
@@ -51,6 +53,7 @@ class Model:
     step: str = ""
     mine: bool = False  # the claim is this life's
     version: int | None = None
+    counted: Counter[str] = field(default_factory=Counter)  # batches, as the metrics have them
 
     @property
     def pending(self) -> list[Batch]:
@@ -70,6 +73,7 @@ class Model:
 
     def end(self) -> None:
         for batch in self.in_flight:
+            self.counted["flush" if batch.committed else "retried"] += 1
             batch.claimed, batch.published = False, batch.committed
         self.epoch, self.mine = None, False
 
@@ -113,6 +117,15 @@ class LibraryMachine(RuleBasedStateMachine):
     def enqueue(self, dataset: str, key: str | None, count: int, level: int) -> None:
         first = self.new_rows(count)
         self.told_of_enqueue(dataset, key, first, count, self.do("enqueue", dataset, key, first, count, level))
+
+    @precondition(lambda self: any(b.key for model in self.models.values() for b in model.batches))
+    @rule(data=st.data())
+    def enqueue_again(self, data: st.DataObject) -> None:
+        """As a producer that was not told: whatever has become of the batch, its key is known."""
+        dataset = self.some(data, lambda model: any(batch.key for batch in model.batches))
+        batch = data.draw(st.sampled_from([batch for batch in self.models[dataset].batches if batch.key]))
+        answer = self.do("enqueue", dataset, batch.key, self.new_rows(batch.count), batch.count, 0)
+        self.told_of_enqueue(dataset, batch.key, self.next - batch.count, batch.count, answer)
 
     @with_batches
     @rule(data=st.data())
@@ -197,6 +210,8 @@ class LibraryMachine(RuleBasedStateMachine):
             return
         model.settle()
         assert answer.get("error") == ("disk_full" if model.pending else None), answer
+        model.claim(0)
+        model.end()
 
     @with_batches
     @rule(data=st.data(), point=st.sampled_from(FLUSH_POINTS), at=MOMENTS)
@@ -226,6 +241,8 @@ class LibraryMachine(RuleBasedStateMachine):
         """Every segment file of a dataset at rest is gone for a while: set aside, then given back or given up."""
         dataset = self.some(data, lambda model: bool(model.batches))
         model = self.models[dataset]
+        for key in (None, None):  # one batch alone would not show that another is forgotten
+            self.enqueue(dataset, key, 2, 0)
         self.kill()
         self.reborn()
         assert self.do("recover")["result"] == sum(other.epoch is not None for other in self.models.values())
@@ -235,9 +252,11 @@ class LibraryMachine(RuleBasedStateMachine):
         assert self.do("lose_segments", dataset)["result"] == bool(lost)
         for batch in lost:
             batch.given_up = "quarantined"
+        model.counted["quarantined"] += len(lost)
         self.the_evidence_agrees()
         assert self.do("remove_dataset", dataset).get("error") == ("dataset_in_use" if lost else None)
         assert self.do("decide", dataset, decision)["result"] == bool(lost)
+        model.counted["requeued" if decision == "requeue" else "discarded"] += len(lost)
         for batch in lost:
             batch.given_up = "" if decision == "requeue" else "discarded"
 
@@ -287,7 +306,9 @@ class LibraryMachine(RuleBasedStateMachine):
             assert {s: v for s, v in evidence.kept.items() if s != "accepted"} == evidence.counted
             assert evidence.kept.get("accepted", (0, 0)) == volume(model.batches)
             assert evidence.promised_segments <= evidence.segment_files <= evidence.known_segments
-            assert evidence.claims == (model.epoch is not None)
+            assert evidence.epochs == ([] if model.epoch is None else [model.epoch])
+            ours = {name: value for name, value in evidence.counters.items() if name in COUNTED}
+            assert ours == {name: value for name, value in model.counted.items() if value}
 
     def expected(self, model: Model) -> dict[str, tuple[int, int]]:
         published = [batch for batch in model.batches if batch.published]
@@ -333,13 +354,13 @@ class LibraryMachine(RuleBasedStateMachine):
         """A flush died somewhere: all or nothing of what it held is in the log, and the ledger knows no more."""
         model, evidence = self.models[dataset], gather(self.home, dataset)
         states = set(evidence.counted)
-        if model.epoch is not None and not evidence.claims:
+        if model.epoch is not None and evidence.epochs != [model.epoch]:
             model.settle()  # it got past what an earlier life had left
         if model.epoch is None and ("in_flight" in states or self.expected(model) != evidence.counted):
-            model.claim(0)  # and past its own claim
+            model.claim(evidence.epochs[0] if evidence.epochs else 0)  # and past its own claim
         if len(evidence.published) > sum(batch.count for batch in model.batches if batch.committed):
             model.commit()
-        if not evidence.claims:
+        if not evidence.epochs:
             model.end()
 
     # --- the process

@@ -1,4 +1,4 @@
-"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|lake`.
+"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|lake|spool`.
 
 Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
 """
@@ -22,10 +22,13 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-PLACES = {"staging": "staging", "ledger": "staging", "lake": "lake"}
+PLACES = {"staging": "staging", "ledger": "staging", "lake": "lake", "spool": "staging/spool"}
 _BALLAST = 8 * 1024 * 1024
-_ROWS = 400  # of 1 kB that cannot be compressed
+_ROWS = 4_000  # of 100 B that cannot be compressed
+_ROW_BYTES = 100
 _MOST_BATCHES = 400  # of 400 kB: more than fit
+_MORE_THAN_MEMORY = 80  # of 400 kB: more than an export may hold, and less than the spool and that together
+_EXPORT_MB = {"spool": 64}  # elsewhere nothing is spilled
 
 
 @dataclass
@@ -40,9 +43,8 @@ class Account:
 
 
 def batch(number: int) -> pa.Table:
-    return pa.table(
-        {"n": [number * _ROWS + i for i in range(_ROWS)], "payload": [os.urandom(1000) for _ in range(_ROWS)]}
-    )
+    numbers = [number * _ROWS + i for i in range(_ROWS)]
+    return pa.table({"n": numbers, "payload": [os.urandom(_ROW_BYTES) for _ in numbers]})
 
 
 def stage(staging: StagingManager, account: Account, numbers: range) -> None:
@@ -99,17 +101,29 @@ def run_out_of_lake(home: Path, staging: StagingManager, store: Timestore, accou
     return ballast
 
 
+def run_out_of_spool(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """The export has more to sort than memory for it, and nowhere to put the rest."""
+    stage(staging, account, range(_MORE_THAN_MEMORY))
+    ballast = fill(home / "staging" / "spool" / "ballast")
+    account.flushes[flush(store)] += 1
+    account.flushes[flush(store)] += 1
+    stage(staging, account, range(_MORE_THAN_MEMORY, _MORE_THAN_MEMORY + 5))
+    return ballast
+
+
 _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
     "staging": run_out_of_staging,
     "ledger": run_out_of_ledger,
     "lake": run_out_of_lake,
+    "spool": run_out_of_spool,
 }
 
 
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    settings = Settings.build(home=home, staging_seal_timeout_ms=5000, **limits)
+    limits |= {"staging_seal_timeout_ms": 5000, "export_memory_mb": _EXPORT_MB.get(place, 512)}
+    settings = Settings.build(home=home, **limits)
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:
         ballast = _RUNS[place](home, staging, store, account)

@@ -1,4 +1,4 @@
-"""A 64 MB disk that is full, under the staging directory, the ledger and the lake in turn.
+"""A 64 MB disk that is full, under the staging directory, the ledger, the lake and the spool in turn.
 
 The process runs on, its callers get typed errors, drops are counted, and once there is space again everything that was
 acknowledged is published without a restart.
@@ -28,7 +28,7 @@ def run_out(home: Path, place: str) -> Any:
     mounts = f'mount -t tmpfs -o size=64m tmpfs "{full}"'
     if place == "ledger":
         mounts += f' && mkdir "{full}/segments" && mount -t tmpfs tmpfs "{full}/segments"'
-    for folder in (home / "staging", home / "lake"):
+    for folder in (home / "staging" / "spool", home / "lake"):
         folder.mkdir(parents=True)
     allowed = shutil.which("unshare") and subprocess.run([*_NAMESPACE, mounts], capture_output=True, check=False)
     available = bool(allowed) and allowed.returncode == 0  # type: ignore[union-attr]

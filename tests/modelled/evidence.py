@@ -23,7 +23,8 @@ class Evidence:
     known_segments: frozenset[str]
     segment_files: frozenset[str]
     published: list[int]  # rows of the table, sorted
-    claims: int  # in flight
+    epochs: list[int]  # of the claims in flight, of which there is one at most
+    counters: Mapping[str, int]  # batches: retried, published, quarantined, requeued, discarded; ever
 
 
 def gather(home: Path, dataset: str) -> Evidence:
@@ -39,10 +40,16 @@ def gather(home: Path, dataset: str) -> Evidence:
         promised = ledger.execute(f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight')", one).fetchall()
         known = ledger.execute("SELECT segment_id FROM segments JOIN datasets USING (dataset_id)").fetchall()
         claims = ledger.execute(
-            "SELECT count(*) FROM flushes JOIN datasets USING (dataset_id)"
+            "SELECT epoch FROM flushes JOIN datasets USING (dataset_id)"
             " WHERE name = :dataset AND state IN ('claimed', 'exported')",
             one,
-        ).fetchone()
+        ).fetchall()
+        counters = ledger.execute(
+            "SELECT series, sum(value) FROM counters JOIN datasets USING (dataset_id) WHERE name = :dataset"
+            " AND series LIKE '%\\_batches\\_total' ESCAPE '\\' AND labels NOT LIKE '%result=failure%'"
+            " AND value > 0 GROUP BY series",
+            one,
+        ).fetchall()
     log = PlainLog(home / "lake" / dataset)
     for _ in log.advance():
         continue
@@ -53,5 +60,6 @@ def gather(home: Path, dataset: str) -> Evidence:
         known_segments=frozenset(segment for (segment,) in known),
         segment_files=frozenset(path.stem for path in (home / "staging" / "segments" / dataset).glob("*.duckdb")),
         published=sorted(n for path in log.live for n in pq.read_table(path, columns=["n"])["n"].to_pylist()),
-        claims=claims[0],
+        epochs=[epoch for (epoch,) in claims],
+        counters={series.removesuffix("_batches_total"): int(value) for series, value in counters},
     )
