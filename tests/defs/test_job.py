@@ -145,7 +145,7 @@ def test_a_materialization_carries_the_numbers_of_the_flush(
 
 
 def test_amounts_and_durations_are_numbers_that_plot(staging: StagingManager, instance: dg.DagsterInstance) -> None:
-    staging.enqueue("weather", hourly(2))
+    staging.enqueue("weather", hourly(30))
     *_, event = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
     plotted = (dg.IntMetadataValue, dg.FloatMetadataValue)
     numbers = {name for name, entry in event.metadata.items() if isinstance(entry, plotted)}
@@ -170,6 +170,16 @@ def test_every_partition_of_a_flush_is_marked_and_the_flush_itself_comes_last(
     assert [event.partition for event in events] == ["2013-01-01", "2013-01-02", None]
     assert [event.metadata["partition_rows"].value for event in events[:-1]] == [24, 6]
     assert instance.get_materialized_partitions(events[0].asset_key) == {"2013-01-01", "2013-01-02"}
+
+
+def test_a_flush_into_one_partition_says_everything_in_one_event(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(2))
+    [event] = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    assert event.partition == "2013-01-01"
+    assert (event.metadata["rows"].value, event.metadata["partition_rows"].value) == (2, 2)
+    assert instance.get_materialized_partitions(event.asset_key) == {"2013-01-01"}
 
 
 def test_a_flush_of_very_many_partitions_marks_the_newest_and_says_so(

@@ -41,7 +41,7 @@ def test_the_old_day_is_marked_again_with_what_came_late(
     staging.enqueue("weather", hourly(72))
     build(instance, "weather")
     staging.enqueue("weather", [{"ts": START, "n": 100}, {"ts": START, "n": 101}])
-    mark, _whole = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
+    [mark] = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
     assert (mark.partition, mark.metadata["partition_rows"].value) == ("2013-01-01", 2)
 
 

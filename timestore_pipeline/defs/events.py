@@ -1,7 +1,8 @@
 """A published flush as Dagster shows it: asset materializations whose numbers plot over time.
 
 One for the flush as a whole, and before it one per partition, which marks the days that have data. Their numbers have
-names of their own, so that a plot never mixes a flush with a part of it.
+names of their own, so that a plot never mixes a flush with a part of it. A flush into a single partition, which is what
+most are, says both in one event: events cost a run of many small flushes as much as the flushes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,10 @@ def materializations(timestore: Timestore, flush: Flush) -> list[dg.AssetMateria
     """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full."""
     files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))
     marks = list(_marks(flush, files))
-    return [*marks[-MOST_MARKED:], _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks))]
+    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks))
+    if len(files) == len(marks) == 1:
+        return [_both(whole, marks[0])]
+    return [*marks[-MOST_MARKED:], whole]
 
 
 def _whole(flush: Flush, table_uri: str, partitions: int) -> dg.AssetMaterialization:
@@ -43,6 +47,11 @@ def _whole(flush: Flush, table_uri: str, partitions: int) -> dg.AssetMaterializa
         description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}{note}",
         metadata={**_amounts(flush), **_origin(flush, table_uri), **_times(flush)},
     )
+
+
+def _both(whole: dg.AssetMaterialization, mark: dg.AssetMaterialization) -> dg.AssetMaterialization:
+    metadata = {**mark.metadata, **whole.metadata}
+    return dg.AssetMaterialization(whole.asset_key, whole.description, metadata, partition=mark.partition)
 
 
 def _marks(flush: Flush, files: Sequence[ExportedFile]) -> Iterator[dg.AssetMaterialization]:

@@ -6,10 +6,11 @@ back on its way out; one that is stopped falls silent, and loses them when its l
 """
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 
 import dagster as dg
 
+from timestore_pipeline.defs.event_storage import kept_open
 from timestore_pipeline.defs.run_log import RunLog
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.telemetry.logs import forwarded
@@ -30,12 +31,18 @@ class TimestoreResource(dg.ConfigurableResource[Timestore]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
         settings = Settings.from_env()
         told = RunLog(context.log or dg.get_dagster_logger())
-        with closing(told), forwarded(told, settings), Timestore(settings) as timestore:
+        with closing(told), forwarded(told, settings), Timestore(settings) as timestore, _cheap_events(context):
             _sign(context, timestore)
             try:
                 yield timestore
             finally:
                 timestore.pipeline.give_back()  # a terminated run's claims, at once
+
+
+def _cheap_events(context: dg.InitResourceContext) -> AbstractContextManager[None]:
+    if context.run is None or context.instance is None:
+        return nullcontext()
+    return kept_open(context.instance, context.run.run_id)
 
 
 def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
