@@ -94,3 +94,15 @@ def test_an_old_verdict_is_given_again(instance: dg.DagsterInstance) -> None:
     instance.report_runless_asset_event(FINE.evaluation())
     assert news(instance, [FINE], clock.now() + timedelta(hours=23)) == []
     assert news(instance, [FINE], clock.now() + timedelta(hours=25)) == [FINE]
+
+
+@pytest.mark.parametrize(("verdict", "told"), [(LATE, [LATE]), (FINE, [])])
+def test_a_verdict_that_a_flush_has_greyed_is_given_again_if_it_fails(
+    instance: dg.DagsterInstance, verdict: Verdict, told: list[Verdict]
+) -> None:
+    instance.report_runless_asset_event(verdict.evaluation())
+    in_a_while = clock.now() + timedelta(minutes=2)
+    assert news(instance, [verdict], in_a_while) == []
+    instance.report_runless_asset_event(dg.AssetMaterialization(verdict.key.asset_key))
+    assert news(instance, [verdict], clock.now()) == []  # at most once a minute
+    assert news(instance, [verdict], in_a_while) == told

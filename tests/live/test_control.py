@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pyarrow.parquet as pq
 import pytest
 
 from tests.defs.flushing import hourly, published, run_config
@@ -40,15 +39,18 @@ def _terminate_in(live: LiveInstance, op: str) -> None:
         assert live.ended(run) == "CANCELED"
 
 
-def test_overrides_from_the_launchpad_decide_how_the_files_are_written(live: LiveInstance) -> None:
-    live.stage("overridden", hourly(5_000).drop_columns(["ts"]))
-    overrides = {"compression": "gzip", "row_group_size": 2_048}
-    run = live.api.launch("partition_build", run_config({"dataset": "overridden", "overrides": overrides}))
-    assert live.ended(run) == "SUCCESS"
-    table = live.timestore.lake.table("overridden")
-    [file] = table.to_arrow_dataset().files
-    written = pq.read_metadata(f"{table.uri}/{file}")
-    assert (written.num_row_groups, written.row_group(0).column(0).compression) == (3, "GZIP")
+def test_a_run_terminated_while_its_threads_are_at_work_keeps_no_claim(live: LiveInstance) -> None:
+    datasets = ("together_1", "together_2", "together_3")
+    for dataset in datasets:
+        live.stage(dataset, hourly(3))
+    with live.held("export_partitions") as wait_until_there:
+        run = live.api.launch("partition_build", run_config(*datasets))
+        wait_until_there()
+        live.api.terminate(run)
+    assert live.ended(run) == "CANCELED"
+    for dataset in datasets:
+        assert live.backlog(dataset).in_flight.rows == 0
+        assert audit_dataset(live.timestore.area, live.timestore.lake, dataset).ok
 
 
 @pytest.mark.parametrize(

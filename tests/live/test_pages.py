@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -42,16 +43,20 @@ def test_a_check_that_fails_says_why(live: LiveInstance, page: Page) -> None:
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
 
 
-def test_a_flush_that_is_launched_by_hand_is_published(live: LiveInstance, page: Page) -> None:
-    live.stage("by_hand", hourly(3))
+def test_a_flush_that_is_launched_by_hand_is_published_as_its_overrides_say(live: LiveInstance, page: Page) -> None:
+    live.stage("by_hand", hourly(5_000).drop_columns(["ts"]))
     launchpad = Launchpad(page, live.url, "partition_build")
     launchpad.open()
-    launchpad.paste(flushing("by_hand", "{compression: gzip}"))
+    launchpad.paste(flushing("by_hand", "{compression: gzip, row_group_size: 2048}"))
     run = launchpad.launch()
     run.wait_for("Success")
     expect(run.op("finalize_flushes")).to_be_visible()
-    assert published(live.timestore, "by_hand") == [0, 1, 2]
+    assert published(live.timestore, "by_hand") == [*range(5_000)]
     assert live.flushes("by_hand")[0].run_id == run.run_id
+    table = live.timestore.lake.table("by_hand")
+    [file] = table.to_arrow_dataset().files
+    written = pq.read_metadata(f"{table.uri}/{file}")
+    assert (written.num_row_groups, written.row_group(0).column(0).compression) == (3, "GZIP")
 
 
 def test_wrong_overrides_are_explained_in_the_launchpad_and_cannot_be_launched(live: LiveInstance, page: Page) -> None:

@@ -1,7 +1,8 @@
 """Which datasets are checked at a tick, and which verdicts are news. Every dataset gets its turn, trouble comes first.
 
 A tick looks at every status, which is one ledger query, and counts the batches of a bounded number of datasets. An
-event is stored for a changed verdict, and once a day for an old one, so that its page does not look abandoned.
+event is stored for a changed verdict, and once a day for an old one, so that its page does not look abandoned. Dagster
+shows a verdict in grey once a flush came after it, so one that fails is stored again after a flush: trouble stays red.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from timestore_pipeline.wiring import DatasetStatus, Timestore
 PER_ROUND = 50  # datasets whose turn it is at one tick: a thousand take twenty ticks, ten minutes
 MOST_FAILING = 50  # datasets looked at out of turn
 REPEAT_AFTER = timedelta(days=1)
+REPEAT_FAILURE_AFTER = timedelta(minutes=1)  # and a flush: these events are never purged
 _TIME_TO_COUNT = 5.0  # seconds of a tick; a dataset of a hundred thousand batches takes a tenth of one
 
 
@@ -47,7 +49,8 @@ def news(instance: dg.DagsterInstance, verdicts: Sequence[Verdict], now: datetim
     if not verdicts:
         return []
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key([verdict.key for verdict in verdicts])
-    return [verdict for verdict in verdicts if _is_news(verdict, records.get(verdict.key), now)]
+    flushed = _last_flushes(instance, [verdict for verdict in verdicts if not verdict.passed])
+    return [v for v in verdicts if _is_news(v, records.get(v.key), flushed.get(v.key.asset_key, 0.0), now)]
 
 
 def _in_trouble(glances: Mapping[str, Sequence[Verdict]], state: WatchState) -> list[str]:
@@ -72,10 +75,23 @@ def _passes(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.passed for verdict in verdicts)
 
 
-def _is_news(verdict: Verdict, record: AssetCheckExecutionRecord | None, now: datetime) -> bool:
+def _last_flushes(instance: dg.DagsterInstance, verdicts: Sequence[Verdict]) -> dict[dg.AssetKey, float]:
+    """When the datasets were last materialized, in seconds since the Unix epoch."""
+    keys = list({verdict.key.asset_key for verdict in verdicts})
+    entries = [record.asset_entry for record in instance.event_log_storage.get_asset_records(keys)] if keys else []
+    return {
+        entry.asset_key: entry.last_materialization_record.timestamp
+        for entry in entries
+        if entry.last_materialization_record is not None
+    }
+
+
+def _is_news(verdict: Verdict, record: AssetCheckExecutionRecord | None, flushed: float, now: datetime) -> bool:
     last = None if record is None else record.evaluation
     if record is None or last is None:
         return True
     if verdict.passed != last.passed or (not verdict.passed and verdict.severity is not last.severity):
         return True
-    return now.timestamp() - record.create_timestamp > REPEAT_AFTER.total_seconds()
+    hidden = not verdict.passed and flushed > record.create_timestamp
+    pause = REPEAT_FAILURE_AFTER if hidden else REPEAT_AFTER
+    return now.timestamp() - record.create_timestamp > pause.total_seconds()
