@@ -30,6 +30,7 @@ from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 KINDS = ("die", "fail")
 _TRIES = 3  # flushes that a poisonous batch may fail
+_STATUS_LOST = 255  # as `multiprocessing` has it
 _PATIENCE = 60  # seconds for a victim that should take one
 
 # name -> what the victim does in it, and how it came about: scenarios and faults, one after the other
@@ -130,7 +131,9 @@ def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | No
         process.kill()
         process.join()
         raise TimeoutError(f"the victim hangs: {scenario}, {fault}")
-    return process.exitcode
+    # Rarely the fork server cannot say how a child ended; one that was not killed has written its outcome.
+    lost = process.exitcode == _STATUS_LOST and not victims.notes(home, "outcome").exists()
+    return -signal.SIGKILL if lost else process.exitcode
 
 
 @cache
