@@ -83,6 +83,14 @@ def test_an_operators_request_passes_a_pause(waiting: Timestore, instance: dg.Da
     assert _triggers(tick(instance)) == ["manual"]
 
 
+def test_a_dataset_is_paused_and_resumed_in_its_metadata(waiting: Timestore, instance: dg.DagsterInstance) -> None:
+    due = {"flush": {**OFF, "maxRows": 1}}
+    waiting.set_metadata("weather", {"staging": {**due, "paused": True}})
+    assert "weather: flushes are paused" in tick(instance).skip_message
+    waiting.set_metadata("weather", {"staging": due})
+    assert _triggers(tick(instance)) == ["rows"]
+
+
 def test_the_most_urgent_dataset_comes_first_and_names_the_run(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
 ) -> None:

@@ -101,6 +101,7 @@ class AlertOverrides(_Section):
 
 
 class StagingSpec(_Section):
+    paused: bool | None = Field(default=None, strict=True)  # None = as `timestore pause` and `resume` left it
     flush: FlushOverrides = FlushOverrides()
     alerts: AlertOverrides = AlertOverrides()
 

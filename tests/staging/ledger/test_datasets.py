@@ -110,3 +110,29 @@ def test_setting_metadata_brings_a_dataset_back(ledger: Ledger) -> None:
     ledger.datasets.remove("d")
     ledger.datasets.set_metadata("d", DatasetMetadata())
     assert [record.name for record in ledger.datasets.active()] == ["d"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "paused"),
+    [(None, True, True), (True, None, False), (True, False, False), (True, True, True), (None, None, False)],
+)
+def test_metadata_pause_a_dataset_for_as_long_as_they_say_so(
+    ledger: Ledger, before: bool | None, after: bool | None, paused: bool
+) -> None:
+    for said in (before, after):
+        document = {"staging": {} if said is None else {"paused": said}}
+        record = ledger.datasets.set_metadata("d", DatasetMetadata.parse(document))
+    assert record.paused is paused
+
+
+def test_metadata_that_say_nothing_leave_an_operators_pause_alone(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    ledger.datasets.set_paused("d", True)
+    assert ledger.datasets.set_metadata("d", DatasetMetadata()).paused
+
+
+def test_an_operator_ends_a_pause_of_the_metadata(ledger: Ledger) -> None:
+    ledger.datasets.set_metadata("d", DatasetMetadata.parse({"description": "x", "staging": {"paused": True}}))
+    ledger.datasets.set_paused("d", False)
+    record = ledger.datasets.get("d")
+    assert (record.paused, record.metadata.staging.paused, record.metadata.description) == (False, None, "x")

@@ -115,8 +115,10 @@ class Datasets:
         """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
         self.ensure(name)
         with self._database.transaction() as tx:
-            _check_layout(_current(tx, name), metadata)  # in here: a first batch may come at any moment
-            tx.execute("UPDATE datasets SET metadata = ? WHERE name = ?", (metadata.to_json(), name))
+            current = _current(tx, name)
+            _check_layout(current, metadata)  # in here: a first batch may come at any moment
+            values = metadata.to_json(), int(_paused(current, metadata)), name
+            tx.execute("UPDATE datasets SET metadata = ?, paused = ? WHERE name = ?", values)
         return self.get(name)
 
     def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
@@ -133,7 +135,8 @@ class Datasets:
             return True
 
     def set_paused(self, name: str, paused: bool) -> None:
-        self._update(name, "paused = ?", int(paused))
+        """Takes the place of what the metadata said, so that one command ends a pause, whoever began it."""
+        self._update(name, "metadata = json_remove(metadata, '$.staging.paused'), paused = ?", int(paused))
 
     def request_flush(self, name: str) -> None:
         """Ask for a manual flush; the sensor's next tick picks it up, whatever failed before.
@@ -230,6 +233,14 @@ def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:
             dataset=record.name,
             hint="time column and granularity are fixed with the first batch; stage under a new name to change them",
         )
+
+
+def _paused(current: DatasetRecord, metadata: DatasetMetadata) -> bool:
+    """What new metadata make of a pause: they decide if they say something, and end theirs if they no longer do."""
+    said, before = metadata.staging.paused, current.metadata.staging.paused
+    if said is None:
+        return current.paused if before is None else False
+    return said
 
 
 def record_of(row: Row) -> DatasetRecord:
