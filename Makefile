@@ -34,8 +34,9 @@ nightly: $(READY) ## what takes too long for every change: 1,000 kills by the se
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
 	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crashtest tests/live/test_starting.py
 
-bench: $(READY) ## what a durable write costs, against the bare primitive
+bench: $(READY) ## what a durable write costs against the bare primitive, and how fast a thousand datasets are published (five minutes)
 	@$(BIN)/python benchmarks/enqueue.py
+	@$(BIN)/python -m benchmarks.thousand_datasets
 
 dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 	@$(BIN)/python -m demo dev

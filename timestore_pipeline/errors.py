@@ -229,7 +229,7 @@ class UnknownIncident(InvalidInput):
 
 
 class AccessDenied(InvalidInput):
-    """The system refuses a file of the staging directory: wrong owner or mode, or a read-only filesystem."""
+    """The system refuses a file of the staging directory or of the lake: wrong owner or mode, or read-only."""
 
     code = "access_denied"
 

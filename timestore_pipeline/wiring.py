@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,12 +69,14 @@ class Timestore(Closing):
         self.settings = settings
         self.area = StagingArea(settings.staging_directory, settings.shard)
         self.lake = Lake(settings.lake_uri, storage_options(), spool=self.area.directory.spool)
+        self._configuration = _digest(settings.lake_uri, storage_options())
         self.pipeline = FlushPipeline(
             self.area,
             self.lake,
             seal_timeout=settings.seal_timeout,
             most_bytes=self._most_bytes,
             retention=settings.idempotency_retention,
+            configuration=self._configuration,
         )
 
     def staging(self) -> StagingManager:
@@ -154,9 +157,14 @@ class Timestore(Closing):
 
     def _status(self, metadata: DatasetMetadata, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
         thresholds = self.thresholds(metadata)
-        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, total_exceeded)
+        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, total_exceeded, self._configuration)
         return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
 
     def _total_exceeded(self) -> bool:
         limit = self.settings.staging_max_total_bytes
         return bool(limit) and self.area.total_bytes() >= limit
+
+
+def _digest(*configuration: object) -> str:
+    """Tells whether it is still the same, and not what it is: there are credentials in it."""
+    return hashlib.sha256(repr(configuration).encode()).hexdigest()[:8]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.limits import LONGEST_BLOCK, FlushThresholds
 
 _CLOCK_SKEW = timedelta(seconds=5)  # what two readings of one machine's clock may be apart without anybody setting it
 
@@ -24,6 +24,7 @@ class FlushLimits:
     thresholds: FlushThresholds
     dataset_bytes: int = 0  # guardrail on disk; 0 = off
     total_exceeded: bool = False  # the whole directory is over its guardrail
+    configuration: str = ""  # digest of what a blocked dataset may be waiting for to change
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class FlushDecision:
 
 def decide_flush(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision:
     """Decide on one dataset. An operator's request passes a pause; nothing passes a flush in flight."""
-    held = _held_back(backlog, now)
+    held = _held_back(backlog, limits, now)
     if held is not None:
         return held
     due = next((found for rule in _RULES if (found := rule(backlog, limits, now))), None)
@@ -52,7 +53,7 @@ def decide_flush(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushD
 _Due = tuple[Trigger, str] | None
 
 
-def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
+def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision | None:
     """What keeps a dataset from being flushed whatever its backlog."""
     if backlog.interrupted:
         return _backing_off(backlog, now) or _settle(backlog, now)
@@ -62,7 +63,17 @@ def _held_back(backlog: Backlog, now: datetime) -> FlushDecision | None:
         return FlushDecision(backlog.dataset, False, "nothing is staged")
     if backlog.paused and backlog.manual_requested_at is None:
         return FlushDecision(backlog.dataset, False, "flushes are paused; `timestore resume` or a manual flush goes on")
-    return _backing_off(backlog, now)
+    return _blocked(backlog, limits, now) or _backing_off(backlog, now)
+
+
+def _blocked(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision | None:
+    """Another try without a change would only fail again; a request that was made before it failed is no change."""
+    block = backlog.block
+    if block is None or not block.holds(limits.configuration, now):
+        return None
+    remedy = f"; {block.hint}" if block.hint else ""
+    reason = f"blocked: {block.error}{remedy}; then `timestore flush {backlog.dataset}`"
+    return FlushDecision(backlog.dataset, False, reason, due_at=block.at + LONGEST_BLOCK)
 
 
 def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:

@@ -18,6 +18,7 @@ from functools import partial
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
+from timestore_pipeline.flush.blocking import block_if_configured_wrong
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.relieve import export_relieved
@@ -44,13 +45,18 @@ class FlushPipeline:
         seal_timeout: timedelta,
         most_bytes: Callable[[str], int],
         retention: timedelta,
+        configuration: str = "",
     ) -> None:
-        """most_bytes: of a claim of the dataset with this name. retention: of idempotency keys."""
+        """most_bytes: of a claim of the dataset with this name. retention: of idempotency keys.
+
+        configuration: digest of what a flush depends on, see `Block`.
+        """
         self._area = area
         self._lake = lake
         self._seal_timeout = seal_timeout
         self._most_bytes = most_bytes
         self._retention = retention
+        self._configuration = configuration
 
     def ask_to_seal(self, datasets: Sequence[str]) -> SealRequest:
         """Ask for the segments of all datasets that are claimed next: their owners then seal side by side."""
@@ -67,6 +73,7 @@ class FlushPipeline:
             claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, request, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
+            self._note(partial(block_if_configured_wrong, self._area, dataset, error, self._configuration))
             raise
         if claim.ref is not None:
             self._note(partial(self._area.ledger.phases.began, claim.ref, Phase.CLAIM, began_at))
@@ -154,7 +161,7 @@ class FlushPipeline:
         try:
             write()
         except TimestoreError as problem:
-            _log.warning("how long a phase took is not written down: %s", problem)
+            _log.warning("how a phase went is not written down: %s", problem)
 
     @contextmanager
     def _working_on(self, ref: FlushRef, phase: Phase) -> Iterator[None]:
@@ -169,6 +176,7 @@ class FlushPipeline:
         except BaseException as error:
             self._note(partial(instants.failed, ref, phase, began_at, owner))
             self._abandon(ref, error)
+            self._note(partial(block_if_configured_wrong, self._area, ref.dataset, error, self._configuration))
             raise
         self._note(partial(instants.ended, ref, phase, began_at, owner))
 

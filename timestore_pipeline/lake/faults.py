@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 from deltalake.exceptions import DeltaError
 
-from timestore_pipeline.errors import Corrupted, DiskFull, OutcomeUnknown, RetryLater, TimestoreError
+from timestore_pipeline.errors import AccessDenied, Corrupted, DiskFull, OutcomeUnknown, RetryLater, TimestoreError
 
 DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
 
+_REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 
 
@@ -19,6 +20,18 @@ def is_disk_full(error: Exception) -> bool:
     """By number where there is one; DuckDB and deltalake only say it in words."""
     number = getattr(error, "errno", None)
     return number in (errno.ENOSPC, errno.EDQUOT) or any(phrase in str(error) for phrase in _FULL)
+
+
+def _is_refused(error: Exception) -> bool:
+    number = getattr(error, "errno", None)
+    return number in _REFUSALS or any(f"os error {refusal})" in str(error) for refusal in _REFUSALS)
+
+
+def _refused(what: str, error: Exception) -> AccessDenied:
+    return AccessDenied(
+        f"the system refuses {what}: {summary(error)}",
+        hint="give the user that runs flushes write access to the lake's folder, or mend TIMESTORE_LAKE_URI",
+    )
 
 
 def disk_full(what: str, error: Exception) -> DiskFull:
@@ -30,8 +43,8 @@ def disk_full(what: str, error: Exception) -> DiskFull:
 
 def not_written(what: str, error: OSError) -> TimestoreError:
     """A file of the lake did not get to the disk; nothing names it."""
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return TimestoreError(f"{what} cannot be written: {error}", hint="check owner and mode of the lake's folder")
+    if _is_refused(error):
+        return _refused(what, error)
     return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
 
 
@@ -45,7 +58,9 @@ def reading(uri: str) -> Iterator[None]:
 
 
 def unreadable(uri: str, error: Exception) -> TimestoreError:
-    """The table could not be opened: a damaged log, or a store that does not answer."""
+    """The table could not be opened: a damaged log, or a store that refuses or does not answer."""
+    if _is_refused(error):
+        return _refused(uri, error)
     if isinstance(error, OSError):
         return RetryLater(f"the lake does not answer for {uri}: {summary(error)}")
     return Corrupted(
@@ -58,6 +73,8 @@ def not_committed(uri: str, error: Exception) -> TimestoreError:
     """A commit failed and the log, asked afterwards, does not have it."""
     if is_disk_full(error):
         return disk_full(f"the Delta log of {uri}", error)
+    if _is_refused(error):
+        return _refused(uri, error)
     return RetryLater(
         f"commit to {uri} failed: {summary(error)}",
         hint="publish again, or burn the epoch before its batches are given back: a late request may still arrive",

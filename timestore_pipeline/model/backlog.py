@@ -7,7 +7,22 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import LONGEST_BACKOFF
+from timestore_pipeline.model.limits import LONGEST_BACKOFF, LONGEST_BLOCK
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Why no flush of a dataset is tried: the error's code, sentence and remedy."""
+
+    code: str
+    error: str
+    hint: str
+    at: datetime
+    configuration: str  # digest of the one that was in force; another one may work
+
+    def holds(self, configuration: str, now: datetime) -> bool:
+        """Not under another configuration, and not for ever: a remedy that nobody told us of is found by a try."""
+        return configuration == self.configuration and self.at <= now < self.at + LONGEST_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,7 @@ class Backlog:
     claim_trigger: Trigger | None = None  # of the claim in flight; None = nothing is claimed
     claim_owner_alive: bool = False
     claimed_at: datetime | None = None  # of the claim in flight
+    block: Block | None = None  # None = nothing but time is in the way
     accepted: Volume = field(default_factory=Volume)  # ever acknowledged
 
     @property

@@ -15,6 +15,8 @@ from timestore_pipeline.model.dataset import FlushOverrides
 
 LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset that keeps failing
 
+LONGEST_BLOCK = timedelta(hours=1)  # until a dataset that needs another configuration is tried all the same
+
 
 @dataclass(frozen=True, slots=True)
 class FlushThresholds:

@@ -132,6 +132,7 @@ class StagingArea(Closing):
             claim_trigger=None if row.claim_trigger is None else Trigger(row.claim_trigger),
             claim_owner_alive=self._claim_is_worked_on(row),
             claimed_at=row.claimed_at,
+            block=row.block,
             accepted=row.volumes.get(ACCEPTED, Volume()),
         )
 

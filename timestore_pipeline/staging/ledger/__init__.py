@@ -11,6 +11,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.adopting import Adopting
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.blocks import Blocks
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
@@ -43,6 +44,7 @@ class Ledger:
             raise
         self.datasets = Datasets(self.database)
         self.batches = Batches(self.database)
+        self.blocks = Blocks(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)
         self.incidents = Incidents(self.database)

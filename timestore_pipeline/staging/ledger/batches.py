@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from timestore_pipeline import clock
+from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
 
@@ -36,6 +38,7 @@ class BacklogRow:
     claim_epoch: int | None
     claim_trigger: str | None
     claimed_at: datetime | None
+    block: Block | None
 
 
 class Batches:
@@ -162,7 +165,7 @@ class Batches:
 
 
 _WAITING = "SELECT dataset_id FROM volumes WHERE state IN ('pending', 'in_flight') AND batches > 0"
-_BACKLOG = """
+_BACKLOG = f"""
 SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
@@ -170,7 +173,8 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS newest_pending,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
-    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at
+    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at,
+    {COLUMN}
 FROM datasets d
 LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
 """
@@ -249,4 +253,5 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
         claim_epoch=row["claim_epoch"],
         claim_trigger=row["claim_trigger"],
         claimed_at=instant_or_none(row["claimed_at"]),
+        block=block_of(row["blocked"]),
     )

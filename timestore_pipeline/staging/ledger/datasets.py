@@ -13,6 +13,7 @@ from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownData
 from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
+from timestore_pipeline.staging.ledger.blocks import lift
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
@@ -119,6 +120,7 @@ class Datasets:
             _check_layout(current, metadata)  # in here: a first batch may come at any moment
             values = metadata.to_json(), int(_paused(current, metadata)), name
             tx.execute("UPDATE datasets SET metadata = ?, paused = ? WHERE name = ?", values)
+            lift(tx, current.dataset_id)
         return self.get(name)
 
     def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
@@ -145,6 +147,8 @@ class Datasets:
         somebody has set the clock.
         """
         assignment = "retry_at = NULL, manual_requested_epoch = last_epoch, manual_requested_at = ?"
+        with self._database.transaction() as tx:
+            lift(tx, dataset_id_of(tx, name))
         self._update(name, assignment, clock.to_micros(clock.now()))
 
     def postpone(self, name: str, until: datetime) -> None:
@@ -205,6 +209,7 @@ def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None
 
 def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     """All is well again, and a request made before this epoch was taken is fulfilled."""
+    lift(tx, dataset_id)
     tx.execute(
         "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at ="
         " CASE WHEN coalesce(manual_requested_epoch, 0) >= :epoch THEN manual_requested_at END"

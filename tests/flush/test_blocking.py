@@ -1,0 +1,99 @@
+"""A failure that only a person can mend: said once, with the remedy, and not tried again before something changes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from tests.flush.conftest import hourly, published
+from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline.errors import AccessDenied, RetryLater, SchemaConflict
+from timestore_pipeline.flush import blocking
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.lake import faults
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.limits import LONGEST_BLOCK
+from timestore_pipeline.wiring import Timestore
+
+
+@pytest.fixture
+def blocked(settings: Settings, staging: StagingManager, timestore: Timestore) -> Timestore:
+    """Somebody else's table lies where the dataset's should be."""
+    staging.enqueue("d", hourly(3))
+    timestore.area.ledger.datasets.request_flush("d")
+    write_deltalake(f"{settings.lake_uri}/d", pa.table({"n": ["not ours"]}))
+    with pytest.raises(SchemaConflict):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    return timestore
+
+
+def reason(timestore: Timestore) -> str:
+    decision = timestore.status("d").decision
+    assert not decision.due
+    return decision.reason
+
+
+def test_it_is_not_due_and_says_why_and_what_to_do(blocked: Timestore) -> None:
+    told = reason(blocked)
+    assert told.startswith("blocked: ")
+    assert told.endswith("; then `timestore flush d`")
+    block = blocked.status("d").backlog.block
+    assert block is not None
+    assert block.code == "schema_conflict"
+    assert block.hint in told
+
+
+def test_a_request_is_one_more_try(blocked: Timestore) -> None:
+    blocked.request_flush("d")
+    assert blocked.status("d").decision.due
+    with pytest.raises(SchemaConflict):
+        blocked.flush("d", Trigger.MANUAL, "run")
+    assert reason(blocked).startswith("blocked: ")
+
+
+def test_new_metadata_and_a_recovery_are_reasons_to_try_again(blocked: Timestore) -> None:
+    blocked.set_metadata("d", {"description": "another"})
+    assert blocked.status("d").backlog.block is None
+    blocking.block_if_configured_wrong(blocked.area, "d", AccessDenied("no"), "")
+    assert blocked.status("d").backlog.block is not None
+    recover(blocked.area, blocked.lake)
+    assert blocked.status("d").backlog.block is None
+
+
+def test_another_configuration_is_a_reason_to_try_again(blocked: Timestore, settings: Settings) -> None:
+    elsewhere = Settings.build(home=settings.home, lake_uri=str(Path(settings.lake_uri).with_name("lake2")))
+    with Timestore(elsewhere) as other:
+        assert "blocked" not in other.status("d").decision.reason
+
+
+def test_what_is_published_is_blocked_no_more(blocked: Timestore, settings: Settings) -> None:
+    Path(settings.lake_uri, "d").rename(Path(settings.lake_uri, "theirs"))
+    blocked.flush("d", Trigger.MANUAL, "run")
+    assert published(blocked) == [0, 1, 2]
+    assert blocked.status("d").backlog.block is None
+
+
+def test_it_is_tried_now_and_then_lest_nobody_tells(blocked: Timestore) -> None:
+    block, now = blocked.status("d").backlog.block, clock.now()
+    assert block is not None
+    assert block.holds(block.configuration, now)
+    assert not block.holds(block.configuration, now + LONGEST_BLOCK)
+    assert not block.holds(block.configuration, now - timedelta(minutes=1))  # the clock was set back
+
+
+def test_what_passes_by_itself_blocks_nobody(staging: StagingManager, timestore: Timestore) -> None:
+    staging.enqueue("d", hourly(3))
+    blocking.block_if_configured_wrong(timestore.area, "d", RetryLater("the lake is silent"), "")
+    assert timestore.status("d").backlog.block is None
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError("Generic error: denied (os error 30)")])
+def test_a_lake_that_refuses_is_for_a_person_to_mend(error: OSError) -> None:
+    for translated in (faults.not_committed("lake/d", error), faults.unreadable("lake/d", error)):
+        assert isinstance(translated, AccessDenied)
+        assert "TIMESTORE_LAKE_URI" in translated.hint
+    assert isinstance(faults.not_committed("lake/d", OSError("timed out")), RetryLater)
