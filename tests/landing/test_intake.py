@@ -144,6 +144,7 @@ def test_a_bad_file_is_rejected_with_a_reason_and_the_others_get_in(settings: Se
     told = json.loads((settings.landing_directory / "_rejected" / reason).read_text())
     assert (told["code"], told["rows_staged"], told["file"]) == ("unreadable_input", 0, "weather/bad.parquet")
     assert told["hint"]
+    assert told["message"].startswith("weather/bad.parquet cannot be read: ")
 
 
 def test_a_file_that_goes_bad_at_its_end_leaves_no_row(settings: Settings) -> None:

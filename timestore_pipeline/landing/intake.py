@@ -88,6 +88,7 @@ class Intake:
         except OSError as error:
             return self._put_off(file, tally, _refused(file, error))
         except TimestoreError as error:
+            error.args = (str(error).replace(str(file.path), file.name),)  # as whoever dropped it knows it
             if self._is_refused(file, tally, error):
                 return self._rejected(file, content, tally, error)
             return self._put_off(file, tally, error)
