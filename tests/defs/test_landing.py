@@ -18,6 +18,7 @@ from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_sensor import landing_sensor
 from timestore_pipeline.defs.resource import PROCESS_TAG, TimestoreResource
 from timestore_pipeline.errors import LandingUnusable
+from timestore_pipeline.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.wiring import Timestore
 
 
@@ -174,6 +175,27 @@ def test_a_file_that_has_to_wait_is_no_failure(
     assert run.success
     assert "weather/a.parquet: postponed" in logged(instance, run.run_id)
     assert "1 files wait" in tick(instance).skip_message
+
+
+def test_a_folder_that_cannot_be_listed_holds_no_other_up(
+    landing: Path, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(landing, "a.parquet", 3)
+    drop(landing, "b.parquet", 3, dataset="barred")
+    whole = LandingFolder.files
+
+    def files(folder: LandingFolder, dataset: str) -> list[LandingFile]:  # root may list any folder
+        if dataset == "barred":
+            raise LandingUnusable("barred cannot be listed", hint="give the ingesting user access to it")
+        return whole(folder, dataset)
+
+    monkeypatch.setattr(LandingFolder, "files", files)
+    [request] = tick(instance).run_requests
+    assert request.run_config["ops"]["find_files"]["config"]["datasets"] == ["weather"]
+    run = ingest(instance)
+    assert run.success
+    assert "barred is left out: barred cannot be listed" in logged(instance, run.run_id)
+    assert tick(instance).skip_message == "no file has been dropped; left alone: barred cannot be listed"
 
 
 def test_a_name_that_no_dataset_can_have_is_refused(landing: Path, instance: dg.DagsterInstance) -> None:

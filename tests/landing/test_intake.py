@@ -253,6 +253,14 @@ def test_a_folder_on_another_filesystem_is_told_and_left_alone(settings: Setting
         elsewhere.rmdir()
 
 
+def test_a_bad_file_that_cannot_be_put_away_stays_and_the_others_get_in(settings: Settings) -> None:
+    old(drop(settings, "a.parquet", b"PAR1 this is none"))
+    drop(settings, "b.parquet", readings(3))
+    assert settings.landing_directory is not None
+    (settings.landing_directory / "_rejected").write_text("in the way")
+    assert sorted(results(settings)) == [("a.parquet", "postponed"), ("b.parquet", "staged")]
+
+
 def test_names_that_no_dataset_can_have_are_told(settings: Settings) -> None:
     drop(settings, "a.parquet", readings(3), dataset="No Dataset")
     assert settings.landing_directory is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from tests.legacy.trees import import_tree, numbers, published, write
 from timestore_pipeline import clock
 from timestore_pipeline.errors import GuardrailExceeded, Interrupted
-from timestore_pipeline.ingest.whole_file import open_staging
+from timestore_pipeline.ingest.whole_file import content_digest, open_staging
 from timestore_pipeline.legacy.importing import Import, Result
 from timestore_pipeline.legacy.journal import ImportJournal
 from timestore_pipeline.legacy.tree import Tree
@@ -74,6 +75,20 @@ def test_a_bad_file_is_told_and_the_others_get_in(settings: Settings, tree: Path
     assert str(tree / "bad.parquet") in str(bad.error)
     assert [path.name for path in tree.iterdir()] == ["bad.parquet"]
     assert numbers(settings) == [0, 1, 2]
+
+
+def test_a_file_that_changed_since_it_was_listed_is_not_deleted(settings: Settings, tree: Path) -> None:
+    path = write(tree / "a.parquet", 3)
+    import_tree(settings, tree)
+    listed = Tree.at(str(tree), {})
+    content = path.read_bytes()
+    write(path, 4)
+    os.utime(path, (0, 0))
+    journal = ImportJournal(settings.staging_directory, "weather")
+    journal.add(content_digest(path), 4)
+    with open_staging(settings) as staging:
+        [done] = Import(staging, "weather", listed, journal, settings.home, delete=True).run()
+    assert (done.result, path.exists(), path.read_bytes() == content) == (Result.SKIPPED, True, False)
 
 
 def test_without_room_it_stops_and_later_goes_on(settings: Settings, tree: Path) -> None:

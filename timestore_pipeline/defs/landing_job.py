@@ -15,7 +15,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.defs.events import landing_key
 from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.errors import InvalidDatasetName
+from timestore_pipeline.errors import InvalidDatasetName, LandingUnusable
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.landing.folder import LandingFolder
 from timestore_pipeline.landing.intake import Intake
@@ -46,7 +46,7 @@ def find_files(context: dg.OpExecutionContext, config: IngestConfig, timestore: 
         raise dg.Failure(f"{error}; no file was taken", allow_retries=False) from error
     for stranger in folder.strangers():
         context.log.warning("%s is left alone: files belong into a folder named after their dataset", stranger)
-    return {"datasets": [dataset for dataset in datasets if folder.ready(dataset)]}
+    return {"datasets": [dataset for dataset in datasets if _has_work(context, folder, dataset)]}
 
 
 @dg.op
@@ -79,6 +79,14 @@ def ingest_files(shard: str) -> dg.JobDefinition:
         hooks={push_after_success, push_after_failure},
         executor_def=dg.in_process_executor,
     )
+
+
+def _has_work(context: dg.OpExecutionContext, folder: LandingFolder, dataset: str) -> bool:
+    try:
+        return bool(folder.ready(dataset))
+    except LandingUnusable as error:
+        context.log.warning("%s is left out: %s [%s]", dataset, error, error.hint)
+        return False
 
 
 def _told(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[Outcome]:

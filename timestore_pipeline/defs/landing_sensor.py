@@ -11,6 +11,7 @@ from timestore_pipeline.defs.active_runs import active_run
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_job import INGEST_JOB
 from timestore_pipeline.defs.sensor import shortened
+from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -45,15 +46,26 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
 
 def _launch(shard: str, folder: LandingFolder) -> dg.RunRequest | dg.SkipReason:
     now = clock.now()
-    files = [file for dataset in folder.datasets() for file in folder.files(dataset)]
+    files, problems = _listed(folder)
     datasets = sorted({file.dataset for file in files if file.not_before <= now})
     if not datasets:
-        return dg.SkipReason(_why_not(files, folder.strangers()))
+        return dg.SkipReason(_why_not(files, [*folder.strangers(), *problems]))
     return dg.RunRequest(
         run_key=f"{shard}/landing/{clock.to_micros(now)}",  # a key launches once for ever; a failed run must not strand
         run_config={"ops": {"find_files": {"config": {"datasets": datasets}}}},
         tags={SHARD_TAG: shard, LANDING_TAG: shortened(datasets)},
     )
+
+
+def _listed(folder: LandingFolder) -> tuple[list[LandingFile], list[str]]:
+    """All files, and what keeps a dataset's from being listed: the others' are not held up by it."""
+    files, problems = list[LandingFile](), list[str]()
+    for dataset in folder.datasets():
+        try:
+            files += folder.files(dataset)
+        except LandingUnusable as error:
+            problems.append(str(error))
+    return files, problems
 
 
 def _why_not(files: list[LandingFile], strangers: list[str]) -> str:

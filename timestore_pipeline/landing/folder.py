@@ -121,7 +121,10 @@ class LandingFolder:
         """The reason first: a crash in between leaves a reason for a file that is looked at again."""
         parent = self.root / _REJECTED
         target = parent / file.dataset / names.archived(file.relative, content)
-        _write_durably(target.with_name(target.name + names.REASON), reason)
+        try:
+            _write_durably(target.with_name(target.name + names.REASON), reason)
+        except OSError as error:
+            raise _unmovable(file, error) from error
         return self._put(file, parent, content)
 
     def archived(self, dataset: str) -> list[Path]:
@@ -187,7 +190,7 @@ def _unmovable(file: LandingFile, error: OSError) -> LandingUnusable:
     return LandingUnusable(
         f"{names.shown(file.path)} cannot be moved: {error.strerror}",
         dataset=file.dataset,
-        hint="the whole landing folder must lie on one filesystem, and be writable for whoever ingests",
+        hint="the landing folder must lie on one filesystem with room, and be writable for whoever ingests",
     )
 
 

@@ -139,7 +139,7 @@ class Intake:
 
     def _may_be_unfinished(self, file: LandingFile, error: TimestoreError) -> bool:
         """What cannot be read may be the beginning of what can."""
-        written = clock.from_micros(file.path.stat().st_mtime_ns // 1000)
+        written = clock.from_micros(file.identity[2] // 1000)
         return error.code == "unreadable_input" and timedelta(0) <= clock.now() - written < _PATIENCE
 
     def _archived(self, dataset: str) -> set[str]:

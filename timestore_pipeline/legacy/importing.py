@@ -76,7 +76,7 @@ class Import:
         for file in self.tree.files:
             self._go_on()
             done = self._one(file, types)
-            if self.delete and done.result is not Result.FAILED:
+            if self.delete and done.result is not Result.FAILED and self.tree.is_unchanged(file):
                 self.tree.delete(file)
             yield done
 
