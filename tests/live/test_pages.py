@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def page(live: LiveInstance) -> Iterator[Page]:
+def page() -> Iterator[Page]:
     require_command("chromium", remedy="apt-get install chromium")
     with browser_page() as opened:
         yield opened
