@@ -9,6 +9,7 @@ import typer
 from timestore_pipeline.advice.history import History
 from timestore_pipeline.advice.proposal import REACTION, Proposal, Wish, propose
 from timestore_pipeline.advice.replay import Outlook
+from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, limit, size
@@ -21,7 +22,7 @@ _MOST_FLUSHES = 10_000
 
 
 def advise(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    dataset: Dataset,
     target_file_mb: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Size of a Parquet file.")] = 64,
     freshness_s: Annotated[
         float, typer.Option(min=0, metavar="S", help="From a row's receipt until it can be read, at most.")

@@ -35,13 +35,18 @@ _HELP = """Stage small time-series writes durably, publish them as right-sized P
 
 Configured by TIMESTORE_* environment variables. Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
 With --json a failing command prints {"error": {"code", "message", "dataset", "hint"}} to standard output.
+
+\b
+Examples:
+  timestore status
+  timestore explain weather
+  timestore doctor
 """
 
 app = typer.Typer(
     name="timestore",
     help=_HELP,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help: the examples keep their lines
     pretty_exceptions_enable=False,
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.metadata_edit import merged, without
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
 from timestore_pipeline.cli.session import open_store
@@ -18,8 +19,6 @@ from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET")]
 
 _COLUMNS = ("dataset", "time column", "partition", "max rows", "max bytes", "max age", "paused", "epoch", "created")
 _NUMBERS = ("max rows", "max bytes", "max age", "epoch")
@@ -56,7 +55,7 @@ def show(dataset: Dataset, as_json: AsJson = False) -> None:
 def set_metadata(
     dataset: Dataset,
     changes: Annotated[
-        list[str], typer.Argument(metavar="JSON|KEY=VALUE...", help="'-' reads a JSON object from standard input.")
+        list[str], typer.Argument(metavar="JSON|KEY=VALUE", help="'-' reads a JSON object from standard input.")
     ],
     replace: Annotated[bool, typer.Option("--replace", help="Forget what was set before.")] = False,
     as_json: AsJson = False,
@@ -77,7 +76,7 @@ def set_metadata(
 
 def unset(
     dataset: Dataset,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="[KEY...]")] = None,
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Unset all of it.")] = False,
     as_json: AsJson = False,
 ) -> None:

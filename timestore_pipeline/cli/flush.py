@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from timestore_pipeline.cli.arguments import Dataset, Datasets, OneOrAll, SomeOrAll
 from timestore_pipeline.cli.flush_view import COLUMNS, NUMBERS, flush_document, flush_row
 from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
@@ -24,9 +25,6 @@ from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.wiring import FlushRequest, Timestore
-
-Dataset = Annotated[str, typer.Argument(metavar="DATASET")]
-Datasets = Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]")]
 
 
 def flush(
@@ -55,7 +53,7 @@ def flush(
 
 
 def drain(
-    datasets: Datasets = None,
+    datasets: SomeOrAll = None,
     timeout: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds; then it fails.")] = 300.0,
     as_json: AsJson = False,
 ) -> None:
@@ -108,7 +106,7 @@ def resume(dataset: Dataset, as_json: AsJson = False) -> None:
 
 
 def flushes(
-    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    dataset: OneOrAll = None,
     most: Annotated[int, typer.Option("--most", min=1, help="How many, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:

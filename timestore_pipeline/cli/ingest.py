@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from timestore_pipeline import clock
+from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -32,7 +33,7 @@ from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.settings import Settings
 
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="Parquet, CSV, NDJSON (both also .gz) or Arrow files.")
+    list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, NDJSON (both also .gz) or Arrow files.")
 ]
 BatchRows = Annotated[int, typer.Option(min=1, help="Rows of one batch, the unit of acknowledgement.")]
 Prefix = Annotated[
@@ -48,7 +49,7 @@ class Stoppable(Protocol):
 
 
 def ingest(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    dataset: Dataset,
     files: Files,
     batch_rows: BatchRows = 10_000,
     idempotency_prefix: Prefix = None,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from timestore_pipeline.cli.arguments import Dataset, OneOrAll, SomeOrAll
 from timestore_pipeline.cli.flushing import flush_all_now
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
@@ -40,7 +41,7 @@ _COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
 
 
 def status(
-    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    dataset: OneOrAll = None,
     as_json: AsJson = False,
 ) -> None:
     """Show which files wait, which were taken, and which were rejected and why.
@@ -68,7 +69,7 @@ def status(
 
 
 def ingest(
-    datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Default: all.")] = None,
+    datasets: SomeOrAll = None,
     as_json: AsJson = False,
 ) -> None:
     """Stage the files that are complete, then archive them.
@@ -101,7 +102,7 @@ def ingest(
 
 
 def replay(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    dataset: Dataset,
     day: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only rows of this day (UTC); default: all rows.")
     ] = None,

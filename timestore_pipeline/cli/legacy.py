@@ -11,6 +11,8 @@ from pyarrow import fs
 from rich.progress import track
 
 from timestore_pipeline.audit.verify import direct_files, known_datasets
+from timestore_pipeline.cli.arguments import Dataset
+from timestore_pipeline.cli.completion import dataset_names
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -44,7 +46,8 @@ _MOST_TOLD = 20  # files of one dataset
 
 def audit(
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Default: every folder of the lake.")
+        str | None,
+        typer.Argument(metavar="DATASET", autocompletion=dataset_names, help="Default: every folder of the lake."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -69,11 +72,11 @@ def audit(
 
 
 def import_files(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    dataset: Dataset,
     path: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PATH]", help="A Parquet file or a tree of them: a path or s3://…; default: what audit finds."
+            metavar="PATH", help="A Parquet file or a tree of them: a path or s3://…; default: what audit finds."
         ),
     ] = None,
     delete: Annotated[

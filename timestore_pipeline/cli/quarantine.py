@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from timestore_pipeline.cli.arguments import OneOrAll
 from timestore_pipeline.cli.incident_view import incident_document
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -28,7 +29,7 @@ from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.wiring import Timestore
 
-Incidents = Annotated[list[int], typer.Argument(metavar="ID...", help="As `timestore quarantine list` numbers them.")]
+Incidents = Annotated[list[int], typer.Argument(metavar="ID", help="As `timestore quarantine list` numbers them.")]
 
 _COLUMNS = ("id", "dataset", "reason", "batches", "rows", "since", "state", "error")
 _NUMBERS = ("id", "batches", "rows")
@@ -37,7 +38,7 @@ _SHOWN = 60  # characters of an error in a table
 
 
 def list_incidents(
-    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    dataset: OneOrAll = None,
     everything: Annotated[bool, typer.Option("--all", help="Also those that were decided on.")] = False,
     as_json: AsJson = False,
 ) -> None:

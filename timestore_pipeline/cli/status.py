@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from timestore_pipeline import clock
+from timestore_pipeline.cli.arguments import Dataset, OneOrAll
 from timestore_pipeline.cli.explanation import Explanation, explain_dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
@@ -20,7 +17,7 @@ _NUMBERS = ("pending", "in flight", "quarantined", "oldest", "on disk")
 
 
 def status(
-    dataset: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="Default: all.")] = None,
+    dataset: OneOrAll = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what is staged, and whether it is due.
@@ -46,7 +43,7 @@ def status(
 
 
 def explain(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET")],
+    dataset: Dataset,
     as_json: AsJson = False,
 ) -> None:
     """Say why a dataset is or is not flushing.

@@ -8,6 +8,7 @@ import typer
 
 from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Unread
 from timestore_pipeline.audit.verify import verify as audit
+from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
@@ -17,7 +18,7 @@ _COLUMNS = ("dataset", *_NUMBERS, "verdict")
 
 
 def verify(
-    datasets: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Default: all.")] = None,
+    datasets: SomeOrAll = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended without losing evidence, and say what was done.")
     ] = False,

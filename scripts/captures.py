@@ -1,0 +1,171 @@
+"""Rewrite docs/command-line.md: every command on an 80-column terminal, with real data and one that goes wrong.
+
+Run from the repository: `.venv/bin/python scripts/captures.py`. Takes a minute or two. Sizes, durations and instants
+are of the run; everything else is the same each time.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from typer.main import get_command
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from timestore_pipeline.cli.app import app  # noqa: E402
+
+PAGE = ROOT / "docs" / "command-line.md"
+_MOST_LINES = 30  # of one capture
+
+_HEAD = """# Command line
+
+Written by `scripts/captures.py`: each command as it answers on a terminal of 80 columns. `timestore COMMAND --help` explains the options and has an
+example; `timestore --install-completion` teaches the shell the commands and your datasets' names.
+
+- Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
+- `--json` prints one JSON document instead, also for an error: `{"error": {"code", "message", "dataset", "hint"}}`.
+- Colours and progress bars appear on a terminal only, and never with `NO_COLOR`. Notes go to standard error.
+"""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Commands to show under the heading of one command. `prepare`: run before and not shown."""
+
+    lines: tuple[str, ...]
+    prepare: str = ""
+
+
+SCENES: dict[str, Scene] = {
+    "ingest": Scene(("timestore ingest weather weather.parquet --batch-rows 200 --idempotency-prefix 2013",)),
+    "status": Scene(("timestore status",)),
+    "explain": Scene(("timestore explain weather",)),
+    "flush": Scene(("timestore flush weather --now",)),
+    "flushes": Scene(("timestore flushes weather",), prepare="for n in 1 2; do timestore ingest weather more-$n.parquet --batch-rows 100; timestore flush --all --now; done"),
+    "advise": Scene(("timestore advise weather --target-file-mb 0.05 --freshness-s 120",)),
+    "drain": Scene(("timestore drain --timeout 60",)),
+    "pause": Scene(("timestore pause weather",)),
+    "resume": Scene(("timestore resume weather",)),
+    "query": Scene(('timestore query "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"',)),
+    "verify": Scene(("timestore verify",)),
+    "recover": Scene(("timestore recover",)),
+    "doctor": Scene(("timestore doctor", "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other timestore doctor")),
+    "metrics": Scene(("timestore metrics | grep queue_depth",)),
+    "crashtest": Scene(("timestore crashtest crash --kills 10 --seed 7 --clean",)),
+    "simulate": Scene(("timestore simulate --producers 2 --batches 20", "timestore simulate --producers 2 --batches 20 --slo 0.001")),
+    "serve": Scene(("timeout --signal INT 4 timestore serve --port 0",)),
+    "datasets list": Scene(("timestore datasets list",)),
+    "datasets show": Scene(("timestore datasets show weather",)),
+    "datasets set": Scene(("timestore datasets set weather staging.flush.maxRows=50000 staging.flush.maxAgeMs=30000",)),
+    "datasets unset": Scene(("timestore datasets unset weather staging.flush.maxRows",)),
+    "datasets remove": Scene(("timestore datasets remove old",), prepare="timestore datasets set old description=unused"),
+    "quarantine list": Scene(
+        ("timestore quarantine list",),
+        prepare="timestore ingest damaged more-1.parquet; for f in $TIMESTORE_HOME/staging/segments/damaged/*; do echo broken > $f; done; timestore flush damaged --now",
+    ),
+    "quarantine show": Scene(("timestore quarantine show 1",)),
+    "quarantine requeue": Scene(("timestore quarantine requeue 1",)),
+    "quarantine discard": Scene(("timestore quarantine discard 1 --yes",)),
+    "landing status": Scene(("timestore landing status",), prepare="mkdir -p $TIMESTORE_HOME/landing/weather; cp more-2.parquet $TIMESTORE_HOME/landing/weather/; touch -d '1 hour ago' $TIMESTORE_HOME/landing/weather/*"),
+    "landing ingest": Scene(("timestore landing ingest",)),
+    "landing replay": Scene(("timestore landing replay weather --help",)),
+    "legacy audit": Scene(("timestore legacy audit",), prepare="cp more-1.parquet $TIMESTORE_HOME/lake/weather/by-a-cronjob.parquet"),
+    "legacy import": Scene(("timestore legacy import weather",)),
+    "monitoring render": Scene(("timestore monitoring render rules",)),
+}
+
+
+def commands() -> dict[str, str]:
+    """Every command with its first line of help, in the order of `timestore --help`."""
+    found: dict[str, str] = {}
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        named = {f"{name} {sub}": one for sub, one in inner.items()} if inner else {name: command}
+        found |= {full: (one.help or "").partition("\n")[0] for full, one in named.items()}
+    return found
+
+
+def main() -> None:
+    """Write the page."""
+    summaries = commands()
+    if missing := summaries.keys() ^ SCENES.keys():
+        sys.exit(f"scenes and commands differ: {', '.join(sorted(missing))}")
+    with tempfile.TemporaryDirectory(prefix="captures-") as folder:
+        stage = Stage(Path(folder))
+        captured = {name: "\n\n".join(stage.play(scene)) for name, scene in SCENES.items()}
+    sections = [f"## timestore {name}\n\n{summaries[name]}\n\n```\n{captured[name]}\n```" for name in SCENES]
+    PAGE.write_text("\n\n".join([_HEAD.rstrip(), *sections]) + "\n")
+
+
+class Stage:
+    """A directory of its own in which the commands run, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        script = folder / "bin" / "timestore"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m timestore_pipeline "$@"\n')
+        script.chmod(0o755)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIMESTORE_", "AWS_", "DAGSTER_"))}
+        self._environment = kept | {
+            "PATH": f"{script.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "TIMESTORE_HOME": str(folder / "home"),
+            "COLUMNS": "80", "LINES": "40", "TERM": "xterm", "NO_COLOR": "1", "TIMESTORE_LOG_LEVEL": "error",
+        }  # fmt: skip
+        for name, rows in {"weather": 2000, "more-1": 600, "more-2": 900}.items():
+            _write_rows(folder / f"{name}.parquet", rows)
+
+    def play(self, scene: Scene) -> Iterator[str]:
+        if scene.prepare:
+            subprocess.run(["bash", "-c", scene.prepare], cwd=self._folder, env=self._environment, capture_output=True, check=False)
+        for line in scene.lines:
+            yield f"$ {line}\n{self._shown(self._run(line))}"
+
+    def _run(self, line: str) -> str:
+        """On a pseudo-terminal, as a person sees it."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(["bash", "-c", line], cwd=self._folder, env=self._environment, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        told = bytearray()
+        try:
+            while chunk := os.read(ours, 65_536):
+                told += chunk
+        except OSError:  # how Linux reports that the other side has closed
+            pass
+        process.wait()
+        os.close(ours)
+        return told.decode()
+
+    def _shown(self, told: str) -> str:
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.replace("\r\n", "\n"))
+        text = text.replace(str(self._folder / "home"), "/data/timestore").replace(str(self._folder), "/data")
+        lines = [line.rpartition("\r")[2].rstrip() for line in text.strip().splitlines()]
+        more = [f"… ({len(lines) - _MOST_LINES} more lines)"] if len(lines) > _MOST_LINES else []
+        return "\n".join(lines[:_MOST_LINES] + more)
+
+
+def _write_rows(path: Path, rows: int) -> None:
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    columns = {
+        "at": pa.array([start + timedelta(minutes=number) for number in range(rows)], pa.timestamp("us", "UTC")),
+        "station": pa.array([("EWR", "JFK", "LGA")[number % 3] for number in range(rows)]),
+        "wind": pa.array([(number * 37 % 200) / 8 for number in range(rows)]),
+    }
+    pq.write_table(pa.table(columns), path)
+
+
+if __name__ == "__main__":
+    assert shutil.which("bash")
+    main()
