@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
 
@@ -122,6 +123,17 @@ def test_a_terminal_gets_a_progress_bar(home: Path) -> None:
     told = on_a_terminal("ingest", "weather", path, "--batch-rows", "1")
     assert "40/40" in told or "/40" in told
     assert "40 batches, 40 rows" in told
+
+
+def test_a_narrow_terminal_goes_without_what_matters_least_and_breaks_no_name(home: Path) -> None:
+    staged(home)
+    timestore("flush", "weather", "--now")
+    shown = on_a_terminal("flushes", COLUMNS="80", NO_COLOR="1")
+    told = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
+    assert max(map(len, told)) <= 80
+    assert told[0].split()[:4] == ["dataset", "epoch", "outcome", "trigger"]
+    assert told[1].split()[:4] == ["weather", "1", "published", "manual"]
+    assert told[2] == "left out on a narrow terminal: run, claimed"
 
 
 def test_metrics_are_an_exposition(home: Path) -> None:

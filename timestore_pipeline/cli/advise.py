@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -12,7 +13,7 @@ from timestore_pipeline.advice.replay import Outlook
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.cli.wording import count, limit, size
+from timestore_pipeline.cli.wording import count, duration, limit, size
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.arrivals import arrivals
 from timestore_pipeline.wiring import Timestore
@@ -63,7 +64,7 @@ def _print(proposal: Proposal) -> None:
     history = proposal.history
     print_fields(
         [
-            ("history", f"{count(len(history.arrivals), 'batch')} in {history.seconds / 3600:.1f} h"),
+            ("history", f"{count(len(history.arrivals), 'batch')} in {duration(timedelta(seconds=history.seconds))}"),
             ("arrives", f"{size(history.bytes_per_second * 60)} a minute, {history.bytes_per_row:.0f} bytes a row"),
             ("flushes", f"{len(history.flushes)}, 95 of 100 within {history.flush_seconds:.1f} s"),
             ("files", f"{history.files_per_flush:.1f} a flush, {size(history.file_bytes)} each"),
@@ -83,7 +84,7 @@ def _print(proposal: Proposal) -> None:
 
 
 def _column(thresholds: FlushThresholds, seen: Outlook) -> dict[str, str]:
-    age = f"{thresholds.max_age.total_seconds():g} s" if thresholds.max_age else "off"
+    age = duration(thresholds.max_age) if thresholds.max_age else "off"
     return {
         "max rows": limit(thresholds.max_rows),
         "max bytes": limit(thresholds.max_bytes),

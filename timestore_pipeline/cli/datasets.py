@@ -36,7 +36,12 @@ def list_datasets(as_json: AsJson = False) -> None:
         if as_json:
             print_json({"datasets": [dataset_document(store, record) for record in records]})
         elif records:
-            print_table(_COLUMNS, [_row(store, record) for record in records], numbers=_NUMBERS)
+            print_table(
+                _COLUMNS,
+                [_row(store, record) for record in records],
+                numbers=_NUMBERS,
+                spare=("created", "time column"),
+            )
         else:
             print_line("no datasets yet")
 

@@ -198,4 +198,5 @@ def _print_rest(attempt: FlushAttempt) -> None:
 
 def _print_flushes(flushes: Sequence[Flush]) -> None:
     if flushes:
-        print_table(COLUMNS, [flush_row(flush) for flush in flushes], numbers=NUMBERS)
+        rows = [flush_row(flush) for flush in flushes]
+        print_table(COLUMNS, rows, numbers=NUMBERS, spare=("run", "claimed", "trigger"))

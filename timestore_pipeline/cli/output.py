@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 FAILED = 1
 WRONG_USAGE = 2
 
+_GAP = 2  # columns between two of a table
+_READABLE = 24  # columns in which a sentence can be folded
 _WIDE = 200  # columns where nobody says how wide it is: a pipe must not cut a table to pieces
 
 P = ParamSpec("P")
@@ -80,18 +83,51 @@ def print_note(text: str, style: str = "") -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = (), header: bool = True
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+    header: bool = True,
+    spare: Sequence[str] = (),
 ) -> None:
-    """numbers: names of the columns to align right."""
-    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
-    for column in columns:
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+    """numbers: names of the columns to align right. spare: what a narrow terminal goes without, in this order.
+
+    Where it is still too wide only the widest column is folded: names and numbers stay in one piece.
+    """
     console = _console(sys.stdout)
+    widths = _widths(columns, rows)
+    left_out = _left_out(widths, spare, console.width)
+    shown = [number for number, name in enumerate(columns) if name not in left_out]
+    widest = max(shown, key=lambda number: widths[columns[number]]) if header else shown[-1]
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=header)
+    for number in shown:
+        name = columns[number]
+        justify: JustifyMethod = "right" if name in numbers else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=number != widest)
+    for row in rows:
+        table.add_row(*(Text(row[number]) for number in shown))
     with console.capture() as captured:
         console.print(table)
     print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    if left_out:
+        print_note(f"left out on a narrow terminal: {', '.join(left_out)}")
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    lines = [columns, *rows]
+    return {name: max(cell_len(line[number]) for line in lines) for number, name in enumerate(columns)}
+
+
+def _left_out(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:
+    """As few as make the rest fit, if the widest column takes what the others leave."""
+    gone: list[str] = []
+    for name in spare:
+        kept = [taken for column, taken in widths.items() if column not in gone]
+        needed = sum(kept) + _GAP * (len(kept) - 1)
+        if needed - max(kept) + min(max(kept), _READABLE) <= width:
+            break
+        gone.append(name)
+    return gone
 
 
 def print_fields(fields: Iterable[tuple[str, str]]) -> None:

@@ -56,7 +56,7 @@ def list_incidents(
     if as_json:
         print_json({"incidents": [incident_document(incident) for incident in incidents]})
     elif incidents:
-        print_table(_COLUMNS, [_row(incident) for incident in incidents], numbers=_NUMBERS)
+        print_table(_COLUMNS, [_row(incident) for incident in incidents], numbers=_NUMBERS, spare=("since",))
     else:
         print_line("nothing is quarantined")
 
@@ -81,7 +81,9 @@ def show(
         print_json({**incident_document(incident), "file": path, "batch_list": told})
         return
     print_fields(_fields(incident, path))
-    print_table(_BATCH_COLUMNS, [_batch_row(one) for one in batches], numbers=("rows", "bytes"))
+    print_table(
+        _BATCH_COLUMNS, [_batch_row(one) for one in batches], numbers=("rows", "bytes"), spare=("staged", "key")
+    )
 
 
 def requeue(incident_ids: Incidents, as_json: AsJson = False) -> None:

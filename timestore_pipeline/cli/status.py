@@ -32,7 +32,7 @@ def status(
     if as_json:
         print_json(status_document(shard, statuses))
     elif statuses:
-        print_table(_COLUMNS, [_row(status) for status in statuses], numbers=_NUMBERS)
+        print_table(_COLUMNS, [_row(status) for status in statuses], numbers=_NUMBERS, spare=("on disk", "quarantined"))
         for backlog in (status.backlog for status in statuses):
             if backlog.quarantined.batches:
                 amount = count(backlog.quarantined.batches, "batch")

@@ -43,7 +43,12 @@ def verify(
 
 def _print(report: AuditReport) -> None:
     if report.datasets:
-        print_table(_COLUMNS, [_row(dataset) for dataset in report.datasets], numbers=_NUMBERS)
+        print_table(
+            _COLUMNS,
+            [_row(dataset) for dataset in report.datasets],
+            numbers=_NUMBERS,
+            spare=("discarded", "quarantined"),
+        )
     for dataset in report.datasets:
         _print_findings(dataset)
     print_line(

@@ -44,6 +44,8 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
             f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total} does not fit the disk of {space.size} bytes",
             "lower it: producers refuse to start",
         )
+    elif not allowed and patient.problems:
+        yield ok(f"{_mb(space.available)} free; limits that contradict each other limit nothing")
     elif not allowed:
         yield warning("no guardrail is on: staged rows may fill the disk", "set TIMESTORE_STAGING_MAX_DATASET_BYTES")
     elif allowed > space.available + used:
