@@ -10,6 +10,7 @@ import os
 import pty
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,12 +29,15 @@ sys.path.insert(0, str(ROOT))
 from timestore_pipeline.cli.app import app  # noqa: E402
 
 PAGE = ROOT / "docs" / "command-line.md"
+FOLDER = Path(tempfile.gettempdir()) / "timestore-captures"
+_PROGRESS = re.compile(r"^(rows|kills|batches|files) .*(\d:\d\d:\d\d|-:--:--)$")
 _MOST_LINES = 30  # of one capture
 
 _HEAD = """# Command line
 
-Written by `scripts/captures.py`: each command as it answers on a terminal of 80 columns. `timestore COMMAND --help` explains the options and has an
-example; `timestore --install-completion` teaches the shell the commands and your datasets' names.
+Written by `scripts/captures.py`: each command as it answers on a terminal of 80 columns.
+`timestore COMMAND --help` explains the options and has an example; `timestore --install-completion` teaches the shell
+the commands and your datasets' names.
 
 - Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
 - `--json` prints one JSON document instead, also for an error: `{"error": {"code", "message", "dataset", "hint"}}`.
@@ -49,40 +53,55 @@ class Scene:
     prepare: str = ""
 
 
+_TWO_MORE_FLUSHES = """
+for n in 1 2; do timestore ingest weather more-$n.parquet --batch-rows 100; timestore flush --all --now; done
+"""
+_DAMAGE = """
+timestore ingest damaged more-1.parquet
+for file in $TIMESTORE_HOME/staging/segments/damaged/*; do echo broken > $file; done
+timestore flush damaged --now
+"""
+_DROP_A_FILE = """
+mkdir -p $TIMESTORE_LANDING_DIRECTORY/weather
+cp more-2.parquet $TIMESTORE_LANDING_DIRECTORY/weather/
+touch -d '1 hour ago' $TIMESTORE_LANDING_DIRECTORY/weather/*
+"""
+_QUERY = "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"
+_BROKEN = "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other"
+
 SCENES: dict[str, Scene] = {
     "ingest": Scene(("timestore ingest weather weather.parquet --batch-rows 200 --idempotency-prefix 2013",)),
     "status": Scene(("timestore status",)),
     "explain": Scene(("timestore explain weather",)),
     "flush": Scene(("timestore flush weather --now",)),
-    "flushes": Scene(("timestore flushes weather",), prepare="for n in 1 2; do timestore ingest weather more-$n.parquet --batch-rows 100; timestore flush --all --now; done"),
-    "advise": Scene(("timestore advise weather --target-file-mb 0.05 --freshness-s 120",)),
+    "flushes": Scene(("timestore flushes weather",), _TWO_MORE_FLUSHES),
+    "advise": Scene(("timestore advise weather --target-file-mb 0.01 --freshness-s 20 --reaction-s 2",)),
     "drain": Scene(("timestore drain --timeout 60",)),
     "pause": Scene(("timestore pause weather",)),
     "resume": Scene(("timestore resume weather",)),
-    "query": Scene(('timestore query "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"',)),
+    "query": Scene((f'timestore query "{_QUERY}"',)),
     "verify": Scene(("timestore verify",)),
     "recover": Scene(("timestore recover",)),
-    "doctor": Scene(("timestore doctor", "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other timestore doctor")),
+    "doctor": Scene(("timestore doctor", f"{_BROKEN} timestore doctor")),
     "metrics": Scene(("timestore metrics | grep queue_depth",)),
-    "crashtest": Scene(("timestore crashtest crash --kills 10 --seed 7 --clean",)),
-    "simulate": Scene(("timestore simulate --producers 2 --batches 20", "timestore simulate --producers 2 --batches 20 --slo 0.001")),
-    "serve": Scene(("timeout --signal INT 4 timestore serve --port 0",)),
+    "crashtest": Scene(("timestore crashtest crash --kills 5 --seed 7 --clean",)),
+    "simulate": Scene(tuple(f"timestore simulate --producers 2 --batches 20 --slo {slo}" for slo in ("20", "0.001"))),
+    "serve": Scene(("timestore serve --port 0",)),
     "datasets list": Scene(("timestore datasets list",)),
     "datasets show": Scene(("timestore datasets show weather",)),
-    "datasets set": Scene(("timestore datasets set weather staging.flush.maxRows=50000 staging.flush.maxAgeMs=30000",)),
+    "datasets set": Scene(("timestore datasets set weather staging.flush.maxRows=50000",)),
     "datasets unset": Scene(("timestore datasets unset weather staging.flush.maxRows",)),
-    "datasets remove": Scene(("timestore datasets remove old",), prepare="timestore datasets set old description=unused"),
-    "quarantine list": Scene(
-        ("timestore quarantine list",),
-        prepare="timestore ingest damaged more-1.parquet; for f in $TIMESTORE_HOME/staging/segments/damaged/*; do echo broken > $f; done; timestore flush damaged --now",
-    ),
+    "datasets remove": Scene(("timestore datasets remove old",), "timestore datasets set old description=unused"),
+    "quarantine list": Scene(("timestore quarantine list",), _DAMAGE),
     "quarantine show": Scene(("timestore quarantine show 1",)),
     "quarantine requeue": Scene(("timestore quarantine requeue 1",)),
     "quarantine discard": Scene(("timestore quarantine discard 1 --yes",)),
-    "landing status": Scene(("timestore landing status",), prepare="mkdir -p $TIMESTORE_HOME/landing/weather; cp more-2.parquet $TIMESTORE_HOME/landing/weather/; touch -d '1 hour ago' $TIMESTORE_HOME/landing/weather/*"),
+    "landing status": Scene(("timestore landing status",), _DROP_A_FILE),
     "landing ingest": Scene(("timestore landing ingest",)),
     "landing replay": Scene(("timestore landing replay weather --help",)),
-    "legacy audit": Scene(("timestore legacy audit",), prepare="cp more-1.parquet $TIMESTORE_HOME/lake/weather/by-a-cronjob.parquet"),
+    "legacy audit": Scene(
+        ("timestore legacy audit",), "cp more-1.parquet $TIMESTORE_HOME/lake/weather/by-a-cronjob.parquet"
+    ),
     "legacy import": Scene(("timestore legacy import weather",)),
     "monitoring render": Scene(("timestore monitoring render rules",)),
 }
@@ -103,9 +122,15 @@ def main() -> None:
     summaries = commands()
     if missing := summaries.keys() ^ SCENES.keys():
         sys.exit(f"scenes and commands differ: {', '.join(sorted(missing))}")
-    with tempfile.TemporaryDirectory(prefix="captures-") as folder:
-        stage = Stage(Path(folder))
-        captured = {name: "\n\n".join(stage.play(scene)) for name, scene in SCENES.items()}
+    FOLDER.mkdir()  # of this name, so that lines break at the same place each time
+    try:
+        stage = Stage(FOLDER)
+        captured: dict[str, str] = {}
+        for name, scene in SCENES.items():
+            captured[name] = "\n\n".join(stage.play(scene))
+            sys.stderr.write(f"{name}\n")
+    finally:
+        shutil.rmtree(FOLDER)
     sections = [f"## timestore {name}\n\n{summaries[name]}\n\n```\n{captured[name]}\n```" for name in SCENES]
     PAGE.write_text("\n\n".join([_HEAD.rstrip(), *sections]) + "\n")
 
@@ -119,39 +144,53 @@ class Stage:
         script.parent.mkdir()
         script.write_text(f'#!/bin/sh\nexec {sys.executable} -m timestore_pipeline "$@"\n')
         script.chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIMESTORE_", "AWS_", "DAGSTER_"))}
-        self._environment = kept | {
-            "PATH": f"{script.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "TIMESTORE_HOME": str(folder / "home"),
-            "COLUMNS": "80", "LINES": "40", "TERM": "xterm", "NO_COLOR": "1", "TIMESTORE_LOG_LEVEL": "error",
-        }  # fmt: skip
+        strange = ("TIMESTORE_", "AWS_", "DAGSTER_")
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith(strange)} | {
+            "PATH": f"{script.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "TIMESTORE_HOME": str(folder / "home"),
+            "TIMESTORE_LANDING_DIRECTORY": str(folder / "home" / "landing"),
+            "TIMESTORE_LOG_LEVEL": "error",
+            "COLUMNS": "80",
+            "TERM": "xterm",
+            "NO_COLOR": "1",
+        }
         for name, rows in {"weather": 2000, "more-1": 600, "more-2": 900}.items():
             _write_rows(folder / f"{name}.parquet", rows)
 
     def play(self, scene: Scene) -> Iterator[str]:
         if scene.prepare:
-            subprocess.run(["bash", "-c", scene.prepare], cwd=self._folder, env=self._environment, capture_output=True, check=False)
+            self._start(scene.prepare, subprocess.DEVNULL).wait()
         for line in scene.lines:
             yield f"$ {line}\n{self._shown(self._run(line))}"
 
     def _run(self, line: str) -> str:
         """On a pseudo-terminal, as a person sees it."""
         ours, theirs = pty.openpty()
-        process = subprocess.Popen(["bash", "-c", line], cwd=self._folder, env=self._environment, stdout=theirs, stderr=theirs)
+        process = self._start(line, theirs)
         os.close(theirs)
         told = bytearray()
         try:
             while chunk := os.read(ours, 65_536):
                 told += chunk
+                if b"serving http" in told:
+                    process.send_signal(signal.SIGINT)
         except OSError:  # how Linux reports that the other side has closed
             pass
         process.wait()
         os.close(ours)
         return told.decode()
 
+    def _start(self, script: str, output: int) -> subprocess.Popen[bytes]:
+        command = ["bash", "-c", script]
+        return subprocess.Popen(command, cwd=self._folder, env=self._environment, stdout=output, stderr=output)
+
     def _shown(self, told: str) -> str:
         text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.replace("\r\n", "\n"))
         text = text.replace(str(self._folder / "home"), "/data/timestore").replace(str(self._folder), "/data")
+        text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8451", text)
         lines = [line.rpartition("\r")[2].rstrip() for line in text.strip().splitlines()]
+        lines = "\n".join(line for line in lines if not _PROGRESS.match(line)).strip().splitlines()
         more = [f"… ({len(lines) - _MOST_LINES} more lines)"] if len(lines) > _MOST_LINES else []
         return "\n".join(lines[:_MOST_LINES] + more)
 
