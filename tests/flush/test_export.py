@@ -36,6 +36,23 @@ def test_a_spool_that_is_not_there_is_named(staging: StagingManager, timestore: 
     assert published(timestore) == list(range(10))
 
 
+def test_a_long_export_says_how_far_it_has_got(
+    staging: StagingManager,
+    timestore: Timestore,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr("timestore_pipeline.flush.export.TELL_EVERY", 0.0)
+    staging.enqueue("d", hourly(49))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    told = [record.getMessage() for record in caplog.records if "exporting" in record.getMessage()]
+    assert told == [
+        "flush exporting dataset=d epoch=1 files=1 of=3 rows=24",
+        "flush exporting dataset=d epoch=1 files=2 of=3 rows=48",
+    ]
+
+
 @pytest.mark.parametrize(("room", "error"), [("0KiB", DiskFull), ("", RetryLater)])
 def test_a_sort_that_does_not_fit_says_what_is_short(
     staging: StagingManager,

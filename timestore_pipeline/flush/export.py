@@ -6,6 +6,7 @@ of the lake; a failure removes what was written so far, a crash leaves files tha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.export_engine import export_engine, spill_folder
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
@@ -23,10 +25,15 @@ from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
+
+_log = logging.getLogger(__name__)
+
+TELL_EVERY = 10.0  # seconds between two lines about how far an export has got
 
 Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 
@@ -152,15 +159,29 @@ class _Export:
 def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[ExportedFile]:
     """One file per partition, which must get the rows counted for it; on a full disk no half export may stay."""
     files: list[ExportedFile] = []
+    told = clock.monotonic()
     try:
         for key, rows in partitions.items():
             files.append(export.write(key))
             _check_file(export.ref, files[-1], rows)
+            told = _told_of_progress(export.ref, files, len(partitions), told)
     except BaseException:
         with suppress(TimestoreError, OSError):
             export.table.discard(files)
         raise
     return files
+
+
+def _told_of_progress(ref: FlushRef, files: Sequence[ExportedFile], of: int, told: float) -> float:
+    """A line now and then while an export lasts; told: when the last one was written, seconds."""
+    now = clock.monotonic()
+    if len(files) == of or now - told < TELL_EVERY:
+        return told
+    rows = sum(file.rows for file in files)
+    _log.info(
+        "%s", LogEvent("flush exporting", dataset=ref.dataset, epoch=ref.epoch, files=len(files), of=of, rows=rows)
+    )
+    return now
 
 
 def _check_file(ref: FlushRef, file: ExportedFile, rows: int) -> None:
