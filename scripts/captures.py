@@ -21,12 +21,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from typer.main import get_command
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from timestore_pipeline.cli.app import app  # noqa: E402
+from tests.docs.commands import summaries  # noqa: E402
 
 PAGE = ROOT / "docs" / "command-line.md"
 FOLDER = Path(tempfile.gettempdir()) / "timestore-captures"
@@ -107,20 +106,10 @@ SCENES: dict[str, Scene] = {
 }
 
 
-def commands() -> dict[str, str]:
-    """Every command with its first line of help, in the order of `timestore --help`."""
-    found: dict[str, str] = {}
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        named = {f"{name} {sub}": one for sub, one in inner.items()} if inner else {name: command}
-        found |= {full: (one.help or "").partition("\n")[0] for full, one in named.items()}
-    return found
-
-
 def main() -> None:
     """Write the page."""
-    summaries = commands()
-    if missing := summaries.keys() ^ SCENES.keys():
+    described = summaries()
+    if missing := described.keys() ^ SCENES.keys():
         sys.exit(f"scenes and commands differ: {', '.join(sorted(missing))}")
     FOLDER.mkdir()  # of this name, so that lines break at the same place each time
     try:
@@ -131,7 +120,7 @@ def main() -> None:
             sys.stderr.write(f"{name}\n")
     finally:
         shutil.rmtree(FOLDER)
-    sections = [f"## timestore {name}\n\n{summaries[name]}\n\n```\n{captured[name]}\n```" for name in SCENES]
+    sections = [f"## timestore {name}\n\n{described[name]}\n\n```\n{captured[name]}\n```" for name in SCENES]
     PAGE.write_text("\n\n".join([_HEAD.rstrip(), *sections]) + "\n")
 
 

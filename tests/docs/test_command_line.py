@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import re
 
-from typer.main import get_command
-
+from tests.docs.commands import summaries
 from tests.docs.documents import ROOT
-from timestore_pipeline.cli.app import app
 
 PAGE = (ROOT / "docs" / "command-line.md").read_text()
-
-
-def summaries() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
-        inner = getattr(command, "commands", None)
-        named = {f"{name} {sub}": one for sub, one in inner.items()} if inner else {name: command}
-        found |= {full: (one.help or "").partition("\n")[0] for full, one in named.items()}
-    return found
 
 
 def test_every_command_has_its_summary_and_a_capture() -> None:

@@ -17,20 +17,20 @@ _AGENT = {"User-Agent": "timestore-doctor"}
 
 def pushgateway(patient: Patient) -> Iterator[Finding]:
     """Alerts are only as alive as the way their samples take."""
-    url = patient.settings.pushgateway_url
-    if not url:
-        yield ok("TIMESTORE_PUSHGATEWAY_URL is unset: metrics are scraped, from `timestore serve` or a text file")
-        return
-    yield _answers(url, "/-/ready", "start it or correct TIMESTORE_PUSHGATEWAY_URL; flushes go on meanwhile")
+    unset = "metrics are scraped, from `timestore serve` or a text file"
+    yield _asked(patient.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
 
 
 def webserver(patient: Patient) -> Iterator[Finding]:
     """It is asked to load the definitions anew when a dataset is new."""
-    url = patient.settings.dagster_webserver_url
+    unset = "an operator reloads the definitions for new datasets"
+    yield _asked(patient.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
+
+
+def _asked(url: str | None, variable: str, path: str, unset: str) -> Finding:
     if not url:
-        yield ok("TIMESTORE_DAGSTER_WEBSERVER_URL is unset: an operator reloads the definitions for new datasets")
-        return
-    yield _answers(url, "/server_info", "start it or correct TIMESTORE_DAGSTER_WEBSERVER_URL")
+        return ok(f"{variable} is unset: {unset}")
+    return _answers(url, path, f"start it or correct {variable}; flushes go on meanwhile")
 
 
 def _answers(url: str, path: str, remedy: str) -> Finding:
