@@ -48,7 +48,7 @@ class Measured:
     tick_seconds: float  # the longest that launched anything
     seconds: float  # from the start of the first tick that launched anything to the last publication
     runs: int
-    at_a_time: int
+    at_a_time: int  # at work; Dagster counts those that are being started, too, and starts no more than it has slots
     ends: Sequence[float]  # of the runs, in order, seconds since the Unix epoch
 
     @property
@@ -59,7 +59,7 @@ class Measured:
 
 
 def rows(count: int) -> pa.Table:
-    """Two columns, one row a minute."""
+    """Two columns, one row a second."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
     instants = [start + timedelta(seconds=second) for second in range(count)]
     return pa.table({"ts": pa.array(instants, pa.timestamp("us", "UTC")), "value": [n / 3 for n in range(count)]})
