@@ -32,7 +32,7 @@ crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lo
 
 nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, a wide search in the model test
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
-	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crashtest tests/live/test_starting.py
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py
 
 bench: $(READY) ## what a durable write costs against the bare primitive, and how fast a thousand datasets are published (five minutes)
 	@$(BIN)/python benchmarks/enqueue.py

@@ -73,7 +73,7 @@ def test_ctrl_c_ends_every_process_and_says_what_is_left(tmp_path: Path) -> None
 
 def test_when_the_test_itself_is_killed_its_processes_go(tmp_path: Path) -> None:
     with endless_test(tmp_path / "test") as process:
-        assert len(running(tmp_path)) > 8
+        assert len(running(tmp_path)) > 1
         process.kill()
         wait_until(lambda: running(tmp_path) == [])
 

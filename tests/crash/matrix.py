@@ -37,6 +37,7 @@ _PATIENCE = 60  # seconds for a victim that should take one
 SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "nothing": ("life", ()),
     "dead producer": ("flush", [("stage and die", None)]),
+    "claimed elsewhere": ("carry on", [("life", ("claim", "after", "die"))]),
     "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
     "dead after export": ("recover", [("life", ("record export", "after", "die"))]),
     "dead after commit": ("recover", [("life", ("publish", "after", "die"))]),

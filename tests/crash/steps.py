@@ -58,7 +58,7 @@ STEPS = (
     Step("seal (detach)", "nothing", OpenSegment, "seal"),
     Step("mark sealed", "nothing", Segments, "mark_sealed"),
     Step("claim", "nothing", Flushes, "claim"),
-    Step("adopt claim", "nothing", Flushes, "adopt"),
+    Step("adopt claim", "claimed elsewhere", Flushes, "adopt"),
     Step("table ensure", "nothing", LakeTable, "ensure"),
     Step("attach", "nothing", staged_view, "attach_sealed", moments=("before", "after")),
     Step("make spill folder", "nothing", tempfile, "mkdtemp", system_error),

@@ -17,12 +17,13 @@ from tests.crash import aside
 from tests.crash.kernel import Watched
 from tests.crash.steps import STEPS, Step
 from tests.flush.conftest import hourly
+from tests.flush.dying import carry_on
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import handle
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 BATCHES = 3
@@ -211,6 +212,16 @@ def _flush(home: Path, errors: list[str]) -> None:
         attempt(errors, lambda: store.flush("d", Trigger.MANUAL, "victim"))
 
 
+def _carry_on(home: Path, errors: list[str]) -> None:
+    """As a run's next op does in a process of its own."""
+    with opened(home, Timestore, errors) as store:
+        (flush,) = store.area.ledger.flushes.in_flight()
+        try:
+            carry_on(store, FlushRef(flush.dataset, flush.epoch))
+        except TimestoreError as error:
+            errors.append(f"{type(error).__name__}: {error}")
+
+
 def _recover(home: Path, errors: list[str]) -> None:
     with opened(home, Timestore, errors) as store:
         attempt(errors, lambda: _recovered(store))
@@ -226,6 +237,7 @@ _SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "life": _life,
     "stage and die": _stage_and_die,
     "flush": _flush,
+    "carry on": _carry_on,
     "recover": _recover,
     "stage rotten": _stage_rotten,
     "stage poisonous": _stage_poisonous,

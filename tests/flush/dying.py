@@ -12,7 +12,7 @@ from typing import Any
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.wiring import Timestore
@@ -52,6 +52,18 @@ def flush_dying(home: str | Path, point: str, moment: str, dataset: str) -> None
     arm(point, moment)
     with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
         timestore.flush(dataset, Trigger.MANUAL, "dying")
+
+
+def carry_on(timestore: Timestore, ref: FlushRef) -> None:
+    """The phases after the claim."""
+    timestore.pipeline.export(ref, timestore.export_options())
+    timestore.pipeline.finalize(ref, timestore.pipeline.publish(ref))
+
+
+def carry_on_dying(home: str | Path, ref: FlushRef, point: str, moment: str) -> None:
+    arm(point, moment)
+    with Timestore(Settings.build(home=home)) as timestore:
+        carry_on(timestore, ref)
 
 
 def recover_dying(home: str | Path, point: str, moment: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flush.conftest import hourly, published
-from tests.flush.dying import flush_dying, recover_dying
+from tests.flush.dying import carry_on_dying, flush_dying, recover_dying
 from tests.flush.forking import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
@@ -31,7 +31,7 @@ def stage(settings: Settings, first: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("point", ["claim", "adopt", "file", "record export", "delta commit", "finalize", "unlink"])
+@pytest.mark.parametrize("point", ["claim", "file", "record export", "delta commit", "finalize", "unlink"])
 def test_rows_are_exact_after_a_kill_and_the_next_flush(settings: Settings, point: str, moment: str) -> None:
     stage(settings, 0)
     flush_and_die(settings, point, moment)
@@ -42,6 +42,17 @@ def test_rows_are_exact_after_a_kill_and_the_next_flush(settings: Settings, poin
         assert timestore.area.ledger.flushes.in_flight() == []
         assert timestore.status("d").backlog.queued.batches == 0
         assert timestore.area.ledger.segments.of_dataset("d") == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_process_of_the_next_op_may_be_killed_as_it_takes_the_claim(settings: Settings, moment: str) -> None:
+    stage(settings, 0)
+    flush_and_die(settings, "claim", "after")
+    code = run_forked(carry_on_dying, settings.home, FlushRef("d", 1), "adopt", moment)
+    assert code == -signal.SIGKILL, "the fault did not fire"
+    with Timestore(settings) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "next")
+        assert published(timestore) == list(range(60))
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
