@@ -28,7 +28,8 @@ _ROWS = 4_000  # of 100 B that cannot be compressed
 _ROW_BYTES = 100
 _MOST_BATCHES = 400  # of 400 kB: more than fit
 _MORE_THAN_MEMORY = 80  # of 400 kB: more than an export may hold, and less than the spool and that together
-_EXPORT_MB = {"spool": 64}  # elsewhere nothing is spilled
+# Little memory, and flushes of more than that; elsewhere nothing is spilled.
+_SPILLING = {"spool": {"export_memory_mb": 64, "staging_flush_max_bytes": 64 * 1024 * 1024}}
 
 
 @dataclass
@@ -122,8 +123,8 @@ _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    limits |= {"staging_seal_timeout_ms": 5000, "export_memory_mb": _EXPORT_MB.get(place, 512)}
-    settings = Settings.build(home=home, **limits)
+    limits |= {"staging_seal_timeout_ms": 5000}
+    settings = Settings.build(home=home, **limits | _SPILLING.get(place, {}))
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:
         ballast = _RUNS[place](home, staging, store, account)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.flush.conftest import hourly, published
@@ -79,6 +81,19 @@ def test_a_sort_that_does_not_fit_says_what_is_short(
     monkeypatch.undo()
     timestore.flush("d", Trigger.MANUAL, "next")
     assert published(timestore) == list(range(10))
+
+
+@pytest.mark.parametrize(("width", "group"), [(8, 30_000), (1000, 4096)])
+def test_row_groups_of_wide_rows_are_small_enough_to_be_held_in_memory(
+    settings: Settings, width: int, group: int
+) -> None:
+    small = settings.model_copy(update={"export_memory_mb": 64})
+    with StagingManager.open(small) as staging:
+        staging.enqueue("d", pa.table({"text": [f"{number:0{width}}" for number in range(30_000)]}))
+    with Timestore(small) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "run")
+    (file,) = Path(small.lake_uri).rglob("*.parquet")
+    assert pq.read_metadata(file).row_group(0).num_rows == group
 
 
 def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> None:

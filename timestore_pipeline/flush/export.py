@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -22,6 +22,7 @@ from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_v
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
+from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
@@ -34,6 +35,8 @@ from timestore_pipeline.staging.ledger.exports import BatchShare
 _log = logging.getLogger(__name__)
 
 TELL_EVERY = 10.0  # seconds between two lines about how far an export has got
+
+_VECTOR = 2048  # rows: DuckDB's vector, the least row group it writes
 
 Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 
@@ -52,6 +55,12 @@ class ExportOptions:
         With more of rows of 1 kB, DuckDB may run out of its limit, however much it can spill.
         """
         return self.memory_mb * 3 * 2**20 // 8
+
+    def fitting(self, claimed: Volume) -> ParquetOptions:
+        """Row groups of a sixteenth of the memory at most: DuckDB holds one whole to write it, and cannot spill it."""
+        rows = self.memory_mb * 2**20 // 16 * claimed.rows // max(claimed.bytes, 1)
+        most = max(rows // _VECTOR * _VECTOR, _VECTOR)
+        return replace(self.parquet, row_group_size=min(self.parquet.row_group_size, most))
 
 
 def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
@@ -105,7 +114,8 @@ def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions
         create_staged_view(connection, area, record, selection.segments())
         shares = _shares(connection, selection.partitioning)
         _check_promises(area, ref, selection.batches, shares)
-        export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, options.parquet)
+        parquet = options.fitting(area.ledger.flushes.get(ref).volume)
+        export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, parquet)
         return _Exported(_write_all(export, _rows_per_partition(shares)), shares)
 
 
