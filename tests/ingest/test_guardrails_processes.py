@@ -37,7 +37,7 @@ VARIABLE = {
     "total_bytes": "TIMESTORE_STAGING_MAX_TOTAL_BYTES",
 }
 REFUSALS = 6  # in a row, a pause between them: more than one measuring interval, so the last ones saw the disk
-SOFT_BATCHES = 40  # of each process; those of one alone pass the limit per dataset
+SOFT_BATCHES = 60  # of each process; those of one alone pass either limit
 
 
 @dataclass
@@ -175,7 +175,7 @@ def _count(area: StagingArea, series: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(("guardrail", "datasets"), [("dataset_bytes", "ddd"), ("total_bytes", "dde")])
-def test_hard_refuses_all_processes_within_the_bound_and_one_flush_lets_them_in_again(
+def test_hard_refuses_all_processes_within_the_bound_and_a_flush_lets_them_in_again(
     tmp_path: Path, guardrail: str, datasets: str
 ) -> None:
     options = _options(tmp_path, guardrail, "hard")
@@ -184,7 +184,8 @@ def test_hard_refuses_all_processes_within_the_bound_and_one_flush_lets_them_in_
             full = producers.go_on()
             _assert_bounded(full, _on_disk(timestore, guardrail), guardrail)
             assert timestore.status("d").decision.trigger is Trigger.GUARDRAIL
-            timestore.flush("d", Trigger.GUARDRAIL, "first")
+            for dataset in set(datasets):  # any of them may hold most of it
+                timestore.flush(dataset, Trigger.GUARDRAIL, "first")
             again = producers.go_on()
             producers.end()
         assert [len(one.acknowledged) for one in again] == [ROWS] * len(datasets)
