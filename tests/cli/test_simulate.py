@@ -20,7 +20,7 @@ def test_the_defaults_carry_a_small_load_and_nothing_is_left(home: Path) -> None
 
 def test_a_broken_configuration_fails_with_every_reason(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMESTORE_STAGING_GUARDRAIL_MODE", "hard")
-    monkeypatch.setenv("TIMESTORE_STAGING_MAX_DATASET_BYTES", "50000")
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_DATASET_BYTES", "1000")
     monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "0")
     told = timestore("simulate", *_SMALL, "--slo", "0.001", "--directory", home / "kept", code=1)
     assert "FAIL  flush p95: " in told
