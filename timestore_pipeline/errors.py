@@ -28,6 +28,10 @@ class TimestoreError(Exception):
         self.dataset = dataset
         self.hint = hint
 
+    def told(self) -> dict[str, str]:
+        """For JSON answers; keys are a contract."""
+        return {"code": self.code, "message": str(self), "hint": self.hint}
+
 
 class RetryLater(TimestoreError):
     """Nothing was staged; the same call may succeed later."""

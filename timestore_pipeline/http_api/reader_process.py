@@ -85,7 +85,7 @@ def _job(request: dict[str, Any], work: Path) -> Job:
 
 def _refused(work: Path, error: TimestoreError) -> dict[str, Any]:
     shutil.rmtree(work, ignore_errors=True)
-    return {"error": {"code": error.code, "message": str(error), "hint": error.hint}}
+    return {"error": error.told()}
 
 
 if __name__ == "__main__":

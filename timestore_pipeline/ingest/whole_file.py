@@ -22,8 +22,6 @@ from timestore_pipeline.settings import Settings
 
 _BATCH_ROWS = 10_000
 _BATCH_BYTES = 8 << 20  # of the file; rows can be wide
-
-
 _SEGMENT_BYTES = 16 << 20  # of Arrow data; an open segment takes two to three times that of memory
 
 

@@ -59,7 +59,7 @@ class Outcome:
 
 
 def error_document(error: TimestoreError | None) -> dict[str, str] | None:
-    return None if error is None else {"code": error.code, "message": str(error), "hint": error.hint}
+    return None if error is None else error.told()
 
 
 def reason_text(file: str, content: str, error: TimestoreError, tally: Tally) -> str:

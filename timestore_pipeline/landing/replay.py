@@ -50,7 +50,7 @@ class Replayed:
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
         error = self.error
-        told = None if error is None else {"code": error.code, "message": str(error), "hint": error.hint}
+        told = None if error is None else error.told()
         rows = self.tally.rows + self.tally.duplicate_rows
         return {"file": self.file, "rows": rows, "error": told}
 
