@@ -56,8 +56,8 @@ def run(folder: Path, hurry: float, console: Console) -> None:
     rules = render(folder, Settings.from_env(), Tempo(hurry))
     with Children(folder / "logs", inherited()) as children:
         servers, started = start(children, folder, rules)
-        _introduce(console, servers, folder)
         with suppress(KeyboardInterrupt):
+            _introduce(console, servers, folder)
             while True:
                 for child in started:
                     child.check_running()
