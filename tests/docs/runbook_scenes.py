@@ -10,6 +10,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+from deltalake import write_deltalake
+
 from tests.cli.running import readings, staged, timestore, write_file
 from tests.docs.documents import ROOT
 from timestore_pipeline import clock
@@ -33,6 +36,14 @@ def a_flush_failed(home: Path) -> None:
     (home / "lake").write_text("not a directory")
     timestore("flush", "weather", "--now", code=1)
     (home / "lake").unlink()
+
+
+def somebody_elses_table_was_in_the_way(home: Path) -> None:
+    """Moved out of it since."""
+    some_rows_wait(home)
+    write_deltalake(str(home / "lake" / "weather"), pa.table({"n": ["not ours"]}))
+    timestore("flush", "weather", "--now", code=1)
+    (home / "lake" / "weather").rename(home / "theirs")
 
 
 def the_sensor_ticked(home: Path) -> None:
@@ -80,6 +91,7 @@ def the_directory_was_emptied(home: Path) -> None:
 # Heading -> one scene for each of its blocks, or one for all of them. Every other heading starts with rows that wait.
 SCENES: dict[str, tuple[Scene, ...]] = {
     "Flush aborts": (a_flush_failed,),
+    "Timestore flush blocked": (somebody_elses_table_was_in_the_way,),
     "Timestore push stale": (the_sensor_ticked,),
     "A run, a worker or a host died": (a_worker_died,),
     "Quarantine": (a_segment_is_damaged, a_segment_was_restored, a_segment_is_damaged),

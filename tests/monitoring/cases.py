@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tests.monitoring.scenes import Scene, named
 
 FLIGHTS = {"dataset": "flights"}
+DENIED = FLIGHTS | {"code": "access_denied"}
 PLANES = {"dataset": "planes.small"}
 WEATHER = {"dataset": "weather"}
 GB = 2**30
@@ -204,6 +205,12 @@ CASES = [
         "warning",
         Scene("20m", {ended("failure"): "0x10 1x10 2x10 3x69", ended("success"): "0x10 1x10 2x79"}, (FLIGHTS,)),
         Scene("20m", {ended("failure"): "0x10 1x10 2x79", ended("success"): "0x99"}),  # two are no pattern yet
+    ),
+    Case(
+        "TimestoreFlushBlocked",
+        "warning",
+        Scene("20m", {named("blocked", dataset="flights", code="access_denied"): "_x79 1x20"}, (DENIED,)),
+        Scene("20m", {named("blocked", dataset="flights", code="access_denied"): "1x78 stale"}),
     ),
     Case(
         "TimestoreFlushSlower",

@@ -14,7 +14,8 @@ import pytest
 from tests.monitoring import stack
 from tests.monitoring.activity import METADATA, readings
 from tests.monitoring.stack import Stack, beat
-from timestore_pipeline.errors import QueueFull, TimestoreError
+from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
+from timestore_pipeline.flush.blocking import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerts import Watch, alerts
 from timestore_pipeline.monitoring.dashboard import dashboard_json
@@ -59,13 +60,13 @@ def live(store: Timestore, running: Stack) -> None:
         with suppress(QueueFull):
             for _ in range(10_000):
                 staging.submit("flights", readings(2_000))
-    blocked = Path(store.settings.lake_uri)
-    blocked.touch()
+    lake = Path(store.settings.lake_uri)
+    lake.touch()
     for attempt in (1, 2):  # a counter that appears with its first failure shows growth from the second on
         with pytest.raises(TimestoreError):
             store.flush("weather", Trigger.AGE, "test")
         watched(store, running, 'flushes_total{dataset="weather",result="failure"}', attempt)
-    blocked.unlink()
+    lake.unlink()
     for dataset in METADATA:
         store.flush(dataset, Trigger.ROWS, "test")
         watched(store, running, f'flushes_total{{dataset="{dataset}",result="success",trigger="rows"}}', 1)
@@ -76,8 +77,9 @@ def live(store: Timestore, running: Stack) -> None:
     store.flush("weather", Trigger.AGE, "test")
     store.pipeline.claim("flights", Trigger.MANUAL, "test")
     store.area.ledger.datasets.set_paused("weather", paused=True)
-    blocked.rename(blocked.with_suffix(".away"))
-    blocked.touch()
+    block_if_configured_wrong(store.area, "flights", AccessDenied("the lake's keys are another's"), "")
+    lake.rename(lake.with_suffix(".away"))
+    lake.touch()
     with pytest.raises(TimestoreError):
         store.flush("planes.small", Trigger.AGE, "test")
     watched(store, running, 'in_flight{dataset="flights",metric="batches"}', 1)

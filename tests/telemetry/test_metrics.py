@@ -9,6 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from timestore_pipeline import clock
+from timestore_pipeline.errors import AccessDenied
+from timestore_pipeline.flush.blocking import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
@@ -130,6 +132,16 @@ def test_levels_that_are_nearly_always_zero_are_exposed_while_they_are_not(
     instant = store.area.ledger.flushes.get(claimed.ref).claimed_at.timestamp()
     assert [value(scraped, name, dataset="weather") for name in names] == [1, 1, instant]
     assert value(scraped, "active_claims") == 1
+
+
+def test_a_dataset_that_waits_for_a_person_is_told_with_the_errors_code(
+    store: Timestore, scraped: CollectorRegistry
+) -> None:
+    assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
+    block_if_configured_wrong(store.area, "weather", AccessDenied("the lake's keys are another's"), "")
+    assert value(scraped, "blocked", dataset="weather", code="access_denied") == 1
+    store.area.ledger.blocks.lift_all()
+    assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
 
 
 def test_what_was_set_aside_takes_space_of_its_own(store: Timestore, scraped: CollectorRegistry) -> None:

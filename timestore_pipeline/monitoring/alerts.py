@@ -166,6 +166,14 @@ def _flushes(watch: Watch) -> Iterator[Alert]:
         " batches stay staged and are tried again, at growing distances.",
     )
     yield Alert(
+        "TimestoreFlushBlocked",
+        Severity.WARNING,
+        f"{promql.blocked(watch.scope)} > 0",
+        "{{ $labels.dataset }}: flushes wait for a person (error: {{ $labels.code }})",
+        "The last flush of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed with an error that trying"
+        " again does not cure. What is staged stays staged; timestore explain says what is to be done.",
+    )
+    yield Alert(
         "TimestoreFlushSlower",
         Severity.WARNING,
         _slower(watch),

@@ -25,6 +25,7 @@ ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading 
     "Age of the oldest batch": "TimestoreOldestBatch",
     "Flush duration (p95)": "TimestoreFlushSlower",
     "Failed flushes": "TimestoreFlushFailing",
+    "Blocked datasets": "TimestoreFlushBlocked",
     "Dropped batches": "TimestoreBatchesDropped",
     "Retried batches": "TimestoreBackpressure",
     "Guardrail exceeded": "TimestoreGuardrail",
@@ -162,6 +163,8 @@ def _trouble() -> tuple[Panel, ...]:
         Panel("Shard: bytes in quarantine", "", Unit.BYTES, (Query(files, "{{shard}}"),)),
         Panel("Paused datasets", "An operator stopped their automatic flushes.", Unit.COUNT,
               (Query(_top_gauge(_SCOPE.level(series.PAUSED), series.PAUSED)),)),
+        Panel("Blocked datasets", "An error that no repetition cures: their flushes wait for a person.", Unit.COUNT,
+              (Query(_top_gauge(promql.blocked(_SCOPE), series.BLOCKED), "{{dataset}}: {{code}}"),)),
     )  # fmt: skip
 
 

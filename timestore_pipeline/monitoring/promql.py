@@ -51,6 +51,11 @@ def age(scope: Scope) -> str:
     return f"time() - min by ({DATASET}) ({scope.select(series.OLDEST_STAGED)})"
 
 
+def blocked(scope: Scope) -> str:
+    """1 per dataset and error code whose flushes wait for a person."""
+    return f"max by ({DATASET}, code) ({scope.select(series.BLOCKED)})"
+
+
 def age_limit(scope: Scope, tempo: Tempo) -> str:
     """Seconds a batch of the dataset may wait; nothing where age is off and another threshold is on."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")

@@ -77,6 +77,7 @@ class StagingCollector(Collector):
         yield self._gauge(series.ACTIVE_CLAIMS, {(): len(claimed)})
         yield self._gauge(series.FAILURES_IN_A_ROW, {(b.dataset,): b.failures for b in backlogs if b.failures})
         yield self._gauge(series.PAUSED, {(b.dataset,): 1 for b in backlogs if b.paused})
+        yield self._gauge(series.BLOCKED, {(b.dataset, b.block.code): 1 for b in backlogs if b.block})
 
     def _disk(self, datasets: Sequence[str]) -> Iterator[Metric]:
         used: dict[Labels, float] = {}

@@ -124,6 +124,9 @@ FAILURES_IN_A_ROW = GaugeSeries(
     "failures_in_a_row", "Flushes that failed since the last success; absent when the last one succeeded.", ("dataset",)
 )
 PAUSED = GaugeSeries("paused", "1 where an operator has stopped automatic flushes, absent elsewhere.", ("dataset",))
+BLOCKED = GaugeSeries(
+    "blocked", "1 where flushes wait for a person after an error of this code, absent elsewhere.", ("dataset", "code")
+)
 OPEN_INCIDENTS = GaugeSeries("open_incidents", "Batches and segments set aside that wait for an operator.", ())
 QUARANTINE_USAGE = GaugeSeries("quarantine_usage_bytes", "Bytes of the files that were set aside.", ())
 METRICS_PUSHED = GaugeSeries(
@@ -134,7 +137,7 @@ METRICS_PUSH_FAILURES = ShardCounter("metrics_push_failures_total", "Pushes that
 GAUGES = (
     QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, CREATED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
     TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK, CLAIMED_AT, ACTIVE_CLAIMS,
-    FAILURES_IN_A_ROW, PAUSED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
+    FAILURES_IN_A_ROW, PAUSED, BLOCKED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
 )  # fmt: skip
 
 
