@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import duckdb
 import pyarrow as pa
@@ -13,9 +15,11 @@ import pytest
 from tests.staging.processes import run
 from tests.staging.rows import SCHEMA, append, batches_in, open_segment, table
 from timestore_pipeline import clock
+from timestore_pipeline.durable import sync
 from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, RetryLater, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import schema_from_json
+from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.segments import attach_sealed, new_segment_id, remove, replay, translated
@@ -107,6 +111,29 @@ def test_rows_that_duckdb_cannot_hold_are_the_producers_to_correct(
     segment.append([(StagedBatch("c", segment.take_sequence(), 1, 8, clock.now(), None), once)])
     segment.seal()
     assert batches_in(path) == {1: 1}
+
+
+def test_a_log_that_takes_the_place_of_one_that_was_folded_in_is_listed_before_its_rows_count(
+    engine: duckdb.DuckDBPyConnection, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, listed, kept = write_ahead_log(path), set[int](), dict[int, BinaryIO]()
+
+    def noted(folder: Path) -> None:
+        sync(folder)
+        listed.update(log.stat().st_ino for log in folder.glob("*.wal"))
+
+    monkeypatch.setattr(segments, "sync", noted)
+    engine.execute("SET checkpoint_threshold = '64KiB'")
+    segment = open_segment(engine, path)
+    with ExitStack() as stack:
+        for _ in range(20):
+            append(segment, 500)
+            if log.exists():
+                inode = log.stat().st_ino
+                assert inode in listed
+                if inode not in kept:  # as long as it is open no other file gets its number
+                    kept[inode] = stack.enter_context(log.open("rb"))
+    assert len(kept) > 1
 
 
 def test_segment_ids_sort_by_time_and_never_collide() -> None:

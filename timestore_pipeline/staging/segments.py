@@ -43,6 +43,7 @@ FORMAT_VERSION = 1
 BLOCK_SIZE = 16384
 
 _HELD = ("Could not set lock", "Unique file handle conflict")  # by another process, or by this one's own writer
+_NO_LOG = (0, 0)
 _GIVEN_UP = ("fsync failed", "database has been invalidated")
 
 
@@ -72,7 +73,7 @@ class OpenSegment:
         self._path = path
         self._connection = connection
         self._next_sequence = 0
-        self._log_is_listed = False
+        self._listed_log = _NO_LOG
         self._no_data = pa.Table.from_arrays([pa.nulls(1, kind) for kind in header.schema.types], schema=header.schema)
         self._catalog = quote(f"segment_{header.segment_id}")
         with translated(path, header.dataset):
@@ -94,15 +95,20 @@ class OpenSegment:
         with translated(self._path, self.header.dataset), _refused_rows_named(self.header.dataset):
             # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")
-        if not self._log_is_listed:
-            sync(self._path.parent)  # the write-ahead log appeared with this commit
-            self._log_is_listed = True
+            self._list_log()
         self.bytes += sum(batch.bytes for batch, _ in batches)
 
     def seal(self) -> None:
         """Fold the log into the file and let go of it."""
         with translated(self._path, self.header.dataset):
             self._connection.execute(f"DETACH {self._catalog}")
+
+    def _list_log(self) -> None:
+        """Flush the folder when a log has appeared: every 16 MiB DuckDB folds it in, unlinks it and makes another."""
+        inode, size = _log_of(self._path)
+        if inode != self._listed_log[0] or size < self._listed_log[1]:  # a new file may get the old one's inode
+            sync(self._path.parent)
+        self._listed_log = inode, size
 
 
 def replay(path: Path, dataset: str, promised: Mapping[int, int] | None = None) -> None:
@@ -213,6 +219,15 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, catalog: str, header: 
             header.granularity,
         ],
     )
+
+
+def _log_of(path: Path) -> tuple[int, int]:
+    """Inode and bytes of a segment's write-ahead log."""
+    try:
+        found = write_ahead_log(path).stat()
+    except FileNotFoundError:  # the commit was folded in
+        return _NO_LOG
+    return found.st_ino, found.st_size
 
 
 def building(path: Path) -> Path:
