@@ -146,6 +146,13 @@ def test_limits_that_contradict_each_other_are_refused_by_name(values: dict[str,
         ("lake_uri", "file://"),
         ("lake_uri", "file://host/lake"),
         ("lake_uri", "~nobody-of-that-name/lake"),
+        ("lake_uri", "/a?b"),
+        ("lake_uri", "file:///a%3Fb"),
+        ("staging_directory", "/new\nline"),
+        ("staging_directory", "/back\\slash"),
+        ("staging_directory", os.fsdecode(b"/latin-\xe9")),
+        ("staging_max_total_bytes", 2**63),
+        ("export_memory_mb", 2**60),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_variables_name(field: str, value: object) -> None:

@@ -25,10 +25,12 @@ LEAST_MEMORY_MB = 64  # of one export: DuckDB sorts with no less
 
 _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
+_MOST_BYTES = 2**60  # 1 EiB; sums of what lies beyond do not fit the ledger's 64 bits
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
 _TOKEN = re.compile(r"[!-~]{1,4096}")
+_NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both lead them elsewhere
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -44,19 +46,21 @@ class Settings(BaseSettings):
     landing_settle_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a file is left alone until it is as old
     shard: str = "shard-0"  # names this staging directory among several that publish into the same tables
 
-    staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0)  # 512 MB on disk; 0 = off
-    staging_max_total_bytes: int = Field(default=0, ge=0)  # on disk, whole directory; 0 = off
+    staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0, le=_MOST_BYTES)  # 512 MB on disk; 0 = off
+    staging_max_total_bytes: int = Field(default=0, ge=0, le=_MOST_BYTES)  # on disk, whole directory; 0 = off
     staging_max_pending: int = Field(default=64, ge=1)  # batches waiting in memory, per dataset and process
     staging_guardrail_mode: GuardrailMode = GuardrailMode.SOFT
 
     staging_flush_max_rows: int = Field(default=1_000_000, ge=0)  # 0 = off
-    staging_flush_max_bytes: int = Field(default=134_217_728, ge=0)  # 128 MB of Arrow data; 0 = off
+    staging_flush_max_bytes: int = Field(default=134_217_728, ge=0, le=_MOST_BYTES)  # 128 MB of Arrow data; 0 = off
     staging_flush_max_age_ms: int = Field(default=60_000, ge=0, le=_LONGEST_MS)  # 0 = off; the pager fires at 120 s
 
     staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data, then a new segment
     staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
-    export_memory_mb: int = Field(default=512, ge=LEAST_MEMORY_MB)  # DuckDB's memory_limit of a run's exports together
+    export_memory_mb: int = Field(
+        default=512, ge=LEAST_MEMORY_MB, le=_MOST_BYTES >> 20
+    )  # DuckDB's memory_limit of a run's exports together
     run_max_datasets: int = Field(default=250, ge=1)  # in one run: starting a run costs as much as fifty small flushes
     run_threads: int = Field(default=2, ge=1, le=64)  # flushes at work at once in a run; they share export_memory_mb
     run_max_bytes: int = Field(default=1_073_741_824, ge=1)  # 1 GiB of Arrow data in one run, or a single dataset
@@ -133,6 +137,13 @@ class Settings(BaseSettings):
         if folder is not None and not folder.is_absolute():
             raise ValueError("there is no such user")  # only a ~user that cannot be expanded comes here relative
         return folder
+
+    @field_validator("staging_directory", "lake_uri")
+    @classmethod
+    def _every_part_can_open_it(cls, place: Path | str) -> Path | str:
+        if (wrong := _NOT_IN_PATHS.search(str(_local_folder(str(place)) or ""))) is not None:
+            raise ValueError(f"files below a folder with {wrong[0]!r} in its name cannot be opened; choose another")
+        return place
 
     @field_validator("lake_uri")
     @classmethod

@@ -61,6 +61,14 @@ def drop_tables(path: Path) -> None:
 DAMAGE = [remove, empty, tear, overwrite_schema, overwrite_middle, drop_tables]
 
 
+@pytest.mark.parametrize("name", ["ha#sh", "per%20cent"])
+def test_a_sound_ledger_is_sound_whatever_its_folder_is_called(tmp_path: Path, name: str) -> None:
+    settings = Settings.build(home=tmp_path / name)
+    stage(settings, 0)
+    assert rebuild_if_lost(settings) is None
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.fixture
 def history(settings: Settings) -> Settings:
     """Twenty rows published, of the next segment ten, and twenty rows owed in two segments."""

@@ -10,6 +10,7 @@ import pytest
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.staging.directory import (
     DiskUsage,
+    FilesystemSpace,
     StagingDirectory,
     disk_usage,
     file_sizes,
@@ -64,4 +65,16 @@ def test_a_file_unlinked_while_counting_weighs_nothing(tmp_path: Path) -> None:
 
 
 def test_the_disk_is_larger_than_what_lies_on_it(tmp_path: Path) -> None:
-    assert StagingDirectory(tmp_path).disk_size() > 1_000_000
+    assert StagingDirectory(tmp_path).volume().size > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "cannot"), [(100, 100, True), (100, 99, False), (100, 0, False), (0, 0, False), (0, 9, False)]
+)
+def test_a_filesystem_that_does_not_say_its_size_takes_any_limit(size: int, limit: int, cannot: bool) -> None:
+    assert FilesystemSpace(size, size).cannot_hold(limit) is cannot
+
+
+def test_a_file_where_a_folder_should_be_takes_no_space(tmp_path: Path) -> None:
+    (tmp_path / "weather").write_bytes(b"x")
+    assert disk_usage(tmp_path / "weather") == DiskUsage()

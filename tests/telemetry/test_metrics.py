@@ -61,8 +61,8 @@ def test_where_nothing_waits_there_is_no_oldest_batch(store: Timestore, scraped:
 def test_the_shards_disk_stands_beside_its_limits(store: Timestore, scraped: CollectorRegistry) -> None:
     assert value(scraped, "total_disk_usage_bytes") == store.area.total_bytes()
     assert value(scraped, "total_disk_limit_bytes") == 0
-    assert value(scraped, "volume_size_bytes") == store.area.directory.disk_size()
-    assert 0 < (value(scraped, "volume_available_bytes") or 0) < store.area.directory.disk_size()
+    assert value(scraped, "volume_size_bytes") == store.area.directory.volume().size
+    assert 0 < (value(scraped, "volume_available_bytes") or 0) < store.area.directory.volume().size
 
 
 def test_disk_use_is_the_sum_of_its_components(scraped: CollectorRegistry) -> None:

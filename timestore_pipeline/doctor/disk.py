@@ -39,7 +39,7 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
     total = settings.staging_max_total_bytes
     allowed = total or settings.staging_max_dataset_bytes * datasets
     what = "the total guardrail" if total else f"{datasets} times the guardrail of a dataset"
-    if total >= space.size:
+    if space.cannot_hold(total):
         yield failed(
             f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total} does not fit the disk of {space.size} bytes",
             "lower it: producers refuse to start",
@@ -48,7 +48,7 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{_mb(space.available)} free; limits that contradict each other limit nothing")
     elif not allowed:
         yield warning("no guardrail is on: staged rows may fill the disk", "set TIMESTORE_STAGING_MAX_DATASET_BYTES")
-    elif allowed > space.available + used:
+    elif space.size and allowed > space.available + used:
         told = f"{_mb(space.available)} free and {_mb(used)} staged do not hold {what}, {_mb(allowed)}"
         yield warning(told, "set TIMESTORE_STAGING_MAX_TOTAL_BYTES below what is free, or make room")
     else:

@@ -162,10 +162,10 @@ class StagingManager(Closing):
 
 def _check_disk(area: StagingArea, total_bytes: int) -> None:
     """The ladder's last step: a guardrail the disk cannot reach guards nothing."""
-    size = area.directory.disk_size()
-    if total_bytes >= size:
+    disk = area.directory.volume()
+    if disk.cannot_hold(total_bytes):
         raise InvalidSettings(
-            [f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total_bytes} does not fit the disk of {size} bytes it lies on"]
+            [f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total_bytes} does not fit the disk of {disk.size} bytes it lies on"]
         )
 
 

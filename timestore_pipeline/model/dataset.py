@@ -71,8 +71,8 @@ class SchemaSpec(_Section):
 class FlushOverrides(_Section):
     """Thresholds of one dataset; None = the global default holds, 0 = off."""
 
-    max_rows: int | None = Field(default=None, ge=0)
-    max_bytes: int | None = Field(default=None, ge=0)
+    max_rows: int | None = Field(default=None, ge=0, le=2**60)
+    max_bytes: int | None = Field(default=None, ge=0, le=2**60)
     max_age_ms: int | None = Field(default=None, ge=0, le=3_155_760_000_000)  # 100 years
 
     @field_validator("*", mode="before")

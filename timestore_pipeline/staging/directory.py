@@ -41,8 +41,12 @@ class DiskUsage:
 class FilesystemSpace:
     """Bytes of a filesystem."""
 
-    size: int
+    size: int  # 0 = it does not say, like ramfs
     available: int
+
+    def cannot_hold(self, limit: int) -> bool:
+        """Whether a guardrail of so many bytes guards nothing; 0 = it is off."""
+        return 0 < self.size <= limit
 
 
 class StagingDirectory:
@@ -81,10 +85,6 @@ class StagingDirectory:
 
     def new_rebuilding(self, name: str) -> Path:
         return self.root / "quarantine" / f"_ledger-{name}.rebuilding"
-
-    def disk_size(self) -> int:
-        """Bytes of the whole filesystem the directory lies on, used or not."""
-        return self.volume().size
 
     def volume(self) -> FilesystemSpace:
         """The filesystem the directory lies on; what only root may fill does not count as available."""
@@ -138,7 +138,7 @@ def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
     """Name and bytes of each file directly in a folder; nothing when there is no such folder."""
     try:
         entries = list(os.scandir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
         try:

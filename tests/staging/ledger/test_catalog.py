@@ -9,7 +9,7 @@ import pytest
 
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.staging.ledger import Ledger, catalog
+from timestore_pipeline.staging.ledger import Ledger, looking
 from timestore_pipeline.staging.ledger.catalog import read_catalog
 
 
@@ -44,6 +44,12 @@ def test_no_ledger_means_no_datasets_and_none_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_looking_leaves_no_file_behind(ledger: Path) -> None:
+    before = sorted(ledger.parent.iterdir())
+    assert names(ledger) == ["flights", "weather"]
+    assert sorted(ledger.parent.iterdir()) == before
+
+
 def test_a_writer_in_the_middle_of_its_transaction_keeps_nobody_waiting(ledger: Path) -> None:
     writer = sqlite3.connect(ledger, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
@@ -55,7 +61,7 @@ def test_a_writer_in_the_middle_of_its_transaction_keeps_nobody_waiting(ledger: 
 def test_an_exclusively_locked_ledger_is_an_error_after_a_short_wait(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog, "_WAIT", 0.01)
+    monkeypatch.setattr(looking, "_WAIT", 0.01)
     writer = sqlite3.connect(ledger, isolation_level=None)
     writer.execute("PRAGMA locking_mode = EXCLUSIVE")
     writer.execute("BEGIN EXCLUSIVE")

@@ -9,16 +9,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.staging.ledger.database import translated
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
-
-_WAIT = 2.0  # seconds; readers of a WAL file wait for a checkpoint's last step and for recovery only
+from timestore_pipeline.staging.ledger.looking import look_at
 
 _log = logging.getLogger(__name__)
 
@@ -39,14 +35,7 @@ def read_catalog(ledger: Path) -> list[CatalogEntry]:
     """
     if not ledger.exists():
         return []
-    with translated(ledger), closing(_open(ledger)) as connection:
-        return list(_entries(connection))
-
-
-def _open(ledger: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"file:{quote(str(ledger))}?mode=ro", uri=True, timeout=_WAIT)
-    connection.row_factory = sqlite3.Row
-    return connection
+    return look_at(ledger, lambda connection: list(_entries(connection)))
 
 
 def _entries(connection: sqlite3.Connection) -> Iterator[CatalogEntry]:

@@ -1,28 +1,21 @@
-"""The ledger for someone who looks and must change nothing: no file is made, no table, no lock is waited for long.
-
-A file in WAL mode that nobody has open has no log beside it, and a read-only connection would leave one: such a file is
-read as it lies. If somebody opens it meanwhile, what was read may be torn, so it is then read once more.
-"""
+"""What a ledger tells someone who looks for what is wrong and changes nothing."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.database import Row, translated
+from timestore_pipeline.staging.ledger.looking import look_at
 
 T = TypeVar("T")
-
-_WAIT = 2.0  # seconds
 
 # The newest instant of each kind that this host wrote down itself.
 _WRITTEN = {
@@ -103,35 +96,9 @@ class LedgerInspection:
             return self._connection.execute(sql).fetchall()
 
 
-@contextmanager
-def inspecting(path: Path) -> Iterator[LedgerInspection]:
-    """path: of a ledger that exists. Raises `AccessDenied`, `LedgerBusy` or `UnreadableLedger`."""
-    with translated(path), closing(_open(path)) as connection:
-        yield LedgerInspection(path, connection)
-
-
 def inspect(path: Path, look: Callable[[LedgerInspection], T]) -> T:
-    """What `look` finds, looked for again if the ledger was opened by somebody at the same moment."""
-    quiet = not _log(path).exists()
-    try:
-        with inspecting(path) as ledger:
-            return look(ledger)
-    except UnreadableLedger:
-        if not quiet or not _log(path).exists():
-            raise
-    with inspecting(path) as ledger:
-        return look(ledger)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    as_it_lies = "" if _log(path).exists() else "&immutable=1"
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro{as_it_lies}", uri=True, timeout=_WAIT)
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def _log(path: Path) -> Path:
-    return path.with_name(path.name + "-wal")
+    """What `look` finds; raises as `look_at` does."""
+    return look_at(path, lambda connection: look(LedgerInspection(path, connection)))
 
 
 _HEALTH = """

@@ -15,6 +15,7 @@ from typing import Any
 
 from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.staging.ledger.database import Database, marks, translated
+from timestore_pipeline.staging.ledger.looking import uri_of
 
 _PARENTS_FIRST = ("datasets", "incidents")
 _NOT_KEPT = ("processes", "volumes")  # all of them are dead; totals are counted again
@@ -58,7 +59,7 @@ def is_sound(path: Path, *, used: bool) -> bool:
     used: True = it must have its tables. Raises what keeps SQLite from reading a file that may be sound.
     """
     try:
-        with translated(path), closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+        with translated(path), closing(sqlite3.connect(uri_of(path, "mode=rw"), uri=True)) as connection:
             [(verdict,)] = connection.execute("PRAGMA integrity_check(1)").fetchall()
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except UnreadableLedger:
