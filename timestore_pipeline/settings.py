@@ -26,6 +26,7 @@ LEAST_MEMORY_MB = 64  # of one export: DuckDB sorts with no less
 _PREFIX = "TIMESTORE_"
 _LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
 _MOST_BYTES = 2**60  # 1 EiB; sums of what lies beyond do not fit the ledger's 64 bits
+_MOST_MB = _MOST_BYTES >> 20
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
@@ -58,9 +59,7 @@ class Settings(BaseSettings):
     staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data, then a new segment
     staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
-    export_memory_mb: int = Field(
-        default=512, ge=LEAST_MEMORY_MB, le=_MOST_BYTES >> 20
-    )  # DuckDB's memory_limit of a run's exports together
+    export_memory_mb: int = Field(default=512, ge=LEAST_MEMORY_MB, le=_MOST_MB)  # DuckDB's, of a run's exports together
     run_max_datasets: int = Field(default=250, ge=1)  # in one run: starting a run costs as much as fifty small flushes
     run_threads: int = Field(default=2, ge=1, le=64)  # flushes at work at once in a run; they share export_memory_mb
     run_max_bytes: int = Field(default=1_073_741_824, ge=1)  # 1 GiB of Arrow data in one run, or a single dataset
