@@ -7,7 +7,6 @@ of every batch is in the lake exactly once, the audit finds nothing, and no segm
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
 from tests.crash.steps import Step
 from tests.crash.victims import Fault
 from tests.flush.conftest import published
+from tests.services.forked import FORKED
 from timestore_pipeline import StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import TimestoreError
@@ -125,7 +125,7 @@ def run_watched(home: Path, scenario: str, verdict: Judge) -> tuple[int, Watch]:
 
 def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> int:
     """Its exit code; a negative one is the signal that ended it."""
-    process = _context().Process(target=victims.victim, args=(home, scenario, fault, address))
+    process = FORKED.Process(target=victims.victim, args=(home, scenario, fault, address))
     process.start()
     process.join(_PATIENCE)
     if process.exitcode is None:
@@ -135,13 +135,6 @@ def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | No
     # Rarely the fork server cannot say how a child ended; one that was not killed has written its outcome.
     lost = process.exitcode == _STATUS_LOST and not victims.notes(home, "outcome").exists()
     return -signal.SIGKILL if lost else process.exitcode
-
-
-@cache
-def _context() -> multiprocessing.context.ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.victims"])
-    return context
 
 
 def _nth_in(step: Step, position: int, kind: str) -> Judge:

@@ -35,7 +35,7 @@ Fault = tuple[str, str, str]  # step, moment (before, during, after), kind (die,
 
 
 def settings(home: Path) -> Settings:
-    return Settings.build(home=home, staging_seal_timeout_ms=300)
+    return Settings.build(home=home, staging_seal_timeout_ms=40_000)
 
 
 def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> None:

@@ -89,9 +89,11 @@ def test_what_a_failed_dataset_had_staged_is_pending_again(
 
 
 def test_a_segment_that_nobody_seals_is_named_in_the_log(
-    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_SEAL_TIMEOUT_MS", "300")
     staging.enqueue("weather", hourly(1))
+    staging.close()  # sealed, however busy the machine is
     dataset_id = timestore.area.ledger.datasets.get("weather").dataset_id
     timestore.area.ledger.segments.register("stuck", dataset_id, timestore.area.identity.process_id)
     run = build(instance, "weather")

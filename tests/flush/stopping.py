@@ -46,7 +46,7 @@ def arm(point: str, moment: str) -> None:
 def main() -> None:
     home, point, moment = sys.argv[1:4]
     arm(point, moment)
-    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=300)) as timestore:
+    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000)) as timestore:
         try:
             timestore.flush("d", Trigger.MANUAL, "stopped")
             sys.stdout.write("ok")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.flush.forking import run_forked
 from tests.flush.interrupting import victim
+from tests.services.forked import run_forked
 
 
 @pytest.mark.parametrize("query", ["export", "examination"])

@@ -40,7 +40,7 @@ def test_wherever_a_bit_flips_every_batch_is_published_or_named(settings: Settin
         size = segment_of(store).stat().st_size
     named = 0
     for step, offset in enumerate(range(4096, size, 16384 // 3)):
-        copy = Settings.build(home=tmp_path / f"copy-{step}", staging_seal_timeout_ms=300)
+        copy = Settings.build(home=tmp_path / f"copy-{step}", staging_seal_timeout_ms=40_000)
         shutil.copytree(settings.home, copy.home)
         with Timestore(copy) as store:
             flip(segment_of(store), offset)

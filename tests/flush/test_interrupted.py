@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.flush.conftest import hourly, published
 from tests.flush.dying import carry_on_dying, flush_dying, recover_dying
-from tests.flush.forking import run_forked
+from tests.services.forked import run_forked, script
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
@@ -111,7 +110,6 @@ from timestore_pipeline.wiring import Timestore
 decide = settle._outcome
 def decide_and_stop(*arguments):
     decided = decide(*arguments)
-    print("decided", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)
     return decided
 settle._outcome = decide_and_stop
@@ -125,14 +123,12 @@ def test_who_wakes_up_with_an_old_decision_to_abort_does_not_return_what_was_pub
 ) -> None:
     stage(settings, 0)
     flush_and_die(settings, "claim", "after")
-    command = [sys.executable, "-c", _SLOW_RECOVERY, str(settings.home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as recovery, Timestore(settings) as timestore:
-        assert recovery.stdout is not None
-        assert recovery.stdout.readline() == b"decided\n"
+    with script(_SLOW_RECOVERY, settings.home) as recovery, Timestore(settings) as timestore:
+        recovery.wait_until_stopped()
         ref = FlushRef("d", 1)
         timestore.pipeline.export(ref, timestore.export_options())
         version = timestore.pipeline.publish(ref)
-        recovery.send_signal(signal.SIGCONT)
+        os.kill(recovery.pid, signal.SIGCONT)
         assert recovery.wait() == 0
         timestore.pipeline.finalize(ref, version)
         assert timestore.flush("d", Trigger.MANUAL, "next") is None

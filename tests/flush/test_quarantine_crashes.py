@@ -21,7 +21,7 @@ from tests.flush.damaging import (
     stage,
 )
 from tests.flush.dying_aside import victim
-from tests.flush.forking import run_forked
+from tests.services.forked import run_forked
 from timestore_pipeline import Settings
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 
 from tests.flush.damaging import assert_accounted_for, drain, quarantined, segment_of, stage
+from tests.services.forked import script
 from tests.staging.processes import run_until_killed
 from timestore_pipeline import Settings
 from timestore_pipeline.model.incident import IncidentReason
 from timestore_pipeline.wiring import Timestore
-
-_ROOT = Path(__file__).parents[2]
 
 _WRITER = """
 import os, sys
@@ -33,7 +30,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore
-with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=300)) as store:
+with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000)) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     if sys.argv[2] == "recover":
@@ -48,19 +45,13 @@ with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=300)) as
 
 def together(settings: Settings, *deeds: str) -> list[str]:
     """What each of several processes answers that are let go at the same moment."""
-    command = [sys.executable, "-c", _TOGETHER, str(settings.home)]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen([*command, deed], cwd=_ROOT, text=True, stdin=pipe, stdout=pipe) for deed in deeds]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [process.communicate()[0].strip() for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(deeds)
-    return answers
+    with ExitStack() as running:
+        processes = [running.enter_context(script(_TOGETHER, settings.home, deed)) for deed in deeds]
+        for process in processes:
+            process.wait_for_line("ready")
+        for process in processes:
+            process.tell("go")
+        return [process.finish().strip() for process in processes]
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from timestore_pipeline.errors import AccessDenied
 from timestore_pipeline.wiring import Timestore
 if os.geteuid() == 0:
     os.setgid({_NOBODY}), os.setuid({_NOBODY})
-with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=300)) as store:
+with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000)) as store:
     try:
         print(flush(store))
     except AccessDenied as error:
@@ -42,7 +42,7 @@ with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=300)) as
 def settings() -> Iterator[Settings]:
     """In a folder that others may enter."""
     home = Path(tempfile.mkdtemp(prefix="timestore-refused-"))
-    yield Settings.build(home=home, staging_seal_timeout_ms=300)
+    yield Settings.build(home=home, staging_seal_timeout_ms=40_000)
     shutil.rmtree(home)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.flush.conftest import hourly
 from tests.flush.dying import flush_dying
-from tests.flush.forking import run_forked
+from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import FlushInFlight, RetryLater
 from timestore_pipeline.flush.recovery import recover

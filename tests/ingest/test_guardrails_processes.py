@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tests.flush.conftest import START, published
+from tests.services.forked import FORKED
 from timestore_pipeline.errors import GuardrailExceeded
 from timestore_pipeline.ingest import admission
 from timestore_pipeline.ingest.admission import Admission
@@ -28,8 +28,6 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.wiring import Timestore
 
-FORKED = multiprocessing.get_context("forkserver")  # from a process that has imported all of this and opened nothing
-FORKED.set_forkserver_preload([__name__])
 ROWS, WIDTH = 8, 16_384  # random bytes, which no file format makes smaller: a batch is as large on disk as in Arrow
 LIMIT = {"dataset_bytes": 2_000_000, "total_bytes": 6_000_000}
 VARIABLE = {

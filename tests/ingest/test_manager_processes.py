@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
@@ -12,13 +11,12 @@ import pyarrow as pa
 import pytest
 
 from tests.ingest.batches import readings, sealed_rows, volumes
+from tests.services.forked import FORKED
 from tests.staging.processes import run, run_until_killed
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
-
-SPAWN = multiprocessing.get_context("spawn")
 
 PRODUCER = """
 import os, sys
@@ -102,9 +100,9 @@ def _new_column(barrier: Barrier, home: Path, column: str, answers: Queue[list[b
 
 
 def _together(target: Callable[..., None], home: Path, arguments: list[tuple[str, ...]]) -> list[list[bool]]:
-    barrier = SPAWN.Barrier(len(arguments))
-    answers: Queue[list[bool]] = SPAWN.Queue()
-    children = [SPAWN.Process(target=target, args=(barrier, home, *extra, answers)) for extra in arguments]
+    barrier = FORKED.Barrier(len(arguments))
+    answers: Queue[list[bool]] = FORKED.Queue()
+    children = [FORKED.Process(target=target, args=(barrier, home, *extra, answers)) for extra in arguments]
     for child in children:
         child.start()
     found = [answers.get(timeout=120) for _ in children]
@@ -130,7 +128,7 @@ def test_processes_that_add_columns_at_once_all_succeed(area: StagingArea, setti
     assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 18
 
 
-FORKED = """
+FORKING = """
 import gc, os, sys
 from tests.ingest.batches import readings
 from timestore_pipeline import Settings, StagingManager
@@ -155,11 +153,11 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_forked_child_is_told_and_cannot_harm_its_parents_segment(area: StagingArea, settings: Settings) -> None:
-    run_until_killed(FORKED, settings.home)
+    run_until_killed(FORKING, settings.home)
     take_over(area)
     assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 7
 
 
 def test_a_forked_child_is_told_what_to_do(settings: Settings) -> None:
-    told = run(FORKED.replace("os.kill(os.getpid(), 9)", "manager.close()"), settings.home)
+    told = run(FORKING.replace("os.kill(os.getpid(), 9)", "manager.close()"), settings.home)
     assert told.startswith("this staging manager was opened in another process | open one in each process")

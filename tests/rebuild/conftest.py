@@ -67,4 +67,4 @@ def restore(settings: Settings, source: Path) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path / "home", staging_seal_timeout_ms=300)
+    return Settings.build(home=tmp_path / "home", staging_seal_timeout_ms=40_000)

@@ -1,11 +1,9 @@
-"""Processes that are killed at a named step. Forked from a warm parent that has imported this and opened nothing."""
+"""What processes do that are killed at a named step."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +11,6 @@ from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.rebuild import ledger
 from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
-
-_PARENT = multiprocessing.get_context("forkserver")
-_PARENT.set_forkserver_preload([__name__])
-
-
-def ended(victim: Callable[..., None], *arguments: Any) -> int | None:
-    """Run it in a process of its own; returns how that ended, as `subprocess` says it."""
-    process = _PARENT.Process(target=victim, args=arguments)
-    process.start()
-    process.join()
-    return process.exitcode
 
 
 def rebuild_and_die(home: Path, step: str, moment: str) -> None:

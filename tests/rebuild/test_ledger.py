@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.rebuild.conftest import flush, in_lake, numbers, problems, recovered, stage
-from tests.rebuild.dying import ended, rebuild_and_die
+from tests.rebuild.dying import rebuild_and_die
+from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
 from timestore_pipeline.model.flush import Trigger
@@ -208,7 +209,7 @@ STEPS = ["make_folder", "sync", "salvage", "reconcile", "_install", "_finish"]
 @pytest.mark.parametrize("step", STEPS)
 def test_a_rebuild_that_is_killed_is_run_again(history: Settings, step: str, moment: str) -> None:
     overwrite_middle(ledger(history))
-    assert ended(rebuild_and_die, history.home, step, moment) == -signal.SIGKILL
+    assert run_forked(rebuild_and_die, history.home, step, moment) == -signal.SIGKILL
     if not ledger(history).exists():
         with pytest.raises(TimestoreError):
             Timestore(history)

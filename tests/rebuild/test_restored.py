@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.rebuild.conftest import backup, flush, in_lake, numbers, problems, recovered, restore, stage
-from tests.rebuild.dying import ended, learn_and_die, recover_and_end
+from tests.rebuild.dying import learn_and_die, recover_and_end
+from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import RetryLater, ShardConflict
 from timestore_pipeline.model.flush import Trigger
@@ -152,7 +153,7 @@ def test_learning_that_is_killed_is_run_again(
         segment = store.area.ledger.segments.of_dataset("d")[-1]
         set_aside_if_damaged(store.area, segment, unusable="for the test")
     restored(settings, grown)
-    assert ended(learn_and_die, settings.home, owner, step, moment) == -signal.SIGKILL
+    assert run_forked(learn_and_die, settings.home, owner, step, moment) == -signal.SIGKILL
     learn_since_backup(settings)
     recovered(settings)
     flush(settings)
@@ -164,7 +165,7 @@ def test_two_that_recover_at_once_enter_everything_once(settings: Settings, grow
     stage(settings, 20)
     restored(settings, grown)
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(lambda _: ended(recover_and_end, settings.home), range(2))) == [0, 0]
+        assert list(pool.map(lambda _: run_forked(recover_and_end, settings.home), range(2))) == [0, 0]
     assert problems(settings) == []
     flush(settings)
     assert in_lake(settings) == list(range(30))

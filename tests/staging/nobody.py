@@ -1,13 +1,13 @@
-"""The same actions by another user. Forked from a warm parent that has imported this and opened nothing."""
+"""The same actions by another user."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from tests.rebuild.conftest import numbers
+from tests.services.forked import FORKED
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.recovery import recover
@@ -16,16 +16,13 @@ from timestore_pipeline.wiring import Timestore
 
 NOBODY = 65534
 
-_PARENT = multiprocessing.get_context("forkserver")
-_PARENT.set_forkserver_preload([__name__])
-
 Action = Callable[[Settings], object]
 
 
 def as_nobody(action: Action, settings: Settings) -> str:
     """What a process of another user is told: class, message and hint of the typed error; '' = it succeeded."""
-    answer, told = _PARENT.Pipe(duplex=False)
-    process = _PARENT.Process(target=_as_nobody, args=(action, settings, told))
+    answer, told = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_as_nobody, args=(action, settings, told))
     process.start()
     told.close()
     text = str(answer.recv())

@@ -24,7 +24,7 @@ def settings() -> Iterator[Settings]:
     """Ten rows staged and not flushed, by root, where everybody may look."""
     home = Path(tempfile.mkdtemp())
     home.chmod(0o755)
-    given = Settings.build(home=home / "home", staging_seal_timeout_ms=300)
+    given = Settings.build(home=home / "home", staging_seal_timeout_ms=40_000)
     stage(given, 0)
     yield given
     shutil.rmtree(home)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.services import prometheus
+from tests.services.forked import run_forked
 from tests.services.prometheus import Prometheus
 from tests.services.pushgateway import pushgateway
 from tests.telemetry import flushing_and_dying
@@ -50,13 +50,8 @@ def cumulative() -> list[str]:
 
 
 def killed(settings: Settings, point: str) -> bool:
-    """Whether the victim died of the signal; forked from a process that has everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([flushing_and_dying.__name__])
-    victim = context.Process(target=flushing_and_dying.main, args=(settings, point))
-    victim.start()
-    victim.join()
-    return victim.exitcode == -signal.SIGKILL
+    """Whether the victim died of the signal."""
+    return run_forked(flushing_and_dying.main, settings, point) == -signal.SIGKILL
 
 
 def scraped(server: Prometheus, settings: Settings) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
+from tests.services.forked import FORKED
 from timestore_pipeline.errors import LedgerMismatch
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import Ledger
@@ -21,9 +21,8 @@ def _open(barrier: Barrier, root: Path, name: str) -> None:
 
 
 def test_eight_processes_may_open_an_empty_directory_at_once(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(8)
-    children = [context.Process(target=_open, args=(barrier, tmp_path / "new", f"d{n}")) for n in range(8)]
+    barrier = FORKED.Barrier(8)
+    children = [FORKED.Process(target=_open, args=(barrier, tmp_path / "new", f"d{n}")) for n in range(8)]
     for child in children:
         child.start()
     for child in children:
