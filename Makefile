@@ -24,15 +24,16 @@ demo: $(READY) ## a year of real weather and flights through the whole system, c
 demo-chaos: $(READY) ## the same, with kill -9 of a producer, a run worker, the daemon and the code server on the way
 	@$(BIN)/python -m demo --chaos
 
-test: $(READY) ## all tests, on two processes
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -q
+test: $(READY) ## all tests, on three processes: with one of them waiting, two cores are at work
+	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
 
 crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lost or doubled; DIR=, KILLS=, SEED= choose
 	@$(BIN)/python -m timestore_pipeline crashtest $(DIR) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1) --clean
 
-nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, a wide search in the model test
+nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
-	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dagster-dg-cli
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py
 
 bench: $(READY) ## what a durable write costs against the bare primitive, and how fast a thousand datasets are published (five minutes)
 	@$(BIN)/python benchmarks/enqueue.py
@@ -44,12 +45,11 @@ dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 monitoring: $(READY) ## Prometheus, Pushgateway and Alertmanager with the rendered rules, until Ctrl-C
 	@$(BIN)/python -m demo monitoring
 
-check: $(READY) ## format, lint, types, layers, documents
+check: $(READY) ## format, lint, types, layers
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/docs
 
 format: $(READY) ## rewrite the code in the one format
 	$(BIN)/ruff check --fix --quiet .

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +12,14 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from tests.cli.running import readings, staged, timestore, write_file
-from tests.docs.documents import ROOT
+from tests.flush.dying import flush_dying
+from tests.services.forked import run_forked
 from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import Timestore
 
 Scene = Callable[[Path], None]
-
-_DIES_IN_A_FLUSH = ROOT / "tests" / "flush" / "dying.py"
 
 
 def some_rows_wait(home: Path) -> None:
@@ -54,8 +51,7 @@ def the_sensor_ticked(home: Path) -> None:
 
 def a_worker_died(home: Path) -> None:
     some_rows_wait(home)
-    victim = [sys.executable, str(_DIES_IN_A_FLUSH), str(home), "record export", "after", "weather"]
-    assert subprocess.run(victim, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert run_forked(flush_dying, home, "record export", "after", "weather") == -signal.SIGKILL
 
 
 def a_segment_is_damaged(home: Path) -> None:

@@ -1,10 +1,9 @@
-"""A process that flushes and dies by its own `kill -9` at a named point: `dying.py HOME POINT before|after DATASET`."""
+"""A process that flushes and dies by its own `kill -9` before or after a named point."""
 
 from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,3 @@ def recover_dying(home: str | Path, point: str, moment: str) -> None:
     arm(point, moment)
     with Timestore(Settings.build(home=home)) as timestore:
         recovery.recover(timestore.area, timestore.lake)
-
-
-if __name__ == "__main__":
-    flush_dying(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A process that flushes, stops itself at a named point and tells its end: `stopping.py HOME POINT before|after`."""
+"""A process that flushes, stops itself before or after a named point and tells its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def arm(point: str, moment: str) -> None:
 
 
 def main() -> None:
-    home, point, moment = sys.argv[1:4]
+    """Of a script with the arguments home, point and moment."""
+    home, point, moment = sys.argv[1:]
     arm(point, moment)
     with Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000)) as timestore:
         try:
@@ -52,7 +53,3 @@ def main() -> None:
             sys.stdout.write("ok")
         except TimestoreError as error:
             sys.stdout.write(error.code)
-
-
-if __name__ == "__main__":
-    main()

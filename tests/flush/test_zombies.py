@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.flush.conftest import hourly, published
+from tests.services.forked import Script, script
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced, FlushInFlight
@@ -21,27 +20,19 @@ from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
-_STOPPING = Path(__file__).with_name("stopping.py")
-
 
 @contextmanager
-def stopped_flush(settings: Settings, point: str, moment: str) -> Iterator[subprocess.Popen[str]]:
+def stopped_flush(settings: Settings, point: str, moment: str) -> Iterator[Script]:
     """A process that has stopped itself at the point."""
-    command = [sys.executable, str(_STOPPING), str(settings.home), point, moment]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            _, status = os.waitpid(process.pid, os.WUNTRACED)
-            assert os.WIFSTOPPED(status), f"it did not stop at {point!r}"
-            yield process
-        finally:
-            process.kill()
+    with script("from tests.flush.stopping import main; main()", settings.home, point, moment) as process:
+        process.wait_until_stopped()
+        yield process
 
 
-def wake_up(process: subprocess.Popen[str]) -> str:
+def wake_up(process: Script) -> str:
     """Let it go on to its end; how that was."""
-    process.send_signal(signal.SIGCONT)
-    told, _ = process.communicate()
-    return told.strip()
+    os.kill(process.pid, signal.SIGCONT)
+    return process.finish()
 
 
 def stage(settings: Settings, first: int) -> None:

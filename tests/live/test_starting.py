@@ -25,7 +25,6 @@ from timestore_pipeline.wiring import Timestore
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "dagster.md").read_text()
 PATIENCE = 180.0  # seconds for anything to happen on a busy machine
-DG = shutil.which("dg", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 CODE_SERVER, WEB_SERVER = "4266", "3000"  # the ports in the document
 _LOOK_EVERY = 0.1  # seconds
 
@@ -114,8 +113,7 @@ def test_dagster_dev_alone(project: Project, monkeypatch: pytest.MonkeyPatch) ->
     flushes_serves_and_remembers(project, lambda: project.start(command), monkeypatch)
 
 
-# Two dozen packages for one command: it is tried where somebody has them anyway.
-@pytest.mark.skipif(DG is None, reason="needs the command dg: pip install dagster-dg-cli")
+# Two dozen packages for one command: the night installs them.
 @pytest.mark.nightly
 def test_dg_dev(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     command = f"{documented('With `dg`', 'sh').strip()} -p {WEB_SERVER}"

@@ -25,8 +25,10 @@ FORKED.set_forkserver_preload(
         "pytest",
         "tests.crash.victims",
         "tests.flush.dying_aside",
+        "tests.flush.stopping",
         "tests.ingest.batches",
         "tests.rebuild.dying",
+        "tests.services.warm",
         "tests.staging.nobody",
         "tests.staging.rows",
         "tests.telemetry.flushing_and_dying",
@@ -100,7 +102,8 @@ class Script:
     def wait_until_stopped(self) -> None:
         """By its own SIGSTOP: a SIGCONT that came before it would be lost."""
         status = Path(f"/proc/{self.pid}/stat")
-        while status.read_text().rsplit(")", 1)[1].split()[0] != "T":
+        while (state := status.read_text().rsplit(")", 1)[1].split()[0]) != "T":
+            assert state != "Z", "it ended instead"
             clock.sleep(_LOOK_EVERY)
 
     def kill(self) -> None:
