@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.http_api.serving import ROOT, published, server, table
 from tests.services.ports import free_port
+from timestore_pipeline import clock
 from timestore_pipeline.client import Client, Retry
 
 _ROWS, _BATCHES = 10, 120
@@ -28,6 +29,7 @@ def test_killing_and_restarting_the_server_loses_and_doubles_nothing(tmp_path: P
             else:
                 while len(sent) < (life + 1) * _BATCHES // 4:
                     assert producer.is_alive()
+                    clock.sleep(0.005)
                 running.process.kill()
                 running.process.wait()
     assert sent == list(range(_BATCHES))

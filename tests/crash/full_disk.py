@@ -123,7 +123,7 @@ _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    limits |= {"staging_seal_timeout_ms": 5000}
+    limits |= {"staging_seal_timeout_ms": 40_000}
     settings = Settings.build(home=home, **limits | _SPILLING.get(place, {}))
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:

@@ -69,5 +69,5 @@ def test_ctrl_c_stops_everything_that_was_started(tmp_path: Path) -> None:
             assert demo.poll() is None
         assert _left_running(home)
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(60) == 130
+        assert demo.wait(120) == 130
     assert _left_running(home) == []

@@ -17,6 +17,8 @@ from timestore_pipeline.monitoring.tempo import Tempo
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
+PATIENCE = 60.0  # seconds for an answer, or for the end
+
 
 @pytest.mark.service
 def test_the_stack_serves_until_it_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,13 +30,13 @@ def test_the_stack_serves_until_it_is_interrupted(tmp_path: Path, monkeypatch: p
         assert demo.stdout is not None
         said = [demo.stdout.readline() for _ in range(6)]
         urls = [word.strip() for line in said[:3] for word in line.split() if word.startswith("http://")]
-        with urlopen(f"{urls[0].removesuffix('/alerts')}/api/v1/rules", timeout=5) as answer:
+        with urlopen(f"{urls[0].removesuffix('/alerts')}/api/v1/rules", timeout=PATIENCE) as answer:
             assert "TimestoreOldestBatch" in answer.read().decode()
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(30) == 0
+        assert demo.wait(PATIENCE) == 0
     for url in urls:
         with pytest.raises(OSError, match="refused"):
-            urlopen(url, timeout=5)
+            urlopen(url, timeout=PATIENCE)
 
 
 def test_rules_for_a_directory_that_is_not_there_do_not_make_it(tmp_path: Path) -> None:

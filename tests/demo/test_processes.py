@@ -31,7 +31,7 @@ def children(tmp_path: Path) -> Children:
 
 
 def _wait(child: Child) -> None:
-    child.process.wait(30)
+    child.process.wait(60)
 
 
 def _start_stubborn(children: Children, tmp_path: Path) -> list[int]:

@@ -31,7 +31,7 @@ class Producer:
     acked: list[int] = field(default_factory=list)
 
     def run(self, address: dict[str, str], stopped: threading.Event) -> None:
-        with httpx.Client(timeout=30) as client:
+        with httpx.Client(timeout=60) as client:
             number = 0
             while not stopped.is_set():
                 first = self.name * 10**9 + number * ROWS
@@ -124,7 +124,7 @@ def test_a_stopped_server_leaves_no_process_and_no_file_in_the_spool(home: Path)
         readers = readers_of(running)
         assert len(readers) == 2
         assert running.stop() == 0
-    assert psutil.wait_procs(readers, timeout=30)[1] == []
+    assert psutil.wait_procs(readers, timeout=60)[1] == []
     assert list((home / "staging" / "spool").iterdir()) == []
 
 
@@ -132,7 +132,7 @@ def test_a_killed_servers_readers_end_and_its_spool_is_removed_by_the_next(home:
     with server(home) as running:
         readers = readers_of(running)
         running.stop(signal.SIGKILL)
-    assert psutil.wait_procs(readers, timeout=30)[1] == []
+    assert psutil.wait_procs(readers, timeout=60)[1] == []
     (old,) = (home / "staging" / "spool").iterdir()
     (old / "7").mkdir()
     with server(home) as running, running.client() as client:

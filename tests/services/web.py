@@ -11,7 +11,8 @@ from pathlib import Path
 from timestore_pipeline import clock
 
 _START_UP = 60.0  # seconds, on a machine that is busy with other tests
-_PATIENCE = 0.02  # seconds between two questions whether it answers
+_PATIENCE = 60.0  # seconds for an answer, or for the end
+_LOOK_EVERY = 0.02  # seconds
 
 
 @contextmanager
@@ -23,12 +24,12 @@ def running(command: Sequence[str | Path], url: str, log: Path) -> Iterator[str]
             yield url
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(_PATIENCE)
 
 
 def get(url: str) -> str:
     """The body of a page; raises `OSError` when there is none."""
-    with urllib.request.urlopen(url, timeout=5) as answer:
+    with urllib.request.urlopen(url, timeout=_PATIENCE) as answer:
         return str(answer.read().decode())
 
 
@@ -38,7 +39,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
         try:
             get(f"{url}/-/ready")
         except OSError:
-            clock.sleep(_PATIENCE)
+            clock.sleep(_LOOK_EVERY)
         else:
             return
     raise AssertionError(f"{url} is not ready, exit code {process.poll()}: {log.read_text()[-2000:]}")

@@ -274,7 +274,7 @@ def test_the_real_pushgateway_says_what_it_does_not_like(
 ) -> None:
     """Somebody pushed a series of this name with another type, under a group of his own."""
     other = "# TYPE timestore_staging_queue_depth counter\ntimestore_staging_queue_depth 1\n"
-    urlopen(Request(f"{pushgateway}/metrics/job/other", other.encode(), method="PUT"), timeout=10).close()
+    urlopen(Request(f"{pushgateway}/metrics/job/other", other.encode(), method="PUT"), timeout=60).close()
     assert not push_metrics(store.area, aimed_at(settings, pushgateway))
     assert "400 Bad Request: pushed metrics are invalid or inconsistent" in caplog.text
 
