@@ -54,8 +54,9 @@ def test_only_requests_for_this_process_are_answered(area: StagingArea, asked: A
     assert asked.next() == "mine"
 
 
+@pytest.mark.parametrize("error", [LedgerBusy("not now"), MemoryError()])
 def test_a_ledger_that_does_not_answer_is_asked_again(
-    area: StagingArea, asked: Asked, housekeeper: Housekeeper, monkeypatch: pytest.MonkeyPatch
+    area: StagingArea, asked: Asked, housekeeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     failed = threading.Event()
     answer = Segments.seal_requests
@@ -63,7 +64,7 @@ def test_a_ledger_that_does_not_answer_is_asked_again(
     def fails_once(segments: Segments, owner: str) -> list[SegmentRecord]:
         if not failed.is_set():
             failed.set()
-            raise LedgerBusy("not now")
+            raise error
         return answer(segments, owner)
 
     monkeypatch.setattr(Segments, "seal_requests", fails_once)

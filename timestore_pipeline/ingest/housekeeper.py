@@ -6,7 +6,6 @@ import logging
 import threading
 from collections.abc import Callable
 
-from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.staging.area import StagingArea
 
@@ -40,10 +39,10 @@ class Housekeeper:
             polls += 1
             try:
                 self._answer_seal_requests()
-            except TimestoreError as error:
-                _log.warning("seal requests could not be read, trying again: %s", error)
-            if polls % _COUNT_EVERY == 0:
-                self._tally.write()
+                if polls % _COUNT_EVERY == 0:
+                    self._tally.write()
+            except Exception as error:  # noqa: BLE001  # with this thread dead, flushes would wait for our seals in vain
+                _log.warning("seal requests or counts have to wait, trying again: %s", error)
 
     def _answer_seal_requests(self) -> None:
         marker = self._area.ledger.database.change_marker()

@@ -14,7 +14,6 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger.processes import Processes
 
@@ -98,5 +97,5 @@ class HeldClaims:
     def _renew(self) -> None:
         try:
             self._processes.renew(self._process_id)
-        except TimestoreError as error:
+        except Exception as error:  # noqa: BLE001  # a dead thread would let the lease of every later claim expire
             _log.warning("the lease of process %s could not be renewed, trying again: %s", self._process_id, error)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.staging.processes import held
+from tests.services.require import require
+from tests.staging.processes import ROOT, held, run
 from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
 from timestore_pipeline.staging.ledger import Ledger, database
 from timestore_pipeline.staging.ledger.database import Database
@@ -119,6 +122,51 @@ def test_a_full_disk_is_told_apart(ledger: Ledger) -> None:
     with pytest.raises(DiskFull, match="no space left for the ledger"):
         _begin_and(ledger, _fill_the_disk)
     assert ledger.get_meta("half") is None
+
+
+AT_REST = """
+import os, resource, sys
+from pathlib import Path
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.staging.ledger import Ledger
+ledger = Path(sys.argv[1]) / "ledger.sqlite"
+Ledger(ledger, "shard-0").close()
+{trouble}
+try:
+    Ledger(ledger, "shard-0")
+except TimestoreError as error:
+    print(type(error).__name__)
+"""
+FILL = """
+with open(ledger.with_name("ballast"), "wb", buffering=0) as file:
+    try:
+        while file.write(bytes(512)): pass
+    except OSError: pass
+"""
+TAKE_DESCRIPTORS = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+try:
+    while True: taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError: os.close(taken.pop())
+"""
+
+
+def test_a_ledger_at_rest_on_a_full_disk_is_not_refused_for_any_other_reason(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$1" -c "$2" "$0"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, tmp_path]
+    available = run_out([*command, "true", ""]).returncode == 0
+    require("a mount namespace", available=available, remedy="allow user namespaces, or run as root")
+    done = run_out([*command, sys.executable, AT_REST.format(trouble=FILL)])
+    assert (done.stdout.strip(), done.stderr) == ("DiskFull", "")
+
+
+def test_without_a_descriptor_left_the_ledger_is_not_refused_for_its_mode(tmp_path: Path) -> None:
+    assert run(AT_REST.format(trouble=TAKE_DESCRIPTORS), tmp_path) == "RetryLater"
+
+
+def run_out(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def test_a_closed_ledger_answers_with_a_typed_error(tmp_path: Path) -> None:

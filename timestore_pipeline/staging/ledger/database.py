@@ -7,21 +7,25 @@ opened.
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied, DiskFull, LedgerBusy, TimestoreError, UnreadableLedger
+from timestore_pipeline.staging.system_errors import disk_failing, system_error
 
 Row = sqlite3.Row
 Parameters = Sequence[Any] | Mapping[str, Any]
 
+_LEAST_ROOM = 65_536  # bytes; with less SQLite cannot even make the index of its log
+_DESCRIPTORS = 3  # of the database, its log and the log's index
 _BUSY_TIMEOUT = 30.0  # seconds; transactions take about a millisecond, so this is a stopped process, not a busy one
 
 
@@ -152,7 +156,7 @@ def _try_execute(connection: sqlite3.Connection, statement: str) -> bool:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as the product's: `LedgerBusy`, `DiskFull`, `Corrupted`, or a plain `TimestoreError`."""
+    """SQLite's errors as the product's: those that say what to do, or a plain one."""
     try:
         yield
     except sqlite3.Error as error:
@@ -162,15 +166,39 @@ def translated(path: Path) -> Iterator[None]:
 def _translate(path: Path, error: sqlite3.Error) -> TimestoreError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return DiskFull(f"no space left for the ledger {path}", hint="free space, then try again; nothing was staged")
+        return _disk_full(path)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return LedgerBusy(f"the ledger {path} is locked", hint="try again")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         hint = "stop all processes and run `timestore recover`: it keeps the file and rebuilds the ledger"
         return UnreadableLedger(f"the ledger {path} is damaged: {error}", hint=hint)
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and (refused := _system_says(path)) is not None:
+        return refused
+    if code == sqlite3.SQLITE_IOERR:
+        return disk_failing(error, f"the ledger {path}", None)
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return AccessDenied(
             f"the system refuses the ledger {path}: {error}",
             hint=f"run as the owner of {path.parent}, or give that user read and write access to it and its files",
         )
     return TimestoreError(f"the ledger {path} failed: {error}", hint="check the directory's owner, mode and free space")
+
+
+def _system_says(path: Path) -> TimestoreError | None:
+    """SQLite keeps the system's answer to itself, so the system is asked again.
+
+    Never about the file itself: a process that closes any descriptor of it would lose SQLite's locks.
+    """
+    try:
+        with ExitStack() as opened:
+            for _ in range(_DESCRIPTORS):
+                opened.callback(os.close, os.open(path.parent, os.O_RDONLY))
+        space = os.statvfs(path.parent)
+    except OSError as error:
+        return system_error(error, f"the ledger {path}")
+    is_full = space.f_blocks and space.f_bavail * space.f_frsize < _LEAST_ROOM
+    return _disk_full(path) if is_full else None
+
+
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"no space left for the ledger {path}", hint="free space, then try again; nothing was staged")
