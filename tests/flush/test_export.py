@@ -15,7 +15,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
 _MUCH = "SELECT random() AS n, hash(i) AS h FROM range(4000000) AS r(i) ORDER BY n"  # more than 64 MiB
@@ -94,6 +94,19 @@ def test_row_groups_of_wide_rows_are_small_enough_to_be_held_in_memory(
         timestore.flush("d", Trigger.MANUAL, "run")
     (file,) = Path(small.lake_uri).rglob("*.parquet")
     assert pq.read_metadata(file).row_group(0).num_rows == group
+
+
+def test_a_sort_over_several_segments_takes_no_more_memory_than_over_one(settings: Settings) -> None:
+    """Rows of 16 bytes once carried their segment's id through the sort, and ten segments filled half a gigabyte."""
+    narrow = settings.model_copy(update={"staging_segment_max_bytes": 1, "export_memory_mb": 64})
+    rows = pa.table({"at": pa.array(range(100_000), pa.timestamp("us")), "n": range(100_000)})
+    with StagingManager.open(narrow) as staging:
+        for _ in range(10):
+            staging.enqueue("d", rows)
+    with Timestore(narrow) as timestore:
+        flush = timestore.flush("d", Trigger.MANUAL, "run")
+        assert flush is not None
+        assert (flush.state, flush.volume.rows, flush.files) == (FlushState.PUBLISHED, 1_000_000, 1)
 
 
 def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> None:

@@ -18,7 +18,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.export_engine import export_engine, spill_folder
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
-from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view
+from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
@@ -55,6 +55,10 @@ class ExportOptions:
         With more of rows of 1 kB, DuckDB may run out of its limit, however much it can spill.
         """
         return self.memory_mb * 3 * 2**20 // 8
+
+    def can_hold(self, claimed: Volume) -> bool:
+        """Whether all of it may be held beside a sort of a part of it."""
+        return claimed.bytes <= self.memory_mb * 2**20 // 8
 
     def fitting(self, claimed: Volume) -> ParquetOptions:
         """Row groups of a sixteenth of the memory at most: DuckDB holds one whole to write it, and cannot spill it."""
@@ -111,12 +115,16 @@ class _Exported:
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
     record = area.ledger.datasets.get(ref.dataset)
     with export_engine(area, ref, options.memory_mb, selection.spill) as connection:
-        create_staged_view(connection, area, record, selection.segments())
-        shares = _shares(connection, selection.partitioning)
+        segments = selection.segments()
+        create_staged_view(connection, area, record, segments)
+        shares = _shares(connection, selection.partitioning, list(segments))
         _check_promises(area, ref, selection.batches, shares)
-        parquet = options.fitting(area.ledger.flushes.get(ref).volume)
+        claimed, partitions = area.ledger.flushes.get(ref).volume, _rows_per_partition(shares)
+        if len(segments) > 1 and len(partitions) > 1 and options.can_hold(claimed):
+            gather_staged(connection)
+        parquet = options.fitting(claimed)
         export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, parquet)
-        return _Exported(_write_all(export, _rows_per_partition(shares)), shares)
+        return _Exported(_write_all(export, partitions), shares)
 
 
 def _record(
@@ -218,13 +226,18 @@ class _Share:
         return self.segment_id, self.sequence
 
 
-def _shares(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> list[_Share]:
-    """Every (batch, partition) with its rows, partitions in time order."""
+def _shares(
+    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, segment_ids: Sequence[str]
+) -> list[_Share]:
+    """Every (batch, partition) with its rows, partitions in time order. segment_ids: as `staged` counts them."""
     rows = connection.execute(
         f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
         " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
     ).fetchall()
-    return [_Share(segment_id, sequence, partitioning.key(value), count) for segment_id, sequence, value, count in rows]
+    return [
+        _Share(segment_ids[position], sequence, partitioning.key(value), count)
+        for position, sequence, value, count in rows
+    ]
 
 
 def _rows_per_partition(shares: Sequence[_Share]) -> dict[PartitionKey, int]:

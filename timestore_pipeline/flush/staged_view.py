@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 
 import duckdb
 
@@ -13,7 +14,7 @@ from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.segments import attach_sealed
 
-SEGMENT_COLUMN = "__timestore_segment"
+SEGMENT_COLUMN = "__timestore_segment"  # a number: sorting 9 million rows by ids instead takes half a gigabyte more
 
 
 def create_staged_view(
@@ -22,11 +23,20 @@ def create_staged_view(
     record: DatasetRecord,
     claimed: Mapping[str, Sequence[int]],
 ) -> None:
-    """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments."""
+    """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments.
+
+    Which segment a row comes from is told by the segment's position in `claimed`.
+    """
     for segment_id in claimed:
         attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
-    sources = " UNION ALL BY NAME ".join([_no_rows(record), *(_rows_of(*part) for part in claimed.items())])
+    sources = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), claimed, claimed.values())])
     connection.execute(f"CREATE TEMP VIEW staged AS SELECT {_casts(record)} FROM ({sources})")
+
+
+def gather_staged(connection: duckdb.DuckDBPyConnection) -> None:
+    """Copy the rows of `staged` out of the segments, for reading them many times: each look at 250 takes 0.1 s."""
+    connection.execute("CREATE TEMP TABLE gathered AS SELECT * FROM staged")
+    connection.execute("CREATE OR REPLACE TEMP VIEW staged AS SELECT * FROM gathered")
 
 
 def _casts(record: DatasetRecord) -> str:
@@ -42,13 +52,13 @@ def _no_rows(record: DatasetRecord) -> str:
     """Names every column, so that one which no segment has yet is NULL instead of unknown."""
     assert record.schema is not None, "a claimed dataset has a schema"
     columns = ", ".join(f"NULL::{duckdb_type(field.type)} AS {quote(field.name)}" for field in record.schema)
-    return f"(SELECT NULL::VARCHAR AS {SEGMENT_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
+    return f"(SELECT NULL::INTEGER AS {SEGMENT_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
 
 
-def _rows_of(segment_id: str, sequences: Sequence[int]) -> str:
+def _rows_of(position: int, segment_id: str, sequences: Sequence[int]) -> str:
     """The claimed batches' rows of one segment.
 
     By ranges, not by a join with the claim: 250 joins at once would take half a gigabyte, however few the rows.
     """
     ranges = " OR ".join(f"{BATCH_COLUMN} BETWEEN {first} AND {last}" for first, last in ranges_of(sequences))
-    return f"(SELECT '{segment_id}' AS {SEGMENT_COLUMN}, * FROM {quote(segment_id)}.rows WHERE {ranges})"
+    return f"(SELECT {position} AS {SEGMENT_COLUMN}, * FROM {quote(segment_id)}.rows WHERE {ranges})"

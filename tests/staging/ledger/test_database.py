@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.require import require
-from tests.staging.processes import ROOT, held, run
+from tests.staging.processes import held, run
 from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
 from timestore_pipeline.staging.ledger import Ledger, database
 from timestore_pipeline.staging.ledger.database import Database
@@ -166,7 +166,7 @@ def test_without_a_descriptor_left_the_ledger_is_not_refused_for_its_mode(tmp_pa
 
 
 def run_out(command: Sequence[str | Path]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False)
 
 
 def test_a_closed_ledger_answers_with_a_typed_error(tmp_path: Path) -> None:
