@@ -14,7 +14,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.lake.exporting import APP, NUMBERS, UNPARTITIONED, export, publish
-from timestore_pipeline.errors import Conflict, MissingTable
+from timestore_pipeline.errors import Conflict, Corrupted, MissingTable
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import EpochOutcome, PartitionKey
@@ -51,6 +51,26 @@ def test_every_reader_sees_the_published_rows(table: LakeTable, granularity: Gra
         assert sorted_rows(con.read_parquet(paths, hive_partitioning=False).to_arrow_table()) == expected
         con.register("weather", table.to_arrow_dataset())
         assert sorted_rows(con.sql("FROM weather").to_arrow_table()) == expected
+
+
+@pytest.mark.parametrize("folder", ["", "weather", "weather/_delta_log"])
+def test_a_file_where_a_folder_of_the_table_should_be_is_told_and_kept(
+    tmp_path: Path, table: LakeTable, folder: str
+) -> None:
+    file = tmp_path / "lake" / folder
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"x")
+    with pytest.raises(Corrupted, match=rf"{folder} is a file") as told:
+        publish(table, WEATHER)
+    assert "move it out of the lake" in told.value.hint
+    assert file.read_bytes() == b"x"
+
+
+def test_a_file_where_a_partitions_folder_should_be_is_told(table: LakeTable) -> None:
+    Path(table.uri).mkdir(parents=True)
+    (Path(table.uri) / "partition_date=2013-01-01").write_bytes(b"x")
+    with pytest.raises(Corrupted, match="partition_date=2013-01-01 is a file"):
+        publish(table, WEATHER, Granularity.MONTH)
 
 
 @pytest.mark.parametrize(("granularity", "files"), GRANULARITIES)

@@ -122,9 +122,10 @@ def _take_over(area: StagingArea, segment: SegmentRecord) -> Incident | None:
     path = area.directory.segment(segment.dataset, segment.segment_id)
     promised = area.ledger.batches.promised(segment.segment_id)
     with segments.translated(path, segment.dataset):
-        missing = not path.exists()
-    if missing and not promised:
-        segments.remove(path)  # its writer died while building it: nothing was ever promised from it
+        unfinished = not promised and not path.exists()
+        if unfinished:
+            segments.remove(path)  # its writer died while building it: nothing was ever promised from it
+    if unfinished:
         area.ledger.segments.forget([segment.segment_id])
         return None
     try:

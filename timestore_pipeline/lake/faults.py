@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from deltalake.exceptions import DeltaError
 
@@ -34,6 +35,19 @@ def _refused(what: str, error: Exception) -> AccessDenied:
     )
 
 
+def _file_for_folder(uri: str) -> Path | None:
+    """A file that lies where the table's folder, its log or a folder above should be; in a bucket there is none."""
+    log = Path(uri) / "_delta_log"
+    return None if "://" in uri else next((path for path in (log, *log.parents) if path.is_file()), None)
+
+
+def _in_the_way(file: object) -> Corrupted:
+    return Corrupted(
+        f"{file} is a file, and a folder of the lake should be there",
+        hint="look what it is, move it out of the lake, and run `timestore verify`; what is staged stays staged",
+    )
+
+
 def disk_full(what: str, error: Exception) -> DiskFull:
     return DiskFull(
         f"no space left in the lake for {what}: {summary(error)}",
@@ -43,6 +57,8 @@ def disk_full(what: str, error: Exception) -> DiskFull:
 
 def not_written(what: str, error: OSError) -> TimestoreError:
     """A file of the lake did not get to the disk; nothing names it."""
+    if isinstance(error, (FileExistsError, NotADirectoryError)):
+        return _in_the_way(error.filename)
     if _is_refused(error):
         return _refused(what, error)
     return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
@@ -59,6 +75,8 @@ def reading(uri: str) -> Iterator[None]:
 
 def unreadable(uri: str, error: Exception) -> TimestoreError:
     """The table could not be opened: a damaged log, or a store that refuses or does not answer."""
+    if file := _file_for_folder(uri):
+        return _in_the_way(file)
     if _is_refused(error):
         return _refused(uri, error)
     if isinstance(error, OSError):
@@ -71,6 +89,8 @@ def unreadable(uri: str, error: Exception) -> TimestoreError:
 
 def not_committed(uri: str, error: Exception) -> TimestoreError:
     """A commit failed and the log, asked afterwards, does not have it."""
+    if file := _file_for_folder(uri):
+        return _in_the_way(file)
     if is_disk_full(error):
         return disk_full(f"the Delta log of {uri}", error)
     if _is_refused(error):
