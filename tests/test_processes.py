@@ -6,26 +6,30 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from timestore_pipeline import Settings
+from timestore_pipeline import Settings, clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
+FLUSHES = 4  # beside the producers, at least
+
 _PRODUCER = """
-import sys, time
+import sys
 from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from timestore_pipeline import Settings, StagingManager
-home, name, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+from pathlib import Path
+home, name = sys.argv[1], int(sys.argv[2])
 acks = open(f"{home}/acked-{name}", "a")
 start = datetime(2026, 1, 1, tzinfo=UTC)
-end = time.monotonic() + seconds
-number = 0
+stop, number = Path(home, "stop"), 0
 with StagingManager.open(Settings.build(home=home)) as staging:
-    while time.monotonic() < end:
+    while not stop.exists():
         values = [name * 10**9 + number * 10 + index for index in range(10)]
         table = pa.table({"ts": pa.array([start + timedelta(seconds=v % 10**5) for v in values]), "n": values})
         staging.enqueue("d", table, idempotency_key=f"{name}/{number}")
@@ -34,8 +38,20 @@ with StagingManager.open(Settings.build(home=home)) as staging:
 """
 
 
-def start_producer(home: Path, name: int, seconds: float) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", _PRODUCER, str(home), str(name), str(seconds)])
+def start_producer(home: Path, name: int) -> subprocess.Popen[bytes]:
+    """It goes on until there is a file called `stop`."""
+    return subprocess.Popen([sys.executable, "-c", _PRODUCER, str(home), str(name)])
+
+
+@contextmanager
+def three_producers(home: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    producers = [start_producer(home, name) for name in range(3)]
+    try:
+        yield producers
+    finally:
+        for producer in producers:
+            producer.kill()
+            producer.wait()
 
 
 def acked(home: Path) -> list[int]:
@@ -49,8 +65,8 @@ def published(timestore: Timestore) -> list[int]:
 
 
 def seconds() -> float:
-    """How long the producers run: short in the suite, longer on demand."""
-    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "8"))
+    """How long the producers run at least: short in the suite, longer on demand."""
+    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "3"))
 
 
 @pytest.fixture
@@ -59,14 +75,14 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly_once(home: Path) -> None:
-    producers = [start_producer(home, name, seconds()) for name in range(3)]
-    flushes = 0
-    with Timestore(Settings.build(home=home)) as timestore:
-        while any(producer.poll() is None for producer in producers):
+    flushes, end = 0, clock.monotonic() + seconds()
+    with three_producers(home) as producers, Timestore(Settings.build(home=home)) as timestore:
+        while flushes < FLUSHES or clock.monotonic() < end:
+            assert [producer.poll() for producer in producers] == [None] * 3
             flushes += flush(timestore)
-        assert [producer.returncode for producer in producers] == [0, 0, 0]
+        (home / "stop").touch()
+        assert [producer.wait() for producer in producers] == [0, 0, 0]
         flush(timestore)
-        assert flushes > 3
         assert published(timestore) == acked(home)
         assert timestore.status("d").backlog.queued.batches == 0
 
@@ -75,7 +91,7 @@ def test_killed_producers_lose_nothing_they_were_told_is_durable(home: Path) -> 
     killed = 0
     with Timestore(Settings.build(home=home)) as timestore:
         for name in range(6):
-            producer = start_producer(home, name, 60)
+            producer = start_producer(home, name)
             wait_for_acks(home, name, producer)
             producer.send_signal(signal.SIGKILL)
             killed += producer.wait() == -signal.SIGKILL
@@ -92,6 +108,7 @@ def wait_for_acks(home: Path, name: int, producer: subprocess.Popen[bytes]) -> N
     record = home / f"acked-{name}"
     while not record.exists() or record.stat().st_size < 2_000:
         assert producer.poll() is None, "the producer ended before it was killed"
+        clock.sleep(0.01)
 
 
 def flush(timestore: Timestore) -> bool:

@@ -8,8 +8,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.telemetry.patience import patient_push
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.wiring import Timestore
+
+__all__ = ["patient_push"]
 
 
 @pytest.fixture(autouse=True)

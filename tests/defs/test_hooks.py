@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ from tests.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.gateway import MetricsGateway
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.telemetry import push
 from timestore_pipeline.wiring import Timestore
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -83,6 +85,8 @@ def test_a_gateway_that_hangs_is_asked_once_and_no_run_fails(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs, eight ops, one question: that is the most that an outage may cost."""
+    monkeypatch.setattr(push, "DEADLINE", 2.0)
+    monkeypatch.setattr(push, "_FIRST_PAUSE", timedelta(hours=1))  # however long the runs take
     with listening() as hanging:
         hanging.answering.clear()
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", hanging.url)

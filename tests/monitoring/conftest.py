@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.monitoring.activity import METADATA, SHARD, readings
+from tests.telemetry.patience import patient_push
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
+
+__all__ = ["patient_push"]
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tests.telemetry.patience import patient_push
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
+
+__all__ = ["patient_push"]
 
 
 def readings(rows: int) -> pa.Table:
