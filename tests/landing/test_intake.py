@@ -15,8 +15,9 @@ import pytest
 
 from tests.landing.dropping import drop, files, folder, numbers, readings, take_in
 from timestore_pipeline import clock
-from timestore_pipeline.errors import Interrupted
+from timestore_pipeline.errors import Interrupted, LandingUnusable
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.landing.folder import LandingFolder
 from timestore_pipeline.landing.intake import Intake
 from timestore_pipeline.landing.outcome import Result
 from timestore_pipeline.settings import Settings
@@ -128,6 +129,27 @@ def test_a_link_is_left_alone(settings: Settings, tmp_path: Path) -> None:
     assert results(settings) == [("b.parquet", "staged")]
 
 
+def test_a_link_that_leads_in_a_circle_is_left_alone(settings: Settings) -> None:
+    drop(settings, "a.parquet", readings(1))
+    assert settings.landing_directory is not None
+    (settings.landing_directory / "circle").symlink_to("circle")
+    assert results(settings) == [("a.parquet", "staged")]
+    assert folder(settings).strangers() == ["circle"]
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"\xfc.csv"), "a\nb\x1b[2J.csv"])
+def test_a_name_that_nobody_can_print_gets_in(settings: Settings, name: str) -> None:
+    drop(settings, f"{name}.d/{name}", b"n\n1\n")
+    [(file, result)] = results(settings)
+    assert result == "staged"
+    assert file.isprintable()
+
+
+def test_a_folder_that_cannot_be_looked_at_is_told(settings: Settings) -> None:
+    with pytest.raises(LandingUnusable, match="is not a folder"):
+        LandingFolder.of(settings.model_copy(update={"landing_directory": Path("/") / ("x" * 300)}))
+
+
 def old(path: Path) -> Path:
     """As if it was written an hour ago, so that nobody takes it for a copy under way."""
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
@@ -233,6 +255,19 @@ def test_a_file_that_may_not_be_read_stays(settings: Settings, monkeypatch: pyte
 
 def _denied(path: Path) -> str:
     raise PermissionError(13, "Permission denied", str(path))
+
+
+def test_a_file_that_nobody_foresaw_keeps_no_other_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(settings, "a.parquet", readings(3))
+    drop(settings, "b.ndjson", b'{"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}\n", dataset="deep")
+    monkeypatch.setattr("timestore_pipeline.landing.intake.check_rows", _surprised)
+    deep, surprise = take_in(settings)
+    assert (deep.result, surprise.result) == (Result.POSTPONED, Result.POSTPONED)
+    assert "ZeroDivisionError" in str(surprise.error)
+
+
+def _surprised(*_: object) -> None:
+    raise ZeroDivisionError
 
 
 def test_a_folder_on_another_filesystem_is_told_and_left_alone(settings: Settings, tmp_path: Path) -> None:

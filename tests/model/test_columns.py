@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import duckdb
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.errors import Corrupted, InvalidData
+from timestore_pipeline.model.canonical import DEEPEST
 from timestore_pipeline.model.columns import (
     TIMESTAMP,
     TIMESTAMP_UTC,
@@ -122,6 +124,18 @@ def test_a_name_nobody_could_keep_apart_is_refused(names: list[str], named: str)
     with pytest.raises(InvalidData, match="column") as caught:
         canonical_schema(pa.schema([(name, pa.int8()) for name in names]))
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrap", [pa.list_, lambda inner: pa.struct([("s", inner)]), lambda inner: pa.map_(pa.string(), inner)]
+)
+def test_a_column_nested_deeper_than_parquet_readers_go_is_refused(wrap: Callable[[pa.DataType], pa.DataType]) -> None:
+    type_ = pa.int64()
+    for _ in range(DEEPEST - 1):
+        type_ = wrap(type_)
+    assert canonical_type(type_, "a") == type_
+    with pytest.raises(InvalidData, match="nested deeper than 32 levels"):
+        canonical_type(wrap(type_), "a")
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, pa.list_, lambda s: pa.map_(pa.string(), s)])

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.model.canonical import DEEPEST
 
 _MOST_FIELDS = 2_000  # of one table, nested ones included
-_DEEPEST = 32  # levels of nesting
 _OFFSET = 8  # bytes
 
 
@@ -31,8 +31,8 @@ def plain_bytes(table: pa.Table) -> int:
 
 
 def _fields(type_: pa.DataType, depth: int) -> int:
-    if depth > _DEEPEST:
-        raise InvalidData(f"a column is nested deeper than {_DEEPEST} levels", hint="flatten it")
+    if depth > DEEPEST:
+        raise InvalidData(f"a column is nested deeper than {DEEPEST} levels", hint="flatten it")
     if isinstance(type_, pa.BaseExtensionType):
         return _fields(type_.storage_type, depth + 1)
     if isinstance(type_, pa.DictionaryType):

@@ -55,7 +55,10 @@ def _from_rows(data: object) -> pa.Table:
     if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(data, Iterable):
         hint = "wrap the row in a list: [row]" if isinstance(data, Mapping) else _HINT
         raise InvalidData(f"{_kind(data)} is not a collection of rows", hint=hint)
-    return table_from_rows(data)
+    try:
+        return table_from_rows(data)
+    except RecursionError as error:
+        raise InvalidData("a value is nested too deeply", hint="flatten it") from error
 
 
 def _kind(data: object) -> str:

@@ -33,7 +33,7 @@ _OPENERS: dict[str, Callable[[Path], Opened]] = {
     ".json": ndjson_file.open_ndjson,
     ".json.gz": ndjson_file.open_ndjson,
 }
-_DAMAGE = (pa.ArrowException, OSError, ValueError)
+_DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class LandingFolder:
             raise LandingUnusable(
                 "there is no landing folder", hint="set TIMESTORE_LANDING_DIRECTORY to a folder that exists"
             )
-        if not root.is_dir():
+        if not _is_folder(root):
             raise LandingUnusable(
                 f"TIMESTORE_LANDING_DIRECTORY={root} is not a folder", hint="make it, or mount the disk it lies on"
             )
@@ -100,9 +100,8 @@ class LandingFolder:
         """The file in hand; None when somebody else has it. Raise `LandingUnusable` when it cannot be moved."""
         if file.in_hand:
             return file
-        now = clock.now()
-        parent = self.root / _IN_HAND / file.dataset / file.relative.parent
-        return self._moved(file, parent, now)
+        parent = self.root / _IN_HAND / file.dataset / names.shown(file.relative.parent)  # readers want UTF-8
+        return self._moved(file, parent, clock.now())
 
     def put_off(self, file: LandingFile, until: datetime) -> LandingFile | None:
         """The same, left alone until then."""
@@ -215,6 +214,8 @@ def _status(path: Path) -> os.stat_result | None:
         return path.lstat()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _hidden(path, error) from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -234,10 +235,22 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise LandingUnusable(
-            f"{names.shown(folder)} cannot be listed: {error.strerror}", hint="give the ingesting user access to it"
-        ) from error
+        raise _hidden(folder, error) from error
 
 
 def _folders(parent: Path) -> list[str]:
-    return [entry.name for entry in _entries(parent) if entry.is_dir()]
+    return [entry.name for entry in _entries(parent) if _is_folder(entry)]
+
+
+def _is_folder(place: Path | os.DirEntry[str]) -> bool:
+    """False also for a link that leads in a circle, or a place this user may not look at."""
+    try:
+        return place.is_dir()
+    except OSError:
+        return False
+
+
+def _hidden(place: Path, error: OSError) -> LandingUnusable:
+    return LandingUnusable(
+        f"{names.shown(place)} cannot be looked at: {error.strerror}", hint="give the ingesting user access to it"
+    )

@@ -7,6 +7,7 @@ in goes to the rejected ones; one that may get in later stays.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +27,8 @@ from timestore_pipeline.landing.outcome import Outcome, Result, reason_text
 RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
 _PREFIX = "landing"  # of the keys
 _PATIENCE = timedelta(minutes=1)  # what cannot be read and is younger may be a slow copy
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -92,6 +95,9 @@ class Intake:
             if self._is_refused(file, tally, error):
                 return self._rejected(file, content, tally, error)
             return self._put_off(file, tally, error)
+        except Exception as error:  # noqa: BLE001  # it must not keep every file after this one out for ever
+            _log.exception("%s cannot be staged", file.name)
+            return self._put_off(file, tally, _unforeseen(file, error))
         return self._done(file, content, tally)
 
     def _stage_unless_known(self, file: LandingFile, content: str, tally: Tally) -> None:
@@ -166,4 +172,12 @@ def _refused(file: LandingFile, error: OSError) -> LandingUnusable:
         f"{file.name} cannot be read: {error.strerror or error}",
         dataset=file.dataset,
         hint="give the ingesting user access to the file; it stays where it is",
+    )
+
+
+def _unforeseen(file: LandingFile, error: Exception) -> TimestoreError:
+    return TimestoreError(
+        f"{file.name} cannot be staged: {type(error).__name__}: {error}",
+        dataset=file.dataset,
+        hint="the log has the details; the file stays where it is, and the others get in",
     )

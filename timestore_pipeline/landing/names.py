@@ -35,8 +35,8 @@ def is_ours(name: str) -> bool:
 
 
 def in_hand(name: str, not_before: datetime) -> str:
-    """The name under which a file is worked on."""
-    return _fitted(name, f"{not_before.astimezone(UTC):{_STAMP}}~", "")
+    """The name under which a file is worked on; readers open no path that is not in UTF-8."""
+    return _fitted(shown(name), f"{not_before.astimezone(UTC):{_STAMP}}~", "")
 
 
 def dropped_as(name: str) -> tuple[datetime | None, str]:
@@ -65,8 +65,8 @@ def beginning(content: str) -> str:
 
 
 def shown(path: PurePath | str) -> str:
-    """A path that can be printed, whatever bytes it holds."""
-    return str(path).encode("utf-8", "replace").decode()
+    """A path that can be printed, whatever bytes it holds: no line end, no command to a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(path))
 
 
 def _suffixes(name: str) -> str:

@@ -17,19 +17,25 @@ TIMESTAMP = pa.timestamp("us")
 TIMESTAMP_UTC = pa.timestamp("us", "UTC")
 _RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _RESERVED_PREFIX = "__timestore"
+DEEPEST = 32  # levels of a column, its values' included; Parquet readers give up at 100 of theirs, two for a list
 _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and DuckDB share
 
 
-def canonical_type(type_: pa.DataType, path: str) -> pa.DataType:
-    """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none."""
+def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType:
+    """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none.
+
+    level: of nesting, 1 = the column itself.
+    """
+    if level > DEEPEST:
+        raise InvalidData(f"column {path:.60} is nested deeper than {DEEPEST} levels", hint="flatten it")
     plain = unwrap(type_)
     if is_list(plain):
-        return pa.list_(canonical_type(plain.value_type, f"{path}[]"))
+        return pa.list_(canonical_type(plain.value_type, f"{path}[]", level + 1))
     if pa.types.is_struct(plain):
-        return _canonical_struct(plain, path)
+        return _canonical_struct(plain, path, level)
     if pa.types.is_map(plain):
-        key = canonical_type(plain.key_type, f"{path}{{key}}")
-        return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}"))
+        key = canonical_type(plain.key_type, f"{path}{{key}}", level + 1)
+        return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}", level + 1))
     leaf = _canonical_leaf(plain)
     if leaf is None:
         raise _refused(plain, path)
@@ -100,11 +106,11 @@ def is_list(type_: pa.DataType) -> bool:
     return any(matches(type_) for matches in lists)
 
 
-def _canonical_struct(type_: pa.StructType, path: str) -> pa.DataType:
+def _canonical_struct(type_: pa.StructType, path: str, level: int) -> pa.DataType:
     if type_.num_fields == 0:
         raise _refused(type_, path)
     check_field_names((field.name for field in type_), path)
-    return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}")) for f in type_])
+    return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}", level + 1)) for f in type_])
 
 
 def _canonical_leaf(type_: pa.DataType) -> pa.DataType | None:
