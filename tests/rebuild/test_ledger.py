@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.rebuild.ledger import Rebuilt
+from timestore_pipeline.staging.ledger.reconciling import Reconciling
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 
@@ -99,6 +101,28 @@ def test_opening_is_refused_and_names_the_remedy(history: Settings, damage: Call
     with pytest.raises((LedgerLost, UnreadableLedger)) as refused:
         Timestore(history)
     assert "timestore recover" in refused.value.hint
+
+
+def test_a_new_ledger_whose_log_cannot_be_folded_in_does_not_take_its_place(
+    history: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk; here a reader keeps SQLite from it."""
+    remove(ledger(history))
+    with ExitStack() as readers, monkeypatch.context() as patched:
+
+        def counted_and_read(reconciling: Reconciling) -> None:
+            recount(reconciling)
+            building = sqlite3.connect(ledger(history).with_name("ledger.sqlite.building"))
+            readers.enter_context(closing(building)).execute("SELECT count(*) FROM batches").fetchone()
+
+        recount = Reconciling.recount
+        patched.setattr(Reconciling, "recount", counted_and_read)
+        with pytest.raises(RetryLater, match="could not be folded"):
+            rebuild_if_lost(history)
+        assert not ledger(history).exists()
+    rebuilt(history)
+    flush(history)
+    assert in_lake(history) == list(range(50))
 
 
 def test_a_log_without_its_ledger_is_no_new_directory(history: Settings) -> None:

@@ -127,6 +127,13 @@ def _silent(error: TimestoreError) -> RetryLater:
 
 
 def _install(directory: StagingDirectory) -> None:
+    """SQLite removes the log once all of it is in the file, and says nothing when it cannot, as on a full disk."""
+    log = directory.building.with_name(directory.building.name + "-wal")
+    if log.exists():
+        raise RetryLater(
+            f"the rebuilt ledger cannot be used yet: {log} could not be folded into its file",
+            hint="make room on that disk, then run `timestore recover` again; nothing is lost meanwhile",
+        )
     sync(directory.building)
     directory.building.rename(directory.ledger)
     sync(directory.root)
