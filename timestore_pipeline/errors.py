@@ -102,6 +102,12 @@ class ReplayInProgress(RetryLater):
     code = "replay_in_progress"
 
 
+class MaintenanceInProgress(RetryLater):
+    """Another process of the host maintains the dataset's table."""
+
+    code = "maintenance_in_progress"
+
+
 class DrainTimeout(RetryLater):
     """Batches were still pending or in flight when the time was up."""
 

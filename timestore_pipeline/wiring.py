@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +18,7 @@ from timestore_pipeline.flush.pipeline import FlushPipeline
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.maintain.run import MaintainOptions
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
@@ -108,6 +110,26 @@ class Timestore(Closing):
         """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""
         return ExportOptions(
             parquet or ParquetOptions(), max(self.settings.export_memory_mb // sharers, LEAST_MEMORY_MB)
+        )
+
+    def maintain_options(
+        self,
+        *,
+        target_bytes: int | None = None,
+        min_files: int | None = None,
+        retention: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> MaintainOptions:
+        """How datasets are maintained; None = as the settings have it."""
+        settings = self.settings
+        return MaintainOptions(
+            target_bytes=target_bytes or settings.maintain_target_file_bytes,
+            min_files=min_files or settings.maintain_min_files,
+            retention=timedelta(days=settings.maintain_retention_days) if retention is None else retention,
+            log_retention=timedelta(days=settings.maintain_log_retention_days),
+            key_retention=settings.idempotency_retention,
+            export=self.export_options(),
+            dry_run=dry_run,
         )
 
     def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> DatasetRecord:

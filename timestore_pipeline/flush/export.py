@@ -16,7 +16,7 @@ import duckdb
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
-from timestore_pipeline.flush.export_engine import export_engine, spill_folder
+from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
@@ -75,7 +75,7 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     """
     partitioning = ensure_table(lake.table(ref.dataset), area.ledger.datasets.get(ref.dataset))
     ids = area.ledger.batches.of_flush(ref)
-    with spill_folder(area.directory.spool, ref) as spill:
+    with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
         exported = _export(area, lake, ref, options, _Selection(partitioning, ids, spill))
     positions = {file.partition: position for position, file in enumerate(exported.files)}
     provenance = [BatchShare(ids[share.place], positions[share.key], share.rows) for share in exported.shares]
@@ -86,7 +86,7 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
 def try_export(area: StagingArea, ref: FlushRef, options: ExportOptions, some: Mapping[Place, str]) -> None:
     """Export some of the claim's batches into the spool and drop the files: raises what a real export of them would."""
     record = area.ledger.datasets.get(ref.dataset)
-    with spill_folder(area.directory.spool, ref) as spill:
+    with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
         _export(area, Lake(str(spill / "trial")), ref, options, _Selection(partitioning_of(record), some, spill))
 
 
@@ -114,7 +114,7 @@ class _Exported:
 
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
     record = area.ledger.datasets.get(ref.dataset)
-    with export_engine(area, ref, options.memory_mb, selection.spill) as connection:
+    with export_engine(area, Work.of_flush(ref), options.memory_mb, selection.spill) as connection:
         segments = selection.segments()
         create_staged_view(connection, area, record, segments)
         shares = _shares(connection, selection.partitioning, list(segments))

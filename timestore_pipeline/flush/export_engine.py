@@ -1,4 +1,4 @@
-"""The DuckDB engine of one export: bounded memory, a folder of its own in the spool, errors that say whose fault it is.
+"""The DuckDB engine of an export or a compaction: bounded memory, a folder of its own, errors that name the fault.
 
 The spool is scratch space. A crash leaves the folder behind, and a later sweep removes it.
 """
@@ -9,7 +9,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import duckdb
 
@@ -20,65 +22,79 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.system_errors import disk_failing, interruptions, system_error
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine works for, as its folder and its errors say."""
+
+    dataset: str
+    what: str  # in a sentence: "flush 7 of 'weather'"
+    prefix: str  # of the folder's name; `recovery` tells by it whose the folder is
+    remedy: str  # what becomes of the work when the spool is full
+
+    @classmethod
+    def of_flush(cls, ref: FlushRef) -> Self:
+        remedy = "its batches are pending again and the next flush takes them"
+        return cls(ref.dataset, f"flush {ref.epoch} of {ref.dataset!r}", f"{ref.dataset}-{ref.epoch}-", remedy)
+
+
 @contextmanager
-def export_engine(area: StagingArea, ref: FlushRef, memory_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def export_engine(area: StagingArea, work: Work, memory_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that spills into a folder of `spill_folder`.
 
     Raises `DiskFull`, `RetryLater` or another `TimestoreError` for what DuckDB raises within.
     """
-    with area.engines.lend(memory_mb, spill) as connection, _translated(ref):
+    with area.engines.lend(memory_mb, spill) as connection, _translated(work):
         yield connection
 
 
 @contextmanager
-def spill_folder(spool: Path, ref: FlushRef) -> Iterator[Path]:
+def spill_folder(spool: Path, work: Work) -> Iterator[Path]:
     """A folder in the spool, removed afterwards; raises `DiskFull` or `RetryLater` when there can be none."""
-    spill = _make_spill(spool, ref)
+    spill = _make_spill(spool, work)
     try:
         yield spill
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
 
-def _make_spill(spool: Path, ref: FlushRef) -> Path:
+def _make_spill(spool: Path, work: Work) -> Path:
     try:
-        return Path(tempfile.mkdtemp(prefix=f"{ref.dataset}-{ref.epoch}-", dir=spool))
+        return Path(tempfile.mkdtemp(prefix=work.prefix, dir=spool))
     except OSError as error:
         if is_disk_full(error):
-            raise _spool_full(ref) from error
+            raise _spool_full(work) from error
         hint = "check the folder's owner and mode; the kernel's log says what the disk had"
-        raise RetryLater(f"the spool {spool} cannot be used: {error}", dataset=ref.dataset, hint=hint) from error
+        raise RetryLater(f"the spool {spool} cannot be used: {error}", dataset=work.dataset, hint=hint) from error
 
 
-def _spool_full(ref: FlushRef) -> DiskFull:
+def _spool_full(work: Work) -> DiskFull:
     return DiskFull(
-        f"no space left in the spool for flush {ref.epoch} of {ref.dataset!r}",
-        dataset=ref.dataset,
-        hint="make room in the staging directory; its batches are pending again and the next flush takes them",
+        f"no space left in the spool for {work.what}",
+        dataset=work.dataset,
+        hint=f"make room in the staging directory; {work.remedy}",
     )
 
 
 @contextmanager
-def _translated(ref: FlushRef) -> Iterator[None]:
+def _translated(work: Work) -> Iterator[None]:
     """DuckDB's errors as typed ones; everything else passes.
 
     A file that could not be read or written is never a row's fault: `DiskFailing`, and the files are examined.
     """
-    what = f"flush {ref.epoch} of {ref.dataset!r}"
     try:
         with interruptions():
             yield
     except duckdb.OutOfMemoryException as error:
         if "max_temp_directory_size" in str(error):  # nine tenths of what was free when the export began
-            raise _spool_full(ref) from error
+            raise _spool_full(work) from error
         raise RetryLater(
-            f"{what} needs more memory: {str(error).splitlines()[0]}",
-            dataset=ref.dataset,
+            f"{work.what} needs more memory: {str(error).splitlines()[0]}",
+            dataset=work.dataset,
             hint="raise TIMESTORE_EXPORT_MEMORY_MB: whatever is spilled, a sort holds 122,880 rows in memory",
         ) from error
     except duckdb.Error as error:
-        if (refused := system_error(error, what, ref.dataset)) is not None:
+        if (refused := system_error(error, work.what, work.dataset)) is not None:
             raise refused from error
         if isinstance(error, duckdb.IOException):
-            raise disk_failing(error, what, ref.dataset) from error
-        raise TimestoreError(f"{what}: {error}", dataset=ref.dataset) from error
+            raise disk_failing(error, work.what, work.dataset) from error
+        raise TimestoreError(f"{work.what}: {error}", dataset=work.dataset) from error

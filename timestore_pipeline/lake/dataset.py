@@ -26,7 +26,7 @@ Add = dict[str, Any]  # one row of deltalake's list of live files
 
 def arrow_dataset(table: DeltaTable, root: fs.FileSystem) -> ds.Dataset:
     """All live files under `root`; raise `Conflict` when the rows are not simply those in the files."""
-    _check_features(table)
+    check_features(table)
     schema = pa.schema(table.schema().to_arrow())
     file_format = ds.ParquetFileFormat()
     fragments = [
@@ -41,7 +41,8 @@ def arrow_dataset(table: DeltaTable, root: fs.FileSystem) -> ds.Dataset:
     return ds.FileSystemDataset(fragments, schema, file_format, root)
 
 
-def _check_features(table: DeltaTable) -> None:
+def check_features(table: DeltaTable) -> None:
+    """Raise `Conflict` when the table uses a feature that changes what its Parquet files mean."""
     if foreign := set(table.protocol().reader_features or []) - _UNDERSTOOD:
         raise Conflict(
             f"the table uses {sorted(foreign)}, which someone else has switched on",

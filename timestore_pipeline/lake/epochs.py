@@ -17,11 +17,12 @@ from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
-from timestore_pipeline.errors import RetryLater, TimestoreError
+from timestore_pipeline.errors import Conflict, RetryLater, TimestoreError
 from timestore_pipeline.lake import faults
 from timestore_pipeline.lake.handle import ATTEMPTS, HOOKS, TableHandle
+from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.log import BURNT_SUFFIX, METADATA_KEY
 from timestore_pipeline.model.lake import EpochOutcome
 
@@ -35,13 +36,27 @@ class EpochCommit:
     burn: bool
     adds: Sequence[AddAction]
     metadata: Mapping[str, Any]
+    removes: Sequence[RemoveAction] = ()
 
     def properties(self) -> CommitProperties:
+        """deltalake must not rebase a commit that removes files: it does not look whether they are still there."""
         marks = [Transaction(self.app_id, self.epoch)]
         if self.burn:
             marks.append(Transaction(self.app_id + BURNT_SUFFIX, self.epoch))
         text = json.dumps(self.metadata, sort_keys=True)
-        return CommitProperties(custom_metadata={METADATA_KEY: text}, app_transactions=marks)
+        retries = 0 if self.removes else None
+        return CommitProperties(
+            custom_metadata={METADATA_KEY: text}, max_commit_retries=retries, app_transactions=marks
+        )
+
+    def check_applies(self, handle: TableHandle, table: DeltaTable) -> None:
+        """Raise `Conflict` when the snapshot no longer has a file that is to be removed."""
+        if self.removes:
+            with faults.reading(handle.uri):
+                live = {file.path for file in live_files(table)}
+            if gone := sorted({remove.path for remove in self.removes} - live):
+                hint = "somebody else replaced or deleted it meanwhile; nothing was changed"
+                raise Conflict(f"{gone[0]} is no longer in {handle.uri}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,7 @@ def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
         if settled is not None:
             handle.checkpoint_when_due(table, settled.version)
             return _as_seen_by(commit.metadata.get("claim"), settled)
+        commit.check_applies(handle, table)
         _try_commit(handle, table, commit)
     raise RetryLater(f"others kept committing to {handle.uri} while epoch {commit.epoch} was to be settled")
 
@@ -115,7 +131,7 @@ def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> 
     """Return when the epoch is settled, or when a conflict calls for another look; raise when it stays open."""
     try:
         table.create_write_transaction(
-            list(commit.adds),
+            [*commit.adds, *commit.removes],
             "append",
             table.schema(),
             list(table.metadata().partition_columns),

@@ -64,6 +64,13 @@ def not_written(what: str, error: OSError) -> TimestoreError:
     return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
 
 
+def not_deleted(what: str, error: OSError) -> TimestoreError:
+    """A file that nothing names could not be removed."""
+    if _is_refused(error):
+        return _refused(what, error)
+    return RetryLater(f"{what} could not be deleted: {error}", hint="it takes up space and nothing else; try again")
+
+
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
     """Translate what reading a table's log raises; a snapshot reads parts of it only when they are asked for."""

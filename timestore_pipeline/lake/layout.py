@@ -20,7 +20,8 @@ from timestore_pipeline.model import sql_types
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import PartitionKey
 
-_FILE = re.compile(r"part-(.+)-(\d{10,})-[0-9a-f]{12}\.parquet")
+_FILE = re.compile(r"(part|compacted)-(.+)-(\d{10,})-[0-9a-f]{12}\.parquet")
+_FLUSH, _COMPACTION = "part", "compacted"
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _FIRST, _BEYOND = "0001-01-01", "10000-01-01"  # DuckDB reads years beyond 9999, Python and Delta do not
 _FIELDS = {
@@ -136,10 +137,28 @@ def folder(key: PartitionKey) -> str:
 
 def written_by(path: str) -> tuple[str, int] | None:
     """Shard and epoch of the flush that wrote a file; None = no flush did."""
-    match = _FILE.fullmatch(path.rpartition("/")[2])
-    return None if match is None else (unquote(match[1]), int(match[2]))
+    return _origin(path, _FLUSH)
+
+
+def compacted_by(path: str) -> tuple[str, int] | None:
+    """Shard and generation of the compaction that wrote a file; None = no compaction of ours did."""
+    return _origin(path, _COMPACTION)
 
 
 def file_name(key: PartitionKey, shard: str, epoch: int) -> str:
     """A fresh path for one exported file, relative to the table's root."""
-    return f"{folder(key)}part-{quote(shard, safe='')}-{epoch:010d}-{uuid.uuid4().hex[:12]}.parquet"
+    return _fresh(key, _FLUSH, shard, epoch)
+
+
+def compacted_name(key: PartitionKey, shard: str, generation: int) -> str:
+    """The same for a file that takes the place of several."""
+    return _fresh(key, _COMPACTION, shard, generation)
+
+
+def _origin(path: str, kind: str) -> tuple[str, int] | None:
+    match = _FILE.fullmatch(path.rpartition("/")[2])
+    return None if match is None or match[1] != kind else (unquote(match[2]), int(match[3]))
+
+
+def _fresh(key: PartitionKey, kind: str, shard: str, number: int) -> str:
+    return f"{folder(key)}{kind}-{quote(shard, safe='')}-{number:010d}-{uuid.uuid4().hex[:12]}.parquet"

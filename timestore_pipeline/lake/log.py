@@ -16,12 +16,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from timestore_pipeline import clock
 from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.lake.store import FileStore
 
@@ -76,6 +78,35 @@ class DeltaLog:
         if versions[:1] != [0]:
             raise LookupError(f"log cleanup has removed the commits before version {versions[:1]}")
         return None
+
+    def oldest(self) -> int | None:
+        """The first version that log cleanup has left; None = there is no log."""
+        return next(iter(self._versions()), None)
+
+    def trimmable(self, before: datetime) -> int:
+        """The newest checkpoint that only commits from before an instant lie below; 0 = none.
+
+        Every version from it on can still be read without what lies below it.
+        """
+        names = self._store.list(_FOLDER)
+        checkpoints = {int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))}
+        found = 0
+        for version, actions in self.commits():
+            if version in checkpoints and version > 0:
+                found = version
+            if (instant := commit_instant(actions)) is None or instant >= before:
+                break
+        return found
+
+    def trim(self, version: int) -> int:
+        """Remove commits and checkpoints below a checkpoint, oldest first; return how many commits.
+
+        Killed half-way, it leaves a log that begins later. Raise `OSError`.
+        """
+        doomed = sorted(name for name in self._store.list(_FOLDER) if _version_of(name) in range(version))
+        for name in doomed:
+            self._store.delete(f"{_FOLDER}/{name}")
+        return sum(_COMMIT.fullmatch(name) is not None for name in doomed)
 
     def prepare(self) -> None:
         """Make the folder of a new table durable before deltalake writes its first commit into it."""
@@ -140,6 +171,18 @@ def commit_metadata(actions: Sequence[Action]) -> dict[str, Any]:
             found: dict[str, Any] = json.loads(action["commitInfo"][METADATA_KEY])
             return found
     return {}
+
+
+def commit_instant(actions: Sequence[Action]) -> datetime | None:
+    """When a commit was made, by its writer's clock; None = it does not say."""
+    millis = next((action["commitInfo"].get("timestamp") for action in actions if "commitInfo" in action), None)
+    return None if millis is None else clock.from_micros(millis * 1000)
+
+
+def _version_of(name: str) -> int:
+    """-1 for what is neither commit nor checkpoint."""
+    match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
+    return -1 if match is None else int(match[1])
 
 
 def _parsed(content: bytes) -> list[Action]:

@@ -12,6 +12,9 @@ from pyarrow import fs
 from timestore_pipeline.lake.faults import disk_full, is_disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.model.sql_types import literal
+
+NOTE_KEY = "timestore"  # in the footer of a file that says where its rows come from
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +37,18 @@ def write_parquet(
     store: FileStore,
     relative: str,
     options: ParquetOptions | None = None,
+    note: str = "",
 ) -> ParquetFile:
     """Run `select_sql` on `con` into the file `relative`; its ORDER BY holds inside the file.
+
+    note: text that the footer keeps under `NOTE_KEY`; empty = none.
 
     Raise `DiskFull`, or `RetryLater` when an upload or the disk fails; DuckDB's own errors pass through. In every case
     nothing stays under `relative`.
     """
     try:
         with store.receiving(relative) as path:
-            statement = _copy(select_sql, str(path), options or ParquetOptions())
+            statement = _copy(select_sql, str(path), options or ParquetOptions(), note)
             _, rows, size, _, statistics, *_ = con.sql(statement).fetchall()[0]
             schema = pq.read_schema(path)
     except duckdb.DataError:
@@ -56,10 +62,18 @@ def write_parquet(
     return ParquetFile(rows, size, schema, statistics)
 
 
-def _copy(select_sql: str, path: str, options: ParquetOptions) -> str:
-    target = path.replace("'", "''")
+def read_note(root: fs.FileSystem, path: str) -> str:
+    """What `write_parquet` left in a file's footer; empty = nothing. Raise `OSError` or an Arrow error."""
+    with root.open_input_file(path) as stream:
+        found: dict[bytes, bytes] = pq.read_metadata(stream).metadata or {}
+    return found.get(NOTE_KEY.encode(), b"").decode()
+
+
+def _copy(select_sql: str, path: str, options: ParquetOptions, note: str) -> str:
     settings = f"FORMAT parquet, COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_size}"
-    return f"COPY ({select_sql}) TO '{target}' ({settings}, RETURN_STATS)"
+    if note:
+        settings += f", KV_METADATA {{{NOTE_KEY}: {literal(note)}}}"
+    return f"COPY ({select_sql}) TO {literal(path)} ({settings}, RETURN_STATS)"
 
 
 def parquet_problem(root: fs.FileSystem, path: str, rows: int | None, *, deep: bool) -> str:

@@ -15,12 +15,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset
-from deltalake.transaction import AddAction
 from pyarrow import fs
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Conflict, Fenced
 from timestore_pipeline.lake import evolution, faults, layout
+from timestore_pipeline.lake.actions import add_action
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
 from timestore_pipeline.lake.handle import TableHandle
@@ -30,6 +29,7 @@ from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
+from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
 
@@ -126,7 +126,7 @@ class LakeTable:
         `OutcomeUnknown` (ask `outcome` later), `MissingTable` (`ensure` first).
         """
         metadata = {**commit_info, "app_id": app_id, "epoch": epoch, "outcome": "published"}
-        adds = [_add_action(file) for file in files]
+        adds = [add_action(file, changes_data=True) for file in files]
         settled = settle(self._handle, EpochCommit(app_id, epoch, burn=False, adds=adds, metadata=metadata))
         if settled.outcome is EpochOutcome.BURNT:
             raise Fenced(
@@ -227,15 +227,12 @@ class LakeTable:
         with faults.reading(self.uri):
             return arrow_dataset(table, self._root)
 
+    def upkeep(self, shard: str) -> TableUpkeep:
+        """Maintenance of the table, on behalf of a shard."""
+        return TableUpkeep(self.uri, self._handle, self._store, self._root, shard)
+
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
         """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""
         for version, actions in self._log.commits(after):
             if metadata := commit_metadata(actions):
                 yield version, metadata
-
-
-def _add_action(file: ExportedFile) -> AddAction:
-    """deltalake URL-encodes the path itself."""
-    values = {} if file.partition.column is None else {file.partition.column: file.partition.value}
-    modified = clock.to_micros(clock.now()) // 1000
-    return AddAction(file.path, file.bytes, values, modified, True, file.stats)

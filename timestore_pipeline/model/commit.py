@@ -19,6 +19,11 @@ def app_id(shard: str, dataset: str) -> str:
     return f"timestore/{shard}/{dataset}"
 
 
+def compaction_app_id(shard: str) -> str:
+    """The same for what a shard's maintenance commits; its `version` is the generation. No dataset has such a name."""
+    return f"timestore/{shard}/_compaction"
+
+
 def claim_id(flush: Flush) -> str:
     """Tells the claim from every other, also from one of the same epoch that another ledger has made."""
     return f"{flush.run_id}/{clock.to_micros(flush.claimed_at)}"

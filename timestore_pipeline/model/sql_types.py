@@ -21,6 +21,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """`text` as an SQL string, whatever characters it holds."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def duckdb_type(type_: pa.DataType) -> str:
     """The DuckDB type of a canonical type; a `KeyError` means the type is not canonical, which is a bug."""
     if pa.types.is_decimal(type_):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight
@@ -122,6 +123,11 @@ class Flushes:
             (ref.dataset, ref.epoch),
         )
         return [exports.exported_file(row) for row in rows]
+
+    def forget_statistics(self, dataset: str, before: datetime) -> int:
+        """Drop the column statistics of files that were published before an instant; returns of how many."""
+        with self._database.transaction() as tx:
+            return exports.forget_statistics(tx, dataset_id_of(tx, dataset), clock.to_micros(before))
 
     def finalize(self, ref: FlushRef, version: int | None) -> bool:
         """The flush is in the Delta log: mark its batches published. False when that was known already.

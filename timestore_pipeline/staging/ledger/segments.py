@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from timestore_pipeline import clock
-from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,14 @@ class Segments:
 
     def of_dataset(self, dataset: str) -> list[SegmentRecord]:
         return self._select("WHERE name = ?", dataset)
+
+    def oldest(self, dataset: str) -> datetime | None:
+        """When the oldest of the dataset's segments was begun, quarantined ones included; None = there is none."""
+        row = self._database.row(
+            "SELECT min(segments.created_at) AS oldest FROM segments JOIN datasets USING (dataset_id) WHERE name = ?",
+            (dataset,),
+        )
+        return None if row is None else instant_or_none(row["oldest"])
 
     def get(self, segment_id: str) -> SegmentRecord | None:
         found = self._select("WHERE segment_id = ?", segment_id)

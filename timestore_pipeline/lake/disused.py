@@ -1,0 +1,105 @@
+"""Files in a table's folder that no reader of the newest version sees, and of which that is proven.
+
+Read in an order that is safe beside writers: the folder, then a snapshot, then the commits. A file that gets in
+meanwhile was in the folder before and is in the snapshot; one that is still to get in was written under an epoch or a
+generation that the snapshot has not reached, and is left alone, however old it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import unquote
+
+from deltalake import DeltaTable
+from pyarrow import fs
+
+from timestore_pipeline import clock
+from timestore_pipeline.lake import faults, layout
+from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.history import live_files, stored_files
+from timestore_pipeline.model.commit import app_id, compaction_app_id
+
+
+@dataclass(frozen=True, slots=True)
+class DisusedFile:
+    """A file that may be deleted."""
+
+    path: str
+    bytes: int
+    leftover: bool  # True = it never was in the table: its flush or compaction died, and can publish it no more
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFacts:
+    """One table's folder against its log."""
+
+    dataset: str
+    stored: Mapping[str, fs.FileInfo]
+    live: frozenset[str]
+    removed: Mapping[str, datetime]  # path -> when the log took it out
+    named: frozenset[str]  # by any commit that is left
+    reached: Mapping[str, int] = field(default_factory=dict)  # transaction identifier -> version, of `stored`'s writers
+
+    def disused(self, before: datetime) -> Iterator[DisusedFile]:
+        """What was taken out of the table before an instant, and what never got in."""
+        for path, info in self.stored.items():
+            if path in self.live:
+                continue
+            if path in self.removed:
+                if self.removed[path] < before:
+                    yield DisusedFile(path, info.size, leftover=False)
+            elif self._is_settled(path) and (layout.compacted_by(path) or _modified(info) < before):
+                yield DisusedFile(path, info.size, leftover=True)
+
+    def unsettled(self, shard: str) -> int:
+        """The highest generation of a shard's compactions that left a file and may still get in; 0 = none."""
+        found = [written for path in self.stored if (written := layout.compacted_by(path))]
+        reached = self.reached.get(compaction_app_id(shard), 0)
+        return max((number for name, number in found if name == shard and number > reached), default=0)
+
+    def _is_settled(self, path: str) -> bool:
+        """Ours, in no commit, and its writer's number was passed: it can never get in."""
+        writer = _writer(self.dataset, path)
+        return writer is not None and path not in self.named and writer[1] <= self.reached.get(writer[0], 0)
+
+
+def folder_facts(handle: TableHandle, root: fs.FileSystem, dataset: str) -> FolderFacts | None:
+    """None when there is no table."""
+    with faults.reading(handle.uri):
+        stored = {str(info.path): info for info in stored_files(root)}
+    table = handle.open()
+    if table is None:
+        return None
+    with faults.reading(handle.uri):
+        live = frozenset(file.path for file in live_files(table))
+        removed, named = _commits(handle)
+        return FolderFacts(dataset, stored, live, removed, named, _reached(table, dataset, stored))
+
+
+def _commits(handle: TableHandle) -> tuple[dict[str, datetime], frozenset[str]]:
+    removed: dict[str, datetime] = {}
+    named: set[str] = set()
+    for _, actions in handle.log.commits():
+        for remove in (action["remove"] for action in actions if "remove" in action):
+            removed[unquote(remove["path"])] = clock.from_micros((remove.get("deletionTimestamp") or 0) * 1000)
+        named.update(unquote(action["add"]["path"]) for action in actions if "add" in action)
+    return removed, frozenset(named)
+
+
+def _reached(table: DeltaTable, dataset: str, stored: Mapping[str, fs.FileInfo]) -> dict[str, int]:
+    writers = {writer[0] for path in stored if (writer := _writer(dataset, path))}
+    return {name: int(table.transaction_version(name) or 0) for name in writers}
+
+
+def _writer(dataset: str, path: str) -> tuple[str, int] | None:
+    """Transaction identifier and number under which a file was written; None = not by us."""
+    if (flush := layout.written_by(path)) is not None:
+        return app_id(flush[0], dataset), flush[1]
+    compaction = layout.compacted_by(path)
+    return None if compaction is None else (compaction_app_id(compaction[0]), compaction[1])
+
+
+def _modified(info: fs.FileInfo) -> datetime:
+    return clock.from_micros((info.mtime_ns or 0) // 1000)

@@ -1,0 +1,233 @@
+"""What maintenance does to one Delta table: many files become one, in a commit that changes no data.
+
+A generation is to a compaction what an epoch is to a flush (decision 0003): a number in the log, per shard, that only
+grows. Files are written under it, one commit carries it, and once the log has passed it nothing that was written under
+it can get in any more. So leftovers of a compaction that died are proven to be nobody's before they are deleted, and
+an answer that was lost is asked of the log. Decision 0020.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+from pyarrow import fs
+
+from timestore_pipeline.errors import Fenced, RetryLater
+from timestore_pipeline.lake import faults, layout
+from timestore_pipeline.lake.actions import add_action, remove_action
+from timestore_pipeline.lake.dataset import check_features
+from timestore_pipeline.lake.disused import FolderFacts, folder_facts
+from timestore_pipeline.lake.epochs import EpochCommit, settle
+from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.log_upkeep import LogUpkeep
+from timestore_pipeline.lake.origins import Origins
+from timestore_pipeline.lake.parquet import ParquetOptions, read_note, write_parquet
+from timestore_pipeline.lake.stats import delta_stats, time_bounds
+from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.model.commit import compaction_app_id
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+
+_CHUNK = 8 << 20  # bytes of a download held in memory
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """A live file that a flush or a compaction of ours wrote."""
+
+    path: str
+    rows: int
+    bytes: int
+    partition: PartitionKey
+    earliest: str  # smallest time, spelt so that it sorts; empty = no time column, or no usable bound
+
+
+@dataclass(frozen=True, slots=True)
+class TableFiles:
+    """One version of a table, as far as maintenance may touch it."""
+
+    version: int
+    files: Sequence[OwnFile]
+    foreign: int  # live files that somebody else wrote; they are left alone
+    schema: pa.Schema  # of the rows, without the partition column
+    partitioned_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """One file in the place of several: the same rows."""
+
+    old: Sequence[OwnFile]
+    new: ExportedFile
+
+
+class TableUpkeep:
+    """Maintenance of one table, on behalf of one shard. Any number may be at work at once."""
+
+    def __init__(self, uri: str, handle: TableHandle, store: FileStore, root: fs.FileSystem, shard: str) -> None:
+        self.uri = uri
+        self.shard = shard
+        self._handle = handle
+        self._store = store
+        self._root = root
+        self._app_id = compaction_app_id(shard)
+        self.log = LogUpkeep(handle, shard)
+
+    def files(self, time_column: str | None) -> TableFiles | None:
+        """What the newest version has; None when there is no table.
+
+        Raise `Conflict` when it uses features with which its rows are not simply those in its files.
+        """
+        table = self._handle.open()
+        if table is None:
+            return None
+        with faults.reading(self.uri):
+            check_features(table)
+            adds = pa.table(table.get_add_actions()).to_pylist()
+            ours = [file for add in adds if (file := _own_file(add, time_column)) is not None]
+            return TableFiles(table.version(), ours, len(adds) - len(ours), *_columns(table))
+
+    def next_generation(self) -> int:
+        """One above what the log has of this shard."""
+        with faults.reading(self.uri):
+            return int(self._handle.existing().transaction_version(self._app_id) or 0) + 1
+
+    def origins(self, files: Sequence[OwnFile]) -> Origins:
+        """Of all their rows together; raise `Corrupted` when a file does not say or does not add up."""
+        return Origins.merged(file_origins(self._root, file.path, file.rows) for file in files)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the table lies; None = in a bucket."""
+        return self._store.root
+
+    @contextmanager
+    def local(self, files: Sequence[str], spool: Path) -> Iterator[list[Path]]:
+        """The files as local ones; those of a bucket are in `spool` for so long. Raise `RetryLater`."""
+        if self._store.root is not None:
+            yield [self._store.root / file for file in files]
+            return
+        with TemporaryDirectory(dir=spool, prefix="maintain-") as folder:
+            paths = [Path(folder) / f"{number}.parquet" for number in range(len(files))]
+            for file, path in zip(files, paths, strict=True):
+                self._download(file, path)
+            yield paths
+
+    def write(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        select_sql: str,
+        partition: PartitionKey,
+        generation: int,
+        origins: Origins,
+        time_column: str | None,
+        options: ParquetOptions,
+    ) -> ExportedFile:
+        """One durable file that is not live yet; raise as `LakeTable.write` does."""
+        path = layout.compacted_name(partition, self.shard, generation)
+        written = write_parquet(con, select_sql, self._store, path, options, origins.to_note())
+        statistics = delta_stats(written.rows, written.column_statistics, written.schema)
+        earliest, latest = time_bounds(written.column_statistics, written.schema, time_column)
+        return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
+
+    def replace(self, generation: int, swap: Replacement, claim: str, info: Mapping[str, Any]) -> int | None:
+        """Take out the old files and put in the new one, in one commit; return its version.
+
+        Raise `Conflict` (an old file is gone) or `Fenced` (the generation was taken): the new file is nobody's then.
+        `RetryLater`, `DiskFull`: not in the log, `burn` before the file is deleted. `OutcomeUnknown`: keep it.
+        """
+        metadata = {
+            **info,
+            "app_id": self._app_id,
+            "epoch": generation,
+            "outcome": "compacted",
+            "claim": claim,
+            "replaced": {swap.new.path: {file.path: file.rows for file in swap.old}},
+        }
+        removes = [remove_action(file.path, file.bytes, file.partition) for file in swap.old]
+        commit = EpochCommit(
+            self._app_id,
+            generation,
+            burn=False,
+            adds=[add_action(swap.new, changes_data=False)],
+            metadata=metadata,
+            removes=removes,
+        )
+        settled = settle(self._handle, commit)
+        if settled.outcome is EpochOutcome.BURNT:
+            hint = "nothing was changed; does another staging directory have the same TIMESTORE_SHARD?"
+            raise Fenced(f"generation {generation} of {self._app_id} was taken or burnt by another process", hint=hint)
+        return settled.version
+
+    def burn(self, generation: int, reason: str, claim: str | None, shard: str | None = None) -> EpochOutcome:
+        """Make sure that nothing of the generation gets in any more; PUBLISHED = it had, for this claim.
+
+        shard: whose generation, None = this one's.
+        """
+        app_id = compaction_app_id(shard or self.shard)
+        metadata = {"app_id": app_id, "epoch": generation, "outcome": "aborted", "reason": reason, "claim": claim}
+        return settle(self._handle, EpochCommit(app_id, generation, burn=True, adds=(), metadata=metadata)).outcome
+
+    def folder_facts(self, dataset: str) -> FolderFacts | None:
+        """What lies in the folder, and what the log says of it; None when there is no table."""
+        return folder_facts(self._handle, self._root, dataset)
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Delete files that are proven to be nobody's; raise `AccessDenied` or `RetryLater`."""
+        for path in paths:
+            try:
+                self._store.delete(path)
+            except OSError as error:
+                raise faults.not_deleted(f"{self.uri}/{path}", error) from error
+
+    def _download(self, path: str, target: Path) -> None:
+        try:
+            fs.copy_files(path, str(target), self._root, fs.LocalFileSystem(), chunk_size=_CHUNK, use_threads=False)
+        except OSError as error:
+            if faults.is_disk_full(error):
+                raise faults.disk_full(f"a copy of {path} in the spool", error) from error
+            raise RetryLater(f"{self.uri}/{path} could not be read: {error}") from error
+
+
+def file_origins(root: fs.FileSystem, path: str, rows: int) -> Origins:
+    """Of a flush's file by its name, of a compacted one by its footer; none of anybody else's.
+
+    Raise `Corrupted` when the footer does not add up to the file's rows, `RetryLater` when it cannot be read.
+    """
+    if layout.compacted_by(path) is None:
+        return Origins.of_flush_file(path, rows)
+    try:
+        note = read_note(root, path)
+    except (OSError, pa.ArrowException) as error:
+        raise RetryLater(f"the footer of {path} cannot be read: {error}") from error
+    return Origins.from_note(note, path).checked(path, rows)
+
+
+def _own_file(add: dict[str, Any], time_column: str | None) -> OwnFile | None:
+    path = unquote(add["path"])
+    if (layout.written_by(path) or layout.compacted_by(path)) is None or add["num_records"] is None:
+        return None
+    low = (add.get("min") or {}).get(time_column)
+    return OwnFile(path, add["num_records"], add["size_bytes"], _partition(add), "" if low is None else low.isoformat())
+
+
+def _partition(add: dict[str, Any]) -> PartitionKey:
+    [(column, value)] = (add.get("partition") or {None: None}).items()
+    if isinstance(value, datetime):
+        return PartitionKey(column, value.replace(tzinfo=None).isoformat(" "))
+    return PartitionKey(column, None if value is None else value.isoformat())
+
+
+def _columns(table: DeltaTable) -> tuple[pa.Schema, str | None]:
+    partition = list(table.metadata().partition_columns)
+    schema = pa.schema(table.schema().to_arrow())
+    return pa.schema([column for column in schema if column.name not in partition]), next(iter(partition), None)

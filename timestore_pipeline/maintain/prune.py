@@ -1,0 +1,64 @@
+"""Forgetting what is past its retention, so that neither the log nor the ledger grows for ever.
+
+What the books need stays: every flush with its files and rows, the running totals, and the commits from which a lost
+ledger would be rebuilt. A crash leaves a log that begins later, or a ledger that has forgotten less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.lake.log_upkeep import LogTrim
+from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
+
+_SLACK = timedelta(days=1)  # between a segment's clock and a commit's
+
+
+def prune_log(area: StagingArea, table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: bool) -> LogTrim:
+    """Remove commits that are older than the retention and that no rebuild would need.
+
+    Returns what was removed, of a dry run what would be; nothing while another shard may still need it.
+    """
+    trim = table.log.trimmable(min(clock.now() - retention, _oldest_needed(area, dataset)))
+    if trim.shared and not dry_run:
+        table.log.release(trim.version)
+    if trim.waiting_for:
+        return replace(trim, commits=0)
+    return trim if dry_run else replace(trim, commits=table.log.trim(trim.version))
+
+
+def prune_ledger(area: StagingArea, dataset: str, retention: timedelta) -> tuple[int, int]:
+    """Forget published batches with their keys, and statistics of published files; returns how many of each."""
+    before = clock.now() - retention
+    batches = pruned = area.ledger.batches.prune_published(dataset, before)
+    while pruned == MOST_PRUNED:  # in steps, so that producers get at the ledger in between
+        pruned = area.ledger.batches.prune_published(dataset, before)
+        batches += pruned
+    return batches, area.ledger.flushes.forget_statistics(dataset, before)
+
+
+def _oldest_needed(area: StagingArea, dataset: str) -> datetime:
+    """No batch of a segment that is still there, and no flush in flight, was published before this instant.
+
+    A batch is published after its segment was sealed, and a sealed file does not change any more.
+    """
+    directory = area.directory
+    begun = [
+        area.ledger.segments.oldest(dataset),
+        *(flush.claimed_at for flush in area.ledger.flushes.in_flight(dataset)),
+    ]
+    for folder in (directory.segment_folder(dataset), directory.quarantine_folder(dataset)):
+        begun += [_written_at(path) for path in folder.glob("*")]
+    return min([clock.now(), *(instant for instant in begun if instant is not None)]) - _SLACK
+
+
+def _written_at(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,182 @@
+"""Maintenance of datasets: compact, vacuum, prune. Safe beside producers, flushes, readers and other maintenance.
+
+Every step may be killed and done again. One that fails is told and does not keep the others from being done, neither
+those of the same dataset nor the other datasets.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from timestore_pipeline.errors import Conflict, Corrupted, SchemaConflict, TimestoreError, UnknownDataset
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.maintain import prune, vacuum
+from timestore_pipeline.maintain.compact import Compactor
+from timestore_pipeline.maintain.locking import maintaining
+from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
+from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.staging.area import StagingArea
+
+_log = logging.getLogger(__name__)
+
+Told = Callable[[str, int, int], None]  # dataset, groups done, groups in all
+
+
+@dataclass(frozen=True, slots=True)
+class MaintainOptions:
+    """How datasets are maintained."""
+
+    target_bytes: int  # of a compacted file
+    min_files: int  # that are put together at once
+    retention: timedelta  # of replaced files, from when they were replaced
+    log_retention: timedelta  # of commits; replaced files go first, so never less than `retention`
+    key_retention: timedelta  # of idempotency keys
+    export: ExportOptions
+    dry_run: bool = False
+
+    @property
+    def limits(self) -> CompactionLimits:
+        return CompactionLimits(self.target_bytes, self.min_files, self.export.sortable_bytes)
+
+
+def chosen_datasets(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
+    """The named ones, or all that this shard's ledger knows; raise `UnknownDataset` for one that nobody does."""
+    known = {record.name for record in area.ledger.datasets.all()}
+    strangers = set(names) - known
+    if unknown := sorted(strangers and strangers - set(lake.datasets())):
+        hint = f"known: {', '.join(sorted(known)) or 'none'}"
+        raise UnknownDataset(f"there is no dataset {unknown[0]!r}", dataset=unknown[0], hint=hint)
+    return list(names) or sorted(known)
+
+
+def maintain(
+    area: StagingArea, lake: Lake, datasets: Sequence[str], options: MaintainOptions, told: Told | None = None
+) -> Iterator[DatasetUpkeep]:
+    """One dataset after the other; what went wrong is in its result."""
+    for dataset in datasets:
+        yield Maintenance(area, lake, dataset, options, told or _untold).run()
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Of one dataset."""
+
+    area: StagingArea
+    lake: Lake
+    dataset: str
+    options: MaintainOptions
+    told: Told
+
+    def run(self) -> DatasetUpkeep:
+        done = DatasetUpkeep(self.dataset)
+        try:
+            with maintaining(self.area.directory.root / "maintain", self.dataset):
+                for step in (self._compact, self._vacuum, self._prune_log, self._prune_ledger):
+                    self._attempt(step, done)
+        except TimestoreError as error:
+            done.errors.append(error)
+        self._log(done)
+        return done
+
+    @property
+    def _table(self) -> TableUpkeep:
+        return self.lake.table(self.dataset).upkeep(self.area.shard)
+
+    def _attempt(self, step: Callable[[DatasetUpkeep], None], done: DatasetUpkeep) -> None:
+        try:
+            step(done)
+        except TimestoreError as error:
+            if str(error) not in map(str, done.errors):  # a lake that is silent is so at each step
+                done.errors.append(error)
+
+    def _compact(self, done: DatasetUpkeep) -> None:
+        time_column = self._time_column()
+        found = self._table.files(time_column)
+        done.has_table = found is not None
+        if found is None:
+            return
+        done.files_before = done.files_after = len(found.files) + found.foreign
+        done.foreign_files = found.foreign
+        row_bytes = self._row_bytes()
+        groups = plan(found.files, self.options.limits, row_bytes)
+        compactor = Compactor(self.area, self._table, self.dataset, found.schema, time_column, self.options.export)
+        for number, group in enumerate(groups):
+            self.told(self.dataset, number, len(groups))
+            self._compact_group(compactor, group, row_bytes, done)
+        self.told(self.dataset, len(groups), len(groups))
+
+    def _compact_group(self, compactor: Compactor, group: Group, row_bytes: float | None, done: DatasetUpkeep) -> None:
+        try:
+            written = group.bytes if self.options.dry_run else compactor.run(group, row_bytes).bytes
+        except (Corrupted, SchemaConflict) as error:
+            done.errors.append(error)  # the other groups may be sound
+            return
+        except Conflict as error:
+            _log.info("dataset %s: a group of %d files is left: %s", self.dataset, len(group.files), error)
+            done.gave_way += 1
+            return
+        done.compactions += 1
+        done.compacted_files += len(group.files)
+        done.compacted_rows += group.rows
+        done.compacted_bytes += group.bytes
+        done.written_bytes += written
+        done.files_after -= len(group.files) - 1
+
+    def _vacuum(self, done: DatasetUpkeep) -> None:
+        files = vacuum.vacuum(self._table, self.dataset, self.options.retention, dry_run=self.options.dry_run)
+        done.deleted = [file.path for file in files]
+        done.deleted_bytes = sum(file.bytes for file in files)
+
+    def _prune_log(self, done: DatasetUpkeep) -> None:
+        if done.has_table:
+            retention = max(self.options.retention, self.options.log_retention)
+            trim = prune.prune_log(self.area, self._table, self.dataset, retention, dry_run=self.options.dry_run)
+            done.log_commits, done.log_waits_for = trim.commits, trim.waiting_for
+
+    def _prune_ledger(self, done: DatasetUpkeep) -> None:
+        if not self.options.dry_run and self._is_known():
+            done.forgotten_batches, done.forgotten_statistics = prune.prune_ledger(
+                self.area, self.dataset, self.options.key_retention
+            )
+
+    def _is_known(self) -> bool:
+        return any(record.name == self.dataset for record in self.area.ledger.datasets.all())
+
+    def _time_column(self) -> str | None:
+        return self.area.ledger.datasets.get(self.dataset).time_column if self._is_known() else None
+
+    def _row_bytes(self) -> float | None:
+        """Of a row in memory, as the flushes of this shard had them; None = it published none."""
+        if not self._is_known():
+            return None
+        published = self.area.ledger.audit.totals(self.dataset).kept.get(BatchState.PUBLISHED, Volume())
+        return published.bytes / published.rows if published.rows else None
+
+    def _log(self, done: DatasetUpkeep) -> None:
+        if self.options.dry_run:
+            return
+        _log.info(
+            "%s",
+            LogEvent(
+                "dataset maintained",
+                dataset=self.dataset,
+                files_before=done.files_before,
+                files_after=done.files_after,
+                compacted_rows=done.compacted_rows,
+                deleted_files=len(done.deleted),
+                deleted_bytes=done.deleted_bytes,
+                log_commits=done.log_commits,
+                errors=len(done.errors),
+            ),
+        )
+
+
+def _untold(_dataset: str, _done: int, _of: int) -> None:
+    """Nobody watches."""
