@@ -52,6 +52,7 @@ def test_jobs_and_sensors_have_their_names() -> None:
         "ingest_files",
         "verify_lake",
         "recover_flushes",
+        "lake_maintenance",
     }
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "staging_flush_sensor",

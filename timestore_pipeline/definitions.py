@@ -11,6 +11,7 @@ from timestore_pipeline.defs.handover import event_log_handover
 from timestore_pipeline.defs.job import partition_build
 from timestore_pipeline.defs.landing_job import ingest_files
 from timestore_pipeline.defs.landing_sensor import landing_sensor
+from timestore_pipeline.defs.maintain_job import lake_maintenance, nightly_maintenance
 from timestore_pipeline.defs.recover_job import recover_flushes
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
@@ -30,9 +31,10 @@ def defs() -> dg.Definitions:
         assets=[*assets, *(landing_asset(dataset, settings) for dataset in landed)],
         asset_checks=dataset_checks([entry.record.name for entry in known]),
         jobs=[
-            make(settings.shard) for make in (partition_build, ingest_files, drain_all, verify_lake, recover_flushes)
+            make(settings.shard)
+            for make in (partition_build, ingest_files, drain_all, verify_lake, recover_flushes, lake_maintenance)
         ],
-        schedules=[verify_round],
+        schedules=[verify_round, nightly_maintenance],
         sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
         executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds

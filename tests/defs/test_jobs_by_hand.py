@@ -131,7 +131,44 @@ def test_recovery_settles_what_a_dead_process_published_and_reports_it(
     assert launch(instance, "recover_flushes").success
 
 
-@pytest.mark.parametrize("job", ["partition_build", "drain_all", "verify_lake", "recover_flushes"])
+def test_maintenance_records_what_it_did_on_each_dataset(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    for _ in range(5):
+        staging.enqueue("weather", hourly(2))
+        build(instance, "weather")
+    run = launch(instance, "lake_maintenance")
+    assert run.success
+    [told] = [e.asset_observation_data.asset_observation for e in run.all_events if e.is_asset_observation]
+    assert told.asset_key == asset_key("weather")
+    assert (told.metadata["files_before"].value, told.metadata["files_after"].value) == (5, 1)
+    assert published(timestore, "weather") == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_maintenance_names_the_dataset_that_fails_after_it_did_the_others(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    for dataset in ("flights", "weather"):
+        staging.enqueue(dataset, hourly(2))
+    build(instance, "flights", "weather")
+    log = timestore.settings.home / "lake" / "flights" / "_delta_log"
+    (log / f"{0:020}.json").write_text("{")
+    run = launch(instance, "lake_maintenance")
+    assert "- flights: " in error_of(run)
+    for dataset, problems in (("flights", 1), ("weather", 0)):
+        [told] = instance.fetch_observations(asset_key(dataset), limit=1).records
+        assert told.asset_observation is not None
+        assert told.asset_observation.metadata["problems"].value == problems
+
+
+def test_maintenance_of_an_unknown_dataset_is_refused_by_name(
+    timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    config = {"ops": {"maintain_datasets": {"config": {"datasets": ["wether"], "dry_run": True}}}}
+    assert "there is no dataset 'wether'; nothing was done" in error_of(launch(instance, "lake_maintenance", config))
+
+
+@pytest.mark.parametrize("job", ["partition_build", "drain_all", "verify_lake", "recover_flushes", "lake_maintenance"])
 def test_every_job_says_what_it_does_and_carries_its_shard(job: str) -> None:
     definition = defs().resolve_job_def(job)
     assert definition.description

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from timestore_pipeline.audit.report import Finding
 from timestore_pipeline.lake.history import TableCommit, TableHistory
-from timestore_pipeline.lake.layout import written_by
+from timestore_pipeline.lake.layout import compacted_by, written_by
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
@@ -45,6 +45,7 @@ class PublishedAudit:
             yield from self._unknown(epoch, commit)
         yield from _stored_findings(self.history)
         yield from _row_findings(self.history)
+        yield from _compaction_findings(self.history)
 
     def warnings(self) -> Iterator[Finding]:
         """What is worth a look although no row is lost."""
@@ -55,7 +56,7 @@ class PublishedAudit:
 
     def direct(self) -> list[str]:
         """Paths of files that no commit, no flush in the ledger and no flush of any shard accounts for."""
-        return [path for path in self._unmanaged(self._files) if written_by(path) is None]
+        return [path for path in self._unmanaged(self._files) if (written_by(path) or compacted_by(path)) is None]
 
     @property
     def _files(self) -> TableHistory:
@@ -90,7 +91,11 @@ class PublishedAudit:
 
     def _unmanaged(self, history: TableHistory) -> list[str]:
         named = history.named() | {path for flush in self.flushes for path in flush.files}
-        return [path for path in sorted(history.stored.keys() - named) if not self._may_be_in_the_making(path)]
+        return [
+            path
+            for path in sorted(history.stored.keys() - named)
+            if not (self._may_be_in_the_making(path) or history.may_be_in_the_making(path))
+        ]
 
     def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
         for path in self._unmanaged(history):
@@ -110,6 +115,8 @@ class PublishedAudit:
         That this ledger has given the epoch up is not enough: another one of our name may be at work on the same.
         Once the log has passed an epoch, nobody can publish it any more.
         """
+        if compacted_by(path) is not None:
+            return "a compaction that died left it, and the next `timestore maintain` deletes it"
         written = written_by(path)
         if written is None:
             return (
@@ -192,6 +199,21 @@ def _row_findings(history: TableHistory) -> Iterator[Finding]:
         )
 
 
+def _compaction_findings(history: TableHistory) -> Iterator[Finding]:
+    """Whoever put the same rows into other files must have put in as many as he took out."""
+    known = history.rows_known()
+    for commit in history.commits:
+        if commit.changes_data or not commit.removed:
+            continue
+        taken, given = [known.get(path) for path in commit.removed], list(commit.added.values())
+        if None not in taken and None not in given and sum(filter(None, taken)) != sum(filter(None, given)):
+            text = (
+                f"version {commit.version} replaced files of {sum(filter(None, taken))} rows"
+                f" by files of {sum(filter(None, given))}"
+            )
+            yield Finding("compaction_differs", text, "restore the version before it")
+
+
 def _deletes(history: TableHistory) -> str:
     versions = [str(c.version) for c in history.commits if c.changes_data and c.removed]
     return f"; versions {', '.join(versions)} removed data" if versions else ""
@@ -206,6 +228,6 @@ def _foreign_commits(history: TableHistory) -> Iterator[Finding]:
 
 def _limits_of_the_log(history: TableHistory) -> Iterator[Finding]:
     if not history.complete:
-        yield Finding("log_trimmed", "the oldest commits were removed; what they added is checked by its files only")
+        yield Finding("log_trimmed", "the oldest commits were removed; flushes are traced into the table's files instead")
     if any(file.rows is None for file in history.live.values()):
         yield Finding("no_statistics", "some files carry no row count; the table's rows were not added up")

@@ -19,8 +19,10 @@ from timestore_pipeline.audit.repair import Mended, delete_leftovers, finish_mov
 from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.audit.staged import audit_staged
 from timestore_pipeline.audit.totals import counted_totals, total_findings
+from timestore_pipeline.audit.traced import TracedAudit
 from timestore_pipeline.errors import TimestoreError, UnknownDataset
-from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.lake.history import TableHistory
+from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.rebuild.reconcile import reconcile
@@ -105,6 +107,7 @@ def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, dee
         problems += published.problems()
         if published.history is not None:
             problems += content_findings(lake.table(dataset), published.history, deep=deep)
+            problems += _traced(lake.table(dataset), published, published.history, deep=deep)
         warnings += published.warnings()
     return replace(
         _books(dataset, facts),
@@ -121,6 +124,20 @@ def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) 
     folder = {} if history is not None else {file.path: file.size for file in table.stored_files()}
     epochs = area.ledger.audit.epochs(dataset)
     return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset), folder)
+
+
+def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, *, deep: bool) -> list[Finding]:
+    """In a bucket a footer costs a request, so there only when the commits do not tell, or everything is read."""
+    if table.is_remote and history.complete and not deep:
+        return []
+    try:
+        origins = table.origins(history.live.values())
+    except TimestoreError as error:
+        return [Finding.of(error)]
+    audit = TracedAudit(
+        published.shard, published.flushes, published.epochs, history.live, origins, complete=history.complete
+    )
+    return list(audit.problems())
 
 
 def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:

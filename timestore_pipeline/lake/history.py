@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,9 +16,10 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from pyarrow import fs
 
-from timestore_pipeline.lake import faults
+from timestore_pipeline.lake import faults, layout
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log import Action, commit_metadata
+from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import LiveFile
 
 
@@ -45,6 +46,16 @@ class TableHistory:
     commits: Sequence[TableCommit]  # oldest first
     live: Mapping[str, LiveFile]  # by path
     stored: Mapping[str, int]  # Parquet files in the folder, path -> bytes
+    generations: Mapping[str, int] = field(default_factory=dict)  # shard -> the last of its compactions in the log
+
+    def may_be_in_the_making(self, path: str) -> bool:
+        """Written by a compaction whose commit may still come."""
+        shard, generation = layout.compacted_by(path) or ("", 0)
+        return generation > self.generations.get(shard, 0)
+
+    def rows_known(self) -> dict[str, int | None]:
+        """Of every file that a commit which is left has put in; None = nobody said."""
+        return {path: rows for commit in self.commits for path, rows in commit.added.items()}
 
     def removed(self) -> set[str]:
         """Every file that was live once and is no more, by path."""
@@ -68,7 +79,8 @@ def read_history(handle: TableHandle, root: fs.FileSystem) -> TableHistory | Non
     with faults.reading(handle.uri):
         commits = [table_commit(version, actions) for version, actions in handle.log.commits()]
         known = [commit for commit in commits if commit.version <= table.version()]
-        return TableHistory(known, {file.path: file for file in live_files(table)}, _stored(root))
+        live, stored = {file.path: file for file in live_files(table)}, _stored(root)
+        return TableHistory(known, live, stored, _generations(table, stored))
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
@@ -104,6 +116,11 @@ def stored_files(root: fs.FileSystem) -> list[fs.FileInfo]:
     found = root.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
     files = [info for info in found if info.is_file and info.path.endswith(".parquet")]
     return sorted((info for info in files if not _is_hidden(info.path)), key=lambda info: str(info.path))
+
+
+def _generations(table: DeltaTable, stored: Mapping[str, int]) -> dict[str, int]:
+    shards = {written[0] for path in stored if (written := layout.compacted_by(path))}
+    return {shard: int(table.transaction_version(compaction_app_id(shard)) or 0) for shard in shards}
 
 
 def _is_hidden(path: str) -> bool:

@@ -8,7 +8,7 @@ does. How an epoch's outcome is kept: decision 0003. What survives a power loss:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import TableHistory, live_files, read_history, stored_files
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
+from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.upkeep import TableUpkeep, file_origins
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
 
@@ -212,6 +213,15 @@ class LakeTable:
             for path, file in live.items():
                 if problem := parquet_problem(self._root, path, file.rows, deep=deep):
                     yield path, problem
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether each look at a file costs a request."""
+        return self._store.root is None
+
+    def origins(self, files: Iterable[LiveFile]) -> dict[str, Origins]:
+        """Path -> whose rows a file holds; of one without a row count nobody's. Raise as `file_origins` does."""
+        return {file.path: file_origins(self._root, file.path, file.rows) for file in files if file.rows is not None}
 
     def schema(self) -> pa.Schema:
         """Arrow schema with the partition column; raise `MissingTable` when there is no table."""

@@ -64,8 +64,8 @@ def open_rows(
 ) -> Rows:
     """The files as one relation; each must hold as many rows as the table says.
 
-    A file without a column has NULL in it. Raise `SchemaConflict` for a column that is not of the table's type, `Corrupted`
-    for a file with other rows.
+    A file without a column has NULL in it. Raise `SchemaConflict` for a column that is not of the table's type,
+    `Corrupted` for a file with other rows.
     """
     _check_counts(connection, files, paths)
     found = _described(connection, _relation(paths))

@@ -93,8 +93,8 @@ class Maintenance:
         try:
             step(done)
         except TimestoreError as error:
-            if str(error) not in map(str, done.errors):  # a lake that is silent is so at each step
-                done.errors.append(error)
+            if (error.code, error.hint) not in ((one.code, one.hint) for one in done.errors):
+                done.errors.append(error)  # a lake that is silent is so at each step
 
     def _compact(self, done: DatasetUpkeep) -> None:
         time_column = self._time_column()

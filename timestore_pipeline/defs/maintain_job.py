@@ -1,0 +1,107 @@
+"""`lake_maintenance`: `timestore maintain`, with what it did on the datasets' pages. By hand, or by its schedule.
+
+Every step may be killed and done again, so a run may be terminated and launched again at any time.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from timestore_pipeline.defs.events import asset_key
+from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.maintain.run import MaintainOptions, chosen_datasets, maintain
+from timestore_pipeline.wiring import Timestore
+
+MAINTENANCE_JOB = "lake_maintenance"
+_MB = 1_000_000
+_MOST_TOLD = 20  # problems in the error; the log has all
+
+Opened = dg.ResourceParam[Timestore]
+
+
+class MaintainConfig(dg.Config):
+    """What to maintain, and how; what is not given is as the TIMESTORE_MAINTAIN_* variables have it."""
+
+    datasets: list[str] = Field(default=[], description="Names as `timestore status` shows them; none = all.")
+    dry_run: bool = Field(default=False, description="Say what would be done, and change nothing.")
+    target_file_mb: int | None = Field(default=None, ge=1, description="No compacted file is larger.")
+    min_files: int | None = Field(default=None, ge=2, description="Small files of a partition worth a rewrite.")
+    retention_days: float | None = Field(default=None, ge=0, description="Replaced files stay for as long.")
+
+
+@dg.op
+def maintain_datasets(context: dg.OpExecutionContext, config: MaintainConfig, timestore: Opened) -> None:
+    """Compact, vacuum and prune each dataset; record what was done. One that fails does not stop the others."""
+    problems: list[str] = []
+    for done in maintain(timestore.area, timestore.lake, _chosen(timestore, config), _options(timestore, config)):
+        context.log_event(_observation(done, dry_run=config.dry_run))
+        problems += [f"- {done.dataset}: {error} [{error.hint}]" for error in done.errors]
+    if problems:
+        more = [f"- and {len(problems) - _MOST_TOLD} more"] if len(problems) > _MOST_TOLD else []
+        told = "\n".join([*problems[:_MOST_TOLD], *more])
+        raise dg.Failure(f"not everything could be done; what was done is complete:\n{told}", allow_retries=False)
+
+
+@dg.graph(
+    description="Make large files of small ones, delete replaced files, forget what is past its retention. Safe at any"
+    " time, beside producers and flushes."
+)
+def maintain_tables() -> None:
+    maintain_datasets()
+
+
+def lake_maintenance(shard: str) -> dg.JobDefinition:
+    """The job of one shard."""
+    return maintain_tables.to_job(name=MAINTENANCE_JOB, tags={SHARD_TAG: shard}, executor_def=dg.in_process_executor)
+
+
+@dg.schedule(
+    job_name=MAINTENANCE_JOB,
+    cron_schedule="41 3 * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Maintains all datasets once a night (UTC). Switch it on under Automation.",
+)
+def nightly_maintenance(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest:
+    """One run for all datasets: starting a run costs more than a dataset that is in order."""
+    night = context.scheduled_execution_time.isoformat()
+    return dg.RunRequest(run_key=f"{timestore.area.shard}/{night}", tags={SHARD_TAG: timestore.area.shard})
+
+
+def _chosen(timestore: Timestore, config: MaintainConfig) -> list[str]:
+    try:
+        return chosen_datasets(timestore.area, timestore.lake, config.datasets)
+    except TimestoreError as error:
+        raise dg.Failure(f"{error}; nothing was done [{error.hint}]", allow_retries=False) from error
+
+
+def _options(timestore: Timestore, config: MaintainConfig) -> MaintainOptions:
+    return timestore.maintain_options(
+        target_bytes=None if config.target_file_mb is None else config.target_file_mb * _MB,
+        min_files=config.min_files,
+        retention=None if config.retention_days is None else timedelta(days=config.retention_days),
+        dry_run=config.dry_run,
+    )
+
+
+def _observation(done: DatasetUpkeep, *, dry_run: bool) -> dg.AssetObservation:
+    """An observation, not a materialization: the rows are the same. Numbers are plotted on the asset's page."""
+    verb = "would be" if dry_run else "were"
+    return dg.AssetObservation(
+        asset_key(done.dataset),
+        description=f"{done.compacted_files} files {verb} put together, {len(done.deleted)} {verb} deleted",
+        metadata={
+            "files_before": done.files_before,
+            "files_after": done.files_after,
+            "compacted_rows": done.compacted_rows,
+            "compacted_bytes": done.compacted_bytes,
+            "written_bytes": done.written_bytes,
+            "deleted_files": len(done.deleted),
+            "deleted_bytes": done.deleted_bytes,
+            "log_commits": done.log_commits,
+            "forgotten_batches": done.forgotten_batches,
+            "problems": len(done.errors),
+        },
+    )
