@@ -81,7 +81,7 @@ SCENES: dict[str, Scene] = {
     "query": Scene((f'timestore query "{_QUERY}"',)),
     "verify": Scene(("timestore verify",)),
     "recover": Scene(("timestore recover",)),
-    "maintain": Scene(("timestore maintain weather --min-files 2 --dry-run", "timestore maintain weather --min-files 2")),
+    "maintain": Scene(tuple(f"timestore maintain weather --min-files 2{end}" for end in (" --dry-run", ""))),
     "doctor": Scene(("timestore doctor", f"{_BROKEN} timestore doctor")),
     "metrics": Scene(("timestore metrics | grep queue_depth",)),
     "crashtest": Scene(("timestore crashtest crash --kills 5 --seed 7 --clean",)),

@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
     export_memory_mb: int = Field(default=512, ge=LEAST_MEMORY_MB, le=_MOST_MB)  # DuckDB's, of a run's exports together
-    maintain_target_file_bytes: int = Field(default=134_217_728, ge=1_048_576, le=_MOST_BYTES)  # no compacted file is larger
+    maintain_target_file_bytes: int = Field(default=134_217_728, ge=1_048_576, le=_MOST_BYTES)  # of a compacted file
     maintain_min_files: int = Field(default=5, ge=2)  # small files of a partition that are worth a rewrite
     maintain_retention_days: float = Field(default=7.0, ge=0, le=36_525)  # of replaced files, for readers at work
     maintain_log_retention_days: float = Field(default=30.0, ge=0, le=36_525)  # of the Delta log's commits

@@ -13,7 +13,7 @@ from timestore_pipeline.staging.engine import open_engine
 
 _ENDLESS = "SELECT count(*) FROM range(1_000_000) a, range(1_000_000) b WHERE (a.range * b.range) % 7 = 1"
 _TRANSLATIONS = {
-    "export": lambda: export_engine._translated(FlushRef("weather", 1)),
+    "export": lambda: export_engine._translated(export_engine.Work.of_flush(FlushRef("weather", 1))),
     "examination": lambda: segments.translated(Path("segment"), "weather"),
 }
 

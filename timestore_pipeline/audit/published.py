@@ -228,6 +228,6 @@ def _foreign_commits(history: TableHistory) -> Iterator[Finding]:
 
 def _limits_of_the_log(history: TableHistory) -> Iterator[Finding]:
     if not history.complete:
-        yield Finding("log_trimmed", "the oldest commits were removed; flushes are traced into the table's files instead")
+        yield Finding("log_trimmed", "the oldest commits were removed; flushes are traced into files instead")
     if any(file.rows is None for file in history.live.values()):
         yield Finding("no_statistics", "some files carry no row count; the table's rows were not added up")

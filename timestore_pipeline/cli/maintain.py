@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, error_console, print_line, print_note, print_table, print_verdict
@@ -21,8 +21,6 @@ _NUMBERS = ("files", "after", "rows", "rewritten", "deleted", "freed", "log")
 _COLUMNS = ("dataset", *_NUMBERS, "verdict")
 _MB = 1_000_000
 _MOST_LISTED = 20  # files of a dataset that a dry run names; --json has all
-
-Told = run.Told
 
 
 def maintain(
@@ -52,7 +50,7 @@ def maintain(
     Example:
       timestore maintain weather --dry-run
     """
-    with open_store() as store, _progress() as told:
+    with open_store() as store, _progress(hidden=as_json) as told:
         names = run.chosen_datasets(store.area, store.lake, datasets or ())
         options = store.maintain_options(
             target_bytes=None if target_file_mb is None else target_file_mb * _MB,
@@ -66,17 +64,16 @@ def maintain(
 
 
 @contextmanager
-def _progress() -> Iterator[Told]:
-    """A bar on a terminal, nothing elsewhere."""
+def _progress(*, hidden: bool) -> Iterator[run.Told | None]:
+    """A bar on a terminal; gives what is to be told how many files of a dataset are written, of how many."""
     console = error_console()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("", total=None)
-
-        def told(dataset: str, done: int, of: int) -> None:
-            bar.update(task, description=f"compacting {dataset}", completed=done, total=of)
-
-        yield told
+    if hidden or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("files of {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("all datasets", total=None)
+        yield lambda dataset, done, of: bar.update(task, description=dataset, completed=done, total=of)
 
 
 def _print(report: Upkeep) -> None:
