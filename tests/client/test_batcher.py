@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.client.scripted import RECEIPT, Scene, Scripted, scripted
@@ -93,3 +95,27 @@ def test_limits_are_above_zero() -> None:
 def wait_until_sent(rows: Batcher) -> None:
     while rows.waiting_rows:
         clock.sleep(0.005)
+
+
+def test_a_forked_child_leaves_its_parents_rows_alone_and_sends_on_a_line_of_its_own() -> None:
+    with scripted(_TAKEN) as server, Client(server.url, retry=Retry(patience=0)) as sender:
+        rows = sender.batcher("d", max_age=_LONG)
+        rows.add(table(1))
+        sender.send("d", table(1), idempotency_key="parent")
+        if (child := os.fork()) == 0:
+            os._exit(_in_the_child(sender, rows))
+        assert os.waitpid(child, 0)[1] == 0
+        sender.send("d", table(1), idempotency_key="parent again")
+        rows.close()
+    assert server.keys[:-1] == ["parent", "child", "parent again"]
+
+
+def _in_the_child(sender: Client, rows: Batcher) -> int:
+    """The exit code, 0 = as it should be; an assertion would go on with the parent's tests."""
+    rows.close()
+    sender.send("d", table(1), idempotency_key="child")
+    try:
+        rows.add(table(1))
+    except InvalidInput as refused:
+        return int("another process" not in str(refused))
+    return 1

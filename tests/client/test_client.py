@@ -100,10 +100,37 @@ def test_nobody_there_is_told_with_the_address_and_the_key() -> None:
     assert refused.value.idempotency_key == "mine"
 
 
-@pytest.mark.parametrize("url", ["localhost:8451", "ftp://host", "http://user:secret@host", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("localhost:8451", "ftp://host", "http://user:secret@host", "http://:secret@host", ""),
+        *("http://host:99999", "http://[::1", "http://a..b/", "http://host/a b", "http://host/ü"),
+    ],
+)
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(InvalidInput, match="is no address"):
+    with pytest.raises(InvalidInput, match="is no address") as refused:
         Client(url)
+    assert "secret" not in f"{refused.value} {refused.value.hint}"
+
+
+def test_a_token_that_no_header_carries_is_refused_and_not_told() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Client("http://host", token="secret\nX-Other: 1")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["", " blank", "two\nlines", "\udcff", "x" * 513])
+def test_a_key_that_no_header_carries_as_it_is_is_refused_and_harms_no_other_batch(shared: Server, key: str) -> None:
+    with client(shared) as sender:
+        with pytest.raises(InvalidInput, match="idempotency key"):
+            sender.send("plain", table(1), idempotency_key=key)
+        assert sender.send("plain", table(1)).rows == 1
+
+
+def test_a_wait_beyond_reason_is_cut() -> None:
+    with scripted((503, {}, {"retry-after": "9" * 400})) as server, pytest.raises(RetryLater) as refused:
+        Client(server.url, retry=ONCE).send("d", table(1))
+    assert refused.value.retry_after.days == 1
 
 
 def test_waits_double_with_jitter_up_to_the_longest_and_honour_the_server() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import uuid
 from collections import deque
@@ -27,12 +28,15 @@ _log = logging.getLogger(__name__)
 
 
 class Batcher(Closing):
-    """Thread-safe; made by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down."""
+    """Thread-safe; made by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down.
+
+    A forked child cannot use it: what waits is its parent's to send, and would be sent by both.
+    """
 
     def __init__(self, client: Client, dataset: str, *, max_rows: int, max_bytes: int, max_age: float) -> None:
         if max_rows < 1 or max_bytes < 1 or max_age <= 0:
             raise InvalidInput("the limits of a batcher are above zero", hint="max_age is in seconds")
-        self._client, self._dataset = client, dataset
+        self._client, self._dataset, self._process = client, dataset, os.getpid()
         self._max_rows, self._max_bytes, self._max_age = max_rows, max_bytes, max_age
         self._lock = threading.Condition(threading.RLock())
         self._open: list[pa.Table] = []  # of one schema
@@ -56,6 +60,7 @@ class Batcher(Closing):
         Raises `UnsentRows` with all that is not acknowledged, `InvalidData` for data that are none.
         """
         table = read_arrow(data)
+        self._check_process()
         with self._lock:
             self._check_open()
             rows = self._rows_at_once(table)
@@ -67,12 +72,15 @@ class Batcher(Closing):
 
     def flush(self) -> None:
         """Send what waits; returns when all of it is durable. Raises `UnsentRows`."""
+        self._check_process()
         with self._lock:
             self._seal()
             self._send()
 
     def close(self) -> None:
         """Send what waits and end. Raises `UnsentRows`; it is closed all the same. Idempotent."""
+        if os.getpid() != self._process:
+            return  # a forked child, perhaps at its end
         with self._lock:
             if self._closed:
                 return
@@ -80,6 +88,11 @@ class Batcher(Closing):
             self._lock.notify()
         atexit.unregister(self.close)
         self.flush()
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            hint = "make one in each process, after the fork"
+            raise InvalidInput("this batcher was made in another process", dataset=self._dataset, hint=hint)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -6,6 +6,7 @@ key, so a batch is staged once however often it is sent.
 
 from __future__ import annotations
 
+import re
 import uuid
 from urllib.parse import quote
 
@@ -17,12 +18,13 @@ from timestore_pipeline.client.connection import Connection
 from timestore_pipeline.client.problems import error_of, receipt_of
 from timestore_pipeline.client.retry import Retry
 from timestore_pipeline.closing import Closing
-from timestore_pipeline.errors import NotAcknowledged, RetryLater
+from timestore_pipeline.errors import InvalidInput, NotAcknowledged, RetryLater
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.model.batch import Receipt, check_idempotency_key
 from timestore_pipeline.model.dataset import check_dataset_name
 
 _ARROW = "application/vnd.apache.arrow.stream"
+_TOKEN = re.compile(r"[!-~]+")
 
 
 class Client(Closing):
@@ -33,9 +35,11 @@ class Client(Closing):
     ) -> None:
         """url: http://host:port. token: the server's TIMESTORE_API_TOKEN. timeout: seconds without a byte.
 
-        Raises `InvalidInput` for an address that is none; connects with the first batch.
+        Raises `InvalidInput` for an address or a token that is none; connects with the first batch.
         """
         self._connection = Connection(url, timeout)
+        if token and _TOKEN.fullmatch(token) is None:  # not told: it is a secret all the same
+            raise InvalidInput("the token is none of a server's", hint="printable ASCII characters without blanks")
         self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._retry = retry or Retry()
 
@@ -43,12 +47,13 @@ class Client(Closing):
         """Stage one batch and wait until it is durable.
 
         data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts.
-        idempotency_key: up to 512 characters; None = one is made, so that a retry is never a second batch.
+        idempotency_key: 1 to 512 printable characters; None = one is made, so that a retry is never a second batch.
         Retries until the patience ends, then raises what it was told last: `RetryLater` (not staged),
         `NotAcknowledged` (it may be staged; send it again under the error's `idempotency_key`). Raises at once
         `InvalidInput` or `Conflict`, which trying again would not mend.
         """
-        key = idempotency_key or uuid.uuid4().hex
+        key = uuid.uuid4().hex if idempotency_key is None else idempotency_key
+        _check_key(key)
         body = _stream(read_arrow(data))
         path = f"/v1/datasets/{quote(check_dataset_name(dataset))}/batches"
         deadline, tries = clock.monotonic() + self._retry.patience, 0
@@ -91,6 +96,16 @@ def _stream(table: pa.Table) -> bytes:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def _check_key(key: str) -> None:
+    """A header loses the blanks at a key's ends, and a line end in one would begin another header."""
+    check_idempotency_key(key)
+    if not key.isprintable() or key != key.strip():
+        raise InvalidInput(
+            f"idempotency key {key!r:.80} is not sent as it is",
+            hint="use printable characters, and no blank at its ends",
+        )
 
 
 def _header(key: str) -> str:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged
 
 _MOST_READ = 1 << 20  # bytes of an answer
+_LONGEST_WAIT = 86_400.0  # seconds that a server may ask for
+_USERINFO = re.compile(r"://.*@")
+_PATH = re.compile(r"[!-~]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +33,26 @@ class Answer:
 
 
 class Connection(Closing):
-    """Thread-safe; requests go one after the other."""
+    """Thread-safe; requests go one after the other. A forked child has a connection of its own."""
 
     def __init__(self, url: str, timeout: float) -> None:
         """timeout: seconds without a byte. Raises `InvalidInput` for an address that is none."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-            raise InvalidInput(f"{url!r} is no address of a server", hint="give http://host:port or https://host:port")
+        parts = _address(url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._base = parts.path.rstrip("/")
         self._where = f"{parts.scheme}://{parts.hostname}:{parts.port or kind.default_port}"
+        self._make = partial(kind, parts.hostname or "", parts.port, timeout=timeout)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
-        self._connection = kind(parts.hostname, parts.port, timeout=timeout)
+        self._connection = self._make()
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Raises `NotAcknowledged` when no answer came: the request may have been carried out."""
+        if os.getpid() != self._process:  # forked: on the parent's socket the two would mix their requests
+            self._begin()
         with self._lock:
             try:
                 with suppress(BrokenPipeError):  # it may have answered before it had read all
@@ -55,8 +66,24 @@ class Connection(Closing):
                 raise NotAcknowledged(f"{self._where} gave no answer: {reason}", hint=hint) from error
 
     def close(self) -> None:
-        with self._lock:
-            self._connection.close()
+        if os.getpid() == self._process:
+            with self._lock:
+                self._connection.close()
+
+
+def _address(url: str) -> SplitResult:
+    """Raises `InvalidInput`, without the password that may stand in it."""
+    hint = "give http://host:port or https://host:port, the token on its own"
+    wrong = InvalidInput(f"{_USERINFO.sub('://***@', url)!r} is no address of a server", hint=hint)
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        reachable = parts.port != 0 and _PATH.fullmatch(parts.path)
+    except ValueError as error:
+        raise wrong from error
+    if not reachable or parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise wrong
+    return parts
 
 
 def _document(body: bytes) -> Mapping[str, Any]:
@@ -70,4 +97,4 @@ def _document(body: bytes) -> Mapping[str, Any]:
 def _retry_after(response: http.client.HTTPResponse) -> float:
     """In seconds only; a date would need both clocks to agree."""
     said = response.getheader("Retry-After", "")
-    return float(said) if said.isdecimal() else 0.0
+    return min(float(said), _LONGEST_WAIT) if said.isdecimal() else 0.0

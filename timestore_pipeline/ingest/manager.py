@@ -26,14 +26,13 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import DatasetWriter
-from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.model.batch import Receipt, check_idempotency_key
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import SharedEngine
 from timestore_pipeline.telemetry.reporter import Reporter
 
 _NO_WAIT = timedelta(0)
-_LONGEST_KEY = 512  # characters
 
 
 class StagingManager(Closing):
@@ -86,7 +85,8 @@ class StagingManager(Closing):
         `IdempotencyConflict`. After any of them the batch is not staged.
         """
         self._check_usable()
-        _check_key(idempotency_key)
+        if idempotency_key is not None:
+            check_idempotency_key(idempotency_key)
         record, rows = self._catalog.fit(dataset, read_arrow(data))
         size = rows.nbytes
         self._admission.admit(dataset, size)
@@ -167,22 +167,3 @@ def _check_disk(area: StagingArea, total_bytes: int) -> None:
         raise InvalidSettings(
             [f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total_bytes} does not fit the disk of {disk.size} bytes it lies on"]
         )
-
-
-def _check_key(key: str | None) -> None:
-    """Here, in its own caller's hands: a key the ledger cannot hold would fail the whole group commit."""
-    if key is None:
-        return
-    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not _is_text(key):
-        raise InvalidInput(
-            f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
-            hint="hash long keys before you pass them",
-        )
-
-
-def _is_text(key: str) -> bool:
-    try:
-        key.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, as in an undecodable file name
-        return False
-    return True

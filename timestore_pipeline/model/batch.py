@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from timestore_pipeline.errors import InvalidInput
+
+_LONGEST_KEY = 512  # characters
+
 
 class BatchState(StrEnum):
     """Where a batch is; every accepted batch is in exactly one of these."""
@@ -59,3 +63,20 @@ class StagedBatch:
 def batch_id(segment_id: str, sequence: int) -> str:
     """The id follows from where the rows lie, so a lost ledger can be rebuilt under the same ids."""
     return f"{segment_id}-{sequence:06d}"
+
+
+def check_idempotency_key(key: str) -> None:
+    """Before it is queued: a key the ledger cannot hold would fail a whole group commit. Raises `InvalidInput`."""
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not _is_text(key):
+        raise InvalidInput(
+            f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
+            hint="hash long keys before you pass them",
+        )
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, as in an undecodable file name
+        return False
+    return True
