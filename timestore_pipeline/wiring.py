@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -23,6 +24,7 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
+from timestore_pipeline.reading.query import Answer, query, query_published
 from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.ledger import Rebuilt
 from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
@@ -54,6 +56,12 @@ def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Re
     directory = StagingDirectory(settings.staging_directory)
     lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
     return learn_restored(directory, settings.shard, lake, replace_shard=replace_shard)
+
+
+def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answer]:
+    """SQL over published rows alone; the staging directory need not exist. Raises as `Timestore.query` does."""
+    lake = Lake(settings.lake_uri, storage_options())
+    return query_published(lake, sql, memory_mb=settings.export_memory_mb)
 
 
 class FlushRequest(StrEnum):
@@ -105,6 +113,15 @@ class Timestore(Closing):
     def flush(self, dataset: str, trigger: Trigger, run_id: str) -> Flush | None:
         """Flush one dataset in this process; None when there was nothing to flush."""
         return self.pipeline.run(dataset, trigger, run_id, self.export_options())
+
+    def query(self, sql: str) -> AbstractContextManager[Answer]:
+        """SQL over datasets as views: published and staged rows, each exactly once.
+
+        What was acknowledged before is seen; `Answer.notes` says what is not. Raises `InvalidQuery`, `RetryLater`,
+        `UnreadableSegment` for a damaged segment, and what ledger and lake raise; so does reading the rows.
+        """
+        timeout, memory_mb = self.settings.seal_timeout, self.settings.export_memory_mb
+        return query(self.area, self.lake, sql, seal_timeout=timeout, memory_mb=memory_mb)
 
     def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
         """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""

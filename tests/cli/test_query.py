@@ -1,12 +1,15 @@
-"""SQL sees what is published."""
+"""SQL sees what is published and what is staged."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.cli.running import complaint, staged, timestore, timestore_json
+from timestore_pipeline.cli.app import app
 
 
 @pytest.fixture
@@ -22,9 +25,16 @@ def test_rows_are_an_array_of_objects(home: Path, published: None) -> None:
     ]
 
 
-def test_what_is_only_staged_is_not_seen(home: Path, published: None) -> None:
+def test_staged_rows_are_seen_unless_asked_otherwise(home: Path, published: None) -> None:
     staged(home, rows=60)  # the keys of the first 40 are known
-    assert timestore_json("query", "SELECT count(*) AS n FROM weather") == [{"n": 40}]
+    assert timestore_json("query", "SELECT count(*) AS n FROM weather") == [{"n": 60}]
+    assert timestore_json("query", "--published-only", "SELECT count(*) AS n FROM weather") == [{"n": 40}]
+
+
+def test_published_rows_need_no_staging_directory(home: Path, published: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_DIRECTORY", str(home / "nowhere"))
+    assert timestore_json("query", "--published-only", "SELECT count(*) AS n FROM weather") == [{"n": 40}]
+    assert not (home / "nowhere").exists()
 
 
 def test_an_empty_result_is_an_empty_array(home: Path, published: None) -> None:
@@ -80,14 +90,14 @@ def test_a_person_gets_a_table(home: Path, published: None) -> None:
 
 
 def test_a_long_table_says_that_it_was_cut(home: Path) -> None:
-    assert "1,000 of 1,500 rows are shown" in complaint("query", "FROM range(1500)", code=0)
+    assert "the first 1,000 rows are shown" in complaint("query", "FROM range(1500)", code=0)
     assert len(timestore_json("query", "FROM range(1500)")) == 1500
 
 
 def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
     told = complaint("query", "SELECT nothing FROM weather")
     assert told.startswith("error: query refused: Binder Error: ")
-    assert told.endswith("hint: published datasets: weather; names with '-' or '.' need double quotes\n")
+    assert told.endswith("hint: datasets: weather; names with '-' or '.' need double quotes\n")
     assert told.count("\n") == 2
 
 
@@ -96,5 +106,28 @@ def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: No
     assert "[invalid_query]" in complaint("query", "SELECT sum(value) FROM weather")
 
 
-def test_a_statement_without_rows_is_an_empty_array(home: Path) -> None:
-    assert timestore_json("query", "SET threads = 1") == []
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SET threads = 1",
+        "CREATE TABLE t AS SELECT 1",
+        "COPY weather TO 'weather.csv'",
+        "ATTACH 'weather.duckdb'",
+        "SELECT 1; SELECT 2",
+        "",
+        "SELECT * FROM read_text('/etc/hostname')",
+        "FROM '/etc/hostname'",
+        "FROM glob('/etc/*')",
+    ],
+)
+def test_a_query_only_reads_datasets(home: Path, published: None, sql: str) -> None:
+    assert "[invalid_query]" in complaint("query", sql)
+
+
+def test_rows_after_which_reading_fails_are_no_whole_array(home: Path) -> None:
+    sql = "SELECT CASE WHEN i < 500000 THEN i ELSE error('boom') END AS i FROM range(1000000) t(i)"
+    result = CliRunner().invoke(app, ["query", sql, "--json"])
+    assert result.exit_code == 1
+    assert "boom" in result.stderr
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(result.stdout)

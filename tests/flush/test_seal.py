@@ -5,29 +5,19 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.flush.conftest import published
+from tests.flush.owners import impatient, start_owner
 from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.flush.claim import Claim
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-_OWNER = """
-import sys
-from timestore_pipeline import Settings, StagingManager
-from tests.flush.conftest import hourly
-with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
-    staging.enqueue("d", hourly(10, int(sys.argv[2])))
-    print("staged", flush=True)
-    for line in sys.stdin:
-        staging.enqueue("d", hourly(10, int(line)))
-        print("staged", flush=True)
-"""
+__all__ = ["impatient", "start_owner"]  # a fixture is found by its name in this module
 
 _TAKING_OVER = """
 import os, signal, sys
@@ -46,28 +36,6 @@ segments._check_promises = check_then_stop
 with Timestore(Settings.build(home=sys.argv[1])) as store:
     recover(store.area, store.lake)
 """
-
-UNANSWERED = 300  # milliseconds for an owner that never answers
-
-
-@pytest.fixture
-def start_owner(settings: Settings) -> Iterator[Callable[[int], Script]]:
-    """Start processes that stage ten rows and keep their segment open."""
-    with ExitStack() as owners:
-
-        def start(first: int) -> Script:
-            owner = owners.enter_context(script(_OWNER, settings.home, first))
-            owner.wait_for_line("staged")
-            return owner
-
-        yield start
-
-
-@pytest.fixture
-def impatient(settings: Settings) -> Iterator[Timestore]:
-    """For the tests in which an owner does not answer."""
-    with Timestore(settings.model_copy(update={"staging_seal_timeout_ms": UNANSWERED})) as opened:
-        yield opened
 
 
 def test_a_live_owner_hands_its_segment_over_and_writes_on(

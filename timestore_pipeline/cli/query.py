@@ -1,89 +1,93 @@
-"""`timestore query`: SQL over the published rows."""
+"""`timestore query`: SQL over published and staged rows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-import duckdb
 import pyarrow as pa
 import typer
 
-from timestore_pipeline.cli.output import AsJson, print_json, print_note, print_table
+from timestore_pipeline.cli.output import FAILED, AsJson, print_error, print_note, print_table
 from timestore_pipeline.cli.plain_values import plain
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.errors import InvalidQuery
-from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.reading.query import Answer
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import read_published
 
 _SHOWN = 1000  # rows of a table that a person gets; JSON has all
 
 
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL")],
+    published_only: Annotated[
+        bool, typer.Option("--published-only", help="Leave staged rows out; works without the staging directory.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run SQL over the published rows.
+    """Run SQL over published and staged rows, each exactly once.
 
-    The dialect is DuckDB's; each dataset with a table is a view under its name. A name with '-' or '.' needs double
-    quotes: SELECT count(*) FROM "weather-hourly". The views have the partition column too. Instants are in UTC.
+    The dialect is DuckDB's; each dataset is a view under its name, with the partition column. A name with '-' or '.'
+    needs double quotes: SELECT count(*) FROM "weather-hourly". Instants are in UTC. Every row that was acknowledged
+    before is there; what cannot be read is said on standard error. One statement that reads; it reaches nothing else.
 
     \b
-    Example:
+    Examples:
       timestore query "SELECT origin, avg(temp) FROM weather GROUP BY origin"
+      timestore query --published-only --json "FROM weather LIMIT 10"
     """
-    with open_store() as store:
-        rows = run_query(store.lake, sql)
-    if as_json:
-        print_json([dict(zip(rows.column_names, row, strict=True)) for row in _rows(rows)])
+    with _opened(sql, published_only) as answer:
+        for note in answer.notes:
+            print_note(f"warning: {note}", "yellow")
+        if as_json:
+            _print_json(answer.rows)
+        else:
+            _print(answer.rows)
+
+
+@contextmanager
+def _opened(sql: str, published_only: bool) -> Iterator[Answer]:
+    if published_only:
+        with read_published(Settings.from_env(), sql) as answer:
+            yield answer
     else:
-        _print(rows)
+        with open_store() as store, store.query(sql) as answer:
+            yield answer
 
 
-def run_query(lake: Lake, sql: str) -> pa.Table:
-    """The result, its columns renamed where two have one name; raises `InvalidQuery`."""
-    datasets = lake.datasets()
-    with open_engine() as connection:
-        for dataset in datasets:
-            if dataset in sql.lower():  # opening a table costs tens of milliseconds
-                connection.register(dataset, lake.table(dataset).to_arrow_dataset())
-        try:
-            relation = connection.sql(sql)
-            result = pa.table({}) if relation is None else relation.to_arrow_table()
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            hint = f"published datasets: {', '.join(datasets) or 'none'}; names with '-' or '.' need double quotes"
-            raise InvalidQuery(f"query refused: {error}", hint=hint) from error
-    return result.rename_columns(_distinct(result.column_names))
+def _print_json(rows: pa.RecordBatchReader) -> None:
+    """An array, row by row. When reading fails on the way it is never closed, so that nobody takes it for all."""
+    mark = "["
+    try:
+        for row in _rows(rows):
+            print(mark, json.dumps(dict(zip(rows.schema.names, row, strict=True)), ensure_ascii=False), sep="", end="")
+            mark = ",\n "
+    except TimestoreError as error:
+        if mark == "[":
+            raise
+        print_error(error, as_json=False)
+        raise typer.Exit(FAILED) from error
+    print("[]" if mark == "[" else "]")
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """A JSON object has each name once; the second `n` becomes `n_2`."""
-    taken: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.append(candidate)
-    return taken
-
-
-def _rows(table: pa.Table) -> Iterator[list[Any]]:
-    for batch in table.to_batches():
+def _rows(reader: pa.RecordBatchReader) -> Iterator[list[Any]]:
+    for batch in reader:
         columns = [column.to_pylist() for column in batch.columns]
         for row in zip(*columns, strict=True):
             yield [plain(value) for value in row]
 
 
-def _print(rows: pa.Table) -> None:
-    if not rows.column_names:
+def _print(rows: pa.RecordBatchReader) -> None:
+    if not rows.schema.names:
         return
     numbers = [field.name for field in rows.schema if _is_number(field.type)]
-    cells = [[_cell(value) for value in row] for row in _rows(rows.slice(0, _SHOWN))]
-    print_table(rows.column_names, cells, numbers=numbers)
-    if rows.num_rows > _SHOWN:
-        print_note(f"{_SHOWN:,} of {rows.num_rows:,} rows are shown; --json prints all")
+    cells = [[_cell(value) for value in row] for row, _ in zip(_rows(rows), range(_SHOWN + 1), strict=False)]
+    print_table(rows.schema.names, cells[:_SHOWN], numbers=numbers)
+    if len(cells) > _SHOWN:
+        print_note(f"the first {_SHOWN:,} rows are shown; --json prints all")
 
 
 def _is_number(type_: pa.DataType) -> bool:

@@ -13,7 +13,7 @@ can be read of it is in the next claim.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -26,6 +26,8 @@ from timestore_pipeline.staging.ledger.segments import SegmentRecord
 from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 
 _POLL = 0.01  # seconds
+
+TakeOver = Callable[[StagingArea, SegmentRecord], Incident | None]  # an incident when it had to be set aside
 
 # DuckDB's file lock keeps other processes out but not another DuckDB instance of this one.
 _taking_over = threading.Lock()
@@ -56,19 +58,24 @@ class Sealing:
 
 
 def ask_to_seal(area: StagingArea, datasets: Sequence[str], timeout: timedelta) -> SealRequest:
-    """Ask all owners at once: one that hangs, with a segment in each of many datasets, is waited for once."""
-    area.ledger.segments.request_seal(*datasets)
-    deadline = clock.monotonic() + timeout.total_seconds()
+    """Ask all owners at once: one that hangs, with a segment in each of many datasets, is waited for once.
+
+    Which segments is read before they are asked: one that is opened in between must not be waited for unasked.
+    """
     names = {name: frozenset(s.segment_id for s in area.ledger.segments.open_segments(name)) for name in datasets}
-    return SealRequest(names, deadline)
+    area.ledger.segments.request_seal(*datasets)
+    return SealRequest(names, clock.monotonic() + timeout.total_seconds())
 
 
-def seal_segments(area: StagingArea, dataset: str, request: SealRequest) -> Sealing:
-    """Have every segment of the dataset that was asked for sealed, as far as that can be done."""
+def seal_segments(area: StagingArea, dataset: str, request: SealRequest, take_over: TakeOver | None = None) -> Sealing:
+    """Have every segment of the dataset that was asked for sealed, as far as that can be done.
+
+    take_over: of a dead writer's segment; None = and set it aside when it is damaged.
+    """
     asked, deadline = request.segments.get(dataset, frozenset()), request.deadline
     sealing = Sealing()
     while waiting := _still_open(area, dataset, asked - sealing.unsealed.keys()):
-        _take_over_orphans(area, waiting, sealing)
+        _take_over_orphans(area, waiting, sealing, take_over or _take_over_or_set_aside)
         if clock.monotonic() >= deadline:
             silent = _still_open(area, dataset, {segment.segment_id for segment in waiting} - sealing.unsealed.keys())
             sealing.unsealed |= {segment.segment_id: _unanswered(segment) for segment in silent}
@@ -82,7 +89,7 @@ def take_over_dead(area: StagingArea, dataset: str) -> tuple[list[str], Sealing]
     asked = area.ledger.segments.open_segments(dataset)
     dead = [segment for segment in asked if not area.identity.is_alive(segment.owner)]
     sealing = Sealing()
-    _take_over_orphans(area, dead, sealing)
+    _take_over_orphans(area, dead, sealing, _take_over_or_set_aside)
     others = sealing.unsealed.keys() | {incident.segment_id for incident in sealing.set_aside}
     return [s.segment_id for s in dead if s.segment_id not in others], sealing
 
@@ -92,22 +99,24 @@ def _still_open(area: StagingArea, dataset: str, asked: Set[str]) -> list[Segmen
     return [segment for segment in area.ledger.segments.open_segments(dataset) if segment.segment_id in asked]
 
 
-def _take_over_orphans(area: StagingArea, waiting: list[SegmentRecord], sealing: Sealing) -> None:
+def _take_over_orphans(area: StagingArea, waiting: list[SegmentRecord], sealing: Sealing, take_over: TakeOver) -> None:
     for segment in waiting:
         if area.identity.is_alive(segment.owner):
             continue
         with _taking_over:
-            incident = _take_over_or_name(area, segment, sealing)
+            incident = _take_over_or_name(area, segment, sealing, take_over)
         if incident is not None:
             sealing.set_aside.append(incident)
 
 
-def _take_over_or_name(area: StagingArea, segment: SegmentRecord, sealing: Sealing) -> Incident | None:
+def _take_over_or_name(
+    area: StagingArea, segment: SegmentRecord, sealing: Sealing, take_over: TakeOver
+) -> Incident | None:
     """A segment that cannot be had now, for a reason that is not in the file, must not keep the others waiting."""
     if not area.ledger.segments.adopt(segment.segment_id, area.identity.process_id, segment.owner):
         return None  # someone else has it by now
     try:
-        return _take_over(area, replace(segment, owner=area.identity.process_id))
+        return take_over(area, replace(segment, owner=area.identity.process_id))
     except Fenced:
         return None
     except BaseException as error:
@@ -118,7 +127,11 @@ def _take_over_or_name(area: StagingArea, segment: SegmentRecord, sealing: Seali
         return None
 
 
-def _take_over(area: StagingArea, segment: SegmentRecord) -> Incident | None:
+def take_over_segment(area: StagingArea, segment: SegmentRecord) -> None:
+    """Make a dead writer's segment, which this process has adopted, a sealed one.
+
+    Raises `UnreadableSegment`, `DiskFailing` or another `RetryLater`; the segment is then as it was.
+    """
     path = area.directory.segment(segment.dataset, segment.segment_id)
     promised = area.ledger.batches.promised(segment.segment_id)
     with segments.translated(path, segment.dataset):
@@ -127,16 +140,20 @@ def _take_over(area: StagingArea, segment: SegmentRecord) -> Incident | None:
             segments.remove(path)  # its writer died while building it: nothing was ever promised from it
     if unfinished:
         area.ledger.segments.forget([segment.segment_id])
-        return None
+        return
+    segments.replay(path, segment.dataset, promised)
+    area.ledger.segments.mark_sealed(segment.segment_id)
+
+
+def _take_over_or_set_aside(area: StagingArea, segment: SegmentRecord) -> Incident | None:
     try:
-        segments.replay(path, segment.dataset, promised)
+        take_over_segment(area, segment)
     except UnreadableSegment as error:
         return set_aside_if_damaged(area, segment, unusable=str(error))
     except DiskFailing:
         if (incident := set_aside_if_damaged(area, segment)) is not None:
             return incident
         raise
-    area.ledger.segments.mark_sealed(segment.segment_id)
     return None
 
 

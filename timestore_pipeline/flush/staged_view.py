@@ -29,8 +29,13 @@ def create_staged_view(
     """
     for segment_id in claimed:
         attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
-    sources = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), claimed, claimed.values())])
-    connection.execute(f"CREATE TEMP VIEW staged AS SELECT {_casts(record)} FROM ({sources})")
+    connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, claimed)}")
+
+
+def select_staged(record: DatasetRecord, held: Mapping[str, Sequence[int]]) -> str:
+    """SQL for these batches' rows, in the dataset's columns; the segments are attached under their ids."""
+    sources = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), held, held.values())])
+    return f"SELECT {_casts(record)} FROM ({sources})"
 
 
 def gather_staged(connection: duckdb.DuckDBPyConnection) -> None:

@@ -108,6 +108,22 @@ class DeltaLog:
             self._store.delete(f"{_FOLDER}/{name}")
         return sum(_COMMIT.fullmatch(name) is not None for name in doomed)
 
+    def carrying(self, app_id: str, after: int, version: int) -> Iterator[list[Action]]:
+        """Commits up to a version that carry an epoch above `after`, newest first; burnt ones, too.
+
+        Raise `LookupError` when log cleanup has removed a place where there may be one.
+        """
+        versions = [known for known in self._versions() if known <= version]
+        for known in reversed(versions):
+            actions = self._actions(known)
+            epoch = _transactions(actions).get(app_id)
+            if epoch is not None and epoch > after:
+                yield actions
+            if epoch is not None and epoch <= after + 1:
+                return
+        if versions[:1] != [0]:
+            raise LookupError(f"log cleanup has removed the commits before version {versions[:1]}")
+
     def prepare(self) -> None:
         """Make the folder of a new table durable before deltalake writes its first commit into it."""
         if self._store.root is not None:

@@ -29,6 +29,7 @@ from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
+from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.upkeep import TableUpkeep, file_origins
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
@@ -240,6 +241,11 @@ class LakeTable:
     def upkeep(self, shard: str) -> TableUpkeep:
         """Maintenance of the table, on behalf of a shard."""
         return TableUpkeep(self.uri, self._handle, self._store, self._root, shard)
+
+    def snapshot(self) -> TableSnapshot | None:
+        """The newest version, to be held on to; None when there is no table."""
+        table = self._handle.open()
+        return None if table is None else TableSnapshot(self._handle, table, self._root)
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
         """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""

@@ -24,6 +24,7 @@ from timestore_pipeline.staging.ledger.reconciling import Reconciling
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.setting_aside import SettingAside
+from timestore_pipeline.staging.ledger.staged import Staged
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
 
@@ -52,6 +53,7 @@ class Ledger:
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
+        self.staged = Staged(self.database)
         self.reconciling = Reconciling(self.database)
         self.adopting = Adopting(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one

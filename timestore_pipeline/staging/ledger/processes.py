@@ -34,6 +34,10 @@ class Processes:
         rows = self._database.rows("SELECT process_id, pid, host FROM processes ORDER BY process_id")
         return [ProcessRecord(row["process_id"], row["pid"], row["host"]) for row in rows]
 
+    def find(self, process_id: str) -> ProcessRecord | None:
+        row = self._database.row("SELECT process_id, pid, host FROM processes WHERE process_id = ?", (process_id,))
+        return None if row is None else ProcessRecord(row["process_id"], row["pid"], row["host"])
+
     def renew(self, process_id: str) -> None:
         """Write down that the process works on its claims at this moment."""
         with self._database.transaction() as tx:

@@ -1,0 +1,46 @@
+"""Producers that stage ten rows and keep their segment open, each a process; told a number, they stage ten more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.services.forked import Script, script
+from timestore_pipeline import Settings
+from timestore_pipeline.wiring import Timestore
+
+_OWNER = """
+import sys
+from timestore_pipeline import Settings, StagingManager
+from tests.flush.conftest import hourly
+with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
+    staging.enqueue("d", hourly(10, int(sys.argv[2])))
+    print("staged", flush=True)
+    for line in sys.stdin:
+        staging.enqueue("d", hourly(10, int(line)))
+        print("staged", flush=True)
+"""
+
+UNANSWERED = 300  # milliseconds for an owner that never answers
+
+
+@pytest.fixture
+def start_owner(settings: Settings) -> Iterator[Callable[[int], Script]]:
+    """Start processes that stage ten rows and keep their segment open."""
+    with ExitStack() as owners:
+
+        def start(first: int) -> Script:
+            owner = owners.enter_context(script(_OWNER, settings.home, first))
+            owner.wait_for_line("staged")
+            return owner
+
+        yield start
+
+
+@pytest.fixture
+def impatient(settings: Settings) -> Iterator[Timestore]:
+    """For the tests in which an owner does not answer."""
+    with Timestore(settings.model_copy(update={"staging_seal_timeout_ms": UNANSWERED})) as opened:
+        yield opened

@@ -1,0 +1,254 @@
+"""What a query reads: all that was acknowledged, as it will be published, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tests.flush.conftest import hourly
+from tests.flush.damaging import flip, poison, segment_of, stage
+from tests.flush.damaging import numbers as numbers_of
+from tests.flush.owners import impatient, start_owner
+from tests.reading.answers import ask, numbers, published_numbers, table
+from tests.services.forked import Script
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.reading import pins, staged_rows
+from timestore_pipeline.staging import scratch
+from timestore_pipeline.wiring import Timestore
+
+__all__ = ["impatient", "start_owner"]  # a fixture is found by its name in this module
+
+INSTANTS = [datetime(2026, 3, 1, 5, 59, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC), None]
+
+
+def flush(store: Timestore) -> None:
+    store.flush("d", Trigger.MANUAL, "test")
+
+
+@pytest.mark.parametrize("granularity", ["hour", "day", "month", "none"])
+@pytest.mark.parametrize("kind", [pa.timestamp("ns", "Europe/Berlin"), pa.timestamp("ms"), pa.date64()], ids=str)
+def test_a_row_reads_the_same_before_and_after_it_is_published(
+    granularity: str, kind: pa.DataType, timestore: Timestore, staging: StagingManager
+) -> None:
+    timestore.set_metadata("d", {"partition": {"granularity": granularity}})
+    columns = {
+        "n": pa.array([1, 2, 3], pa.int16()),
+        "ts": pa.array(INSTANTS).cast(kind),
+        "u": pa.array([2**64 - 1, None, 0], pa.uint64()),
+        "s": pa.array([{"a": [1]}, None, {"a": None}], pa.struct({"a": pa.list_(pa.int8())})),
+        "b": pa.array([b"\xff", None, b""]),
+        "m": pa.array([{"x": 1.5}, {}, None], pa.map_(pa.string(), pa.float32())),
+    }
+    staging.enqueue("d", pa.table(columns))
+    staged = table(timestore, "FROM d ORDER BY n")
+    flush(timestore)
+    assert staged["n"].to_pylist() == [1, 2, 3]
+    assert table(timestore, "FROM d ORDER BY n").equals(staged)
+
+
+def test_a_column_that_the_table_has_not_yet(timestore: Timestore, staging: StagingManager) -> None:
+    staging.enqueue("d", hourly(1))
+    flush(timestore)
+    staging.enqueue("d", hourly(1, first=1).append_column("added", pa.array(["x"])))
+    rows = ask(timestore, "SELECT n, added, partition_date FROM d ORDER BY n")
+    day = date(2026, 3, 1)
+    assert rows == [{"n": n, "added": added, "partition_date": day} for n, added in ((0, None), (1, "x"))]
+    flush(timestore)
+    assert ask(timestore, "SELECT n, added, partition_date FROM d ORDER BY n") == rows
+
+
+def test_what_was_acknowledged_is_seen_while_its_owner_writes_on(
+    start_owner: Callable[[int], Script], timestore: Timestore
+) -> None:
+    owner = start_owner(0)
+    for count in (10, 20, 30):
+        assert numbers(timestore) == list(range(count))
+        owner.tell(str(count))
+        owner.wait_for_line("staged")
+
+
+def test_a_dead_owners_rows_are_seen(start_owner: Callable[[int], Script], timestore: Timestore) -> None:
+    owner = start_owner(0)
+    owner.kill()
+    assert numbers(timestore) == list(range(10))
+    flush(timestore)
+    assert numbers(timestore) == list(range(10))
+
+
+def test_a_silent_owner_is_named_with_what_it_keeps(
+    start_owner: Callable[[int], Script], impatient: Timestore, settings: Settings
+) -> None:
+    silent = start_owner(0)
+    os.kill(silent.pid, signal.SIGSTOP)
+    stage(settings, 1, first=1)
+    with impatient.query("SELECT n FROM d ORDER BY n") as answer:
+        assert answer.rows.read_all()["n"].to_pylist() == list(range(10, 20))
+        [note] = answer.notes
+    assert "10 staged rows of dataset 'd' are not read" in note
+    assert f"(pid {silent.pid} on " in note
+
+
+def test_only_named_datasets_are_prepared(timestore: Timestore, staging: StagingManager) -> None:
+    for dataset in ("d", "other"):
+        staging.enqueue(dataset, hourly(10))
+    assert numbers(timestore) == list(range(10))
+    assert [segment.dataset for segment in timestore.area.ledger.segments.open_segments("other")] == ["other"]
+    assert timestore.area.ledger.segments.open_segments("d") == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'WITH w AS (FROM "weather-hourly.v1") SELECT count(*) AS n FROM d, w WHERE d.n = w.n',
+        'EXPLAIN SELECT count(*) FROM d JOIN "weather-hourly.v1" USING (n)',
+        "PIVOT (SELECT n % 2 AS odd, n FROM D) ON odd USING sum(n)",
+        "SUMMARIZE d",
+        "DESCRIBE d",
+    ],
+)
+def test_ways_to_name_a_dataset(sql: str, timestore: Timestore, staging: StagingManager) -> None:
+    for dataset in ("d", "weather-hourly.v1"):
+        staging.enqueue(dataset, hourly(10))
+    assert ask(timestore, sql) != []
+
+
+def test_a_dataset_without_columns_is_refused(timestore: Timestore) -> None:
+    timestore.set_metadata("d", {})
+    with pytest.raises(InvalidQuery, match="does not exist"):
+        numbers(timestore)
+
+
+def test_of_very_many_segments_the_rows_are_copied(
+    timestore: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for first in range(5):
+        stage(settings, 2, 2 * first)
+    monkeypatch.setattr(staged_rows, "MOST_ATTACHED", 2)
+    assert numbers(timestore) == numbers_of(range(10))
+
+
+def test_a_spool_on_another_filesystem_gets_copies(
+    timestore: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage(settings, 2)
+
+    def refuse(*_arguments: Any) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(pins.os, "link", refuse)
+    assert numbers(timestore) == numbers_of(range(2))
+
+
+def test_rows_can_be_read_long_after_their_segments_are_gone(timestore: Timestore, settings: Settings) -> None:
+    stage(settings, 3)
+    with timestore.query("SELECT n FROM d ORDER BY n") as answer:
+        flush(timestore)
+        assert list(timestore.area.directory.segment_folder("d").iterdir()) == []
+        assert answer.rows.read_all()["n"].to_pylist() == numbers_of(range(3))
+    assert list(timestore.area.directory.spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["everywhere", "in a value"])
+def test_a_damaged_segment_is_named_and_stays_for_a_flush_to_judge(
+    damage: str, timestore: Timestore, settings: Settings
+) -> None:
+    drawn = random.Random(1)
+    with StagingManager.open(settings) as staging:
+        staging.enqueue("d", pa.table({"n": [drawn.getrandbits(60) for _ in range(50_000)]}))
+    path = segment_of(timestore)
+    size = path.stat().st_size
+    for offset in range(12_288, size, 4096) if damage == "everywhere" else [size // 2]:
+        flip(path, offset)
+    with pytest.raises(UnreadableSegment, match=str(path)) as refused:
+        numbers(timestore)
+    assert "--published-only" in refused.value.hint
+    assert timestore.area.ledger.open_incidents() == 0
+    assert timestore.area.backlog("d").pending.batches == 1
+
+
+def test_a_dead_owners_damaged_segment_is_an_error_and_nothing_more(
+    start_owner: Callable[[int], Script], timestore: Timestore
+) -> None:
+    owner = start_owner(0)
+    owner.kill()
+    path = segment_of(timestore)
+    path.write_bytes(b"no database")
+    with pytest.raises(UnreadableSegment, match=str(path)) as refused:
+        numbers(timestore)
+    assert "timestore recover" in refused.value.hint
+    assert timestore.area.ledger.open_incidents() == 0
+
+
+def test_rows_in_quarantine_are_told_of(timestore: Timestore, settings: Settings) -> None:
+    stage(settings, 2)
+    poison(segment_of(timestore), [1])
+    for _ in range(ATTEMPTS_BEFORE_ISOLATION):
+        with pytest.raises(TimestoreError, match="poison"):
+            flush(timestore)
+    flush(timestore)
+    with timestore.query("SELECT count(*) AS n FROM d") as answer:
+        assert answer.rows.read_all()["n"].to_pylist() == [10]
+        assert "10 rows of dataset 'd' are in quarantine" in answer.notes[0]
+
+
+def test_published_rows_alone(timestore: Timestore, settings: Settings) -> None:
+    stage(settings, 2)
+    flush(timestore)
+    stage(settings, 1, first=2)
+    assert published_numbers(settings) == numbers_of(range(2))
+
+
+def test_rows_come_before_all_are_there(timestore: Timestore) -> None:
+    with timestore.query("SELECT i FROM range(1000000000000) t(i)") as answer:
+        assert answer.rows.read_next_batch()["i"][0].as_py() == 0
+
+
+def test_what_does_not_fit_into_memory_is_spilled(settings: Settings) -> None:
+    small = settings.model_copy(update={"export_memory_mb": 64})
+    with Timestore(small) as store:
+        [row] = ask(
+            store, "SELECT count(*) AS n FROM (SELECT i, md5(i::VARCHAR) m FROM range(1500000) t(i) ORDER BY m, i)"
+        )
+        assert row == {"n": 1_500_000}
+
+
+def test_the_folder_of_a_query_that_was_killed_is_removed_by_the_next(timestore: Timestore, settings: Settings) -> None:
+    with Timestore(settings) as other, scratch.query_folder(other.area) as living:
+        dead = living.with_name(f"query-{'0' * 16}-abcdefgh")
+        dead.mkdir()
+        with timestore.query("SELECT 1") as answer:
+            answer.rows.read_all()
+            assert living.exists()
+            assert not dead.exists()
+
+
+def test_ctrl_c_ends_a_long_query(timestore: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pressed when DuckDB's thread is at work."""
+    submit = ThreadPoolExecutor.submit
+
+    def submit_and_press(*arguments: Any) -> Any:
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        return submit(*arguments)
+
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_and_press)
+    with pytest.raises(KeyboardInterrupt):
+        ask(timestore, "SELECT sum(hash(a.i, b.i)) AS n FROM range(1000000) a(i), range(1000000) b(i)")
+
+
+def test_a_query_that_needs_more_memory_says_so(settings: Settings) -> None:
+    small = settings.model_copy(update={"export_memory_mb": 64})
+    with Timestore(small) as store, pytest.raises(RetryLater, match="memory"):
+        ask(store, "SELECT list(i) AS n FROM range(30000000) t(i)")

@@ -1,0 +1,55 @@
+"""One version of a table that a reader holds on to, and which staged batches its rows contain.
+
+A compaction takes files out of later versions only; vacuum deletes them after its retention.
+"""
+
+from __future__ import annotations
+
+import pyarrow.dataset as ds
+from deltalake import DeltaTable
+from pyarrow import fs
+
+from timestore_pipeline.errors import OutcomeUnknown
+from timestore_pipeline.lake import faults
+from timestore_pipeline.lake.dataset import arrow_dataset
+from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.log import commit_metadata
+from timestore_pipeline.model.commit import ranges_to_batches
+
+
+class TableSnapshot:
+    """Does not change, whatever is committed later."""
+
+    def __init__(self, handle: TableHandle, table: DeltaTable, root: fs.FileSystem) -> None:
+        self._handle = handle
+        self._table = table
+        self._root = root
+
+    def to_arrow_dataset(self) -> ds.Dataset:
+        """The rows with the partition column; raise `Conflict` for a table with features nobody here reads."""
+        with faults.reading(self._handle.uri):
+            return arrow_dataset(self._table, self._root)
+
+    def batches_after(self, app_id: str, epoch: int) -> frozenset[str]:
+        """Ids of the batches that commits with a later epoch put into this version.
+
+        A commit names its batches, so it does not matter whose claim it carries. Raise `OutcomeUnknown` when log
+        cleanup has removed such a commit, `RetryLater` when the store does not answer.
+        """
+        with faults.reading(self._handle.uri):
+            reached = self._table.transaction_version(app_id)
+            if reached is None or reached <= epoch:
+                return frozenset()
+            try:
+                commits = list(self._handle.log.carrying(app_id, epoch, self._table.version()))
+            except LookupError as gone:
+                raise OutcomeUnknown(
+                    f"the log of {self._handle.uri} no longer says what {app_id} published after epoch {epoch}",
+                    hint="`timestore recover` enters what the ledger lacks",
+                ) from gone
+        return frozenset(batch for actions in commits for batch in _published_batches(commit_metadata(actions)))
+
+
+def _published_batches(metadata: dict[str, object]) -> list[str]:
+    segments = metadata.get("segments")
+    return list(ranges_to_batches(segments)) if isinstance(segments, dict) else []

@@ -1,0 +1,149 @@
+"""Which rows of a dataset come from its table and which from segments, so that each is read once.
+
+The order makes it so, whatever goes on beside it:
+1. The open segments are sealed (`sealing`): what was acknowledged before lies in a sealed segment now, or in a table.
+2. One ledger snapshot names every batch that is pending or in flight, of all datasets at once.
+3. Their sealed segments are pinned: a hard link in the query's own folder. A segment that is gone by now was published.
+4. The table is opened. It holds what the ledger called published, since a commit comes before the ledger's word.
+5. A batch that a later commit of this version names counts as published; every other one is read from its segment.
+
+A claim, a commit, an abort or an unlink at any point between these moves no batch from one side to both or to none.
+What is missing on both sides was moved while we looked, into quarantine or out of a damaged segment: look again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from timestore_pipeline.errors import TimestoreError, UnreadableSegment
+from timestore_pipeline.lake.snapshot import TableSnapshot
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.reading.pins import Pins
+from timestore_pipeline.reading.sealing import Sealed, seal_for_reading
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
+
+ATTEMPTS = 5  # plans, of which each found that something had been moved meanwhile
+
+REMEDY = "`timestore recover` sees to damaged segments; `--published-only` reads the table without them"
+
+Held = Mapping[str, Mapping[int, HeldBatch]]  # segment id -> the batches to read from it, by sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the rows of one dataset are; one of `table` and `record` is not None."""
+
+    dataset: str
+    table: TableSnapshot | None  # None = never published
+    record: DatasetRecord | None  # None = only the table is read
+    held: Held
+    notes: Sequence[str] = ()  # what is not read, and why
+
+
+class _Moved(Exception):
+    """A segment is neither where the ledger has it nor published."""
+
+    def __init__(self, dataset: str, segment_id: str) -> None:
+        super().__init__(dataset, segment_id)
+        self.dataset, self.segment_id = dataset, segment_id
+
+
+def plan_published(lake: Lake, datasets: Sequence[str]) -> list[Source]:
+    """The tables alone; names without one are left out."""
+    tables = ((dataset, lake.table(dataset).snapshot()) for dataset in datasets)
+    return [Source(dataset, table, None, {}) for dataset, table in tables if table is not None]
+
+
+def plan_all(
+    area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, seal_timeout: timedelta
+) -> list[Source]:
+    """Tables and staged rows; names that neither lake nor ledger know are left out.
+
+    Raises `UnreadableSegment` for a segment that is damaged or lost, and what ledger and lake raise.
+    """
+    sealed = seal_for_reading(area, datasets, seal_timeout)
+    plan: Callable[[], list[Source]] = lambda: _plan(area, lake, datasets, pins, sealed)  # noqa: E731
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return plan()
+        except _Moved:
+            pins.clear()
+    try:
+        return plan()
+    except _Moved as moved:
+        path = area.directory.segment(moved.dataset, moved.segment_id)
+        raise UnreadableSegment(f"segment {path} is missing", dataset=moved.dataset, hint=REMEDY) from moved
+
+
+def _plan(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, sealed: Sealed) -> list[Source]:
+    staged = area.ledger.staged.at_once(datasets)
+    for dataset, known in staged.items():
+        for segment in known.segments:
+            if segment.sealed:
+                pins.pin(dataset, segment.segment_id)
+    sources = (_source(area, lake, dataset, staged.get(dataset), pins, sealed) for dataset in datasets)
+    return [source for source in sources if source is not None]
+
+
+def _source(
+    area: StagingArea, lake: Lake, dataset: str, staged: StagedDataset | None, pins: Pins, sealed: Sealed
+) -> Source | None:
+    table = lake.table(dataset).snapshot()
+    if staged is None or staged.record.schema is None:
+        return None if table is None else Source(dataset, table, None, {})
+    published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
+    owed = [(segment, left) for segment in staged.segments if (left := _unpublished(segment, published))]
+    held = {segment.segment_id: left for segment, left in owed if segment.sealed}
+    for segment_id in held:
+        if not pins.has(segment_id):
+            raise _Moved(dataset, segment_id)
+    notes = [*_silent(area, dataset, owed, sealed), *_quarantined(staged)]
+    return Source(dataset, table, staged.record, held, notes)
+
+
+def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int, HeldBatch]:
+    return {sequence: held for sequence, held in segment.batches.items() if held.batch_id not in published}
+
+
+def _silent(
+    area: StagingArea, dataset: str, owed: Sequence[tuple[StagedSegment, Mapping[int, HeldBatch]]], sealed: Sealed
+) -> list[str]:
+    """What lies in open segments; of one that was opened since the query began nothing is missing.
+
+    Raises the error of one that turned out to be damaged.
+    """
+    notes = []
+    for segment, held in owed:
+        if segment.sealed:
+            continue
+        if (error := sealed.damaged.get(segment.segment_id)) is not None:
+            raise with_remedy(error)
+        if (unsealed := sealed.silent.get(segment.segment_id)) is not None:
+            rows = sum(batch.rows for batch in held.values())
+            notes.append(
+                f"{rows} staged rows of dataset {dataset!r} are not read: {_why(area, segment, unsealed.reason)}"
+            )
+    return notes
+
+
+def _why(area: StagingArea, segment: StagedSegment, reason: str) -> str:
+    owner = area.ledger.processes.find(segment.owner)
+    return reason if owner is None else f"{reason} (pid {owner.pid} on {owner.host})"
+
+
+def _quarantined(staged: StagedDataset) -> list[str]:
+    if not staged.quarantined.batches:
+        return []
+    amount = f"{staged.quarantined.rows} rows of dataset {staged.record.name!r}"
+    return [f"{amount} are in quarantine and not read; see `timestore quarantine list`"]
+
+
+def with_remedy(error: TimestoreError) -> TimestoreError:
+    """The error with what helps against a damaged segment in its hint."""
+    error.hint = f"{error.hint}; {REMEDY}" if error.hint else REMEDY
+    return error

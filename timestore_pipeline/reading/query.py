@@ -1,0 +1,160 @@
+"""One SQL statement over datasets, each a view of its published and its staged rows, every row once.
+
+Only the datasets that the statement names are prepared, and by the time it runs nothing but those can be reached: no
+file, no other database, no setting. Results stream; what does not fit into memory is spilled into the query's folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from timestore_pipeline.closing import Closing
+from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.columns import quote
+from timestore_pipeline.reading.pins import Pins
+from timestore_pipeline.reading.plan import Source, plan_all, plan_published
+from timestore_pipeline.reading.staged_rows import StagedRows
+from timestore_pipeline.reading.statement import QUOTING, check_reads, names_read
+from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.scratch import query_folder
+from timestore_pipeline.staging.system_errors import interruptions, system_error
+
+_BATCH_ROWS = 10_000  # of a result
+_LOCKED = (  # in this order: the last one fixes the others
+    "SET python_enable_replacements = false",  # a variable of this program is no table
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+_OF_FILES = ("IO Error", "INTERNAL", "Serialization", "Corrupt", "FATAL")  # DuckDB's words where a file may be to blame
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement gives, to be read while the query is open."""
+
+    rows: pa.RecordBatchReader  # no two columns of one name; reading raises what opening raises
+    notes: Sequence[str]  # what is not read, and why; empty = nothing was left out
+
+
+@contextmanager
+def query(area: StagingArea, lake: Lake, sql: str, *, seal_timeout: timedelta, memory_mb: int) -> Iterator[Answer]:
+    """Published and staged rows; memory_mb: of DuckDB's buffers, in MiB.
+
+    Raises `InvalidQuery`, `UnreadableSegment` for a damaged segment, `RetryLater`, and what ledger and lake raise.
+    """
+    with query_folder(area) as folder, closing(open_engine(memory_mb, folder)) as connection:
+        names = _names(connection, sql)
+        pins = Pins(area, folder)
+        sources = plan_all(area, lake, names, pins, seal_timeout)
+        known = lambda: {*lake.datasets(), *(record.name for record in area.ledger.datasets.active())}  # noqa: E731
+        with _Query(connection, known, StagedRows(connection, pins, folder)) as running:
+            yield running.answer(sql, sources)
+
+
+@contextmanager
+def query_published(lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
+    """Published rows alone; needs no staging directory.
+
+    Raises `InvalidQuery`, `RetryLater`, and what the lake raises.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="timestore-query-") as folder,
+        closing(open_engine(memory_mb, Path(folder))) as connection,
+    ):
+        sources = plan_published(lake, _names(connection, sql))
+        with _Query(connection, lambda: set(lake.datasets()), None) as running:
+            yield running.answer(sql, sources)
+
+
+def _names(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    check_reads(connection, sql)
+    return names_read(connection, sql)
+
+
+class _Query(Closing):
+    """One statement on its way."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, known: Callable[[], set[str]], staged: StagedRows | None
+    ) -> None:
+        """known: the names of all datasets, for who has misspelt one. staged: None = published rows only."""
+        self._connection = connection
+        self._known = known
+        self._staged = staged
+        self._worker = Worker(connection)
+
+    def answer(self, sql: str, sources: Sequence[Source]) -> Answer:
+        for source in sources:
+            self._create_view(source)
+        for statement in _LOCKED:
+            self._connection.execute(statement)
+        with self._translated():
+            reader = self._worker.run(lambda: self._connection.sql(sql).to_arrow_reader(_BATCH_ROWS))
+        names = _distinct(reader.schema.names)
+        schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+        rows = pa.RecordBatchReader.from_batches(schema, self._batches(reader, names))
+        return Answer(rows, [note for source in sources for note in source.notes])
+
+    def close(self) -> None:
+        self._worker.close()
+
+    def _create_view(self, source: Source) -> None:
+        parts = []
+        if source.table is not None:
+            published = f"__published_{source.dataset}"  # no dataset's name begins with an underscore
+            self._connection.register(published, source.table.to_arrow_dataset())
+            parts.append(f"SELECT * FROM {quote(published)}")
+        if source.record is not None and self._staged is not None:
+            parts.append(self._staged.sql(source))
+        union = " UNION ALL BY NAME ".join(parts)
+        self._connection.execute(f"CREATE TEMP VIEW {quote(source.dataset)} AS {union}")
+
+    def _batches(self, reader: pa.RecordBatchReader, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        with self._translated():
+            while (batch := self._worker.run(lambda: next(reader, None))) is not None:
+                yield batch.rename_columns(names)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """What DuckDB and Arrow raise, as what it means: the statement, the memory, the disk or a damaged file."""
+        try:
+            with interruptions():
+                yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise self._translation(error) from error
+
+    def _translation(self, error: Exception) -> TimestoreError:
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error):
+            hint = "raise TIMESTORE_EXPORT_MEMORY_MB, or ask for less at once"
+            return RetryLater(f"the query needs more memory: {str(error).splitlines()[0]}", hint=hint)
+        if any(sign in str(error) for sign in _OF_FILES):
+            if self._staged is not None:
+                self._staged.blame()
+            if (refused := system_error(error, "the query")) is not None:
+                return refused
+        return InvalidQuery(
+            f"query refused: {error}", hint=f"datasets: {', '.join(sorted(self._known())) or 'none'}; {QUOTING}"
+        )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """A JSON object has each name once; the second `n` becomes `n_2`."""
+    taken: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.append(candidate)
+    return taken

@@ -1,0 +1,124 @@
+"""The staged rows of a dataset as SQL, in the columns and types they will be published with.
+
+Segments are attached read-only, under the names the query holds them by. An attached one takes a file descriptor and a
+quarter of a megabyte; so where there are very many, their rows are copied into a scratch database, some at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from timestore_pipeline.errors import DiskFailing, UnreadableSegment
+from timestore_pipeline.flush.settle import partitioning_of
+from timestore_pipeline.flush.staged_view import select_staged
+from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.reading.pins import Pins
+from timestore_pipeline.reading.plan import Held, Source, with_remedy
+from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.staged import HeldBatch
+from timestore_pipeline.staging.segments import translated
+
+MOST_ATTACHED = 250  # segments of one query, as many as of one claim
+
+_SCRATCH = "scratch"
+
+
+class StagedRows:
+    """Bound to the connection of one query."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path) -> None:
+        self._connection = connection
+        self._pins = pins
+        self._scratch = folder / "scratch.duckdb"
+        self._attached: dict[str, str] = {}  # segment id -> dataset
+
+    def sql(self, source: Source) -> str:
+        """SQL for the rows; raises `UnreadableSegment` for a segment that does not hold what was promised from it."""
+        assert source.record is not None, "only what the ledger knows is staged"
+        if len(self._attached) + len(source.held) > MOST_ATTACHED:
+            relation = self._copied(source.record, source.held)
+        else:
+            self._attach(source.dataset, source.held)
+            relation = select_staged(source.record, _places(source.held))
+        return f"SELECT {_columns(source.record)} FROM ({relation})"
+
+    def blame(self) -> None:
+        """Read every attached segment to the end; raises `UnreadableSegment` that names the one which cannot be."""
+        for segment_id, dataset in self._attached.items():
+            with open_engine() as engine, _named(self._pins, dataset, segment_id):
+                engine.execute(f"ATTACH {text(str(self._pins.path(segment_id)))} AS blamed (READ_ONLY)")
+                engine.execute("SELECT bit_xor(hash(r)) FROM blamed.rows AS r").fetchall()
+
+    def _attach(self, dataset: str, held: Held) -> None:
+        for segment_id, batches in held.items():
+            with _named(self._pins, dataset, segment_id):
+                path = text(str(self._pins.path(segment_id)))
+                self._connection.execute(f"ATTACH {path} AS {quote(segment_id)} (READ_ONLY)")
+                self._check_promises(segment_id, dataset, batches)
+            self._attached[segment_id] = dataset
+
+    def _check_promises(self, segment_id: str, dataset: str, batches: Mapping[int, HeldBatch]) -> None:
+        """Rows that a segment has lost must not turn into a count that looks whole."""
+        counted = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(segment_id)}.rows GROUP BY ALL"
+        found = dict(self._connection.execute(counted).fetchall())
+        for sequence, batch in batches.items():
+            if found.get(sequence, 0) != batch.rows:
+                path = self._pins.origin(dataset, segment_id)
+                raise UnreadableSegment(
+                    f"batch {batch.batch_id} was acknowledged with {batch.rows} rows,"
+                    f" segment {path} holds {found.get(sequence, 0)}",
+                    dataset=dataset,
+                )
+
+    def _copied(self, record: DatasetRecord, held: Held) -> str:
+        """The scratch table with the rows."""
+        if not self._scratch.exists():
+            self._connection.execute(f"ATTACH {text(str(self._scratch))} AS {_SCRATCH}")
+        table = f"{_SCRATCH}.{quote(record.name)}"
+        self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {})}")
+        for some in _portions(held):
+            self._attach(record.name, some)
+            self._connection.execute(f"INSERT INTO {table} {select_staged(record, _places(some))}")
+            for segment_id in some:
+                self._connection.execute(f"DETACH {quote(segment_id)}")
+                del self._attached[segment_id]
+        return f"SELECT * FROM {table}"
+
+
+@contextmanager
+def _named(pins: Pins, dataset: str, segment_id: str) -> Iterator[None]:
+    """Errors that name the segment as everybody knows it, and what helps."""
+    try:
+        with translated(pins.origin(dataset, segment_id), dataset):
+            yield
+    except (UnreadableSegment, DiskFailing) as error:
+        raise with_remedy(error) from error.__cause__
+
+
+def _places(held: Held) -> dict[str, list[int]]:
+    return {segment_id: list(batches) for segment_id, batches in held.items()}
+
+
+def _portions(held: Held) -> Iterator[Held]:
+    ids = list(held)
+    for first in range(0, len(ids), MOST_ATTACHED):
+        yield {segment_id: held[segment_id] for segment_id in ids[first : first + MOST_ATTACHED]}
+
+
+def _columns(record: DatasetRecord) -> str:
+    """The dataset's own, and the one its rows are partitioned by, as the table has it."""
+    assert record.schema is not None, "rows are staged in columns"
+    partitioning = partitioning_of(record)
+    columns = [quote(name) for name in record.schema.names]
+    if partitioning.column is not None:
+        value = partitioning.value_sql()
+        zoned = f"({value}) AT TIME ZONE 'UTC'" if partitioning.granularity is Granularity.HOUR else value
+        columns.append(f"{zoned} AS {partitioning.column}")
+    return ", ".join(columns)

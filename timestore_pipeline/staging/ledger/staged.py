@@ -1,0 +1,91 @@
+"""What of a dataset is staged and not known to be published, as of one instant: what a reader adds to the table."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBatch:
+    """A batch where it lies."""
+
+    batch_id: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class StagedSegment:
+    """A segment and what is owed from it, pending and in flight."""
+
+    segment_id: str
+    owner: str
+    sealed: bool
+    batches: Mapping[int, HeldBatch]  # by sequence, in order
+
+
+@dataclass(frozen=True, slots=True)
+class StagedDataset:
+    """One dataset at one instant."""
+
+    record: DatasetRecord
+    settled_epoch: int  # every epoch up to this one has ended, 0 = none; what a later one did the Delta log knows
+    segments: Sequence[StagedSegment]  # oldest first
+    quarantined: Volume
+
+
+class Staged:
+    """Reads over `datasets`, `batches`, `segments`, `flushes` and `volumes`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def at_once(self, datasets: Sequence[str]) -> dict[str, StagedDataset]:
+        """All of them in one snapshot; the ledger does not know those that are missing."""
+        with self._database.snapshot() as tx:
+            records = {
+                name: tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone() for name in datasets
+            }
+            return {name: _dataset(tx, record_of(row)) for name, row in records.items() if row is not None}
+
+
+def _dataset(tx: sqlite3.Connection, record: DatasetRecord) -> StagedDataset:
+    return StagedDataset(
+        record, _settled_epoch(tx, record), _segments(tx, record.dataset_id), _quarantined(tx, record.dataset_id)
+    )
+
+
+def _settled_epoch(tx: sqlite3.Connection, record: DatasetRecord) -> int:
+    oldest = tx.execute(
+        "SELECT min(epoch) AS epoch FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported')",
+        (record.dataset_id,),
+    ).fetchone()["epoch"]
+    return record.last_epoch if oldest is None else int(oldest) - 1
+
+
+def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[StagedSegment]:
+    rows = tx.execute(
+        "SELECT segment_id, sequence, batch_id, rows, coalesce(segments.owner, '') AS owner,"
+        " coalesce(segments.state, '') AS segment_state"
+        " FROM batches LEFT JOIN segments USING (segment_id)"
+        " WHERE batches.dataset_id = ? AND batches.state IN ('pending', 'in_flight') ORDER BY segment_id, sequence",
+        (dataset_id,),
+    )
+    batches: dict[tuple[str, str, bool], dict[int, HeldBatch]] = {}
+    for row in rows:
+        segment = row["segment_id"], row["owner"], row["segment_state"] != "open"
+        batches.setdefault(segment, {})[row["sequence"]] = HeldBatch(row["batch_id"], row["rows"])
+    return [StagedSegment(*segment, held) for segment, held in batches.items()]
+
+
+def _quarantined(tx: sqlite3.Connection, dataset_id: int) -> Volume:
+    row = tx.execute(
+        "SELECT batches, rows, bytes FROM volumes WHERE dataset_id = ? AND state = ?",
+        (dataset_id, BatchState.QUARANTINED),
+    ).fetchone()
+    return Volume() if row is None else Volume(row["batches"], row["rows"], row["bytes"])
