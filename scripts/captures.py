@@ -66,6 +66,7 @@ cp more-2.parquet $TIMESTORE_LANDING_DIRECTORY/weather/
 touch -d '1 hour ago' $TIMESTORE_LANDING_DIRECTORY/weather/*
 """
 _QUERY = "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"
+_COUNT = "SELECT count(*) AS rows FROM weather"
 _BROKEN = "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other"
 
 SCENES: dict[str, Scene] = {
@@ -78,7 +79,7 @@ SCENES: dict[str, Scene] = {
     "drain": Scene(("timestore drain --timeout 60",)),
     "pause": Scene(("timestore pause weather",)),
     "resume": Scene(("timestore resume weather",)),
-    "query": Scene((f'timestore query "{_QUERY}"',)),
+    "query": Scene((f'timestore query "{_QUERY}"', f'timestore query --published-only --json "{_COUNT}"')),
     "verify": Scene(("timestore verify",)),
     "recover": Scene(("timestore recover",)),
     "maintain": Scene(tuple(f"timestore maintain weather --min-files 2{end}" for end in (" --dry-run", ""))),

@@ -97,7 +97,7 @@ def test_a_long_table_says_that_it_was_cut(home: Path) -> None:
 def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
     told = complaint("query", "SELECT nothing FROM weather")
     assert told.startswith("error: query refused: Binder Error: ")
-    assert told.endswith("hint: datasets: weather; names with '-' or '.' need double quotes\n")
+    assert told.endswith("hint: datasets: weather; names with '-' or '.', and words of SQL, need double quotes\n")
     assert told.count("\n") == 2
 
 

@@ -25,6 +25,7 @@ from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
+from timestore_pipeline.staging.scratch import owner_of
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
 
@@ -109,6 +110,8 @@ def _clean_spool(area: StagingArea) -> list[str]:
 
 def _is_in_use(area: StagingArea, path: Path) -> bool:
     """What does not name its flush may be any living process's."""
+    if (owner := owner_of(path.name)) is not None:
+        return area.identity.is_alive(owner)
     match = _EXPORT_SPILL.fullmatch(path.name)
     if match is None:
         return _others_live(area)

@@ -29,7 +29,7 @@ from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, S
 
 ATTEMPTS = 5  # plans, of which each found that something had been moved meanwhile
 
-REMEDY = "`timestore recover` sees to damaged segments; `--published-only` reads the table without them"
+REMEDY = "a flush or `timestore recover` sets aside what is damaged; `--published-only` reads the table alone"
 
 Held = Mapping[str, Mapping[int, HeldBatch]]  # segment id -> the batches to read from it, by sequence
 

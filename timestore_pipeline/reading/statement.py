@@ -15,7 +15,7 @@ import duckdb
 from timestore_pipeline.errors import InvalidQuery
 from timestore_pipeline.model.dataset import is_dataset_name
 
-QUOTING = "names with '-' or '.' need double quotes"
+QUOTING = "names with '-' or '.', and words of SQL, need double quotes"
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # MULTI: a pivot
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([\w.]+)')

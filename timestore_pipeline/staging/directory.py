@@ -6,7 +6,7 @@
 <staging>/segments/<dataset>/<segment id>.duckdb     one writer process each while open
 <staging>/quarantine/<dataset>/<segment id>.duckdb   damaged files that were set aside, with their logs
 <staging>/processes/<process id>.lock                locked for as long as the process lives
-<staging>/spool/                                     scratch space of exports; empty when nothing flushes
+<staging>/spool/                                     scratch space of exports, compactions and queries
 """
 
 from __future__ import annotations

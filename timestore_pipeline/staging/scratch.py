@@ -1,4 +1,4 @@
-"""Folders in the spool that belong to one living process, so that anybody can tell what a killed one left behind."""
+"""Folders of queries in the spool; each names its process, so anybody can tell what a killed one left behind."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from timestore_pipeline.errors import AccessDenied, RetryLater
@@ -40,18 +40,16 @@ def _make(area: StagingArea) -> Path:
         raise system_error(error, f"the spool {spool}") or unusable from error
 
 
-def remove_abandoned(area: StagingArea) -> list[str]:
-    """Remove the folders of queries whose process is gone: they hold on to segments that are published."""
-    found = [path.name for path in sorted(area.directory.spool.iterdir()) if is_abandoned(area, path.name)]
-    for name in found:
-        shutil.rmtree(area.directory.spool / name, ignore_errors=True)
-    return found
+def remove_abandoned(area: StagingArea) -> None:
+    """Remove the folders of queries whose process is gone: they hold on to segments that may be published by now."""
+    for path in list(area.directory.spool.iterdir()):
+        owner = owner_of(path.name)
+        with suppress(AccessDenied):  # another user's process, which lives for all we know
+            if owner is not None and not area.identity.is_alive(owner):
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def is_abandoned(area: StagingArea, name: str) -> bool:
-    """Whether it is the folder of a query whose process is gone; one that cannot be asked for lives."""
+def owner_of(name: str) -> str | None:
+    """The process whose query has a folder of this name; None = it is something else."""
     match = _NAME.fullmatch(name)
-    try:
-        return match is not None and not area.identity.is_alive(match[1])
-    except AccessDenied:
-        return False
+    return None if match is None else match[1]
