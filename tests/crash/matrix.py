@@ -51,6 +51,7 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "set aside": ("requeue", [("stage rotten", None), ("flush and die", None)]),
     "given up": ("discard", [("stage rotten", None), ("flush and die", None)]),
     "lost ledger": ("rebuild", [("lose the ledger", None)]),
+    "fragmented": ("maintain", [("publish bit by bit", None)]),
     "dead in a rebuild": ("rebuild", [("lose the ledger", None), ("rebuild", ("build anew", "after", "die"))]),
 }
 # what an operator does at the end with what is in quarantine, where anything is
@@ -174,6 +175,9 @@ def judge(home: Path, situation: str) -> list[str]:
         wrong = [] if decision is None else aside.decide(store, decision)
         flush_everything(store)
         recover(store.area, store.lake)
+        if SITUATIONS[situation][0] == "maintain":
+            victims.maintained(store)
+            wrong += _disused(store)
         return [*wrong, *_wrong_rows(store, home, decision == "discard"), *_wrong_books(store), *_left_over(store)]
 
 
@@ -222,6 +226,12 @@ def _left_over(store: Timestore) -> list[str]:
     found = {"segment files": segments, "segment rows": rows, "claims": claims, "spool": spool}
     found |= {"quarantined files": quarantined, "rebuilds": rebuilding}
     return [f"{what} left over: {names}" for what, names in found.items() if names]
+
+
+def _disused(store: Timestore) -> list[str]:
+    table = store.lake.table("d")
+    unseen = {file.path for file in table.stored_files()} - {file.path for file in table.live_files()}
+    return [f"files left over in the table's folder: {sorted(unseen)}"] if unseen else []
 
 
 def _numbers(path: Path) -> set[int]:

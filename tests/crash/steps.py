@@ -14,6 +14,7 @@ from timestore_pipeline.errors import DiskFull
 from timestore_pipeline.flush import recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.rebuild import ledger
 from timestore_pipeline.staging import quarantine, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
@@ -108,4 +109,8 @@ STEPS = (
     Step("finish rebuild", "lost ledger", ledger, "_finish"),
     Step("build anew, second time", "dead in a rebuild", ledger, "_build"),
     Step("install, second time", "dead in a rebuild", ledger, "_install"),
+    Step("write compacted file", "fragmented", TableUpkeep, "write"),
+    Step("replace files", "fragmented", TableUpkeep, "replace"),
+    Step("vacuum", "fragmented", TableUpkeep, "delete"),
+    Step("trim log", "fragmented", DeltaLog, "trim", system_error),
 )

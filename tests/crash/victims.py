@@ -9,6 +9,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import handle
+from timestore_pipeline.maintain import prune, run
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
@@ -41,6 +44,7 @@ def settings(home: Path) -> Settings:
 def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> None:
     """Live through a scenario; what went wrong on the way is written to the outcome."""
     handle.CHECKPOINT_EVERY = 1
+    prune.SLACK = timedelta(0)  # else a log of this age would be kept whole
     watched = None if address is None else Watched(address)
     fired = arm(fault, watched)
     errors: list[str] = []
@@ -201,6 +205,28 @@ def _decide(decision: str, home: Path, errors: list[str]) -> None:
         attempt(errors, lambda: aside.decide(store, decision))
 
 
+def _publish_bit_by_bit(home: Path, errors: list[str]) -> None:
+    """A flush for each batch leaves small files."""
+    for number in range(BATCHES):
+        with opened(home, StagingManager.open, errors) as staging:
+            produce(home, staging, errors, [number])
+        _flush(home, errors)
+    die()
+
+
+def _maintain(home: Path, errors: list[str]) -> None:
+    with opened(home, Timestore, errors) as store:
+        attempt(errors, lambda: maintained(store))
+
+
+def maintained(store: Timestore) -> None:
+    """With nothing kept for anybody; raises the first thing that could not be done."""
+    options = replace(store.maintain_options(min_files=2, retention=timedelta(0)), log_retention=timedelta(0))
+    for done in run.maintain(store.area, store.lake, ["d"], options):
+        if done.errors:
+            raise done.errors[0]
+
+
 def _rebuild(home: Path, errors: list[str]) -> None:
     """As `timestore recover` does."""
     attempt(errors, lambda: rebuild_if_lost(settings(home)))
@@ -246,4 +272,6 @@ _SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "discard": partial(_decide, "discard"),
     "lose the ledger": _lose_the_ledger,
     "rebuild": _rebuild,
+    "publish bit by bit": _publish_bit_by_bit,
+    "maintain": _maintain,
 }

@@ -20,12 +20,16 @@ from tests.lake.exporting import (
     settle_when_all_are_ready,
 )
 from tests.lake.processes import run_together
+from tests.maintain import small_files
 from tests.services.s3 import S3Server, s3_server, serving
+from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
 from timestore_pipeline.lake.handle import CHECKPOINT_EVERY
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import EpochOutcome
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
 
 pytestmark = pytest.mark.service
 __all__ = ["s3_server"]  # a fixture is found by its name in this module
@@ -107,3 +111,21 @@ def test_a_server_that_is_gone_means_retry_and_not_data_loss(tmp_path: Path) -> 
     for call in (table.exists, table.live_files, lambda: table.publish(APP, 1, files, {})):
         with pytest.raises((RetryLater, OutcomeUnknown)):
             call()
+
+
+def test_a_table_in_a_bucket_is_maintained(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.storage_options.items():
+        monkeypatch.setenv(name, value)
+    with Timestore(Settings.build(home=tmp_path, lake_uri=f"{s3_server.new_bucket()}/lake")) as store:
+        for number in range(5):
+            small_files.publish(store, number)
+        before = small_files.content(store)
+        done = small_files.maintained(store, retention=small_files.AT_ONCE)
+        assert (done.files_before, done.files_after, len(done.deleted), done.errors) == (10, 2, 10, [])
+        assert small_files.content(store) == before
+        assert len(store.lake.table("weather").stored_files()) == 2
+        [audit] = verify(store.area, store.lake, ["weather"], deep=True).datasets
+        assert (audit.problems, audit.warnings) == ([], [])
+        assert list(store.area.directory.spool.iterdir()) == []

@@ -16,7 +16,7 @@ from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 
-_SLACK = timedelta(days=1)  # between a segment's clock and a commit's
+SLACK = timedelta(days=1)  # between a segment's clock and a commit's
 
 
 def prune_log(area: StagingArea, table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: bool) -> LogTrim:
@@ -54,7 +54,7 @@ def _oldest_needed(area: StagingArea, dataset: str) -> datetime:
     ]
     for folder in (directory.segment_folder(dataset), directory.quarantine_folder(dataset)):
         begun += [_written_at(path) for path in folder.glob("*")]
-    return min([clock.now(), *(instant for instant in begun if instant is not None)]) - _SLACK
+    return min([clock.now(), *(instant for instant in begun if instant is not None)]) - SLACK
 
 
 def _written_at(path: Path) -> datetime | None:
