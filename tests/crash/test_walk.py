@@ -15,8 +15,13 @@ MOST_UNFIRED = 0.1  # of the hits: a run may need fewer calls than the one they 
 
 
 @pytest.mark.slow
-def test_no_system_call_is_a_bad_place_to_fail_or_to_die() -> None:
+@pytest.mark.parametrize(
+    "sample",
+    [Sample(writes=80, others=8), pytest.param(Sample(writes=40, others=4), marks=pytest.mark.nightly)],
+    ids=["small", "large"],
+)
+def test_no_system_call_is_a_bad_place_to_fail_or_to_die(sample: Sample) -> None:
     require("seccomp user notification", available=is_available(), remedy="Linux 5.5 or newer on x86-64")
-    cases = run_walk(lambda _: None, Sample(writes=40, others=4))
+    cases = run_walk(lambda _: None, sample)
     assert [(case.fault, case.problems, case.errors) for case in cases if case.problems] == []
     assert sum(not case.fired for case in cases) <= MOST_UNFIRED * len(cases)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tests.flush.conftest import START, published
-from tests.services.forked import FORKED
+from tests.services.forked import FORKED, Forked
 from timestore_pipeline.errors import GuardrailExceeded
 from timestore_pipeline.ingest import admission
 from timestore_pipeline.ingest.admission import Admission
@@ -108,7 +108,7 @@ class Producers:
         self.barrier = FORKED.Barrier(len(datasets) + 1)
         self.answers: Queue[Told] = FORKED.Queue()
         self.children = [
-            FORKED.Process(target=target, args=(self.barrier, options, dataset, n * 1_000_000, self.answers))
+            Forked(target, self.barrier, options, dataset, n * 1_000_000, self.answers)
             for n, dataset in enumerate(datasets)
         ]
 
@@ -120,22 +120,17 @@ class Producers:
         return [self.answers.get(timeout=120) for _ in self.children]
 
     def end(self) -> None:
-        for child in self.children:
-            child.join(60)
-        assert [child.exitcode for child in self.children] == [0] * len(self.children)
+        assert [child.wait() for child in self.children] == [0] * len(self.children)
 
 
 @contextmanager
 def producing(target: Any, options: dict[str, Any], datasets: str) -> Iterator[Producers]:
     producers = Producers(target, options, datasets)
-    for child in producers.children:
-        child.start()
     try:
         yield producers
     finally:
         for child in producers.children:  # gone already, unless the test has failed
             child.kill()
-            child.join()
         producers.answers.close()
         producers.answers.join_thread()
 

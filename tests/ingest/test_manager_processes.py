@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.ingest.batches import readings, sealed_rows, volumes
-from tests.services.forked import FORKED
+from tests.services.forked import FORKED, Forked
 from tests.staging.processes import run, run_until_killed
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
@@ -102,13 +102,9 @@ def _new_column(barrier: Barrier, home: Path, column: str, answers: Queue[list[b
 def _together(target: Callable[..., None], home: Path, arguments: list[tuple[str, ...]]) -> list[list[bool]]:
     barrier = FORKED.Barrier(len(arguments))
     answers: Queue[list[bool]] = FORKED.Queue()
-    children = [FORKED.Process(target=target, args=(barrier, home, *extra, answers)) for extra in arguments]
-    for child in children:
-        child.start()
+    children = [Forked(target, barrier, home, *extra, answers) for extra in arguments]
     found = [answers.get(timeout=120) for _ in children]
-    for child in children:
-        child.join(60)
-    assert [child.exitcode for child in children] == [0] * len(children)
+    assert [child.wait() for child in children] == [0] * len(children)
     answers.close()
     answers.join_thread()
     return found

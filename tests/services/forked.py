@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -40,14 +39,42 @@ _LOOK_EVERY = 0.01  # seconds
 _STATUS_LOST = 255  # as `multiprocessing` has it
 
 
-def run_forked(target: Callable[..., object], *arguments: Any) -> int:
-    """Run a function of a module in a process of its own; its exit code, a negative one is the signal that ended it."""
-    ended, told = FORKED.Pipe(duplex=False)
-    process = FORKED.Process(target=_run, args=(target, arguments, told))
-    process.start()
-    told.close()
-    with ended:
-        return _exit_code(process, ended)
+class Forked:
+    """A function of a module in a process of its own."""
+
+    def __init__(self, target: Callable[..., object], *arguments: Any) -> None:
+        self._ended, told = FORKED.Pipe(duplex=False)
+        self._process = FORKED.Process(target=_run, args=(target, arguments, told))
+        self._process.start()
+        told.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """Return when it is gone."""
+        self._process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """Its exit code; a negative one is the signal that ended it."""
+        self._process.join(_PATIENCE)
+        if self._process.exitcode is None:
+            self._process.kill()
+            self._process.join()
+            raise TimeoutError(f"{self._process} hangs")
+        # Rarely the parent cannot say how a child ended; one that was not killed has told its end.
+        lost = self._process.exitcode == _STATUS_LOST
+        return (0 if self._was_told() else -signal.SIGKILL) if lost else self._process.exitcode
+
+    def _was_told(self) -> bool:
+        """An end that is told is there to be read; a killed process closed its side without a word."""
+        try:
+            return self._ended.poll() and self._ended.recv() is None
+        except EOFError:
+            return False
 
 
 def _run(target: Callable[..., object], arguments: Sequence[Any], told: Connection) -> None:
@@ -55,42 +82,22 @@ def _run(target: Callable[..., object], arguments: Sequence[Any], told: Connecti
     told.send(None)
 
 
-def _exit_code(process: BaseProcess, ended: Connection) -> int:
-    process.join(_PATIENCE)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-        raise TimeoutError(f"{process} hangs")
-    # Rarely the parent cannot say how a child ended; one that was not killed has told its end.
-    return -signal.SIGKILL if process.exitcode == _STATUS_LOST and not _was_told(ended) else process.exitcode
+def run_forked(target: Callable[..., object], *arguments: Any) -> int:
+    """Run it to its end; the exit code, a negative one is the signal that ended it."""
+    return Forked(target, *arguments).wait()
 
 
-def _was_told(ended: Connection) -> bool:
-    """An end that is told is there to be read; a killed process closed its side without a word."""
-    try:
-        return ended.poll() and ended.recv() is None
-    except EOFError:
-        return False
-
-
-class Script:
+class Script(Forked):
     """A program text in a process of its own, with pipes to its standard input and output."""
 
     def __init__(self, text: str, *arguments: str) -> None:
         its_input, to_input = FORKED.Pipe(duplex=False)
         from_output, its_output = FORKED.Pipe(duplex=False)
-        self._ended, told = FORKED.Pipe(duplex=False)
-        self._process = FORKED.Process(target=_run, args=(_execute, (text, arguments, its_input, its_output), told))
-        self._process.start()
-        for its in (its_input, its_output, told):
-            its.close()
+        super().__init__(_execute, text, arguments, its_input, its_output)
+        its_input.close()
+        its_output.close()
         self.stdin = _file(to_input, "w")
         self.stdout = _file(from_output, "r")
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
 
     def tell(self, line: str) -> None:
         self.stdin.write(line + "\n")
@@ -106,15 +113,6 @@ class Script:
             assert state != "Z", "it ended instead"
             clock.sleep(_LOOK_EVERY)
 
-    def kill(self) -> None:
-        """Return when it is gone."""
-        self._process.kill()
-        self.wait()
-
-    def wait(self) -> int:
-        """Its exit code; a negative one is the signal that ended it."""
-        return _exit_code(self._process, self._ended)
-
     def finish(self) -> str:
         """Close its input and wait for its end; what it had yet to say. Fails when that is not an end in peace."""
         self.stdin.close()
@@ -124,8 +122,8 @@ class Script:
 
     def close(self) -> None:
         self.kill()
-        for pipe in (self.stdin, self.stdout, self._ended):
-            pipe.close()
+        self.stdin.close()
+        self.stdout.close()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.forked import FORKED
+from tests.services.forked import FORKED, Forked
 from timestore_pipeline.errors import LedgerMismatch
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import Ledger
@@ -22,12 +22,8 @@ def _open(barrier: Barrier, root: Path, name: str) -> None:
 
 def test_eight_processes_may_open_an_empty_directory_at_once(tmp_path: Path) -> None:
     barrier = FORKED.Barrier(8)
-    children = [FORKED.Process(target=_open, args=(barrier, tmp_path / "new", f"d{n}")) for n in range(8)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(120)
-    assert [child.exitcode for child in children] == [0] * 8
+    children = [Forked(_open, barrier, tmp_path / "new", f"d{n}") for n in range(8)]
+    assert [child.wait() for child in children] == [0] * 8
     with StagingArea(tmp_path / "new", "shard-0") as area:
         assert [record.name for record in area.ledger.datasets.all()] == [f"d{n}" for n in range(8)]
         assert len(area.ledger.processes.all()) == 1
