@@ -154,7 +154,7 @@ except OSError: os.close(taken.pop())
 
 def test_a_ledger_at_rest_on_a_full_disk_is_not_refused_for_any_other_reason(tmp_path: Path) -> None:
     script = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$1" -c "$2" "$0"'
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, tmp_path]
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(tmp_path)]
     available = run_out([*command, "true", ""]).returncode == 0
     require("a mount namespace", available=available, remedy="allow user namespaces, or run as root")
     done = run_out([*command, sys.executable, AT_REST.format(trouble=FILL)])
