@@ -8,6 +8,7 @@ import pytest
 
 from tests.lake.exporting import APP, NUMBERS, export, publish
 from timestore_pipeline.errors import Corrupted, OutcomeUnknown
+from timestore_pipeline.lake import log
 from timestore_pipeline.lake.handle import CHECKPOINT_EVERY
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.lake import EpochOutcome
@@ -39,6 +40,33 @@ def test_a_checkpoint_is_written_every_so_many_versions(checkpointed: LakeTable)
         f"{CHECKPOINT_EVERY:020d}.checkpoint.parquet"
     ]
     assert (log_folder(checkpointed) / "_last_checkpoint").is_file()
+
+
+def flushed_by_a_new_process(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Versions whose commits are flushed when somebody asks what became of an epoch."""
+    flushed: list[Path] = []
+    monkeypatch.setattr(log, "sync", flushed.append)
+    assert Lake(lake.uri).table("weather").outcome(APP, CHECKPOINT_EVERY) is EpochOutcome.PUBLISHED
+    return sorted(int(path.stem) for path in flushed if path.suffix == ".json")
+
+
+def test_a_new_process_flushes_only_what_nobody_is_known_to_have_flushed(
+    lake: Lake, checkpointed: LakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first, *_, last] = flushed_by_a_new_process(lake, monkeypatch)
+    assert 0 < CHECKPOINT_EVERY - first < 20
+    assert last == CHECKPOINT_EVERY
+    assert [path.name for path in log_folder(checkpointed).glob("_flushed*")] == ["_flushed"]
+
+
+@pytest.mark.parametrize("note", [b"", b"\0\0", b"1000", None])
+def test_without_a_note_that_can_be_right_every_commit_is_flushed(
+    lake: Lake, checkpointed: LakeTable, monkeypatch: pytest.MonkeyPatch, note: bytes | None
+) -> None:
+    """Torn by a power loss, or of a log that was since restored from a backup."""
+    path = log_folder(checkpointed) / "_flushed"
+    path.unlink() if note is None else path.write_bytes(note)
+    assert flushed_by_a_new_process(lake, monkeypatch) == list(range(CHECKPOINT_EVERY + 1))
 
 
 def test_outcomes_survive_log_cleanup(checkpointed: LakeTable) -> None:

@@ -13,8 +13,9 @@ import fcntl
 import json
 import os
 import re
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,8 @@ _FOLDER = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 _HINT = "_last_checkpoint"
+_NOTE = "_flushed"  # holds the version up to which the log is flushed to disk, in digits; every reader passes it over
+_NOTE_EVERY = 20  # versions
 
 Action = dict[str, Any]
 
@@ -133,17 +136,22 @@ class DeltaLog:
         """Flush every commit and checkpoint up to `version` and the folder; on an object store they are durable.
 
         Not just the newest: the ones below may be of a process that has committed and not flushed yet, and a hole
-        below a durable commit makes a table unreadable.
+        below a durable commit makes a table unreadable. How far others have come is noted beside the log: a run is a
+        new process, and would flush a year of commits again.
         """
         folder = self._folder()
         if folder is None or version <= self._durable:
             return
-        for name in self._store.list(_FOLDER):
+        names = self._store.list(_FOLDER)
+        noted = _noted_as_flushed(folder, names)
+        for name in names:
             match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
-            if match is not None and self._durable < int(match[1]) <= version:
+            if match is not None and max(self._durable, noted) < int(match[1]) <= version:
                 sync(folder / name)
         sync(folder)
         self._durable = version
+        if version >= noted + _NOTE_EVERY:
+            _note_as_flushed(folder, version)
 
     def make_checkpoint_durable(self, version: int) -> None:
         """Flush a checkpoint just written and the hint that points to it."""
@@ -207,6 +215,30 @@ def _parsed(content: bytes) -> list[Action]:
 
 def _transactions(actions: list[Action]) -> dict[str, int]:
     return {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
+
+
+def _noted_as_flushed(folder: Path, names: Sequence[str]) -> int:
+    """Up to which version somebody has flushed the log; -1 = unknown. A torn note ends early, so it says less.
+
+    One beyond the newest commit is of another log: the folder was restored from a backup.
+    """
+    newest = max((int(match[1]) for name in names if (match := _COMMIT.fullmatch(name))), default=-1)
+    try:
+        noted = int((folder / _NOTE).read_bytes())
+    except (OSError, ValueError):
+        return -1
+    return noted if noted <= newest else -1
+
+
+def _note_as_flushed(folder: Path, version: int) -> None:
+    """Not flushed itself: whoever does not find it flushes once more, and so does a failure cost nothing else."""
+    temporary = folder / f"{_NOTE}-{uuid.uuid4().hex[:12]}"
+    with suppress(OSError):
+        try:
+            temporary.write_bytes(str(version).encode())
+            temporary.replace(folder / _NOTE)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
