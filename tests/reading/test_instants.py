@@ -115,6 +115,7 @@ def test_a_claim_that_is_given_back_and_claimed_again_during_a_query(
     """The ledger told of the first claim, the table has the second: no comparison of epochs says which batches."""
 
     def give_back_and_flush() -> None:
+        assert ref is not None
         with pytest.MonkeyPatch.context() as failing:
             failing.setattr(LakeTable, "publish", fail)
             with pytest.raises(RetryLater):

@@ -26,7 +26,7 @@ from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, 
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.reading import pins, staged_rows
+from timestore_pipeline.reading import staged_rows
 from timestore_pipeline.staging import scratch
 from timestore_pipeline.wiring import Timestore
 
@@ -149,7 +149,7 @@ def test_a_spool_on_another_filesystem_gets_copies(
     def refuse(*_arguments: Any) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(pins.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     assert numbers(timestore) == numbers_of(range(2))
 
 
