@@ -69,9 +69,8 @@ def _is_written(area: Books, segment_id: str) -> bool:
 def _adopt(area: Books, path: Path, contents: SegmentContents, published: set[str], found: Reconciliation) -> None:
     describe(area, contents)
     dataset = contents.header.dataset
-    present = {other.stem for other in _files(area, dataset)} - {path.stem}
     segment = FoundSegment(dataset, path.stem, contents.batches, published)
-    owed = area.ledger.adopting.segment(segment, present)
+    owed = area.ledger.adopting.segment(segment, lambda other: area.directory.segment(dataset, other).exists())
     if owed is not None:
         found.adopted.append(path.stem)
         found.owed += owed

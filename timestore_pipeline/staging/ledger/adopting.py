@@ -7,7 +7,7 @@ copy with a key the ledger knows from another batch was refused when it came, an
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from timestore_pipeline import clock
@@ -54,17 +54,17 @@ class Adopting:
             "SELECT 1 FROM incidents WHERE segment_id = ? AND kind = 'segment'", (segment_id,)
         ) is not None  # fmt: skip
 
-    def segment(self, found: FoundSegment, present: Collection[str]) -> int | None:
+    def segment(self, found: FoundSegment, has_file: Callable[[str], bool]) -> int | None:
         """Enter a segment and the batches that are not known yet; None when there was nothing new.
 
-        Returns how many batches are owed from now on that were not before. present: ids of the dataset's other
-        segments that have a file. A batch that is owed from one that has none is owed from this one now: damaged files
-        are replaced by copies.
+        Returns how many batches are owed from now on that were not before. has_file: whether another segment of
+        the dataset has one. A batch that is owed from one that has none is owed from this one now: damaged files are
+        replaced by copies.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, found.dataset)
             new = _register(tx, dataset_id, found.segment_id, "open")
-            moved = [_follow(tx, found.segment_id, batch, present) for batch in found.batches]
+            moved = [_follow(tx, found.segment_id, batch, has_file) for batch in found.batches]
             owed = _enter(tx, dataset_id, found, BatchState.PENDING, None)
             return len(owed) if new or owed or any(moved) else None
 
@@ -118,12 +118,12 @@ def _open(tx: sqlite3.Connection, dataset_id: int, segment_id: str, error: str) 
     return incident
 
 
-def _follow(tx: sqlite3.Connection, segment_id: str, batch: StagedBatch, present: Collection[str]) -> bool:
+def _follow(tx: sqlite3.Connection, segment_id: str, batch: StagedBatch, has_file: Callable[[str], bool]) -> bool:
     """Point a batch at the copy of it that still has a file."""
     row = tx.execute(
         "SELECT segment_id FROM batches WHERE batch_id = ? AND state IN ('pending', 'in_flight')", (batch.batch_id,)
     ).fetchone()
-    if row is None or row["segment_id"] == segment_id or row["segment_id"] in present:
+    if row is None or row["segment_id"] == segment_id or has_file(row["segment_id"]):
         return False
     tx.execute(
         "UPDATE batches SET segment_id = ?, sequence = ? WHERE batch_id = ?",
