@@ -8,8 +8,10 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from timestore_pipeline import clock
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.defs.run_logs import forget_run_logs
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.run import MaintainOptions, chosen_datasets, maintain
@@ -45,12 +47,23 @@ def maintain_datasets(context: dg.OpExecutionContext, config: MaintainConfig, ti
         raise dg.Failure(f"not everything could be done; what was done is complete:\n{told}", allow_retries=False)
 
 
+@dg.op
+def forget_old_runs(context: dg.OpExecutionContext, timestore: Opened) -> None:
+    """Remove event logs of finished runs past TIMESTORE_RUN_LOG_RETENTION_DAYS, if that is set."""
+    days = timestore.settings.run_log_retention_days
+    if not days:
+        return
+    before = clock.now() - timedelta(days=days)
+    context.log.info("%d logs removed", forget_run_logs(context.instance, timestore.area.shard, before))
+
+
 @dg.graph(
     description="Make large files of small ones, delete replaced files, forget what is past its retention. Safe at any"
     " time, beside producers and flushes."
 )
 def maintain_tables() -> None:
     maintain_datasets()
+    forget_old_runs()
 
 
 def lake_maintenance(shard: str) -> dg.JobDefinition:

@@ -1,0 +1,56 @@
+"""Event logs of finished runs. Dagster keeps them for ever, in SQLite a file of 128 kB for each flush.
+
+Not `DagsterInstance.delete_run`: in SQLite it leaves the file where it is, and takes the marks of the partitions that
+the run published. Here the file and the captured output go. The run stays in the list, and so does what it said of
+assets, which Dagster has in another file. A crash leaves logs that the next maintenance removes.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+
+from timestore_pipeline.defs.job import SHARD_TAG
+
+MOST = 5_000  # in one run of the job: a night's share, and seconds of work
+_AT_ONCE = 200  # run ids in one question to Dagster
+_FILES = ("", "-wal", "-shm")
+
+
+def forget_run_logs(instance: dg.DagsterInstance, shard: str, before: datetime, most: int = MOST) -> int:
+    """Remove the logs of the shard's runs that ended before an instant; returns of how many.
+
+    Nothing where the event log is not in SQLite files: a database has means of its own.
+    """
+    storage = instance.event_log_storage
+    if not isinstance(storage, SqliteEventLogStorage):
+        return 0
+    old = (name for name in storage.get_all_run_ids() if _written_before(Path(storage.path_for_shard(name)), before))
+    forgotten = 0
+    while forgotten < most and (some := list(islice(old, _AT_ONCE))):
+        for run_id in islice(_finished(instance, shard, some), most - forgotten):
+            _remove(instance, storage, run_id)
+            forgotten += 1
+    return forgotten
+
+
+def _finished(instance: dg.DagsterInstance, shard: str, run_ids: list[str]) -> Iterator[str]:
+    chosen = dg.RunsFilter(run_ids=run_ids, tags={SHARD_TAG: shard}, statuses=FINISHED_STATUSES)
+    return (record.dagster_run.run_id for record in instance.get_run_records(chosen))
+
+
+def _remove(instance: dg.DagsterInstance, storage: SqliteEventLogStorage, run_id: str) -> None:
+    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    for suffix in _FILES:
+        Path(storage.path_for_shard(run_id) + suffix).unlink(missing_ok=True)
+
+
+def _written_before(path: Path, instant: datetime) -> bool:
+    try:
+        return path.stat().st_mtime < instant.timestamp()
+    except FileNotFoundError:
+        return False
