@@ -18,7 +18,7 @@ from timestore_pipeline import clock
 # Small in the suite, larger on demand.
 PRODUCERS = int(os.environ.get("TIMESTORE_TEST_PRODUCERS", "8"))
 ROWS = int(os.environ.get("TIMESTORE_TEST_ROWS", "20"))  # of a batch
-SECONDS = float(os.environ.get("TIMESTORE_TEST_SECONDS", "3"))  # of all three lives of the server
+SECONDS = float(os.environ.get("TIMESTORE_TEST_SECONDS", "1.5"))  # of all three lives of the server
 MEMORY = 1 << 30  # bytes, the server with its reader processes, however many producers
 
 
