@@ -141,3 +141,10 @@ def test_a_bucket_is_audited_and_imported(home: Path, s3_server: S3Server, monke
     assert timestore_json("legacy", "import", "weather", "--delete")["rows"] == 5
     timestore("legacy", "audit")
     assert pending_rows() == 5
+
+
+def test_a_link_into_the_lake_leads_to_rows_that_are_in_already(home: Path, tmp_path: Path) -> None:
+    a_table(home)
+    link = tmp_path / "elsewhere"
+    link.symlink_to(home)
+    assert "lie in each other" in complaint("legacy", "import", "weather", link / "lake" / "weather")

@@ -69,3 +69,12 @@ def test_a_delta_table_is_refused(tree: Path) -> None:
     (tree / "_delta_log" / "00000000000000000000.json").touch()
     with pytest.raises(NotImportable, match="is a Delta table"):
         Tree.at(str(tree), {})
+
+
+def test_a_part_of_a_delta_table_is_refused_whatever_leads_there(tree: Path) -> None:
+    write(tree / "table" / "day=1" / "a.parquet", 1)
+    (tree / "table" / "_delta_log").mkdir()
+    (tree / "link").symlink_to(tree / "table")
+    for place in ("table/day=1", "link/day=1", "link/day=1/a.parquet"):
+        with pytest.raises(NotImportable, match="table is a Delta table"):
+            Tree.at(str(tree / place), {})

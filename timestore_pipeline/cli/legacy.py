@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -138,7 +139,7 @@ def _tree(store: Timestore, path: str) -> Tree:
     for uri in (store.lake.uri, str(store.area.directory.root)):
         ours = Location.parse(uri, options)
         same = (wanted.filesystem is None) is (ours.filesystem is None)
-        if same and (_inside(wanted.path, ours.path) or _inside(ours.path, wanted.path)):
+        if same and (_inside(_real(wanted), _real(ours)) or _inside(_real(ours), _real(wanted))):
             hint = "leave PATH out: then only files are taken that no commit names"
             raise NotImportable(f"{path} and {uri} lie in each other", hint=hint)
     return Tree.at(path, options)
@@ -146,6 +147,11 @@ def _tree(store: Timestore, path: str) -> Tree:
 
 def _inside(one: str, other: str) -> bool:
     return f"{one.rstrip('/')}/".startswith(f"{other.rstrip('/')}/")
+
+
+def _real(location: Location) -> str:
+    """Where it lies, whatever links and dots lead there."""
+    return os.path.realpath(location.path) if location.filesystem is None else location.path
 
 
 def _all(work: Import, *, quiet: bool) -> tuple[list[Imported], TimestoreError | None]:

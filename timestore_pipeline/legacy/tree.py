@@ -59,8 +59,7 @@ class Tree:
         """Everything under a path, file:///folder or s3://bucket/prefix, or that one file; raise `NotImportable`."""
         location = Location.parse(uri, options)
         found = _listed(location)
-        if tables := [info.path for info in found if "/_delta_log/" in info.path]:
-            table = tables[0].split("/_delta_log/")[0]
+        if (table := _table_around(location) or _table_inside(found)) is not None:
             hint = "read it as a table, for example with DuckDB's delta_scan, and `timestore ingest` the result"
             raise NotImportable(f"{table} is a Delta table: some of its files may be deleted rows", hint=hint)
         files = [_file(info, location.path) for info in found if _is_wanted(info, location.path)]
@@ -126,6 +125,19 @@ def _listed(location: Location) -> list[fs.FileInfo]:
     if info.is_file:
         return [info]
     return list(filesystem.get_file_info(fs.FileSelector(location.path, recursive=True, allow_not_found=True)))
+
+
+def _table_inside(found: Sequence[fs.FileInfo]) -> str | None:
+    logs = (info.path for info in found if "/_delta_log/" in info.path)
+    return next((path.split("/_delta_log/")[0] for path in logs), None)
+
+
+def _table_around(location: Location) -> str | None:
+    """The table whose partition or file this is, for all that links tell."""
+    if location.filesystem is not None:
+        return None
+    around = Path(location.path).resolve().parents
+    return next((str(folder) for folder in around if (folder / "_delta_log").is_dir()), None)
 
 
 def _is_wanted(info: fs.FileInfo, root: str) -> bool:
