@@ -106,6 +106,14 @@ def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: No
     assert "[invalid_query]" in complaint("query", "SELECT sum(value) FROM weather")
 
 
+def test_a_staging_directory_that_cannot_be_used_leaves_the_lake(
+    home: Path, published: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "file").touch()
+    monkeypatch.setenv("TIMESTORE_STAGING_DIRECTORY", str(home / "file"))
+    assert "--published-only reads the lake" in complaint("query", "FROM weather", code=2)
+
+
 @pytest.mark.parametrize(
     "sql",
     [

@@ -6,9 +6,7 @@ import errno
 import os
 import random
 import signal
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -20,17 +18,37 @@ from tests.flush.damaging import flip, poison, segment_of, stage
 from tests.flush.damaging import numbers as numbers_of
 from tests.flush.owners import impatient, start_owner
 from tests.reading.answers import ask, numbers, published_numbers, table
-from tests.services.forked import Script
+from tests.services.forked import Script, script
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
+from timestore_pipeline.lake import dataset
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.reading import staged_rows
 from timestore_pipeline.staging import scratch
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["impatient", "start_owner"]  # a fixture is found by its name in this module
+
+_INTERRUPTED = """
+import os, signal, sys, threading
+from timestore_pipeline import Settings
+from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.wiring import Timestore
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run = Worker.run
+def press_soon(*arguments):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return run(*arguments)
+Worker.run = press_soon  # DuckDB is at work by then
+with Timestore(Settings.build(home=sys.argv[1])) as store:
+    try:
+        with store.query("SELECT sum(hash(a.i, b.i)) FROM range(1000000) a(i), range(1000000) b(i)"):
+            print("done")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
 
 INSTANTS = [datetime(2026, 3, 1, 5, 59, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC), None]
 
@@ -103,8 +121,8 @@ def test_a_silent_owner_is_named_with_what_it_keeps(
 
 
 def test_only_named_datasets_are_prepared(timestore: Timestore, staging: StagingManager) -> None:
-    for dataset in ("d", "other"):
-        staging.enqueue(dataset, hourly(10))
+    for name in ("d", "other"):
+        staging.enqueue(name, hourly(10))
     assert numbers(timestore) == list(range(10))
     assert [segment.dataset for segment in timestore.area.ledger.segments.open_segments("other")] == ["other"]
     assert timestore.area.ledger.segments.open_segments("d") == []
@@ -121,8 +139,8 @@ def test_only_named_datasets_are_prepared(timestore: Timestore, staging: Staging
     ],
 )
 def test_ways_to_name_a_dataset(sql: str, timestore: Timestore, staging: StagingManager) -> None:
-    for dataset in ("d", "weather-hourly.v1"):
-        staging.enqueue(dataset, hourly(10))
+    for name in ("d", "weather-hourly.v1"):
+        staging.enqueue(name, hourly(10))
     assert ask(timestore, sql) != []
 
 
@@ -212,6 +230,24 @@ def test_published_rows_alone(timestore: Timestore, settings: Settings) -> None:
     assert published_numbers(settings) == numbers_of(range(2))
 
 
+def test_a_table_is_not_read_far_ahead(
+    timestore: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB has to scan it by our own method, or Arrow reads as far ahead as it likes."""
+    stage(settings, 2)
+    flush(timestore)
+    scanned: list[set[str]] = []
+    scanner = dataset._Frugal.scanner
+
+    def recording(self: Any, **options: Any) -> Any:
+        scanned.append(set(options))
+        return scanner(self, **options)
+
+    monkeypatch.setattr(dataset._Frugal, "scanner", recording)
+    assert ask(timestore, "SELECT sum(n) AS n FROM d WHERE n < 3") == [{"n": 3}]
+    assert scanned == [{"columns", "filter"}]
+
+
 def test_rows_come_before_all_are_there(timestore: Timestore) -> None:
     with timestore.query("SELECT i FROM range(1000000000000) t(i)") as answer:
         assert answer.rows.read_next_batch()["i"][0].as_py() == 0
@@ -236,17 +272,9 @@ def test_the_folder_of_a_query_that_was_killed_is_removed_by_the_next(timestore:
             assert not dead.exists()
 
 
-def test_ctrl_c_ends_a_long_query(timestore: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pressed when DuckDB's thread is at work."""
-    submit = ThreadPoolExecutor.submit
-
-    def submit_and_press(*arguments: Any) -> Any:
-        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-        return submit(*arguments)
-
-    monkeypatch.setattr(ThreadPoolExecutor, "submit", submit_and_press)
-    with pytest.raises(KeyboardInterrupt):
-        ask(timestore, "SELECT sum(hash(a.i, b.i)) AS n FROM range(1000000) a(i), range(1000000) b(i)")
+def test_ctrl_c_ends_a_long_query(settings: Settings) -> None:
+    with script(_INTERRUPTED, settings.home) as running:
+        assert running.finish() == "interrupted\n"
 
 
 def test_a_query_that_needs_more_memory_says_so(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.reading.query import Answer
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.wiring import read_published
+from timestore_pipeline.wiring import Timestore, read_published
 
 _SHOWN = 1000  # rows of a table that a person gets; JSON has all
 
@@ -54,8 +54,18 @@ def _opened(sql: str, published_only: bool) -> Iterator[Answer]:
         with read_published(Settings.from_env(), sql) as answer:
             yield answer
     else:
-        with open_store() as store, store.query(sql) as answer:
+        with _open_staged() as store, store.query(sql) as answer:
             yield answer
+
+
+def _open_staged() -> Timestore:
+    try:
+        return open_store()
+    except TimestoreError as error:
+        error.hint = "; ".join(
+            filter(None, (error.hint, "--published-only reads the lake without a staging directory"))
+        )
+        raise
 
 
 def _print_json(rows: pa.RecordBatchReader) -> None:
