@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import export
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -23,7 +28,24 @@ POINTS: dict[str, tuple[Any, str]] = {
     "publish": (LakeTable, "publish"),
     "commit": (epochs, "_try_commit"),  # the snapshot it commits from has been taken
     "finalize": (Flushes, "finalize"),
+    "salvage": (quarantine, "copy_whole"),
+    "set aside": (SettingAside, "segment"),
+    "move": (quarantine, "move_durably"),
 }
+
+
+@contextmanager
+def stopped_flush(settings: Settings, point: str, moment: str) -> Iterator[Script]:
+    """A process that has stopped itself at the point."""
+    with script("from tests.flush.stopping import main; main()", settings.home, point, moment) as process:
+        process.wait_until_stopped()
+        yield process
+
+
+def wake_up(process: Script) -> str:
+    """Let it go on to its end; how that was."""
+    os.kill(process.pid, signal.SIGCONT)
+    return process.finish()
 
 
 def arm(point: str, moment: str) -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from datetime import timedelta
 
+import duckdb
 import pytest
 
 from tests.flush.damaging import assert_accounted_for, drain, quarantined, segment_of, stage
+from tests.flush.owners import impatient
+from tests.flush.stopping import stopped_flush, wake_up
 from tests.services.forked import script
 from tests.staging.processes import run_until_killed
 from timestore_pipeline import Settings
 from timestore_pipeline.model.incident import IncidentReason
 from timestore_pipeline.wiring import Timestore
+
+__all__ = ["impatient"]  # a fixture is found by its name in this module
 
 _WRITER = """
 import os, sys
@@ -80,6 +86,38 @@ def test_a_dead_writers_segment_is_set_aside_by_one_of_many(
     drain(timestore)
     [incident] = timestore.area.ledger.incidents.all("d")
     assert incident.reason is IncidentReason.DAMAGED
+    assert quarantined(timestore) == {ids[4]}
+    assert_accounted_for(timestore, ids)
+
+
+LATER = [("salvage", "before"), ("set aside", "before"), ("set aside", "after"), ("move", "before")]
+STOPS = [("salvage", "after"), *(pytest.param(*stop, marks=pytest.mark.nightly) for stop in LATER)]
+
+
+@pytest.mark.parametrize(("point", "moment"), STOPS)
+def test_who_is_stopped_while_setting_a_dead_writers_segment_aside_goes_on_where_he_was(
+    settings: Settings, ids: list[str], impatient: Timestore, timestore: Timestore, point: str, moment: str
+) -> None:
+    with stopped_flush(settings, point, moment) as stopped:
+        drain(impatient)
+        assert wake_up(stopped) in ("ok", "fenced")
+    drain(timestore)
+    assert quarantined(timestore) == {ids[4]}
+    assert_accounted_for(timestore, ids)
+
+
+@pytest.mark.parametrize(("point", "moment"), STOPS)
+def test_who_wakes_up_after_his_lease_while_setting_a_claimed_segment_aside_changes_nothing(
+    settings: Settings, impatient: Timestore, timestore: Timestore, point: str, moment: str
+) -> None:
+    ids = stage(settings, 5)
+    with duckdb.connect(segment_of(timestore)) as connection:
+        connection.execute("DELETE FROM rows WHERE __timestore_batch = 4")
+    with stopped_flush(settings, point, moment) as stopped:
+        impatient.area.lease = timedelta(0)
+        drain(impatient)
+        assert wake_up(stopped) == "fenced"
+    drain(timestore)
     assert quarantined(timestore) == {ids[4]}
     assert_accounted_for(timestore, ids)
 

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.flush.conftest import hourly, published
-from tests.services.forked import Script, script
+from tests.flush.stopping import stopped_flush, wake_up
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
-
-
-@contextmanager
-def stopped_flush(settings: Settings, point: str, moment: str) -> Iterator[Script]:
-    """A process that has stopped itself at the point."""
-    with script("from tests.flush.stopping import main; main()", settings.home, point, moment) as process:
-        process.wait_until_stopped()
-        yield process
-
-
-def wake_up(process: Script) -> str:
-    """Let it go on to its end; how that was."""
-    os.kill(process.pid, signal.SIGCONT)
-    return process.finish()
 
 
 def stage(settings: Settings, first: int) -> None:
