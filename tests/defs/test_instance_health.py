@@ -26,8 +26,8 @@ def dagster_home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(home: Path | None, status: Status) -> str:
-    return "\n".join(finding.seen for finding in instance_health(home) if finding.status is status)
+def told(home: Path | None, status: Status, *, landing: bool = False) -> str:
+    return "\n".join(finding.seen for finding in instance_health(home, landing=landing) if finding.status is status)
 
 
 def test_without_a_home_there_is_nothing_to_ask() -> None:
@@ -49,9 +49,11 @@ def test_a_daemon_that_lives_is_fine_until_somebody_switches_the_sensor_off(dags
             instance.add_daemon_heartbeat(DaemonHeartbeat(clock.now().timestamp(), daemon, "test", []))
         assert "Dagster's daemon lives" in told(dagster_home, Status.OK)
         location = InProcessCodeLocationOrigin(LoadableTargetOrigin(), location_name="timestore_pipeline")
-        origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), "staging_flush_sensor")
         kind = dg._core.definitions.run_request.InstigatorType.SENSOR
-        instance.add_instigator_state(
-            InstigatorState(origin, kind, InstigatorStatus.STOPPED, SensorInstigatorData(min_interval=4))
-        )
-    assert "the sensor staging_flush_sensor is switched off" in told(dagster_home, Status.FAILED)
+        for name in ("staging_flush_sensor", "landing_sensor"):
+            origin = RemoteInstigatorOrigin(RemoteRepositoryOrigin(location, "__repository__"), name)
+            instance.add_instigator_state(
+                InstigatorState(origin, kind, InstigatorStatus.STOPPED, SensorInstigatorData(min_interval=4))
+            )
+    assert told(dagster_home, Status.FAILED) == "the sensor staging_flush_sensor is switched off"
+    assert "landing_sensor is switched off" in told(dagster_home, Status.FAILED, landing=True)

@@ -45,7 +45,7 @@ def test_published_segments_that_a_dead_worker_left_are_unlinked(
     timestore.pipeline.export(ref, timestore.export_options())
     timestore.area.ledger.flushes.finalize(ref, timestore.pipeline.publish(ref))
     assert timestore.area.dataset_usage("weather").total > 0
-    recover(instance)
+    recover(instance, "edited by hand")
     assert timestore.area.dataset_usage("weather").total == 0
 
 

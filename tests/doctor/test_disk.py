@@ -63,3 +63,13 @@ def test_looking_changes_nothing(home: Path) -> None:
     for check in ("configuration", "datasets", "ledger", "backlogs", "dead owners", "quarantine", "flush sensor"):
         found(check)
     assert files(home / "staging") == before
+
+
+@pytest.mark.parametrize("name", ["TIMESTORE_STAGING_DIRECTORY", "TIMESTORE_LAKE_URI"])
+@pytest.mark.parametrize("inside", ["", "/deeper"])
+def test_a_file_in_the_place_of_a_folder_fails(
+    name: str, inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(name, f"{tmp_path}/file{inside}")
+    assert f"{tmp_path}/file is no folder" in told("lake" if "LAKE" in name else "permissions", Status.FAILED)

@@ -62,6 +62,8 @@ def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(hom
     assert "ticked 300 s ago" in told("flush sensor", Status.FAILED)
     _ticked(home, timedelta(0))
     assert "ticked 0 s ago" in told("flush sensor", Status.OK)
+    _ticked(home, -timedelta(hours=1))
+    assert "the clock was set back" in told("flush sensor", Status.WARNING)
 
 
 def test_what_a_killed_producer_left_is_told_by_its_process(home: Path) -> None:

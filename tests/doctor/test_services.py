@@ -17,6 +17,11 @@ from timestore_pipeline.doctor.finding import Status
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
+        if self.path.startswith("/moved"):
+            self.send_response(302)
+            self.send_header("Location", "/-/ready")
+            self.end_headers()
+            return
         self.send_response(200 if self.path in ("/-/ready", "/server_info") else 404)
         self.end_headers()
 
@@ -50,6 +55,12 @@ def test_what_answers_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> N
     with answering() as url:
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"{url}/elsewhere")
         assert "answers 404" in told("pushgateway", Status.FAILED)
+
+
+def test_a_gateway_that_has_moved_fails_since_no_push_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering() as url:
+        monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"{url}/moved")
+        assert "answers 302" in told("pushgateway", Status.FAILED)
 
 
 def test_a_gateway_that_is_away_fails_and_its_password_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 
 from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
@@ -17,7 +18,7 @@ _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold re
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Check configuration, disk, clock, permissions, ledger, lake, Dagster and Pushgateway.
+    """Check configuration, disk, clock, permissions, ledger, lake, landing folder, Dagster and Pushgateway.
 
     Says for each what was seen, and what to do about it. Only looks: nothing is made, opened for use or changed.
     Exit code 1 when a check failed; warnings are for somebody to read.
@@ -26,17 +27,18 @@ def doctor(as_json: AsJson = False) -> None:
     Example:
       timestore doctor
     """
-    diagnosis = examine([*checks(Patient.from_env()), Check("dagster", _dagster)])
+    patient = Patient.from_env()
+    diagnosis = examine([*checks(patient), Check("dagster", partial(_dagster, patient))])
     print_verdict(diagnosis, _print, as_json=as_json)
 
 
-def _dagster() -> Iterator[Finding]:
+def _dagster(patient: Patient) -> Iterator[Finding]:
     if find_spec("dagster") is None:
         yield ok("not installed here: a host that only stages needs none, another one flushes")
         return
     from timestore_pipeline.defs.instance_health import instance_health
 
-    yield from instance_health(dagster_home())
+    yield from instance_health(dagster_home(), landing=patient.settings.landing_directory is not None)
 
 
 def _print(diagnosis: Diagnosis) -> None:

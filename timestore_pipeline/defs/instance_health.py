@@ -3,7 +3,7 @@
 Opening an instance makes what it lacks, so one that was never used is not opened.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -11,6 +11,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from dagster._daemon.controller import get_daemon_statuses
 from dagster._daemon.types import DaemonStatus
 
+from timestore_pipeline.defs.landing_sensor import LANDING_SENSOR
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
@@ -20,8 +21,8 @@ _SENSORS = (staging_flush_sensor.name, flush_recovery_sensor.name)
 _START = "start the daemon: `dagster-daemon run`, with the same DAGSTER_HOME"
 
 
-def instance_health(home: Path | None) -> Iterator[Finding]:
-    """home: DAGSTER_HOME, None = unset."""
+def instance_health(home: Path | None, *, landing: bool = False) -> Iterator[Finding]:
+    """home: DAGSTER_HOME, None = unset. landing: whether there is a landing folder."""
     if home is None:
         yield ok("DAGSTER_HOME is unset: `dagster dev` keeps its own; the flush sensor's tick tells whether it runs")
     elif not (home / "dagster.yaml").exists() and not (home / "history").exists():
@@ -29,7 +30,7 @@ def instance_health(home: Path | None) -> Iterator[Finding]:
     else:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield from _daemons(instance)
-            yield from _stopped(instance)
+            yield from _stopped(instance, [*_SENSORS, *([LANDING_SENSOR] if landing else [])])
 
 
 def _daemons(instance: dg.DagsterInstance) -> Iterator[Finding]:
@@ -47,9 +48,9 @@ def _last(status: DaemonStatus) -> str:
     return f"{status.daemon_type} ({'never' if heartbeat is None else 'silent'})"
 
 
-def _stopped(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    """Both run by default; a state of their own they have once somebody switched them."""
+def _stopped(instance: dg.DagsterInstance, sensors: Sequence[str]) -> Iterator[Finding]:
+    """All run by default; a state of their own they have once somebody switched them."""
     states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
-    for name in _SENSORS:
+    for name in sensors:
         if states.get(name) is InstigatorStatus.STOPPED:
             yield failed(f"the sensor {name} is switched off", f"dagster sensor start {name}, or in the UI")

@@ -16,6 +16,7 @@ from timestore_pipeline.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
+LANDING_SENSOR = "landing_sensor"
 LANDING_TAG = "timestore/landing"  # the datasets; dagster.yaml lets one run at a time have it
 
 
@@ -24,7 +25,7 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
     configured = settings.landing_directory is not None
 
     @dg.sensor(
-        name="landing_sensor",
+        name=LANDING_SENSOR,
         job_name=INGEST_JOB,
         default_status=dg.DefaultSensorStatus.RUNNING if configured else dg.DefaultSensorStatus.STOPPED,
         minimum_interval_seconds=4,  # the daemon looks every 5 s; asking for 5 misses every other look

@@ -44,7 +44,7 @@ def flush_recovery_sensor(
     sweep = sweep_interrupted(timestore.area, timestore.lake, SWEEP_BUDGET)
     for problem in sweep.errors:
         context.log.warning("an interrupted flush cannot be settled yet: %s", problem)
-    suspected = set(json.loads(context.cursor or "[]"))
+    suspected = _suspected(context.cursor)
     vanished = vanished_runs(context.instance, timestore.area)
     ended = [run for run in vanished if run.run_id in suspected]
     for run in ended:
@@ -56,6 +56,14 @@ def flush_recovery_sensor(
         skip_reason=_told(sweep, [run.run_id[:8] for run in ended]),
         asset_events=[event for settlement in sweep.settled for event in _published(timestore, settlement)],
     )
+
+
+def _suspected(cursor: str | None) -> set[str]:
+    """A cursor of another release, or one edited by hand, counts as none."""
+    try:
+        return set(json.loads(cursor or "[]"))
+    except (ValueError, TypeError):
+        return set()
 
 
 def _published(timestore: Timestore, settlement: Settlement) -> list[dg.AssetMaterialization]:

@@ -10,6 +10,7 @@ from timestore_pipeline.doctor.configuration import configuration, overrides
 from timestore_pipeline.doctor.disk import disk_fit, disk_speed
 from timestore_pipeline.doctor.finding import Check, Finding
 from timestore_pipeline.doctor.lake_access import lake_access
+from timestore_pipeline.doctor.landing_folder import landing_folder
 from timestore_pipeline.doctor.ledger_health import ledger_health
 from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.doctor.permissions import permissions
@@ -25,6 +26,7 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
     "permissions": permissions,
     "ledger": ledger_health,
     "lake": lake_access,
+    "landing": landing_folder,
     "flush sensor": flush_sensor,
     "web server": webserver,
     "pushgateway": pushgateway,

@@ -85,6 +85,12 @@ def nearest_folder(path: Path) -> Path:
     return path
 
 
+def in_the_way(path: Path) -> Path | None:
+    """What is no folder where the folder is, or on the way to where it would be made."""
+    place = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    return None if place.is_dir() else place
+
+
 def _nearly_full(place: Path, space: FilesystemSpace) -> Iterator[Finding]:
     if space.available < _LEAST_SHARE * space.size:
         told = f"{_mb(space.available)} of {_mb(space.size)} are free on the disk of {place}"

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 
 from timestore_pipeline import clock
-from timestore_pipeline.doctor.disk import durable_write, nearest_folder
+from timestore_pipeline.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.doctor.finding import Finding, failed, ok
 from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.lake.location import Location
@@ -32,6 +32,8 @@ def lake_access(patient: Patient) -> Iterator[Finding]:
     try:
         if store.root is None:
             _try_object(location)
+        elif (place := in_the_way(store.root)) is not None:
+            raise NotADirectoryError(f"{place} is no folder")
         else:
             durable_write(nearest_folder(store.root))
     except OSError as error:

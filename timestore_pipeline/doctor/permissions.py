@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from timestore_pipeline.doctor.disk import durable_write, nearest_folder
+from timestore_pipeline.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.doctor.patient import Patient
 
@@ -37,6 +37,9 @@ def permissions(patient: Patient) -> Iterator[Finding]:
 
 
 def _to_be_made(root: Path) -> Iterator[Finding]:
+    if (place := in_the_way(root)) is not None:
+        yield failed(f"{place} is no folder", "move it away, or choose another TIMESTORE_STAGING_DIRECTORY")
+        return
     place = nearest_folder(root)
     if os.access(place, os.W_OK | os.X_OK):
         yield ok(f"{root} does not exist yet and can be made")

@@ -15,6 +15,16 @@ from timestore_pipeline.telemetry.push import DEADLINE
 _AGENT = {"User-Agent": "timestore-doctor"}
 
 
+class _Refused(urllib.request.HTTPRedirectHandler):
+    """A push follows no redirect, so what answers with one does not work; nor is it for another host's eyes."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Refused)
+
+
 def pushgateway(patient: Patient) -> Iterator[Finding]:
     """Alerts are only as alive as the way their samples take."""
     unset = "metrics are scraped, from `timestore serve` or a text file"
@@ -37,7 +47,7 @@ def _answers(url: str, path: str, remedy: str) -> Finding:
     address = Address.of(url)
     request = urllib.request.Request(address.shown + path, headers={**_AGENT, **address.headers()})
     try:
-        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+        with _OPENER.open(request, timeout=DEADLINE) as answer:
             return ok(f"{address.shown} answers {answer.status}")
     except urllib.error.HTTPError as error:
         with error:

@@ -77,6 +77,11 @@ class LandingFolder:
         folders = (self.root, self.root / _IN_HAND)
         return sorted({name for folder in folders for name in _folders(folder) if names.is_ours(name)})
 
+    def places(self) -> list[Path]:
+        """Every folder that files are moved between; some may not be there yet."""
+        own = [self.root / name for name in (_IN_HAND, _ARCHIVE, _REJECTED)]
+        return [*own, *(parent / name for parent in (self.root, *own) for name in self.datasets())]
+
     def strangers(self) -> list[str]:
         """What lies there and will never be taken: folders that no dataset can be named after, files outside them."""
         names_of_ours = {*self.datasets(), _IN_HAND, _ARCHIVE, _REJECTED}
