@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -59,7 +58,8 @@ def test_a_file_that_nobody_takes_fails(landing: Path, monkeypatch: pytest.Monke
 
 
 def test_a_folder_on_another_filesystem_fails(landing: Path) -> None:
-    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == landing.stat().st_dev:
-        pytest.skip("needs a second filesystem at /dev/shm")
-    (landing / "weather").symlink_to("/dev/shm")
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == landing.stat().st_dev:
+        pytest.skip(f"needs a second filesystem at {elsewhere}")
+    (landing / "weather").symlink_to(elsewhere)
     assert "weather lies on another filesystem" in told("landing", Status.FAILED)
