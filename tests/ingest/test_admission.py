@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.ingest.batches import counted
+from timestore_pipeline import clock
 from timestore_pipeline.errors import GuardrailExceeded
 from timestore_pipeline.ingest import admission
 from timestore_pipeline.ingest.admission import Admission, DiskMeter
@@ -51,8 +52,27 @@ def test_a_meter_adds_to_what_it_measured(monkeypatch: pytest.MonkeyPatch) -> No
     assert meter.used() == 110
 
 
+def test_a_measurement_that_takes_long_is_not_made_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    sizes = iter([100, 200])
+
+    def measure() -> int:
+        nonlocal now
+        now += 1.0
+        return next(sizes)
+
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    meter = DiskMeter(measure)
+    assert meter.used() == 100
+    now += 19
+    assert meter.used() == 100
+    now += 1
+    assert meter.used() == 200
+
+
 def test_a_new_measurement_replaces_what_was_written_but_not_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_MEASURE_EVERY", 0.0)
+    monkeypatch.setattr(admission, "_PAUSE_FACTOR", 0)
     sizes = iter([100, 200, 300])
     meter = DiskMeter(lambda: next(sizes))
     meter.admit(10)

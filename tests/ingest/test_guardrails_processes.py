@@ -256,4 +256,5 @@ def test_who_measures_sees_what_the_others_wrote(
     area: StagingArea, two: list[Admission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "_MEASURE_EVERY", 0.0)
+    monkeypatch.setattr(admission, "_PAUSE_FACTOR", 0)
     assert [_stage(area, gate, 30) for gate in two] == [120, 0]

@@ -202,6 +202,7 @@ def test_a_hard_guardrail_refuses_and_counts(
     area: StagingArea, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "_MEASURE_EVERY", 0.0)
+    monkeypatch.setattr(admission, "_PAUSE_FACTOR", 0)
     with StagingManager.open(guarded(settings, 40_000)) as manager:
         manager.enqueue("d", readings(2400))
         with pytest.raises(GuardrailExceeded) as refused:
