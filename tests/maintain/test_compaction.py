@@ -11,6 +11,7 @@ from tests.maintain.small_files import AT_ONCE, books, content, live, maintained
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
+from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 
@@ -172,6 +173,16 @@ def test_two_at_once_on_one_host_do_not_get_in_each_others_way(fragmented: Times
     with maintaining(fragmented.area.directory.root / "maintain", "weather"):
         assert [error.code for error in maintained(fragmented).errors] == ["maintenance_in_progress"]
     assert maintained(fragmented, retention=AT_ONCE).ok
+
+
+def test_a_shard_that_never_published_there_keeps_time_order_too(fragmented: Timestore, settings: Settings) -> None:
+    theirs = settings.model_copy(update={"staging_directory": settings.home / "other", "shard": "other"})
+    with Timestore(theirs) as other:
+        assert maintained(other).files_after == 2
+    for path in live(fragmented):
+        times = pq.read_table(path, partitioning=None).column("at").to_pylist()
+        assert times == sorted(times)
+    assert books(fragmented) == ([], [])
 
 
 def test_the_footer_says_whose_rows_they_are(fragmented: Timestore) -> None:

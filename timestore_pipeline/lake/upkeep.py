@@ -59,7 +59,7 @@ class TableFiles:
     files: Sequence[OwnFile]
     foreign: int  # live files that somebody else wrote; they are left alone
     schema: pa.Schema  # of the rows, without the partition column
-    partitioned_by: str | None
+    time_column: str | None  # by which its rows are in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ class TableUpkeep:
     def files(self, time_column: str | None) -> TableFiles | None:
         """What the newest version has; None when there is no table.
 
+        time_column: None = the first that tells a time.
         Raise `Conflict` when it uses features with which its rows are not simply those in its files.
         """
         table = self._handle.open()
@@ -93,8 +94,10 @@ class TableUpkeep:
         with faults.reading(self.uri):
             check_features(table)
             adds = pa.table(table.get_add_actions()).to_pylist()
+            schema = _columns(table)
+            time_column = time_column or layout.first_time_column(schema)
             ours = [file for add in adds if (file := _own_file(add, time_column)) is not None]
-            return TableFiles(table.version(), ours, len(adds) - len(ours), *_columns(table))
+            return TableFiles(table.version(), ours, len(adds) - len(ours), schema, time_column)
 
     def next_generation(self) -> int:
         """One above what the log has of this shard."""
@@ -227,7 +230,7 @@ def _partition(add: dict[str, Any]) -> PartitionKey:
     return PartitionKey(column, None if value is None else value.isoformat())
 
 
-def _columns(table: DeltaTable) -> tuple[pa.Schema, str | None]:
-    partition = list(table.metadata().partition_columns)
-    schema = pa.schema(table.schema().to_arrow())
-    return pa.schema([column for column in schema if column.name not in partition]), next(iter(partition), None)
+def _columns(table: DeltaTable) -> pa.Schema:
+    """Without the partition column, which is not in the files."""
+    partition = set(table.metadata().partition_columns)
+    return pa.schema([column for column in pa.schema(table.schema().to_arrow()) if column.name not in partition])

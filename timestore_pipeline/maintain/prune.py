@@ -6,6 +6,7 @@ ledger would be rebuilt. A crash leaves a log that begins later, or a ledger tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from timestore_pipeline.lake.log_upkeep import LogTrim
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
+from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN
 
 SLACK = timedelta(days=1)  # between a segment's clock and a commit's
 
@@ -35,11 +37,18 @@ def prune_log(area: StagingArea, table: TableUpkeep, dataset: str, retention: ti
 def prune_ledger(area: StagingArea, dataset: str, retention: timedelta) -> tuple[int, int]:
     """Forget published batches with their keys, and statistics of published files; returns how many of each."""
     before = clock.now() - retention
-    batches = pruned = area.ledger.batches.prune_published(dataset, before)
-    while pruned == MOST_PRUNED:  # in steps, so that producers get at the ledger in between
-        pruned = area.ledger.batches.prune_published(dataset, before)
-        batches += pruned
-    return batches, area.ledger.flushes.forget_statistics(dataset, before)
+    batches = _in_steps(lambda: area.ledger.batches.prune_published(dataset, before), MOST_PRUNED)
+    files = _in_steps(lambda: area.ledger.flushes.forget_statistics(dataset, before), MOST_FORGOTTEN)
+    return batches, files
+
+
+def _in_steps(forget: Callable[[], int], most: int) -> int:
+    """So that producers get at the ledger in between."""
+    total = done = forget()
+    while done == most:
+        done = forget()
+        total += done
+    return total
 
 
 def _oldest_needed(area: StagingArea, dataset: str) -> datetime:

@@ -23,6 +23,7 @@ from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 _log = logging.getLogger(__name__)
 
@@ -97,8 +98,7 @@ class Maintenance:
                 done.errors.append(error)  # a lake that is silent is so at each step
 
     def _compact(self, done: DatasetUpkeep) -> None:
-        time_column = self._time_column()
-        found = self._table.files(time_column)
+        found = self._table.files(None if self._record is None else self._record.time_column)
         done.has_table = found is not None
         if found is None:
             return
@@ -106,7 +106,9 @@ class Maintenance:
         done.foreign_files = found.foreign
         row_bytes = self._row_bytes()
         groups = plan(found.files, self.options.limits, row_bytes)
-        compactor = Compactor(self.area, self._table, self.dataset, found.schema, time_column, self.options.export)
+        compactor = Compactor(
+            self.area, self._table, self.dataset, found.schema, found.time_column, self.options.export
+        )
         for number, group in enumerate(groups):
             self.told(self.dataset, number, len(groups))
             self._compact_group(compactor, group, row_bytes, done)
@@ -141,20 +143,22 @@ class Maintenance:
             done.log_commits, done.log_waits_for = trim.commits, trim.waiting_for
 
     def _prune_ledger(self, done: DatasetUpkeep) -> None:
-        if not self.options.dry_run and self._is_known():
+        if not self.options.dry_run and self._record is not None:
             done.forgotten_batches, done.forgotten_statistics = prune.prune_ledger(
                 self.area, self.dataset, self.options.key_retention
             )
 
-    def _is_known(self) -> bool:
-        return any(record.name == self.dataset for record in self.area.ledger.datasets.all())
-
-    def _time_column(self) -> str | None:
-        return self.area.ledger.datasets.get(self.dataset).time_column if self._is_known() else None
+    @property
+    def _record(self) -> DatasetRecord | None:
+        """None = only other shards publish it."""
+        try:
+            return self.area.ledger.datasets.get(self.dataset)
+        except UnknownDataset:
+            return None
 
     def _row_bytes(self) -> float | None:
         """Of a row in memory, as the flushes of this shard had them; None = it published none."""
-        if not self._is_known():
+        if self._record is None:
             return None
         published = self.area.ledger.audit.totals(self.dataset).kept.get(BatchState.PUBLISHED, Volume())
         return published.bytes / published.rows if published.rows else None

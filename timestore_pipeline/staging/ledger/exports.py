@@ -38,15 +38,6 @@ def forget(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     tx.execute("DELETE FROM files WHERE dataset_id = ? AND epoch = ?", (dataset_id, epoch))
 
 
-def forget_statistics(tx: sqlite3.Connection, dataset_id: int, before: int) -> int:
-    """Of files published before an instant, in microseconds: most of a ledger, and in the Delta log too."""
-    return tx.execute(
-        "UPDATE files SET stats = '' WHERE dataset_id = :id AND stats != '' AND epoch IN (SELECT epoch FROM flushes"
-        " WHERE dataset_id = :id AND state = 'published' AND finished_at < :before)",
-        {"id": dataset_id, "before": before},
-    ).rowcount
-
-
 def exported_file(row: Row) -> ExportedFile:
     return ExportedFile(
         path=row["path"],

@@ -24,6 +24,8 @@ from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
 
+MOST_FORGOTTEN = 10_000  # files in one transaction
+
 
 class Flushes:
     """The `flushes`, `files` and `batch_files` tables, and the state of the batches a flush holds."""
@@ -124,10 +126,20 @@ class Flushes:
         )
         return [exports.exported_file(row) for row in rows]
 
-    def forget_statistics(self, dataset: str, before: datetime) -> int:
-        """Drop the column statistics of files that were published before an instant; returns of how many."""
+    def forget_statistics(self, dataset: str, before: datetime, most: int = MOST_FORGOTTEN) -> int:
+        """Drop the column statistics of files published before an instant: most of a ledger, and in the Delta log too.
+
+        Returns of how many; as long as it is `most` there may be more. They are looked for outside the transaction, for
+        which producers wait.
+        """
+        found = self._database.rows(
+            "SELECT file_id FROM files JOIN flushes USING (dataset_id, epoch) JOIN datasets USING (dataset_id)"
+            " WHERE name = ? AND stats != '' AND flushes.state = 'published' AND finished_at < ? LIMIT ?",
+            (dataset, clock.to_micros(before), most),
+        )
         with self._database.transaction() as tx:
-            return exports.forget_statistics(tx, dataset_id_of(tx, dataset), clock.to_micros(before))
+            tx.executemany("UPDATE files SET stats = '' WHERE file_id = ?", [(row["file_id"],) for row in found])
+        return len(found)
 
     def finalize(self, ref: FlushRef, version: int | None) -> bool:
         """The flush is in the Delta log: mark its batches published. False when that was known already.
