@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.running import ROOT, command, complaint, in_a_process, staged, timestore, timestore_json
 from timestore_pipeline.cli.app import app
+from timestore_pipeline.cli.output import print_json
 
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
@@ -89,7 +90,11 @@ def test_wrong_settings_are_wrong_usage(home: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["explain"], ["status", "--nonsense"], ["drain", "--timeout", "x"]]
+    "arguments",
+    [
+        *(["nonsense"], ["explain"], ["status", "--nonsense"], ["drain", "--timeout", "x"]),
+        *(["advise", "d", "--freshness-s", "inf"], ["flushes", "--most", "10000000000000000000"]),
+    ],
 )
 def test_wrong_usage_is_exit_code_two(home: Path, arguments: list[str]) -> None:
     complaint(*arguments, code=2)
@@ -148,6 +153,18 @@ def test_json_keeps_its_letters(home: Path) -> None:
     assert json.loads(in_a_process("datasets", "show", "weather", "--json").stdout)["metadata"] == {
         "description": "Zürich"
     }
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_json_is_json_whatever_the_output_can_encode(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(told, encoding=encoding, write_through=True))
+    print_json({"file": "\udcff über.csv"})
+    assert json.loads(told.getvalue()) == {"file": "\udcff über.csv"}
+
+
+def test_a_number_that_no_incident_can_have_is_unknown(home: Path) -> None:
+    assert timestore_json("quarantine", "show", str(10**20), code=1)["error"]["code"] == "unknown_incident"
 
 
 def test_the_console_script_is_this_app() -> None:

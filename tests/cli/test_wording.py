@@ -11,7 +11,7 @@ from timestore_pipeline.cli import wording
 
 @pytest.mark.parametrize(
     ("amount", "expected"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (134_217_728, "134.2 MB"), (5e15, "5000.0 TB")],
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (134_217_728, "134.2 MB"), (5e15, "5000.0 TB"), (999_999, "1.0 MB")],
 )
 def test_bytes_come_in_decimal_units(amount: float, expected: str) -> None:
     assert wording.size(amount) == expected
@@ -27,7 +27,10 @@ def test_things_are_counted(amount: int, thing: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "expected"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (180_000, "2 d 2 h")],
+    [
+        *((0.04, "0.0 s"), (59.9, "59.9 s"), (61, "1 min 1 s"), (3700, "1 h 1 min"), (180_000, "2 d 2 h")),
+        *((59.97, "1 min 0 s"), (119.7, "2 min 0 s"), (3599.6, "1 h 0 min")),
+    ],
 )
 def test_durations_have_two_units_at_most(seconds: float, expected: str) -> None:
     assert wording.duration(timedelta(seconds=seconds)) == expected

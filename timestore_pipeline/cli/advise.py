@@ -10,7 +10,7 @@ import typer
 from timestore_pipeline.advice.history import History
 from timestore_pipeline.advice.proposal import REACTION, Proposal, Wish, propose
 from timestore_pipeline.advice.replay import Outlook
-from timestore_pipeline.cli.arguments import Dataset
+from timestore_pipeline.cli.arguments import YEAR, Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, limit, size
@@ -24,13 +24,15 @@ _MOST_FLUSHES = 10_000
 
 def advise(
     dataset: Dataset,
-    target_file_mb: Annotated[float, typer.Option(min=0.001, metavar="MB", help="Size of a Parquet file.")] = 64,
+    target_file_mb: Annotated[
+        float, typer.Option(min=0.001, max=1e6, metavar="MB", help="Size of a Parquet file.")
+    ] = 64,
     freshness_s: Annotated[
-        float, typer.Option(min=0, metavar="S", help="From a row's receipt until it can be read, at most.")
+        float, typer.Option(min=0, max=YEAR, metavar="S", help="From a row's receipt until it can be read, at most.")
     ] = 120,
     reaction_s: Annotated[
         float,
-        typer.Option(min=0, metavar="S", help="From being due to the flush: a tick and the start of a run."),
+        typer.Option(min=0, max=YEAR, metavar="S", help="From being due to the flush: a tick and the start of a run."),
     ] = REACTION,
     as_json: AsJson = False,
 ) -> None:

@@ -16,3 +16,5 @@ OneOrAll = Annotated[str | None, typer.Argument(metavar="DATASET", autocompletio
 SomeOrAll = Annotated[
     list[str] | None, typer.Argument(metavar="DATASET", autocompletion=dataset_names, help="Default: all.")
 ]
+
+YEAR = 31_536_000.0  # seconds; nobody waits longer for a row

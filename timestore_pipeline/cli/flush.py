@@ -107,7 +107,7 @@ def resume(dataset: Dataset, as_json: AsJson = False) -> None:
 
 def flushes(
     dataset: OneOrAll = None,
-    most: Annotated[int, typer.Option("--most", min=1, help="How many, newest first.")] = 20,
+    most: Annotated[int, typer.Option("--most", min=1, max=1_000_000, help="How many, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show the history of flushes.

@@ -47,7 +47,13 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False))
+    """In letters that standard output can take: half of a surrogate pair not even UTF-8 can."""
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(document)
+    print(text)
 
 
 class Verdict(Protocol):

@@ -10,7 +10,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 def size(amount: float) -> str:
     """Bytes in decimal units, as the limits are documented."""
     for unit in _UNITS:
-        if amount < 1000 or unit == _UNITS[-1]:
+        if round(amount, 1) < 1000 or unit == _UNITS[-1]:
             break
         amount /= 1000
     return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
@@ -26,12 +26,12 @@ def duration(length: timedelta | None) -> str:
     """Two units at most; '-' for none."""
     if length is None:
         return "-"
-    seconds = length.total_seconds()
+    seconds = round(length.total_seconds(), 1)
     if seconds < 60:
         return f"{seconds:.1f} s"
-    minutes, hours = int(seconds // 60), int(seconds // 3600)
+    minutes, hours = round(seconds) // 60, round(seconds) // 3600
     if hours < 1:
-        return f"{minutes} min {seconds % 60:.0f} s"
+        return f"{minutes} min {round(seconds) % 60} s"
     return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 

@@ -17,6 +17,8 @@ from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 
+_LARGEST = 2**63 - 1  # whole number that SQLite is asked for
+
 _SELECT = """
 SELECT incidents.*, name, count(batch_id) AS batches, coalesce(sum(batches.rows), 0) AS rows,
     coalesce(sum(batches.bytes), 0) AS bytes
@@ -49,6 +51,8 @@ class Incidents:
 
     def get(self, incident_id: int) -> Incident:
         """Raise `UnknownIncident`."""
+        if abs(incident_id) > _LARGEST:
+            raise _unknown(incident_id)
         row = self._database.row(f"{_SELECT} WHERE incidents.incident_id = ? {_GROUP}", (incident_id,))
         if row is None:
             raise _unknown(incident_id)
