@@ -29,6 +29,7 @@ DOCUMENTS: dict[str, tuple[str, set[str]]] = {
     "flushes": ("weather", {"flushes"}),
     "verify": ("", {"ok", "shard", "datasets"}),
     "recover": ("", _RECOVERED),
+    "maintain": ("", {"ok", "shard", "dry_run", "datasets"}),
     "doctor": ("", {"ok", "checks"}),
     "datasets list": ("", {"datasets"}),
     "datasets show": ("weather", _DATASET),

@@ -20,8 +20,8 @@ from timestore_pipeline.cli.output import print_json
 
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
-    "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show", "datasets set",
-    "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
+    "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show",
+    "datasets set", "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
     "quarantine discard", "landing status", "landing ingest", "landing replay", "legacy audit", "legacy import",
     "monitoring render",
 ]  # fmt: skip
