@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,7 @@ from timestore_pipeline.wiring import Timestore
 ROWS = 20  # of each batch
 QUERIES = 16
 _KILL_AFTER = 2  # queries
+FLUSHING = 2  # place of the process that flushes
 
 _PRODUCER = """
 import sys
@@ -57,13 +59,22 @@ class World:
         self._started = 0
         self._living = [self._producer(), self._producer(), self._flushing()]
 
-    def kill(self, which: int) -> None:
-        self._living[which].kill()
-        self._living[which] = self._flushing() if which == 2 else self._producer()
+    def replace(self, which: int) -> None:
+        self._kill(which)
+        self._living[which] = self._flushing() if which == FLUSHING else self._producer()
+
+    def end(self) -> None:
+        for which in range(len(self._living)):
+            self._kill(which)
 
     def rows(self, what: str) -> int:
         """Of all batches that were `sent` or `acked` until now."""
         return sum(path.read_text().count("\n") for path in self._folder.glob(f"*.{what}")) * ROWS
+
+    def _kill(self, which: int) -> None:
+        """It must not have ended by itself: a query makes neither an enqueue nor a flush fail."""
+        self._living[which].kill()
+        assert self._living[which].wait() == -signal.SIGKILL
 
     def _producer(self) -> Script:
         self._started += 1
@@ -94,5 +105,6 @@ def test_every_row_is_counted_once_whatever_dies(world: World, timestore: Timest
             [found] = answer.rows.read_all().to_pylist()
         assert acked <= found["n"] == found["d"] <= world.rows("sent")
         if number % _KILL_AFTER == 0:
-            world.kill(chosen.randrange(3))
+            world.replace(chosen.randrange(3))
+    world.end()
     assert timestore.area.ledger.flushes.history()
