@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import multiprocessing
+import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.staging.processes import held, run, run_until_killed
-from timestore_pipeline.errors import LedgerBusy
+from timestore_pipeline.errors import LedgerBusy, RetryLater
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import Ledger, database
 from timestore_pipeline.staging.liveness import ProcessIdentity
@@ -44,6 +47,21 @@ def test_asking_about_itself_keeps_it_alive_under_any_name_of_the_folder(area: S
 def test_nobody_is_called_nothing(area: StagingArea) -> None:
     assert not area.identity.is_alive("")
     assert not area.identity.is_alive("never-was")
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "number"), [(os, "open", errno.EMFILE), (fcntl, "lockf", errno.ENOLCK)], ids=["open", "lock"]
+)
+def test_a_process_is_not_dead_because_the_system_does_not_answer(
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch, module: ModuleType, call: str, number: int
+) -> None:
+    def unanswered(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    (area.directory.processes / "somebody.lock").touch()
+    monkeypatch.setattr(module, call, unanswered)
+    with pytest.raises(RetryLater, match="the lock"):
+        area.identity.is_alive("somebody")
 
 
 def test_a_released_process_is_dead_and_forgotten(area: StagingArea) -> None:

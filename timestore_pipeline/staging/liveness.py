@@ -17,6 +17,7 @@ from pathlib import Path
 
 from timestore_pipeline.errors import AccessDenied, TimestoreError
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
+from timestore_pipeline.staging.system_errors import disk_failing, system_error
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,10 @@ class ProcessIdentity:
             raise
 
     def is_alive(self, process_id: str) -> bool:
-        """Whether a process that registered here still runs; raises `AccessDenied` for another user's lock file."""
+        """Whether a process that registered here still runs.
+
+        Raises `AccessDenied` for another user's lock file, `RetryLater` when the system does not answer.
+        """
         return process_id in _held or _locked_by_other(self._folder / f"{process_id}.lock")
 
     def forget_dead(self) -> None:
@@ -97,10 +101,20 @@ def _locked_by_other(path: Path) -> bool:
     except PermissionError as error:
         hint = f"run as the owner of {path.parent}, or give that user read and write access to its files"
         raise AccessDenied(f"the system does not let us ask whether {path} is locked: {error}", hint=hint) from error
+    except OSError as error:
+        raise _unanswered(path, error) from error
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
+    except OSError as error:
+        raise _unanswered(path, error) from error
     finally:
         os.close(descriptor)
     return False
+
+
+def _unanswered(path: Path, error: OSError) -> TimestoreError:
+    """Neither alive nor dead: whoever took it for dead would take its segments from it."""
+    what = f"the lock {path}"
+    return system_error(error, what) or disk_failing(error, what, None)

@@ -32,6 +32,16 @@ def test_commits_are_durable_and_readers_do_not_block(ledger: Ledger) -> None:
             assert tx.execute(f"PRAGMA {pragma}").fetchone()[0] == value
 
 
+def test_the_log_gives_back_what_a_large_transaction_took(ledger: Ledger, tmp_path: Path) -> None:
+    (log,) = tmp_path.rglob("*-wal")
+    with ledger.database.transaction() as tx:
+        tx.execute("INSERT INTO meta VALUES ('large', zeroblob(40000000))")
+    assert log.stat().st_size > 40_000_000
+    ledger.set_meta("small", "1")
+    ledger.set_meta("small", "2")
+    assert log.stat().st_size <= 16 << 20
+
+
 def _begin_and(ledger: Ledger, then: Callable[[sqlite3.Connection], object]) -> None:
     with ledger.database.transaction() as tx:
         tx.execute("INSERT INTO meta VALUES ('half', 'done')")

@@ -25,6 +25,7 @@ Row = sqlite3.Row
 Parameters = Sequence[Any] | Mapping[str, Any]
 
 _LEAST_ROOM = 65_536  # bytes; with less SQLite cannot even make the index of its log
+_LOG_BYTES = 16 << 20  # what the log keeps on disk once a large transaction has been folded in
 _DESCRIPTORS = 3  # of the database, its log and the log's index
 _BUSY_TIMEOUT = 30.0  # seconds; transactions take about a millisecond, so this is a stopped process, not a busy one
 
@@ -122,6 +123,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     _patiently(connection, "PRAGMA journal_mode = WAL")  # busy while another process makes the same switch
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
 
 
 def _begin_immediate(connection: sqlite3.Connection) -> None:
