@@ -49,7 +49,8 @@ def live(store: Timestore) -> list[Path]:
 
 
 def stored(store: Timestore) -> list[Path]:
-    return sorted(Path(store.lake.table("weather").uri).rglob("*.parquet"))
+    table = store.lake.table("weather")
+    return sorted(Path(table.uri) / file.path for file in table.stored_files())
 
 
 def books(store: Timestore) -> tuple[list[str], list[str]]:
