@@ -161,6 +161,16 @@ def test_a_csv_with_a_ragged_line_or_other_encoding_is_refused(text: str, tmp_pa
         open_source(tmp_path / "a.csv")
 
 
+def test_a_csv_with_other_separators_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("at;wind\n2013-01-01;1,5\n2013-01-02;2\n")
+    with pytest.raises(UnreadableInput, match="cannot be read"):
+        open_source(path)
+    path.write_text("at;wind\n2013-01-01;1\n")
+    with pytest.raises(UnreadableInput, match="separated by commas, not by ';'"):
+        open_source(path)
+
+
 def test_a_batch_of_no_rows_is_a_programming_error(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv")
     with pytest.raises(ValueError, match="at least one"):

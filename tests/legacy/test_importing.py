@@ -11,7 +11,7 @@ import pytest
 
 from tests.legacy.trees import import_tree, numbers, published, write
 from timestore_pipeline import clock
-from timestore_pipeline.errors import GuardrailExceeded, Interrupted
+from timestore_pipeline.errors import AccessDenied, GuardrailExceeded, Interrupted
 from timestore_pipeline.ingest.whole_file import content_digest, open_staging
 from timestore_pipeline.legacy.importing import Import, Result
 from timestore_pipeline.legacy.journal import ImportJournal
@@ -75,6 +75,20 @@ def test_a_bad_file_is_told_and_the_others_get_in(settings: Settings, tree: Path
     assert str(tree / "bad.parquet") in str(bad.error)
     assert [path.name for path in tree.iterdir()] == ["bad.parquet"]
     assert numbers(settings) == [0, 1, 2]
+
+
+def test_a_file_that_may_not_be_deleted_is_named_and_its_rows_are_durable(
+    settings: Settings, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tree / "a.parquet", 3)
+    monkeypatch.setattr(Tree, "delete", _denied)
+    with pytest.raises(AccessDenied, match=r"a\.parquet cannot be deleted"):
+        import_tree(settings, tree, delete=True)
+    assert numbers(settings) == [0, 1, 2]
+
+
+def _denied(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_a_file_that_changed_since_it_was_listed_is_not_deleted(settings: Settings, tree: Path) -> None:

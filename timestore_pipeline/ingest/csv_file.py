@@ -22,10 +22,17 @@ def open_csv(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
     """Row count and reader; the types are those of the narrowest kind that reads the whole column."""
     rows, types = 0, None
     for block in _text_blocks(path):
+        _check_separator(block.column_names)
         found = [narrowest_type(column.combine_chunks(), NUMBERS + TIMES) for column in block.columns]
         types = found if types is None else [join(*pair) for pair in zip(types, found, strict=True)]
         rows += block.num_rows
     return rows, lambda: _tables(path, types or [])
+
+
+def _check_separator(names: list[str]) -> None:
+    """One column that is named like several would be staged as it is, and spoil the dataset's columns."""
+    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        raise ValueError(f"its only column is named {names[0]!r}: fields are separated by commas, not by {other!r}")
 
 
 def _tables(path: Path, types: list[pa.DataType]) -> Iterator[pa.Table]:

@@ -12,7 +12,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline.errors import DiskFailing, FileChanged, Interrupted, TimestoreError, UnreadableInput
+from timestore_pipeline.errors import (
+    AccessDenied,
+    DiskFailing,
+    FileChanged,
+    Interrupted,
+    TimestoreError,
+    UnreadableInput,
+)
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
@@ -71,14 +78,21 @@ class Import:
             self._loop.stop()
 
     def run(self) -> Iterator[Imported]:
-        """File by file. Raises what keeps any file from getting in now: `RetryLater`, `Interrupted`."""
+        """File by file. Raises what keeps any file from getting in or away now: `RetryLater`, `AccessDenied`."""
         types = self.tree.column_types()
         for file in self.tree.files:
             self._go_on()
             done = self._one(file, types)
             if self.delete and done.result is not Result.FAILED and self.tree.is_unchanged(file):
-                self.tree.delete(file)
+                self._delete(file)
             yield done
+
+    def _delete(self, file: TreeFile) -> None:
+        try:
+            self.tree.delete(file)
+        except OSError as error:
+            hint = "its rows are durable: delete it by hand, or run the same command again with access to its folder"
+            raise AccessDenied(f"{file.path} cannot be deleted: {error}", dataset=self.dataset, hint=hint) from error
 
     def _go_on(self) -> None:
         if self._stopped:
