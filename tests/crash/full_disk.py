@@ -27,7 +27,7 @@ _BALLAST = 8 * 1024 * 1024
 _ROWS = 4_000  # of 100 B that cannot be compressed
 _ROW_BYTES = 100
 _MOST_BATCHES = 400  # of 400 kB: more than fit
-_MORE_THAN_MEMORY = 80  # of 400 kB: more than an export may hold, and less than the spool and that together
+_MORE_THAN_MEMORY = 120  # of 400 kB: more than an export may hold, and less than the spool and that together
 # Little memory, and flushes of more than that; elsewhere nothing is spilled.
 _SPILLING = {"spool": {"export_memory_mb": 64, "staging_flush_max_bytes": 64 * 1024 * 1024}}
 

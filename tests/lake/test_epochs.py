@@ -162,7 +162,7 @@ def lose_the_log(table: LakeTable) -> Iterator[Callable[[], None]]:
 
     def lose() -> None:
         log.rename(away)
-        log.touch()
+        log.symlink_to(log)  # to itself, as a stale mount: neither there nor absent
 
     yield lose
     bring_back(table)
@@ -170,7 +170,7 @@ def lose_the_log(table: LakeTable) -> Iterator[Callable[[], None]]:
 
 def bring_back(table: LakeTable) -> None:
     log = Path(table.uri, "_delta_log")
-    if log.is_file():
+    if log.is_symlink():
         log.unlink()
         log.with_name("away").rename(log)
 
