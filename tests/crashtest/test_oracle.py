@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from tests.crashtest.published import batches, publish, story
 from timestore_pipeline.crashtest.journal import Story
-from timestore_pipeline.crashtest.oracle import judge
+from timestore_pipeline.crashtest.oracle import judge, leftovers
 
 
 def test_everything_acknowledged_and_published_once_is_right(tmp_path: Path) -> None:
@@ -85,6 +85,15 @@ def test_a_batch_nobody_sent_is_unverifiable(tmp_path: Path) -> None:
     verdict = judge(tmp_path, {0: Story()})
     assert verdict.unverifiable == batch.rows
     assert f"batch 0/{batch.number}" in verdict.findings[0]
+
+
+def test_a_file_that_no_version_has_is_left_over(tmp_path: Path) -> None:
+    (batch,) = batches(1)
+    publish(tmp_path, batch.table)
+    assert list(leftovers(tmp_path, ["trades"])) == []
+    stray = tmp_path / "trades" / "stray.parquet"
+    stray.touch()
+    assert list(leftovers(tmp_path, ["trades"])) == [f"{stray} is left over"]
 
 
 def test_a_producers_complaint_is_a_finding(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,25 @@ def test_the_next_life_goes_on_where_the_diary_ends(table: PublishedTable, tmp_p
     assert again.look() == []
     publish(tmp_path, first.table)
     assert len(again.look()) == 1
+
+
+def test_commits_that_went_before_they_were_read_are_seen(table: PublishedTable, tmp_path: Path) -> None:
+    for batch in batches(2):
+        publish(tmp_path, batch.table)
+    DeltaTable(table.folder).create_checkpoint()
+    (table.folder / "_delta_log" / f"{0:020}.json").unlink()
+    assert table.look() == ["2 commits of trades went before they were read"]
+
+
+def test_the_reader_is_behind_by_the_age_of_what_its_diary_lacks(table: PublishedTable, tmp_path: Path) -> None:
+    assert table.behind() == timedelta(0)
+    publish(tmp_path, batches(1)[0].table)
+    commit = table.folder / "_delta_log" / f"{0:020}.json"
+    hour_ago = commit.stat().st_mtime - 3600
+    os.utime(commit, (hour_ago, hour_ago))
+    assert table.behind() > timedelta(minutes=59)
+    assert table.look() == []
+    assert table.behind() == timedelta(0)
 
 
 def test_a_sighting_is_kept_once_however_often_it_is_noted(tmp_path: Path) -> None:

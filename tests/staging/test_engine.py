@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.staging.engine import EnginePool, open_engine, text
+from timestore_pipeline.staging.engine import EnginePool, open_engine
 
 
 def _setting(name: str, memory_limit_mb: int | None = None, spill: Path | None = None) -> str:
@@ -34,10 +34,6 @@ def test_memory_and_spill_are_bounded_as_asked(tmp_path: Path) -> None:
 def test_little_memory_is_shared_by_few_threads() -> None:
     assert _setting("threads", 64) == "1"
     assert _setting("threads", 100) == "1"
-
-
-def test_a_text_is_quoted() -> None:
-    assert text("it's") == "'it''s'"
 
 
 def test_no_progress_bar_is_drawn_into_the_output_of_a_program_that_looks_interactive() -> None:

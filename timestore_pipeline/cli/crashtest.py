@@ -24,7 +24,7 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.crashtest import run
 from timestore_pipeline.crashtest.plan import Plan
-from timestore_pipeline.crashtest.report import Report
+from timestore_pipeline.crashtest.report import Maintained, Report
 from timestore_pipeline.crashtest.sabotage import SABOTAGES
 from timestore_pipeline.errors import Interrupted, InvalidInput
 
@@ -51,9 +51,9 @@ def crashtest(
 ) -> None:
     """Kill real processes at random, then prove that what was acknowledged is what was published.
 
-    Producers, flushers and a recovery work in DIR and are killed with SIGKILL: one, a few or all at once. What
-    producers were told is then compared, row by row, with what the Delta tables hold; exit code 1 for any row lost,
-    duplicated or altered. No TIMESTORE_* variable counts here, so nothing outside DIR is touched.
+    Producers, flushers, a recovery and a maintainer work in DIR and are killed with SIGKILL: one, a few or all at once.
+    What producers were told is then compared, row by row, with what the Delta tables hold; exit code 1 for any row
+    lost, duplicated or altered. No TIMESTORE_* variable counts here, so nothing outside DIR is touched.
 
     \b
     Example:
@@ -129,6 +129,7 @@ def _fields(report: Report) -> list[tuple[str, str]]:
         ("never told", f"{count(verdict.in_doubt, 'batch')} without a key, {verdict.in_doubt_published} published"),
         ("duplicates refused", count(report.duplicates_refused, "batch")),
         ("flushes", f"{flushes.published} published, {flushes.aborted} aborted, {flushes.settled} settled by others"),
+        ("maintenance", _maintenance(report.maintained)),
         ("lost", count(verdict.lost, "row")),
         ("duplicated", count(verdict.duplicated, "row")),
         ("unverifiable", count(verdict.unverifiable, "row")),
@@ -137,6 +138,11 @@ def _fields(report: Report) -> list[tuple[str, str]]:
         ("pace", f"{report.cost.pace[0]} strikes a second in the first quarter, {report.cost.pace[1]} in the last"),
         ("disk, memory", f"{size(report.cost.disk)}, {size(report.cost.memory)} the largest process"),
     ]
+
+
+def _maintenance(done: Maintained) -> str:
+    made = f"{count(done.compactions, 'compaction')} of {count(done.files, 'file')}"
+    return f"{made}, {count(done.deleted, 'file')} deleted, {count(done.log_commits, 'commit')} of the logs trimmed"
 
 
 def _conclusion(report: Report) -> str:

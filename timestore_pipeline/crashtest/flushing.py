@@ -27,19 +27,19 @@ _RECOVERY_PAUSE = 0.1  # beside as long as the recovery took: it reads whole log
 
 def flush_in_a_loop(life: Life) -> None:
     """One dataset after the other, in any order."""
-    with _opened(life) as timestore:
+    with opened(life) as timestore:
         while not life.ending:
             dataset = random.choice(list(DATASETS))
-            with life.marker.during(phases.FLUSH), _refusals_are_fine():
+            with life.marker.during(phases.FLUSH), refusals_are_fine():
                 _flush(life, timestore, dataset)
             clock.sleep(random.uniform(0, _FLUSH_PAUSE))
 
 
 def recover_in_a_loop(life: Life) -> None:
-    with _opened(life) as timestore:
+    with opened(life) as timestore:
         while not life.ending:
             started = clock.monotonic()
-            with life.marker.during(phases.RECOVER), _refusals_are_fine():
+            with life.marker.during(phases.RECOVER), refusals_are_fine():
                 note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
             clock.sleep(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
 
@@ -58,7 +58,8 @@ def note_settled(folder: Path, flushes: int) -> None:
 
 
 @contextmanager
-def _opened(life: Life) -> Iterator[Timestore]:
+def opened(life: Life) -> Iterator[Timestore]:
+    """The store; the start of this life is over then."""
     with Timestore(life.plan.settings()) as timestore:
         life.marker.idle()
         yield timestore
@@ -73,7 +74,8 @@ def _flush(life: Life, timestore: Timestore, dataset: str) -> None:
 
 
 @contextmanager
-def _refusals_are_fine() -> Iterator[None]:
+def refusals_are_fine() -> Iterator[None]:
+    """Whoever is refused goes on with something else; any other error goes through."""
     try:
         yield
     except (RetryLater, Fenced, OutcomeUnknown):

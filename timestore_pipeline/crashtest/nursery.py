@@ -28,6 +28,7 @@ from timestore_pipeline.crashtest.plan import ROSTER, Plan, Role
 from timestore_pipeline.crashtest.producer import produce
 from timestore_pipeline.crashtest.reader import read_in_a_loop
 from timestore_pipeline.crashtest.sabotage import SABOTAGES
+from timestore_pipeline.crashtest.upkeep import maintain_in_a_loop
 
 _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.PRODUCER: produce,
@@ -35,10 +36,18 @@ _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.RECOVERY: recover_in_a_loop,
     Role.READER: read_in_a_loop,
     Role.EVOLVER: produce,
+    Role.MAINTAINER: maintain_in_a_loop,
 }
 _AIM_POLL = 0.0002  # seconds
 # Seconds until a victim is killed whatever it does. A recovery finds little to settle where every flush does it too.
-_AIM_PATIENCE = {Role.PRODUCER: 0.6, Role.FLUSHER: 1.2, Role.RECOVERY: 0.4, Role.READER: 0.2, Role.EVOLVER: 0.6}
+_AIM_PATIENCE = {
+    Role.PRODUCER: 0.6,
+    Role.FLUSHER: 1.2,
+    Role.RECOVERY: 0.4,
+    Role.READER: 0.2,
+    Role.EVOLVER: 0.6,
+    Role.MAINTAINER: 1.2,
+}
 
 
 class Nursery:

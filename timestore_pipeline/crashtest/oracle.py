@@ -72,11 +72,23 @@ def judge(lake: Path, stories: Mapping[int, Story], datasets: Iterable[str] = DA
 def published(lake: Path, datasets: Iterable[str] = DATASETS) -> Iterator[Found]:
     """Every batch of every table."""
     for dataset in datasets:
-        log = PlainLog(lake / dataset)
-        for _ in log.advance():
-            continue
-        if log.live:
-            yield from _batches(dataset, sorted(map(str, log.live)))
+        if live := _log(lake / dataset).live:
+            yield from _batches(dataset, sorted(map(str, live)))
+
+
+def leftovers(lake: Path, datasets: Iterable[str] = DATASETS) -> Iterator[str]:
+    """Files in the tables' folders that their newest version does not have: after maintenance there are none."""
+    for dataset in datasets:
+        found = {path for path in (lake / dataset).rglob("*.parquet") if path.parent.name != "_delta_log"}
+        yield from (f"{path} is left over" for path in sorted(found - _log(lake / dataset).live))
+
+
+def _log(table: Path) -> PlainLog:
+    """Read to its end."""
+    log = PlainLog(table)
+    for _ in log.advance():
+        continue
+    return log
 
 
 def _judge_found(verdict: Verdict, found: Found, sent: Sent | None) -> None:

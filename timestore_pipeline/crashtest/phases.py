@@ -17,7 +17,11 @@ from typing import Any
 from timestore_pipeline.crashtest.plan import Role
 from timestore_pipeline.flush import claim
 from timestore_pipeline.flush.pipeline import FlushPipeline
+from timestore_pipeline.lake.log_upkeep import LogUpkeep
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.maintain import vacuum
+from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
@@ -29,6 +33,7 @@ SEND = "send"
 FLUSH = "flush"
 RECOVER = "recover"
 READ = "read"
+MAINTAIN = "maintain"
 
 # Where each phase stands in the product. Of several at once, in threads of one process, the last one named counts.
 MARKED: dict[str, tuple[Any, str]] = {
@@ -50,8 +55,15 @@ MARKED: dict[str, tuple[Any, str]] = {
     "abort": (Flushes, "abort"),
     "discard files": (LakeTable, "discard"),
     "unlink": (segments, "remove"),
+    "compact": (Compactor, "run"),
+    "write compacted": (TableUpkeep, "write"),
+    "prove compacted": (Compactor, "_prove"),
+    "swap files": (TableUpkeep, "replace"),
+    "burn generation": (TableUpkeep, "burn"),
+    "vacuum": (vacuum, "vacuum"),
+    "trim log": (LogUpkeep, "trim"),
 }
-PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, FLUSH, SEND, *MARKED)
+PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, MAINTAIN, FLUSH, SEND, *MARKED)
 _NUMBER = {name: number for number, name in enumerate(PHASES)}
 
 # What a killer may wait for; what comes too rarely is left to chance.
@@ -64,6 +76,9 @@ TARGETS: dict[Role, tuple[str, ...]] = {
     Role.RECOVERY: ("recover", "take over", "burn", "abort", "finalize"),
     Role.READER: ("read",),
     Role.EVOLVER: ("schema change", "schema change", "segment append", "ledger promise"),
+    Role.MAINTAINER: (
+        "compact", "write compacted", "prove compacted", "swap files", "swap files", "vacuum", "trim log",
+    ),
 }  # fmt: skip
 
 _LANES = 16  # threads of one process that are told apart

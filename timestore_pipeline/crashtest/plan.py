@@ -26,13 +26,14 @@ class Role(StrEnum):
     RECOVERY = "recovery"
     READER = "reader"
     EVOLVER = "evolver"  # a producer whose schema goes on growing
+    MAINTAINER = "maintainer"
 
 
 # One process each; a process is known by its position. Producers of even position wait for every receipt, the others
 # keep a window of them open.
 ROSTER: tuple[Role, ...] = (
     Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.PRODUCER, Role.FLUSHER, Role.FLUSHER, Role.RECOVERY, Role.READER,
-    Role.EVOLVER,
+    Role.EVOLVER, Role.MAINTAINER,
 )  # fmt: skip
 
 SENDERS = (Role.PRODUCER, Role.EVOLVER)  # they keep journals
@@ -43,6 +44,7 @@ _WEIGHTS = {
     Role.FLUSHER: 4,
     Role.RECOVERY: 4,
     Role.READER: 1,
+    Role.MAINTAINER: 3,
 }  # of being struck, each process
 
 

@@ -6,12 +6,10 @@ of what it has seen. After a kill it goes on there: a commit is in the diary onl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +18,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.crashtest import phases
 from timestore_pipeline.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.crashtest.life import Life
+from timestore_pipeline.crashtest.notes import append_lines, whole_lines
 from timestore_pipeline.crashtest.plan import DATASETS, Plan
 
 _PAUSE = 0.02  # seconds
@@ -39,7 +38,11 @@ def read_in_a_loop(life: Life) -> None:
 
 
 def published_tables(plan: Plan) -> list[PublishedTable]:
-    return [PublishedTable(plan.home / "lake" / dataset, _diary(plan.journals, dataset)) for dataset in DATASETS]
+    return [published_table(plan, dataset) for dataset in DATASETS]
+
+
+def published_table(plan: Plan, dataset: str) -> PublishedTable:
+    return PublishedTable(plan.home / "lake" / dataset, plan.journals / f"reader-{dataset}.ndjson")
 
 
 def read_on(plan: Plan, tables: Sequence[PublishedTable]) -> None:
@@ -60,19 +63,26 @@ class PublishedTable:
 
     def __post_init__(self) -> None:
         self._log = PlainLog(self.folder)
-        for version, batches in _whole_lines(self.diary):
+        for version, batches in whole_lines(self.diary):
             self._log.next = version + 1
             self.seen.update(map(tuple, batches))
 
     def look(self) -> list[str]:
         """What new commits show and may not."""
-        return [wrong for commit in self._log.advance() for wrong in self._wrong_with(commit)]
+        skipped = self._log.skipped
+        found = [wrong for commit in self._log.advance() for wrong in self._wrong_with(commit)]
+        if self._log.skipped > skipped:
+            found.append(f"{self._log.skipped - skipped} commits of {self.folder.name} went before they were read")
+        return found
+
+    def behind(self) -> timedelta:
+        """How long the oldest commit that is not in the diary has been there."""
+        since = self._log.next_since()
+        return timedelta(0) if since is None else clock.now() - since
 
     def remember(self) -> None:
         """Enter into the diary what was looked at; a torn line says nothing, so the next life looks again."""
-        if self._new:
-            with self.diary.open("a", encoding="utf-8") as file:
-                file.write("".join(f"\n{json.dumps(commit)}\n" for commit in self._new))
+        append_lines(self.diary, self._new)
         self._new = []
 
     def _wrong_with(self, commit: Commit) -> Iterator[str]:
@@ -90,30 +100,16 @@ class PublishedTable:
 
 
 def note_sightings(folder: Path, sightings: list[str]) -> None:
-    if sightings:
-        with _file(folder).open("a", encoding="utf-8") as file:
-            file.write("".join(f"\n{json.dumps(text)}\n" for text in sightings))
+    append_lines(_file(folder), sightings)
 
 
 def sightings(folder: Path) -> list[str]:
     """What any life of the reader wrote down, each once."""
-    return list(dict.fromkeys(_whole_lines(_file(folder))))
+    return list(dict.fromkeys(whole_lines(_file(folder))))
 
 
 def _file(folder: Path) -> Path:
     return folder / "reader.ndjson"
-
-
-def _diary(folder: Path, dataset: str) -> Path:
-    return folder / f"reader-{dataset}.ndjson"
-
-
-def _whole_lines(path: Path) -> Iterator[Any]:
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        with suppress(ValueError):  # torn, or the empty line that ends a torn one
-            yield json.loads(line)
 
 
 def _batches(files: list[Path]) -> Iterator[tuple[int, int, int, int, int]]:

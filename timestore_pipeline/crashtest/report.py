@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from timestore_pipeline.crashtest.oracle import Verdict
@@ -19,6 +19,16 @@ class Flushes:
     published: int
     aborted: int
     settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What maintainers did while everybody was being killed, as far as they lived to tell."""
+
+    compactions: int = 0  # groups of files that became one
+    files: int = 0  # that were compacted
+    deleted: int = 0  # files
+    log_commits: int = 0  # removed from the tables' logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Report:
     duplicates_refused: int
     refused: int
     flushes: Flushes
+    maintained: Maintained
     faults: Sequence[str]
     verify_problems: Sequence[str]
     cost: Cost
@@ -87,6 +98,7 @@ class Report:
             "duplicates_refused": self.duplicates_refused,
             "refused": self.refused,
             "flushes": {name: getattr(self.flushes, name) for name in ("published", "aborted", "settled")},
+            "maintenance": asdict(self.maintained),
             "lost_rows": verdict.lost,
             "duplicated_rows": verdict.duplicated,
             "unverifiable_rows": verdict.unverifiable,

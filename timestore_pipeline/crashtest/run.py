@@ -1,6 +1,6 @@
 """A crash test from the empty directory to the verdict.
 
-    prepare -> storm (strike after strike) -> let everybody end -> drain -> judge
+    prepare -> storm (strike after strike) -> let everybody end -> drain -> maintain once more -> judge
 
 Interrupted at any point, it ends its processes and leaves the directory as it is.
 """
@@ -17,10 +17,11 @@ from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.crashtest.draining import PATIENCE, drain
 from timestore_pipeline.crashtest.flushing import settled
 from timestore_pipeline.crashtest.journal import Story, read_story
-from timestore_pipeline.crashtest.oracle import judge
+from timestore_pipeline.crashtest.oracle import judge, leftovers
 from timestore_pipeline.crashtest.plan import DATASETS, ROSTER, SENDERS, Plan, Role
 from timestore_pipeline.crashtest.reader import published_tables, read_on, sightings
-from timestore_pipeline.crashtest.report import Cost, Flushes, Report
+from timestore_pipeline.crashtest.report import Cost, Flushes, Maintained, Report
+from timestore_pipeline.crashtest.upkeep import maintain_all, maintained
 from timestore_pipeline.crashtest.victims import Tally, Victims
 from timestore_pipeline.errors import InvalidInput
 from timestore_pipeline.flush.recovery import recover
@@ -28,6 +29,7 @@ from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.wiring import Timestore
 
 _EVERYTHING = 1_000_000_000
+_SURELY_COMPACTED = 100  # kills by which there are small files to compact
 
 Progress = Callable[[int], None]  # told the kills so far
 
@@ -38,9 +40,10 @@ def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
     _prepare(plan)
     tally = _storm(plan, progress)
     with Timestore(plan.settings()) as timestore:
-        undrained = _drain(timestore)
+        undone = _drain(timestore)
         read_on(plan, published_tables(plan))  # the last flushes, after the last life of the reader
-        return _report(plan, timestore, tally, undrained, started)
+        undone += [*maintain_all(timestore), *leftovers(plan.home / "lake")]
+        return _report(plan, timestore, tally, undone, started)
 
 
 def remove(plan: Plan) -> None:
@@ -72,7 +75,7 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
             victims.strike(strike)
             victims.tally.took.append(clock.monotonic() - began)
             progress(victims.tally.kills)
-        for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY], [Role.READER]):
+        for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY, Role.MAINTAINER], [Role.READER]):
             victims.stop(roles, PATIENCE)
         return victims.tally
 
@@ -83,7 +86,8 @@ def _drain(timestore: Timestore) -> list[str]:
     return problems + drain(timestore, DATASETS, "crashtest-drain")
 
 
-def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str], started: float) -> Report:
+def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], started: float) -> Report:
+    done = maintained(plan.journals)
     stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
     return Report(
         plan=plan,
@@ -93,10 +97,18 @@ def _report(plan: Plan, timestore: Timestore, tally: Tally, undrained: list[str]
         duplicates_refused=_total(stories, "duplicates"),
         refused=_total(stories, "refused"),
         flushes=_flushes(plan, timestore),
-        faults=[*undrained, *tally.faults, *sightings(plan.journals)],
+        maintained=done,
+        faults=[*undone, *tally.faults, *sightings(plan.journals), *idleness(plan, done)],
         verify_problems=_verify(timestore),
         cost=_cost(plan, tally, started),
     )
+
+
+def idleness(plan: Plan, done: Maintained) -> list[str]:
+    """A role that does nothing would prove nothing; a short test may end before there is anything to compact."""
+    if plan.kills < _SURELY_COMPACTED or done.compactions:
+        return []
+    return [f"nothing was compacted while {plan.kills} processes were killed"]
 
 
 def _cost(plan: Plan, tally: Tally, started: float) -> Cost:

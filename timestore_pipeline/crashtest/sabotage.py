@@ -20,6 +20,8 @@ from timestore_pipeline.ingest import manager, normalize
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.maintain.compact import Compactor
+from timestore_pipeline.maintain.rows import Rows
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
 
@@ -83,9 +85,24 @@ def publish_by_halves() -> None:
     LakeTable.publish = publish  # type: ignore[method-assign]
 
 
+def compact_carelessly() -> None:
+    """A compaction loses a row, and nobody compares."""
+    real = Rows.select
+    Rows.select = lambda self: f"{real(self)} OFFSET 1"  # type: ignore[method-assign]
+    Compactor._prove = lambda *_: None  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     act.__name__.replace("_", "-"): act
-    for act in (ack_early, trust_nobody_published, drop_a_row, alter_a_value, forget_keys, publish_by_halves)
+    for act in (
+        ack_early,
+        trust_nobody_published,
+        drop_a_row,
+        alter_a_value,
+        forget_keys,
+        publish_by_halves,
+        compact_carelessly,
+    )
 }
 
 

@@ -17,9 +17,10 @@ from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.reading.pins import Pins
 from timestore_pipeline.reading.plan import Held, Source, with_remedy
-from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch
@@ -53,13 +54,13 @@ class StagedRows:
         """Read every attached segment to the end; raises `UnreadableSegment` that names the one which cannot be."""
         for segment_id, dataset in self._attached.items():
             with open_engine() as engine, _named(self._pins, dataset, segment_id):
-                engine.execute(f"ATTACH {text(str(self._pins.path(segment_id)))} AS blamed (READ_ONLY)")
+                engine.execute(f"ATTACH {literal(str(self._pins.path(segment_id)))} AS blamed (READ_ONLY)")
                 engine.execute("SELECT bit_xor(hash(r)) FROM blamed.rows AS r").fetchall()
 
     def _attach(self, dataset: str, held: Held) -> None:
         for segment_id, batches in held.items():
             with _named(self._pins, dataset, segment_id):
-                path = text(str(self._pins.path(segment_id)))
+                path = literal(str(self._pins.path(segment_id)))
                 self._connection.execute(f"ATTACH {path} AS {quote(segment_id)} (READ_ONLY)")
                 self._check_promises(segment_id, dataset, batches)
             self._attached[segment_id] = dataset
@@ -80,7 +81,7 @@ class StagedRows:
     def _copied(self, record: DatasetRecord, held: Held) -> str:
         """The scratch table with the rows."""
         if not self._scratch.exists():
-            self._connection.execute(f"ATTACH {text(str(self._scratch))} AS {_SCRATCH}")
+            self._connection.execute(f"ATTACH {literal(str(self._scratch))} AS {_SCRATCH}")
         table = f"{_SCRATCH}.{quote(record.name)}"
         self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {})}")
         for some in _portions(held):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import duckdb
 
+from timestore_pipeline.model.sql_types import literal
+
 _MB_PER_THREAD = 64  # measured: a sort of many narrow rows fails with less
 
 
@@ -107,15 +109,10 @@ def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, s
         connection.execute(f"SET memory_limit = '{memory_limit_mb}MiB'")
         connection.execute(f"SET threads = {max(1, min(os.cpu_count() or 1, memory_limit_mb // _MB_PER_THREAD))}")
     if spill is not None:
-        connection.execute(f"SET temp_directory = {text(str(spill))}")
+        connection.execute(f"SET temp_directory = {literal(str(spill))}")
 
 
 def _detach_all(connection: duckdb.DuckDBPyConnection) -> None:
     attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL"
     for (name,) in connection.execute(attached).fetchall():
         connection.execute(f'DETACH "{name}"')
-
-
-def text(value: str) -> str:
-    """An SQL string literal."""
-    return "'" + value.replace("'", "''") + "'"

@@ -18,7 +18,8 @@ import duckdb
 from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, NO_BATCH, salvaged_description
 from timestore_pipeline.staging.segments import BLOCK_SIZE, attach_sealed, building, remove, translated
 
@@ -69,7 +70,7 @@ def copy_whole(source: Path, target: Path, dataset: str, found: Examination, bat
         with open_engine() as connection, translated(target, dataset):
             make_folder(target.parent)
             attach_sealed(connection, source, "damaged", dataset)
-            connection.execute(f"ATTACH {text(str(temporary))} AS salvaged (BLOCK_SIZE {BLOCK_SIZE})")
+            connection.execute(f"ATTACH {literal(str(temporary))} AS salvaged (BLOCK_SIZE {BLOCK_SIZE})")
             _copy(connection, target.stem, found.ranges, salvaged_description(batches))
             connection.execute("DETACH salvaged")
         _check_equal(temporary, dataset, found)
@@ -180,7 +181,7 @@ def _copy(
 ) -> None:
     connection.execute("CREATE TABLE salvaged.rows AS SELECT * FROM damaged.rows LIMIT 0")
     connection.execute(
-        f"CREATE TABLE salvaged.segment AS SELECT * REPLACE ({text(segment_id)} AS segment_id) FROM damaged.segment"
+        f"CREATE TABLE salvaged.segment AS SELECT * REPLACE ({literal(segment_id)} AS segment_id) FROM damaged.segment"
     )
     for some in ranges:  # one by one, since a wider range would touch what cannot be read
         connection.execute(

@@ -32,8 +32,9 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
+from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.directory import write_ahead_log
-from timestore_pipeline.staging.engine import open_engine, text
+from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, group_rows
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 
@@ -78,7 +79,7 @@ class OpenSegment:
         self._catalog = quote(f"segment_{header.segment_id}")
         with translated(path, header.dataset):
             _build(connection, path, header)
-            connection.execute(f"ATTACH {text(str(path))} AS {self._catalog}")
+            connection.execute(f"ATTACH {literal(str(path))} AS {self._catalog}")
 
     def take_sequence(self) -> int:
         """The next batch's position; never used twice, also when its append fails."""
@@ -123,7 +124,7 @@ def replay(path: Path, dataset: str, promised: Mapping[int, int] | None = None) 
         with translated(path, dataset):
             _check_promises(connection, path, dataset, promised or {})
             connection.execute("DETACH looked_at")
-            connection.execute(f"ATTACH {text(str(path))} AS replayed")
+            connection.execute(f"ATTACH {literal(str(path))} AS replayed")
             connection.execute("DETACH replayed")
 
 
@@ -132,7 +133,7 @@ def attach_sealed(connection: duckdb.DuckDBPyConnection, path: Path, alias: str,
     with translated(path, dataset):
         if not path.exists():
             raise UnreadableSegment(f"segment {path} is missing", dataset=dataset, hint="look for it in backups")
-        connection.execute(f"ATTACH {text(str(path))} AS {quote(alias)} (READ_ONLY)")
+        connection.execute(f"ATTACH {literal(str(path))} AS {quote(alias)} (READ_ONLY)")
 
 
 def remove(path: Path) -> None:
@@ -194,7 +195,7 @@ def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHea
     path.parent.mkdir(exist_ok=True)
     sync(path.parent.parent)  # also when another process made the folder: it may not have come this far
     temporary = building(path)
-    connection.execute(f"ATTACH {text(str(temporary))} AS building_{header.segment_id} (BLOCK_SIZE {BLOCK_SIZE})")
+    connection.execute(f"ATTACH {literal(str(temporary))} AS building_{header.segment_id} (BLOCK_SIZE {BLOCK_SIZE})")
     try:
         _create_tables(connection, f"building_{header.segment_id}", header)
     finally:
