@@ -113,7 +113,7 @@ def main() -> None:
     described = summaries()
     if missing := described.keys() ^ SCENES.keys():
         sys.exit(f"scenes and commands differ: {', '.join(sorted(missing))}")
-    FOLDER.mkdir()  # of this name, so that lines break at the same place each time
+    (FOLDER / "home" / "landing").mkdir(parents=True)  # of this name, so that lines break at the same place each time
     try:
         stage = Stage(FOLDER)
         captured: dict[str, str] = {}
