@@ -38,7 +38,8 @@ Fault = tuple[str, str, str]  # step, moment (before, during, after), kind (die,
 
 
 def settings(home: Path) -> Settings:
-    return Settings.build(home=home, staging_seal_timeout_ms=40_000)
+    """A segment whose writer failed is waited for in vain, so the wait is short."""
+    return Settings.build(home=home, staging_seal_timeout_ms=3_000)
 
 
 def victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> None:

@@ -25,13 +25,13 @@ from timestore_pipeline import Settings
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.staging import segments
 from timestore_pipeline.wiring import Timestore
-check, text = segments._check_promises, segments.text
+check, literal = segments._check_promises, segments.literal
 def stop(path):
     os.kill(os.getpid(), signal.SIGSTOP)
-    return text(path)
+    return literal(path)
 def check_then_stop(*arguments):
     check(*arguments)
-    segments.text = stop  # needed next to open the file for writing
+    segments.literal = stop  # needed next to open the file for writing
 segments._check_promises = check_then_stop
 with Timestore(Settings.build(home=sys.argv[1])) as store:
     recover(store.area, store.lake)
