@@ -173,6 +173,9 @@ def _flushes(watch: Watch) -> Iterator[Alert]:
         "The last flush of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed with an error that trying"
         " again does not cure. What is staged stays staged; timestore explain says what is to be done.",
     )
+
+
+def _pace(watch: Watch) -> Iterator[Alert]:
     yield Alert(
         "TimestoreFlushSlower",
         Severity.WARNING,
@@ -250,5 +253,5 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
 
 
 _GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
-    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _silence, _twice, _quarantine,
+    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _pace, _silence, _twice, _quarantine,
 )  # fmt: skip
