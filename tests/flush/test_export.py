@@ -13,9 +13,13 @@ import pytest
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
+from timestore_pipeline.flush import export
 from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.settle import ensure_table
+from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
 _MUCH = "SELECT random() AS n, hash(i) AS h FROM range(4000000) AS r(i) ORDER BY n"  # more than 64 MiB
@@ -94,6 +98,24 @@ def test_row_groups_of_wide_rows_are_small_enough_to_be_held_in_memory(
         timestore.flush("d", Trigger.MANUAL, "run")
     (file,) = Path(small.lake_uri).rglob("*.parquet")
     assert pq.read_metadata(file).row_group(0).num_rows == group
+
+
+def test_a_column_that_is_added_while_an_export_begins_is_in_the_next_flushs_files(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ensure_and_evolve(table: LakeTable, record: DatasetRecord) -> Partitioning:
+        partitioning = ensure_table(table, record)
+        staging.enqueue("d", hourly(3, first=3).append_column("late", pa.array([1.5] * 3)))
+        return partitioning
+
+    staging.enqueue("d", hourly(3))
+    with monkeypatch.context() as patched:
+        patched.setattr(export, "ensure_table", ensure_and_evolve)
+        timestore.flush("d", Trigger.MANUAL, "run")
+    (file,) = Path(timestore.settings.lake_uri).rglob("*.parquet")
+    assert "late" not in pq.read_schema(file).names
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(6))
 
 
 def test_a_sort_over_several_segments_takes_no_more_memory_than_over_one(settings: Settings) -> None:

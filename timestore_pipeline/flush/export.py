@@ -73,10 +73,11 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `DiskFull`,
     `RetryLater`.
     """
-    partitioning = ensure_table(lake.table(ref.dataset), area.ledger.datasets.get(ref.dataset))
+    record = area.ledger.datasets.get(ref.dataset)
+    partitioning = ensure_table(lake.table(ref.dataset), record)
     ids = area.ledger.batches.of_flush(ref)
     with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
-        exported = _export(area, lake, ref, options, _Selection(partitioning, ids, spill))
+        exported = _export(area, lake, ref, options, _Selection(record, partitioning, ids, spill))
     positions = {file.partition: position for position, file in enumerate(exported.files)}
     provenance = [BatchShare(ids[share.place], positions[share.key], share.rows) for share in exported.shares]
     _record(area, lake.table(ref.dataset), ref, exported.files, provenance)
@@ -87,13 +88,19 @@ def try_export(area: StagingArea, ref: FlushRef, options: ExportOptions, some: M
     """Export some of the claim's batches into the spool and drop the files: raises what a real export of them would."""
     record = area.ledger.datasets.get(ref.dataset)
     with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
-        _export(area, Lake(str(spill / "trial")), ref, options, _Selection(partitioning_of(record), some, spill))
+        _export(
+            area, Lake(str(spill / "trial")), ref, options, _Selection(record, partitioning_of(record), some, spill)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """What one export takes, and where it may spill."""
+    """What one export takes, and where it may spill.
 
+    The record is the one that the table was made to fit: a column that a producer adds meanwhile is the next flush's.
+    """
+
+    record: DatasetRecord
     partitioning: Partitioning
     batches: Mapping[Place, str]
     spill: Path
@@ -113,7 +120,7 @@ class _Exported:
 
 
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
-    record = area.ledger.datasets.get(ref.dataset)
+    record = selection.record
     with export_engine(area, Work.of_flush(ref), options.memory_mb, selection.spill) as connection:
         segments = selection.segments()
         create_staged_view(connection, area, record, segments)
