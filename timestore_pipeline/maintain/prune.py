@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
@@ -68,6 +68,6 @@ def _oldest_needed(area: StagingArea, dataset: str) -> datetime:
 
 def _written_at(path: Path) -> datetime | None:
     try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return clock.from_micros(path.stat().st_mtime_ns // 1000)
     except FileNotFoundError:
         return None
