@@ -51,6 +51,7 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
         ("TIMESTORE_STAGING_DIRECTORY", "/fast/staging", "staging_directory", Path("/fast/staging")),
         ("TIMESTORE_STAGING_MAX_DATASET_BYTES", "0", "staging_max_dataset_bytes", 0),
         ("TIMESTORE_STAGING_MAX_TOTAL_BYTES", "999999999999", "staging_max_total_bytes", 999_999_999_999),
+        ("TIMESTORE_STAGING_MIN_FREE_BYTES", "0", "staging_min_free_bytes", 0),
         ("TIMESTORE_STAGING_MAX_PENDING", "3", "staging_max_pending", 3),
         ("TIMESTORE_STAGING_GUARDRAIL_MODE", "hard", "staging_guardrail_mode", GuardrailMode.HARD),
         ("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "5", "staging_flush_max_rows", 5),

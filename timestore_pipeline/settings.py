@@ -49,6 +49,7 @@ class Settings(BaseSettings):
 
     staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0, le=_MOST_BYTES)  # 512 MB on disk; 0 = off
     staging_max_total_bytes: int = Field(default=0, ge=0, le=_MOST_BYTES)  # on disk, whole directory; 0 = off
+    staging_min_free_bytes: int = Field(default=67_108_864, ge=0, le=_MOST_BYTES)  # 64 MB of the disk, for flushes
     staging_max_pending: int = Field(default=64, ge=1)  # batches waiting in memory, per dataset and process
     staging_guardrail_mode: GuardrailMode = GuardrailMode.SOFT
 
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
             dataset_bytes=self.staging_max_dataset_bytes,
             total_bytes=self.staging_max_total_bytes,
             mode=self.staging_guardrail_mode,
+            free_bytes=self.staging_min_free_bytes,
         )
 
     @property

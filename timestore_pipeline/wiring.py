@@ -104,7 +104,7 @@ class Timestore(Closing):
     def status(self, dataset: str) -> DatasetStatus:
         """One dataset; raises `UnknownDataset`."""
         metadata = self.area.ledger.datasets.get(dataset).metadata
-        return self._status(metadata, self.area.backlog(dataset), self._total_exceeded())
+        return self._status(metadata, self.area.backlog(dataset), self._pressure())
 
     def thresholds(self, metadata: DatasetMetadata) -> FlushThresholds:
         """The thresholds in force for a dataset."""
@@ -191,17 +191,21 @@ class Timestore(Closing):
 
     def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:
         metadata = self.area.ledger.datasets.all_metadata() if backlogs else {}
-        exceeded = self._total_exceeded()
-        return [self._status(metadata[backlog.dataset], backlog, exceeded) for backlog in backlogs]
+        pressure = self._pressure()
+        return [self._status(metadata[backlog.dataset], backlog, pressure) for backlog in backlogs]
 
-    def _status(self, metadata: DatasetMetadata, backlog: Backlog, total_exceeded: bool) -> DatasetStatus:
+    def _status(self, metadata: DatasetMetadata, backlog: Backlog, pressure: str) -> DatasetStatus:
         thresholds = self.thresholds(metadata)
-        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, total_exceeded, self._configuration)
+        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, pressure, self._configuration)
         return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
 
-    def _total_exceeded(self) -> bool:
-        limit = self.settings.staging_max_total_bytes
-        return bool(limit) and self.area.total_bytes() >= limit
+    def _pressure(self) -> str:
+        guardrails = self.settings.guardrails
+        if guardrails.total_bytes and self.area.total_bytes() >= guardrails.total_bytes:
+            return "the staging directory is over its total guardrail"
+        if self.area.directory.volume().lacks(guardrails.free_bytes) > 0:
+            return "the staging directory's disk has less free than TIMESTORE_STAGING_MIN_FREE_BYTES"
+        return ""
 
 
 def _digest(*configuration: object) -> str:

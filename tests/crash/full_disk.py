@@ -1,4 +1,4 @@
-"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|ledger|lake|spool`.
+"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|kept|ledger|lake|spool`.
 
 Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
 """
@@ -22,14 +22,16 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-PLACES = {"staging": "staging", "ledger": "staging", "lake": "lake", "spool": "staging/spool"}
+PLACES = {"staging": "staging", "kept": "staging", "ledger": "staging", "lake": "lake", "spool": "staging/spool"}
 _BALLAST = 8 * 1024 * 1024
 _ROWS = 4_000  # of 100 B that cannot be compressed
 _ROW_BYTES = 100
 _MOST_BATCHES = 400  # of 400 kB: more than fit
 _MORE_THAN_MEMORY = 120  # of 400 kB: more than an export may hold, and less than the spool and that together
-# Little memory, and flushes of more than that; elsewhere nothing is spilled.
-_SPILLING = {"spool": {"export_memory_mb": 64, "staging_flush_max_bytes": 64 * 1024 * 1024}}
+_LIMITS = {  # elsewhere there are none, and nothing is spilled
+    "kept": {"staging_min_free_bytes": 64 * 1024 * 1024},
+    "spool": {"export_memory_mb": 64, "staging_flush_max_bytes": 64 * 1024 * 1024},
+}
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Account:
     acked: list[int] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)  # error class -> how often
     flushes: Counter[str] = field(default_factory=Counter)  # what flushes came to while the disk was full
+    due: str = ""
     dropped: float = 0
     published: int = 0
     exact: bool = False
@@ -84,6 +87,16 @@ def run_out_of_staging(home: Path, staging: StagingManager, store: Timestore, ac
     return ballast
 
 
+def run_into_what_is_kept(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """Batches are refused while a flush still has room, and it needs no help."""
+    ballast = fill(home / "staging" / "ballast", _BALLAST)
+    stage(staging, account, range(_MOST_BATCHES))
+    account.due = store.status("d").decision.reason
+    account.flushes[flush(store)] += 1
+    stage(staging, account, range(_MOST_BATCHES, _MOST_BATCHES + 5))
+    return ballast
+
+
 def run_out_of_ledger(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
     """The segments lie on another filesystem: only the ledger is out of space."""
     stage(staging, account, range(5))
@@ -114,6 +127,7 @@ def run_out_of_spool(home: Path, staging: StagingManager, store: Timestore, acco
 
 _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
     "staging": run_out_of_staging,
+    "kept": run_into_what_is_kept,
     "ledger": run_out_of_ledger,
     "lake": run_out_of_lake,
     "spool": run_out_of_spool,
@@ -123,8 +137,8 @@ _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    limits |= {"staging_seal_timeout_ms": 40_000}
-    settings = Settings.build(home=home, **limits | _SPILLING.get(place, {}))
+    limits |= {"staging_min_free_bytes": 0, "staging_seal_timeout_ms": 40_000}
+    settings = Settings.build(home=home, **limits | _LIMITS.get(place, {}))
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:
         ballast = _RUNS[place](home, staging, store, account)

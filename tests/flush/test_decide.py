@@ -69,7 +69,7 @@ def test_what_holds_a_dataset_back_is_said(changes: dict[str, object], said: str
 
 
 def test_the_total_guardrail_makes_every_staged_dataset_due() -> None:
-    decision = decide_flush(QUIET, replace(LIMITS, total_exceeded=True), NOW)
+    decision = decide_flush(QUIET, replace(LIMITS, pressure="the disk is full"), NOW)
     assert decision.trigger is Trigger.GUARDRAIL
 
 

@@ -9,12 +9,13 @@ import pytest
 
 from tests.ingest.batches import counted
 from timestore_pipeline import clock
-from timestore_pipeline.errors import GuardrailExceeded
+from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest import admission
 from timestore_pipeline.ingest.admission import Admission, DiskMeter
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.limits import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import FilesystemSpace
 
 SOFT, HARD = GuardrailMode.SOFT, GuardrailMode.HARD
 Admit = Callable[[int, int, GuardrailMode], Admission]
@@ -165,6 +166,28 @@ def test_a_batch_that_was_not_staged_gives_its_bytes_back(guarded: Admit) -> Non
     gate.settle("d", 100, written=True)
     with pytest.raises(GuardrailExceeded):
         gate.admit("d", 1)
+
+
+@pytest.mark.parametrize("mode", GuardrailMode)
+def test_the_last_of_the_disk_is_left_to_flushes(
+    area: StagingArea, tally: Tally, monkeypatch: pytest.MonkeyPatch, mode: GuardrailMode
+) -> None:
+    monkeypatch.setattr(area.directory, "volume", lambda: FilesystemSpace(size=1000, available=300))
+    gate = Admission(area, Guardrails(0, 0, mode, free_bytes=200), tally)
+    gate.admit("d", 60)
+    gate.admit("e", 40)
+    with pytest.raises(DiskFull, match=r"1 bytes more .* room") as refused:
+        gate.admit("d", 1)
+    assert "TIMESTORE_STAGING_MIN_FREE_BYTES=200" in refused.value.hint
+    tally.write()
+    assert counted(area, "dropped_batches_total") == {"disk_full": 1}
+    gate.settle("e", 40, written=False)
+    gate.admit("d", 40)
+
+
+def test_a_small_disk_keeps_no_more_than_a_quarter_free() -> None:
+    assert FilesystemSpace(size=1000, available=250).lacks(10**9) == 0
+    assert FilesystemSpace(size=0, available=0).lacks(10**9) == 0  # it does not say
 
 
 def test_producers_cannot_slip_past_together(guarded: Admit) -> None:

@@ -53,7 +53,7 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
         yield warning(told, "set TIMESTORE_STAGING_MAX_TOTAL_BYTES below what is free, or make room")
     else:
         yield ok(f"{_mb(space.available)} free; {what}: {_mb(allowed)}, of which {_mb(used)} are used")
-    yield from _nearly_full(place, space)
+    yield from _nearly_full(place, space, settings.staging_min_free_bytes)
 
 
 def disk_speed(patient: Patient) -> Iterator[Finding]:
@@ -91,8 +91,11 @@ def in_the_way(path: Path) -> Path | None:
     return None if place.is_dir() else place
 
 
-def _nearly_full(place: Path, space: FilesystemSpace) -> Iterator[Finding]:
-    if space.available < _LEAST_SHARE * space.size:
+def _nearly_full(place: Path, space: FilesystemSpace, kept: int) -> Iterator[Finding]:
+    if space.lacks(kept) > 0:
+        told = f"{_mb(space.available)} are free on the disk of {place}: no more than is kept for flushes"
+        yield failed(told, "make room: every batch is refused; or lower TIMESTORE_STAGING_MIN_FREE_BYTES")
+    elif space.available < _LEAST_SHARE * space.size:
         told = f"{_mb(space.available)} of {_mb(space.size)} are free on the disk of {place}"
         yield warning(told, "make room: a full disk refuses every batch")
     if os.statvfs(place).f_files and not os.statvfs(place).f_favail:

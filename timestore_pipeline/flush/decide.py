@@ -23,7 +23,7 @@ class FlushLimits:
 
     thresholds: FlushThresholds
     dataset_bytes: int = 0  # guardrail on disk; 0 = off
-    total_exceeded: bool = False  # the whole directory is over its guardrail
+    pressure: str = ""  # what the whole directory suffers from, so that every backlog is due
     configuration: str = ""  # digest of what a blocked dataset may be waiting for to change
 
 
@@ -99,9 +99,7 @@ def _guardrail(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
     if limits.dataset_bytes and backlog.disk_bytes >= limits.dataset_bytes:
         reason = f"{backlog.disk_bytes} bytes on disk reach the dataset's guardrail of {limits.dataset_bytes}"
         return Trigger.GUARDRAIL, reason
-    if limits.total_exceeded:
-        return Trigger.GUARDRAIL, "the staging directory is over its total guardrail"
-    return None
+    return (Trigger.GUARDRAIL, limits.pressure) if limits.pressure else None
 
 
 def _rows(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
@@ -17,7 +16,6 @@ T = TypeVar("T")
 _FRESH_SECONDS = 1.0  # scrapers and probes may ask as often as they like; the ledger hears of it once a second
 _PROBE_SECONDS = 5.0
 _PROBED_AT = "http_probed_at"  # in the ledger's meta: a write proves what a read cannot
-_LEAST_FREE_BYTES = 64 << 20
 
 
 class Fresh(Generic[T]):
@@ -70,8 +68,9 @@ class Probes:
 
     def _write(self) -> bool:
         area = self._service.store.area
-        free = shutil.disk_usage(area.directory.root).free
-        if free < _LEAST_FREE_BYTES:
-            raise DiskFull(f"{free} bytes are free for {area.directory.root}", hint="free space or move the directory")
+        volume = area.directory.volume()
+        if volume.lacks(self._service.store.settings.staging_min_free_bytes) > 0:
+            told = f"{volume.available} bytes are free for {area.directory.root}"
+            raise DiskFull(told, hint="free space or move the directory")
         area.ledger.set_meta(_PROBED_AT, str(clock.to_micros(clock.now())))
         return True

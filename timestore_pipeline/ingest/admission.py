@@ -9,6 +9,9 @@ Disk use is measured at most every quarter of a second, for at most a twentieth 
 what was admitted since, so concurrent producers of one process cannot slip past together. What other processes wrote
 shows at the next measurement, what waits in their queues once it is written: n processes together stage n times the
 limit and one batch at most, however fast.
+
+Whatever the mode, the last of the disk is not for batches: a flush needs some room for its books, and only a flush
+makes room. On a disk that is full to the last byte everything would stand still.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import GuardrailExceeded
+from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.limits import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
@@ -72,7 +75,7 @@ class _Check:
 
 
 class Admission:
-    """Lets a batch in, warns, or raises `GuardrailExceeded`."""
+    """Lets a batch in, warns, or raises `GuardrailExceeded` or `DiskFull`."""
 
     def __init__(self, area: StagingArea, guardrails: Guardrails, tally: Tally) -> None:
         self._area = area
@@ -80,12 +83,17 @@ class Admission:
         self._tally = tally
         self._lock = threading.Lock()
         self._total = DiskMeter(area.total_bytes)
+        self._lacking = DiskMeter(lambda: area.directory.volume().lacks(guardrails.free_bytes))
         self._datasets: dict[str, DiskMeter] = {}
         self._warned_at: dict[tuple[str, str], float] = {}
 
     def admit(self, dataset: str, size: int) -> None:
-        """size: Arrow bytes of the batch; tell `settle` about it later. Raises `GuardrailExceeded` in hard mode."""
+        """Let `size` Arrow bytes in; tell `settle` about them later.
+
+        Raises `DiskFull`, and `GuardrailExceeded` in hard mode.
+        """
         with self._lock:
+            self._leave_room(dataset, size)
             checks = list(self._checks(dataset))
             for check in checks:
                 used = check.meter.used()
@@ -93,12 +101,14 @@ class Admission:
                     self._exceeded(dataset, check, used, size)
             for check in checks:
                 check.meter.admit(size)
+            self._lacking.admit(size)
 
     def settle(self, dataset: str, size: int, *, written: bool) -> None:
         """An admitted batch was staged, or was not after all."""
         with self._lock:
             for check in self._checks(dataset):
                 check.meter.settle(size, written=written)
+            self._lacking.settle(size, written=written)
 
     def _checks(self, dataset: str) -> Iterator[_Check]:
         limits = self._guardrails
@@ -107,6 +117,18 @@ class Admission:
             yield _Check("dataset_bytes", "TIMESTORE_STAGING_MAX_DATASET_BYTES", limits.dataset_bytes, meter)
         if limits.total_bytes:
             yield _Check("total_bytes", "TIMESTORE_STAGING_MAX_TOTAL_BYTES", limits.total_bytes, self._total)
+
+    def _leave_room(self, dataset: str, size: int) -> None:
+        least = self._guardrails.free_bytes
+        if least and self._lacking.used() + size > 0:
+            self._tally.dropped(dataset, "disk_full")
+            where = self._area.directory.root
+            raise DiskFull(
+                f"dataset {dataset!r}: {size} bytes more leave flushes no room on the disk of {where}",
+                dataset=dataset,
+                hint=f"free space, wait for a flush, or lower TIMESTORE_STAGING_MIN_FREE_BYTES={least}",
+                retry_after=_RETRY_AFTER,
+            )
 
     def _exceeded(self, dataset: str, check: _Check, used: int, size: int) -> None:
         self._tally.guardrail_exceeded(dataset, check.guardrail)

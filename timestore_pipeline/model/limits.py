@@ -47,11 +47,12 @@ class GuardrailMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Guardrails:
-    """Bytes on disk that staged data may take; 0 = off."""
+    """Bytes on disk that staged data may take, and that they must leave; 0 = off."""
 
     dataset_bytes: int
     total_bytes: int
     mode: GuardrailMode
+    free_bytes: int = 0  # left for flushes, in both modes
 
 
 def ladder_problems(thresholds: FlushThresholds, guardrails: Guardrails) -> Iterator[str]:

@@ -23,6 +23,7 @@ from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidSettings
 
 _SEGMENT_SUFFIX = ".duckdb"
+_MOST_KEPT_FREE = 4  # at most this part of a filesystem: on a small one the rest would be too little to work with
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,10 @@ class FilesystemSpace:
     def cannot_hold(self, limit: int) -> bool:
         """Whether a guardrail of so many bytes guards nothing; 0 = it is off."""
         return 0 < self.size <= limit
+
+    def lacks(self, least: int) -> int:
+        """Bytes that are missing until `least`, or a quarter of the filesystem, are free; negative = more are."""
+        return min(least, self.size // _MOST_KEPT_FREE) - self.available
 
 
 class StagingDirectory:
