@@ -34,7 +34,7 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
     assert settings.staging_directory == tmp_path / ".timestore" / "staging"
     assert settings.lake_uri == str(tmp_path / ".timestore" / "lake")
     assert settings.shard == "shard-0"
-    assert settings.guardrails == Guardrails(536_870_912, 0, GuardrailMode.SOFT)
+    assert settings.guardrails == Guardrails(536_870_912, 0, GuardrailMode.SOFT, 67_108_864)
     assert settings.thresholds == FlushThresholds(1_000_000, 134_217_728, timedelta(seconds=60))
     assert settings.staging_max_pending == 64
     assert settings.pushgateway_url is None
