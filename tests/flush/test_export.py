@@ -13,7 +13,7 @@ import pytest
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
-from timestore_pipeline.flush import export
+from timestore_pipeline.flush import table_fit
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.settle import ensure_table
 from timestore_pipeline.lake.layout import Partitioning
@@ -110,7 +110,7 @@ def test_a_column_that_is_added_while_an_export_begins_is_in_the_next_flushs_fil
 
     staging.enqueue("d", hourly(3))
     with monkeypatch.context() as patched:
-        patched.setattr(export, "ensure_table", ensure_and_evolve)
+        patched.setattr(table_fit, "ensure_table", ensure_and_evolve)
         timestore.flush("d", Trigger.MANUAL, "run")
     (file,) = Path(timestore.settings.lake_uri).rglob("*.parquet")
     assert "late" not in pq.read_schema(file).names

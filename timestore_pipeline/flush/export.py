@@ -17,8 +17,10 @@ import duckdb
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
-from timestore_pipeline.flush.settle import ensure_table, partitioning_of
+from timestore_pipeline.flush.retyped_columns import Place
+from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
+from timestore_pipeline.flush.table_fit import fit_table
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
@@ -37,8 +39,6 @@ _log = logging.getLogger(__name__)
 TELL_EVERY = 10.0  # seconds between two lines about how far an export has got
 
 _VECTOR = 2048  # rows: DuckDB's vector, the least row group it writes
-
-Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,10 @@ class ExportOptions:
 def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
     """Write the claim's files and record them, with the batches each holds, in the ledger.
 
-    Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `DiskFull`,
-    `RetryLater`.
+    Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `RowsUnfit`,
+    `DiskFull`, `RetryLater`, and what `fit_table` raises.
     """
-    record = area.ledger.datasets.get(ref.dataset)
-    partitioning = ensure_table(lake.table(ref.dataset), record)
+    record, partitioning = fit_table(area, lake.table(ref.dataset), ref.dataset)
     ids = area.ledger.batches.of_flush(ref)
     with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
         exported = _export(area, lake, ref, options, _Selection(record, partitioning, ids, spill))

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from timestore_pipeline.errors import Conflict, Corrupted, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
-from timestore_pipeline.flush.export import ExportOptions, Place, try_export
+from timestore_pipeline.flush.export import ExportOptions, try_export
+from timestore_pipeline.flush.retyped_columns import Place
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea
 

@@ -1,4 +1,5 @@
-"""An export that gets rid of what it cannot publish: damaged segments at once, poisonous batches after some failures.
+"""An export that gets rid of what it cannot publish: damaged segments and batches whose values do not fit the table at
+once, poisonous batches after some failures.
 
 Whatever is set aside leaves the claim in one ledger transaction, and the rest is exported in the same flush. Dead
 anywhere in between: a smaller claim, interrupted like any other.
@@ -7,7 +8,7 @@ anywhere in between: a smaller claim, interrupted like any other.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from timestore_pipeline.errors import (
     AllSetAside,
@@ -20,6 +21,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
+from timestore_pipeline.flush.retyped_columns import RowsUnfit
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.incident import Incident
@@ -46,6 +48,9 @@ def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: Expor
     for _ in range(_MOST_ROUNDS):
         try:
             return export_claim(area, lake, ref, options)
+        except RowsUnfit as unfit:
+            ids = area.ledger.batches.of_flush(ref)
+            _set_aside(area, ref, {ids[place]: error for place, error in unfit.culprits.items()})
         except TimestoreError as error:
             if not _may_be_in_the_files(error) or not _relieve(area, ref, options, error):
                 raise
@@ -65,13 +70,17 @@ def _relieve(area: StagingArea, ref: FlushRef, options: ExportOptions, error: Ti
     if isinstance(error, NOT_THE_DATA) or area.ledger.batches.most_attempts(ref) < ATTEMPTS_BEFORE_ISOLATION:
         return False
     verdict = isolate_poison(area, ref, options)
-    me = area.identity.process_id
-    for incident_id in area.ledger.setting_aside.batches(ref, verdict.culprits, me)[:_MOST_TOLD]:
+    _set_aside(area, ref, verdict.culprits)
+    if verdict.culprits and verdict.unresolved:
+        area.ledger.setting_aside.release(ref, verdict.unresolved, area.identity.process_id)
+    return bool(verdict.culprits)
+
+
+def _set_aside(area: StagingArea, ref: FlushRef, culprits: Mapping[str, str]) -> None:
+    """culprits: batch id -> error."""
+    for incident_id in area.ledger.setting_aside.batches(ref, culprits, area.identity.process_id)[:_MOST_TOLD]:
         incident = area.ledger.incidents.get(incident_id)
         _log.warning("dataset %s: a batch was set aside as incident %d: %s", ref.dataset, incident_id, incident.error)
-    if verdict.culprits and verdict.unresolved:
-        area.ledger.setting_aside.release(ref, verdict.unresolved, me)
-    return bool(verdict.culprits)
 
 
 def _damaged(area: StagingArea, ref: FlushRef) -> list[Incident]:

@@ -88,7 +88,8 @@ def partitioning_of(record: DatasetRecord) -> Partitioning:
 def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> FlushState:
     if flush.state is FlushState.CLAIMED:
         return FlushState.ABORTED
-    ensure_table(table, area.ledger.datasets.get(flush.dataset))
+    if not table.exists():
+        ensure_table(table, area.ledger.datasets.get(flush.dataset))
     outcome = table.burn(app_id(area.shard, flush.dataset), flush.epoch, why, claim_id(flush))
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 

@@ -7,8 +7,8 @@ from itertools import count
 
 import duckdb
 
+from timestore_pipeline.flush.retyped_columns import Retyped, RetypedColumn, in_batches, refuse_unfit, retyped_columns
 from timestore_pipeline.model.columns import duckdb_type, quote
-from timestore_pipeline.model.commit import ranges_of
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -25,16 +25,21 @@ def create_staged_view(
 ) -> None:
     """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments.
 
-    Which segment a row comes from is told by the segment's position in `claimed`.
+    Which segment a row comes from is told by the segment's position in `claimed`. Raises `RowsUnfit` when a row holds a
+    value that is not kept in the column it is published in.
     """
     for segment_id in claimed:
         attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
-    connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, claimed)}")
+    was_retyped = area.ledger.datasets.was_retyped(record.name)
+    retyped = retyped_columns(connection, record, list(claimed)) if was_retyped else {}
+    refuse_unfit(connection, record.name, claimed, retyped)
+    connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, claimed, retyped)}")
 
 
-def select_staged(record: DatasetRecord, held: Mapping[str, Sequence[int]]) -> str:
+def select_staged(record: DatasetRecord, held: Mapping[str, Sequence[int]], retyped: Retyped) -> str:
     """SQL for these batches' rows, in the dataset's columns; the segments are attached under their ids."""
-    sources = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), held, held.values())])
+    columns = (retyped.get(segment_id, ()) for segment_id in held)
+    sources = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), held, held.values(), columns)])
     return f"SELECT {_casts(record)} FROM ({sources})"
 
 
@@ -60,10 +65,9 @@ def _no_rows(record: DatasetRecord) -> str:
     return f"(SELECT NULL::INTEGER AS {SEGMENT_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
 
 
-def _rows_of(position: int, segment_id: str, sequences: Sequence[int]) -> str:
-    """The claimed batches' rows of one segment.
-
-    By ranges, not by a join with the claim: 250 joins at once would take half a gigabyte, however few the rows.
-    """
-    ranges = " OR ".join(f"{BATCH_COLUMN} BETWEEN {first} AND {last}" for first, last in ranges_of(sequences))
-    return f"(SELECT {position} AS {SEGMENT_COLUMN}, * FROM {quote(segment_id)}.rows WHERE {ranges})"
+def _rows_of(position: int, segment_id: str, sequences: Sequence[int], retyped: Sequence[RetypedColumn]) -> str:
+    """The claimed batches' rows of one segment."""
+    casts = ", ".join(f"{column.value()} AS {quote(column.name)}" for column in retyped)
+    columns = f"* REPLACE ({casts})" if casts else "*"
+    rows = f"{quote(segment_id)}.rows WHERE {in_batches(sequences)}"
+    return f"(SELECT {position} AS {SEGMENT_COLUMN}, {columns} FROM {rows})"

@@ -33,6 +33,7 @@ class DatasetCatalog:
     def __init__(self, datasets: Datasets) -> None:
         self._datasets = datasets
         self._known: dict[str, _Known] = {}
+        self._retyped = datasets.times_retyped()
 
     def fit(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
         """The dataset's record and the rows in its schema.
@@ -44,9 +45,18 @@ class DatasetCatalog:
         if known is not None and known.incoming.equals(rows.schema):
             assert known.record.schema is not None, "a settled dataset has a schema"
             return known.record, conform(rows, known.record.schema, known.record.time_column)
+        retyped = self._retyped
         record, fitted = self._settle(dataset, rows)
-        self._known[dataset] = _Known(rows.schema, record)
+        if retyped == self._retyped:
+            self._known[dataset] = _Known(rows.schema, record)
         return record, fitted
+
+    def refresh(self) -> None:
+        """Forget what is known when a flush has learnt a published type: nothing of another is to be let in."""
+        retyped = self._datasets.times_retyped()
+        if retyped != self._retyped:
+            self._retyped = retyped
+            self._known.clear()
 
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is settled, so data can be looked through before any of it counts."""

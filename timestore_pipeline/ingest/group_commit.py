@@ -22,6 +22,8 @@ from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.receipts import fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, batch_id
+from timestore_pipeline.model.columns import evolve
+from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, new_segment_id
@@ -185,8 +187,11 @@ class GroupCommit:
 
 
 def _holds(segment: pa.Schema, wanted: pa.Schema | None) -> bool:
-    """Schemas only grow, so the longer one is the newer one."""
-    return wanted is not None and len(segment) >= len(wanted)
+    """Whether every wanted column is there, in its type: a published type may have taken the place of another."""
+    if wanted is None or segment.equals(wanted):
+        return wanted is not None
+    known = {field.name: field.type for field in segment}
+    return all(known.get(field.name) == field.type for field in wanted)
 
 
 def _first_of_each_key(batches: Sequence[QueuedBatch]) -> tuple[list[QueuedBatch], list[QueuedBatch]]:
@@ -217,4 +222,5 @@ def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
     """The batch's rows in the segment's schema, which may be newer than the one they were conformed to."""
     if batch.record.schema is segment.header.schema:
         return batch.rows
+    evolve(segment.header.schema, batch.rows.schema, Evolution.ADDITIVE)  # refuses what a cast would reinterpret
     return conform(batch.rows, segment.header.schema, batch.record.time_column)

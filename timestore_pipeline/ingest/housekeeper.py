@@ -1,4 +1,4 @@
-"""One thread per process that answers seal requests and writes gathered counts."""
+"""One thread per process that answers seal requests, notices published types and writes gathered counts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ _COUNT_EVERY = 10  # polls
 class Housekeeper:
     """Polls the ledger's change marker, which costs microseconds, and reads requests only when it moved."""
 
-    def __init__(self, area: StagingArea, tally: Tally, seal: Callable[[str], None]) -> None:
+    def __init__(
+        self, area: StagingArea, tally: Tally, seal: Callable[[str], None], refresh: Callable[[], None]
+    ) -> None:
+        """refresh: called when the ledger has changed."""
         self._area = area
         self._tally = tally
         self._seal = seal
+        self._refresh = refresh
         self._marker = -1
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="timestore-housekeeper", daemon=True)
@@ -38,16 +42,17 @@ class Housekeeper:
         while not self._stopped.wait(_POLL):
             polls += 1
             try:
-                self._answer_seal_requests()
+                self._look_at_ledger()
                 if polls % _COUNT_EVERY == 0:
                     self._tally.write()
             except Exception as error:  # noqa: BLE001  # with this thread dead, flushes would wait for our seals in vain
                 _log.warning("seal requests or counts have to wait, trying again: %s", error)
 
-    def _answer_seal_requests(self) -> None:
+    def _look_at_ledger(self) -> None:
         marker = self._area.ledger.database.change_marker()
         if marker == self._marker:
             return
         for segment in self._area.ledger.segments.seal_requests(self._area.identity.process_id):
             self._seal(segment.dataset)
+        self._refresh()
         self._marker = marker

@@ -49,7 +49,7 @@ class StagingManager(Closing):
         self._lock = threading.Lock()
         self._writers: dict[str, DatasetWriter] = {}
         self._closed = False
-        self._housekeeper = Housekeeper(area, self._tally, self._seal)
+        self._housekeeper = Housekeeper(area, self._tally, self._seal, self._catalog.refresh)
         self._reporter = Reporter(area, settings)
 
     @classmethod

@@ -9,6 +9,7 @@ from deltalake import Field, Schema
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.model.canonical import canonical_type
 
 _SIMPLE: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_boolean,
@@ -54,6 +55,16 @@ def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
     return missing
 
 
+def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
+    """The canonical schema `rows`, with the table's spelling and type of every column that the table has.
+
+    Raise `InvalidData` when such a column has a type that no dataset can have.
+    """
+    known = {field.name.casefold(): field for field in pa.schema(existing.to_arrow())}
+    present = (known.get(field.name.casefold(), field) for field in rows)
+    return pa.schema([pa.field(field.name, canonical_type(field.type, field.name)) for field in present])
+
+
 def check_partitioning(existing: list[str], partitioning: Partitioning) -> None:
     """Raise `SchemaConflict` when the table is partitioned by another column: Delta cannot change that."""
     wanted = [partitioning.column] if partitioning.column else []
@@ -73,7 +84,8 @@ def _conflict(present: Field, incoming: Field) -> SchemaConflict:
         column=incoming.name,
         existing=_spelt(present),
         incoming=_spelt(incoming),
-        hint="cast the column to the lake's type, or publish it under a new name",
+        hint="who made this table? If it is no dataset of ours, move that table out of the lake, or publish elsewhere"
+        " (TIMESTORE_LAKE_URI); what is staged stays staged",
     )
 
 

@@ -96,6 +96,13 @@ class LakeTable:
         """
         self._handle.ensure(evolution.table_schema(schema, partitioning), partitioning)
 
+    def as_published(self, rows: pa.Schema) -> pa.Schema:
+        """The canonical schema `rows` in the spelling and types of the columns that the table has already.
+
+        Raise `MissingTable`, and `InvalidData` when a column has a type that no dataset can have.
+        """
+        return evolution.as_published(self._handle.existing().schema(), rows)
+
     def write(
         self,
         con: duckdb.DuckDBPyConnection,
@@ -195,6 +202,11 @@ class LakeTable:
             return []
         with faults.reading(self.uri):
             return live_files(table)
+
+    def holds_flushes(self) -> bool | None:
+        """Whether any live file is a flush's or a compaction's, of any shard; None = the table has no rows."""
+        paths = [file.path for file in self.live_files()]
+        return any(layout.written_by(path) or layout.compacted_by(path) for path in paths) if paths else None
 
     def history(self) -> TableHistory | None:
         """All commits, live files and stored files; None when there is no table."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC, canonical_schema, canonical_type
-from timestore_pipeline.model.evolution import evolve
+from timestore_pipeline.model.evolution import check_castable, evolve
 from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 
@@ -14,6 +14,7 @@ __all__ = [
     "TIMESTAMP_UTC",
     "canonical_schema",
     "canonical_type",
+    "check_castable",
     "default_time_column",
     "duckdb_type",
     "evolve",

@@ -6,6 +6,8 @@ the column's own type. Whether each *value* survives that is checked when the ro
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
@@ -21,6 +23,8 @@ from timestore_pipeline.model.canonical import (
 from timestore_pipeline.model.dataset import Evolution
 
 _ABSENT = "no such column"
+
+_Holds = Callable[[pa.DataType, pa.DataType], bool]
 
 
 def evolve(existing: pa.Schema | None, incoming: pa.Schema, evolution: Evolution) -> pa.Schema:
@@ -40,9 +44,18 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, evolution: Evolution
         _check_new(field, existing, evolution)
     for field in incoming:
         if field.name in known:
-            _check_fits(known[field.name], field.type, field.name)
+            _check_fits(known[field.name], field.type, field.name, _holds)
     added = [pa.field(f.name, canonical_type(f.type, f.name)) for f in new if not is_untyped(f.type)]
     return pa.schema([*existing, *added]) if added else existing
+
+
+def check_castable(published: pa.DataType, staged: pa.DataType, path: str) -> None:
+    """Raise `SchemaConflict` when rows that were staged as `staged` cannot be published as `published`.
+
+    More passes than `evolve` lets in, because these rows were acknowledged: a `double` may hold nothing but whole
+    numbers. Whether each value is kept is for whoever casts them to check.
+    """
+    _check_fits(published, staged, path, _may_hold)
 
 
 def _check_new(field: pa.Field, existing: pa.Schema, evolution: Evolution) -> None:
@@ -55,22 +68,22 @@ def _check_new(field: pa.Field, existing: pa.Schema, evolution: Evolution) -> No
         raise _conflict(field.name, _ABSENT, incoming, hint)
 
 
-def _check_fits(existing: pa.DataType, incoming: pa.DataType, path: str) -> None:
+def _check_fits(existing: pa.DataType, incoming: pa.DataType, path: str, holds: _Holds) -> None:
     plain = unwrap(incoming)
     if pa.types.is_null(plain):
         return
     if is_list(existing) and is_list(plain):
-        _check_fits(existing.value_type, plain.value_type, f"{path}[]")
+        _check_fits(existing.value_type, plain.value_type, f"{path}[]", holds)
     elif pa.types.is_struct(existing) and pa.types.is_struct(plain):
-        _check_struct_fits(existing, plain, path)
+        _check_struct_fits(existing, plain, path, holds)
     elif pa.types.is_map(existing) and pa.types.is_map(plain):
-        _check_fits(existing.key_type, plain.key_type, f"{path}{{key}}")
-        _check_fits(existing.item_type, plain.item_type, f"{path}{{value}}")
-    elif not _holds(existing, canonical_type(plain, path)):
+        _check_fits(existing.key_type, plain.key_type, f"{path}{{key}}", holds)
+        _check_fits(existing.item_type, plain.item_type, f"{path}{{value}}", holds)
+    elif not holds(existing, canonical_type(plain, path)):
         raise _conflict(path, str(existing), str(incoming), _remedy(existing, plain))
 
 
-def _check_struct_fits(existing: pa.StructType, incoming: pa.StructType, path: str) -> None:
+def _check_struct_fits(existing: pa.StructType, incoming: pa.StructType, path: str, holds: _Holds) -> None:
     check_field_names((field.name for field in incoming), path)
     known = {field.name: field.type for field in existing}
     for field in incoming:
@@ -78,7 +91,7 @@ def _check_struct_fits(existing: pa.StructType, incoming: pa.StructType, path: s
         if field.name not in known:
             hint = f"a published struct cannot grow; send {field.name!r} as a column of its own ({existing} is known)"
             raise _conflict(inner, "no such field", str(field.type), hint)
-        _check_fits(known[field.name], field.type, inner)
+        _check_fits(known[field.name], field.type, inner, holds)
 
 
 def _holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
@@ -91,6 +104,14 @@ def _holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
     if t.is_decimal(incoming) and t.is_decimal(existing):
         return bool(existing.scale >= incoming.scale)
     return bool(t.is_date32(incoming) and t.is_timestamp(existing))
+
+
+def _may_hold(existing: pa.DataType, incoming: pa.DataType) -> bool:
+    """`_holds`, and numbers that may happen to be whole, or to need fewer decimal places than they could have."""
+    t = pa.types
+    if t.is_decimal(incoming):
+        return bool(t.is_decimal(existing) or t.is_int64(existing))
+    return _holds(existing, incoming) or bool(t.is_float64(incoming) and t.is_int64(existing))
 
 
 def _remedy(existing: pa.DataType, incoming: pa.DataType) -> str:

@@ -58,7 +58,8 @@ def query(area: StagingArea, lake: Lake, sql: str, *, seal_timeout: timedelta, m
         pins = Pins(area, folder)
         sources = plan_all(area, lake, names, pins, seal_timeout)
         known = lambda: {*lake.datasets(), *(record.name for record in area.ledger.datasets.active())}  # noqa: E731
-        with _Query(connection, known, StagedRows(connection, pins, folder)) as running:
+        staged = StagedRows(connection, pins, folder, area.ledger.datasets.was_retyped)
+        with _Query(connection, known, staged) as running:
             yield running.answer(sql, sources)
 
 

@@ -6,13 +6,14 @@ quarter of a megabyte; so where there are very many, their rows are copied into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
+from timestore_pipeline.flush.retyped_columns import retyped_columns
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.columns import quote
@@ -34,9 +35,13 @@ _SCRATCH = "scratch"
 class StagedRows:
     """Bound to the connection of one query."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path, was_retyped: Callable[[str], bool]
+    ) -> None:
+        """was_retyped: whether segments of the dataset with this name may hold other types than its record says."""
         self._connection = connection
         self._pins = pins
+        self._was_retyped = was_retyped
         self._scratch = folder / "scratch.duckdb"
         self._attached: dict[str, str] = {}  # segment id -> dataset
 
@@ -47,8 +52,12 @@ class StagedRows:
             relation = self._copied(source.record, source.held)
         else:
             self._attach(source.dataset, source.held)
-            relation = select_staged(source.record, _places(source.held))
+            relation = self._select(source.record, source.held)
         return f"SELECT {_columns(source.record)} FROM ({relation})"
+
+    def _select(self, record: DatasetRecord, held: Held) -> str:
+        retyped = retyped_columns(self._connection, record, list(held)) if self._was_retyped(record.name) else {}
+        return select_staged(record, _places(held), retyped)
 
     def blame(self) -> None:
         """Read every attached segment to the end; raises `UnreadableSegment` that names the one which cannot be."""
@@ -83,10 +92,10 @@ class StagedRows:
         if not self._scratch.exists():
             self._connection.execute(f"ATTACH {literal(str(self._scratch))} AS {_SCRATCH}")
         table = f"{_SCRATCH}.{quote(record.name)}"
-        self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {})}")
+        self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {}, {})}")
         for some in _portions(held):
             self._attach(record.name, some)
-            self._connection.execute(f"INSERT INTO {table} {select_staged(record, _places(some))}")
+            self._connection.execute(f"INSERT INTO {table} {self._select(record, some)}")
             for segment_id in some:
                 self._connection.execute(f"DETACH {quote(segment_id)}")
                 del self._attached[segment_id]

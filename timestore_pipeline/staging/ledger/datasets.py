@@ -15,6 +15,7 @@ from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.blocks import lift
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.staging.ledger.retyped import mark_retyped, times_retyped
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
     "SELECT 1 FROM batches JOIN segments USING (segment_id)"
@@ -135,6 +136,32 @@ class Datasets:
                 (schema_to_json(schema), layout.time_column, layout.granularity, record.dataset_id),
             )
             return True
+
+    def retype(self, record: DatasetRecord, schema: pa.Schema, time_column: str | None = None) -> bool:
+        """Give columns the spelling and types they are published with; False = the record is another by now.
+
+        Segments that were written before keep theirs, see `was_retyped`. time_column: as it is spelt now, None = as is.
+        """
+        with self._database.transaction() as tx:
+            if _current(tx, record.name).schema_version != record.schema_version:
+                return False
+            tx.execute(
+                "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
+                " time_column = coalesce(?, time_column) WHERE dataset_id = ?",
+                (schema_to_json(schema), time_column, record.dataset_id),
+            )
+            mark_retyped(tx, record.name)
+            return True
+
+    def was_retyped(self, name: str) -> bool:
+        """Whether segments may hold a column in another type than the record says."""
+        with self._database.snapshot() as tx:
+            return times_retyped(tx, name) > 0
+
+    def times_retyped(self) -> int:
+        """A number that grows whenever a column of any dataset gets another type."""
+        with self._database.snapshot() as tx:
+            return times_retyped(tx)
 
     def set_paused(self, name: str, paused: bool) -> None:
         """Takes the place of what the metadata said, so that one command ends a pause, whoever began it."""

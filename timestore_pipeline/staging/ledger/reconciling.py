@@ -22,6 +22,7 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.retyped import mark_retyped
 
 FROM_THE_LOG = ""  # owner of a flush that was entered from the Delta log: which batch went to which file is not known
 
@@ -63,14 +64,15 @@ class Reconciling:
         self._database = database
 
     def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str) -> None:
-        """Give the dataset columns it lacks, and its layout if it has none; a contradiction changes nothing."""
+        """Give the dataset columns it lacks, and its layout if it has none; those that it has keep their types."""
         with self._database.transaction() as tx:
             row = tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone()
             known = None if row["schema"] is None else schema_from_json(row["schema"])
             try:
                 wanted = evolve(known, schema, Evolution.ADDITIVE)
             except SchemaConflict:
-                return
+                wanted = _with_new_columns(known, schema)
+                mark_retyped(tx, dataset)
             if known is None or not wanted.equals(known):
                 tx.execute(
                     "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
@@ -123,6 +125,11 @@ class Reconciling:
                 "INSERT INTO volumes SELECT dataset_id, 'accepted', sum(batches), sum(rows), sum(bytes) FROM volumes"
                 " GROUP BY dataset_id"
             )
+
+
+def _with_new_columns(known: pa.Schema, schema: pa.Schema) -> pa.Schema:
+    names = {name.casefold() for name in known.names}
+    return pa.schema([*known, *(field for field in schema if field.name.casefold() not in names)])
 
 
 def _is_news(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush) -> bool:

@@ -1,0 +1,68 @@
+"""A dataset's record and its table, made to agree before rows are exported: columns that the table lacks are added.
+
+Two shards may give a column they both add different types, or spell it differently. The table has one of them, and
+rows of it are published; so the other's ledger learns it. What is staged already is cast (`retyped_columns`), or set
+aside. Crash: the ledger has learnt, or the next flush learns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import InvalidData, RetryLater, SchemaConflict
+from timestore_pipeline.flush.settle import ensure_table, partitioning_of
+from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.columns import check_castable
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+
+def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[DatasetRecord, Partitioning]:
+    """The record that the table fits now, and its layout.
+
+    Raises `SchemaConflict` when the table is laid out otherwise, or is not of our making and has types that no staged
+    value can take; `RetryLater` when somebody has made such a table and nothing is published in it yet.
+    """
+    while True:
+        record = area.ledger.datasets.get(dataset)
+        try:
+            return record, ensure_table(table, record)
+        except SchemaConflict as conflict:
+            learnt = _as_published(table, record, conflict)
+        assert learnt.schema is not None, "a claimed dataset has a schema"
+        area.ledger.datasets.retype(record, learnt.schema, learnt.time_column)
+
+
+def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConflict) -> DatasetRecord:
+    """The record in the table's columns; raises the conflict when that is no remedy."""
+    assert record.schema is not None, "a claimed dataset has a schema"
+    try:
+        schema = table.as_published(record.schema)
+    except InvalidData:
+        raise conflict from None
+    names = dict(zip(record.schema.names, schema.names, strict=True))
+    time_column = None if record.time_column is None else names.get(record.time_column, record.time_column)
+    learnt = replace(record, schema=schema, time_column=time_column)
+    if schema.equals(record.schema) or partitioning_of(learnt).column != partitioning_of(record).column:
+        raise conflict
+    _check_authority(table, record.schema, schema, conflict)
+    return learnt
+
+
+def _check_authority(table: LakeTable, staged: pa.Schema, published: pa.Schema, conflict: SchemaConflict) -> None:
+    """Types that no staged value can take are believed only where rows of ours have been published with them."""
+    try:
+        for ours, theirs in zip(staged, published, strict=True):
+            check_castable(theirs.type, ours.type, theirs.name)
+    except SchemaConflict:
+        holds_flushes = table.holds_flushes()
+    else:
+        return
+    if holds_flushes is None:
+        hint = "whoever has made the table publishes first; if nobody does, remove it or give its column our type"
+        raise RetryLater(f"{conflict}, where there are no rows yet", hint=hint) from conflict
+    if not holds_flushes:
+        raise conflict
