@@ -6,6 +6,7 @@ started in turn, also after `kill -9` has taken that child away and left its off
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -20,6 +21,14 @@ from typing import Self
 import psutil
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_KILLED_SECONDS = 60.0  # until what was killed is gone: at once, unless the machine is busy
+
+# Below the ports that the system gives to whoever asks for any one, and to the near end of every connection: one of
+# those may be gone before who chose it listens, and a connection to one where nobody listens may reach itself.
+_FIRST_PORT, _PORTS = 10_000, 22_000
+_PORTS_OF_A_PROCESS = 127  # before it chooses from the next one's
+_chosen = itertools.count()
 
 
 @contextmanager
@@ -102,7 +111,7 @@ class Children:
     ) -> None:
         with uninterrupted():
             _, stubborn = _end(self._everyone(), psutil.Process.terminate, self._grace_seconds)
-            _end([*stubborn, *self._everyone()], psutil.Process.kill, self._grace_seconds)
+            _end([*stubborn, *self._everyone()], psutil.Process.kill, _KILLED_SECONDS)
             for child in self._children:
                 child.process.wait()
 
@@ -112,10 +121,12 @@ class Children:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that nobody listens on now, and that no other process is about to choose."""
+    while True:
+        port = _FIRST_PORT + (os.getpid() * _PORTS_OF_A_PROCESS + next(_chosen)) % _PORTS
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listens(port: int) -> bool:

@@ -34,10 +34,10 @@ from timestore_pipeline.wiring import Timestore
 METADATA = {"time_column": TIME_COLUMN, "partition": {"granularity": "month"}}
 
 _PAUSED_FROM = 0.9  # share of the rows
-_TICK_SECONDS = 60.0
+_TICK_SECONDS = 180.0
 _LATE_SECONDS = 90.0  # on top of the planned time, for producers on a busy machine
-_DRAIN_SECONDS = 120.0
-_RUNS_END_SECONDS = 60.0
+_DRAIN_SECONDS = 180.0
+_RUNS_END_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ def three_producers(home: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
             producer.wait()
 
 
+def opened(home: Path) -> Timestore:
+    """For flushes that wait for their producers as long as a busy machine lets those take to answer."""
+    return Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000))
+
+
 def acked(home: Path) -> list[int]:
     """What producers were told is durable, by their own record; a line cut by a kill was never told."""
     lines = [line for file in home.glob("acked-*") for line in file.read_text().splitlines(keepends=True)]
@@ -76,7 +81,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly_once(home: Path) -> None:
     flushes, end = 0, clock.monotonic() + seconds()
-    with three_producers(home) as producers, Timestore(Settings.build(home=home)) as timestore:
+    with three_producers(home) as producers, opened(home) as timestore:
         while flushes < FLUSHES or clock.monotonic() < end:
             assert [producer.poll() for producer in producers] == [None] * 3
             flushes += flush(timestore)
@@ -89,7 +94,7 @@ def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly
 
 def test_killed_producers_lose_nothing_they_were_told_is_durable(home: Path) -> None:
     killed = 0
-    with Timestore(Settings.build(home=home)) as timestore:
+    with opened(home) as timestore:
         for name in range(6):
             producer = start_producer(home, name)
             wait_for_acks(home, name, producer)

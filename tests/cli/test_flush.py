@@ -94,7 +94,8 @@ def test_a_paused_dataset_is_flushed_by_hand(home: Path) -> None:
     assert pending() == 0
 
 
-def test_a_living_writers_segment_is_flushed(home: Path) -> None:
+def test_a_living_writers_segment_is_flushed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_SEAL_TIMEOUT_MS", "40000")
     with producer(rows=5):
         [flush] = timestore_json("flush", "weather", "--now")["flushes"]
     assert flush["rows"] == 5

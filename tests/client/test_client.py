@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from demo.processes import free_port
 from tests.client.scripted import HANG_UP, RECEIPT, scripted
 from tests.http_api.serving import Server, stream, table
-from tests.services.ports import free_port
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import (
     BodyTooLarge,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import pytest
@@ -68,10 +69,18 @@ def test_a_flush_that_fails_is_remembered_and_the_others_go_on(threads: int) -> 
     assert [(failure.dataset, failure.message) for failure in result.failures] == [("d1", "OSError: broken")]
 
 
-def test_an_interruption_begins_no_other_flush_and_waits_for_those_at_work() -> None:
+def test_an_interruption_begins_no_other_flush_and_waits_for_those_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
     ended: list[str] = []
     go_on = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        """Those at work may go on once nobody else can begin."""
+
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            go_on.set()
+            super().shutdown(wait)
 
     def work(flush: CarriedFlush) -> None:
         begun.append(flush.ref.dataset)
@@ -80,9 +89,9 @@ def test_an_interruption_begins_no_other_flush_and_waits_for_those_at_work() -> 
         ended.append(flush.ref.dataset)
 
     def interrupted(flush: CarriedFlush, _result: object) -> CarriedFlush:
-        threading.Timer(0.05, go_on.set).start()
         raise dg.DagsterExecutionInterruptedError
 
+    monkeypatch.setattr(isolation, "ThreadPoolExecutor", Pool)
     with pytest.raises(dg.DagsterExecutionInterruptedError):
         in_isolation(carried(*[1] * 9), Phase("done", work, interrupted), LOG, Crew(threads=2, most_bytes=10))
     assert sorted(begun) == sorted(ended)

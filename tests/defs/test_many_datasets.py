@@ -21,8 +21,6 @@ UNWRITABLE = "unwritable"
 EVERYONE = [*GOOD, *POISONED, UNWRITABLE]
 STAGED = list(range(20))  # two batches of ten
 
-pytestmark = pytest.mark.timeout(180)
-
 
 @pytest.fixture
 def staged(timestore: Timestore, home: Path) -> None:

@@ -13,7 +13,9 @@ from tests.defs.ticking import run_in, tick
 from tests.telemetry.gateway import listening
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.model.limits import LONGEST_BACKOFF
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, datasets
+from timestore_pipeline.telemetry import push
 from timestore_pipeline.wiring import Timestore
 
 
@@ -87,8 +89,13 @@ def test_a_paused_dataset_is_not_launched(
 
 
 def test_a_dataset_whose_flush_just_failed_waits_for_its_next_try(
-    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+    staging: StagingManager,
+    timestore: Timestore,
+    instance: dg.DagsterInstance,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(datasets, "_RETRY_FIRST", LONGEST_BACKOFF)  # the run may take longer than the usual wait
     limits(timestore, "weather", maxRows=1)
     staging.enqueue("weather", hourly(3))
     (home / "lake").mkdir()
@@ -172,6 +179,7 @@ def test_a_tick_that_launches_does_not_wait_for_a_gateway(
 ) -> None:
     """The run's hooks push soon; a tick with nothing to launch has the time."""
     monkeypatch.setenv("TIMESTORE_METRICS_PUSH_INTERVAL_MS", "0")
+    monkeypatch.setattr(push, "_OVERDUE", timedelta(hours=1))  # longer than any test takes
     with listening() as gateway:
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", gateway.url)
         tick(instance)

@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from demo.environment import REPOSITORY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 _DAYS = "20"
 _FEW_SECONDS = "8"
@@ -26,7 +26,7 @@ def _command(*arguments: str) -> Sequence[str]:
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        _command(*arguments), cwd=REPOSITORY, capture_output=True, text=True, timeout=200, check=False
+        _command(*arguments), cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False
     )
 
 

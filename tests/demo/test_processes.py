@@ -43,7 +43,14 @@ def _start_stubborn(children: Children, tmp_path: Path) -> list[int]:
 
 
 def _alive(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if _lives(pid)]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_nothing_is_left_running_when_the_demo_fails(children: Children, tmp_path: Path) -> None:
@@ -105,3 +112,11 @@ def test_a_free_port_is_one_where_nobody_listens_until_somebody_does() -> None:
     assert not listens(port)
     with socket.create_server(("127.0.0.1", port)):
         assert listens(port)
+
+
+def test_a_chosen_port_is_none_that_the_system_gives_away_or_that_was_chosen_before() -> None:
+    ports = [free_port() for _ in range(20)]
+    with socket.create_server(("127.0.0.1", 0)) as any_port:
+        given_away = any_port.getsockname()[1]
+    assert len(set(ports)) == 20
+    assert max(ports) < min(32_768, given_away)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from demo.processes import free_port
 from tests.doctor.looking import told
-from tests.services.ports import free_port
 from tests.services.s3 import S3Server, s3_server
 from timestore_pipeline.doctor.finding import Status
 from timestore_pipeline.doctor.lake_access import lake_access

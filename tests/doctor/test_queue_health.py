@@ -55,8 +55,12 @@ def test_a_ledger_of_another_shard_fails(home: Path, monkeypatch: pytest.MonkeyP
     assert "set TIMESTORE_SHARD to its owner" in told("ledger", Status.FAILED)
 
 
-def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(home: Path) -> None:
+def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     staged(home)
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
     assert "no flush sensor has run" in told("flush sensor", Status.WARNING)
     _ticked(home, timedelta(minutes=5))
     assert "ticked 300 s ago" in told("flush sensor", Status.FAILED)

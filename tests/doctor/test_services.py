@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.processes import free_port
 from tests.doctor.looking import found, told
-from tests.services.ports import free_port
 from timestore_pipeline.doctor.finding import Status
 
 

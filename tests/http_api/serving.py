@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pyarrow as pa
 
-from timestore_pipeline import Settings
+from timestore_pipeline import Settings, clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -63,6 +63,15 @@ class Server:
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=60)
+
+    def logged(self, sign: str) -> str:
+        """The one line with the sign; it is written after the answer has gone out."""
+        deadline = clock.monotonic() + 60
+        while not (lines := [line for line in self.log.read_text().splitlines() if sign in line]):
+            assert clock.monotonic() < deadline, f"no line with {sign!r}"
+            clock.sleep(0.02)
+        (line,) = lines
+        return line
 
     def resident_bytes(self) -> int:
         """Of the server and its reader processes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ def problem(answer: bytes) -> tuple[int, str]:
 
 
 def told(running: Server, *pieces: bytes, close_sending: bool = False) -> bytes:
+    """What it answers; it may have done so, and hung up, before all the pieces are sent."""
     with running.connect() as connection:
-        for piece in pieces:
-            connection.sendall(piece)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            for piece in pieces:
+                connection.sendall(piece)
         if close_sending:
             connection.shutdown(socket.SHUT_WR)
         return everything(connection)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,24 +77,14 @@ def test_request_ids_are_kept_when_they_are_sane(shared: Server, client: httpx.C
     assert client.get("/health", headers={"x-request-id": "job-7/1"}).headers["x-request-id"] == "job-7/1"
     for odd in ("a b", "x" * 129, 'x"', ""):
         assert client.get("/health", headers={"x-request-id": odd}).headers["x-request-id"] not in (odd, "")
-    assert "path=/health status=200" in shared.log.read_text()
+    assert "path=/health status=200" in shared.logged("request_id=job-7/1")
 
 
 def test_the_access_log_has_one_line_per_request_whatever_the_path(shared: Server, client: httpx.Client) -> None:
     client.get("/a%0Ab%1b[31m?secret=1", headers={"x-request-id": "odd-path"})
-    line = _logged(shared, "odd-path")
+    line = shared.logged("odd-path")
     assert "path=/a%0Ab%1b[31m status=404" in line
     assert "secret" not in line
-
-
-def _logged(server: Server, sign: str) -> str:
-    """The one line with the sign; it is written after the answer has gone out."""
-    deadline = time.monotonic() + 20
-    while not (lines := [line for line in server.log.read_text().splitlines() if sign in line]):
-        assert time.monotonic() < deadline, f"no line with {sign!r}"
-        time.sleep(0.02)
-    (line,) = lines
-    return line
 
 
 def test_many_who_ask_at_once_share_an_answer() -> None:

@@ -286,10 +286,11 @@ def test_a_call_overtaken_by_close_is_refused(manager: StagingManager, monkeypat
         manager.submit("new", readings(1))
 
 
-def test_nothing_is_left_running_after_close(manager: StagingManager) -> None:
-    manager.enqueue("d", readings(1))
-    manager.close()
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("timestore-")] == []
+def test_nothing_is_left_running_after_close(settings: Settings) -> None:
+    before = set(threading.enumerate())
+    with StagingManager.open(settings) as manager:
+        manager.enqueue("d", readings(1))
+    assert set(threading.enumerate()) <= before
 
 
 def test_another_shards_directory_is_refused(settings: Settings, manager: StagingManager) -> None:

@@ -29,7 +29,7 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.wiring import Timestore
 
-PATIENCE = 120.0  # seconds for any one thing to happen on a busy machine
+PATIENCE = 200.0  # seconds for any one thing to happen on a busy machine
 LIMITS = Limits(rows=0, age_seconds=1)  # whatever is staged is due at the next tick
 SENSORS = ("staging_flush_sensor", "flush_recovery_sensor")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
@@ -69,18 +69,18 @@ class LiveInstance:
         for sensor in SENSORS:
             self.api.stop_sensor(sensor)
 
-    def wait_for(self, look: Callable[[], Seen | None], seconds: float = PATIENCE) -> Seen:
+    def wait_for(self, look: Callable[[], Seen | None]) -> Seen:
         """What `look` returns as soon as it is not None."""
-        deadline = clock.monotonic() + seconds
+        deadline = clock.monotonic() + PATIENCE
         while (seen := look()) is None:
             self._processes.check_running()
-            assert clock.monotonic() < deadline, f"not seen within {seconds:.0f} s"
+            assert clock.monotonic() < deadline, f"not seen within {PATIENCE:.0f} s"
             clock.sleep(_LOOK_EVERY)
         return seen
 
-    def ended(self, run: str, seconds: float = PATIENCE) -> str:
+    def ended(self, run: str) -> str:
         """How the run ended."""
-        return self.wait_for(lambda: status if (status := self.api.status(run)) in ENDED else None, seconds)
+        return self.wait_for(lambda: status if (status := self.api.status(run)) in ENDED else None)
 
     def stage(self, dataset: str, rows: pa.Table) -> None:
         self.staging.enqueue(dataset, rows)
@@ -146,7 +146,7 @@ class LiveInstance:
 def live_instance(root: Path) -> Iterator[LiveInstance]:
     home = Home(root)
     with home.fresh():
-        variables = {**home.variables(LIMITS), "TIMESTORE_STAGING_SEAL_TIMEOUT_MS": "5000"}
+        variables = {**home.variables(LIMITS), "TIMESTORE_STAGING_SEAL_TIMEOUT_MS": "40000"}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TIMESTORE_")}
         settings = Settings.build(home=root)
         with (

@@ -20,13 +20,14 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.telemetry import series
 from timestore_pipeline.wiring import Timestore
 
-pytestmark = [pytest.mark.service, pytest.mark.slow]
+pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHARD = "daemon"
 TICKING = Tempo(4)  # half a minute of silence is too long; the daemon looks every five seconds
 MAX_AGE_MS = 2_000
 OF_TRIPS = f'shard="{SHARD}",dataset="trips"'
 WAITING = f'{series.PREFIX}queue_depth{{metric="batches",{OF_TRIPS}}} > 0'
+ALERTING = f'ALERTS{{alertstate="firing",shard="{SHARD}",alertname=~"TimestoreSensorStale|TimestoreOldestBatch"}}'
 PUBLISHED = f'{series.PREFIX}flushes_total{{trigger="age",result="success",{OF_TRIPS}}} > 0'
 
 
@@ -74,7 +75,8 @@ def test_a_daemon_that_is_killed_is_noticed_by_its_silence_and_by_what_is_staged
     stage(store)
     running.prometheus.query_until(PUBLISHED, bool)
     running.prometheus.query_until(WAITING, lambda samples: not samples)
-    assert not {"TimestoreSensorStale", "TimestoreOldestBatch"} & running.operators.names()
+    running.prometheus.query_until(ALERTING, lambda samples: not samples)
+    running.operators.alerts.clear()  # on a busy machine a daemon that starts is late, too
     dagster.kill_daemon()
     stage(store)
     found = running.operators.delivered("TimestoreOldestBatch", shard=SHARD, severity="page")

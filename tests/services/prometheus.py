@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.services.ports import free_port
+from demo.processes import free_port
 from tests.services.require import require_command
 from tests.services.web import get, running
 from timestore_pipeline import clock
 
 _REMEDY = "apt-get install prometheus"
-_DEADLINE = 60.0  # seconds for a query to give what is waited for
+_DEADLINE = 200.0  # seconds for a query to give what is waited for
 
 Samples = dict[frozenset[tuple[str, str]], float]  # labels, the name included as `__name__` -> value
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.ports import free_port
+from demo.processes import free_port
 from tests.services.require import require_command
 from tests.services.web import running
 

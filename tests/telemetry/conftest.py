@@ -12,9 +12,13 @@ import pytest
 from tests.telemetry.patience import patient_push
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.telemetry import push
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["patient_push"]
+
+HOUR = timedelta(hours=1)  # longer than any test takes
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def readings(rows: int) -> pa.Table:
@@ -38,3 +42,10 @@ def store(settings: Settings) -> Iterator[Timestore]:
             staging.enqueue("weather", readings(20))
             staging.enqueue("planes", readings(5))
         yield opened
+
+
+@pytest.fixture
+def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that failed is left alone for an hour."""
+    monkeypatch.setattr(push, "_FIRST_PAUSE", HOUR)
+    monkeypatch.setattr(push, "_LONGEST_PAUSE", HOUR)

@@ -12,10 +12,10 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.services.ports import free_port
+from demo.processes import free_port
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
-from tests.telemetry.conftest import readings
+from tests.telemetry.conftest import HOUR, MILLISECOND, readings
 from tests.telemetry.gateway import Gateway, dripping, listening
 from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Trigger
@@ -36,7 +36,7 @@ def gateway() -> Iterator[Gateway]:
 
 
 def aimed_at(settings: Settings, url: str) -> Settings:
-    return settings.model_copy(update={"pushgateway_url": url})
+    return settings.model_copy(update={"pushgateway_url": url, "metrics_push_interval_ms": HOUR // MILLISECOND})
 
 
 def test_a_push_replaces_the_shards_group(store: Timestore, settings: Settings, gateway: Gateway) -> None:
@@ -125,7 +125,7 @@ def test_pushes_come_at_most_once_an_interval_unless_a_flush_ended(
 
 
 def test_a_failing_gateway_is_left_alone_by_every_process(
-    store: Timestore, settings: Settings, gateway: Gateway
+    store: Timestore, settings: Settings, gateway: Gateway, long_pauses: None
 ) -> None:
     gateway.status = 500
     configured = aimed_at(settings, gateway.url)
@@ -153,7 +153,7 @@ def test_pushes_do_not_overtake_each_other(store: Timestore, settings: Settings,
 def test_a_pusher_that_died_is_waited_for_no_longer_than_a_gateway(
     store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert store.area.ledger.pushes.begin(timedelta(hours=1))
+    assert store.area.ledger.pushes.begin(HOUR)
     assert begin_if_due(store.area, aimed_at(settings, gateway.url)) is None
     monkeypatch.setattr(push, "DEADLINE", 0.0)
     assert begin_if_due(store.area, aimed_at(settings, gateway.url)) is not None
@@ -163,6 +163,7 @@ def test_who_has_no_time_pushes_only_what_nobody_has_for_long(
     store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured = aimed_at(settings, gateway.url).model_copy(update={"metrics_push_interval_ms": 0})
+    monkeypatch.setattr(push, "_OVERDUE", HOUR)
     for _ in range(3):
         assert push_if_overdue(store.area, configured)
     assert len(gateway.requests) == 1

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.telemetry.conftest import readings
+from tests.telemetry.conftest import HOUR, MILLISECOND, readings
 from tests.telemetry.gateway import Gateway, listening
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
@@ -26,7 +26,7 @@ def gateway() -> Iterator[Gateway]:
 
 @pytest.fixture
 def pushing(settings: Settings, gateway: Gateway) -> Settings:
-    return settings.model_copy(update={"pushgateway_url": gateway.url, "metrics_push_interval_ms": 3_600_000})
+    return settings.model_copy(update={"pushgateway_url": gateway.url, "metrics_push_interval_ms": HOUR // MILLISECOND})
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_producer_that_lives_pushes_when_it_is_time(told: Timestore, pushing: 
 
 
 def test_a_gateway_that_fails_is_not_asked_by_everyone_who_leaves(
-    told: Timestore, pushing: Settings, gateway: Gateway
+    told: Timestore, pushing: Settings, gateway: Gateway, long_pauses: None
 ) -> None:
     gateway.status = 500
     for dataset in ("weather", "planes", "weather"):
