@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.running import timestore_json
 from tests.http_api.serving import Server, post, server, stream, table
+from timestore_pipeline import clock
 from timestore_pipeline.http_api.probes import Fresh
 
 
@@ -33,7 +34,7 @@ def test_a_full_disk_is_not_ready_and_refuses_with_507(tmp_path: Path) -> None:
             with pytest.raises(OSError, match="No space left"):
                 (tmp_path / "ballast").write_bytes(bytes(48 << 20))
             while (answer := client.get("/ready")).status_code == 200:  # an answer is fresh for a second
-                time.sleep(0.05)
+                clock.sleep(0.05)
             assert (answer.status_code, answer.json()["code"]) == (507, "disk_full")
             assert "retry-after" in answer.headers
             assert client.get("/health").status_code == 200
