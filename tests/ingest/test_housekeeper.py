@@ -36,7 +36,7 @@ def asked() -> Asked:
 
 @pytest.fixture
 def housekeeper(area: StagingArea, asked: Asked) -> Iterator[Housekeeper]:
-    running = Housekeeper(area, Tally(area.ledger.counters), asked)
+    running = Housekeeper(area, Tally(area.ledger.counters), asked, lambda: None)
     yield running
     running.stop()
 
@@ -77,7 +77,7 @@ def test_a_ledger_that_does_not_answer_is_asked_again(
 def test_stopping_writes_what_was_counted(area: StagingArea, asked: Asked) -> None:
     area.ledger.datasets.ensure("d")
     tally = Tally(area.ledger.counters)
-    housekeeper = Housekeeper(area, tally, asked)
+    housekeeper = Housekeeper(area, tally, asked, lambda: None)
     tally.dropped("d", "queue_full")
     housekeeper.stop()
     assert counted(area, "dropped_batches_total") == {"queue_full": 1}
