@@ -78,6 +78,12 @@ class DiskFailing(RetryLater):
     code = "disk_failing"
 
 
+class OutOfMemory(RetryLater):
+    """What was to be sorted at once does not fit `TIMESTORE_EXPORT_MEMORY_MB`; less of it may."""
+
+    code = "out_of_memory"
+
+
 class LedgerBusy(RetryLater):
     """Another process held the ledger's write lock for longer than anyone should."""
 
@@ -242,6 +248,12 @@ class AccessDenied(InvalidInput):
     """The system refuses a file of the staging directory or of the lake: wrong owner or mode, or read-only."""
 
     code = "access_denied"
+
+
+class BatchTooLarge(InvalidInput):
+    """A batch that an export cannot hold even alone, within `TIMESTORE_EXPORT_MEMORY_MB`."""
+
+    code = "batch_too_large"
 
 
 class NotImportable(InvalidInput):

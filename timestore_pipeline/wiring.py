@@ -79,7 +79,7 @@ class Timestore(Closing):
         self.settings = settings
         self.area = StagingArea(settings.staging_directory, settings.shard)
         self.lake = Lake(settings.lake_uri, storage_options(), spool=self.area.directory.spool)
-        self._configuration = _digest(settings.lake_uri, storage_options())
+        self._configuration = _digest(settings.lake_uri, storage_options(), settings.export_memory_mb)
         self.pipeline = FlushPipeline(
             self.area,
             self.lake,

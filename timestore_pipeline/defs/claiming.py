@@ -61,7 +61,8 @@ def _claim(
         _log.info("%s: nothing to claim", request.dataset)
         return []
     size = timestore.area.ledger.flushes.get(claim.ref).volume.bytes
-    return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size)]
+    alone = timestore.area.ledger.narrowing.most_bytes(request.dataset) is not None
+    return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size, alone=alone)]
 
 
 def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:

@@ -26,6 +26,7 @@ class CarriedFlush:
     options: ParquetOptions
     version: int | None = None  # Delta table version that carries it; None until published
     bytes: int = 0  # of Arrow data
+    alone: bool = False  # an export of the dataset ran out of memory: no other shares it with this one
 
     def at_version(self, version: int | None) -> Self:
         return replace(self, version=version)
@@ -66,6 +67,7 @@ class Handover:
                     "options": asdict(flush.options),
                     "version": flush.version,
                     "bytes": flush.bytes,
+                    "alone": flush.alone,
                 }
                 for flush in self.flushes
             ],
@@ -77,7 +79,11 @@ class Handover:
         return cls(
             flushes=tuple(
                 CarriedFlush(
-                    FlushRef.from_dict(flush), ParquetOptions(**flush["options"]), flush["version"], flush["bytes"]
+                    FlushRef.from_dict(flush),
+                    ParquetOptions(**flush["options"]),
+                    flush["version"],
+                    flush["bytes"],
+                    flush["alone"],
                 )
                 for flush in document["flushes"]
             ),

@@ -46,7 +46,7 @@ class Crew:
     most_bytes: int = 0
 
     def shares_with(self, flush: CarriedFlush) -> bool:
-        return self.threads > 1 and flush.bytes <= self.most_bytes
+        return self.threads > 1 and not flush.alone and flush.bytes <= self.most_bytes
 
 
 def in_isolation(before: Handover, phase: Phase[Result], log: logging.Logger, crew: Crew) -> Handover:

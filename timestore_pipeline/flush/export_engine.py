@@ -15,7 +15,7 @@ from typing import Self
 
 import duckdb
 
-from timestore_pipeline.errors import DiskFull, RetryLater, TimestoreError
+from timestore_pipeline.errors import DiskFull, OutOfMemory, RetryLater, TimestoreError
 from timestore_pipeline.lake.faults import is_disk_full
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea
@@ -87,7 +87,7 @@ def _translated(work: Work) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         if "max_temp_directory_size" in str(error):  # nine tenths of what was free when the export began
             raise _spool_full(work) from error
-        raise RetryLater(
+        raise OutOfMemory(
             f"{work.what} needs more memory: {str(error).splitlines()[0]}",
             dataset=work.dataset,
             hint="raise TIMESTORE_EXPORT_MEMORY_MB: whatever is spilled, a sort holds 122,880 rows in memory",

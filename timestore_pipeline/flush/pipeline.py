@@ -21,6 +21,7 @@ from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, Timest
 from timestore_pipeline.flush.blocking import block_if_configured_wrong
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.narrowing import most_bytes_now, narrowing
 from timestore_pipeline.flush.relieve import export_relieved
 from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
 from timestore_pipeline.flush.seal import SealRequest, ask_to_seal
@@ -69,7 +70,8 @@ class FlushPipeline:
         """
         began_at = clock.now()
         try:
-            request, most_bytes = sealing or self._seal_timeout, self._most_bytes(dataset)
+            request = sealing or self._seal_timeout
+            most_bytes = most_bytes_now(self._area, dataset, self._most_bytes(dataset))
             claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, request, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
@@ -84,7 +86,7 @@ class FlushPipeline:
 
         Done again, it changes nothing: the files that are recorded may be published already.
         """
-        with self._working_on(ref, Phase.EXPORT):
+        with self._working_on(ref, Phase.EXPORT), narrowing(self._area, ref):
             if self._area.ledger.flushes.get(ref).state is FlushState.CLAIMED:
                 export_relieved(self._area, self._lake, ref, options)
         return self._area.ledger.flushes.get(ref)

@@ -15,6 +15,7 @@ from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.blocks import lift
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.staging.ledger.narrowing import widen
 from timestore_pipeline.staging.ledger.retyped import mark_retyped, times_retyped
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
@@ -237,6 +238,7 @@ def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None
 def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     """All is well again, and a request made before this epoch was taken is fulfilled."""
     lift(tx, dataset_id)
+    widen(tx, dataset_id)
     tx.execute(
         "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at ="
         " CASE WHEN coalesce(manual_requested_epoch, 0) >= :epoch THEN manual_requested_at END"

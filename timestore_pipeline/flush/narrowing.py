@@ -1,0 +1,44 @@
+"""Smaller claims for a dataset whose export has run out of memory; one batch that is too large alone stops it.
+
+Crash: the claim is tried once more as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from timestore_pipeline.errors import BatchTooLarge, OutOfMemory
+from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.staging.area import StagingArea
+
+
+def most_bytes_now(area: StagingArea, dataset: str, usual: int) -> int:
+    """What the next claim may take. usual: where no export has failed."""
+    narrowed = area.ledger.narrowing.most_bytes(dataset)
+    if narrowed is not None and narrowed >= usual:
+        area.ledger.narrowing.forget(dataset)
+    return usual if narrowed is None else min(narrowed, usual)
+
+
+@contextmanager
+def narrowing(area: StagingArea, ref: FlushRef) -> Iterator[None]:
+    """Of an `OutOfMemory` within, the next claim learns to take half as much.
+
+    Raises `BatchTooLarge` instead when the claim was a single batch and had been narrowed before, so that it had all
+    the memory to itself.
+    """
+    try:
+        yield
+    except OutOfMemory as error:
+        claimed = area.ledger.flushes.get(ref).volume
+        if claimed.batches == 1 and area.ledger.narrowing.most_bytes(ref.dataset) is not None:
+            [identity] = area.ledger.batches.of_flush(ref).values()
+            raise BatchTooLarge(
+                f"batch {identity} of dataset {ref.dataset!r}, {claimed.rows} rows of {claimed.bytes} bytes, cannot be"
+                f" exported even alone: {error}",
+                dataset=ref.dataset,
+                hint="raise TIMESTORE_EXPORT_MEMORY_MB, and let producers send smaller batches",
+            ) from error
+        area.ledger.narrowing.put(ref.dataset, claimed.bytes // min(claimed.batches, 2))
+        raise
