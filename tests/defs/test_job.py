@@ -199,7 +199,9 @@ def test_ops_hand_over_small_plain_values(staging: StagingManager, instance: dg.
     handed = build(instance, "weather").output_for_node("claim_backlogs")
     options = {"compression": "zstd", "row_group_size": 122_880}
     assert handed == {
-        "flushes": [{"dataset": "weather", "epoch": 1, "options": options, "version": None, "bytes": 32, "alone": False}],
+        "flushes": [
+            {"dataset": "weather", "epoch": 1, "options": options, "version": None, "bytes": 32, "alone": False}
+        ],
         "failures": [],
     }
 
