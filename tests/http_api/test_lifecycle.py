@@ -13,7 +13,9 @@ import psutil
 import pytest
 
 from tests.http_api.serving import ARROW, Server, post, published, server, staged_batches, stream, table
-from timestore_pipeline import clock
+from tests.services.forked import run_forked
+from timestore_pipeline import Settings, clock
+from timestore_pipeline.http_api.server import serve
 
 # Small in the suite, larger on demand.
 PRODUCERS = int(os.environ.get("TIMESTORE_TEST_PRODUCERS", "8"))
@@ -109,6 +111,16 @@ def test_sigterm_finishes_the_request_at_work_and_seals(home: Path) -> None:
     segments = list((home / "staging" / "segments" / "d").iterdir())
     assert [path.suffix for path in segments] == [".duckdb"], "sealed: no log beside it"
     assert staged_batches(home) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_ended_as_soon_as_it_is_heard_of_ends_in_order(home: Path, number: int) -> None:
+    assert run_forked(serve_and_end, home, number) == 0
+    assert list((home / "staging" / "spool").iterdir()) == []
+
+
+def serve_and_end(home: Path, number: int) -> None:
+    serve(Settings.build(home=home), "127.0.0.1", 0, lambda _url: signal.raise_signal(number))
 
 
 def readers_of(running: Server) -> list[psutil.Process]:

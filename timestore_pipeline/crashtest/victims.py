@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,7 +67,8 @@ class Victims(Closing):
     def close(self) -> None:
         """Whatever still runs is killed."""
         assert self._nursery.stdin is not None
-        self._nursery.stdin.close()
+        with suppress(BrokenPipeError):  # it died before it had read its last order
+            self._nursery.stdin.close()
         self._nursery.terminate()  # it may be in the middle of an order
         self._nursery.wait()
         assert self._nursery.stdout is not None

@@ -45,11 +45,16 @@ def serve(
         Timestore(settings) as store,
         StagingManager.open(settings) as staging,
     ):
-        announce(_url(listener))
-        _run(store, staging, listener, limits or Limits(settings.api_max_body_bytes))
+        _run(store, staging, listener, announce, limits or Limits(settings.api_max_body_bytes))
 
 
-def _run(store: Timestore, staging: StagingManager, listener: socket.socket, limits: Limits) -> None:
+def _run(
+    store: Timestore,
+    staging: StagingManager,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    limits: Limits,
+) -> None:
     make_service = partial(Service, store, staging, limits)
     app = build_app(make_service, store.settings.api_token, stopping=lambda: server.should_exit)
     server = uvicorn.Server(_config(app, limits))
@@ -59,6 +64,7 @@ def _run(store: Timestore, staging: StagingManager, listener: socket.socket, lim
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
+        announce(_url(listener))  # whoever hears of it may end it from now on
         server.run(sockets=[listener])  # at its end it raises the signal that ended it once more, here to no effect
     finally:
         for number, handler in previous.items():

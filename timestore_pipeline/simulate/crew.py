@@ -27,8 +27,12 @@ class Crew(Closing):
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._processes: list[subprocess.Popen[bytes]] = []
-        for number in range(plan.producers):
-            self._processes.append(self._start(number))
+        try:
+            for number in range(plan.producers):
+                self._processes.append(self._start(number))
+        except BaseException:  # Ctrl-C, too: nobody has got this object yet, who could close it
+            self.close()
+            raise
 
     def at_work(self) -> bool:
         return any(process.poll() is None for process in self._processes)
