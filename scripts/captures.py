@@ -36,7 +36,8 @@ _HEAD = """# Command line
 
 Written by `scripts/captures.py`: each command as it answers on a terminal of 80 columns.
 `timestore COMMAND --help` explains the options and has an example; `timestore --install-completion` teaches the shell
-the commands and your datasets' names.
+the commands and your datasets' names. `timestore --version` says which release it is, and
+which format of the ledger it reads.
 
 - Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
 - `--json` prints one JSON document instead, also for an error: `{"error": {"code", "message", "dataset", "hint"}}`.

@@ -112,6 +112,15 @@ def test_every_known_dataset_is_an_asset(home: Path) -> None:
     assert weather.metadata["table_uri"] == dg.MetadataValue.path(str(home / "lake" / "weather"))
 
 
+def test_assets_that_stage_into_a_dataset_are_upstream_of_it(home: Path) -> None:
+    settings = Settings.from_env()
+    with StagingManager.open(settings) as staging, Timestore(settings) as timestore:
+        timestore.set_metadata("weather", {"upstream": ["raw/readings", "sensors"]})
+        staging.enqueue("weather", hourly(1))
+    weather = defs().get_repository_def().asset_graph.get(dg.AssetKey(["timestore", "weather"]))
+    assert weather.parent_keys == {dg.AssetKey(["raw", "readings"]), dg.AssetKey("sensors")}
+
+
 def test_an_unreadable_ledger_is_the_sensors_to_report(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     (home / "staging").mkdir(parents=True)
     (home / "staging" / "ledger.sqlite").write_text("this is no database, whatever its name says\n" * 50)

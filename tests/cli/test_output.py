@@ -17,6 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.running import ROOT, command, complaint, in_a_process, staged, timestore, timestore_json
 from timestore_pipeline.cli.app import app
 from timestore_pipeline.cli.output import print_json
+from timestore_pipeline.model.release import release
+from timestore_pipeline.staging.ledger.schema import FORMAT_VERSION
 
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
@@ -170,3 +172,10 @@ def test_a_number_that_no_incident_can_have_is_unknown(home: Path) -> None:
 def test_the_console_script_is_this_app() -> None:
     assert isinstance(app, typer.Typer)
     assert in_a_process("--help").stdout.startswith("Usage: timestore ")
+
+
+def test_the_release_is_told_with_the_format_of_the_ledger_also_under_a_broken_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "many")
+    assert timestore("--version") == f"timestore {release()}, format of the ledger {FORMAT_VERSION}\n"

@@ -56,6 +56,13 @@ def test_what_is_kept_reads_back_as_the_same() -> None:
     assert DatasetMetadata.parse(metadata.to_json()) == metadata
 
 
+def test_an_upstream_asset_that_is_named_twice_counts_once() -> None:
+    assert DatasetMetadata.parse({"upstream": ["raw/wind", "readings", "raw/wind"]}).upstream == (
+        "raw/wind",
+        "readings",
+    )
+
+
 def test_alert_levels_are_understood_and_zero_is_one() -> None:
     alerts = DatasetMetadata.parse({"staging": {"alerts": {"backlogWarn": 0, "backlog_page": 500}}}).staging.alerts
     assert (alerts.backlog_warn, alerts.backlog_page) == (0, 500)
@@ -92,6 +99,9 @@ def test_alert_levels_that_cannot_be_are_refused(given: dict[str, Any], said: st
         ({"partition": {"granularity": "week"}}, "partition.granularity:"),
         ({"schema": {"evolution": "any"}}, "schema.evolution:"),
         ({"timeColumn": ""}, "timeColumn:"),
+        ({"upstream": ["raw/"]}, "upstream:"),
+        ({"upstream": ["raw readings"]}, "upstream:"),
+        ({"upstream": ["timestore/weather"]}, "upstream:"),
         ("[]", "document:"),
         ("{", "document:"),
     ],

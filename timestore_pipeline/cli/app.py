@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -27,9 +28,11 @@ from timestore_pipeline.cli import (
     status,
     verify,
 )
-from timestore_pipeline.cli.output import reporting
+from timestore_pipeline.cli.output import print_line, reporting
 from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.model.release import release
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.ledger.schema import FORMAT_VERSION
 from timestore_pipeline.telemetry.logs import log_to_stderr
 
 _HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
@@ -44,13 +47,29 @@ Examples:
   timestore doctor
 """
 
+
+def _version(asked: bool) -> None:
+    if asked:
+        print_line(f"timestore {release()}, format of the ledger {FORMAT_VERSION}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which release this is.")
+]
+
+
+def _timestore(version: _Version = False) -> None:
+    """What the command answers by itself, without a subcommand."""
+
+
 app = typer.Typer(
     name="timestore",
-    help=_HELP,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: the examples keep their lines
     pretty_exceptions_enable=False,
 )
+app.callback(help=_HELP)(_timestore)
 
 for command in (
     ingest.ingest,

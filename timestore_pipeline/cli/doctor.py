@@ -34,7 +34,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 def _dagster(patient: Patient) -> Iterator[Finding]:
     if find_spec("dagster") is None:
-        yield ok("not installed here: a host that only stages needs none, another one flushes")
+        yield ok("not installed in this environment: producers do without, flushes come from one that has it")
         return
     from timestore_pipeline.defs.instance_health import instance_health
 

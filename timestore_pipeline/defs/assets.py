@@ -1,8 +1,8 @@
 """Every known dataset as an asset: what it holds, where it lies, how to read it, which days it has.
 
 Read from the ledger when the definitions are loaded; `watch` notices what is new since then and can ask for a reload.
-A dataset with a folder in the landing folder has that for an upstream asset, and no other: the ledger does not know who
-produced a batch, and a guessed arrow would mislead.
+Upstream of a dataset are its folder in the landing folder, if it has one, and the assets that its metadata names. The
+ledger does not know who produced a batch, and a guessed arrow would mislead.
 """
 
 import logging
@@ -20,6 +20,7 @@ from timestore_pipeline.model.columns import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry, read_catalog
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime, landed
     record = entry.record
     return dg.AssetSpec(
         asset_key(record.name),
-        deps=[landing_key(record.name)] if record.name in landed else [],
+        deps=_upstream(record, landed),
         description=record.metadata.description or f"Rows staged as {record.name!r}, published by flushes.",
         owners=list(record.metadata.owners),
         kinds={"parquet", "deltalake"},
@@ -72,6 +73,11 @@ def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime, landed
         partitions_def=partitions_of(entry, now),
         metadata=_location(entry, f"{settings.lake_uri.rstrip('/')}/{record.name}") | _columns(record.schema),
     )
+
+
+def _upstream(record: DatasetRecord, landed: Collection[str]) -> list[dg.AssetKey]:
+    folder = [landing_key(record.name)] if record.name in landed else []
+    return [*folder, *(dg.AssetKey(key.split("/")) for key in record.metadata.upstream)]
 
 
 def _location(entry: CatalogEntry, uri: str) -> dict[str, dg.MetadataValue]:

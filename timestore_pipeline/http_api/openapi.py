@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from timestore_pipeline.http_api.formats import FORMATS
@@ -13,6 +12,7 @@ from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.operations import OPERATIONS, Answer, Operation
 from timestore_pipeline.http_api.problems import MEDIA_TYPE
 from timestore_pipeline.http_api.schemas import DATASET_NAME, components, reference
+from timestore_pipeline.model.release import release
 
 _RETRIED = (
     HTTPStatus.REQUEST_TIMEOUT,
@@ -31,7 +31,7 @@ def openapi_document(limits: Limits) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, limits)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "timestore", "version": _version(), "description": "Stage time-series batches durably."},
+        "info": {"title": "timestore", "version": release(), "description": "Stage time-series batches durably."},
         "paths": paths,
         "components": {
             "schemas": components(),
@@ -93,13 +93,6 @@ def _metadata_body(limits: Limits) -> dict[str, Any]:
     size = f"At most {limits.metadata_bytes} bytes."
     content = {"application/json": {"schema": reference("Metadata")}}
     return {"requestBody": {"required": True, "description": size, "content": content}}
-
-
-def _version() -> str:
-    try:
-        return version("timestore_pipeline")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0"
 
 
 _PARAMETERS: Mapping[str, dict[str, Any]] = {

@@ -18,6 +18,8 @@ BACKLOG_PAGE = 50
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
 _OWNER = re.compile(r"team:[A-Za-z0-9._-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_ASSET = re.compile(r"[^\s/]+(/[^\s/]+)*")
+_OUR_ASSETS = ("timestore", "landing")  # first parts of asset keys; these arrows are drawn from what is known
 
 
 def check_dataset_name(name: str) -> str:
@@ -111,6 +113,9 @@ class DatasetMetadata(_Section):
 
     description: str | None = None
     owners: tuple[str, ...] = ()  # e-mail addresses, or team:name; shown with the dataset, never written to
+    upstream: tuple[
+        str, ...
+    ] = ()  # asset keys such as raw/readings, of assets elsewhere in Dagster that stage into this
     time_column: str | None = Field(default=None, min_length=1)  # None = the first timestamp or date column
     partition: PartitionSpec = PartitionSpec()
     schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
@@ -123,6 +128,16 @@ class DatasetMetadata(_Section):
             if _OWNER.fullmatch(owner) is None:
                 raise ValueError(f"{owner!r} is neither an e-mail address nor team:name")
         return owners
+
+    @field_validator("upstream")
+    @classmethod
+    def _asset_can_be_upstream(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        for key in keys:
+            if _ASSET.fullmatch(key) is None:
+                raise ValueError(f"{key!r} is not an asset key such as raw/readings")
+            if key.partition("/")[0] in _OUR_ASSETS:
+                raise ValueError(f"{key!r} is this product's own asset: name the asset of yours that stages the rows")
+        return tuple(dict.fromkeys(keys))
 
     @classmethod
     def parse(cls, document: str | Mapping[str, Any]) -> DatasetMetadata:

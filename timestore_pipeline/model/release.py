@@ -1,0 +1,13 @@
+"""Which release this is, as the installation says."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def release() -> str:
+    """Such as `0.1.0`; `0` where a source tree runs that is not installed."""
+    try:
+        return version("timestore_pipeline")
+    except PackageNotFoundError:
+        return "0"
