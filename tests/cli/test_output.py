@@ -179,3 +179,33 @@ def test_the_release_is_told_with_the_format_of_the_ledger_also_under_a_broken_c
 ) -> None:
     monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "many")
     assert timestore("--version") == f"timestore {release()}, format of the ledger {FORMAT_VERSION}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["query", "--json", "--published-only", "FROM range(9)"]])
+def test_a_full_disk_under_the_answer_is_said_in_one_line(arguments: list[str]) -> None:
+    asked = command(*arguments)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(asked, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_a_reader_who_has_seen_enough_hears_no_complaint(buffered: str) -> None:
+    asked = command("query", "--json", "--published-only", "FROM range(100000)")
+    environment = os.environ | {"PYTHONUNBUFFERED": buffered}
+    with subprocess.Popen(
+        asked, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == '[{"range": 0},\n'
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == ("", 1)
+
+
+def test_a_closed_standard_output_is_nowhere() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command("status", "--json")], cwd=ROOT, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

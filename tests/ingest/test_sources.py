@@ -284,3 +284,10 @@ def test_a_file_without_line_ends_is_not_read_whole(tmp_path: Path, monkeypatch:
     write_text(tmp_path / "a.json", '{"v": "' + "x" * 200 + '"}')
     with pytest.raises(UnreadableInput, match="line 1 is longer"):
         open_source(tmp_path / "a.json")
+
+
+def test_rows_that_are_nested_too_deeply_are_refused_unparsed(tmp_path: Path) -> None:
+    path = tmp_path / "deep.ndjson"
+    path.write_bytes(b'{"a": 1}\n{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}\n")
+    with pytest.raises(InvalidData, match="nested deeper than 32 levels"):
+        open_source(path)

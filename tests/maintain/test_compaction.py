@@ -169,6 +169,26 @@ def test_files_that_somebody_else_replaced_meanwhile_are_his(
     assert not [path for path in stored(fragmented) if path.name.startswith("compacted-")]
 
 
+def test_files_that_somebody_else_replaced_and_deleted_are_no_fault(
+    fragmented: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origins = TableUpkeep.origins
+    theirs = settings.model_copy(update={"staging_directory": settings.home / "other", "shard": "other"})
+
+    def late(self: TableUpkeep, *arguments: object) -> object:
+        monkeypatch.setattr(TableUpkeep, "origins", origins)
+        with Timestore(theirs) as other:
+            assert len(maintained(other, retention=AT_ONCE).deleted) == 12
+        return origins(self, *arguments)  # type: ignore[arg-type]
+
+    before = content(fragmented)
+    monkeypatch.setattr(TableUpkeep, "origins", late)
+    done = maintained(fragmented)
+    assert (done.gave_way, done.errors) == (2, [])
+    assert content(fragmented) == before
+    assert books(fragmented) == ([], [])
+
+
 def test_two_at_once_on_one_host_do_not_get_in_each_others_way(fragmented: Timestore) -> None:
     with maintaining(fragmented.area.directory.root / "maintain", "weather"):
         assert [error.code for error in maintained(fragmented).errors] == ["maintenance_in_progress"]

@@ -1,10 +1,10 @@
-"""Producers write and are killed, flushes run and are killed, and every query in between counts each row once."""
+"""Producers, flushes and maintenances of two shards are killed, and every query in between counts each row once."""
 
 from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from timestore_pipeline.wiring import Timestore
 ROWS = 20  # of each batch
 QUERIES = 16
 _KILL_AFTER = 2  # queries
-FLUSHING = 2  # place of the process that flushes
+SHARDS = ("shard-0", "shard-0", "elsewhere")  # of the processes that maintain
+RETENTION = 7  # days
 
 _PRODUCER = """
 import sys
@@ -50,18 +51,36 @@ with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000))
         print("flushed", flush=True)
 """
 
+_MAINTAINING = """
+import sys
+from pathlib import Path
+from datetime import timedelta
+from timestore_pipeline import Settings
+from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.wiring import Timestore
+home, shard, days = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+place = {} if shard == "shard-0" else {"staging_directory": home / shard, "shard": shard}
+with Timestore(Settings.build(home=home, maintain_min_files=2, maintain_retention_days=days, **place)) as store:
+    while True:
+        [done] = maintain(store.area, store.lake, ["d"], store.maintain_options())
+        assert {error.code for error in done.errors} <= {"maintenance_in_progress"}, done.errors
+        print("maintained", flush=True)
+"""
+
 
 class World:
-    """Two producers and a process that flushes; each may be killed, and another takes its place."""
+    """Two producers, one that flushes and three that maintain; each may be killed, and another takes its place."""
 
     def __init__(self, settings: Settings, folder: Path, processes: ExitStack) -> None:
         self._settings, self._folder, self._processes = settings, folder, processes
         self._started = 0
-        self._living = [self._producer(), self._producer(), self._flushing()]
+        self._start = [self._producer, self._producer, self._flushing, *map(self._maintaining, SHARDS)]
+        self._living = [start() for start in self._start]
 
-    def replace(self, which: int) -> None:
+    def replace_one(self, chosen: random.Random) -> None:
+        which = chosen.randrange(len(self._living))
         self._kill(which)
-        self._living[which] = self._flushing() if which == FLUSHING else self._producer()
+        self._living[which] = self._start[which]()
 
     def end(self) -> None:
         for which in range(len(self._living)):
@@ -89,6 +108,14 @@ class World:
         started.wait_for_line("flushed")
         return started
 
+    def _maintaining(self, shard: str) -> Callable[[], Script]:
+        def start() -> Script:
+            started = self._processes.enter_context(script(_MAINTAINING, self._settings.home, shard, RETENTION))
+            started.wait_for_line("maintained")
+            return started
+
+        return start
+
 
 @pytest.fixture
 def world(settings: Settings, tmp_path: Path) -> Iterator[World]:
@@ -105,6 +132,8 @@ def test_every_row_is_counted_once_whatever_dies(world: World, timestore: Timest
             [found] = answer.rows.read_all().to_pylist()
         assert acked <= found["n"] == found["d"] <= world.rows("sent")
         if number % _KILL_AFTER == 0:
-            world.replace(chosen.randrange(3))
+            world.replace_one(chosen)
     world.end()
     assert timestore.area.ledger.flushes.history()
+    outcomes = {metadata.get("outcome") for _, metadata in timestore.lake.table("d").commits()}
+    assert {"published", "compacted"} <= outcomes

@@ -29,6 +29,7 @@ from timestore_pipeline.cli import (
     verify,
 )
 from timestore_pipeline.cli.output import print_line, reporting
+from timestore_pipeline.cli.unheard import unheard
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.model.release import release
 from timestore_pipeline.settings import Settings
@@ -104,4 +105,5 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")  # of other libraries
     with suppress(InvalidSettings):  # the command says what is wrong with them
         log_to_stderr(Settings.from_env())
-    app(prog_name="timestore")
+    with unheard():
+        app(prog_name="timestore")

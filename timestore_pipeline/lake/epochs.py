@@ -11,7 +11,7 @@ two hosts under one shard name. So a commit also says whose claim it carries. To
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +52,7 @@ class EpochCommit:
     def check_applies(self, handle: TableHandle, table: DeltaTable) -> None:
         """Raise `Conflict` when the snapshot no longer has a file that is to be removed."""
         if self.removes:
-            with faults.reading(handle.uri):
-                live = {file.path for file in live_files(table)}
-            if gone := sorted({remove.path for remove in self.removes} - live):
-                hint = "somebody else replaced or deleted it meanwhile; nothing was changed"
-                raise Conflict(f"{gone[0]} is no longer in {handle.uri}", hint=hint)
+            check_live(handle, table, {remove.path for remove in self.removes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,15 @@ class Settled:
     outcome: EpochOutcome
     version: int | None  # of the commit that carries the epoch; None = skipped, or log cleanup has removed the commit
     claim: str | None = None  # whose rows that commit carries
+
+
+def check_live(handle: TableHandle, table: DeltaTable, paths: Set[str]) -> None:
+    """Raise `Conflict` when a snapshot does not have one of the files."""
+    with faults.reading(handle.uri):
+        live = {file.path for file in live_files(table)}
+    if gone := sorted(paths - live):
+        hint = "somebody else replaced or deleted it meanwhile; nothing was changed"
+        raise Conflict(f"{gone[0]} is no longer in {handle.uri}", hint=hint)
 
 
 def settle(handle: TableHandle, commit: EpochCommit) -> Settled:

@@ -1,6 +1,7 @@
 """One version of a table that a reader holds on to, and which staged batches its rows contain.
 
-A compaction takes files out of later versions only; vacuum deletes them after its retention.
+A compaction takes files out of later versions only; vacuum deletes them after its retention. A reader that is slower
+than that is told so: what it has read until then is right, and not all.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow import fs
 
-from timestore_pipeline.errors import OutcomeUnknown
+from timestore_pipeline.errors import Corrupted, OutcomeUnknown, RetryLater
 from timestore_pipeline.lake import faults
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.handle import TableHandle
+from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.log import commit_metadata
 from timestore_pipeline.model.commit import ranges_to_batches
 
@@ -29,6 +31,22 @@ class TableSnapshot:
         """The rows with the partition column; raise `Conflict` for a table with features nobody here reads."""
         with faults.reading(self._handle.uri):
             return arrow_dataset(self._table, self._root)
+
+    def check_files(self) -> None:
+        """Raise `RetryLater` when a file of this version was replaced and is deleted by now.
+
+        `Corrupted` when one is gone that the newest version has as well.
+        """
+        with faults.reading(self._handle.uri):
+            files = {file.path for file in live_files(self._table)}
+            found = {info.path for info in self._root.get_file_info(sorted(files)) if info.is_file}
+            newest = {file.path for file in live_files(self._handle.existing())}
+        if lost := sorted((files & newest) - found):
+            hint = "restore the file from a backup; `timestore verify` tells whether there are more"
+            raise Corrupted(f"{lost[0]} is missing in {self._handle.uri}", hint=hint)
+        if gone := sorted(files - found):
+            hint = "ask again; if such a question takes so long, raise TIMESTORE_MAINTAIN_RETENTION_DAYS"
+            raise RetryLater(f"{gone[0]} of {self._handle.uri} was replaced and deleted while it was read", hint=hint)
 
     def batches_after(self, app_id: str, epoch: int) -> frozenset[str]:
         """Ids of the batches that commits with a later epoch put into this version.

@@ -27,7 +27,7 @@ from timestore_pipeline.lake import faults, layout
 from timestore_pipeline.lake.actions import add_action, remove_action
 from timestore_pipeline.lake.dataset import check_features
 from timestore_pipeline.lake.disused import FolderFacts, folder_facts
-from timestore_pipeline.lake.epochs import EpochCommit, settle
+from timestore_pipeline.lake.epochs import EpochCommit, check_live, settle
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log_upkeep import LogUpkeep
 from timestore_pipeline.lake.origins import Origins
@@ -141,6 +141,10 @@ class TableUpkeep:
         statistics = delta_stats(written.rows, written.column_statistics, written.schema)
         earliest, latest = time_bounds(written.column_statistics, written.schema, time_column)
         return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
+
+    def check_live(self, files: Sequence[OwnFile]) -> None:
+        """Raise `Conflict` when the newest version lacks one."""
+        check_live(self._handle, self._handle.existing(), {file.path for file in files})
 
     def replace(self, generation: int, swap: Replacement, claim: str, info: Mapping[str, Any]) -> int | None:
         """Take out the old files and put in the new one, in one commit; return its version.

@@ -54,7 +54,8 @@ class Compactor:
         self._check_space(group)
         generation, claim = self.table.next_generation(), uuid.uuid4().hex
         with spill_folder(self.area.directory.spool, self._work) as spill:
-            new = self._written(group, generation, spill, row_bytes)
+            with self._gives_way(group):
+                new = self._written(group, generation, spill, row_bytes)
             with self._given_up_on_error(generation, claim, new):
                 info = {"maintainer": self.area.shard, "dataset": self.dataset, "rows": new.rows}
                 self.table.replace(generation, Replacement(group.files, new), claim, info)
@@ -64,6 +65,15 @@ class Compactor:
     def _work(self) -> Work:
         remedy = "no file of the table was changed"
         return Work(self.dataset, f"the compaction of {self.dataset!r}", f"maintain_{self.dataset}_", remedy)
+
+    @contextmanager
+    def _gives_way(self, group: Group) -> Iterator[None]:
+        """A file that cannot be read may be one that somebody else has replaced, and deleted, meanwhile."""
+        try:
+            yield
+        except TimestoreError:
+            self.table.check_live(group.files)
+            raise
 
     def _written(self, group: Group, generation: int, spill: Path, row_bytes: float | None) -> ExportedFile:
         origins = self.table.origins(group.files)

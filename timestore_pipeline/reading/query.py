@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
+from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.reading.pins import Pins
@@ -36,7 +37,8 @@ _LOCKED = (  # in this order: the last one fixes the others
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
-_OF_FILES = ("IO Error", "INTERNAL", "Serialization", "Corrupt", "FATAL")  # DuckDB's words where a file may be to blame
+# DuckDB's words, and one of Arrow's, where a file may be to blame.
+_OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FATAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +95,11 @@ class _Query(Closing):
         self._connection = connection
         self._known = known
         self._staged = staged
+        self._tables: list[TableSnapshot] = []
         self._worker = Worker(connection)
 
     def answer(self, sql: str, sources: Sequence[Source]) -> Answer:
+        self._tables = [source.table for source in sources if source.table is not None]
         for source in sources:
             self._create_view(source)
         for statement in _LOCKED:
@@ -140,6 +144,8 @@ class _Query(Closing):
             hint = "raise TIMESTORE_EXPORT_MEMORY_MB, or ask for less at once"
             return RetryLater(f"the query needs more memory: {str(error).splitlines()[0]}", hint=hint)
         if any(sign in str(error) for sign in _OF_FILES):
+            for table in self._tables:
+                table.check_files()
             if self._staged is not None:
                 self._staged.blame()
             if (refused := system_error(error, "the query")) is not None:
