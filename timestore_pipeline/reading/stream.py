@@ -16,6 +16,8 @@ from timestore_pipeline.closing import Closing
 
 T = TypeVar("T")
 
+_AGAIN = 0.02  # seconds
+
 
 class Worker(Closing):
     """Makes one call at a time on a connection; whatever interrupts the wait interrupts the call."""
@@ -23,16 +25,26 @@ class Worker(Closing):
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="timestore-query")
+        self._closed = False
 
     def run(self, call: Callable[[], T]) -> T:
         future: Future[T] = self._thread.submit(call)
         try:
             wait([future])
         except BaseException:
-            self._connection.interrupt()
+            self._end_call()
             raise
         return future.result()
 
     def close(self) -> None:
+        if not self._closed:
+            self._end_call()
+            self._thread.shutdown()
+            self._closed = True
+
+    def _end_call(self) -> None:
+        """Return when no call is at work. DuckDB forgets an interruption that comes before its query has begun."""
+        after = self._thread.submit(lambda: None)
         self._connection.interrupt()
-        self._thread.shutdown()
+        while not wait([after], _AGAIN).done:
+            self._connection.interrupt()

@@ -1,0 +1,57 @@
+"""A wait that is interrupted interrupts the call, whichever of the two is earlier."""
+
+from __future__ import annotations
+
+import threading
+
+import duckdb
+import pytest
+
+from timestore_pipeline.reading import stream
+from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.staging.engine import open_engine
+
+LONG = "SELECT sum(hash(a.i, b.i)) FROM range(100000) a(i), range(20000) b(i)"  # seconds of work
+
+
+class Slow:
+    """A connection whose query begins only once it has been interrupted twice."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._times = 0
+        self._begin = threading.Event()
+        self.ended: list[str] = []
+
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+        self._times += 1
+        if self._times == 2:
+            self._begin.set()
+
+    def query(self) -> None:
+        assert self._begin.wait(60)
+        try:
+            self._connection.execute(LONG)
+        except duckdb.InterruptException:
+            self.ended.append("interrupted")
+
+
+def test_a_query_that_begins_after_the_interruption_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    wait = stream.wait
+
+    def ctrl_c(*_: object) -> None:
+        monkeypatch.setattr(stream, "wait", wait)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stream, "wait", ctrl_c)
+    with open_engine() as connection:
+        slow = Slow(connection)
+        with pytest.raises(KeyboardInterrupt), Worker(slow) as worker:  # type: ignore[arg-type]
+            worker.run(slow.query)
+    assert slow.ended == ["interrupted"]
+
+
+def test_closing_again_is_nothing() -> None:
+    with open_engine() as connection, Worker(connection) as worker:
+        worker.close()
