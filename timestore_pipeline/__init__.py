@@ -8,9 +8,26 @@ with StagingManager.open(Settings.from_env()) as staging:
 
 from __future__ import annotations
 
-from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.model.batch import Receipt
-from timestore_pipeline.settings import Settings
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __all__ = ["Receipt", "Settings", "StagingManager", "TimestoreError"]
+
+if TYPE_CHECKING:
+    from timestore_pipeline.errors import TimestoreError
+    from timestore_pipeline.ingest.manager import StagingManager
+    from timestore_pipeline.model.batch import Receipt
+    from timestore_pipeline.settings import Settings
+else:
+    _HOMES = {
+        "Receipt": "timestore_pipeline.model.batch",
+        "Settings": "timestore_pipeline.settings",
+        "StagingManager": "timestore_pipeline.ingest.manager",
+        "TimestoreError": "timestore_pipeline.errors",
+    }
+
+    def __getattr__(name: str) -> Any:
+        """Imported when it is asked for: who only sends over HTTP needs no databases."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,4 +1,7 @@
-"""Real servers in processes of their own, and what tests send them."""
+"""Real servers in processes of their own, and what tests send them.
+
+A server is forked from the warm parent, where `timestore serve` is imported already; its readers are new Pythons.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,12 @@ import httpx
 import psutil
 import pyarrow as pa
 
+from tests.services.forked import FORKED, Forked, as_file
+from tests.services.warm import run_program, timestore
 from timestore_pipeline import Settings, clock
+from timestore_pipeline.cli.output import print_line
+from timestore_pipeline.http_api.limits import Limits
+from timestore_pipeline.http_api.server import serve
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -28,23 +37,12 @@ ROOT = Path(__file__).parents[2]
 ARROW = "application/vnd.apache.arrow.stream"
 CSV = {"content-type": "text/csv"}
 
-# `timestore serve` with other limits than the usual ones.
-_LIMITED = """
-import sys
-from timestore_pipeline import Settings
-from timestore_pipeline.http_api.limits import Limits
-from timestore_pipeline.http_api.server import serve
-settings = Settings.from_env()
-limits = Limits(settings.api_max_body_bytes, **eval(sys.argv[1]))
-serve(settings, "127.0.0.1", 0, lambda url: print("serving", url, flush=True), limits)
-"""
-
 
 @dataclass
 class Server:
     """A running server."""
 
-    process: subprocess.Popen[str]
+    process: Forked
     url: str
     log: Path
 
@@ -59,7 +57,7 @@ class Server:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal it and wait for its end."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait()
 
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, timeout=60)
@@ -82,25 +80,39 @@ class Server:
 @contextmanager
 def server(home: Path, *options: str, limits: dict[str, Any] | None = None, **settings: Any) -> Iterator[Server]:
     """A server on any free port; settings: as `TIMESTORE_*` variables without the prefix."""
-    command = [sys.executable, "-m", "timestore_pipeline", "serve", "--port", "0", *options]
-    if limits is not None:
-        command = [sys.executable, "-c", _LIMITED, repr(limits)]
     names = {f"TIMESTORE_{name.upper()}": str(value) for name, value in settings.items()}
     environment = os.environ | {"TIMESTORE_HOME": str(home), "PYTHONPATH": str(ROOT)} | names
     log = home / "server.log"
-    with (
-        log.open("a") as errors,
-        subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
-        ) as process,
-    ):
-        assert process.stdout is not None
-        told = re.match(r"serving (http://\S+)", process.stdout.readline())
+    command = partial(timestore, "serve", "--port", "0", *options) if limits is None else partial(_serve_within, limits)
+    from_output, its_output = FORKED.Pipe(duplex=False)
+    process = Forked(_serve, command, its_output, log, environment)
+    its_output.close()
+    with as_file(from_output, "r") as output:
         try:
+            told = re.match(r"serving (http://\S+)", output.readline())
             assert told, log.read_text()
             yield Server(process, told[1], log)
         finally:
             process.kill()
+
+
+def _serve(command: Callable[[], None], output: Connection, log: Path, environment: Mapping[str, str]) -> None:
+    os.setsid()
+    streams = [
+        os.open(os.devnull, os.O_RDONLY),
+        os.dup(output.fileno()),
+        os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT),
+    ]
+    output.close()
+    if code := run_program(command, streams, environment):
+        sys.exit(code)
+
+
+def _serve_within(given: Mapping[str, Any]) -> None:
+    """`timestore serve` with other limits than the usual ones."""
+    settings = Settings.from_env()
+    limits = Limits(settings.api_max_body_bytes, **given)
+    serve(settings, "127.0.0.1", 0, lambda url: print_line(f"serving {url}"), limits)
 
 
 def table(rows: int = 10, first: int = 0) -> pa.Table:

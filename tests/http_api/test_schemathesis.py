@@ -38,4 +38,4 @@ def test_the_server_does_what_its_description_says(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-        assert running.process.poll() is None
+        assert running.process.is_running()

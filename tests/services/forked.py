@@ -25,6 +25,7 @@ FORKED.set_forkserver_preload(
         "tests.crash.victims",
         "tests.flush.dying_aside",
         "tests.flush.stopping",
+        "tests.http_api.serving",
         "tests.ingest.batches",
         "tests.rebuild.dying",
         "tests.services.warm",
@@ -52,6 +53,12 @@ class Forked:
     def pid(self) -> int:
         assert self._process.pid is not None
         return self._process.pid
+
+    def is_running(self) -> bool:
+        return self._process.exitcode is None
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Return when it is gone."""
@@ -96,8 +103,8 @@ class Script(Forked):
         super().__init__(_execute, text, arguments, its_input, its_output)
         its_input.close()
         its_output.close()
-        self.stdin = _file(to_input, "w")
-        self.stdout = _file(from_output, "r")
+        self.stdin = as_file(to_input, "w")
+        self.stdout = as_file(from_output, "r")
 
     def tell(self, line: str) -> None:
         self.stdin.write(line + "\n")
@@ -133,7 +140,8 @@ def script(text: str, *arguments: object) -> Iterator[Script]:
         yield running
 
 
-def _file(connection: Connection, mode: str) -> TextIO:
+def as_file(connection: Connection, mode: str) -> TextIO:
+    """One end of a pipe, for text; it takes the connection's place."""
     with connection:
         return cast("TextIO", os.fdopen(os.dup(connection.fileno()), mode))
 

@@ -11,8 +11,9 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from tests.services.forked import FORKED
@@ -61,24 +62,30 @@ def _serve(listening: socket.socket) -> None:
 def _answer(caller: socket.socket) -> None:
     request, streams, _, _ = socket.recv_fds(caller, _LONGEST_REQUEST, 3)
     arguments, folder, environment = json.loads(request)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
     os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv = ["timestore", *arguments]
-    code = _run()
+    code = run_program(partial(timestore, *arguments), streams, environment)
     sys.stdout.flush()
     sys.stderr.flush()
     caller.send(bytes([code]))
     os._exit(code)
 
 
-def _run() -> int:
+def timestore(*arguments: str) -> None:
+    """The command, in this process."""
+    sys.argv = ["timestore", *arguments]
+    main()
+
+
+def run_program(program: Callable[[], None], streams: Sequence[int], environment: Mapping[str, str]) -> int:
+    """Its exit code. For good, this process has that environment and those standard input, output and error."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+    os.environ.clear()
+    os.environ.update(environment)
     try:
-        main()
+        program()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else _FAILED if ended.code else 0
     return 0

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.cli.app import main
+from timestore_pipeline.lean import leave_pandas_out
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    leave_pandas_out()
+    from timestore_pipeline.cli import app  # now: pyarrow's datasets ask for pandas when they are imported
+
+    app.main()

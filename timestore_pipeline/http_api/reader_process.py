@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
 from timestore_pipeline.http_api.reading import Job, read_body
+from timestore_pipeline.lean import leave_pandas_out
 
 ERRORS: dict[str, type[TimestoreError]] = {
     error.code: error for error in (UnreadableInput, InvalidData, BodyTooLarge, DiskFull)
@@ -26,6 +27,7 @@ ERRORS: dict[str, type[TimestoreError]] = {
 
 def main() -> None:
     """Serve jobs until standard input ends. First argument: bytes of memory this process may have."""
+    leave_pandas_out()
     _limit_memory(int(sys.argv[1]))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while line := requests.readline():
@@ -34,7 +36,8 @@ def main() -> None:
 
 
 def _limit_memory(most: int) -> None:
-    """Bound what is allocated from now on; what Arrow reserved when it was imported is none of it."""
+    """Bound what is allocated from now on; what Arrow reserves with its first value is none of it."""
+    pa.array([0])
     pa.set_memory_pool(pa.system_memory_pool())
     pa.set_cpu_count(1)  # the server has its own work for the other cores
     pa.set_io_thread_count(1)

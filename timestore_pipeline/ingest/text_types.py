@@ -19,7 +19,7 @@ NUMBERS = (pa.int64(), pa.decimal128(38, 0), pa.float64(), pa.bool_())
 _WHOLE_NUMBER = r"^-?\d+$"  # without it Arrow would read 0x1f as 31 and 1.0 as an integer
 _TRUTH = r"^(?i:true|false)$"  # without it Arrow would read 1 as true
 _PATTERNS = {pa.int64(): _WHOLE_NUMBER, pa.decimal128(38, 0): _WHOLE_NUMBER, pa.bool_(): _TRUTH}
-_MISSING = pa.array(["", "NA", "N/A", "#N/A", "null", "NULL"])  # null unless the column is text; NaN is a float
+_MISSING = ("", "NA", "N/A", "#N/A", "null", "NULL")  # null unless the column is text; NaN is a float
 _SAMPLE = 8  # values that rule out most types before a whole block is parsed
 _WIDER = {  # pairs of types and what holds both; every other pair is text
     frozenset({pa.int64(), pa.float64()}): pa.float64(),
@@ -64,7 +64,7 @@ def _join_two(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def _without_markers(text: pa.Array) -> pa.Array:
-    return pc.if_else(pc.is_in(text, _MISSING), pa.scalar(None, text.type), text)
+    return pc.if_else(pc.is_in(text, pa.array(_MISSING)), pa.scalar(None, text.type), text)
 
 
 def _reads(values: pa.Array, type_: pa.DataType) -> bool:
