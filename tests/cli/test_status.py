@@ -59,6 +59,14 @@ def test_explain_names_the_limit_that_binds(home: Path) -> None:
     assert "40 of 50 rows (80%)" in timestore("explain", "weather")
 
 
+def test_explain_says_until_when_the_table_is_complete(home: Path) -> None:
+    staged(home)
+    oldest = timestore_json("explain", "weather")["complete_until"]
+    timestore("flush", "weather", "--now")
+    assert timestore_json("explain", "weather")["complete_until"] > oldest
+    assert "what was acknowledged before is published" in timestore("explain", "weather")
+
+
 def test_explain_shows_every_limit_that_is_on(home: Path) -> None:
     staged(home)
     told = timestore("explain", "weather")

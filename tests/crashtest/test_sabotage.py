@@ -90,5 +90,6 @@ def test_the_fault_is_found_and_a_batch_is_named(tmp_path: Path, fault: str) -> 
         "forget-keys": report.verdict.duplicated,
         "publish-by-halves": report.verdict.lost,
         "compact-carelessly": report.verdict.lost,
+        "promise-too-much": sum("says to be complete until" in fault for fault in report.faults),
     }
     assert expected[fault] > 0

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from tests.defs.flushing import START, build, failure_of, hourly, job, logged, published, run_config
-from timestore_pipeline import StagingManager
+from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -144,6 +144,9 @@ def test_a_materialization_carries_the_numbers_of_the_flush(
     assert values["delta_version"] == timestore.area.ledger.flushes.history("weather")[0].version
     assert values["min_time"] == START.timestamp()
     assert values["max_time"] == (START + timedelta(hours=24)).timestamp()
+    complete_until = values["complete_until"]
+    assert isinstance(complete_until, float)
+    assert clock.now().timestamp() - 600 < complete_until <= clock.now().timestamp()
 
 
 def test_amounts_and_durations_are_numbers_that_plot(staging: StagingManager, instance: dg.DagsterInstance) -> None:

@@ -18,7 +18,7 @@ from tests.flush.damaging import (
     segment_of,
     stage,
 )
-from timestore_pipeline import Settings
+from timestore_pipeline import Settings, clock
 from timestore_pipeline.errors import AllSetAside, TimestoreError
 from timestore_pipeline.flush import isolate
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
@@ -129,6 +129,21 @@ def test_a_batch_that_was_cured_is_published_after_a_requeue(settings: Settings,
     flush(timestore)
     assert published(timestore) == numbers(range(3))
     assert_accounted_for(timestore, ids)
+
+
+def test_a_table_is_not_complete_as_long_as_a_batch_of_it_is_set_aside(
+    settings: Settings, timestore: Timestore
+) -> None:
+    poisoned(settings, timestore, 3, [1])
+    flush(timestore)
+    [incident] = timestore.area.ledger.incidents.all("d")
+    set_aside = clock.now()
+    stage(settings, 2, first=3)
+    staged = clock.now()
+    flush(timestore)
+    assert timestore.area.ledger.batches.complete_until("d") < set_aside
+    discard(timestore.area, incident.incident_id)
+    assert timestore.area.ledger.batches.complete_until("d") > staged
 
 
 def test_a_batch_that_was_not_cured_comes_back_with_a_new_incident(settings: Settings, timestore: Timestore) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -18,7 +19,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
-from timestore_pipeline import Settings, StagingManager, TimestoreError
+from timestore_pipeline import Settings, StagingManager, TimestoreError, clock
 from timestore_pipeline.errors import (
     AllSetAside,
     Corrupted,
@@ -54,6 +55,18 @@ def test_every_staged_row_is_published_once(staging: StagingManager, timestore: 
     assert (flush.epoch, flush.state, flush.trigger, flush.run_id) == (1, FlushState.PUBLISHED, Trigger.ROWS, "run-1")
     assert (flush.volume.batches, flush.volume.rows) == (10, 100)
     assert published(timestore) == list(range(100))
+
+
+def test_a_commit_says_until_when_the_table_is_complete(
+    staging: StagingManager, timestore: Timestore, settings: Settings
+) -> None:
+    staging.enqueue("d", hourly(10))
+    ref = claimed(timestore)
+    timestore.pipeline.export(ref, OPTIONS)
+    meanwhile = staging.enqueue("d", hourly(10, first=10))
+    timestore.pipeline.publish(ref)
+    commit = DeltaTable(Path(settings.lake_uri, "d")).history(1)[0]
+    assert json.loads(commit["timestore"])["complete_until"] == meanwhile.staged_at.isoformat()
 
 
 def test_there_is_one_file_per_partition_and_its_rows_are_in_time_order(
@@ -402,7 +415,7 @@ def test_a_zombie_that_is_already_past_the_ledger_is_refused_by_the_delta_log(
     ref = claimed(timestore)
     timestore.pipeline.export(ref, OPTIONS)
     files = timestore.area.ledger.flushes.files(ref)
-    info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref), "other", [])
+    info = commit_info("shard-0", timestore.area.ledger.flushes.get(ref), "other", [], clock.now())
     with Timestore(settings) as other:
         settle(other.area, other.lake, other.area.ledger.flushes.get(ref), RetryReason.INTERRUPTED, "taken for dead")
     with pytest.raises(Fenced, match="burnt or overtaken"):

@@ -55,6 +55,7 @@ class Explanation:
     last: Flush | None
     open_segments: tuple[OpenSegment, ...]
     incidents: tuple[Incident, ...]  # open ones
+    complete_until: datetime  # whatever was acknowledged before is published
     sensor_late: str | None  # what is wrong with who picks up what is due; None = it ticks
     now: datetime
 
@@ -91,6 +92,7 @@ class Explanation:
             "due_at": iso(decision.due_at),
             "when": self.when,
             "sensor_late": self.sensor_late is not None,
+            "complete_until": iso(self.complete_until),
             "binding": self.binding.limit if self.binding else None,
             "limits": [
                 {"limit": use.limit, "value": use.value, "threshold": use.threshold, "share": use.share}
@@ -125,6 +127,7 @@ class Explanation:
             yield "in flight", f"{flush_sentence(self.in_flight)}; {worker}"
         if self.last is not None:
             yield "last flush", flush_sentence(self.last)
+        yield "complete until", f"{instant(self.complete_until)}; what was acknowledged before is published"
         yield from self._obstacles()
 
     def _obstacles(self) -> Iterator[tuple[str, str]]:
@@ -156,6 +159,7 @@ def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanatio
         next(ended, None),
         _open_segments(store, dataset),
         tuple(store.area.ledger.incidents.all(dataset)),
+        store.area.ledger.batches.complete_until(dataset),
         sensor_lateness(store),
         now,
     )

@@ -12,9 +12,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from timestore_pipeline import clock
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.crashtest.workload import ProvableBatch
 
@@ -33,6 +35,7 @@ class Sent:
     rows: int
     digest: str
     acked: bool = False
+    acked_at: datetime | None = None  # the first time that its producer was told
 
 
 @dataclass(slots=True)
@@ -66,7 +69,7 @@ class Journal(Closing):
         self._write({"intent": {name: getattr(batch, name) for name in fields}})
 
     def acked(self, number: int, *, duplicate: bool) -> None:
-        self._write({"acked": number, "duplicate": duplicate})
+        self._write({"acked": number, "duplicate": duplicate, "at": clock.now().isoformat()})
 
     def refused(self, number: int, why: str) -> None:
         self._write({"refused": number, "why": why})
@@ -129,7 +132,9 @@ def _add(story: Story, producer: int, line: dict[str, Any]) -> None:
         story.sent[line["intent"]["number"]] = Sent(producer, **line["intent"])
     elif "acked" in line:
         if line["acked"] in story.sent:  # its intent may lie further back than was read
-            story.sent[line["acked"]].acked = True
+            sent = story.sent[line["acked"]]
+            sent.acked = True
+            sent.acked_at = sent.acked_at or datetime.fromisoformat(line["at"])
         story.duplicates += line["duplicate"]
     elif "refused" in line:
         story.refused += 1

@@ -18,10 +18,14 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one version changed. `added`: files that bring rows; those of a compaction bring none."""
+    """What one version changed. `added`: files that bring rows; those of a compaction bring none.
+
+    `complete_until`: the instant before which everything acknowledged is published by now, if the commit says so.
+    """
 
     version: int
     added: tuple[Path, ...]
+    complete_until: str | None = None
 
 
 @dataclass(slots=True)
@@ -65,10 +69,16 @@ class PlainLog:
         self.live -= {self._path(action["remove"]) for action in actions if "remove" in action}
         self.live |= {self._path(add) for add in adds}
         self.next += 1
-        return Commit(self.next - 1, tuple(self._path(add) for add in adds if add.get("dataChange", True)))
+        added = tuple(self._path(add) for add in adds if add.get("dataChange", True))
+        return Commit(self.next - 1, added, _complete_until(actions))
 
     def _path(self, action: dict[str, Any]) -> Path:
         return self.table / unquote(action["path"])
+
+
+def _complete_until(actions: list[dict[str, Any]]) -> str | None:
+    told = [json.loads(action["commitInfo"].get("timestore", "{}")) for action in actions if "commitInfo" in action]
+    return next((metadata["complete_until"] for metadata in told if "complete_until" in metadata), None)
 
 
 def _adds(checkpoint: Path) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ _PAUSE = 0.02  # seconds
 _COLUMNS = ["producer", "batch", "row", "of"]
 
 Batch = tuple[int, int]  # producer, number
+Entry = tuple[int, list[Batch], str | None]  # version, the batches it brings, until when it says to be complete
 
 
 def read_in_a_loop(life: Life) -> None:
@@ -59,13 +60,18 @@ class PublishedTable:
     diary: Path
     seen: set[Batch] = field(default_factory=set)
     _log: PlainLog = field(init=False)
-    _new: list[tuple[int, list[Batch]]] = field(default_factory=list)  # commits looked at and not in the diary
+    _new: list[Entry] = field(default_factory=list)  # commits looked at and not in the diary
 
     def __post_init__(self) -> None:
         self._log = PlainLog(self.folder)
-        for version, batches in whole_lines(self.diary):
+        for version, batches, _ in self.entries():
             self._log.next = version + 1
-            self.seen.update(map(tuple, batches))
+            self.seen.update(batches)
+
+    def entries(self) -> Iterator[Entry]:
+        """What the diary holds, oldest version first."""
+        for version, batches, complete_until in whole_lines(self.diary):
+            yield version, [(producer, number) for producer, number in batches], complete_until
 
     def look(self) -> list[str]:
         """What new commits show and may not."""
@@ -96,7 +102,8 @@ class PublishedTable:
             if (producer, number) in self.seen:
                 yield f"{where} shows batch {producer}/{number} a second time"
             self.seen.add((producer, number))
-        self._new.append((commit.version, [(producer, number) for producer, number, *_ in found]))
+        brought = [(producer, number) for producer, number, *_ in found]
+        self._new.append((commit.version, brought, commit.complete_until))
 
 
 def note_sightings(folder: Path, sightings: list[str]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.crashtest.completeness import broken_promises
 from timestore_pipeline.crashtest.draining import PATIENCE, drain
 from timestore_pipeline.crashtest.flushing import settled
 from timestore_pipeline.crashtest.journal import Story, read_story
@@ -89,6 +90,7 @@ def _drain(timestore: Timestore) -> list[str]:
 def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], started: float) -> Report:
     done = maintained(plan.journals)
     stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
+    promises = [text for table in published_tables(plan) for text in broken_promises(table, stories)]
     return Report(
         plan=plan,
         kills=tally.phases,
@@ -98,7 +100,7 @@ def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], s
         refused=_total(stories, "refused"),
         flushes=_flushes(plan, timestore),
         maintained=done,
-        faults=[*undone, *tally.faults, *sightings(plan.journals), *idleness(plan, done)],
+        faults=[*undone, *tally.faults, *sightings(plan.journals), *promises, *idleness(plan, done)],
         verify_problems=_verify(timestore),
         cost=_cost(plan, tally, started),
     )

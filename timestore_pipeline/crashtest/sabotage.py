@@ -24,6 +24,7 @@ from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.rows import Rows
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
+from timestore_pipeline.staging.ledger.batches import Batches
 
 _EVERY = 20  # batches of which one loses or changes a row
 
@@ -92,6 +93,11 @@ def compact_carelessly() -> None:
     Compactor._prove = lambda *_: None  # type: ignore[method-assign]
 
 
+def promise_too_much() -> None:
+    """Every commit says that nothing is missing."""
+    Batches.complete_until = lambda *_, **__: clock.now()  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     act.__name__.replace("_", "-"): act
     for act in (
@@ -102,6 +108,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         forget_keys,
         publish_by_halves,
         compact_carelessly,
+        promise_too_much,
     )
 }
 

@@ -32,20 +32,26 @@ def materializations(timestore: Timestore, flush: Flush) -> list[dg.AssetMateria
     """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full."""
     files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))
     marks = list(_marks(flush, files))
-    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks))
+    complete_until = timestore.area.ledger.batches.complete_until(flush.dataset)
+    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks), complete_until)
     if len(files) == len(marks) == 1:
         return [_both(whole, marks[0])]
     return [*marks[-MOST_MARKED:], whole]
 
 
-def _whole(flush: Flush, table_uri: str, partitions: int) -> dg.AssetMaterialization:
+def _whole(flush: Flush, table_uri: str, partitions: int, complete_until: datetime) -> dg.AssetMaterialization:
     """Numbers are plain numbers: Dagster plots them on the asset's page."""
     unmarked = partitions - MOST_MARKED
     note = f"; the oldest {unmarked} of {partitions} partitions are not marked" if unmarked > 0 else ""
     return dg.AssetMaterialization(
         asset_key(flush.dataset),
         description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}{note}",
-        metadata={**_amounts(flush), **_origin(flush, table_uri), **_times(flush)},
+        metadata={
+            **_amounts(flush),
+            **_origin(flush, table_uri),
+            **_times(flush),
+            "complete_until": dg.MetadataValue.timestamp(complete_until),
+        },
     )
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
@@ -97,12 +98,8 @@ class FlushPipeline:
         Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
         """
         with self._working_on(ref, Phase.PUBLISH):
-            flush = self._exported(ref)
+            info = self._commit_info(self._exported(ref))
             files = self._area.ledger.flushes.files(ref)
-            batches = self._area.ledger.batches.rows_of_flush(ref)
-            record = self._area.ledger.datasets.get(ref.dataset)
-            layout = record.time_column, record.granularity
-            info = commit_info(self._area.shard, flush, self._area.ledger.identity, batches, *layout)
             return self._lake.table(ref.dataset).publish(app_id(self._area.shard, ref.dataset), ref.epoch, files, info)
 
     def finalize(self, ref: FlushRef, version: int | None) -> Flush:
@@ -192,6 +189,14 @@ class FlushPipeline:
                 hint="its batches are pending again; the next flush takes them",
             )
         return flush
+
+    def _commit_info(self, flush: Flush) -> dict[str, Any]:
+        ledger = self._area.ledger
+        batches = ledger.batches.rows_of_flush(FlushRef(flush.dataset, flush.epoch))
+        complete_until = ledger.batches.complete_until(flush.dataset, with_claim=True)
+        record = ledger.datasets.get(flush.dataset)
+        layout = record.time_column, record.granularity
+        return commit_info(self._area.shard, flush, ledger.identity, batches, complete_until, *layout)
 
     def _adopt(self, ref: FlushRef) -> None:
         """Take the claim over from the process of the phase before; refuse while another one works on it."""

@@ -7,6 +7,7 @@ or restored from an older backup, can be brought up to what is published.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from timestore_pipeline import clock
@@ -40,10 +41,14 @@ def commit_info(
     flush: Flush,
     ledger_id: str,
     batch_ids: Iterable[str],
+    complete_until: datetime,
     time_column: str | None = None,
     granularity: str | None = None,
 ) -> dict[str, Any]:
-    """What a published commit says about itself; `timestore verify` and a rebuild of the ledger read it back."""
+    """What a published commit says about itself; `timestore verify` and a rebuild of the ledger read it back.
+
+    complete_until: with this commit every batch that the shard acknowledged before is in the table.
+    """
     return {
         "shard": shard,
         "dataset": flush.dataset,
@@ -57,6 +62,7 @@ def commit_info(
         "rows": flush.volume.rows,
         "bytes": flush.volume.bytes,
         "segments": batches_to_ranges(batch_ids),
+        "complete_until": complete_until.isoformat(),
         "time_column": time_column,
         "granularity": granularity,
     }

@@ -64,6 +64,23 @@ def test_a_backlog_knows_the_oldest_of_each_state(ledger: Ledger) -> None:
     assert (row.claim_owner, row.claim_epoch, row.claim_trigger) == ("flusher", 1, "rows")
 
 
+def test_what_is_not_published_holds_the_completeness_back(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 1), batch("s", 2))
+    ref = claimed(ledger)
+    promise(ledger, "d", "t", batch("t", 3))
+    assert ledger.batches.complete_until("d") == START + timedelta(seconds=1)
+    assert ledger.batches.complete_until("d", with_claim=True) == START + timedelta(seconds=3)
+    ledger.flushes.record_export(ref, [], [])
+    ledger.flushes.finalize(ref, 1)
+    assert ledger.batches.complete_until("d") == START + timedelta(seconds=3)
+
+
+def test_where_nothing_waits_all_is_complete_until_before_one_looked(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    before = clock.now()
+    assert before <= ledger.batches.complete_until("d") <= clock.now()
+
+
 def test_backlogs_come_in_name_order_and_are_empty_for_the_unknown(ledger: Ledger) -> None:
     for name in ("b", "a"):
         ledger.datasets.ensure(name)

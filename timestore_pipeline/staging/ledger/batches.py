@@ -18,6 +18,7 @@ from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back,
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
+_UNPUBLISHED = (BatchState.PENDING, BatchState.IN_FLIGHT, BatchState.QUARANTINED)
 _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
 
 
@@ -127,6 +128,19 @@ class Batches:
             )
             return found.fetchone() is not None
 
+    def complete_until(self, dataset: str, *, with_claim: bool = False) -> datetime:
+        """Every batch that was acknowledged before this instant is published or was discarded; raises `UnknownDataset`.
+
+        with_claim: or is in the dataset's claim, of which there is one at most. A batch in quarantine holds the instant
+        back until an operator has decided about it.
+        """
+        now = clock.now()  # before looking: what is acknowledged by then is seen
+        states = [state for state in _UNPUBLISHED if not (with_claim and state is BatchState.IN_FLIGHT)]
+        with self._database.snapshot() as tx:
+            dataset_id = dataset_id_of(tx, dataset)
+            oldest = [_oldest_staged(tx, dataset_id, state) for state in states]
+        return min([now, *filter(None, oldest)])
+
     def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
         """One row per dataset, in name order; of all datasets only those that are not removed."""
         if dataset is None:
@@ -178,6 +192,13 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
 FROM datasets d
 LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
 """
+
+
+def _oldest_staged(tx: sqlite3.Connection, dataset_id: int, state: BatchState) -> datetime | None:
+    row = tx.execute(
+        "SELECT min(staged_at) AS oldest FROM batches WHERE dataset_id = ? AND state = ?", (dataset_id, state)
+    ).fetchone()
+    return instant_or_none(row["oldest"])
 
 
 def _known_keys(tx: sqlite3.Connection, dataset_id: int, staged: Sequence[StagedBatch]) -> dict[str, StagedBatch]:
