@@ -38,7 +38,7 @@ class Slow:
 
 
 def test_a_query_that_begins_after_the_interruption_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = stream.wait
+    wait = vars(stream)["wait"]
 
     def ctrl_c(*_: object) -> None:
         monkeypatch.setattr(stream, "wait", wait)
