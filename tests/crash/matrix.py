@@ -31,7 +31,7 @@ from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 KINDS = ("die", "fail")
 _TRIES = 3  # flushes that a poisonous batch may fail
 _STATUS_LOST = 255  # as `multiprocessing` has it
-_PATIENCE = 60  # seconds for a victim that should take one
+_PATIENCE = 200  # seconds for a victim that should take one
 
 # name -> what the victim does in it, and how it came about: scenarios and faults, one after the other
 SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {

@@ -12,7 +12,7 @@ from typing import Any
 from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush import export
+from timestore_pipeline.flush import table_fit
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
@@ -22,7 +22,7 @@ from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {
-    "table": (export, "ensure_table"),
+    "table": (table_fit, "ensure_table"),
     "file": (LakeTable, "write"),
     "record export": (Flushes, "record_export"),
     "publish": (LakeTable, "publish"),
