@@ -274,6 +274,12 @@ class Conflict(TimestoreError):
     code = "conflict"
 
 
+class NotDrained(Conflict):
+    """Several datasets cannot be published for reasons that time alone does not cure."""
+
+    code = "not_drained"
+
+
 class SchemaConflict(Conflict):
     """A column changes its type in a way that would lose or reinterpret published data."""
 
@@ -308,6 +314,12 @@ class MissingTable(Conflict):
     """The dataset has no table in the lake yet."""
 
     code = "missing_table"
+
+
+class UnsupportedTable(Conflict):
+    """Somebody has given the dataset's table a feature or a condition that flushes cannot keep to."""
+
+    code = "unsupported_table"
 
 
 class FileChanged(Conflict):
@@ -354,6 +366,12 @@ class UnreadableLedger(Corrupted):
     """SQLite cannot read the ledger, or a part of it."""
 
     code = "unreadable_ledger"
+
+
+class UnreadableTable(Corrupted):
+    """The Delta log of a table cannot be read, or something else lies where a folder of the lake should be."""
+
+    code = "unreadable_table"
 
 
 class UnreadableSegment(Corrupted):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tests.cli.running import complaint, producer, staged, timestore, timestore_json
@@ -179,6 +180,29 @@ def test_drain_fails_when_something_was_set_aside_and_empties_the_others(home: P
     assert timestore_json("drain", "--timeout", "60", code=1)["quarantined_batches"] == 4
     assert "not published: 4 batches" in complaint("drain", "--timeout", "60")
     assert pending("weather") == 0
+
+
+def test_drain_waits_for_nothing_that_only_a_person_can_mend_and_names_all_of_it(home: Path) -> None:
+    for dataset in ("weather", "planes", "flights"):
+        staged(home, dataset=dataset)
+    for dataset in ("planes", "flights"):
+        (home / "lake" / dataset).parent.mkdir(exist_ok=True)
+        (home / "lake" / dataset).write_text("in the way")
+    error = timestore_json("drain", "--timeout", "600", code=1)["error"]
+    assert error["code"] == "not_drained"
+    assert all(str(home / "lake" / dataset) in error["message"] for dataset in ("planes", "flights"))
+    assert "move it out of the lake" in error["hint"]
+    assert (pending("weather"), pending("planes")) == (0, 40)
+
+
+def test_drain_goes_on_until_a_bad_batch_is_found_and_set_aside(home: Path) -> None:
+    staged(home)
+    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    with duckdb.connect(segment) as connection:
+        connection.execute("ALTER TABLE rows ALTER value TYPE VARCHAR")
+        connection.execute("UPDATE rows SET value = 'poison' WHERE __timestore_batch = 1")
+    assert timestore_json("drain", "--timeout", "600", code=1)["quarantined_batches"] == 1
+    assert pending() == 0
 
 
 def test_the_history_is_newest_first(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -42,6 +43,12 @@ def column(store: Timestore, name: str = "x") -> list[Any]:
 
 def incidents(store: Timestore) -> list[Incident]:
     return store.area.ledger.incidents.all("d")
+
+
+def retype(store: Timestore, kind: pa.DataType) -> None:
+    known = store.area.ledger.datasets.get("d")
+    learnt = replace(known, schema=pa.schema([*hourly(1).schema, pa.field("x", kind)]))
+    assert store.area.ledger.datasets.learn(known, learnt)
 
 
 @pytest.fixture
@@ -133,9 +140,7 @@ def test_segments_of_the_old_and_the_new_type_are_published_together(
     for value, kind in ((2.0, pa.float64()), (3, pa.int64())):
         with StagingManager.open(settings) as later:
             if kind == pa.float64():
-                schema = pa.schema([*hourly(1).schema, pa.field("x", kind)])
-                learnt = loser.area.ledger.datasets.get("d")
-                loser.area.ledger.datasets.retype(learnt, schema)
+                retype(loser, kind)
             later.enqueue("d", with_column(kind, [value]))
         flush(loser)
     assert sorted(column(loser)) == [1, 2, 3, 7]
@@ -146,14 +151,11 @@ def test_a_query_reads_staged_rows_in_the_published_type_or_says_that_they_do_no
 ) -> None:
     staging.enqueue("d", with_column(pa.float64(), [1.0]))
     flush(loser)
-    old = pa.schema([*hourly(1).schema, pa.field("x", pa.float64())])
-    learnt = loser.area.ledger.datasets.get("d")
-    assert learnt.schema is not None
-    loser.area.ledger.datasets.retype(learnt, old)
+    retype(loser, pa.float64())
     with StagingManager.open(loser.settings) as later:
         later.enqueue("d", with_column(pa.float64(), [2.0]))
         later.enqueue("d", with_column(pa.float64(), [2.5]))
-    loser.area.ledger.datasets.retype(loser.area.ledger.datasets.get("d"), learnt.schema)
+    retype(loser, pa.int64())
     with (
         pytest.raises(InvalidQuery, match=r"column 'x' holds 2\.5 \(double\)"),
         loser.query("SELECT x FROM d") as answer,
@@ -241,4 +243,19 @@ def test_a_ledger_rebuilt_from_segments_of_either_type_has_all_their_columns_and
         assert sorted(column(store)) == [1, 2, 7]
         assert "new" in column(store, "y")
         assert len(incidents(store)) == 1
+        assert verify(store.area, store.lake).ok
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [("hour", "day"), ("day", "hour"), ("none", "day"), ("day", "none")])
+def test_a_dataset_that_another_shard_has_laid_out_otherwise_follows_its_table(
+    settings: Settings, elsewhere: Settings, theirs: str, ours: str
+) -> None:
+    for where, granularity in ((elsewhere, theirs), (settings, ours)):
+        with Timestore(where) as store, store.staging() as staging:
+            store.set_metadata("d", {"partition": {"granularity": granularity}})
+            staging.enqueue("d", hourly(3))
+            flush(store)
+    with Timestore(settings) as store:
+        assert store.area.ledger.datasets.get("d").granularity == theirs
+        assert sorted(column(store, "n")) == [0, 0, 1, 1, 2, 2]
         assert verify(store.area, store.lake).ok

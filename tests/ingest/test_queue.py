@@ -109,7 +109,7 @@ def test_a_closed_queue_refuses_but_gives_out_what_it_has(queue: BatchQueue) -> 
 def test_closing_an_idle_queue_waits_for_nobody(queue: BatchQueue, starts: Starts) -> None:
     queue.close()
     queue.close()
-    queue.want_seal()
+    queue.want_seal("s")
     assert starts.count == 0
 
 
@@ -127,7 +127,7 @@ def test_a_consumer_cannot_stop_while_something_waits(queue: BatchQueue, starts:
     queue.put(batch(), NOW)
     assert not queue.try_stop()
     queue.take(NOW)
-    queue.want_seal()
+    queue.want_seal("s")
     assert not queue.try_stop()
     assert queue.take(NOW).seal
     assert queue.try_stop()
@@ -135,11 +135,11 @@ def test_a_consumer_cannot_stop_while_something_waits(queue: BatchQueue, starts:
 
 
 def test_a_seal_wanted_of_an_idle_writer_starts_one(queue: BatchQueue, starts: Starts) -> None:
-    queue.want_seal()
-    queue.want_seal()
+    queue.want_seal("s")
+    queue.want_seal("s")
     assert starts.count == 1
     work = queue.take(NOW)
-    assert (work.batches, work.seal) == ([], True)
+    assert (work.batches, work.seal) == ([], {"s"})
     assert not queue.take(NOW).seal
 
 
@@ -180,7 +180,7 @@ def test_no_batch_is_lost_or_taken_twice_while_consumers_come_and_go() -> None:
         mine = [batch() for _ in range(150)]
         for one in mine:
             busy.put(one, LONG)
-            busy.want_seal()
+            busy.want_seal("s")
         return mine
 
     with ThreadPoolExecutor(6) as pool:

@@ -88,7 +88,7 @@ def test_without_a_thread_a_batch_is_refused_and_the_next_one_works(
         with pytest.raises(RetryLater, match="can't start new thread"):
             writer.put(queued(area, readings(1)), NOW)
         with pytest.raises(RetryLater):
-            writer.want_seal()
+            writer.want_seal("s")
     assert writer.put(queued(area, readings(1)), NOW).result(60).rows == 1
     assert volumes(area)["accepted"].batches == 1
 
@@ -110,3 +110,20 @@ def test_a_seal_that_fails_does_not_end_the_writer(
     writer.put(queued(area, readings(1)), NOW).result(60)
     writer.close()
     assert [segment.sealed for segment in area.ledger.segments.of_dataset("d")] == [True, True]
+
+
+def test_a_segment_that_was_opened_after_the_wish_is_not_sealed_for_it(
+    area: StagingArea, writer: DatasetWriter
+) -> None:
+    def staged() -> str:
+        return writer.put(queued(area, readings(1)), NOW).result(60).batch_id.rpartition("-")[0]
+
+    first = staged()
+    writer.want_seal(first)
+    while (second := staged()) == first:
+        continue
+    writer.want_seal(first)  # asked for again before the ledger said that it is sealed
+    assert [staged(), staged(), staged()] == [second] * 3
+    writer.want_seal(second)
+    while staged() == second:
+        continue

@@ -60,7 +60,8 @@ def drain(
     """Flush until nothing is pending or in flight.
 
     Works in this process, waits for flushes of others, and flushes again what comes in meanwhile. Default: every
-    dataset. Exit code 1 also when batches are in quarantine: those are not published.
+    dataset. It ends early once all that is left cannot be published as things are, with what is in the way. Exit
+    code 1 then, and also when batches are in quarantine: those are not published.
 
     \b
     Example:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import AllSetAside, DrainTimeout, RetryLater, TimestoreError
+from timestore_pipeline.errors import (
+    AllSetAside,
+    Conflict,
+    DrainTimeout,
+    Fenced,
+    InvalidInput,
+    NotDrained,
+    OutcomeUnknown,
+    RetryLater,
+    TimestoreError,
+)
+from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.flush.seal import Unsealed
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.wiring import Timestore
 
 _POLL = 0.1  # seconds between looks at flushes that others work on
+_CURED_BY_TIME = (RetryLater, OutcomeUnknown, Fenced, AllSetAside)
+
+# Flushes of one dataset in a row that fail for no known reason: by then a search has set aside what is to blame.
+_MOST_STRIKES = ATTEMPTS_BEFORE_ISOLATION + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,12 @@ class FlushAttempt:
     def failed(self) -> bool:
         """Something is staged, and nothing of it was published."""
         return self.flush is None and (self.error is not None or bool(self.left_out))
+
+    @property
+    def obstacle(self) -> TimestoreError | None:
+        """Why nothing was published."""
+        refused = [unsealed.refused for unsealed in self.left_out]
+        return self.error or (refused[0] if self.flush is None and refused and all(refused) else None)
 
     @property
     def found_nothing(self) -> bool:
@@ -66,9 +88,13 @@ class Drain:
     flushed: list[Flush] = field(default_factory=list)
     _failed: dict[str, TimestoreError] = field(default_factory=dict)
     _last: dict[str, FlushAttempt] = field(default_factory=dict)
+    _strikes: Counter[str] = field(default_factory=Counter)  # attempts in a row that time does not explain
 
     def run(self, timeout: float) -> None:
-        """timeout: seconds. Raises `DrainTimeout`, or what made a dataset's flush fail once all others are empty."""
+        """timeout: seconds. Raises `DrainTimeout`, or sooner, once all that is left needs a person: what is in its way.
+
+        What is in the way of several datasets is told in one `NotDrained`.
+        """
         deadline = clock.monotonic() + timeout
         while waiting := self._waiting():
             for backlog in waiting:
@@ -76,6 +102,8 @@ class Drain:
             if clock.monotonic() >= deadline and (left := self._waiting()):
                 raise self._timeout(left, timeout)
             clock.sleep(_POLL)
+        if len(self._failed) > 1:
+            raise self._not_drained()
         for error in self._failed.values():
             raise error
 
@@ -96,8 +124,24 @@ class Drain:
         attempt = self._last[backlog.dataset] = flush_now(self.store, backlog.dataset, self.run_id)
         if attempt.flush is not None:
             self.flushed.append(attempt.flush)
-        if attempt.error is not None and not isinstance(attempt.error, (RetryLater, AllSetAside)):
-            self._failed[backlog.dataset] = attempt.error
+        self._judge(backlog.dataset, attempt.obstacle)
+
+    def _judge(self, dataset: str, obstacle: TimestoreError | None) -> None:
+        if obstacle is None or isinstance(obstacle, _CURED_BY_TIME):
+            self._strikes[dataset] = 0
+            return
+        self._strikes[dataset] += 1
+        if isinstance(obstacle, (InvalidInput, Conflict)) or self._strikes[dataset] >= _MOST_STRIKES:
+            self._failed[dataset] = obstacle
+
+    def _not_drained(self) -> NotDrained:
+        told = "; ".join(f"{dataset}: {error}" for dataset, error in self._failed.items())
+        hints = dict.fromkeys(error.hint for error in self._failed.values() if error.hint)
+        return NotDrained(
+            f"{len(self._failed)} datasets cannot be published as things are: {told}",
+            dataset=next(iter(self._failed)),
+            hint="; ".join(hints),
+        )
 
     def _timeout(self, left: Sequence[Backlog], timeout: float) -> DrainTimeout:
         told = "; ".join(f"{b.dataset}: {b.pending.rows} rows pending, {b.in_flight.rows} in flight" for b in left)
@@ -110,4 +154,5 @@ class Drain:
     def _reasons(self, left: Sequence[Backlog]) -> list[str]:
         attempts = [self._last[backlog.dataset] for backlog in left if backlog.dataset in self._last]
         errors = [f"; {a.dataset}: {a.error}" for a in attempts if a.error is not None]
+        errors += [f"; {dataset}: {error}" for dataset, error in self._failed.items()]
         return errors + [f"; {a.dataset}: segment {u.segment_id}: {u.reason}" for a in attempts for u in a.left_out]

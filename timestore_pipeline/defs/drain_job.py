@@ -31,8 +31,8 @@ def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[
 @dg.op
 def confirm_drained(context: dg.OpExecutionContext, timestore: Opened, finalized: dict[str, Any]) -> None:
     """Fail if anything that was staged before the drain is left; what came since then does not count."""
-    left = [status.backlog for status in timestore.waiting() if status.backlog.manual_requested_at is not None]
-    told = "\n".join(f"- {backlog.dataset}: {backlog.queued.rows} rows" for backlog in left)
+    left = [status for status in timestore.waiting() if status.backlog.manual_requested_at is not None]
+    told = "\n".join(f"- {s.backlog.dataset}: {s.backlog.queued.rows} rows; {s.decision.reason}" for s in left)
     if told:
         raise dg.Failure(f"not drained yet; the flush sensor goes on with these, or launch again:\n{told}")
     context.log.info("drained %d datasets", len(finalized["flushes"]))

@@ -6,14 +6,31 @@ Everything else is tried again after a pause (decision 0007), or searched for th
 from __future__ import annotations
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import InvalidInput, SchemaConflict, ShardConflict, UnknownDataset
+from timestore_pipeline.errors import (
+    InvalidInput,
+    SchemaConflict,
+    ShardConflict,
+    TimestoreError,
+    UnknownDataset,
+    UnreadableTable,
+    UnsupportedTable,
+)
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.staging.area import StagingArea
 
-_CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict)
+_CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable)
+
+_FAILURES_BEFORE_BELIEF = 3  # flushes in a row that find a table unreadable; one may have met a write of somebody else
+
+
+def needs_a_person(error: BaseException) -> bool:
+    """Whether time alone will not cure it, as far as the error tells."""
+    return isinstance(error, (*_CONFIGURATION, UnreadableTable)) and not isinstance(error, UnknownDataset)
 
 
 def block_if_configured_wrong(area: StagingArea, dataset: str, error: BaseException, configuration: str) -> None:
     """configuration: a digest of what was in force; raises what the ledger raises."""
-    if isinstance(error, _CONFIGURATION) and not isinstance(error, UnknownDataset):
+    if isinstance(error, UnreadableTable) and area.backlog(dataset).failures < _FAILURES_BEFORE_BELIEF:
+        return
+    if isinstance(error, TimestoreError) and needs_a_person(error):
         area.ledger.blocks.put(dataset, Block(error.code, str(error), error.hint, clock.now(), configuration))

@@ -14,6 +14,7 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.limits import LONGEST_BLOCK, FlushThresholds
 
+_TOLD = 300  # characters of an error
 _CLOCK_SKEW = timedelta(seconds=5)  # what two readings of one machine's clock may be apart without anybody setting it
 
 
@@ -56,7 +57,7 @@ _Due = tuple[Trigger, str] | None
 def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision | None:
     """What keeps a dataset from being flushed whatever its backlog."""
     if backlog.interrupted:
-        return _backing_off(backlog, now) or _settle(backlog, now)
+        return _blocked(backlog, limits, now) or _backing_off(backlog, now) or _settle(backlog, now)
     if backlog.claim_trigger is not None:
         return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows} rows is in flight")
     if backlog.pending.batches == 0:
@@ -80,7 +81,8 @@ def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
     """A failing dataset must not cost a run at every tick. A manual request ends the wait when it is made."""
     if backlog.retry_at is None or not backlog.backs_off(now):
         return None
-    reason = f"failures in a row: {backlog.failures}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
+    told = f", the last: {backlog.last_error[:_TOLD]}" if backlog.last_error else ""
+    reason = f"failures in a row: {backlog.failures}{told}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
     return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 
 

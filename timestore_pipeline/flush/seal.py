@@ -39,6 +39,7 @@ class Unsealed:
 
     segment_id: str
     reason: str
+    refused: AccessDenied | None = None  # None = time may cure it
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,8 @@ def _take_over_or_name(
         area.ledger.segments.disown(segment.segment_id)
         if not isinstance(error, (RetryLater, AccessDenied)):
             raise
-        sealing.unsealed[segment.segment_id] = Unsealed(segment.segment_id, str(error))
+        refused = error if isinstance(error, AccessDenied) else None
+        sealing.unsealed[segment.segment_id] = Unsealed(segment.segment_id, str(error), refused)
         return None
 
 

@@ -1,21 +1,21 @@
 """A dataset's record and its table, made to agree before rows are exported: columns that the table lacks are added.
 
-Two shards may give a column they both add different types, or spell it differently. The table has one of them, and
-rows of it are published; so the other's ledger learns it. What is staged already is cast (`retyped_columns`), or set
-aside. Crash: the ledger has learnt, or the next flush learns.
+Two shards may give a column they both add different types, or spell it differently, or lay the dataset out by other
+spans of time. The table has one of them, and rows of it are published; so the other's ledger learns it. What is staged
+already is cast (`retyped_columns`), or set aside. Crash: the ledger has learnt, or the next flush learns.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-
-import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, RetryLater, SchemaConflict
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.columns import check_castable
+from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
@@ -32,8 +32,7 @@ def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[Datase
             return record, ensure_table(table, record)
         except SchemaConflict as conflict:
             learnt = _as_published(table, record, conflict)
-        assert learnt.schema is not None, "a claimed dataset has a schema"
-        area.ledger.datasets.retype(record, learnt.schema, learnt.time_column)
+        area.ledger.datasets.learn(record, learnt)
 
 
 def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConflict) -> DatasetRecord:
@@ -45,24 +44,46 @@ def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConfl
         raise conflict from None
     names = dict(zip(record.schema.names, schema.names, strict=True))
     time_column = None if record.time_column is None else names.get(record.time_column, record.time_column)
-    learnt = replace(record, schema=schema, time_column=time_column)
-    if schema.equals(record.schema) or partitioning_of(learnt).column != partitioning_of(record).column:
+    granularity = _granularity(table.partition_columns(), record)
+    learnt = replace(record, schema=schema, time_column=time_column, granularity=granularity)
+    if learnt == record or not _laid_out_as(table, learnt):
         raise conflict
-    _check_authority(table, record.schema, schema, conflict)
+    _check_authority(table, record, learnt, conflict)
     return learnt
 
 
-def _check_authority(table: LakeTable, staged: pa.Schema, published: pa.Schema, conflict: SchemaConflict) -> None:
-    """Types that no staged value can take are believed only where rows of ours have been published with them."""
-    try:
-        for ours, theirs in zip(staged, published, strict=True):
-            check_castable(theirs.type, ours.type, theirs.name)
-    except SchemaConflict:
-        holds_flushes = table.holds_flushes()
-    else:
+def _granularity(columns: Sequence[str], record: DatasetRecord) -> Granularity | None:
+    """How a table that is partitioned by these columns is laid out; rows are staged without a layout."""
+    column = partitioning_of(record).column
+    if list(columns) == ([column] if column else []):
+        return record.granularity
+    known = {(): Granularity.NONE, ("partition_hour",): Granularity.HOUR, ("partition_date",): Granularity.DAY}
+    return known.get(tuple(columns), record.granularity)
+
+
+def _laid_out_as(table: LakeTable, record: DatasetRecord) -> bool:
+    column = partitioning_of(record).column
+    return table.partition_columns() == ([column] if column else [])
+
+
+def _check_authority(table: LakeTable, record: DatasetRecord, learnt: DatasetRecord, conflict: SchemaConflict) -> None:
+    """Another layout, or types that no staged value can take, are believed only where rows of ours are published so."""
+    if record.granularity == learnt.granularity and _may_be_cast(record, learnt):
         return
+    holds_flushes = table.holds_flushes()
     if holds_flushes is None:
-        hint = "whoever has made the table publishes first; if nobody does, remove it or give its column our type"
+        hint = "whoever has made the table publishes first; if nobody does, move it out of the lake"
         raise RetryLater(f"{conflict}, where there are no rows yet", hint=hint) from conflict
     if not holds_flushes:
         raise conflict
+
+
+def _may_be_cast(record: DatasetRecord, learnt: DatasetRecord) -> bool:
+    assert record.schema is not None, "a claimed dataset has a schema"
+    assert learnt.schema is not None, "a claimed dataset has a schema"
+    try:
+        for ours, theirs in zip(record.schema, learnt.schema, strict=True):
+            check_castable(theirs.type, ours.type, theirs.name)
+    except SchemaConflict:
+        return False
+    return True

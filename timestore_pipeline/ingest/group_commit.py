@@ -10,7 +10,7 @@ transaction (durable), and then their receipts resolve.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from functools import partial
 
 import duckdb
@@ -56,10 +56,19 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001  # whatever it is, a caller who waits must hear of it
             fail(waiting, error)
 
-    def seal(self) -> None:
-        """Let a claim have the open segment, if there is one; again after an error goes on where it stopped."""
-        segment, self._segment = self._segment, None
-        if segment is not None:
+    @property
+    def is_open(self) -> bool:
+        """Whether there is an open segment."""
+        return self._segment is not None
+
+    def seal(self, only: Set[str] | None = None) -> None:
+        """Let a claim have the open segment, if there is one; again after an error goes on where it stopped.
+
+        only: ids, None = whichever it is.
+        """
+        segment = self._segment
+        if segment is not None and (only is None or segment.header.segment_id in only):
+            self._segment = None
             self._untold.append(self._detach(segment))
         while self._untold:
             self._untold[0]()

@@ -19,9 +19,9 @@ class Housekeeper:
     """Polls the ledger's change marker, which costs microseconds, and reads requests only when it moved."""
 
     def __init__(
-        self, area: StagingArea, tally: Tally, seal: Callable[[str], None], refresh: Callable[[], None]
+        self, area: StagingArea, tally: Tally, seal: Callable[[str, str], None], refresh: Callable[[], None]
     ) -> None:
-        """refresh: called when the ledger has changed."""
+        """seal: a dataset's segment, by id. refresh: called when the ledger has changed."""
         self._area = area
         self._tally = tally
         self._seal = seal
@@ -53,6 +53,6 @@ class Housekeeper:
         if marker == self._marker:
             return
         for segment in self._area.ledger.segments.seal_requests(self._area.identity.process_id):
-            self._seal(segment.dataset)
+            self._seal(segment.dataset, segment.segment_id)
         self._refresh()
         self._marker = marker

@@ -147,11 +147,11 @@ class StagingManager(Closing):
         group_commit = GroupCommit(self._area, self._engine.cursor, self._settings.staging_segment_max_bytes)
         return DatasetWriter(dataset, group_commit, self._settings.staging_max_pending)
 
-    def _seal(self, dataset: str) -> None:
+    def _seal(self, dataset: str, segment_id: str) -> None:
         with self._lock:
             writer = self._writers.get(dataset)
         if writer is not None:
-            writer.want_seal()
+            writer.want_seal(segment_id)
 
     def _settle(self, dataset: str, size: int, receipt: Future[Receipt]) -> None:
         error = CancelledError() if receipt.cancelled() else receipt.exception()

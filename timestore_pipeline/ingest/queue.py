@@ -35,7 +35,7 @@ class Work:
     """What the writer thread should do next; nothing at all = it was idle for the whole wait."""
 
     batches: list[QueuedBatch]
-    seal: bool
+    seal: frozenset[str]  # ids of the segments that somebody waits for
 
 
 class BatchQueue:
@@ -51,7 +51,7 @@ class BatchQueue:
         self._start = start
         self._changed = threading.Condition()
         self._batches: list[QueuedBatch] = []
-        self._seal_wanted = False
+        self._seal_wanted: frozenset[str] = frozenset()
         self._closed = False
         self._consumed = False
 
@@ -67,13 +67,13 @@ class BatchQueue:
             self._batches.append(batch)
             self._changed.notify_all()
 
-    def want_seal(self) -> None:
-        """Ask the consumer to seal its segment; a closed queue's consumer has done so or is about to."""
+    def want_seal(self, segment_id: str) -> None:
+        """Ask the consumer to seal a segment; a closed queue's consumer has done so or is about to."""
         with self._changed:
             if self._closed:
                 return
             self._ensure_consumer()
-            self._seal_wanted = True
+            self._seal_wanted |= {segment_id}
             self._changed.notify_all()
 
     def take(self, idle: timedelta) -> Work:
@@ -81,7 +81,7 @@ class BatchQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._batches or self._seal_wanted or self._closed, idle.total_seconds())
             work = Work(self._batches, self._seal_wanted)
-            self._batches, self._seal_wanted = [], False
+            self._batches, self._seal_wanted = [], frozenset()
             self._changed.notify_all()
             return work
 

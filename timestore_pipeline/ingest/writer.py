@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Set
 from concurrent.futures import Future
 from datetime import timedelta
 
@@ -31,9 +32,9 @@ class DatasetWriter:
         self._queue.put(batch, max_wait)
         return batch.receipt
 
-    def want_seal(self) -> None:
-        """Seal the open segment soon; returns at once."""
-        self._queue.want_seal()
+    def want_seal(self, segment_id: str) -> None:
+        """Seal that segment soon, unless it is sealed already; returns at once."""
+        self._queue.want_seal(segment_id)
 
     def close(self) -> None:
         """Refuse further batches, commit the queued ones, seal, and wait for all of it."""
@@ -54,13 +55,16 @@ class DatasetWriter:
             work = self._queue.take(_IDLE)
             if work.batches:
                 self._group_commit.commit(work.batches)
-            if work.seal or not work.batches:
+            if work.seal:
+                self._seal(work.seal)
+            elif not work.batches:
                 self._seal()
-            if not work.batches and self._queue.try_stop():
+            if not work.batches and not self._group_commit.is_open and self._queue.try_stop():
                 return
 
-    def _seal(self) -> None:
+    def _seal(self, only: Set[str] | None = None) -> None:
+        """only: ids; a request may be answered twice, and the segment that was opened in between is not meant."""
         try:
-            self._group_commit.seal()
+            self._group_commit.seal(only)
         except Exception as error:  # noqa: BLE001  # a dead writer thread would leave every later receipt unresolved
             _log.warning("dataset %s: a segment is not handed over yet, trying again later: %s", self._dataset, error)

@@ -143,8 +143,9 @@ def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> 
             commit_properties=commit.properties(),
             post_commithook_properties=HOOKS,
         )
-    except CommitFailedError:
-        return
+    except CommitFailedError as error:
+        if faults.is_unsupported(error):
+            raise faults.unsupported(handle.uri, error) from error
     except faults.DELTA_FAULTS as error:
         _after_failure(handle, commit, error)
 

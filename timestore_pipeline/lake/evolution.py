@@ -43,12 +43,15 @@ def table_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
 
 
 def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
-    """The fields of `wanted` the table has not got; raise `SchemaConflict` for one it has with another type."""
+    """The fields of `wanted` the table has not got.
+
+    Raise `SchemaConflict` for one it has with another type, `InvalidData` for a new one that is nested too deeply."""
     known = {field.name.casefold(): field for field in existing.fields}
     missing = []
     for field in Schema.from_arrow(wanted).fields:
         present = known.get(field.name.casefold())
         if present is None:
+            canonical_type(wanted.field(field.name).type, field.name)  # too deep, and no reader could open the table
             missing.append(field)
         elif (present.name, present.type) != (field.name, field.type):
             raise _conflict(present, field)
@@ -74,7 +77,7 @@ def check_partitioning(existing: list[str], partitioning: Partitioning) -> None:
             column=partitioning.column or existing[0],
             existing=str(existing),
             incoming=str(wanted),
-            hint="set the granularity back, or publish under another dataset name",
+            hint="its rows need the time column by which the table is laid out; or move that table out of the lake",
         )
 
 

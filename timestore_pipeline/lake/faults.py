@@ -9,11 +9,22 @@ from pathlib import Path
 
 from deltalake.exceptions import DeltaError
 
-from timestore_pipeline.errors import AccessDenied, Corrupted, DiskFull, OutcomeUnknown, RetryLater, TimestoreError
+from timestore_pipeline.errors import (
+    AccessDenied,
+    DiskFull,
+    InvalidData,
+    OutcomeUnknown,
+    RetryLater,
+    TimestoreError,
+    UnreadableTable,
+    UnsupportedTable,
+)
 
 DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
 
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_UNSUPPORTED = ("Unsupported table features", "Kernel error: Unsupported:")
+_TOO_DEEP = ("too deeply nested", "recursion limit")
 _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 
 
@@ -41,11 +52,33 @@ def _file_for_folder(uri: str) -> Path | None:
     return None if "://" in uri else next((path for path in (log, *log.parents) if path.is_file()), None)
 
 
-def _in_the_way(file: object) -> Corrupted:
-    return Corrupted(
+def _in_the_way(file: object) -> UnreadableTable:
+    return UnreadableTable(
         f"{file} is a file, and a folder of the lake should be there",
         hint="look what it is, move it out of the lake, and run `timestore verify`; what is staged stays staged",
     )
+
+
+def is_unsupported(error: Exception) -> bool:
+    return any(phrase in str(error) for phrase in _UNSUPPORTED)
+
+
+def unsupported(uri: str, error: Exception) -> UnsupportedTable:
+    return UnsupportedTable(
+        f"the table {uri} uses features that nobody here knows: {summary(error)}",
+        hint="take them off the table with the tool that put them there, or move the table out of the lake; what is"
+        " staged stays staged",
+    )
+
+
+def _lost_link(uri: str) -> RetryLater | None:
+    """A link that leads nowhere: a disk that is not mounted, most of the time."""
+    links = [] if "://" in uri else [path for path in (Path(uri), *Path(uri).parents) if path.is_symlink()]
+    for link in links:
+        if not link.exists():
+            hint = "mount what it leads to, or mend the link; what is staged stays staged"
+            return RetryLater(f"the lake's folder {link} is a link to {link.readlink()}, which is not there", hint=hint)
+    return None
 
 
 def disk_full(what: str, error: Exception) -> DiskFull:
@@ -61,6 +94,9 @@ def not_written(what: str, error: OSError) -> TimestoreError:
         return _in_the_way(error.filename)
     if _is_refused(error):
         return _refused(what, error)
+    if any(phrase in str(error) for phrase in _TOO_DEEP):
+        hint = "flatten that column in the data; a dataset has one only if an earlier release let it in"
+        return InvalidData(f"{what} cannot be written, a column of it is nested too deeply: {error}", hint=hint)
     return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
 
 
@@ -87,10 +123,13 @@ def unreadable(uri: str, error: Exception) -> TimestoreError:
     if _is_refused(error):
         return _refused(uri, error)
     if isinstance(error, OSError):
-        return RetryLater(f"the lake does not answer for {uri}: {summary(error)}")
-    return Corrupted(
+        return _lost_link(uri) or RetryLater(f"the lake does not answer for {uri}: {summary(error)}")
+    if is_unsupported(error):
+        return unsupported(uri, error)
+    return UnreadableTable(
         f"the Delta log of {uri} cannot be read: {summary(error)}",
-        hint="nothing was deleted; restore the damaged file of _delta_log from a backup",
+        hint="nothing was deleted; restore the damaged file of _delta_log from a backup, or move the whole table out of"
+        " the lake: the next flush begins another",
     )
 
 
@@ -102,6 +141,8 @@ def not_committed(uri: str, error: Exception) -> TimestoreError:
         return disk_full(f"the Delta log of {uri}", error)
     if _is_refused(error):
         return _refused(uri, error)
+    if (lost := _lost_link(uri)) is not None:
+        return lost
     return RetryLater(
         f"commit to {uri} failed: {summary(error)}",
         hint="publish again, or burn the epoch before its batches are given back: a late request may still arrive",

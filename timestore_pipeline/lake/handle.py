@@ -15,6 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from timestore_pipeline.errors import MissingTable, RetryLater
 from timestore_pipeline.lake import evolution, faults
+from timestore_pipeline.lake.foreign import check_writable
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.log import DeltaLog
 
@@ -60,6 +61,8 @@ class TableHandle:
         """Create the table, or add the columns it lacks, and flush that to disk."""
         for _ in range(ATTEMPTS):
             table = self.open() or self._created(wanted, partitioning)
+            with faults.reading(self.uri):
+                check_writable(table)
             evolution.check_partitioning(list(table.metadata().partition_columns), partitioning)
             missing = evolution.missing_columns(table.schema(), wanted)
             if not missing:

@@ -40,6 +40,7 @@ class Backlog:
     manual_requested_at: datetime | None = None
     retry_at: datetime | None = None  # automatic flushes wait until then; None = the last one did not fail
     failures: int = 0  # flushes failed in a row
+    last_error: str | None = None  # of the newest flush, if that failed
     newest_pending_at: datetime | None = None  # None = not asked, or nothing is pending
     claim_trigger: Trigger | None = None  # of the claim in flight; None = nothing is claimed
     claim_owner_alive: bool = False

@@ -129,6 +129,7 @@ class StagingArea(Closing):
             manual_requested_at=row.manual_requested_at,
             retry_at=row.retry_at,
             failures=row.failures,
+            last_error=row.last_error,
             claim_trigger=None if row.claim_trigger is None else Trigger(row.claim_trigger),
             claim_owner_alive=self._claim_is_worked_on(row),
             claimed_at=row.claimed_at,

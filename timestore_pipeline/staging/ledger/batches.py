@@ -35,6 +35,7 @@ class BacklogRow:
     manual_requested_at: datetime | None
     retry_at: datetime | None
     failures: int
+    last_error: str | None  # of the newest flush
     claim_owner: str | None  # None = nothing in flight, then so are the next two
     claim_epoch: int | None
     claim_trigger: str | None
@@ -187,6 +188,7 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS newest_pending,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
+    (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
     f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at,
     {COLUMN}
 FROM datasets d
@@ -270,6 +272,7 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
         manual_requested_at=instant_or_none(row["manual_requested_at"]),
         retry_at=instant_or_none(row["retry_at"]),
         failures=row["failures"],
+        last_error=row["last_error"],
         claim_owner=row["claim_owner"],
         claim_epoch=row["claim_epoch"],
         claim_trigger=row["claim_trigger"],

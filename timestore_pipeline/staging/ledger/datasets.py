@@ -138,18 +138,19 @@ class Datasets:
             )
             return True
 
-    def retype(self, record: DatasetRecord, schema: pa.Schema, time_column: str | None = None) -> bool:
-        """Give columns the spelling and types they are published with; False = the record is another by now.
+    def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
+        """Set columns and layout as they are published; False = the record is another by now.
 
-        Segments that were written before keep theirs, see `was_retyped`. time_column: as it is spelt now, None = as is.
+        Segments that were written before keep their types, see `was_retyped`.
         """
+        assert learnt.schema is not None, "something is published"
         with self._database.transaction() as tx:
             if _current(tx, record.name).schema_version != record.schema_version:
                 return False
             tx.execute(
                 "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
-                " time_column = coalesce(?, time_column) WHERE dataset_id = ?",
-                (schema_to_json(schema), time_column, record.dataset_id),
+                " time_column = ?, granularity = ? WHERE dataset_id = ?",
+                (schema_to_json(learnt.schema), learnt.time_column, learnt.granularity, record.dataset_id),
             )
             mark_retyped(tx, record.name)
             return True
