@@ -12,6 +12,7 @@ from tests.doctor.looking import files, found, staged, told
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.doctor.finding import Status
 from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
+from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
 from timestore_pipeline.wiring import Timestore
@@ -109,3 +110,13 @@ def _ticked(home: Path, ago: timedelta) -> None:
     ledger = Ledger(home / "staging" / "ledger.sqlite", "shard-0")
     ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now() - ago)))
     ledger.close()
+
+
+def test_what_blocks_a_dataset_is_told_with_its_remedy(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.from_env()) as store:
+        block = Block("unsupported_table", "the table has a constraint", "take it off", clock.now(), "")
+        store.area.ledger.blocks.put("weather", block)
+    [finding] = [finding for finding in found("backlogs") if finding.status is Status.FAILED]
+    assert finding.seen == "weather: blocked: the table has a constraint"
+    assert finding.remedy == "take it off; then `timestore flush weather`"

@@ -65,8 +65,13 @@ def _backlog(dataset: DatasetHealth, patient: Patient) -> Iterator[Finding]:
     limit = patient.settings.thresholds.overridden(dataset.metadata.staging.flush).max_age
     patience = max(timedelta(seconds=AGE_FLOOR), limit * 1.5 + timedelta(seconds=30))
     explain = f"timestore explain {dataset.name}"
-    if dataset.failures:
-        yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row", f"timestore flushes {dataset.name}")
+    block = dataset.block
+    if block is not None and block.holds(block.configuration, clock.now()):
+        yield failed(f"{dataset.name}: blocked: {block.error}", f"{block.hint}; then `timestore flush {dataset.name}`")
+    elif dataset.failures:
+        told = f", the last: {dataset.last_error}" if dataset.last_error else ""
+        remedy = f"timestore flushes {dataset.name}"
+        yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row{told}", remedy)
     if dataset.paused:
         yield warning(f"{dataset.name}: flushes are paused", f"timestore resume {dataset.name}")
     elif limit and dataset.oldest_staged_at is not None and clock.now() - dataset.oldest_staged_at > patience:

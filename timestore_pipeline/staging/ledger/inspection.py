@@ -11,7 +11,9 @@ from typing import TypeVar
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableLedger
+from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Row, translated
 from timestore_pipeline.staging.ledger.looking import look_at
 
@@ -35,6 +37,8 @@ class DatasetHealth:
     metadata: DatasetMetadata
     paused: bool
     failures: int  # flushes failed in a row
+    last_error: str | None  # of the newest flush, if that failed
+    block: Block | None  # why no flush is tried
     pending: int
     in_flight: int
     open_incidents: int
@@ -101,8 +105,9 @@ def inspect(path: Path, look: Callable[[LedgerInspection], T]) -> T:
     return look_at(path, lambda connection: look(LedgerInspection(path, connection)))
 
 
-_HEALTH = """
-SELECT name, metadata, paused, failures,
+_HEALTH = f"""
+SELECT name, metadata, paused, failures, {COLUMN},
+    (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
     coalesce((SELECT batches FROM volumes v WHERE v.dataset_id = d.dataset_id AND state = 'pending'), 0) AS pending,
     coalesce((SELECT batches FROM volumes v WHERE v.dataset_id = d.dataset_id AND state = 'in_flight'), 0) AS in_flight,
     (SELECT count(*) FROM incidents i WHERE i.dataset_id = d.dataset_id AND resolution IS NULL) AS open_incidents,
@@ -127,6 +132,8 @@ def _health(row: Row) -> DatasetHealth:
         metadata=DatasetMetadata.parse(row["metadata"]),
         paused=bool(row["paused"]),
         failures=row["failures"],
+        last_error=row["last_error"],
+        block=block_of(row["blocked"]),
         pending=row["pending"],
         in_flight=row["in_flight"],
         open_incidents=row["open_incidents"],
