@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from deltalake import write_deltalake
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager, clock
-from timestore_pipeline.errors import AccessDenied, RetryLater, SchemaConflict
+from timestore_pipeline.errors import AccessDenied, InvalidMetadata, RetryLater, SchemaConflict
 from timestore_pipeline.flush import blocking
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
@@ -97,3 +99,29 @@ def test_a_lake_that_refuses_is_for_a_person_to_mend(error: OSError) -> None:
         assert isinstance(translated, AccessDenied)
         assert "TIMESTORE_LAKE_URI" in translated.hint
     assert isinstance(faults.not_committed("lake/d", OSError("timed out")), RetryLater)
+
+
+def test_metadata_that_nobody_here_can_read_stops_its_dataset_alone_and_can_be_replaced(
+    settings: Settings, staging: StagingManager, timestore: Timestore
+) -> None:
+    """As a newer release may have left them."""
+    for dataset in ("d", "e"):
+        staging.enqueue(dataset, hourly(3))
+    with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("""UPDATE datasets SET metadata = '{"future": 1}' WHERE name = 'd'""")
+    assert [status.backlog.dataset for status in timestore.waiting()] == ["d", "e"]
+    timestore.flush("e", Trigger.MANUAL, "run")
+    with pytest.raises(InvalidMetadata, match="'d' cannot be read"):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    block = timestore.waiting()[0].backlog.block
+    assert block is not None
+    assert "`timestore datasets set d` replaces it" in block.hint
+    timestore.set_metadata("d", {})
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [0, 1, 2]
+
+
+def test_a_block_that_another_release_wrote_down_is_none(blocked: Timestore, settings: Settings) -> None:
+    with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("""UPDATE meta SET value = '{"new": 1}' WHERE key = 'blocked/d'""")
+    assert blocked.status("d").backlog.block is None

@@ -77,7 +77,7 @@ def test_a_table_with_features_that_change_what_files_mean_is_left_alone(fragmen
 def test_too_little_memory_says_which_setting_helps(fragmented: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("timestore_pipeline.maintain.rows.Rows.select", _out_of_memory)
     [error] = maintained(fragmented).errors
-    assert error.code == "retry_later"
+    assert error.code == "out_of_memory"
     assert "TIMESTORE_EXPORT_MEMORY_MB" in error.hint
 
 

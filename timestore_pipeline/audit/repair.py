@@ -37,13 +37,13 @@ def told(area: StagingArea, learnt: Reconciliation) -> Mended:
 
 def finish_moves(area: StagingArea, done: Mended) -> None:
     """Raises `DiskFull` or `AccessDenied` when a file that is needed cannot be moved back."""
-    for record in area.ledger.datasets.all():
-        moves = len(list(unfinished_moves(area, record.name)))
+    for dataset in area.ledger.datasets.names():
+        moves = len(list(unfinished_moves(area, dataset)))
         if not moves:
             continue
-        put_in_place(area, record.name)
-        if moved := moves - len(list(unfinished_moves(area, record.name))):
-            done[record.name].append(f"finished {moved} moves into or out of quarantine")
+        put_in_place(area, dataset)
+        if moved := moves - len(list(unfinished_moves(area, dataset))):
+            done[dataset].append(f"finished {moved} moves into or out of quarantine")
 
 
 def mend_totals(area: StagingArea, audit: DatasetAudit) -> list[str]:

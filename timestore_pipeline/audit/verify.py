@@ -60,7 +60,7 @@ def verify(
 
 def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
     """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
-    names = {record.name for record in area.ledger.datasets.all()}
+    names = set(area.ledger.datasets.names())
     names |= {name for name in area.directory.datasets() if _has_files(area, name)}
     return sorted(names | {name for name in lake.datasets() if name not in names and _published_by(area, lake, name)})
 

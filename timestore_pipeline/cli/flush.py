@@ -130,7 +130,7 @@ def flushes(
 
 
 def _all(store: Timestore) -> list[str]:
-    return [record.name for record in store.area.ledger.datasets.active()]
+    return store.area.ledger.datasets.names(active=True)
 
 
 def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:

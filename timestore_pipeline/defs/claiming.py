@@ -23,7 +23,7 @@ _MOST_TOLD = 20  # incidents of one flush
 
 def refuse_unknown(timestore: Timestore, requests: Sequence[FlushRequest]) -> None:
     """Raise `dg.Failure` that names every dataset nobody ever staged, before anything is claimed."""
-    known = [record.name for record in timestore.area.ledger.datasets.all()]
+    known = timestore.area.ledger.datasets.names()
     unknown = [repr(request.dataset) for request in requests if request.dataset not in known]
     if unknown:
         names = ", ".join(known) or "none yet"

@@ -56,7 +56,7 @@ def verify_lake(shard: str) -> dg.JobDefinition:
 def verify_round(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest | dg.SkipReason:
     """Nothing in this hour when there are fewer datasets than hours and none has its turn."""
     hour = context.scheduled_execution_time
-    names = [record.name for record in timestore.area.ledger.datasets.active()][hour.hour :: _HOURS]
+    names = timestore.area.ledger.datasets.names(active=True)[hour.hour :: _HOURS]
     if not names:
         return dg.SkipReason("no dataset has its turn in this hour")
     return dg.RunRequest(

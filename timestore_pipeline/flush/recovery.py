@@ -82,17 +82,17 @@ def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[T
 
 def _finish_moves(area: StagingArea) -> None:
     """Into quarantine, out of it, and away: whoever began them may have died."""
-    for record in area.ledger.datasets.all():
-        put_in_place(area, record.name)
-        remove_given_up(area, record.name)
+    for dataset in area.ledger.datasets.names():
+        put_in_place(area, dataset)
+        remove_given_up(area, dataset)
 
 
 def _take_over_all(area: StagingArea) -> tuple[list[str], list[Unsealed], list[Incident]]:
     taken_over: list[str] = []
     refused: list[Unsealed] = []
     set_aside: list[Incident] = []
-    for record in area.ledger.datasets.all():
-        taken, sealing = take_over_dead(area, record.name)
+    for dataset in area.ledger.datasets.names():
+        taken, sealing = take_over_dead(area, dataset)
         taken_over += taken
         refused += sealing.unsealed.values()
         set_aside += sealing.set_aside

@@ -49,7 +49,7 @@ class MaintainOptions:
 
 def chosen_datasets(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
     """The named ones, or all that this shard's ledger knows; raise `UnknownDataset` for one that nobody does."""
-    known = {record.name for record in area.ledger.datasets.all()}
+    known = set(area.ledger.datasets.names())
     strangers = set(names) - known
     if unknown := sorted(strangers and strangers - set(lake.datasets())):
         hint = f"known: {', '.join(sorted(known)) or 'none'}"

@@ -45,7 +45,7 @@ def _pass(area: Books, lake: Lake, replace_shard: bool, trust: Trust) -> Reconci
 
 def known_datasets(area: Books, lake: Lake, found: Reconciliation) -> list[str]:
     """Valid names only: what else lies in a lake's folder is not ours."""
-    names = {record.name for record in area.ledger.datasets.all()} | set(area.directory.datasets())
+    names = set(area.ledger.datasets.names()) | set(area.directory.datasets())
     try:
         names |= set(lake.datasets())
     except TimestoreError as error:

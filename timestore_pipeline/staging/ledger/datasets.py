@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +24,10 @@ WAITS_SEALED = (  # batches that nothing but a flush is missing
     "SELECT 1 FROM batches JOIN segments USING (segment_id)"
     " WHERE batches.dataset_id = :id AND batches.state = 'pending' AND segments.state = 'sealed'"
 )
+
+_NO_METADATA = DatasetMetadata()
+
+_log = logging.getLogger(__name__)
 
 _RETRY_FIRST = timedelta(seconds=2)
 
@@ -61,7 +67,7 @@ class Datasets:
         """Raise `UnknownDataset` when nothing was ever staged or said about it."""
         record = self.find(name)
         if record is None:
-            known = ", ".join(other.name for other in self.all()) or "none yet"
+            known = ", ".join(self.names()) or "none yet"
             raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint=f"known datasets: {known}")
         return record
 
@@ -72,15 +78,22 @@ class Datasets:
     def all(self) -> list[DatasetRecord]:
         return [record_of(row) for row in self._database.rows("SELECT * FROM datasets ORDER BY name")]
 
+    def names(self, *, active: bool = False) -> list[str]:
+        """In order; also of records that cannot be read. active: but the removed ones."""
+        condition = "WHERE removed_at IS NULL" if active else ""
+        return [row["name"] for row in self._database.rows(f"SELECT name FROM datasets {condition} ORDER BY name")]
+
     def active(self) -> list[DatasetRecord]:
         """All but the removed ones."""
         return [record for record in self.all() if record.removed_at is None]
 
     def all_metadata(self) -> dict[str, DatasetMetadata]:
-        """Name -> metadata. Reading a thousand schemas as well would take longer than everything else in a scrape."""
-        empty = DatasetMetadata()
+        """Name -> metadata. Reading a thousand schemas as well would take longer than everything else in a scrape.
+
+        The defaults for one that cannot be read: it must not keep the others from being looked at.
+        """
         rows = self._database.rows("SELECT name, metadata FROM datasets")
-        return {r["name"]: DatasetMetadata.parse(r["metadata"]) if r["metadata"] != "{}" else empty for r in rows}
+        return {row["name"]: _NO_METADATA if row["metadata"] == "{}" else _readable(row) for row in rows}
 
     def created(self) -> dict[str, datetime]:
         """Name -> when it was first heard of."""
@@ -116,9 +129,10 @@ class Datasets:
 
     def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
         """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
-        self.ensure(name)
+        with suppress(InvalidMetadata):  # of those that are replaced
+            self.ensure(name)
         with self._database.transaction() as tx:
-            current = _current(tx, name)
+            current = _current(tx, name, replacing=True)
             _check_layout(current, metadata)  # in here: a first batch may come at any moment
             values = metadata.to_json(), int(_paused(current, metadata)), name
             tx.execute("UPDATE datasets SET metadata = ?, paused = ? WHERE name = ?", values)
@@ -218,8 +232,10 @@ def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> Non
         )
 
 
-def _current(tx: sqlite3.Connection, name: str) -> DatasetRecord:
-    return record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
+def _current(tx: sqlite3.Connection, name: str, *, replacing: bool = False) -> DatasetRecord:
+    """replacing: its metadata, which need not be readable."""
+    row = tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
+    return record_of(row, _readable(row) if replacing else None)
 
 
 def retry_delay(failures: int) -> timedelta:
@@ -278,16 +294,48 @@ def _paused(current: DatasetRecord, metadata: DatasetMetadata) -> bool:
     return said
 
 
-def record_of(row: Row) -> DatasetRecord:
-    """A row of the table; raise `InvalidMetadata` or `Corrupted` when it cannot be read."""
+def _readable(row: Row) -> DatasetMetadata:
+    """A row's metadata, or the defaults."""
+    try:
+        return _metadata(row)
+    except InvalidMetadata as error:
+        _log.warning("the defaults hold instead: %s", error)
+        return _NO_METADATA
+
+
+def _metadata(row: Row) -> DatasetMetadata:
+    try:
+        return DatasetMetadata.parse(row["metadata"])
+    except InvalidMetadata as error:
+        name = row["name"]
+        raise InvalidMetadata(
+            f"what is stored of dataset {name!r} cannot be read: {error}",
+            dataset=name,
+            hint=f"`timestore datasets set {name}` replaces it; a newer release may have written it",
+        ) from error
+
+
+def _granularity(row: Row) -> Granularity | None:
+    try:
+        return None if row["granularity"] is None else Granularity(row["granularity"])
+    except ValueError as error:
+        hint = "the ledger was written by a newer release: use that one"
+        raise InvalidMetadata(f"dataset {row['name']!r}: {error}", dataset=row["name"], hint=hint) from error
+
+
+def record_of(row: Row, metadata: DatasetMetadata | None = None) -> DatasetRecord:
+    """A row of the table; raise `InvalidMetadata` or `Corrupted` when it cannot be read.
+
+    metadata: None = the row's.
+    """
     return DatasetRecord(
         dataset_id=row["dataset_id"],
         name=row["name"],
-        metadata=DatasetMetadata.parse(row["metadata"]),
+        metadata=metadata or _metadata(row),
         schema=None if row["schema"] is None else schema_from_json(row["schema"]),
         schema_version=row["schema_version"],
         time_column=row["time_column"],
-        granularity=None if row["granularity"] is None else Granularity(row["granularity"]),
+        granularity=_granularity(row),
         paused=bool(row["paused"]),
         last_epoch=row["last_epoch"],
         created_at=clock.from_micros(row["created_at"]),
