@@ -131,7 +131,7 @@ def test_a_client_that_dawdles_is_ended(
 
 
 def test_a_second_request_that_dawdles_is_ended_too(home: Path) -> None:
-    with server(home, limits={"head_seconds": 2.0}) as running, running.connect() as connection:
+    with server(home, limits={"head_seconds": 5.0}) as running, running.connect() as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
         connection.sendall(b"GET /hea")

@@ -11,7 +11,7 @@ from tests.live.instance import LiveInstance
 from timestore_pipeline.audit.verify import audit_dataset
 from timestore_pipeline.model.flush import FlushState, Trigger
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_a_run_terminated_in_any_op_loses_nothing_and_its_dataset_flushes_at_the_next_tick(live: LiveInstance) -> None:

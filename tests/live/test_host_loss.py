@@ -8,7 +8,7 @@ from tests.defs.flushing import hourly, run_config
 from tests.live.instance import LiveInstance
 from timestore_pipeline.audit.verify import audit_dataset
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def test_a_lost_run_is_marked_failed_and_its_batches_are_pending_again(live: LiveInstance) -> None:

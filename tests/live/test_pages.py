@@ -16,7 +16,7 @@ from tests.services.require import require_command
 
 PLOTTED = ("rows", "bytes", "files", "file_bytes", "duration_seconds", "freshness_lag_seconds")
 
-pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ PATIENCE = 180.0  # seconds for anything to happen on a busy machine
 CODE_SERVER, WEB_SERVER = "4266", "3000"  # the ports in the document
 _LOOK_EVERY = 0.1  # seconds
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 def documented(heading: str, language: str) -> str:
