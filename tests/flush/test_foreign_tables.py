@@ -199,7 +199,8 @@ def test_a_column_that_an_earlier_release_let_in_too_deep_is_named_and_spoils_no
 def test_a_parquet_file_that_would_be_too_deep_is_no_fault_of_the_disk(
     owing: Timestore, staging: StagingManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deep, value = pa.int64(), 1
+    deep: pa.DataType = pa.int64()
+    value: object = 1
     for _ in range(60):
         deep, value = pa.list_(deep), [value]
     monkeypatch.setattr(canonical, "DEEPEST", 100)

@@ -22,7 +22,7 @@ class Asked:
     def __init__(self) -> None:
         self._datasets: SimpleQueue[str] = SimpleQueue()
 
-    def __call__(self, dataset: str) -> None:
+    def __call__(self, dataset: str, _segment_id: str) -> None:
         self._datasets.put(dataset)
 
     def next(self) -> str:

@@ -139,7 +139,7 @@ def test_a_seal_wanted_of_an_idle_writer_starts_one(queue: BatchQueue, starts: S
     queue.want_seal("s")
     assert starts.count == 1
     work = queue.take(NOW)
-    assert (work.batches, work.seal) == ([], {"s"})
+    assert (work.batches, work.seal) == ([], frozenset({"s"}))
     assert not queue.take(NOW).seal
 
 
