@@ -18,6 +18,7 @@ from demo.environment import REPOSITORY, UnusableHome
 from demo.processes import INTERRUPTIONS, ChildFailed
 from demo.source import WHOLE_YEAR, Airport
 from demo.waiting import TookTooLong
+from timestore_pipeline.lean import leave_pandas_out
 
 app = typer.Typer(add_completion=False)
 
@@ -123,4 +124,5 @@ def _ending_well() -> Iterator[Console]:
 
 
 if __name__ == "__main__":
+    leave_pandas_out()
     app()

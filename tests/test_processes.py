@@ -4,54 +4,50 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
-from timestore_pipeline import Settings, clock
+from tests.services.forked import Forked
+from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
 FLUSHES = 4  # beside the producers, at least
 
-_PRODUCER = """
-import sys
-from datetime import UTC, datetime, timedelta
-import pyarrow as pa
-from timestore_pipeline import Settings, StagingManager
-from pathlib import Path
-home, name = sys.argv[1], int(sys.argv[2])
-acks = open(f"{home}/acked-{name}", "a")
-start = datetime(2026, 1, 1, tzinfo=UTC)
-stop, number = Path(home, "stop"), 0
-with StagingManager.open(Settings.build(home=home)) as staging:
-    while not stop.exists():
-        values = [name * 10**9 + number * 10 + index for index in range(10)]
-        table = pa.table({"ts": pa.array([start + timedelta(seconds=v % 10**5) for v in values]), "n": values})
-        staging.enqueue("d", table, idempotency_key=f"{name}/{number}")
-        acks.write("".join(f"{value}\\n" for value in values)); acks.flush()
-        number += 1
-"""
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def start_producer(home: Path, name: int) -> subprocess.Popen[bytes]:
+def start_producer(home: Path, name: int) -> Forked:
     """It goes on until there is a file called `stop`."""
-    return subprocess.Popen([sys.executable, "-c", _PRODUCER, str(home), str(name)])
+    return Forked(produce, home, name)
+
+
+def produce(home: Path, name: int) -> None:
+    """Batch after batch, each written down as soon as it is acknowledged."""
+    stop, number = home / "stop", 0
+    with StagingManager.open(Settings.build(home=home)) as staging, (home / f"acked-{name}").open("a") as acks:
+        while not stop.exists():
+            values = [name * 10**9 + number * 10 + index for index in range(10)]
+            times = pa.array([START + timedelta(seconds=value % 10**5) for value in values])
+            staging.enqueue("d", pa.table({"ts": times, "n": values}), idempotency_key=f"{name}/{number}")
+            acks.write("".join(f"{value}\n" for value in values))
+            acks.flush()
+            number += 1
 
 
 @contextmanager
-def three_producers(home: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+def three_producers(home: Path) -> Iterator[list[Forked]]:
     producers = [start_producer(home, name) for name in range(3)]
     try:
         yield producers
     finally:
         for producer in producers:
             producer.kill()
-            producer.wait()
 
 
 def opened(home: Path) -> Timestore:
@@ -71,7 +67,7 @@ def published(timestore: Timestore) -> list[int]:
 
 def seconds() -> float:
     """How long the producers run at least: short in the suite, longer on demand."""
-    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "3"))
+    return float(os.environ.get("TIMESTORE_TEST_SECONDS", "1"))
 
 
 @pytest.fixture
@@ -83,7 +79,7 @@ def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly
     flushes, end = 0, clock.monotonic() + seconds()
     with three_producers(home) as producers, opened(home) as timestore:
         while flushes < FLUSHES or clock.monotonic() < end:
-            assert [producer.poll() for producer in producers] == [None] * 3
+            assert all(producer.is_running() for producer in producers)
             flushes += flush(timestore)
         (home / "stop").touch()
         assert [producer.wait() for producer in producers] == [0, 0, 0]
@@ -109,10 +105,10 @@ def test_killed_producers_lose_nothing_they_were_told_is_durable(home: Path) -> 
         assert len(unacknowledged) <= 10 * killed, "at most the one batch whose receipt the kill swallowed"
 
 
-def wait_for_acks(home: Path, name: int, producer: subprocess.Popen[bytes]) -> None:
+def wait_for_acks(home: Path, name: int, producer: Forked) -> None:
     record = home / f"acked-{name}"
     while not record.exists() or record.stat().st_size < 2_000:
-        assert producer.poll() is None, "the producer ended before it was killed"
+        assert producer.is_running(), "the producer ended before it was killed"
         clock.sleep(0.01)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +14,9 @@ from timestore_pipeline.crashtest.workload import ProvableBatch, make_batch
 
 def batches(count: int, dataset: str = "trades") -> list[ProvableBatch]:
     """Of more than one row each, and with a key."""
-    made = (make_batch(1, 0, number) for number in range(1000))
-    return [batch for batch in made if batch.dataset == dataset and batch.rows > 1 and batch.key][:count]
+    made = (make_batch(1, 0, number) for number in itertools.count())
+    fitting = (batch for batch in made if batch.dataset == dataset and batch.rows > 1 and batch.key)
+    return list(itertools.islice(fitting, count))
 
 
 def story(*sent: ProvableBatch, acked: bool = True) -> dict[int, Story]:

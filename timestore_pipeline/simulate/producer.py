@@ -20,6 +20,7 @@ from timestore_pipeline.crashtest.journal import Journal
 from timestore_pipeline.crashtest.workload import ProvableBatch
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.lean import leave_pandas_out
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.simulate.plan import Plan
 from timestore_pipeline.simulate.workload import make_batch
@@ -93,6 +94,7 @@ class _Producer:
 
 def main() -> None:
     """Run one producer; exit code 1 with the reason on standard error when it gave up."""
+    leave_pandas_out()
     plan, number = Plan.from_json(sys.argv[1]), int(sys.argv[2])
     with Journal(plan.journals, number) as journal, StagingManager.open(plan.settings()) as staging:
         producer = _Producer(plan, number, journal, staging)
