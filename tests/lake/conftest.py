@@ -25,3 +25,10 @@ def table(lake: Lake) -> LakeTable:
 def con() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    """For the many examples of one test, each with a cursor of its own; to connect anew costs more than an example."""
+    with duckdb.connect() as connection:
+        yield connection

@@ -65,9 +65,9 @@ def test_every_row_is_in_exactly_the_partition_of_its_utc_time(
 
 @given(st.lists(st.none() | st.datetimes(), max_size=20), st.sampled_from(TimeKind), st.sampled_from(Granularity))
 def test_partitions_never_overlap_and_never_drop_a_row(
-    times: list[datetime | None], kind: TimeKind, granularity: Granularity
+    engine: duckdb.DuckDBPyConnection, times: list[datetime | None], kind: TimeKind, granularity: Granularity
 ) -> None:
-    with duckdb.connect() as con:
+    with engine.cursor() as con:
         found = partitions(con, granularity, kind, times)
     assert sorted(i for positions in found.values() for i in positions) == list(range(len(times)))
 

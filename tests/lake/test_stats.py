@@ -151,11 +151,13 @@ KINDS: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
 COMPARISONS = [operator.eq, operator.lt, operator.le, operator.gt, operator.ge]
 
 
-def publish_files(folder: str, kind: pa.DataType, files: list[list[Any]]) -> LakeTable:
+def publish_files(
+    engine: duckdb.DuckDBPyConnection, folder: str, kind: pa.DataType, files: list[list[Any]]
+) -> LakeTable:
     """One table with one file for each list of values."""
     table = Lake(folder).table("pruned")
     table.ensure(pa.schema([("c", kind)]), UNPARTITIONED)
-    with duckdb.connect() as con:
+    with engine.cursor() as con:
         exported = []
         for values in files:
             con.register("incoming", pa.table({"c": pa.array(values, kind)}))
@@ -179,30 +181,30 @@ def pruned_equals_scanned(table: LakeTable, probe: pa.Scalar, compare: Callable[
 @pytest.mark.parametrize("name", KINDS)
 @settings(max_examples=20)
 @given(data=st.data())
-def test_pruning_never_loses_a_row(name: str, data: st.DataObject) -> None:
+def test_pruning_never_loses_a_row(engine: duckdb.DuckDBPyConnection, name: str, data: st.DataObject) -> None:
     kind, values = KINDS[name]
     files = data.draw(st.lists(st.lists(st.none() | values, min_size=1, max_size=4), min_size=1, max_size=3))
     present = [value for file in files for value in file if value is not None]
     probe = data.draw(st.sampled_from(present) | values if present else values)
     with tempfile.TemporaryDirectory() as folder:
-        table = publish_files(folder, kind, files)
+        table = publish_files(engine, folder, kind, files)
         pruned_equals_scanned(table, pa.scalar(probe, kind), data.draw(st.sampled_from(COMPARISONS)))
 
 
-def test_a_bound_rounded_to_milliseconds_keeps_its_own_row(tmp_path: Path) -> None:
+def test_a_bound_rounded_to_milliseconds_keeps_its_own_row(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     time = datetime(2020, 1, 1, 0, 0, 0, 123_456, tzinfo=UTC)
-    table = publish_files(str(tmp_path), KINDS["utc"][0], [[time], [time + timedelta(days=1)]])
+    table = publish_files(engine, str(tmp_path), KINDS["utc"][0], [[time], [time + timedelta(days=1)]])
     for compare in COMPARISONS:
         pruned_equals_scanned(table, pa.scalar(time, KINDS["utc"][0]), compare)
 
 
-def test_readers_do_prune(tmp_path: Path) -> None:
-    table = publish_files(str(tmp_path), pa.date32(), [[date(2020, 1, 1)], [date(2021, 1, 1)]])
+def test_readers_do_prune(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    table = publish_files(engine, str(tmp_path), pa.date32(), [[date(2020, 1, 1)], [date(2021, 1, 1)]])
     fragments = table.to_arrow_dataset().get_fragments(pc.field("c") == date(2021, 1, 1))
     assert len(list(fragments)) == 1
 
 
-def test_decimals_of_either_width_are_read_back_exactly(tmp_path: Path) -> None:
+def test_decimals_of_either_width_are_read_back_exactly(engine: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     value = Decimal("123456789012345678.0123456789")
-    table = publish_files(str(tmp_path), pa.decimal128(38, 10), [[value]])
+    table = publish_files(engine, str(tmp_path), pa.decimal128(38, 10), [[value]])
     assert table.to_arrow_dataset().to_table()["c"].to_pylist() == [value]
