@@ -57,3 +57,10 @@ def test_a_daemon_that_lives_is_fine_until_somebody_switches_the_sensor_off(dags
             )
     assert told(dagster_home, Status.FAILED) == "the sensor staging_flush_sensor is switched off"
     assert "landing_sensor is switched off" in told(dagster_home, Status.FAILED, landing=True)
+
+
+def test_runs_that_start_away_from_the_segments_are_a_warning(dagster_home: Path) -> None:
+    assert "runs are started" not in told(dagster_home, Status.WARNING)
+    with (dagster_home / "dagster.yaml").open("a") as configuration:
+        configuration.write("run_launcher: {module: not_installed_here, class: K8sRunLauncher}\n")
+    assert "runs are started by K8sRunLauncher" in told(dagster_home, Status.WARNING)

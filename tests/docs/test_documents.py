@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.capacity import FLUSHED, STAGED
 from tests.docs.documents import README, ROOT, anchors, documents, links, reference_text
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.settings import Settings, variable
@@ -55,6 +56,12 @@ def _resolves(document: Path, target: str) -> bool:
     path, _, anchor = target.partition("#")
     file = (document.parent / path).resolve() if path else document
     return file.exists() and (not anchor or anchor in anchors(file))
+
+
+def test_the_page_on_sizing_has_a_row_for_whatever_the_benchmark_measures() -> None:
+    page = (ROOT / "docs" / "sizing.md").read_text()
+    first_cells = re.findall(r"^\| ([\d,]+) \|", page, re.MULTILINE)
+    assert [int(cell.replace(",", "")) for cell in first_cells] == [*STAGED, *FLUSHED]
 
 
 def test_every_error_class_has_a_code_of_its_own() -> None:

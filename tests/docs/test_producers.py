@@ -26,7 +26,7 @@ def test_every_example_runs_in_the_order_of_the_page(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with server(home) as running:
-        environment = _environment(tmp_path) | {"STAGING_API": running.url, "TIMESTORE_HOME": str(home)}
+        environment = environment_of(tmp_path) | {"STAGING_API": running.url, "TIMESTORE_HOME": str(home)}
         for language, source in BLOCKS:
             command = ["bash", "-ec", source] if language == "sh" else [sys.executable, "-c", _materialized(source)]
             done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
@@ -37,7 +37,7 @@ def test_every_example_runs_in_the_order_of_the_page(tmp_path: Path) -> None:
     assert staged == {"local": 1, "weather": 101, "asset-weather": 24, "lines": 5}
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment_of(folder: Path) -> dict[str, str]:
     """With `timestore` on the path, whether or not it is installed there."""
     script = folder / "timestore"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m timestore_pipeline "$@"\n')

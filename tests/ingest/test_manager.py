@@ -101,6 +101,11 @@ def test_what_was_staged_is_in_the_segments_once_the_manager_is_closed(
     assert area.ledger.segments.open_segments("d") == []
 
 
+def test_seconds_in_place_of_a_timedelta_are_refused_before_the_queue_is_full(manager: StagingManager) -> None:
+    with pytest.raises(InvalidInput, match=r"max_wait is 5\.0, not a timedelta"):
+        manager.enqueue("d", readings(1), max_wait=5.0)  # type: ignore[arg-type]
+
+
 def test_many_producers_of_many_datasets_lose_nothing(area: StagingArea, manager: StagingManager) -> None:
     def produce(name: str) -> int:
         futures = [manager.submit(name, readings(n % 3 + 1), max_wait=LONG) for n in range(40)]

@@ -30,6 +30,7 @@ def instance_health(home: Path | None, *, landing: bool = False) -> Iterator[Fin
     else:
         with dg.DagsterInstance.from_config(str(home)) as instance:
             yield from _daemons(instance)
+            yield from _launcher(instance)
             yield from _stopped(instance, [*_SENSORS, *([LANDING_SENSOR] if landing else [])])
 
 
@@ -46,6 +47,16 @@ def _daemons(instance: dg.DagsterInstance) -> Iterator[Finding]:
 def _last(status: DaemonStatus) -> str:
     heartbeat = status.last_heartbeat
     return f"{status.daemon_type} ({'never' if heartbeat is None else 'silent'})"
+
+
+def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
+    """By the configured name: the package that has it may be installed elsewhere only."""
+    launcher = instance.get_ref().run_launcher_data
+    if launcher is not None and launcher.class_name != dg.DefaultRunLauncher.__name__:
+        yield warning(
+            f"runs are started by {launcher.class_name}, away from the code server",
+            "mount the staging directory in its workers, on this host, or give timestore an instance of its own",
+        )
 
 
 def _stopped(instance: dg.DagsterInstance, sensors: Sequence[str]) -> Iterator[Finding]:

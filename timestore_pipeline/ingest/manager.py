@@ -26,7 +26,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import DatasetWriter
-from timestore_pipeline.model.batch import Receipt, check_idempotency_key
+from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import SharedEngine
@@ -85,6 +85,7 @@ class StagingManager(Closing):
         `IdempotencyConflict`. After any of them the batch is not staged.
         """
         self._check_usable()
+        check_max_wait(max_wait)
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
         record, rows = self._catalog.fit(dataset, read_arrow(data))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from timestore_pipeline.errors import InvalidInput
@@ -72,6 +72,12 @@ def check_idempotency_key(key: str) -> None:
             f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
             hint="hash long keys before you pass them",
         )
+
+
+def check_max_wait(wait: object) -> None:
+    """Before it is needed: seconds as a number would fail only where the queue is full. Raises `InvalidInput`."""
+    if not isinstance(wait, timedelta):
+        raise InvalidInput(f"max_wait is {wait!r:.80}, not a timedelta", hint="such as max_wait=timedelta(seconds=5)")
 
 
 def _is_text(key: str) -> bool:
