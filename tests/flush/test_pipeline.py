@@ -39,6 +39,7 @@ from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.ledger import claiming, database
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
@@ -458,3 +459,18 @@ def claimed(timestore: Timestore) -> FlushRef:
     ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
     assert ref is not None
     return ref
+
+
+def test_a_published_segment_that_cannot_be_unlinked_keeps_no_later_flush_waiting(
+    staging: StagingManager, timestore: Timestore
+) -> None:
+    staging.enqueue("d", hourly(3))
+    ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
+    assert ref is not None
+    timestore.pipeline.export(ref, OPTIONS)
+    [segment] = timestore.area.ledger.segments.of_dataset("d")
+    write_ahead_log(timestore.area.directory.segment("d", segment.segment_id)).mkdir()
+    timestore.pipeline.finalize(ref, timestore.pipeline.publish(ref))
+    staging.enqueue("d", hourly(3, first=3))
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == list(range(6))

@@ -9,10 +9,11 @@ import pytest
 from tests.staging.processes import held
 from tests.staging.promises import START, batch, claimed, promise
 from tests.staging.rows import append, open_segment
-from timestore_pipeline.errors import UnknownDataset
+from timestore_pipeline.errors import RetryLater, UnknownDataset
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.engine import open_engine
 
 CLAIM = """
@@ -104,3 +105,22 @@ def test_a_claim_of_another_process_is_worked_on_until_it_dies(area: StagingArea
         assert not area.is_interrupted(area.ledger.flushes.get(FlushRef("d", 1)))
     assert area.backlog("d").interrupted
     assert area.is_interrupted(area.ledger.flushes.get(FlushRef("d", 1)))
+
+
+def test_a_segment_that_cannot_be_unlinked_keeps_no_other_from_it_and_is_tried_again(area: StagingArea) -> None:
+    for name in ("s", "t"):
+        promise(area.ledger, "d", name, batch(name, 1))
+        with open_engine() as engine:
+            open_segment(engine, area.directory.segment("d", name)).seal()
+        area.ledger.segments.mark_sealed(name)
+    ref = claimed(area.ledger, owner=area.identity.process_id)
+    area.ledger.flushes.record_export(ref, [], [])
+    area.ledger.flushes.finalize(ref, 1)
+    in_the_way = write_ahead_log(area.directory.segment("d", "s"))
+    in_the_way.mkdir()
+    with pytest.raises(RetryLater, match="cannot be removed"):
+        area.remove_drained_segments("d")
+    area.tidy_segments("d")  # says so, and no more
+    assert [segment.segment_id for segment in area.ledger.segments.of_dataset("d")] == ["s"]
+    in_the_way.rmdir()
+    assert area.remove_drained_segments("d") == 1

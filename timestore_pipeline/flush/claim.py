@@ -55,7 +55,7 @@ def claim_backlog(
     settled = settle_or_postpone(area, lake, dataset)
     if settled is not None:
         _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
-    area.remove_drained_segments(dataset)
+    area.tidy_segments(dataset)
     put_in_place(area, dataset)
     if isinstance(request, timedelta):
         request = ask_to_seal(area, [dataset], request)

@@ -148,7 +148,7 @@ class FlushPipeline:
         """The rows are published by now: what cannot be removed yet is no failure of the flush."""
         before = clock.now() - self._retention
         try:
-            self._area.remove_drained_segments(dataset)
+            self._area.tidy_segments(dataset)
             while self._area.ledger.batches.prune_published(dataset, before) == MOST_PRUNED:
                 continue  # in steps, so that producers get at the ledger in between
             self._area.identity.forget_dead()

@@ -66,7 +66,7 @@ def settle(
     elif _abort(area, table, flush, reason, error):
         tell_aborted(area.ledger.flushes.get(ref), reason, cause)
     area.held_claims.discard(ref)
-    area.remove_drained_segments(flush.dataset)
+    area.tidy_segments(flush.dataset)
     return Settlement(ref, state)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.durable import make_folder, sync
-from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
@@ -27,6 +28,8 @@ from timestore_pipeline.staging.ledger.batches import BacklogRow
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.opening import opening
+
+_log = logging.getLogger(__name__)
 
 
 class StagingArea(Closing):
@@ -86,24 +89,29 @@ class StagingArea(Closing):
         """Unlink segments whose batches are all published; returns how many.
 
         Files first, then their ledger rows, and the folder in between: a file that came back after a power loss would
-        be one nobody knows.
+        be one nobody knows. Raises `RetryLater` for those that cannot be unlinked, once all others are.
         """
         drained = [segment.segment_id for segment in self.ledger.segments.drained(dataset)]
         if not drained:
             return 0
+        problems = {segment_id: self._unlink(dataset, segment_id) for segment_id in drained}
+        removed = [segment_id for segment_id, problem in problems.items() if problem is None]
         try:
-            for segment_id in drained:
-                segments.remove(self.directory.segment(dataset, segment_id))
-                segments.remove(
-                    self.directory.quarantined(dataset, segment_id)
-                )  # a damaged one that was replaced since
             make_folder(self.directory.segment_folder(dataset))
             sync(self.directory.segment_folder(dataset))
         except OSError as error:
-            hint = "they hold nothing that is owed; the next flush tries again"
-            raise RetryLater(f"drained segments cannot be removed: {error}", dataset=dataset, hint=hint) from error
-        self.ledger.segments.forget(drained)
-        return len(drained)
+            raise _not_removed(dataset, error) from error
+        self.ledger.segments.forget(removed)
+        if (problem := next(filter(None, problems.values()), None)) is not None:
+            raise _not_removed(dataset, problem) from problem
+        return len(removed)
+
+    def tidy_segments(self, dataset: str) -> None:
+        """The same where something else is to go on: what nobody needs any more must not keep a flush from it."""
+        try:
+            self.remove_drained_segments(dataset)
+        except TimestoreError as problem:
+            _log.warning("dataset %s: %s", dataset, problem)
 
     def remove_all_drained_segments(self) -> int:
         """What finalized flushes had no time to unlink; on disk it counts towards the guardrails for ever."""
@@ -114,6 +122,14 @@ class StagingArea(Closing):
         self.held_claims.close()
         self.identity.release()
         self.ledger.close()
+
+    def _unlink(self, dataset: str, segment_id: str) -> OSError | None:
+        try:
+            segments.remove(self.directory.segment(dataset, segment_id))
+            segments.remove(self.directory.quarantined(dataset, segment_id))  # a damaged one that was replaced since
+        except OSError as problem:
+            return problem
+        return None
 
     def _backlog(self, row: BacklogRow) -> Backlog:
         return Backlog(
@@ -146,3 +162,8 @@ class StagingArea(Closing):
         if owner == self.identity.process_id:
             return ref in self.held_claims
         return self.is_working(owner)
+
+
+def _not_removed(dataset: str, error: OSError) -> RetryLater:
+    hint = "they hold nothing that is owed and only take up space; the next flush tries again"
+    return RetryLater(f"drained segments cannot be removed: {error}", dataset=dataset, hint=hint)
