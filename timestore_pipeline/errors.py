@@ -368,6 +368,12 @@ class UnreadableLedger(Corrupted):
     code = "unreadable_ledger"
 
 
+class LedgerIncomplete(Corrupted):
+    """Batches wait in segments that the ledger does not list, or lists as set aside: no flush can take them."""
+
+    code = "ledger_incomplete"
+
+
 class UnreadableTable(Corrupted):
     """The Delta log of a table cannot be read, or something else lies where a folder of the lake should be."""
 

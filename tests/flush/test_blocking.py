@@ -13,7 +13,7 @@ from deltalake import write_deltalake
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager, clock
-from timestore_pipeline.errors import AccessDenied, InvalidMetadata, RetryLater, SchemaConflict
+from timestore_pipeline.errors import AccessDenied, InvalidMetadata, LedgerIncomplete, RetryLater, SchemaConflict
 from timestore_pipeline.flush import blocking
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
@@ -125,3 +125,30 @@ def test_a_block_that_another_release_wrote_down_is_none(blocked: Timestore, set
     with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
         ledger.execute("""UPDATE meta SET value = '{"new": 1}' WHERE key = 'blocked/d'""")
     assert blocked.status("d").backlog.block is None
+
+
+@pytest.mark.parametrize("damage", ["DELETE FROM segments", "UPDATE segments SET state = 'quarantined'"])
+def test_batches_that_no_claim_can_ever_take_are_named(
+    settings: Settings, staging: StagingManager, timestore: Timestore, damage: str
+) -> None:
+    staging.enqueue("d", hourly(3))
+    staging.close()
+    with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(damage)
+    with pytest.raises(LedgerIncomplete, match="does not list"):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    assert reason(timestore).startswith("blocked: ")
+    assert "timestore recover" in reason(timestore)
+    if damage.startswith("DELETE"):
+        recover(timestore.area, timestore.lake)
+        timestore.flush("d", Trigger.MANUAL, "run")
+        assert published(timestore) == [0, 1, 2]
+
+
+def test_a_segment_that_is_opened_while_a_claim_is_taken_is_no_damage(
+    staging: StagingManager, timestore: Timestore
+) -> None:
+    timestore.area.ledger.datasets.ensure("d")
+    sealing = timestore.pipeline.ask_to_seal(["d"])
+    staging.enqueue("d", hourly(3))
+    assert timestore.pipeline.claim("d", Trigger.MANUAL, "run", sealing).ref is None

@@ -13,6 +13,7 @@ from timestore_pipeline.errors import (
     DrainTimeout,
     Fenced,
     InvalidInput,
+    LedgerIncomplete,
     NotDrained,
     OutcomeUnknown,
     RetryLater,
@@ -131,7 +132,7 @@ class Drain:
             self._strikes[dataset] = 0
             return
         self._strikes[dataset] += 1
-        if isinstance(obstacle, (InvalidInput, Conflict)) or self._strikes[dataset] >= _MOST_STRIKES:
+        if isinstance(obstacle, (InvalidInput, Conflict, LedgerIncomplete)) or self._strikes[dataset] >= _MOST_STRIKES:
             self._failed[dataset] = obstacle
 
     def _not_drained(self) -> NotDrained:

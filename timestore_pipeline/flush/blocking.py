@@ -8,6 +8,7 @@ from __future__ import annotations
 from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     InvalidInput,
+    LedgerIncomplete,
     SchemaConflict,
     ShardConflict,
     TimestoreError,
@@ -18,7 +19,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.staging.area import StagingArea
 
-_CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable)
+_CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable, LedgerIncomplete)
 
 _FAILURES_BEFORE_BELIEF = 3  # flushes in a row that find a table unreadable; one may have met a write of somebody else
 

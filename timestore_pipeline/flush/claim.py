@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline.errors import ShardConflict
+from timestore_pipeline.errors import LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.seal import SealRequest, Unsealed, ask_to_seal, seal_segments
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
@@ -19,6 +19,8 @@ from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
+
+_MOST_SHOWN = 5  # segments in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,9 @@ def claim_backlog(
     request: what owners were asked already, or how long to wait for them once they are asked. most_bytes: of what is
     staged; the batch that reaches it is the last of the claim.
 
-    Raises `FlushInFlight`, `UnknownDataset` and `ShardConflict`, and whatever kept an interrupted flush from being
-    settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger, segments that
-    were published since look like lost ones.
+    Raises `FlushInFlight`, `UnknownDataset`, `ShardConflict` and `LedgerIncomplete`, and whatever kept an interrupted
+    flush from being settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger,
+    segments that were published since look like lost ones.
     """
     area.ledger.datasets.get(dataset)
     _own_or_postpone(area, lake, dataset)
@@ -65,7 +67,21 @@ def claim_backlog(
         area.held_claims.add(ref)
     elif sealing.unsealed:
         postpone(area, dataset)
+    else:
+        _refuse_stranded(area, dataset)
     return Claim(dataset, ref, settled, tuple(sealing.unsealed.values()), tuple(sealing.set_aside))
+
+
+def _refuse_stranded(area: StagingArea, dataset: str) -> None:
+    """Without a word, the dataset would be due for ever, and a run would find nothing at every tick."""
+    if stranded := area.ledger.batches.stranded(dataset):
+        postpone(area, dataset)
+        shown = ", ".join(str(area.directory.segment(dataset, segment_id)) for segment_id in stranded[:_MOST_SHOWN])
+        raise LedgerIncomplete(
+            f"batches of dataset {dataset!r} wait in {len(stranded)} segments that the ledger does not list: {shown}",
+            dataset=dataset,
+            hint="`timestore recover` enters the files that exist; `timestore verify` says what is missing",
+        )
 
 
 def _own_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> None:

@@ -142,6 +142,16 @@ class Batches:
             oldest = [_oldest_staged(tx, dataset_id, state) for state in states]
         return min([now, *filter(None, oldest)])
 
+    def stranded(self, dataset: str) -> list[str]:
+        """Segments from which batches wait although none of them can ever be sealed; none in a sound ledger."""
+        rows = self._database.rows(
+            "SELECT DISTINCT batches.segment_id FROM batches JOIN datasets USING (dataset_id)"
+            " LEFT JOIN segments USING (segment_id) WHERE name = ? AND batches.state = 'pending'"
+            " AND coalesce(segments.state, 'quarantined') = 'quarantined' ORDER BY segment_id",
+            (dataset,),
+        )
+        return [row["segment_id"] for row in rows]
+
     def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
         """One row per dataset, in name order; of all datasets only those that are not removed."""
         if dataset is None:
