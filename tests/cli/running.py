@@ -22,11 +22,14 @@ from timestore_pipeline.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 
-# A producer that stages once, says so, and lives on until it is told otherwise.
+# A producer that stages once, says so, and lives on until it is told otherwise, with its segment open.
 _PRODUCER = """
 import sys
+from datetime import timedelta
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.ingest import writer
+writer._IDLE = timedelta(hours=1)
 with StagingManager.open(Settings.from_env()) as staging:
     staging.enqueue("weather", readings(int(sys.argv[1])))
     print("staged", flush=True)

@@ -45,6 +45,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Gateway]:
     with _Gateway() as server:
         Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("TIMESTORE_METRICS_PUSH_INTERVAL_MS", "3600000")  # however long a run takes
         yield server
         server.shutdown()
 
@@ -74,6 +75,7 @@ def test_a_dead_gateway_leaves_the_run_alone_and_is_mentioned_once(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", DEAD)
+    monkeypatch.setattr(push, "_FIRST_PAUSE", timedelta(hours=1))  # however long the run takes
     staging.enqueue("weather", hourly(3))
     run = build(instance, "weather")
     assert run.success

@@ -1,4 +1,7 @@
-"""Producers that stage ten rows and keep their segment open, each a process; told a number, they stage ten more."""
+"""Producers that stage ten rows and keep their segment open, each a process; told a number, they stage ten more.
+
+They keep it open for as long as a test takes: an idle one would seal it after ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,11 @@ from timestore_pipeline.wiring import Timestore
 
 _OWNER = """
 import sys
+from datetime import timedelta
 from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.ingest import writer
 from tests.flush.conftest import hourly
+writer._IDLE = timedelta(hours=1)
 with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
     staging.enqueue("d", hourly(10, int(sys.argv[2])))
     print("staged", flush=True)

@@ -113,8 +113,10 @@ def test_a_seal_that_fails_does_not_end_the_writer(
 
 
 def test_a_segment_that_was_opened_after_the_wish_is_not_sealed_for_it(
-    area: StagingArea, writer: DatasetWriter
+    area: StagingArea, writer: DatasetWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(writer_module, "_IDLE", LONG)
+
     def staged() -> str:
         return writer.put(queued(area, readings(1)), NOW).result(60).batch_id.rpartition("-")[0]
 
