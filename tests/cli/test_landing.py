@@ -72,6 +72,27 @@ def test_the_status_counts_what_is_where(landing: Path) -> None:
     assert "weather  1 file" in timestore("landing", "status", "weather")
 
 
+def test_a_folder_that_cannot_be_looked_at_is_named_and_the_others_are_shown(landing: Path) -> None:
+    write_file(landing / "weather" / "a.csv", readings(5))
+    nest(landing / "deep")
+    told = timestore_json("landing", "status", code=1)["datasets"]
+    assert [(one["dataset"], one["ready"]["files"]) for one in told] == [("deep", 0), ("weather", 1)]
+    assert [one["error"] and one["error"]["code"] for one in told] == ["landing_unusable", None]
+    assert "cannot be looked at: File name too long" in complaint("landing", "status")
+    assert "weather  1 file" in timestore("landing", "status", code=1)
+
+
+def nest(folder: Path) -> None:
+    """Make folders whose path is longer than the system takes, which not even root can list."""
+    folder.mkdir()
+    here = os.open(folder, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 250, dir_fd=here)
+        here, above = os.open("x" * 250, os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+
+
 def test_a_day_that_is_gone_is_published_again_and_not_twice(landing: Path, home: Path) -> None:
     write_file(landing / "weather" / "a.csv", readings(10))
     timestore("landing", "ingest")

@@ -28,6 +28,7 @@ def run_out(home: Path, place: str) -> Any:
     mounts = f'mount -t tmpfs -o size=64m tmpfs "{full}"'
     if place == "ledger":
         mounts += f' && mkdir "{full}/segments" && mount -t tmpfs tmpfs "{full}/segments"'
+        mounts += f' && mkdir "{full}/segments/_aside" && ln -s segments/_aside "{full}/quarantine"'
     for folder in (home / "staging" / "spool", home / "lake"):
         folder.mkdir(parents=True)
     allowed = shutil.which("unshare") and subprocess.run([*_NAMESPACE, mounts], capture_output=True, check=False)

@@ -50,6 +50,15 @@ def test_a_staging_directory_of_everybody_is_told(home: Path) -> None:
     assert "everybody may write" in told("permissions", Status.WARNING)
 
 
+def test_a_quarantine_on_another_filesystem_fails(home: Path) -> None:
+    elsewhere = Path("/dev/shm")
+    staged(home)
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == home.stat().st_dev:
+        pytest.skip(f"needs a second filesystem at {elsewhere}")
+    (home / "staging" / "quarantine").symlink_to(elsewhere)
+    assert "must lie on one filesystem" in told("permissions", Status.FAILED)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_another_user_is_named(home: Path) -> None:
     staged(home)

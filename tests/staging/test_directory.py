@@ -40,6 +40,21 @@ def test_a_directory_that_cannot_be_made_is_a_problem_of_its_variable(tmp_path: 
         StagingDirectory(tmp_path / "file").prepare()
 
 
+@pytest.mark.parametrize("folder", ["quarantine", "segments"])
+def test_a_folder_on_another_filesystem_is_refused(tmp_path: Path, folder: str) -> None:
+    elsewhere = other_filesystem(tmp_path)
+    (tmp_path / folder).symlink_to(elsewhere)
+    with pytest.raises(InvalidSettings, match=f"{folder}.* must lie on one filesystem"):
+        StagingDirectory(tmp_path).prepare()
+
+
+def other_filesystem(than: Path) -> Path:
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == than.stat().st_dev:
+        pytest.skip(f"needs a second filesystem at {elsewhere}")
+    return elsewhere
+
+
 def test_usage_tells_logs_from_databases(tmp_path: Path) -> None:
     (tmp_path / "a.duckdb").write_bytes(b"12345")
     write_ahead_log(tmp_path / "a.duckdb").write_bytes(b"123")

@@ -46,7 +46,8 @@ def status(
 ) -> None:
     """Show which files wait, which were taken, and which were rejected and why.
 
-    A file waits when it was written a moment ago, or was put off for half a minute.
+    A file waits when it was written a moment ago, or was put off for half a minute. Exit code 1 when a folder cannot be
+    looked at; the others are shown.
 
     \b
     Example:
@@ -59,13 +60,11 @@ def status(
     if as_json:
         found = [one.to_dict() for one in statuses]
         print_json({"landing": str(folder.root), "datasets": found, "strangers": strangers})
-        return
-    if statuses:
-        print_table(_COLUMNS, [_row(one) for one in statuses], numbers=_COLUMNS[1:])
     else:
-        print_line(f"nothing was ever dropped in {folder.root}")
-    _print_reasons(statuses)
-    _print_strangers(strangers)
+        _print_status(folder, statuses)
+        _print_strangers(strangers)
+    if any(one.error is not None for one in statuses):
+        raise typer.Exit(FAILED)
 
 
 def ingest(
@@ -217,7 +216,20 @@ def _print_end(outcomes: Sequence[Outcome], stopped: TimestoreError | None) -> N
         print_note(f"{stopped}: {stopped.hint}", "yellow")
 
 
+def _print_status(folder: LandingFolder, statuses: Sequence[LandingStatus]) -> None:
+    if statuses:
+        print_table(_COLUMNS, [_row(one) for one in statuses], numbers=_COLUMNS[1:])
+    else:
+        print_line(f"nothing was ever dropped in {folder.root}")
+    for one in statuses:
+        if one.error is not None:
+            print_error(one.error, as_json=False)
+    _print_reasons(statuses)
+
+
 def _row(one: LandingStatus) -> tuple[str, ...]:
+    if one.error is not None:
+        return (one.dataset, *("?" for _ in _COLUMNS[1:]))
     return (one.dataset, *(_amount(amount) for amount in (one.ready, one.waiting, one.archived, one.rejected)))
 
 

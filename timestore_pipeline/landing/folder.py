@@ -190,6 +190,12 @@ class LandingFolder:
         return relative
 
 
+def file_size(path: Path) -> int | None:
+    """Bytes; None = it is gone. Raise `LandingUnusable`."""
+    status = _status(path)
+    return None if status is None else status.st_size
+
+
 def _unmovable(file: LandingFile, error: OSError) -> LandingUnusable:
     return LandingUnusable(
         f"{names.shown(file.path)} cannot be moved: {error.strerror}",

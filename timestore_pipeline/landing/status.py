@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
+from timestore_pipeline.errors import LandingUnusable, TimestoreError
 from timestore_pipeline.landing import names
-from timestore_pipeline.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.landing.folder import LandingFile, LandingFolder, file_size
+from timestore_pipeline.landing.outcome import error_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Amount:
 
     @classmethod
     def at(cls, paths: Iterable[Path]) -> Amount:
-        sizes = [path.stat().st_size for path in paths if path.exists()]
+        sizes = [size for path in paths if (size := file_size(path)) is not None]
         return cls(len(sizes), sum(sizes))
 
     def to_dict(self) -> dict[str, int]:
@@ -40,11 +42,12 @@ class LandingStatus:
     """One dataset's files."""
 
     dataset: str
-    ready: Amount  # the next run takes them
-    waiting: Amount  # just written, or put off
-    archived: Amount
-    rejected: Amount
+    ready: Amount = Amount()  # the next run takes them
+    waiting: Amount = Amount()  # just written, or put off
+    archived: Amount = Amount()
+    rejected: Amount = Amount()
     reasons: tuple[dict[str, Any], ...] = ()  # of the rejected files, as their reason files say
+    error: TimestoreError | None = None  # the system does not let us look at them: nothing is counted
 
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
@@ -55,14 +58,22 @@ class LandingStatus:
             "archived": self.archived.to_dict(),
             "rejected": self.rejected.to_dict(),
             "reasons": list(self.reasons),
+            "error": error_document(self.error),
         }
 
 
 def landing_status(folder: LandingFolder, only: str | None = None) -> list[LandingStatus]:
-    """In name order; raise `LandingUnusable`."""
+    """In name order; a dataset whose folders cannot be looked at says so. Raise `LandingUnusable` when none can."""
     datasets = sorted({*folder.datasets(), *folder.put_away()}) if only is None else [only]
     now = clock.now()
-    return [_status(folder, dataset, now) for dataset in datasets]
+    return [_status_or_error(folder, dataset, now) for dataset in datasets]
+
+
+def _status_or_error(folder: LandingFolder, dataset: str, now: datetime) -> LandingStatus:
+    try:
+        return _status(folder, dataset, now)
+    except LandingUnusable as error:
+        return LandingStatus(dataset, error=error)
 
 
 def _status(folder: LandingFolder, dataset: str, now: datetime) -> LandingStatus:

@@ -9,6 +9,7 @@ In this order, so that a rebuild killed anywhere is simply run again:
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.durable import make_folder, sync
+from timestore_pipeline.durable import make_folder, replacing, sync
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.rebuild.learnt import OfflineBooks, Reconciliation, Trust
@@ -83,10 +84,22 @@ def _set_aside(directory: StagingDirectory) -> Path:
     for suffix in _SUFFIXES:
         old = directory.ledger.with_name(directory.ledger.name + suffix)
         if old.exists():
-            old.rename(folder / old.name)
+            _move(old, folder / old.name)
     sync(folder)
     sync(directory.root)
     return folder
+
+
+def _move(old: Path, new: Path) -> None:
+    """Quarantine may lie on another filesystem than the ledger; nobody else has the directory open."""
+    try:
+        old.rename(new)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(new) as copy:
+            shutil.copy2(old, copy)
+        old.unlink()
 
 
 def _build(

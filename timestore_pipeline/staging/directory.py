@@ -23,6 +23,7 @@ from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidSettings
 
 _SEGMENT_SUFFIX = ".duckdb"
+_NOTHING = "_nothing"  # no file has this name
 _MOST_KEPT_FREE = 4  # at most this part of a filesystem: on a small one the rest would be too little to work with
 
 
@@ -77,6 +78,22 @@ class StagingDirectory:
             if error.errno == errno.ENOSPC:
                 raise DiskFull(f"no space left in {self.root}", hint="free space or move the directory") from error
             raise InvalidSettings([f"TIMESTORE_STAGING_DIRECTORY={self.root}: {error.strerror}"]) from error
+        if apart := self.apart():
+            raise InvalidSettings([f"TIMESTORE_STAGING_DIRECTORY={self.root}: {apart}"])
+
+    def apart(self) -> str:
+        """Why no segment can be set aside: it would have to go to another filesystem; empty = it can.
+
+        Asked of the kernel, which looks at the filesystems first: the file to be moved need not be there.
+        """
+        segments, quarantine = self.root / "segments", self.root / "quarantine"
+        target = quarantine if quarantine.is_dir() else self.root
+        try:
+            (segments / _NOTHING).rename(target / _NOTHING)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return f"{segments} and {quarantine} must lie on one filesystem, files are set aside by rename"
+        return ""
 
     def has_segments(self) -> bool:
         """Whether anything was ever staged here that may still be owed."""
