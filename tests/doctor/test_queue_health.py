@@ -81,6 +81,15 @@ def test_what_a_killed_producer_left_is_told_by_its_process(home: Path) -> None:
         assert files(home / "staging").keys() == before.keys()
 
 
+def test_what_a_killed_query_left_in_the_spool_is_told(home: Path) -> None:
+    staged(home)
+    left = home / "staging" / "spool" / f"query-{'0' * 16}-abcdefgh"
+    left.mkdir()
+    (left / "a.duckdb").write_bytes(bytes(2_000_000))
+    assert "killed processes left 2 MB in the spool" in told("dead owners", Status.WARNING)
+    assert left.exists()
+
+
 def test_a_paused_and_a_failing_dataset_are_told(home: Path) -> None:
     staged(home)
     with Timestore(Settings.build(home=home)) as store:

@@ -50,6 +50,15 @@ with Timestore(Settings.build(home=sys.argv[1])) as store:
         print("interrupted")
 """
 
+_HOLDING = """
+import sys
+from timestore_pipeline import Settings
+from timestore_pipeline.wiring import Timestore
+with Timestore(Settings.build(home=sys.argv[1])) as store, store.query("SELECT * FROM d"):
+    print("pinned", flush=True)
+    sys.stdin.read()
+"""
+
 INSTANTS = [datetime(2026, 3, 1, 5, 59, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC), None]
 
 
@@ -270,6 +279,26 @@ def test_the_folder_of_a_query_that_was_killed_is_removed_by_the_next(timestore:
             tidy()
             assert living.exists()
             assert not dead.exists()
+
+
+def test_what_a_killed_query_held_is_given_back_by_the_next_flush(timestore: Timestore, settings: Settings) -> None:
+    spool = timestore.area.directory.spool
+    with timestore.staging() as staging:
+        staging.enqueue("d", hourly(3))
+    with script(_HOLDING, settings.home) as holding:
+        holding.wait_for_line("pinned")
+        flush(timestore)
+        assert list(spool.glob("query-*/*.duckdb"))
+        holding.kill()
+    with timestore.staging() as staging:
+        staging.enqueue("d", hourly(3))
+    flush(timestore)
+    assert list(spool.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["query", "export", "maintain"])
+def test_every_kind_of_folder_in_the_spool_names_its_process(kind: str) -> None:
+    assert scratch.owner_of(scratch.prefix(kind, "0123456789abcdef") + "abcd_123") == "0123456789abcdef"
 
 
 def test_ctrl_c_ends_a_long_query(settings: Settings) -> None:

@@ -9,7 +9,8 @@ go together and nobody is left to report it. Such a run blocks no dataset (`acti
 queue's few slots, and two of them would stop every flush.
 
 Also unlinks segments that a dead worker had published and not unlinked: nothing is pending in them, so no flush is due,
-and in hard mode a guardrail that they reach would keep producers out for ever.
+and in hard mode a guardrail that they reach would keep producers out for ever. A query that was killed holds on to
+segments that are published and unlinked; its folder goes, too.
 """
 
 import json
@@ -22,6 +23,7 @@ from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import Sweep, sweep_interrupted
 from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.staging.scratch import remove_abandoned
 from timestore_pipeline.wiring import Timestore
 
 SWEEP_BUDGET = timedelta(seconds=20)  # of the 60 that Dagster gives a tick; one more claim may be begun at its end
@@ -50,6 +52,7 @@ def flush_recovery_sensor(
     for run in ended:
         context.instance.report_run_failed(run, _GONE)
     timestore.area.remove_all_drained_segments()
+    remove_abandoned(timestore.area)
     newly = sorted(run.run_id for run in vanished if run not in ended)
     return dg.SensorResult(
         cursor=json.dumps(newly),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.monitoring.promql import AGE_FLOOR
+from timestore_pipeline.staging.directory import disk_usage
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive
+from timestore_pipeline.staging.scratch import owned_folders
 
 SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
@@ -47,7 +50,11 @@ def dead_owners(patient: Patient) -> Iterator[Finding]:
     for holding in dead:
         remedy = "the next flush takes it over; `timestore recover` does it now"
         yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
-    if not dead:
+    left = [path for path, owner in _owned_folders(patient) if owner not in alive]
+    if left:
+        told = f"killed processes left {sum(disk_usage(path).total for path in left) / 1e6:,.0f} MB in the spool"
+        yield warning(told, "the next query or flush removes it; `timestore recover` does it now")
+    if not dead and not left:
         yield ok(f"{len(alive)} processes live, none died with anything in hand")
 
 
@@ -59,6 +66,10 @@ def quarantine(patient: Patient) -> Iterator[Finding]:
         yield warning(told, f"timestore quarantine list {dataset.name}, then requeue or discard")
     if not held:
         yield ok("nothing is set aside")
+
+
+def _owned_folders(patient: Patient) -> list[tuple[Path, str]]:
+    return owned_folders(patient.directory) if patient.directory.spool.is_dir() else []
 
 
 def _backlog(dataset: DatasetHealth, patient: Patient) -> Iterator[Finding]:

@@ -75,7 +75,7 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     """
     record, partitioning = fit_table(area, lake.table(ref.dataset), ref.dataset)
     ids = area.ledger.batches.of_flush(ref)
-    with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
+    with spill_folder(area, Work.of_flush(ref)) as spill:
         exported = _export(area, lake, ref, options, _Selection(record, partitioning, ids, spill))
     positions = {file.partition: position for position, file in enumerate(exported.files)}
     provenance = [BatchShare(ids[share.place], positions[share.key], share.rows) for share in exported.shares]
@@ -86,7 +86,7 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
 def try_export(area: StagingArea, ref: FlushRef, options: ExportOptions, some: Mapping[Place, str]) -> None:
     """Export some of the claim's batches into the spool and drop the files: raises what a real export of them would."""
     record = area.ledger.datasets.get(ref.dataset)
-    with spill_folder(area.directory.spool, Work.of_flush(ref)) as spill:
+    with spill_folder(area, Work.of_flush(ref)) as spill:
         _export(
             area, Lake(str(spill / "trial")), ref, options, _Selection(record, partitioning_of(record), some, spill)
         )

@@ -1,6 +1,6 @@
 """The DuckDB engine of an export or a compaction: bounded memory, a folder of its own, errors that name the fault.
 
-The spool is scratch space. A crash leaves the folder behind, and a later sweep removes it.
+The spool is scratch space. A crash leaves the folder behind; it names its process, and `scratch` removes it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from timestore_pipeline.errors import DiskFull, OutOfMemory, RetryLater, Timesto
 from timestore_pipeline.lake.faults import is_disk_full
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.scratch import prefix
 from timestore_pipeline.staging.system_errors import disk_failing, interruptions, system_error
 
 
@@ -28,13 +29,13 @@ class Work:
 
     dataset: str
     what: str  # in a sentence: "flush 7 of 'weather'"
-    prefix: str  # of the folder's name; `recovery` tells by it whose the folder is
+    kind: str  # "export" or "maintain", in the folder's name
     remedy: str  # what becomes of the work when the spool is full
 
     @classmethod
     def of_flush(cls, ref: FlushRef) -> Self:
         remedy = "its batches are pending again and the next flush takes them"
-        return cls(ref.dataset, f"flush {ref.epoch} of {ref.dataset!r}", f"{ref.dataset}-{ref.epoch}-", remedy)
+        return cls(ref.dataset, f"flush {ref.epoch} of {ref.dataset!r}", "export", remedy)
 
 
 @contextmanager
@@ -48,18 +49,19 @@ def export_engine(area: StagingArea, work: Work, memory_mb: int, spill: Path) ->
 
 
 @contextmanager
-def spill_folder(spool: Path, work: Work) -> Iterator[Path]:
+def spill_folder(area: StagingArea, work: Work) -> Iterator[Path]:
     """A folder in the spool, removed afterwards; raises `DiskFull` or `RetryLater` when there can be none."""
-    spill = _make_spill(spool, work)
+    spill = _make_spill(area, work)
     try:
         yield spill
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
 
-def _make_spill(spool: Path, work: Work) -> Path:
+def _make_spill(area: StagingArea, work: Work) -> Path:
+    spool = area.directory.spool
     try:
-        return Path(tempfile.mkdtemp(prefix=work.prefix, dir=spool))
+        return Path(tempfile.mkdtemp(prefix=prefix(work.kind, area.identity.process_id), dir=spool))
     except OSError as error:
         if is_disk_full(error):
             raise _spool_full(work) from error

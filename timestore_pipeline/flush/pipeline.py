@@ -32,6 +32,7 @@ from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
+from timestore_pipeline.staging.scratch import remove_abandoned
 
 _log = logging.getLogger(__name__)
 
@@ -152,6 +153,7 @@ class FlushPipeline:
             while self._area.ledger.batches.prune_published(dataset, before) == MOST_PRUNED:
                 continue  # in steps, so that producers get at the ledger in between
             self._area.identity.forget_dead()
+            remove_abandoned(self._area)
         except (TimestoreError, OSError) as problem:
             _log.warning("dataset %s: what is published could not be removed yet: %s", dataset, problem)
 

@@ -53,7 +53,7 @@ class Compactor:
         """
         self._check_space(group)
         generation, claim = self.table.next_generation(), uuid.uuid4().hex
-        with spill_folder(self.area.directory.spool, self._work) as spill:
+        with spill_folder(self.area, self._work) as spill:
             with self._gives_way(group):
                 new = self._written(group, generation, spill, row_bytes)
             with self._given_up_on_error(generation, claim, new):
@@ -64,7 +64,7 @@ class Compactor:
     @property
     def _work(self) -> Work:
         remedy = "no file of the table was changed"
-        return Work(self.dataset, f"the compaction of {self.dataset!r}", f"maintain_{self.dataset}_", remedy)
+        return Work(self.dataset, f"the compaction of {self.dataset!r}", "maintain", remedy)
 
     @contextmanager
     def _gives_way(self, group: Group) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 A sealed segment is never written to again, so a second name for the same file keeps it as it is while a flush publishes
 and unlinks it. The space returns when the query ends. A query that is killed leaves its folder in the spool, to be
-removed by the next one or by `timestore recover`.
+removed by the next query or flush of any dataset, the recovery sensor, or `timestore recover`; the doctor tells of it.
+No guardrail on staged bytes counts what only a query holds: a flush could not free it. The one on free space does.
 """
 
 from __future__ import annotations
