@@ -190,6 +190,7 @@ class Batches:
 
 
 _WAITING = "SELECT dataset_id FROM volumes WHERE state IN ('pending', 'in_flight') AND batches > 0"
+# Left to itself SQLite takes the primary key, and reads a year of flushes at every tick.
 _BACKLOG = f"""
 SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
     (SELECT min(staged_at) FROM batches b
@@ -202,7 +203,7 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
     f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at,
     {COLUMN}
 FROM datasets d
-LEFT JOIN flushes f ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
+LEFT JOIN flushes f INDEXED BY flushes_by_state ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
 """
 
 

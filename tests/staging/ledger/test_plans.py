@@ -1,0 +1,26 @@
+"""What is asked at every tick and at every claim costs the same after a year of flushes as on the first day."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from timestore_pipeline.staging.ledger import Ledger, batches, claiming
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [(batches._BACKLOG, ()), (claiming._IN_FLIGHT, (1,))],
+    ids=["tick", "claim"],
+)
+def test_a_flush_in_flight_is_found_without_reading_those_that_ended(
+    tmp_path: Path, sql: str, parameters: tuple[int, ...]
+) -> None:
+    Ledger(tmp_path / "ledger.sqlite", "shard-0").close()
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    assert any("flushes_by_state (state=? AND dataset_id=?)" in step for step in steps)
+    assert not any(step.startswith(("SEARCH f USING PRIMARY", "SEARCH flushes USING PRIMARY")) for step in steps)
