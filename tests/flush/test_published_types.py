@@ -259,3 +259,27 @@ def test_a_dataset_that_another_shard_has_laid_out_otherwise_follows_its_table(
         assert store.area.ledger.datasets.get("d").granularity == theirs
         assert sorted(column(store, "n")) == [0, 0, 1, 1, 2, 2]
         assert verify(store.area, store.lake).ok
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "dated_by"),
+    [(pa.timestamp("us", "UTC"), pa.string(), "at"), (pa.string(), pa.timestamp("us", "UTC"), None)],
+    ids=["text-for-time", "time-for-text"],
+)
+def test_a_shard_whose_time_column_is_of_another_kind_follows_the_table_and_takes_in_what_fits_it(
+    settings: Settings, elsewhere: Settings, theirs: pa.DataType, ours: pa.DataType, dated_by: str | None
+) -> None:
+    def rows(kind: pa.DataType) -> pa.Table:
+        return pa.table({"at": pa.array(["2026-03-01" if kind == pa.string() else 0], kind), "n": [1]})
+
+    for where, kind in ((elsewhere, theirs), (settings, ours), (settings, theirs)):
+        with Timestore(where) as store:
+            with store.staging() as staging:
+                staging.enqueue("d", rows(kind))
+            with suppress(AllSetAside):
+                flush(store)
+    with Timestore(settings) as store:
+        assert store.area.ledger.datasets.get("d").time_column == dated_by
+        assert column(store, "n") == [1, 1]
+        assert len(incidents(store)) == 1
+        assert verify(store.area, store.lake).ok

@@ -43,8 +43,9 @@ def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConfl
     except InvalidData:
         raise conflict from None
     names = dict(zip(record.schema.names, schema.names, strict=True))
-    time_column = None if record.time_column is None else names.get(record.time_column, record.time_column)
     granularity = _granularity(table.partition_columns(), record)
+    partitioning = Partitioning.of(schema, granularity, names.get(record.time_column or "", record.time_column))
+    time_column = partitioning.time_column if partitioning.time_kind is not None else None
     learnt = replace(record, schema=schema, time_column=time_column, granularity=granularity)
     if learnt == record or not _laid_out_as(table, learnt):
         raise conflict
@@ -52,8 +53,9 @@ def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConfl
     return learnt
 
 
-def _granularity(columns: Sequence[str], record: DatasetRecord) -> Granularity | None:
+def _granularity(columns: Sequence[str], record: DatasetRecord) -> Granularity:
     """How a table that is partitioned by these columns is laid out; rows are staged without a layout."""
+    assert record.granularity is not None, "the layout is fixed together with the schema"
     column = partitioning_of(record).column
     if list(columns) == ([column] if column else []):
         return record.granularity
