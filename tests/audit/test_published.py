@@ -44,7 +44,7 @@ def test_a_deleted_table_is_found(store: Timestore) -> None:
 def test_an_unreadable_log_is_a_problem_and_not_a_crash(store: Timestore) -> None:
     first, *_ = sorted((table_folder(store) / "_delta_log").glob("*.json"))
     first.write_text("{")
-    assert codes(audited(store).problems) == ["corrupted"]
+    assert codes(audited(store).problems) == ["unreadable_table"]
 
 
 def test_a_commit_in_our_name_that_the_ledger_does_not_know_is_found(store: Timestore, settings: Settings) -> None:

@@ -247,7 +247,7 @@ CASES: dict[Callable[[Site], str], str] = {
     parquet_pages_flipped: "file_unreadable",
     parquet_missing: "file_missing",
     parquet_replaced: "file_unreadable",
-    log_without_its_first_commit: "corrupted",
+    log_without_its_first_commit: "unreadable_table",
     log_without_its_newest_commit: "flush_not_in_log",
     log_torn: "flush_not_in_log",
     log_with_someone_elses_commit: "foreign_rows",
