@@ -71,6 +71,10 @@ def test_every_error_class_has_a_code_of_its_own() -> None:
 
 def test_every_finding_of_the_audit_is_explained() -> None:
     source = "\n".join(path.read_text() for path in (ROOT / "timestore_pipeline" / "audit").glob("*.py"))
-    codes = set(re.findall(r'Finding\(\s*"([a-z_]+)"', source)) | {"totals_differ", "unreadable_segment", "unreadable_table"}
+    codes = set(re.findall(r'Finding\(\s*"([a-z_]+)"', source)) | {
+        "totals_differ",
+        "unreadable_segment",
+        "unreadable_table",
+    }
     explained = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "verify.md").read_text(), re.MULTILINE))
     assert codes ^ explained == set()
