@@ -262,7 +262,7 @@ def test_a_file_that_nobody_foresaw_keeps_no_other_out(settings: Settings, monke
     drop(settings, "b.ndjson", b'{"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}\n", dataset="deep")
     monkeypatch.setattr("timestore_pipeline.landing.intake.check_rows", _surprised)
     deep, surprise = take_in(settings)
-    assert (deep.result, surprise.result) == (Result.POSTPONED, Result.POSTPONED)
+    assert (deep.result, surprise.result) == (Result.REJECTED, Result.POSTPONED)
     assert "ZeroDivisionError" in str(surprise.error)
 
 
@@ -271,8 +271,9 @@ def _surprised(*_: object) -> None:
 
 
 def test_a_folder_on_another_filesystem_is_told_and_left_alone(settings: Settings, tmp_path: Path) -> None:
-    with os.scandir("/dev/shm") as _:
-        elsewhere = Path("/dev/shm") / f"landing-{os.getpid()}"
+    if tmp_path.stat().st_dev == Path("/dev/shm").stat().st_dev:
+        pytest.skip("needs a folder for temporary files that is not in memory")
+    elsewhere = Path("/dev/shm") / f"landing-{os.getpid()}"
     elsewhere.mkdir()
     assert settings.landing_directory is not None
     try:
