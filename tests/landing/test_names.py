@@ -34,6 +34,11 @@ def test_a_name_that_is_not_ours_says_nothing() -> None:
         ("x.csv", "x.0123456789abcdef.csv"),
         ("a/b.c.ndjson.gz", "a/b.c.0123456789abcdef.ndjson.gz"),
         ("none", "none.0123456789abcdef"),
+        # Names of files that were archived or rejected before, and mended since.
+        ("x.fedcba9876543210.csv", "x.fedcba9876543210.0123456789abcdef.csv"),
+        ("x.fedcba9876543210.csv.gz", "x.fedcba9876543210.0123456789abcdef.csv.gz"),
+        ("x.fedcba9876543210", "x.fedcba9876543210.0123456789abcdef"),
+        ("x.fedcba9876543210.gz", "x.fedcba9876543210.gz.0123456789abcdef"),
     ],
 )
 def test_an_archived_file_keeps_its_name_and_says_what_is_in_it(dropped: str, archived: str) -> None:

@@ -189,6 +189,23 @@ def test_files_that_somebody_else_replaced_and_deleted_are_no_fault(
     assert books(fragmented) == ([], [])
 
 
+def test_ctrl_c_after_the_commit_ends_the_maintenance_and_keeps_the_file(
+    fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = TableUpkeep.replace
+
+    def pressed(self: TableUpkeep, *arguments: object) -> None:
+        replace(self, *arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    before = content(fragmented)
+    monkeypatch.setattr(TableUpkeep, "replace", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        maintained(fragmented)
+    assert content(fragmented) == before
+    assert books(fragmented) == ([], [])
+
+
 def test_two_at_once_on_one_host_do_not_get_in_each_others_way(fragmented: Timestore) -> None:
     with maintaining(fragmented.area.directory.root / "maintain", "weather"):
         assert [error.code for error in maintained(fragmented).errors] == ["maintenance_in_progress"]

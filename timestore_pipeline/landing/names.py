@@ -19,7 +19,7 @@ REASON = ".reason.json"
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".inprogress", ".swp")
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _IN_HAND = re.compile(r"(\d{8}T\d{12}Z)~(.+)", re.DOTALL)
-_CONTENT = re.compile(r"\.([0-9a-f]{16})((\.[^.]+){0,2})", re.DOTALL)
+_CONTENT = re.compile(r".*\.([0-9a-f]{16})(?:\.[^.]+){0,2}", re.DOTALL)  # the last: a name may have come with one
 _LONGEST = 255  # bytes of a name on every usual filesystem
 _DIGITS = 16  # of the content's digest
 
@@ -55,8 +55,8 @@ def archived(relative: PurePath, content: str) -> PurePath:
 
 def content_of(name: str) -> str | None:
     """The beginning of the digest that an archived file's name holds."""
-    found = list(_CONTENT.finditer(name))
-    return found[-1][1] if found and found[-1].end() == len(name) else None
+    match = _CONTENT.fullmatch(name)
+    return None if match is None else match[1]
 
 
 def beginning(content: str) -> str:

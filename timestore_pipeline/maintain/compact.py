@@ -118,9 +118,10 @@ class Compactor:
             raise
         except BaseException as error:
             try:
-                if self.table.burn(generation, str(error), claim) is EpochOutcome.PUBLISHED:
+                if self.table.burn(generation, str(error), claim) is not EpochOutcome.PUBLISHED:
+                    self.table.delete([new.path])
+                elif isinstance(error, Exception):
                     return  # it had arrived
-                self.table.delete([new.path])
             except TimestoreError as problem:
                 _log.warning(
                     "dataset %s: %s stays behind for the next maintenance: %s", self.dataset, new.path, problem
