@@ -21,17 +21,24 @@ _SECONDS_PER_YEAR = 3_600.0  # 2,000 rows a minute
 _LOOK_SECONDS = 1.0
 
 
+class _Reloadable(DagsterProcesses):
+    """Days and columns that come while people look are shown without a click."""
+
+    server = ("code-server", "start")
+
+
 def run(folder: Path, port: int, console: Console) -> None:
     """Serve until interrupted, which is how it should end; raise `UnusableHome` or `ChildFailed`."""
     if listens(port):
         raise UnusableHome(f"port {port} is taken; stop who listens there, or choose another with --port")
     home = Home(folder.absolute())
     with home.fresh():
-        adopt(home.variables(AT_LEISURE) | _monitored())
+        address = {"TIMESTORE_DAGSTER_WEBSERVER_URL": f"http://127.0.0.1:{port}"}
+        adopt(home.variables(AT_LEISURE) | address | _monitored())
         with Timestore(Settings.from_env()) as timestore:
             prepare(timestore)
         with Children(home.logs, inherited()) as children:
-            dagster = DagsterProcesses(children, home, port)
+            dagster = _Reloadable(children, home, port)
             console.print("starting Dagster: code server, daemon, web server")
             dagster.start()
             producer = _start_producer(children)

@@ -22,6 +22,7 @@ from tests.live.pages import AssetPage, Launchpad, browser_page  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 _WIDTH = 1_280  # pixels
 _NAVIGATION = 240  # what Dagster's own navigation takes of them
+_DESCRIBED = 565  # what stands above the plots; the overview has it
 BY_HAND = f"""ops:
   claim_backlogs:
     config:
@@ -52,7 +53,7 @@ def _asset(live: LiveInstance, page: Page) -> None:
     _save(page, "asset-partitions.png")
     asset.plots()
     expect(asset.plot("rows")).to_be_visible()
-    _save(page, "asset-plots.png", height=1_700, left=_NAVIGATION, width=740)
+    _save(page, "asset-plots.png", height=1_580, left=_NAVIGATION, top=_DESCRIBED, width=740)
     asset.check("fresh", "flushes are paused")
     _save(page, "failing-check.png", height=800)
 
@@ -76,10 +77,10 @@ def _launch(live: LiveInstance, page: Page) -> None:
     _save(page, "manual-run.png", height=900)
 
 
-def _save(page: Page, name: str, height: int = 1_000, left: int = 0, width: int = _WIDTH) -> None:
+def _save(page: Page, name: str, height: int = 1_000, left: int = 0, top: int = 0, width: int = _WIDTH) -> None:
     page.set_viewport_size({"width": _WIDTH, "height": height})
     page.wait_for_timeout(2_500)  # panels move in and plots draw themselves
-    page.screenshot(path=IMAGES / name, clip={"x": left, "y": 0, "width": width, "height": height})
+    page.screenshot(path=IMAGES / name, clip={"x": left, "y": top, "width": width, "height": height - top})
 
 
 if __name__ == "__main__":

@@ -141,3 +141,17 @@ def test_a_web_server_that_is_down_does_not_break_the_tick(
     with loaded(instance) as tick:
         staging.enqueue("weather", hourly(3))
         assert "1 new or grown" in tick().skip_message
+
+
+def test_a_web_server_that_was_down_is_asked_again_after_a_minute(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", "http://127.0.0.1:9")
+    with loaded(instance) as tick, serving() as server:
+        staging.enqueue("weather", hourly(3))
+        cursor = tick().cursor
+        monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", server.url)
+        monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: now + timedelta(minutes=1.5))
+        tick(cursor)
+        assert len(server.asked) == 1

@@ -60,14 +60,14 @@ def _is_shown(entry: CatalogEntry, graph: AssetGraph, now: datetime) -> bool:
 
 
 def _asked(settings: Settings, unseen: list[str], now: datetime, state: WatchState) -> WatchState:
-    """Ask at most once a minute, and for the same datasets only after a while."""
+    """Ask at most once a minute, and for the same datasets only after a while, if the web server heard it at all."""
     pause = _LEAST_PAUSE if len(unseen) > state.asked_for else ASK_AGAIN
     if not unseen:
         return replace(state, asked_for=0)
     if settings.dagster_webserver_url is None or now < clock.from_micros(state.asked_at) + pause:
         return state
-    ask_for_reload(settings.dagster_webserver_url)
-    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen))
+    heard = ask_for_reload(settings.dagster_webserver_url)
+    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if heard else 0)
 
 
 def _told(unseen: list[str]) -> str:
