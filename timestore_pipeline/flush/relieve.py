@@ -18,6 +18,7 @@ from timestore_pipeline.errors import (
     OutcomeUnknown,
     RetryLater,
     TimestoreError,
+    UnreadableTable,
 )
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
@@ -36,7 +37,7 @@ ATTEMPTS_BEFORE_ISOLATION = 2
 
 _MOST_TOLD = 20  # culprits of one flush in the log; the ledger has all
 _MOST_ROUNDS = 5  # damage, then poison, and damage that shows only then; more would be a file that decays as we look
-_NOTHING_TO_SET_ASIDE = (RetryLater, InvalidInput, Conflict, OutcomeUnknown)
+_NOTHING_TO_SET_ASIDE = (RetryLater, InvalidInput, Conflict, OutcomeUnknown, UnreadableTable)
 
 
 def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
