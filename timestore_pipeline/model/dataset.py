@@ -149,7 +149,8 @@ class DatasetMetadata(_Section):
         except ValidationError as error:
             problems = [f"{_path(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
             raise InvalidMetadata(
-                "dataset metadata refused: " + "; ".join(problems), hint="see 'Dataset metadata' in the README"
+                "dataset metadata refused: " + "; ".join(problems),
+                hint="see 'Dataset metadata' in docs/configuration.md",
             ) from error
 
     def to_json(self) -> str:
