@@ -29,7 +29,7 @@ _ROW_BYTES = 100
 _MOST_BATCHES = 400  # of 400 kB: more than fit
 _MORE_THAN_MEMORY = 120  # of 400 kB: more than an export may hold, and less than the spool and that together
 _LIMITS = {  # elsewhere there are none, and nothing is spilled
-    "kept": {"staging_min_free_bytes": 64 * 1024 * 1024},
+    "kept": {"staging_min_free_bytes": 64 * 1024 * 1024, "staging_segment_max_bytes": 4 * 1024 * 1024},
     "spool": {"export_memory_mb": 64, "staging_flush_max_bytes": 64 * 1024 * 1024},
 }
 
@@ -39,7 +39,8 @@ class Account:
     acked: list[int] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)  # error class -> how often
     flushes: Counter[str] = field(default_factory=Counter)  # what flushes came to while the disk was full
-    due: str = ""
+    due: str = ""  # why a flush is, before the first one
+    refused_after_flush: int = 0
     dropped: float = 0
     published: int = 0
     exact: bool = False
@@ -90,10 +91,15 @@ def run_out_of_staging(home: Path, staging: StagingManager, store: Timestore, ac
 def run_into_what_is_kept(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
     """Batches are refused while a flush still has room, and it needs no help."""
     ballast = fill(home / "staging" / "ballast", _BALLAST)
-    stage(staging, account, range(_MOST_BATCHES))
-    account.due = store.status("d").decision.reason
+    numbers = iter(range(_MOST_BATCHES))
+    while not (account.refused and "TIMESTORE_STAGING_MIN_FREE_BYTES" in account.due):
+        number = next(numbers)
+        stage(staging, account, range(number, number + 1))
+        account.due = store.status("d").decision.reason
     account.flushes[flush(store)] += 1
+    refused = account.refused.total()
     stage(staging, account, range(_MOST_BATCHES, _MOST_BATCHES + 5))
+    account.refused_after_flush = account.refused.total() - refused
     return ballast
 
 

@@ -175,14 +175,14 @@ def test_the_last_of_the_disk_is_left_to_flushes(
     monkeypatch.setattr(area.directory, "volume", lambda: FilesystemSpace(size=1000, available=300))
     gate = Admission(area, Guardrails(0, 0, mode, free_bytes=200), tally)
     gate.admit("d", 60)
-    gate.admit("e", 40)
-    with pytest.raises(DiskFull, match=r"1 bytes more .* room") as refused:
+    gate.admit("e", 41)
+    with pytest.raises(DiskFull, match="is kept for flushes") as refused:
         gate.admit("d", 1)
     assert "TIMESTORE_STAGING_MIN_FREE_BYTES=200" in refused.value.hint
     tally.write()
     assert counted(area, "dropped_batches_total") == {"disk_full": 1}
-    gate.settle("e", 40, written=False)
-    gate.admit("d", 40)
+    gate.settle("e", 41, written=False)
+    gate.admit("d", 1000)  # just before, any batch is let in: no flush is forced yet
 
 
 def test_a_small_disk_keeps_no_more_than_a_quarter_free() -> None:

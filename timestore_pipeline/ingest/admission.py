@@ -93,7 +93,7 @@ class Admission:
         Raises `DiskFull`, and `GuardrailExceeded` in hard mode.
         """
         with self._lock:
-            self._leave_room(dataset, size)
+            self._leave_room(dataset)
             checks = list(self._checks(dataset))
             for check in checks:
                 used = check.meter.used()
@@ -118,13 +118,13 @@ class Admission:
         if limits.total_bytes:
             yield _Check("total_bytes", "TIMESTORE_STAGING_MAX_TOTAL_BYTES", limits.total_bytes, self._total)
 
-    def _leave_room(self, dataset: str, size: int) -> None:
+    def _leave_room(self, dataset: str) -> None:
+        """Whether the batch itself would fit is not asked, for the same reason."""
         least = self._guardrails.free_bytes
-        if least and self._lacking.used() + size > 0:
+        if least and self._lacking.used() > 0:
             self._tally.dropped(dataset, "disk_full")
-            where = self._area.directory.root
             raise DiskFull(
-                f"dataset {dataset!r}: {size} bytes more leave flushes no room on the disk of {where}",
+                f"dataset {dataset!r}: what is left on the disk of {self._area.directory.root} is kept for flushes",
                 dataset=dataset,
                 hint=f"free space, wait for a flush, or lower TIMESTORE_STAGING_MIN_FREE_BYTES={least}",
                 retry_after=_RETRY_AFTER,
