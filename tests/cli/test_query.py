@@ -103,7 +103,9 @@ def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
 
 def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: None) -> None:
     next((home / "lake" / "weather").rglob("*.parquet")).unlink()
-    assert "[invalid_query]" in complaint("query", "SELECT sum(value) FROM weather")
+    told = complaint("query", "SELECT sum(value) FROM weather")
+    assert ".parquet is missing in" in told
+    assert "[corrupted]" in told
 
 
 def test_a_staging_directory_that_cannot_be_used_leaves_the_lake(
