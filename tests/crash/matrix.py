@@ -133,9 +133,10 @@ def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | No
         process.kill()
         process.join()
         raise TimeoutError(f"the victim hangs: {scenario}, {fault}")
+    if process.exitcode != _STATUS_LOST:
+        return process.exitcode
     # Rarely the fork server cannot say how a child ended; one that was not killed has written its outcome.
-    lost = process.exitcode == _STATUS_LOST and not victims.notes(home, "outcome").exists()
-    return -signal.SIGKILL if lost else process.exitcode
+    return 0 if victims.notes(home, "outcome").exists() else -signal.SIGKILL
 
 
 def _nth_in(step: Step, position: int, kind: str) -> Judge:
