@@ -78,9 +78,9 @@ class LiveInstance:
             clock.sleep(_LOOK_EVERY)
         return seen
 
-    def ended(self, run: str) -> str:
+    def ended(self, run: str, seconds: float = PATIENCE) -> str:
         """How the run ended."""
-        return self.wait_for(lambda: status if (status := self.api.status(run)) in ENDED else None)
+        return self.wait_for(lambda: status if (status := self.api.status(run)) in ENDED else None, seconds)
 
     def stage(self, dataset: str, rows: pa.Table) -> None:
         self.staging.enqueue(dataset, rows)
