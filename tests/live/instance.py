@@ -69,12 +69,12 @@ class LiveInstance:
         for sensor in SENSORS:
             self.api.stop_sensor(sensor)
 
-    def wait_for(self, look: Callable[[], Seen | None]) -> Seen:
+    def wait_for(self, look: Callable[[], Seen | None], seconds: float = PATIENCE) -> Seen:
         """What `look` returns as soon as it is not None."""
-        deadline = clock.monotonic() + PATIENCE
+        deadline = clock.monotonic() + seconds
         while (seen := look()) is None:
             self._processes.check_running()
-            assert clock.monotonic() < deadline, f"not seen within {PATIENCE:.0f} s"
+            assert clock.monotonic() < deadline, f"not seen within {seconds:.0f} s"
             clock.sleep(_LOOK_EVERY)
         return seen
 
