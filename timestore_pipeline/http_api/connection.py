@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -60,6 +61,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        _send_at_once(transport)
         if len(self.connections) > self.limits.connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "server_busy", "the server has too many connections")
             return
@@ -120,6 +122,16 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             self.transport.write(_answer(status, code, detail))
             self.transport.close()
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Else an answer's body waits up to 40 ms for the client's delayed acknowledgement of its head.
+
+    asyncio does it only for sockets whose protocol number is TCP; that of `socket.create_server` is 0.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _answer(status: HTTPStatus, code: str, detail: str) -> bytes:
