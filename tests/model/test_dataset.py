@@ -114,3 +114,22 @@ def test_a_refusal_names_the_key(document: Any, path: str) -> None:
 def test_every_wrong_key_is_named_at_once() -> None:
     with pytest.raises(InvalidMetadata, match=r"staging\.flush\.maxBytes: .*; a: "):
         DatasetMetadata.parse({"staging": {"flush": {"maxBytes": -1}}, "a": 1})
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({"schema": {"columns": {"wind": "dobule"}}}, "schema.columns: .*column 'wind': .*no type 'dobule'"),
+        ({"schema": {"columns": {"wind": "double", "Wind": "double"}}}, "differ by case only"),
+        ({"schema": {"columns": {"partition_date": "date"}}}, "reserved name"),
+        ({"schema": {"localTimestamps": "no"}}, "schema.localTimestamps"),
+        ({"csv": {"delimiter": ";;"}}, "csv.delimiter"),
+        ({"csv": {"delimiter": '"'}}, "cannot separate fields"),
+        ({"csv": {"delimiter": ",", "decimal": ","}}, "both the delimiter and the decimal mark"),
+        ({"csv": {"encoding": "utf9"}}, "not an encoding that Python knows"),
+        ({"csv": {"encoding": "hex"}}, "not an encoding that Python knows"),
+    ],
+)
+def test_columns_and_csv_that_cannot_be_are_refused_with_the_key(document: dict[str, Any], problem: str) -> None:
+    with pytest.raises(InvalidMetadata, match=problem):
+        DatasetMetadata.parse(document)

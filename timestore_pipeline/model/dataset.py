@@ -1,4 +1,4 @@
-"""What an operator may say about a dataset: its name, its time column, its partitioning, its flush thresholds."""
+"""What an operator may say about a dataset: its name, its columns, its partitioning, its flush thresholds, its CSV."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, ValidationError, field_validator
 
-from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
+from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata
+from timestore_pipeline.model.canonical import check_column_names
+from timestore_pipeline.model.csv_dialect import CsvDialect
+from timestore_pipeline.model.declared import DeclaredType, parse_type
+from timestore_pipeline.model.section import Section
 
 BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has no level of its own
 BACKLOG_PAGE = 50
@@ -56,21 +59,53 @@ class Evolution(StrEnum):
     STRICT = "strict"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True, use_enum_values=False
-    )
-
-
-class PartitionSpec(_Section):
+class PartitionSpec(Section):
     granularity: Granularity = Granularity.DAY
 
 
-class SchemaSpec(_Section):
+class LocalTimestamps(StrEnum):
+    """What becomes of timestamps without a time zone: publishing them needs a table feature that old readers lack."""
+
+    FEATURE = "feature"  # published as they are; the table then needs `timestampNtz`
+    REFUSE = "refuse"
+    UTC = "utc"  # taken for UTC
+
+
+class SubMicroseconds(StrEnum):
+    """What becomes of times with more digits than microseconds."""
+
+    REFUSE = "refuse"
+    ROUND = "round"  # to the nearest microsecond, a half to the even one
+    TRUNCATE = "truncate"  # to the microsecond before
+
+
+class SchemaSpec(Section):
     evolution: Evolution = Evolution.ADDITIVE
+    columns: dict[str, str] = Field(default={})  # name -> declared type; columns not named keep what the data say
+    local_timestamps: LocalTimestamps = LocalTimestamps.FEATURE
+    sub_microseconds: SubMicroseconds = SubMicroseconds.REFUSE
+
+    @field_validator("columns")
+    @classmethod
+    def _can_be_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        try:
+            check_column_names(columns)
+        except InvalidData as error:
+            raise ValueError(str(error)) from None
+        for name, text in columns.items():
+            try:
+                parse_type(text)
+            except ValueError as error:
+                raise ValueError(f"column {name!r}: {error}") from None
+        return columns
+
+    @property
+    def declared(self) -> dict[str, DeclaredType]:
+        """Name -> declared type."""
+        return {name: parse_type(text) for name, text in self.columns.items()}
 
 
-class FlushOverrides(_Section):
+class FlushOverrides(Section):
     """Thresholds of one dataset; None = the global default holds, 0 = off."""
 
     max_rows: int | None = Field(default=None, ge=0, le=2**60)
@@ -85,7 +120,7 @@ class FlushOverrides(_Section):
         return value
 
 
-class AlertOverrides(_Section):
+class AlertOverrides(Section):
     """How deep one dataset's backlog may get before somebody is told; None = the default, 0 = nobody is told.
 
     A dataset of many small batches is healthy far above the defaults. No series says so: it is a choice, not a state.
@@ -102,13 +137,13 @@ class AlertOverrides(_Section):
         return 0 < page < warn
 
 
-class StagingSpec(_Section):
+class StagingSpec(Section):
     paused: bool | None = Field(default=None, strict=True)  # None = as `timestore pause` and `resume` left it
     flush: FlushOverrides = FlushOverrides()
     alerts: AlertOverrides = AlertOverrides()
 
 
-class DatasetMetadata(_Section):
+class DatasetMetadata(Section):
     """The JSON object of `timestore datasets set`; camelCase and snake_case keys are both accepted."""
 
     description: str | None = None
@@ -119,6 +154,7 @@ class DatasetMetadata(_Section):
     time_column: str | None = Field(default=None, min_length=1)  # None = the first timestamp or date column
     partition: PartitionSpec = PartitionSpec()
     schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
+    csv: CsvDialect = CsvDialect()
     staging: StagingSpec = StagingSpec()
 
     @field_validator("owners")
