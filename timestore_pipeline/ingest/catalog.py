@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import conform
+from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.model.columns import default_time_column, evolve
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, Layout
@@ -21,10 +23,11 @@ from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The last schema seen of a dataset, and the record that was found to accept it."""
+    """The last schema seen of a dataset, as `interpret` left it, and the record that was found to accept it."""
 
     incoming: pa.Schema
     record: DatasetRecord
+    policy: ValuePolicy
 
 
 class DatasetCatalog:
@@ -42,14 +45,16 @@ class DatasetCatalog:
         both types; nothing is staged then.
         """
         known = self._known.get(dataset)
-        if known is not None and known.incoming.equals(rows.schema):
-            assert known.record.schema is not None, "a settled dataset has a schema"
-            return known.record, conform(rows, known.record.schema, known.record.time_column)
+        if known is not None:
+            plain = interpret(rows, known.policy, known.record.schema)
+            if known.incoming.equals(plain.schema):
+                assert known.record.schema is not None, "a settled dataset has a schema"
+                return known.record, conform(plain, known.record.schema, known.record.time_column, known.policy)
         retyped = self._retyped
-        record, fitted = self._settle(dataset, rows)
+        settled, fitted = self._settle(dataset, rows)
         if retyped == self._retyped:
-            self._known[dataset] = _Known(rows.schema, record)
-        return record, fitted
+            self._known[dataset] = settled
+        return settled.record, fitted
 
     def refresh(self) -> None:
         """Forget what is known when a flush has learnt a published type: nothing of another is to be let in."""
@@ -61,18 +66,22 @@ class DatasetCatalog:
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is settled, so data can be looked through before any of it counts."""
         record = self._datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
-        schema = _evolved(record, rows.schema)
-        conform(rows, schema, _layout(record, schema).time_column)
+        policy = ValuePolicy.of(record.metadata)
+        plain = interpret(rows, policy, record.schema)
+        schema = _evolved(record, plain.schema)
+        conform(plain, schema, _layout(record, schema).time_column, policy)
 
-    def _settle(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
+    def _settle(self, dataset: str, rows: pa.Table) -> tuple[_Known, pa.Table]:
         """Bring the ledger's schema up to what is incoming; another process may do the same at the same time."""
         while True:
             record = self._datasets.ensure(dataset)
-            schema = _evolved(record, rows.schema)
+            policy = ValuePolicy.of(record.metadata)
+            plain = interpret(rows, policy, record.schema)
+            schema = _evolved(record, plain.schema)
             layout = _layout(record, schema)
-            fitted = conform(rows, schema, layout.time_column)
+            fitted = conform(plain, schema, layout.time_column, policy)
             if record.schema is not None and schema.equals(record.schema):
-                return record, fitted
+                return _Known(plain.schema, record, policy), fitted
             self._datasets.replace_schema(record, schema, layout)
 
 

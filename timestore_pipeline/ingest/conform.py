@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.exact_cast import exact_cast, shown
+from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
 from timestore_pipeline.model.canonical import is_list, is_untyped
 
 # Python, pandas, Delta statistics and most engines know no other years; DuckDB reads the ends of the range as infinity.
@@ -18,8 +19,13 @@ _FIRST_DAY, _LAST_DAY = -719162, 2932896  # 0001-01-01 and 9999-12-31, days sinc
 _DAY = 86_400_000_000  # microseconds
 
 
-def conform(table: pa.Table, schema: pa.Schema, time_column: str | None) -> pa.Table:
-    """`table` in the columns of the canonical `schema`, as `evolve` returned it for this very table.
+def conform(
+    table: pa.Table,
+    schema: pa.Schema,
+    time_column: str | None,
+    policy: ValuePolicy = DEFAULT_POLICY,  # noqa: ARG001
+) -> pa.Table:
+    """`table`, as `interpret` returned it, in the columns of the canonical `schema`, as `evolve` returned it for them.
 
     Missing columns become nulls. Raises `InvalidData` with the column and the first value that would change or lies
     outside the years 0001 to 9999, or when `time_column` (None = the dataset has none) is no timestamp or date column.
