@@ -10,10 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-_STATUS = """
+_VERIFY = """
 import sys
 from timestore_pipeline.cli import main
-sys.argv = ["timestore", "status"]
+sys.argv = ["timestore", "verify"]
 try:
     main()
 except SystemExit as ended:
@@ -38,7 +38,7 @@ def imported(program: str, home: Path) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("program", [_STATUS, _VALUES], ids=["a command", "any program that asks for it"])
+@pytest.mark.parametrize("program", [_VERIFY, _VALUES], ids=["a command", "any program that asks for it"])
 def test_pandas_is_left_out_of_programs_that_are_ours(tmp_path: Path, program: str) -> None:
     assert imported(program, tmp_path) & {"pandas", "pyarrow"} == {"pyarrow"}
 

@@ -9,7 +9,6 @@ from typing import Any
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import Receipt, Volume
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import DatasetStatus, Timestore
 
@@ -21,6 +20,8 @@ def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, 
 
 def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
     """A dataset's metadata and what follows from it, as `timestore datasets show --json` prints it."""
+    from timestore_pipeline.model.schema_json import schema_to_json  # now: a status is told without pyarrow
+
     return {
         "dataset": record.name,
         "metadata": json.loads(record.metadata.to_json()),

@@ -1,6 +1,7 @@
 """Configuration from the environment: every `TIMESTORE_*` variable, its default and its meaning.
 
 This is the only module that reads the environment. Every problem is reported at once, each with its variable's name.
+pydantic-settings would read it, too; importing that alone takes a tenth of a second of every start.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
@@ -35,10 +35,10 @@ _NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta 
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
-class Settings(BaseSettings):
-    """Immutable; build it with `Settings.from_env()`, or with keyword arguments in tests and embedding code."""
+class Settings(BaseModel):
+    """Immutable; build it with `Settings.from_env()`, or with keyword arguments, which go before the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Path(".timestore")  # parent of the staging directory's and the lake's defaults
     staging_directory: Path = Path()  # segments and ledger; default <home>/staging
@@ -78,6 +78,9 @@ class Settings(BaseSettings):
     dagster_webserver_url: str | None = None  # asked to reload for new datasets; None = an operator does
     api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
     api_max_body_bytes: int = Field(default=67_108_864, ge=1)  # 64 MiB as sent, unpacked, and as Arrow data
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**_environment() | values)
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
@@ -222,6 +225,12 @@ class Settings(BaseSettings):
     @property
     def seal_timeout(self) -> timedelta:
         return timedelta(milliseconds=self.staging_seal_timeout_ms)
+
+
+def _environment() -> dict[str, str]:
+    """By field, in any case; an empty variable sets nothing."""
+    given = {name.upper(): value for name, value in os.environ.items() if value}
+    return {field: given[variable(field)] for field in Settings.model_fields if variable(field) in given}
 
 
 def storage_options() -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""The composition root: the one place that knows how settings become a staging area, a lake and a flush pipeline."""
+"""The composition root: the one place that knows how settings become a staging area, a lake and a flush pipeline.
+
+What speaks to the lake, and DuckDB, is imported by what uses it: looking at the queue needs neither.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,32 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
-from timestore_pipeline.flush.export import ExportOptions
-from timestore_pipeline.flush.pipeline import FlushPipeline
-from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.lake.parquet import ParquetOptions
-from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.maintain.run import MaintainOptions
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
-from timestore_pipeline.reading.query import Answer, query, query_published
-from timestore_pipeline.rebuild.learnt import Reconciliation
-from timestore_pipeline.rebuild.ledger import Rebuilt
-from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
-from timestore_pipeline.rebuild.restored import learn_since_backup as learn_restored
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+if TYPE_CHECKING:
+    from timestore_pipeline.flush.export import ExportOptions
+    from timestore_pipeline.flush.pipeline import FlushPipeline
+    from timestore_pipeline.ingest.manager import StagingManager
+    from timestore_pipeline.lake.parquet import ParquetOptions
+    from timestore_pipeline.lake.table import Lake
+    from timestore_pipeline.maintain.run import MaintainOptions
+    from timestore_pipeline.reading.query import Answer
+    from timestore_pipeline.rebuild.learnt import Reconciliation
+    from timestore_pipeline.rebuild.ledger import Rebuilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +50,25 @@ class DatasetStatus:
 
 def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
     """Rebuild a lost or damaged ledger; None when it is sound. Call it before the staging directory is opened."""
+    from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
+
     directory = StagingDirectory(settings.staging_directory)
-    lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
-    return rebuild_ledger(directory, settings.shard, lake)
+    return rebuild_ledger(directory, settings.shard, _lake(settings, directory))
 
 
 def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
     """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
+    from timestore_pipeline.rebuild.restored import learn_since_backup as learn_restored
+
     directory = StagingDirectory(settings.staging_directory)
-    lake = Lake(settings.lake_uri, storage_options(), spool=directory.spool)
-    return learn_restored(directory, settings.shard, lake, replace_shard=replace_shard)
+    return learn_restored(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)
 
 
 def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answer]:
     """SQL over published rows alone; the staging directory need not exist. Raises as `Timestore.query` does."""
-    lake = Lake(settings.lake_uri, storage_options())
-    return query_published(lake, sql, memory_mb=settings.export_memory_mb)
+    from timestore_pipeline.reading.query import query_published
+
+    return query_published(_lake(settings), sql, memory_mb=settings.export_memory_mb)
 
 
 class FlushRequest(StrEnum):
@@ -78,19 +85,29 @@ class Timestore(Closing):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.area = StagingArea(settings.staging_directory, settings.shard)
-        self.lake = Lake(settings.lake_uri, storage_options(), spool=self.area.directory.spool)
         self._configuration = _digest(settings.lake_uri, storage_options(), settings.export_memory_mb)
-        self.pipeline = FlushPipeline(
+
+    @cached_property
+    def lake(self) -> Lake:
+        return _lake(self.settings, self.area.directory)
+
+    @cached_property
+    def pipeline(self) -> FlushPipeline:
+        from timestore_pipeline.flush.pipeline import FlushPipeline
+
+        return FlushPipeline(
             self.area,
             self.lake,
-            seal_timeout=settings.seal_timeout,
+            seal_timeout=self.settings.seal_timeout,
             most_bytes=self._most_bytes,
-            retention=settings.idempotency_retention,
+            retention=self.settings.idempotency_retention,
             configuration=self._configuration,
         )
 
     def staging(self) -> StagingManager:
         """A manager for producers in this process, with a staging area of its own; close it."""
+        from timestore_pipeline.ingest.manager import StagingManager
+
         return StagingManager.open(self.settings)
 
     def statuses(self) -> list[DatasetStatus]:
@@ -120,11 +137,16 @@ class Timestore(Closing):
         What was acknowledged before is seen; `Answer.notes` says what is not. Raises `InvalidQuery`, `RetryLater`,
         `UnreadableSegment` for a damaged segment, and what ledger and lake raise; so does reading the rows.
         """
+        from timestore_pipeline.reading.query import query
+
         timeout, memory_mb = self.settings.seal_timeout, self.settings.export_memory_mb
         return query(self.area, self.lake, sql, seal_timeout=timeout, memory_mb=memory_mb)
 
     def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
         """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""
+        from timestore_pipeline.flush.export import ExportOptions
+        from timestore_pipeline.lake.parquet import ParquetOptions
+
         return ExportOptions(
             parquet or ParquetOptions(), max(self.settings.export_memory_mb // sharers, LEAST_MEMORY_MB)
         )
@@ -138,6 +160,8 @@ class Timestore(Closing):
         dry_run: bool = False,
     ) -> MaintainOptions:
         """How datasets are maintained; None = as the settings have it."""
+        from timestore_pipeline.maintain.run import MaintainOptions
+
         settings = self.settings
         return MaintainOptions(
             target_bytes=target_bytes or settings.maintain_target_file_bytes,
@@ -206,6 +230,13 @@ class Timestore(Closing):
         if self.area.directory.volume().lacks(guardrails.free_bytes) > 0:
             return "the staging directory's disk has less free than TIMESTORE_STAGING_MIN_FREE_BYTES"
         return ""
+
+
+def _lake(settings: Settings, directory: StagingDirectory | None = None) -> Lake:
+    """directory: whose spool is used for files on their way to a bucket."""
+    from timestore_pipeline.lake.table import Lake
+
+    return Lake(settings.lake_uri, storage_options(), spool=None if directory is None else directory.spool)
 
 
 def _digest(*configuration: object) -> str:

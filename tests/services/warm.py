@@ -18,9 +18,13 @@ from pathlib import Path
 
 from tests.services.forked import FORKED
 from timestore_pipeline.cli.app import main
+from timestore_pipeline.cli.commands import COMMANDS, load
 
 _LONGEST_REQUEST = 1 << 20  # bytes
 _FAILED = 1
+
+for _name in COMMANDS:  # here, where it is done once
+    load(_name)
 
 _CALLER = """
 import json, os, socket, sys

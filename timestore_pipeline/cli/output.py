@@ -10,15 +10,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import Annotated, Any, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
-from rich.cells import cell_len
-from rich.console import Console, JustifyMethod
-from rich.table import Table
-from rich.text import Text
 
 from timestore_pipeline.errors import InvalidSettings, TimestoreError
+
+if TYPE_CHECKING:  # rich is imported where something is printed: `--help` and completion do without
+    from rich.console import Console, JustifyMethod
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -80,12 +79,12 @@ def print_verdict(verdict: V, show: Callable[[V], None], *, as_json: bool) -> No
 
 def print_line(text: str, style: str = "") -> None:
     """One line of the answer."""
-    _console(sys.stdout).print(Text(text, style), soft_wrap=True)
+    _print_line(sys.stdout, text, style)
 
 
 def print_note(text: str, style: str = "") -> None:
     """One line beside the answer; on standard error, so that a pipe does not get it."""
-    _console(sys.stderr).print(Text(text, style), soft_wrap=True)
+    _print_line(sys.stderr, text, style)
 
 
 def print_table(
@@ -100,6 +99,9 @@ def print_table(
 
     Where it is still too wide only the widest column is folded: names and numbers stay in one piece.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     console = _console(sys.stdout)
     widths = _widths(columns, rows)
     left_out = _left_out(widths, spare, console.width)
@@ -120,6 +122,8 @@ def print_table(
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    from rich.cells import cell_len
+
     lines = [columns, *rows]
     return {name: max(cell_len(line[number]) for line in lines) for number, name in enumerate(columns)}
 
@@ -159,7 +163,15 @@ def error_console() -> Console:
     return _console(sys.stderr)
 
 
+def _print_line(stream: Any, text: str, style: str) -> None:
+    from rich.text import Text
+
+    _console(stream).print(Text(text, style), soft_wrap=True)
+
+
 def _console(stream: Any) -> Console:
     """Made for each use: tests and callers may have replaced the stream."""
+    from rich.console import Console
+
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     return console if console.is_terminal else Console(file=stream, width=_WIDE, no_color=True, highlight=False)

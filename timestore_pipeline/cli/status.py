@@ -1,11 +1,10 @@
-"""`timestore status` and `timestore explain`: what is staged, and what will become of it."""
+"""`timestore status`: what is staged, and whether it is due."""
 
 from __future__ import annotations
 
 from timestore_pipeline import clock
-from timestore_pipeline.cli.arguments import Dataset, OneOrAll
-from timestore_pipeline.cli.explanation import Explanation, explain_dataset
-from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
+from timestore_pipeline.cli.arguments import OneOrAll
+from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
 from timestore_pipeline.documents import status_document
@@ -42,27 +41,6 @@ def status(
         print_line("no datasets yet")
 
 
-def explain(
-    dataset: Dataset,
-    as_json: AsJson = False,
-) -> None:
-    """Say why a dataset is or is not flushing.
-
-    Names the limit that binds, when it will flush, and what is in the way.
-
-    \b
-    Example:
-      timestore explain weather
-    """
-    with open_store() as store:
-        explanation = explain_dataset(store, dataset, clock.now())
-    if as_json:
-        print_json(explanation.to_dict())
-        return
-    print_line(_verdict(explanation), "bold")
-    print_fields(explanation.fields())
-
-
 def _row(status: DatasetStatus) -> tuple[str, ...]:
     backlog = status.backlog
     amounts = [_rows(volume) for volume in (backlog.pending, backlog.in_flight, backlog.quarantined)]
@@ -73,8 +51,3 @@ def _row(status: DatasetStatus) -> tuple[str, ...]:
 
 def _rows(volume: Volume) -> str:
     return count(volume.rows, "row") if volume.batches else "-"
-
-
-def _verdict(explanation: Explanation) -> str:
-    decision = explanation.status.decision
-    return f"{decision.dataset}: {'due' if decision.due else 'not due'}: {decision.reason}"

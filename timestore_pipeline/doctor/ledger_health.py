@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
-from timestore_pipeline.staging.ledger.schema import FORMAT_VERSION
+from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.opening import lost
 
 

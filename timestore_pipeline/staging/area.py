@@ -14,7 +14,6 @@ from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
-from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.directory import (
     DiskUsage,
     StagingDirectory,
@@ -124,6 +123,8 @@ class StagingArea(Closing):
         self.ledger.close()
 
     def _unlink(self, dataset: str, segment_id: str) -> OSError | None:
+        from timestore_pipeline.staging import segments  # now: it imports DuckDB
+
         try:
             segments.remove(self.directory.segment(dataset, segment_id))
             segments.remove(self.directory.quarantined(dataset, segment_id))  # a damaged one that was replaced since

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
-
-from timestore_pipeline.model.sql_types import literal
+if TYPE_CHECKING:  # DuckDB is imported with the first instance: to look at a queue takes none
+    import duckdb
 
 _MB_PER_THREAD = 64  # measured: a sort of many narrow rows fails with less
 
@@ -82,6 +82,8 @@ class EnginePool:
 
 
 def _works(connection: duckdb.DuckDBPyConnection) -> bool:
+    import duckdb
+
     try:
         connection.execute("SELECT 1")
     except duckdb.FatalException:
@@ -95,6 +97,8 @@ def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -
     memory_limit_mb: bound of DuckDB's buffers in MiB, None = its default; a thread for every 64 of them, since each has
     buffers of its own. spill: folder for what does not fit.
     """
+    import duckdb
+
     connection = duckdb.connect(":memory:")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # under `python -m` DuckDB draws one into our output
@@ -109,6 +113,8 @@ def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, s
         connection.execute(f"SET memory_limit = '{memory_limit_mb}MiB'")
         connection.execute(f"SET threads = {max(1, min(os.cpu_count() or 1, memory_limit_mb // _MB_PER_THREAD))}")
     if spill is not None:
+        from timestore_pipeline.model.sql_types import literal
+
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
 
 

@@ -11,11 +11,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import duckdb
-
 from timestore_pipeline.errors import AccessDenied, DiskFailing, DiskFull, RetryLater, TimestoreError
 
-_ABOUT_DATA = (duckdb.DataError, duckdb.ProgrammingError, duckdb.IntegrityError)
 _NO_SPACE = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT)), "not enough space")
 _REFUSED = tuple(map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS)))
 _NO_DESCRIPTORS = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE)))
@@ -34,7 +31,10 @@ _FAILING = tuple(
 
 def system_error(error: Exception, what: str, dataset: str | None = None) -> TimestoreError | None:
     """The typed error when the system refused or failed; None when it is about content. what: the file or the work."""
-    message = "" if isinstance(error, _ABOUT_DATA) else str(error)
+    import duckdb  # now: most processes that look at a queue never meet an error
+
+    about_data = (duckdb.DataError, duckdb.ProgrammingError, duckdb.IntegrityError)
+    message = "" if isinstance(error, about_data) else str(error)
     if _says(message, _NO_SPACE):
         return DiskFull(f"no space left for {what}", dataset=dataset, hint="free space, then try again")
     if _says(message, _REFUSED):

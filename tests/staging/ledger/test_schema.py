@@ -11,7 +11,7 @@ from tests.services.forked import FORKED, Forked
 from timestore_pipeline.errors import LedgerMismatch
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.schema import FORMAT_VERSION
+from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 
 
 def _open(barrier: Barrier, root: Path, name: str) -> None:

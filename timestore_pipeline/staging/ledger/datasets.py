@@ -7,18 +7,19 @@ import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownDataset
-from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.blocks import lift
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.narrowing import widen
 from timestore_pipeline.staging.ledger.retyped import mark_retyped, times_retyped
+
+if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
+    import pyarrow as pa
 
 WAITS_SEALED = (  # batches that nothing but a flush is missing
     "SELECT 1 FROM batches JOIN segments USING (segment_id)"
@@ -141,6 +142,8 @@ class Datasets:
 
     def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
         """Set the schema if it and the metadata are as in `record`; False = read it again and decide anew."""
+        from timestore_pipeline.model.schema_json import schema_to_json
+
         with self._database.transaction() as tx:
             current = _current(tx, record.name)
             if (current.schema_version, current.metadata) != (record.schema_version, record.metadata):
@@ -157,6 +160,8 @@ class Datasets:
 
         Segments that were written before keep their types, see `was_retyped`.
         """
+        from timestore_pipeline.model.schema_json import schema_to_json
+
         assert learnt.schema is not None, "something is published"
         with self._database.transaction() as tx:
             if _current(tx, record.name).schema_version != record.schema_version:
@@ -323,6 +328,12 @@ def _granularity(row: Row) -> Granularity | None:
         raise InvalidMetadata(f"dataset {row['name']!r}: {error}", dataset=row["name"], hint=hint) from error
 
 
+def _schema(text: str) -> pa.Schema:
+    from timestore_pipeline.model.schema_json import schema_from_json
+
+    return schema_from_json(text)
+
+
 def record_of(row: Row, metadata: DatasetMetadata | None = None) -> DatasetRecord:
     """A row of the table; raise `InvalidMetadata` or `Corrupted` when it cannot be read.
 
@@ -332,7 +343,7 @@ def record_of(row: Row, metadata: DatasetMetadata | None = None) -> DatasetRecor
         dataset_id=row["dataset_id"],
         name=row["name"],
         metadata=metadata or _metadata(row),
-        schema=None if row["schema"] is None else schema_from_json(row["schema"]),
+        schema=None if row["schema"] is None else _schema(row["schema"]),
         schema_version=row["schema_version"],
         time_column=row["time_column"],
         granularity=_granularity(row),

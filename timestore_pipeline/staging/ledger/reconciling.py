@@ -9,13 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.model.lake import ExportedFile
@@ -23,6 +21,9 @@ from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.retyped import mark_retyped
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 FROM_THE_LOG = ""  # owner of a flush that was entered from the Delta log: which batch went to which file is not known
 
@@ -65,6 +66,8 @@ class Reconciling:
 
     def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str) -> None:
         """Give the dataset columns it lacks, and its layout if it has none; those that it has keep their types."""
+        from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
+
         with self._database.transaction() as tx:
             row = tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone()
             known = None if row["schema"] is None else schema_from_json(row["schema"])
@@ -128,6 +131,8 @@ class Reconciling:
 
 
 def _with_new_columns(known: pa.Schema, schema: pa.Schema) -> pa.Schema:
+    import pyarrow as pa
+
     names = {name.casefold() for name in known.names}
     return pa.schema([*known, *(field for field in schema if field.name.casefold() not in names)])
 

@@ -12,8 +12,7 @@ import uuid
 
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch
 from timestore_pipeline.staging.ledger.database import Database
-
-FORMAT_VERSION = 2
+from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
