@@ -1,4 +1,4 @@
-"""What every test shares: how Hypothesis searches, and that Ctrl-C interrupts."""
+"""What every test shares: how Hypothesis searches, that Ctrl-C interrupts, and that its tables can be read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.lake_reading import pytest_runtest_teardown
+
+__all__ = ["pytest_runtest_teardown"]
 
 # Examples open real files and commit them to disk, so one may take long on a shared machine; that is no failure.
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -44,3 +44,18 @@ def replacing(target: Path) -> Iterator[Path]:
         sync(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def create(target: Path, content: bytes) -> bool:
+    """Make a durable file that nobody else has made; False = there is one of that name, which stays as it is."""
+    temporary = target.with_name(f"_tmp-{uuid.uuid4().hex[:12]}")
+    try:
+        temporary.write_bytes(content)
+        sync(temporary)
+        os.link(temporary, target)  # unlike a rename it never replaces
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync(target.parent)
+    return True

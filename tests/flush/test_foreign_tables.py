@@ -156,6 +156,7 @@ def test_a_table_that_cannot_be_read_is_told_of_at_once_and_blocks_once_it_is_be
     assert "out of the lake" in reason(owing)
 
 
+@pytest.mark.unreadable_table
 def test_a_table_with_a_feature_that_no_reader_knows_is_not_called_damaged(owing: Timestore, folder: Path) -> None:
     new = {"minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": ["new"], "writerFeatures": ["new"]}
     commit(folder, {"protocol": new})

@@ -65,6 +65,7 @@ def test_a_log_that_cannot_be_flushed_keeps_the_file_until_it_answers(
     assert books(fragmented) == ([], [])
 
 
+@pytest.mark.unreadable_table
 def test_a_table_with_features_that_change_what_files_mean_is_left_alone(fragmented: Timestore) -> None:
     DeltaTable(fragmented.lake.table("weather").uri).alter.add_feature(
         TableFeatures.DeletionVectors, allow_protocol_versions_increase=True

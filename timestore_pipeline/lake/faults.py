@@ -19,6 +19,7 @@ from timestore_pipeline.errors import (
     UnreadableTable,
     UnsupportedTable,
 )
+from timestore_pipeline.lake.features import FEATURE
 
 DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
 
@@ -61,6 +62,20 @@ def _in_the_way(file: object) -> UnreadableTable:
 
 def is_unsupported(error: Exception) -> bool:
     return any(phrase in str(error) for phrase in _UNSUPPORTED)
+
+
+def lacks_feature(error: Exception) -> bool:
+    """Whether a column of the table demands the feature `timestampNtz`, which its protocol does not have."""
+    return f"'{FEATURE}' feature" in str(error)
+
+
+def _feature_lacking(uri: str) -> UnreadableTable:
+    return UnreadableTable(
+        f"the table {uri} has timestamps without time zone, and its protocol lacks the feature {FEATURE}: no reader"
+        " opens it",
+        hint=f"add the feature, in Spark: ALTER TABLE delta.`{uri}` SET TBLPROPERTIES"
+        f" ('delta.feature.{FEATURE}' = 'supported'); what is staged stays staged",
+    )
 
 
 def unsupported(uri: str, error: Exception) -> UnsupportedTable:
@@ -124,6 +139,8 @@ def unreadable(uri: str, error: Exception) -> TimestoreError:
         return _refused(uri, error)
     if isinstance(error, OSError):
         return _lost_link(uri) or RetryLater(f"the lake does not answer for {uri}: {summary(error)}")
+    if lacks_feature(error):
+        return _feature_lacking(uri)
     if is_unsupported(error):
         return unsupported(uri, error)
     return UnreadableTable(

@@ -10,11 +10,12 @@ import logging
 from collections.abc import Mapping
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties
+from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, TableFeatures
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from timestore_pipeline.errors import MissingTable, RetryLater
-from timestore_pipeline.lake import evolution, faults
+from timestore_pipeline.errors import InvalidData, MissingTable, RetryLater
+from timestore_pipeline.lake import evolution, faults, features, handmade
+from timestore_pipeline.lake.features import FEATURE
 from timestore_pipeline.lake.foreign import check_writable
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.log import DeltaLog
@@ -46,7 +47,7 @@ class TableHandle:
         except TableNotFoundError:
             return None
         except faults.DELTA_FAULTS as error:
-            if isinstance(error, DeltaError) and self.log.set_aside_torn():
+            if isinstance(error, DeltaError) and (self.log.set_aside_torn() or self._mended(error)):
                 return self.open()
             raise faults.unreadable(self.uri, error) from error
 
@@ -69,7 +70,7 @@ class TableHandle:
                 with faults.reading(self.uri):
                     self.log.make_durable(table.version())
                 return
-            self._add(table, missing)
+            self._extend(table, missing)
         raise RetryLater(f"others kept changing {self.uri} while its schema was to be extended")
 
     def checkpoint_when_due(self, table: DeltaTable, version: int | None) -> None:
@@ -82,30 +83,81 @@ class TableHandle:
         except faults.DELTA_FAULTS as error:
             _logger.warning("no checkpoint for %s at version %s: %s", self.uri, version, faults.summary(error))
 
+    def _mended(self, error: DeltaError) -> bool:
+        """A table that an earlier release gave a column without the feature that it demands has the feature now."""
+        if not faults.lacks_feature(error):
+            return False
+        try:
+            mended = handmade.add_feature(self.log)
+        except OSError as refused:
+            _logger.warning("%s cannot be mended: %s", self.uri, refused)
+            return False
+        if mended:
+            _logger.warning("%s could not be opened: its protocol lacked %s, and has it now", self.uri, FEATURE)
+        return mended
+
     def _created(self, wanted: pa.Schema, partitioning: Partitioning) -> DeltaTable:
-        partition_by = [partitioning.column] if partitioning.column else None
-        options = self._options or None
+        """The new table, without the columns whose demand deltalake overlooks; they are added like later ones."""
+        partition_by = [partitioning.column] if partitioning.column else []
+        fields = Schema.from_arrow(wanted).fields
+        seen = Schema([field for field in fields if not features.is_overlooked(field)])
         try:
             self.log.prepare()
-            DeltaTable.create(
-                self.uri,
-                wanted,
-                partition_by=partition_by,
-                storage_options=options,
-                commit_properties=_NO_SECOND_TRY,
-                post_commithook_properties=HOOKS,
-            )
+            if seen.fields:
+                self._create(seen, partition_by)
+            elif not handmade.create_table(self.log, Schema(fields), partition_by) and self.log.folder is None:
+                raise _no_first_column(self.uri, fields)
         except faults.DELTA_FAULTS as error:
             if (theirs := self.open()) is None:
                 raise faults.not_committed(self.uri, error) from error
             return theirs
+        _tell_demanded(self.uri, seen.fields or fields)
         return self.existing()
 
-    def _add(self, table: DeltaTable, missing: list[Field]) -> None:
-        """Another process may add the same columns first; the caller looks again in any case."""
+    def _create(self, schema: Schema, partition_by: list[str]) -> None:
+        DeltaTable.create(
+            self.uri,
+            schema,
+            partition_by=partition_by or None,
+            storage_options=self._options or None,
+            commit_properties=_NO_SECOND_TRY,
+            post_commithook_properties=HOOKS,
+        )
+
+    def _extend(self, table: DeltaTable, missing: list[Field]) -> None:
+        """The feature first, then the columns: a crash in between leaves a feature that nothing demands yet.
+
+        Another process may be faster with either; the caller looks again in any case.
+        """
         try:
-            table.alter.add_columns(missing, post_commithook_properties=HOOKS)
+            if features.local_times(missing) and not features.is_supported(table.protocol()):
+                table.alter.add_feature(
+                    TableFeatures.TimestampWithoutTimezone,
+                    allow_protocol_versions_increase=True,
+                    post_commithook_properties=HOOKS,
+                )
+                _tell_demanded(self.uri, missing)
+            else:
+                table.alter.add_columns(missing, post_commithook_properties=HOOKS)
         except CommitFailedError:
             return
         except faults.DELTA_FAULTS as error:
             raise faults.not_committed(self.uri, error) from error
+
+
+def _tell_demanded(uri: str, fields: list[Field]) -> None:
+    """A protocol never rises unnoticed: readers that do not know the feature lose the whole table."""
+    if columns := features.local_times(fields):
+        _logger.warning(
+            "the table %s has the Delta feature %s (reader version 3) from now on, for timestamps without time zone in"
+            " %s: readers that do not know it cannot open the table, see docs/consumers.md",
+            uri, FEATURE, ", ".join(columns),
+        )  # fmt: skip
+
+
+def _no_first_column(uri: str, fields: list[Field]) -> InvalidData:
+    return InvalidData(
+        f"the table {uri} would have nothing but maps of timestamps without time zone ({fields[0].name!r}), and such a"
+        " table cannot be created in a bucket",
+        hint="send one more column, or instants with a time zone",
+    )

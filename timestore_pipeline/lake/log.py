@@ -139,7 +139,7 @@ class DeltaLog:
         below a durable commit makes a table unreadable. How far others have come is noted beside the log: a run is a
         new process, and would flush a year of commits again.
         """
-        folder = self._folder()
+        folder = self.folder
         if folder is None or version <= self._durable:
             return
         names = self._store.list(_FOLDER)
@@ -155,7 +155,7 @@ class DeltaLog:
 
     def make_checkpoint_durable(self, version: int) -> None:
         """Flush a checkpoint just written and the hint that points to it."""
-        folder = self._folder()
+        folder = self.folder
         if folder is None:
             return
         for path in (*folder.glob(f"{version:020d}.checkpoint*.parquet"), folder / _HINT):
@@ -168,7 +168,7 @@ class DeltaLog:
         The lock makes check and rename one step: without it, a slow process could set aside the sound commit that a
         faster one has meanwhile written in the torn one's place.
         """
-        folder = self._folder()
+        folder = self.folder
         if folder is None or not folder.is_dir():
             return False
         with _locked(folder):
@@ -178,7 +178,9 @@ class DeltaLog:
             sync(folder)
         return bool(torn)
 
-    def _folder(self) -> Path | None:
+    @property
+    def folder(self) -> Path | None:
+        """None = in a bucket."""
         return None if self._store.root is None else self._store.root / _FOLDER
 
     def _versions(self) -> list[int]:
