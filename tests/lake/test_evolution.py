@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 
-from tests.lake.exporting import UNPARTITIONED
+from tests.lake.exporting import UNPARTITIONED, publish
+from tests.lake.reading import READERS
 from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.lake.evolution import table_schema
 from timestore_pipeline.lake.layout import Partitioning
@@ -26,6 +29,11 @@ TYPES: list[pa.DataType] = [
     pa.decimal128(38, 10),
     NESTED,
 ]
+
+
+A = pa.int64()
+SHORT = pa.struct([("a", A)])
+LONG = pa.struct([("a", A), ("b", pa.struct([("c", pa.list_(A))]))])
 
 
 def day(schema: pa.Schema) -> Partitioning:
@@ -92,11 +100,65 @@ def test_a_changed_column_is_a_conflict_that_says_both_types(
     assert (refused.value.column, refused.value.existing, refused.value.incoming) == (name, existing, incoming)
 
 
-@pytest.mark.parametrize("change", [pa.struct([("a", pa.int64()), ("b", pa.int64())]), pa.list_(pa.int64())])
+@pytest.mark.parametrize("change", [pa.struct([("a", pa.string())]), pa.struct([("A", A)]), pa.list_(A)])
 def test_a_changed_nested_column_is_a_conflict(table: LakeTable, change: Any) -> None:
-    table.ensure(pa.schema([("s", pa.struct([("a", pa.int64())]))]), UNPARTITIONED)
+    table.ensure(pa.schema([("s", SHORT)]), UNPARTITIONED)
     with pytest.raises(SchemaConflict, match="column 's'"):
         table.ensure(pa.schema([("s", change)]), UNPARTITIONED)
+
+
+WRAPPED: dict[str, Callable[[pa.DataType], pa.DataType]] = {
+    "column": lambda kind: kind,
+    "list": pa.list_,
+    "struct": lambda kind: pa.struct([("x", pa.list_(kind))]),
+}
+VALUES: dict[str, Callable[[Any], Any]] = {
+    "column": lambda value: value,
+    "list": lambda value: [value, None],
+    "struct": lambda value: {"x": [value]},
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_struct_grows_and_every_reader_finds_null_where_a_field_was_not_there(table: LakeTable, name: str) -> None:
+    wrap, value = WRAPPED[name], VALUES[name]
+    publish(table, pa.table({"s": pa.array([value({"a": 1}), None], wrap(SHORT))}))
+    publish(table, pa.table({"s": pa.array([value({"b": {"c": [2]}, "a": 3})], wrap(LONG))}), epoch=2)
+    publish(table, pa.table({"s": pa.array([value({"a": 4})], wrap(SHORT))}), epoch=3)
+    expected = [value({"a": 1, "b": None}), None, value({"a": 3, "b": {"c": [2]}}), value({"a": 4, "b": None})]
+    for read in READERS.values():
+        assert sorted(read(table.uri)["s"].to_pylist(), key=repr) == sorted(expected, key=repr)
+    assert sorted(table.to_arrow_dataset().to_table()["s"].to_pylist(), key=repr) == sorted(expected, key=repr)
+    assert DeltaTable(table.uri).version() == 4  # created, three flushes, and one commit for the grown struct
+
+
+def test_two_structs_may_grow_apart_and_the_table_has_what_either_has(table: LakeTable) -> None:
+    for more in ("b", "c"):
+        table.ensure(pa.schema([("s", pa.struct([(more, A), ("a", A)]))]), UNPARTITIONED)
+    assert table.schema().field("s").type == pa.struct([("b", A), ("a", A), ("c", A)])
+
+
+def test_a_struct_that_gains_a_local_time_brings_its_feature(table: LakeTable) -> None:
+    table.ensure(pa.schema([("s", SHORT)]), UNPARTITIONED)
+    table.ensure(pa.schema([("s", pa.struct([("a", A), ("at", pa.timestamp("us"))]))]), UNPARTITIONED)
+    assert DeltaTable(table.uri).protocol().reader_features == ["timestampNtz"]
+
+
+@pytest.mark.parametrize("wrap", [lambda kind: kind, lambda kind: pa.list_(kind)])
+def test_a_struct_in_a_map_does_not_grow(table: LakeTable, wrap: Callable[[pa.DataType], pa.DataType]) -> None:
+    """DataFusion could not open the table any more; staged rows are cast to what is published, or set aside."""
+    short, long = (pa.schema([("m", wrap(pa.map_(pa.string(), kind)))]) for kind in (SHORT, LONG))
+    table.ensure(short, UNPARTITIONED)
+    with pytest.raises(SchemaConflict, match="column 'm'"):
+        table.ensure(long, UNPARTITIONED)
+    assert table.as_published(long) == short
+
+
+def test_rows_are_published_in_the_spelling_of_the_table_and_keep_their_new_fields(table: LakeTable) -> None:
+    table.ensure(pa.schema([("s", pa.list_(pa.struct([("Old", A), ("a", pa.float64())])))]), UNPARTITIONED)
+    rows = pa.schema([("S", pa.list_(pa.struct([("a", A), ("old", A), ("new", A)])))])
+    kept = pa.struct([("Old", A), ("a", pa.float64()), ("new", A)])
+    assert table.as_published(rows) == pa.schema([("s", pa.list_(kept))])
 
 
 def test_day_and_month_share_a_partition_column_and_hour_does_not(table: LakeTable) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
+from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
+from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
@@ -53,6 +56,20 @@ def test_a_dry_run_says_the_same_and_changes_nothing(fragmented: Timestore) -> N
     done = maintained(fragmented, dry_run=True)
     assert (done.files_before, done.files_after, done.compacted_files) == (12, 2, 12)
     assert (stored(fragmented), live(fragmented)) == (before, before)
+
+
+def test_files_whose_struct_has_fewer_fields_than_the_table_get_nulls(store: Timestore) -> None:
+    """As after another shard has published rows with more of them."""
+    for number in range(6):
+        publish(store, number, rows(number, s=[{"a": 1, "l": [{"x": 2}]}] * 10))
+    table = store.lake.table("weather")
+    grown = pa.struct([("a", pa.int64()), ("l", pa.list_(pa.struct([("x", pa.int64()), ("y", pa.string())])))])
+    schema = pa.schema([("at", pa.timestamp("us", "UTC")), ("s", grown)])
+    table.ensure(schema, Partitioning.of(schema, Granularity.DAY))
+    before = content(store)
+    assert (maintained(store).files_after, content(store), books(store)) == (2, before, ([], []))
+    assert before[0]["s"] == {"a": 1, "l": [{"x": 2, "y": None}]}
+    assert all(pq.read_schema(path).field("s").type == grown for path in live(store))
 
 
 def test_files_that_lack_a_column_get_nulls(fragmented: Timestore) -> None:

@@ -1,11 +1,17 @@
-"""Which schemas a Delta table can hold, and which changes it takes: new nullable columns, nothing else."""
+"""Which schemas a Delta table can hold, and which changes it takes: new nullable columns and fields of structs.
+
+Readers find a field by its name and read null where a file lacks it. Inside a map DataFusion (deltalake 1.6) does not:
+it cannot open the table any more, so there a struct stays as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 from deltalake import Field, Schema
+from deltalake.schema import ArrayType, StructType
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.lake.layout import Partitioning
@@ -43,28 +49,30 @@ def table_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
 
 
 def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
-    """The fields of `wanted` the table has not got.
+    """What of `wanted` the table has not got: new columns, and columns as they are with the new fields of structs.
 
-    Raise `SchemaConflict` for one it has with another type, `InvalidData` for a new one that is nested too deeply."""
+    Raise `SchemaConflict` for one it has with another type, `InvalidData` for what is nested too deeply.
+    """
     known = {field.name.casefold(): field for field in existing.fields}
     missing = []
     for field in Schema.from_arrow(wanted).fields:
         present = known.get(field.name.casefold())
-        if present is None:
+        grown = field if present is None else _grown(present, field)
+        if grown is None:
+            raise _conflict(present or field, field)
+        if present is None or grown.type != present.type:
             canonical_type(wanted.field(field.name).type, field.name)  # too deep, and no reader could open the table
-            missing.append(field)
-        elif (present.name, present.type) != (field.name, field.type):
-            raise _conflict(present, field)
+            missing.append(grown)
     return missing
 
 
 def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
-    """The canonical schema `rows`, with the table's spelling and type of every column that the table has.
+    """The canonical schema `rows`, with the table's spelling and type of every column and field that the table has.
 
     Raise `InvalidData` when such a column has a type that no dataset can have.
     """
     known = {field.name.casefold(): field for field in pa.schema(existing.to_arrow())}
-    present = (known.get(field.name.casefold(), field) for field in rows)
+    present = (_in_spelling_of(known.get(field.name.casefold(), field), field) for field in rows)
     return pa.schema([pa.field(field.name, canonical_type(field.type, field.name)) for field in present])
 
 
@@ -79,6 +87,49 @@ def check_partitioning(existing: list[str], partitioning: Partitioning) -> None:
             incoming=str(wanted),
             hint="its rows need the time column by which the table is laid out; or move that table out of the lake",
         )
+
+
+def _grown(present: Field, wanted: Field) -> Field | None:
+    """The table's field, with what its structs lack; None = it is another type, or spelt otherwise."""
+    grown = _grown_type(present.type, wanted.type)
+    if grown is None or present.name != wanted.name:
+        return None
+    return Field(present.name, grown, nullable=present.nullable, metadata=present.metadata)
+
+
+def _grown_type(present: Any, wanted: Any) -> Any | None:
+    if present == wanted:
+        return present
+    if isinstance(present, StructType) and isinstance(wanted, StructType):
+        return _grown_struct(present, wanted)
+    if isinstance(present, ArrayType) and isinstance(wanted, ArrayType):
+        element = _grown_type(present.element_type, wanted.element_type)
+        nullable = present.contains_null and wanted.contains_null
+        return ArrayType(element, contains_null=True) if element is not None and nullable else None
+    return None
+
+
+def _grown_struct(present: StructType, wanted: StructType) -> StructType | None:
+    """Every field stays where it is and nullable; new ones come last."""
+    asked = {field.name.casefold(): field for field in wanted.fields}
+    kept = [_grown(field, asked.pop(field.name.casefold(), field)) for field in present.fields]
+    fields = [field for field in kept if field is not None and field.nullable]
+    return StructType([*fields, *asked.values()]) if len(fields) == len(kept) else None
+
+
+def _in_spelling_of(table: pa.Field, rows: pa.Field) -> pa.Field:
+    return pa.field(table.name, _joined(table.type, rows.type))
+
+
+def _joined(table: pa.DataType, rows: pa.DataType) -> pa.DataType:
+    """The table's type with the fields that only the rows' structs have."""
+    if pa.types.is_list(table) and pa.types.is_list(rows):
+        return pa.list_(_joined(table.value_type, rows.value_type))
+    if not (pa.types.is_struct(table) and pa.types.is_struct(rows)):
+        return table
+    ours = {field.name.casefold(): field for field in rows}
+    known = [_in_spelling_of(field, ours.pop(field.name.casefold(), field)) for field in table]
+    return pa.struct([*known, *ours.values()])
 
 
 def _conflict(present: Field, incoming: Field) -> SchemaConflict:

@@ -35,7 +35,7 @@ class Rows:
 
     connection: duckdb.DuckDBPyConnection
     paths: Sequence[Path]
-    columns: Sequence[str]  # those of the table that any of the files has, in the table's order
+    columns: Mapping[str, str]  # those of the table that any of the files has, in the table's order -> SQL type
     time_column: str | None
 
     def select(self) -> str:
@@ -49,7 +49,7 @@ class Rows:
 
     def digest_of(self, paths: Sequence[Path]) -> Digest:
         """Of what was written of them."""
-        sums = f"SELECT count(*), coalesce(sum(hash({_listed(self.columns)})), 0) FROM {_relation(paths)}"
+        sums = f"SELECT count(*), coalesce(sum(hash({_values(self.columns)})), 0) FROM {_relation(paths)}"
         row = self.connection.execute(sums).fetchone()
         assert row is not None, "an aggregate has one row"
         return Digest(*row)
@@ -64,29 +64,44 @@ def open_rows(
 ) -> Rows:
     """The files as one relation; each must hold as many rows as the table says.
 
-    A file without a column has NULL in it. Raise `SchemaConflict` for a column that is not of the table's type,
-    `Corrupted` for a file with other rows.
+    A file without a column, or without a field of a struct, has NULL in it. Raise `SchemaConflict` for a column that is
+    not of the table's type, `Corrupted` for a file with other rows.
     """
     _check_counts(connection, files, paths)
-    found = _described(connection, _relation(paths))
-    _check_columns(connection, found, schema)
-    return Rows(connection, paths, [name for name in schema.names if name in found], time_column)
-
-
-def _check_columns(connection: duckdb.DuckDBPyConnection, found: Mapping[str, str], schema: pa.Schema) -> None:
-    types = [(field.name, duckdb_type(canonical_type(field.type, field.name))) for field in schema]
-    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in types)
-    wanted = _described(connection, f"(SELECT {nothing})")  # spelt as DuckDB spells it
+    found = _typed(connection, _relation(paths))
+    wanted = {field.name: canonical_type(field.type, field.name) for field in schema}
     for name, kind in found.items():
-        if wanted.get(name) != kind:
-            existing = wanted.get(name, "no column")
-            text = f"column {name!r} is {kind} in a file, and {existing} in the table"
-            hint = "these files are left as they are"
-            raise SchemaConflict(text, column=name, existing=existing, incoming=kind, hint=hint)
+        _check_column(name, kind, wanted.get(name))
+    columns = {name: duckdb_type(kind) for name, kind in wanted.items() if name in found}
+    return Rows(connection, paths, columns, time_column)
 
 
-def _described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
-    return {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE FROM {relation}").fetchall()}
+def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:
+    if wanted is None or not _is_part(found, wanted):
+        existing = "no column" if wanted is None else str(wanted)
+        text = f"column {name!r} is {found} in a file, and {existing} in the table"
+        hint = "these files are left as they are"
+        raise SchemaConflict(text, column=name, existing=existing, incoming=str(found), hint=hint)
+
+
+def _is_part(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether it is the table's type, or that but for fields which its structs gained later."""
+    if pa.types.is_struct(found) and pa.types.is_struct(wanted):
+        known = {field.name: field.type for field in wanted}
+        return all(field.name in known and _is_part(field.type, known[field.name]) for field in found)
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return _is_part(found.value_type, wanted.value_type)
+    if pa.types.is_map(found) and pa.types.is_map(wanted):
+        parts = ((found.key_type, wanted.key_type), (found.item_type, wanted.item_type))
+        return all(_is_part(*part) for part in parts)
+    if pa.types.is_timestamp(found) and pa.types.is_timestamp(wanted):  # UTC has several names
+        return bool(found.unit == wanted.unit and (found.tz is None) == (wanted.tz is None))
+    return bool(found == wanted)
+
+
+def _typed(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, pa.DataType]:
+    schema = connection.sql(f"FROM {relation} LIMIT 0").to_arrow_table().schema
+    return {field.name: field.type for field in schema}
 
 
 def _check_counts(connection: duckdb.DuckDBPyConnection, files: Sequence[OwnFile], paths: Sequence[Path]) -> None:
@@ -110,5 +125,9 @@ def _escaped(path: str) -> str:
     return "".join(f"[{character}]" if character in _GLOB else character for character in path)
 
 
-def _listed(columns: Sequence[str]) -> str:
-    return ", ".join(map(quote, columns))
+def _listed(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in columns.items())
+
+
+def _values(columns: Mapping[str, str]) -> str:
+    return ", ".join(f"CAST({quote(name)} AS {kind})" for name, kind in columns.items())
