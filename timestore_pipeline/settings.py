@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -183,13 +184,13 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _landing_lies_apart(self) -> Self:
-        """What is dropped there gets moved; what is staged or published must not be."""
-        for field in ("staging_directory", "lake_uri"):
-            other = _local_folder(str(getattr(self, field)))
-            if self.landing_directory and other and _nested(self.landing_directory, other):
-                where = f"TIMESTORE_LANDING_DIRECTORY={self.landing_directory}"
-                raise ValueError(f"{where} and {variable(field)}={other} lie in each other; give each its own folder")
+    def _folders_lie_apart(self) -> Self:
+        """What is dropped is moved, and what is staged is unlinked: neither may be the other, or what is published."""
+        given = [(field, getattr(self, field)) for field in ("landing_directory", "staging_directory", "lake_uri")]
+        folders = [(f"{variable(field)}={place}", _local_folder(str(place))) for field, place in given if place]
+        for (one, here), (other, there) in combinations(folders, 2):
+            if here and there and _nested(here, there):
+                raise ValueError(f"{one} and {other} lie in each other; give each its own folder")
         return self
 
     @property
@@ -271,6 +272,11 @@ def _local_folder(uri: str) -> Path | None:
 
 
 def _nested(one: Path, other: Path) -> bool:
+    """Also by way of links."""
+    try:
+        one, other = one.resolve(), other.resolve()
+    except (OSError, RuntimeError):  # a link that leads in a circle; opening it says so
+        return False
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 

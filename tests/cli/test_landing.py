@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from deltalake import DeltaTable
 
 from tests.cli.running import ROOT, command, complaint, readings, timestore, timestore_json, write_file
 from timestore_pipeline import clock
+from timestore_pipeline.confined import Entry, Place, Tree
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
@@ -72,25 +75,26 @@ def test_the_status_counts_what_is_where(landing: Path) -> None:
     assert "weather  1 file" in timestore("landing", "status", "weather")
 
 
-def test_a_folder_that_cannot_be_looked_at_is_named_and_the_others_are_shown(landing: Path) -> None:
+def test_a_folder_that_cannot_be_looked_at_is_named_and_the_others_are_shown(
+    landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_file(landing / "weather" / "a.csv", readings(5))
-    nest(landing / "deep")
+    (landing / "barred").mkdir()
+    monkeypatch.setattr(Tree, "walk", barred(Tree.walk))  # root may list any folder
     told = timestore_json("landing", "status", code=1)["datasets"]
-    assert [(one["dataset"], one["ready"]["files"]) for one in told] == [("deep", 0), ("weather", 1)]
+    assert [(one["dataset"], one["ready"]["files"]) for one in told] == [("barred", 0), ("weather", 1)]
     assert [one["error"] and one["error"]["code"] for one in told] == ["landing_unusable", None]
-    assert "cannot be looked at: File name too long" in complaint("landing", "status")
+    assert "cannot be looked at: Permission denied" in complaint("landing", "status")
     assert "weather  1 file" in timestore("landing", "status", code=1)
 
 
-def nest(folder: Path) -> None:
-    """Make folders whose path is longer than the system takes, which not even root can list."""
-    folder.mkdir()
-    here = os.open(folder, os.O_RDONLY)
-    for _ in range(20):
-        os.mkdir("x" * 250, dir_fd=here)
-        here, above = os.open("x" * 250, os.O_RDONLY, dir_fd=here), here
-        os.close(above)
-    os.close(here)
+def barred(walk: Callable[..., Iterator[Entry]]) -> Callable[..., Iterator[Entry]]:
+    def stand_in(tree: Tree, place: Place, skip: Callable[[str], bool]) -> Iterator[Entry]:
+        if "barred" in place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return walk(tree, place, skip)
+
+    return stand_in
 
 
 def test_a_day_that_is_gone_is_published_again_and_not_twice(landing: Path, home: Path) -> None:

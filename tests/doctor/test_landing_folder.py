@@ -61,5 +61,11 @@ def test_a_folder_on_another_filesystem_fails(landing: Path) -> None:
     elsewhere = Path("/dev/shm")
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == landing.stat().st_dev:
         pytest.skip(f"needs a second filesystem at {elsewhere}")
-    (landing / "weather").symlink_to(elsewhere)
-    assert "weather lies on another filesystem" in told("landing", Status.FAILED)
+    (landing / "_archive").symlink_to(elsewhere)
+    assert "_archive lies on another filesystem" in told("landing", Status.FAILED)
+
+
+def test_a_link_in_the_place_of_a_folder_fails(landing: Path, tmp_path: Path) -> None:
+    (landing / "_archive").symlink_to(tmp_path)
+    assert "_archive is a link, and links are not followed" in told("landing", Status.FAILED)
+    assert "_archive: no dataset's folder" in told("landing", Status.WARNING)

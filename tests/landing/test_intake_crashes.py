@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.landing.dropping import drop, files, numbers, readings, take_in
-from timestore_pipeline import durable
+from timestore_pipeline.confined import Tree
 from timestore_pipeline.ingest.staging_loop import StagingLoop
 from timestore_pipeline.landing import intake
 from timestore_pipeline.landing.folder import LandingFolder
@@ -28,11 +28,11 @@ STEPS: list[tuple[Any, str, str]] = [
     (StagingLoop, "_settle_oldest", "after"),
     (StagingLoop, "run", "after"),
     (LandingFolder, "archive", "before"),
-    (Path, "rename", "before"),
-    (Path, "rename", "after"),
-    (durable, "make_folder", "before"),
-    (durable, "sync", "before"),
-    (durable, "sync", "after"),
+    (os, "rename", "before"),
+    (os, "rename", "after"),
+    (os, "mkdir", "after"),
+    (os, "fsync", "before"),
+    (os, "fsync", "after"),
     (LandingFolder, "archive", "after"),
 ]
 
@@ -69,7 +69,7 @@ def test_a_run_may_die_anywhere(
 def test_a_run_may_die_while_it_rejects_a_file(settings: Settings, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
     drop(settings, "a.unknown", b"what is this")
     with monkeypatch.context() as patched:
-        patched.setattr(durable, "replacing", dying(durable.replacing, when))
+        patched.setattr(Tree, "write", dying(Tree.write, when))
         patched.setattr(intake, "_PATIENCE", -intake.RETRY_AFTER)
         with pytest.raises(Died):
             take_in(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -26,7 +27,7 @@ from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.landing.day import Day
-from timestore_pipeline.landing.folder import LandingFolder
+from timestore_pipeline.landing.folder import Ignored, LandingFolder
 from timestore_pipeline.landing.intake import Intake
 from timestore_pipeline.landing.outcome import Outcome, Result, error_document
 from timestore_pipeline.landing.replay import Replay, Replayed
@@ -36,7 +37,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 _COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
-_MOST_TOLD = 20  # rejected files
+_MOST_TOLD = 20  # rejected files, and names that are left alone
 _COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
 
 
@@ -59,10 +60,10 @@ def status(
     statuses, strangers = landing_status(folder, dataset), folder.strangers()
     if as_json:
         found = [one.to_dict() for one in statuses]
-        print_json({"landing": str(folder.root), "datasets": found, "strangers": strangers})
+        print_json({"landing": str(folder.root), "datasets": found, **_strangers(strangers)})
     else:
         _print_status(folder, statuses)
-        _print_strangers(strangers)
+        _print_ignored([*strangers, *(ignored for one in statuses for ignored in one.ignored)])
     if any(one.error is not None for one in statuses):
         raise typer.Exit(FAILED)
 
@@ -92,10 +93,10 @@ def ingest(
     strangers = [] if datasets else folder.strangers()
     if as_json:
         files = [outcome.to_dict() for outcome in outcomes]
-        print_json({"files": files, "strangers": strangers, "error": error_document(stopped)})
+        print_json({"files": files, **_strangers(strangers), "error": error_document(stopped)})
     else:
         _print_end(outcomes, stopped)
-        _print_strangers(strangers)
+        _print_ignored(strangers)
     if stopped is not None or not all(outcome.done for outcome in outcomes):
         raise typer.Exit(FAILED)
 
@@ -247,6 +248,12 @@ def _print_reasons(statuses: Sequence[LandingStatus]) -> None:
         print_note(f"and {len(reasons) - _MOST_TOLD} more; --json has all", "yellow")
 
 
-def _print_strangers(strangers: Sequence[str]) -> None:
-    for name in strangers:
-        print_note(f"{name}: left alone, files belong into a folder that is named after their dataset", "yellow")
+def _strangers(strangers: Sequence[Ignored]) -> dict[str, Any]:
+    return {"strangers": [one.place for one in strangers], "ignored": [asdict(one) for one in strangers]}
+
+
+def _print_ignored(ignored: Sequence[Ignored]) -> None:
+    for one in ignored[:_MOST_TOLD]:
+        print_note(f"{one.place}: left alone, {one.reason}", "yellow")
+    if len(ignored) > _MOST_TOLD:
+        print_note(f"and {len(ignored) - _MOST_TOLD} more are left alone; --json has all", "yellow")

@@ -45,7 +45,7 @@ def find_files(context: dg.OpExecutionContext, config: IngestConfig, timestore: 
     except InvalidDatasetName as error:
         raise dg.Failure(f"{error}; no file was taken", allow_retries=False) from error
     for stranger in folder.strangers():
-        context.log.warning("%s is left alone: files belong into a folder named after their dataset", stranger)
+        context.log.warning("%s is left alone: %s", stranger.place, stranger.reason)
     return {"datasets": [dataset for dataset in datasets if _has_work(context, folder, dataset)]}
 
 

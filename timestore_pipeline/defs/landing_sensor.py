@@ -50,7 +50,7 @@ def _launch(shard: str, folder: LandingFolder) -> dg.RunRequest | dg.SkipReason:
     files, problems = _listed(folder)
     datasets = sorted({file.dataset for file in files if file.not_before <= now})
     if not datasets:
-        return dg.SkipReason(_why_not(files, [*folder.strangers(), *problems]))
+        return dg.SkipReason(_why_not(files, [*(one.place for one in folder.strangers()), *problems]))
     return dg.RunRequest(
         run_key=f"{shard}/landing/{clock.to_micros(now)}",  # a key launches once for ever; a failed run must not strand
         run_config={"ops": {"find_files": {"config": {"datasets": datasets}}}},

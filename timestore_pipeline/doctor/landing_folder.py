@@ -36,6 +36,8 @@ def _unmovable(folder: LandingFolder) -> Iterator[Finding]:
     denied = [place for place in places if not os.access(place, os.R_OK | os.W_OK | os.X_OK)]
     if denied:
         yield failed(f"no access to {_some(denied)}", "give the ingesting user access to it")
+    if linked := [place for place in places if place.is_symlink()]:
+        yield failed(f"{_some(linked)} is a link, and links are not followed", "put a folder in its place")
     apart = [place for place in places if place.stat().st_dev != folder.root.stat().st_dev]
     if apart:
         told = f"{_some(apart)} lies on another filesystem than {folder.root}"
@@ -44,8 +46,8 @@ def _unmovable(folder: LandingFolder) -> Iterator[Finding]:
 
 def _left_alone(folder: LandingFolder) -> Iterator[Finding]:
     if strangers := folder.strangers():
-        told = f"{_some(strangers)}: no dataset's folder, and never taken"
-        yield warning(told, "move files into a folder that is named after their dataset")
+        told = f"{_some([one.place for one in strangers])}: no dataset's folder, and never taken"
+        yield warning(told, "`timestore landing status` says why; move files into a folder named after their dataset")
     rejected = sum(len(folder.rejected(dataset)) for dataset in folder.put_away())
     if rejected:
         yield warning(f"{rejected} rejected file(s) wait for somebody", "`timestore landing status` says why")

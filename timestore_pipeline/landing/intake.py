@@ -11,9 +11,10 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
+from timestore_pipeline.confined import readable
 from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import open_source
@@ -21,7 +22,7 @@ from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.landing import names
 from timestore_pipeline.landing.folder import LandingFile, LandingFolder
-from timestore_pipeline.landing.locking import locked
+from timestore_pipeline.landing.locking import lock
 from timestore_pipeline.landing.outcome import Outcome, Result, reason_text
 
 RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
@@ -73,25 +74,32 @@ class Intake:
     def _one(self, listed: LandingFile) -> Iterator[Outcome]:
         try:
             file = self.folder.take(listed)
-            if file is None:
-                return
-            with locked(file.path) as ours:
-                if ours and file.identity == listed.identity:
-                    yield self._go_through(file)
+            if file is not None and file.identity == listed.identity:
+                yield from self._in_hand(file)
         except LandingUnusable as error:  # the system does not let us move it
             yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
 
-    def _go_through(self, file: LandingFile) -> Outcome:
-        tally, content = Tally(), ""
+    def _in_hand(self, file: LandingFile) -> Iterator[Outcome]:
         try:
-            content = content_digest(file.path)
-            self._stage_unless_known(file, content, tally)
+            with self.folder.opened(file) as descriptor:
+                if descriptor is not None and lock(descriptor) and self.folder.is_unchanged(file):
+                    yield self._go_through(file, descriptor)
+        except LandingUnusable as error:
+            yield self._put_off(file, Tally(), error)
+
+    def _go_through(self, file: LandingFile, descriptor: int) -> Outcome:
+        """What is open is read: the name may be given to something else meanwhile."""
+        tally, content, path = Tally(), "", file.path
+        try:
+            with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
+                content = content_digest(path)
+                self._stage_unless_known(file, path, content, tally)
         except Interrupted:
             raise
         except OSError as error:
             return self._put_off(file, tally, _refused(file, error))
         except TimestoreError as error:
-            error.args = (str(error).replace(str(file.path), file.name),)  # as whoever dropped it knows it
+            error.args = (str(error).replace(str(path), file.name),)  # as whoever dropped it knows it
             if self._is_refused(file, tally, error):
                 return self._rejected(file, content, tally, error)
             return self._put_off(file, tally, error)
@@ -100,15 +108,15 @@ class Intake:
             return self._put_off(file, tally, _unforeseen(file, error))
         return self._done(file, content, tally)
 
-    def _stage_unless_known(self, file: LandingFile, content: str, tally: Tally) -> None:
+    def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> None:
         known = self._archived(file.dataset)
         if names.beginning(content) not in known:
-            self._stage(file, content, tally)
+            self._stage(file, path, content, tally)
             known.add(names.beginning(content))
 
-    def _stage(self, file: LandingFile, content: str, tally: Tally) -> None:
+    def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> None:
         """`tally` counts along, also when this ends early."""
-        source = open_source(file.path)
+        source = open_source(path)
         check_rows(self.staging, file.dataset, source, self._go_on)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, self.progress)

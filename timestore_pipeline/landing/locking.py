@@ -7,30 +7,10 @@ is one on which nobody is ever at work.
 from __future__ import annotations
 
 import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Hold the file; False = somebody else does, or it is not there any more."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    except OSError:  # reading it will fail as well, and say why
-        yield True
-        return
-    try:
-        yield _lock(descriptor) and path.exists()
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
+def lock(descriptor: int) -> bool:
+    """Hold an open file until it is closed; False = somebody else does."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

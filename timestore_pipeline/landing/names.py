@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 
+from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import is_dataset_name
 
 REASON = ".reason.json"
@@ -22,6 +23,7 @@ _IN_HAND = re.compile(r"(\d{8}T\d{12}Z)~(.+)", re.DOTALL)
 _CONTENT = re.compile(r".*\.([0-9a-f]{16})(?:\.[^.]+){0,2}", re.DOTALL)  # the last: a name may have come with one
 _LONGEST = 255  # bytes of a name on every usual filesystem
 _DIGITS = 16  # of the content's digest
+_LONGEST_WAIT = timedelta(hours=1)
 
 
 def is_unfinished(name: str) -> bool:
@@ -40,17 +42,24 @@ def in_hand(name: str, not_before: datetime) -> str:
 
 
 def dropped_as(name: str) -> tuple[datetime | None, str]:
-    """When a file in hand may be looked at, and the name it came under; None = whoever put it there was not us."""
+    """When a file in hand may be looked at, and the name it came under; None = the stamp is none of ours.
+
+    No file is put off for as long as an hour, so an instant beyond that would only keep the file from ever being read.
+    """
     match = _IN_HAND.fullmatch(name)
     if match is None:
         return None, name
-    return datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC), match[2]
+    try:
+        instant = datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC)
+    except ValueError:  # the digits are no date
+        return None, match[2]
+    return (instant if instant <= clock.now() + _LONGEST_WAIT else None), match[2]
 
 
 def archived(relative: PurePath, content: str) -> PurePath:
     """Where a file of this content comes to lie; content: hexadecimal digest."""
-    suffixes = _suffixes(relative.name)
-    return relative.with_name(_fitted(relative.name, "", f".{content[:_DIGITS]}{suffixes}"))
+    ending = f".{content[:_DIGITS]}{suffixes(relative.name)}"
+    return relative.with_name(_fitted(relative.name, "", ending))
 
 
 def content_of(name: str) -> str | None:
@@ -69,17 +78,17 @@ def shown(path: PurePath | str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(path))
 
 
-def _suffixes(name: str) -> str:
+def suffixes(name: str) -> str:
     """What says which format it is: `.csv`, `.csv.gz`; none when it is too long to be one."""
     path = Path(name)
     wanted = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
-    suffixes = "".join(wanted)
-    return suffixes if len(suffixes) <= 16 else ""
+    found = "".join(wanted)
+    return found if len(found) <= 16 else ""
 
 
 def _fitted(name: str, before: str, ending: str) -> str:
     """`before`, as much of the name as there is room for, `ending`; without an ending the name keeps its own."""
-    own = _suffixes(name)
+    own = suffixes(name)
     stem = name.removesuffix(own)
     ending = ending or own
     room = _LONGEST - len(os.fsencode(before + ending)) - len(REASON)

@@ -11,15 +11,22 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from timestore_pipeline import durable
-from timestore_pipeline.errors import Corrupted, Interrupted, ReplayInProgress, RowsPresent, TimestoreError
+from timestore_pipeline.confined import Place, readable
+from timestore_pipeline.errors import (
+    Corrupted,
+    Interrupted,
+    LandingUnusable,
+    ReplayInProgress,
+    RowsPresent,
+    TimestoreError,
+)
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
@@ -27,7 +34,9 @@ from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fa
 from timestore_pipeline.landing import names
 from timestore_pipeline.landing.day import Day
 from timestore_pipeline.landing.folder import LandingFolder
-from timestore_pipeline.landing.locking import locked
+from timestore_pipeline.landing.locking import lock
+
+_MOST_PLAN = 256 << 20  # bytes; a million files
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,10 @@ class Replay:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Raise `ReplayInProgress` when another one of the same dataset is at work."""
-        lock = self._path.parent / "lock"
-        durable.make_folder(lock.parent)
-        lock.touch()
-        with locked(lock) as ours:
-            if not ours:
+        with ExitStack() as stack:
+            with self._usable():
+                held = stack.enter_context(self.folder.tree.file((*self._place[:-1], "lock"), make=True))
+            if not lock(held):
                 hint = "wait for it to end, then run the command again"
                 raise ReplayInProgress(f"{self.dataset!r} is being replayed", dataset=self.dataset, hint=hint)
             yield
@@ -115,7 +123,11 @@ class Replay:
         tally = Tally()
         path = self.folder.archive_of(self.dataset) / file
         try:
-            self._stage(plan, path, staging, tally)
+            with (
+                self.folder.opened_archived(self.dataset, PurePath(file)) as descriptor,
+                readable(descriptor, path, names.suffixes(path.name)) as held,
+            ):
+                self._stage(plan, path, held, staging, tally)
         except OSError as error:
             hint = "bring it back from a backup, then replay it alone with --beside --files"
             return Replayed(names.shown(file), tally, Corrupted(f"{names.shown(path)}: {error}", hint=hint))
@@ -125,12 +137,13 @@ class Replay:
             return Replayed(names.shown(file), tally, error)
         return Replayed(names.shown(file), tally)
 
-    def _stage(self, plan: Plan, path: Path, staging: StagingManager, tally: Tally) -> None:
-        content = content_digest(path)
+    def _stage(self, plan: Plan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
+        """held: a path of what is open; `path` is for people."""
+        content = content_digest(held)
         if names.content_of(path.name) != names.beginning(content):
             hint = "it was damaged or replaced in the archive: bring it back from a backup"
             raise Corrupted(f"{names.shown(path)} is not the file that was archived", dataset=self.dataset, hint=hint)
-        source = open_source(path)
+        source = open_source(held)
         if self.day is not None:
             source = source.only(self.day.keep)
         self._loop = staging_loop(staging, self.dataset, source, f"replay/{plan.name}", content, lambda _: None)
@@ -159,22 +172,31 @@ class Replay:
         )
 
     @property
-    def _path(self) -> Path:
+    def _place(self) -> Place:
         subject = f"{self.day.first if self.day else 'all'} {self.files}"
-        return self.folder.root / "_replays" / self.dataset / f"{sha256(subject.encode()).hexdigest()[:16]}.json"
+        return ("_replays", self.dataset, f"{sha256(subject.encode()).hexdigest()[:16]}.json")
 
     def _read(self) -> Plan | None:
-        if not self._path.exists():
-            return None
-        document = json.loads(self._path.read_text())
-        return Plan(document["name"], tuple(document["files"]), document["checked"])
+        with self._usable():
+            try:
+                document = json.loads(self.folder.tree.read(self._place, _MOST_PLAN))
+                return Plan(str(document["name"]), tuple(map(str, document["files"])), bool(document["checked"]))
+            except FileNotFoundError:
+                return None
 
     def _write(self, plan: Plan) -> None:
-        durable.make_folder(self._path.parent)
-        with durable.replacing(self._path) as temporary:
-            temporary.write_text(json.dumps(asdict(plan)))
+        with self._usable():
+            self.folder.tree.write(self._place, json.dumps(asdict(plan)))
 
     def _forget(self) -> None:
-        with suppress(FileNotFoundError):  # another run of the same plan was quicker
-            self._path.unlink()
-            durable.sync(self._path.parent)
+        with self._usable(), suppress(FileNotFoundError):  # another run of the same plan was quicker
+            self.folder.tree.remove(self._place)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        path = self.folder.tree.path(self._place)
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            hint = f"look at it, and move it away if no replay of {self.dataset} is to be gone on with"
+            raise LandingUnusable(f"{path} is of no use: {error}", dataset=self.dataset, hint=hint) from error

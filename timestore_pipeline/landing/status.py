@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LandingUnusable, TimestoreError
 from timestore_pipeline.landing import names
-from timestore_pipeline.landing.folder import LandingFile, LandingFolder, file_size
+from timestore_pipeline.landing.folder import Ignored, LandingFile, LandingFolder
 from timestore_pipeline.landing.outcome import error_document
 
 
@@ -25,13 +25,14 @@ class Amount:
 
     @classmethod
     def of(cls, files: Iterable[LandingFile]) -> Amount:
-        sizes = [file.bytes for file in files]
-        return cls(len(sizes), sum(sizes))
+        return cls.sizes(file.bytes for file in files)
 
     @classmethod
-    def at(cls, paths: Iterable[Path]) -> Amount:
-        sizes = [size for path in paths if (size := file_size(path)) is not None]
-        return cls(len(sizes), sum(sizes))
+    def sizes(cls, sizes: Iterable[int]) -> Amount:
+        files = total = 0
+        for size in sizes:
+            files, total = files + 1, total + size
+        return cls(files, total)
 
     def to_dict(self) -> dict[str, int]:
         return {"files": self.files, "bytes": self.bytes}
@@ -47,6 +48,7 @@ class LandingStatus:
     archived: Amount = Amount()
     rejected: Amount = Amount()
     reasons: tuple[dict[str, Any], ...] = ()  # of the rejected files, as their reason files say
+    ignored: tuple[Ignored, ...] = ()  # links and the like
     error: TimestoreError | None = None  # the system does not let us look at them: nothing is counted
 
     def to_dict(self) -> dict[str, Any]:
@@ -58,6 +60,7 @@ class LandingStatus:
             "archived": self.archived.to_dict(),
             "rejected": self.rejected.to_dict(),
             "reasons": list(self.reasons),
+            "ignored": [asdict(one) for one in self.ignored],
             "error": error_document(self.error),
         }
 
@@ -65,33 +68,33 @@ class LandingStatus:
 def landing_status(folder: LandingFolder, only: str | None = None) -> list[LandingStatus]:
     """In name order; a dataset whose folders cannot be looked at says so. Raise `LandingUnusable` when none can."""
     datasets = sorted({*folder.datasets(), *folder.put_away()}) if only is None else [only]
-    now = clock.now()
-    return [_status_or_error(folder, dataset, now) for dataset in datasets]
+    return [_status_or_error(folder, dataset) for dataset in datasets]
 
 
-def _status_or_error(folder: LandingFolder, dataset: str, now: datetime) -> LandingStatus:
+def _status_or_error(folder: LandingFolder, dataset: str) -> LandingStatus:
     try:
-        return _status(folder, dataset, now)
+        return _status(folder, dataset)
     except LandingUnusable as error:
         return LandingStatus(dataset, error=error)
 
 
-def _status(folder: LandingFolder, dataset: str, now: datetime) -> LandingStatus:
-    files = folder.files(dataset)
-    rejected = folder.rejected(dataset)
+def _status(folder: LandingFolder, dataset: str) -> LandingStatus:
+    files, now = folder.files(dataset), clock.now()
     return LandingStatus(
         dataset,
         ready=Amount.of(file for file in files if file.not_before <= now),
         waiting=Amount.of(file for file in files if file.not_before > now),
-        archived=Amount.at(folder.archived(dataset)),
-        rejected=Amount.at(rejected),
-        reasons=tuple(_reason(path) for path in rejected),
+        archived=Amount.sizes(folder.archived_bytes(dataset)),
+        rejected=Amount.sizes(folder.rejected_bytes(dataset)),
+        reasons=tuple(_reason(folder, rejected) for rejected in folder.rejected(dataset)),
+        ignored=tuple(folder.ignored(dataset)),
     )
 
 
-def _reason(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.with_name(path.name + names.REASON).read_text())
-        return {"place": names.shown(path), **document}
-    except (OSError, ValueError, TypeError):
-        return {"place": names.shown(path), "code": "unknown", "message": "there is no reason beside it", "hint": ""}
+def _reason(folder: LandingFolder, rejected: PurePath) -> dict[str, Any]:
+    """What lies beside the file may be anybody's; what is missing in it is made up for."""
+    told: dict[str, Any] = {"code": "unknown", "message": "there is no reason beside it", "hint": ""}
+    with suppress(OSError, ValueError, TypeError, RecursionError):
+        told |= json.loads(folder.reason(rejected))
+    texts = {key: str(told[key]) for key in ("code", "message", "hint")}
+    return {**told, **texts, "place": names.shown(folder.root / rejected)}
