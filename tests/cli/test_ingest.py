@@ -110,3 +110,47 @@ def test_ctrl_c_says_what_is_durable_and_the_same_command_goes_on(home: Path) ->
     assert f'"rows": {pending_rows()}' in told
     timestore(*line)
     assert pending_rows() == 60_000
+
+
+def write_text(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_a_first_batch_says_what_it_decided(home: Path) -> None:
+    path = write_text(home / "rows.csv", "at,station,wind\n2013-01-01T05:00:00Z,007,1.5\n2013-01-01T05:00:00Z,8,2\n")
+    first = timestore_json("ingest", "weather", path)
+    columns = {"at": "timestamp", "station": "string", "wind": "double"}
+    assert first["decided"] == {"time_column": "at", "granularity": "day", "columns": columns}
+    assert first["warnings"] == ["column 'station' is text: line 2 has '007', and 1 cells hold a number"]
+    again = timestore_json("ingest", "weather", path)
+    assert (again["decided"], again["warnings"]) == (None, [])
+
+
+def test_a_first_batch_without_a_time_is_told_how_to_declare_one(home: Path) -> None:
+    path = write_text(home / "rows.csv", "at,wind\n29.11.2026 10:00,1.5\n")
+    first = timestore_json("ingest", "weather", path)
+    assert first["decided"]["time_column"] is None
+    assert "looks like a date or time but is not ISO 8601" in first["warnings"][0]
+    assert "declare it before the first flush" in first["warnings"][1]
+
+
+def test_a_file_is_read_as_the_files_before_it_left_the_dataset(home: Path) -> None:
+    for name, cell in (("a.csv", "K12"), ("b.csv", "012"), ("c.csv", "7")):
+        write_text(home / name, f"at,zone\n2013-01-01T05:00:00Z,{cell}\n")
+    summary = timestore_json("ingest", "weather", *(home / name for name in ("a.csv", "b.csv", "c.csv")))
+    assert summary["rows"] == 3
+
+
+def test_a_cell_that_does_not_fit_its_column_is_named_by_line(home: Path) -> None:
+    timestore("ingest", "weather", write_text(home / "a.csv", "at,wind\n2013-01-01T05:00:00Z,1.5\n"))
+    bad = write_text(home / "b.csv", "at,wind\n2013-01-01T05:00:00Z,1\n2013-01-01T05:00:00Z,calm\n")
+    assert "line 3 has 'calm', and the column is double in the dataset" in complaint("ingest", "weather", bad)
+
+
+def test_what_a_csv_is_like_can_be_said_for_one_call(home: Path) -> None:
+    path = home / "rows.csv"
+    path.write_bytes("at;ort;wind\n2013-01-01T05:00:00Z;Köln;1,5\n2013-01-01T05:00:00Z;-;-\n".encode("latin-1"))
+    said = ("--delimiter", ";", "--decimal", ",", "--encoding", "latin-1", "--null", "-", "--null", "")
+    assert timestore_json("ingest", "weather", path, *said)["decided"]["columns"]["wind"] == "double"
+    assert "cannot separate fields" in complaint("ingest", "weather", path, "--delimiter", "x")

@@ -320,3 +320,25 @@ def test_a_run_begins_no_file_after_its_time(settings: Settings) -> None:
     drop(settings, "a.parquet", readings(3))
     with StagingManager.open(settings) as staging:
         assert list(Intake(folder(settings), staging).run(["weather"], seconds=0)) == []
+
+
+def test_a_header_without_rows_is_archived_as_zero_rows(settings: Settings) -> None:
+    drop(settings, "a.csv", b"at,wind\n")
+    [outcome] = take_in(settings)
+    assert (outcome.result, outcome.rows) == (Result.STAGED, 0)
+    assert files(settings, "_archive") == [outcome.place]
+
+
+def test_the_outcome_of_a_first_file_says_what_it_decided(settings: Settings) -> None:
+    drop(settings, "a.csv", b"at,zone\n2013-01-01T05:00:00Z,07\n2013-01-01T05:00:00Z,8\n")
+    [outcome] = take_in(settings)
+    told = outcome.to_dict()
+    assert told["decided"]["time_column"] == "at"
+    assert "line 2 has '07'" in told["warnings"][0]
+
+
+def test_a_quote_that_swallows_rows_is_rejected(settings: Settings) -> None:
+    drop(settings, "a.csv", b'at,s\n2013-01-01T05:00:00Z,"abc\n2013-01-01T06:00:00Z,x\n')
+    [outcome] = take_in(settings)
+    assert outcome.result is Result.REJECTED
+    assert "line 2, column 2: a quote is never closed" in str(outcome.error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,19 +27,28 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.decided import Decided
+from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.settings import Settings
 
-Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, NDJSON (both also .gz) or Arrow files.")
-]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, JSON (both also .gz) or Arrow files.")]
 BatchRows = Annotated[int, typer.Option(min=1, help="Rows of one batch, the unit of acknowledgement.")]
 Prefix = Annotated[
     str | None,
     typer.Option(help="Key each batch P/<file name>/<first row>, so that a second run skips what is staged."),
 ]
+
+
+Delimiter = Annotated[str | None, typer.Option(help="CSV: what separates fields, such as ';'.")]
+Decimal = Annotated[str | None, typer.Option(help="CSV: the decimal mark, '.' or ','.")]
+Encoding = Annotated[str | None, typer.Option(help="CSV: such as windows-1252 or utf-16.")]
+Nulls = Annotated[
+    list[str] | None, typer.Option(help="CSV: an unquoted cell that is null; can be given several times. Default: ''.")
+]
+NoHeader = Annotated[bool, typer.Option("--no-header", help="CSV: the first line is data; schema.columns names them.")]
 
 
 class Stoppable(Protocol):
@@ -53,6 +62,11 @@ def ingest(
     files: Files,
     batch_rows: BatchRows = 10_000,
     idempotency_prefix: Prefix = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    null: Nulls = None,
+    no_header: NoHeader = False,
     as_json: AsJson = False,
 ) -> None:
     """Stage files as durable batches.
@@ -66,16 +80,21 @@ def ingest(
     """
     _check_names(files, idempotency_prefix)
     settings = Settings.from_env()
-    sources = [open_source(path) for path in files]
-    started = clock.monotonic()
-    with StagingManager.open(settings) as staging, _progress(sources, hidden=as_json) as progress:
-        loop = StagingLoop(staging, dataset, batch_rows, idempotency_prefix, progress)
-        stopped = _run(loop, sources)
+    csv = {"delimiter": delimiter, "decimal": decimal, "encoding": encoding, "nulls": null}
+    said = {**csv, "header": False if no_header else None}
+    with StagingManager.open(settings) as staging:
+        inputs = Inputs.opened(staging, dataset, files, said)
+        before = staging.record(dataset)
+        started = clock.monotonic()
+        with _progress(inputs.sources, hidden=as_json) as progress:
+            loop = StagingLoop(staging, dataset, batch_rows, idempotency_prefix, progress)
+            stopped = _run(loop, inputs.as_known_now())
+        decided = Decided.by(before, staging.record(dataset), inputs.notes)
     seconds = clock.monotonic() - started
     if stopped is not None:
         _report_stopped(stopped, loop, as_json=as_json)
         raise typer.Exit(FAILED)
-    _report(loop, seconds, as_json=as_json)
+    _report(loop, seconds, decided, as_json=as_json)
 
 
 def _check_names(files: Sequence[Path], prefix: str | None) -> None:
@@ -85,7 +104,7 @@ def _check_names(files: Sequence[Path], prefix: str | None) -> None:
         raise typer.BadParameter(f"{twice[0]} is given twice; with a prefix, files need names of their own")
 
 
-def _run(loop: StagingLoop, sources: Sequence[Source]) -> TimestoreError | None:
+def _run(loop: StagingLoop, sources: Iterable[Source]) -> TimestoreError | None:
     try:
         with ctrl_c_stops(loop):
             loop.run(sources)
@@ -125,12 +144,14 @@ def _progress(sources: Sequence[Source], *, hidden: bool) -> Iterator[Callable[[
         yield lambda rows: bar.advance(task, rows)
 
 
-def _report(loop: StagingLoop, seconds: float, *, as_json: bool) -> None:
+def _report(loop: StagingLoop, seconds: float, decided: Decided, *, as_json: bool) -> None:
     rate = loop.tally.rows / seconds if seconds else 0.0
     if as_json:
-        print_json({**_document(loop), "seconds": seconds, "rows_per_second": rate})
+        print_json({**_document(loop), "seconds": seconds, "rows_per_second": rate, **decided.to_dict()})
         return
     print_line(f"{loop.dataset}: {_told(loop.tally)}; {seconds:.1f} s, {rate:,.0f} rows/s")
+    for line in decided.lines():
+        print_note(line)
 
 
 def _report_stopped(error: TimestoreError, loop: StagingLoop, *, as_json: bool) -> None:

@@ -199,6 +199,8 @@ def _print_outcome(outcome: Outcome) -> None:
         print_line(f"          {outcome.error} [{outcome.error.code}]")
         if outcome.error.hint:
             print_line(f"          hint: {outcome.error.hint}")
+    for line in outcome.decided.lines():
+        print_line(f"          {line}")
 
 
 def _amounts(outcome: Outcome) -> str:

@@ -95,6 +95,8 @@ def _told(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds:
         outcomes.append(outcome)
         if outcome.done:
             context.log.info("%s/%s: %s, %d rows", dataset, outcome.file, outcome.result.value, outcome.rows)
+            for line in outcome.decided.lines():
+                context.log.info("%s/%s: %s", dataset, outcome.file, line)
         else:
             context.log.warning("%s/%s: %s, %s", dataset, outcome.file, outcome.result.value, outcome.error)
     return outcomes

@@ -94,6 +94,8 @@ def _write(path: Path, job: Job) -> Parsed:
                 raise _too_large(job.most_bytes)
             rows += table.num_rows
             writer.write_table(table)
+        if writer is None:
+            raise InvalidData("the body has no rows, and names no columns", hint=job.hint)
     return Parsed(rows, size)
 
 

@@ -33,6 +33,8 @@ def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:
 
 def _parquet_tables(path: Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
+        if file.metadata.num_rows == 0:
+            yield file.schema_arrow.empty_table()
         for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             yield pa.Table.from_batches([batch])
 
@@ -45,11 +47,13 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
 
 def _file_tables(path: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+        yield reader.schema.empty_table()
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
 
 
 def _stream_tables(path: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])

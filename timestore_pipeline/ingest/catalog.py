@@ -16,6 +16,7 @@ from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.policy import ValuePolicy
+from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.model.columns import default_time_column, evolve
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, Layout
@@ -62,6 +63,11 @@ class DatasetCatalog:
         if retyped != self._retyped:
             self._retyped = retyped
             self._known.clear()
+
+    def reading(self, dataset: str) -> Reading:
+        """What the ledger knows of the dataset now; raises `InvalidDatasetName`."""
+        record = self._datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
+        return Reading(record.schema, record.metadata, record.time_column or record.metadata.time_column)
 
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is settled, so data can be looked through before any of it counts."""

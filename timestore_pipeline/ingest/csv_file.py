@@ -1,57 +1,95 @@
-"""CSV with a header line, read twice: once to settle the columns' types, once for the rows.
+"""CSV, read twice: once to settle the columns' types over the whole file, once for the rows.
 
 Arrow's own reader guesses from the first block and fails when a later one disagrees. Here all cells are read as text in
-both passes and converted by `text_types`, so the pass that settles and the pass that delivers cannot disagree.
-An empty cell is null, a quoted empty one is an empty string.
+both passes. A column that is known or declared is parsed as what it is; the kinds of all others are gathered first, so
+that no type depends on the block it is in. An unquoted cell that is one of `csv.nulls` is null, a quoted one never is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 
-from timestore_pipeline.ingest.text_types import NUMBERS, TIMES, join, narrowest_type, parse_text
-
-_BLOCK_BYTES = 4 << 20  # the longest line Arrow accepts, and what one block of text costs in memory
-
-
-def open_csv(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
-    """Row count and reader; the types are those of the narrowest kind that reads the whole column."""
-    rows, types = 0, None
-    for block in _text_blocks(path):
-        _check_separator(block.column_names)
-        found = [narrowest_type(column.combine_chunks(), NUMBERS + TIMES) for column in block.columns]
-        types = found if types is None else [join(*pair) for pair in zip(types, found, strict=True)]
-        rows += block.num_rows
-    return rows, lambda: _tables(path, types or [])
+from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.csv_blocks import Block, Layout, blocks, read_block
+from timestore_pipeline.ingest.csv_head import read_head
+from timestore_pipeline.ingest.reading import Reading
+from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.ingest.text_column import TextColumn
 
 
-def _check_separator(names: list[str]) -> None:
-    """One column that is named like several would be staged as it is, and spoil the dataset's columns."""
-    if len(names) == 1 and (other := next((mark for mark in ";\t|" if mark in names[0]), None)):
-        raise ValueError(f"its only column is named {names[0]!r}: fields are separated by commas, not by {other!r}")
+class CsvFile:
+    """One file. `rows`, `notes` and `tables` are what there is to know of it."""
 
+    def __init__(self, path: Path, reading: Reading) -> None:
+        """Raises `UnreadableInput` and `InvalidData` with line and column of what cannot be read."""
+        self._path = path
+        self._head = read_head(path, reading)
+        self._layout = Layout(path, reading.csv.encoding, self._head.delimiter, len(self._head.names))
+        self._nulls = reading.csv.nulls
+        self._columns = [self._column(name, reading) for name in self._head.names if name]
+        self._check_names()
+        self.rows = self._look(self._columns)
+        if guessed := [column for column in self._columns if column.known is not None and column.is_guessed]:
+            self._look(guessed)
+        for column in self._columns:
+            column.settle()
+        self.notes = self._notes()
 
-def _tables(path: Path, types: list[pa.DataType]) -> Iterator[pa.Table]:
-    for block in _text_blocks(path):
-        columns = [
-            parse_text(column.combine_chunks(), type_) for column, type_ in zip(block.columns, types, strict=True)
-        ]
-        yield pa.Table.from_arrays(columns, names=block.column_names)
+    def tables(self) -> Iterator[pa.Table]:
+        """All rows, block by block."""
+        if self.rows == 0:
+            yield pa.table({column.name: column.parse(pa.array([], pa.string())) for column in self._columns})
+        for _, table in self._blocks():
+            texts = zip(self._columns, self._of(self._columns, table), strict=True)
+            yield pa.table({column.name: column.parse(text) for column, text in texts})
 
+    def _notes(self) -> tuple[Note, ...]:
+        found = tuple(note for column in self._columns if (note := column.note()) is not None)
+        if not self._head.recognised:
+            return found
+        mark = self._head.delimiter
+        return (Note(None, f"fields are separated by {mark!r}, which csv.delimiter does not say"), *found)
 
-def _text_blocks(path: Path) -> Iterator[pa.Table]:
-    options = pa.csv.ConvertOptions(
-        default_column_type=pa.string(), null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
-    )
-    with pa.csv.open_csv(
-        path,
-        read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        convert_options=options,
-    ) as reader:
-        for batch in reader:
-            yield pa.Table.from_batches([batch])
+    def _column(self, name: str, reading: Reading) -> TextColumn:
+        said = reading.csv.decimal
+        maybe = said is None and self._head.delimiter != ","
+        return TextColumn(self._path, name, reading.column(name), reading.finer, comma=said == ",", maybe_comma=maybe)
+
+    def _check_names(self) -> None:
+        """Only the first column may be without one: it may be the index of pandas, which counts the rows."""
+        nameless = [position for position, name in enumerate(self._head.names, 1) if not name]
+        if nameless not in ([], [1]) or len(self._head.names) == len(nameless):
+            where = f"{self._path}, line {self._head.lines}, column {nameless[-1]}"
+            raise InvalidData(f"{where}: the header names no column here", hint="give every column a name")
+
+    def _look(self, columns: Sequence[TextColumn]) -> int:
+        rows = 0
+        for block, table in self._blocks():
+            if not self._head.names[0]:
+                self._check_index(block, table.column(0).combine_chunks(), rows)
+            for column, text in zip(columns, self._of(columns, table), strict=True):
+                column.look(text, block.line_of)
+            rows += table.num_rows
+        return rows
+
+    def _of(self, columns: Sequence[TextColumn], table: pa.Table) -> list[pa.Array]:
+        places = {name: position for position, name in enumerate(self._head.names)}
+        return [table.column(places[column.name]).combine_chunks() for column in columns]
+
+    def _blocks(self) -> Iterator[tuple[Block, pa.Table]]:
+        for block in blocks(self._layout, self._head.length, self._head.lines + 1):
+            yield block, read_block(self._layout, block, self._nulls)
+
+    def _check_index(self, block: Block, cells: pa.Array, first: int) -> None:
+        expected = pa.array(range(first, first + len(cells))).cast(pa.string())
+        other = pc.index(pc.fill_null(pc.equal(cells, expected), False), False).as_py()
+        if other >= 0:
+            where = f"{self._path}, line {block.line_of(other)}, column 1"
+            problem = (
+                f"{cells[other].as_py()!r} stands in a column without a name, which is no count of the rows either"
+            )
+            raise InvalidData(f"{where}: {problem}", hint="name the column in the header, or leave it out")

@@ -24,12 +24,14 @@ from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.housekeeper import Housekeeper
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import DatasetWriter
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import SharedEngine
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.telemetry.reporter import Reporter
 
 _NO_WAIT = timedelta(0)
@@ -100,6 +102,16 @@ class StagingManager(Closing):
             if isinstance(error, QueueFull):
                 self._tally.dropped(dataset, "queue_full")
             raise
+
+    def reading(self, dataset: str) -> Reading:
+        """What is known of the dataset now, for reading text that is to be staged into it."""
+        self._check_usable()
+        return self._catalog.reading(dataset)
+
+    def record(self, dataset: str) -> DatasetRecord | None:
+        """The dataset as the ledger knows it now; None = nothing was ever staged or said about it."""
+        self._check_usable()
+        return self._area.ledger.datasets.find(dataset)
 
     def check(self, dataset: str, data: object) -> None:
         """Raise what `submit` would raise about the data themselves; nothing is staged or written.

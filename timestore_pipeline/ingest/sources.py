@@ -8,55 +8,79 @@ A file that turns out damaged half-way raises there; what was staged before is s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import UnreadableInput
-from timestore_pipeline.ingest import arrow_files, csv_file, ndjson_file
+from timestore_pipeline.errors import SchemaConflict, UnreadableInput
+from timestore_pipeline.ingest import arrow_files, ndjson_file
+from timestore_pipeline.ingest.csv_file import CsvFile
+from timestore_pipeline.ingest.reading import UNKNOWN, Reading
+from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note
 
-Opened = tuple[int | None, Callable[[], Iterator[pa.Table]]]
-_OPENERS: dict[str, Callable[[Path], Opened]] = {
-    ".parquet": arrow_files.open_parquet,
-    ".pq": arrow_files.open_parquet,
-    ".arrow": arrow_files.open_ipc,
-    ".feather": arrow_files.open_ipc,
-    ".ipc": arrow_files.open_ipc,
-    ".arrows": arrow_files.open_ipc,
-    ".csv": csv_file.open_csv,
-    ".csv.gz": csv_file.open_csv,
-    ".ndjson": ndjson_file.open_ndjson,
-    ".ndjson.gz": ndjson_file.open_ndjson,
-    ".jsonl": ndjson_file.open_ndjson,
-    ".jsonl.gz": ndjson_file.open_ndjson,
-    ".json": ndjson_file.open_ndjson,
-    ".json.gz": ndjson_file.open_ndjson,
+Tables = Callable[[], Iterator[pa.Table]]
+Opened = tuple[int | None, Tables, tuple[Note, ...]]
+
+
+def _parquet(path: Path, _: Reading) -> Opened:
+    return *arrow_files.open_parquet(path), ()
+
+
+def _ipc(path: Path, _: Reading) -> Opened:
+    return *arrow_files.open_ipc(path), ()
+
+
+def _csv(path: Path, reading: Reading) -> Opened:
+    file = CsvFile(path, reading)
+    return file.rows, file.tables, file.notes
+
+
+def _ndjson(path: Path, _: Reading) -> Opened:
+    return *ndjson_file.open_ndjson(path), ()
+
+
+_OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".arrow": _ipc,
+    ".feather": _ipc,
+    ".ipc": _ipc,
+    ".arrows": _ipc,
+    ".csv": _csv,
+    ".csv.gz": _csv,
+    ".ndjson": _ndjson,
+    ".ndjson.gz": _ndjson,
+    ".jsonl": _ndjson,
+    ".jsonl.gz": _ndjson,
+    ".json": _ndjson,
+    ".json.gz": _ndjson,
 }
 _DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
 
 @dataclass(frozen=True)
 class Source:
-    """One readable file with at least one row, as far as that is known before reading."""
+    """One readable file. `notes`: what was decided about it that its producer may not expect."""
 
     path: Path
     total_rows: int | None  # None = the format does not say before the end
-    _tables: Callable[[], Iterator[pa.Table]] = field(repr=False)
-    may_be_empty: bool = False
+    _tables: Tables = field(repr=False)
+    notes: tuple[Note, ...] = ()
 
     def with_columns(self, add: Callable[[pa.Table], pa.Table]) -> Source:
         """The same rows, each table passed through `add`."""
         return replace(self, _tables=lambda: map(add, self._tables()))
 
     def only(self, keep: Callable[[pa.Table], pa.Table]) -> Source:
-        """Some of the rows: `keep` takes a table and returns those to keep; none at all is fine."""
-        return replace(self, total_rows=None, _tables=lambda: map(keep, self._tables()), may_be_empty=True)
+        """Some of the rows: `keep` takes a table and returns those to keep."""
+        return replace(self, total_rows=None, _tables=lambda: map(keep, self._tables()))
 
     def batches(self, rows: int) -> Iterator[tuple[int, pa.Table]]:
         """Yield `(first_row, table)`, each table of exactly `rows` rows except the last; `first_row` counts from 0.
 
-        Raises `UnreadableInput` where the file turns out damaged, or when it ends without a row.
+        A file without rows yields one table that has none. Raises `UnreadableInput` where the file turns out damaged.
         """
         if rows < 1:
             raise ValueError(f"a batch needs at least one row, not {rows}")
@@ -64,15 +88,24 @@ class Source:
         for table in _regrouped(_guarded(self.path, self._tables), rows):
             yield first, table
             first += table.num_rows
-        if first == 0 and not self.may_be_empty:
-            raise _no_rows(self.path)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """A `SchemaConflict` raised inside names the line that gave the column its type, where that is known."""
+        try:
+            yield
+        except SchemaConflict as conflict:
+            note = next((note for note in self.notes if note.column == conflict.column), None)
+            if note is not None:
+                conflict.args = (f"{conflict} ({self.path}, {note.text})",)
+            raise
 
 
-def open_source(path: Path) -> Source:
-    """Recognise `path` by its suffix and look into it; CSV and NDJSON are read once in full to settle column types.
+def open_source(path: Path, reading: Reading = UNKNOWN) -> Source:
+    """Recognise `path` by its suffix and look into it; CSV and JSON are read once in full to settle column types.
 
-    Raises `UnreadableInput` for an unknown suffix, a missing or empty file, and content that contradicts the suffix;
-    `InvalidData` for an NDJSON column that holds different kinds of values.
+    Raises `UnreadableInput` for an unknown suffix, a missing file or one of zero bytes (it may be unfinished), and
+    content that contradicts the suffix; `InvalidData` for text that can be read and not be kept.
     """
     opener = _OPENERS.get(_suffix(path))
     if opener is None:
@@ -80,13 +113,11 @@ def open_source(path: Path) -> Source:
         raise UnreadableInput(f"{path} has no suffix that says what is in it", hint=hint)
     try:
         if path.stat().st_size == 0:
-            raise _no_rows(path)
-        total_rows, tables = opener(path)
+            raise _empty(path)
+        total_rows, tables, notes = opener(path, reading)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
-    if total_rows == 0:
-        raise _no_rows(path)
-    return Source(path, total_rows, tables)
+    return Source(path, total_rows, tables, notes)
 
 
 def _suffix(path: Path) -> str:
@@ -102,25 +133,25 @@ def _guarded(path: Path, tables: Callable[[], Iterator[pa.Table]]) -> Iterator[p
 
 def _regrouped(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
-    count = 0
+    count, passed = 0, False
     for table in tables:
         waiting.append(table)
         count += table.num_rows
         while count >= rows:
             whole = pa.concat_tables(waiting)
             yield whole.slice(0, rows)
+            passed = True
             count -= rows
             waiting = [whole.slice(rows)]
-    if count:
+    if count or (waiting and not passed):
         yield pa.concat_tables(waiting)
 
 
-def _no_rows(path: Path) -> UnreadableInput:
-    return UnreadableInput(f"{path} has no rows", hint="leave the file out")
+def _empty(path: Path) -> UnreadableInput:
+    hint = "wait until it is written, or leave it out; a header line alone is a file without rows"
+    return UnreadableInput(f"{path} has no rows: it is empty, zero bytes", hint=hint)
 
 
 def _damaged(path: Path, error: Exception) -> UnreadableInput:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UnreadableInput(
-        f"{path} cannot be read: {reason}", hint="check that the file is complete and its suffix right"
-    )
+    return UnreadableInput(f"{path} cannot be read: {reason}", hint=WHOLE_FILE)

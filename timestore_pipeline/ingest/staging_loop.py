@@ -7,7 +7,7 @@ durable.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -62,24 +62,26 @@ class StagingLoop:
         """Hand over no more batches; `run` then raises `Interrupted`. Safe in a signal handler."""
         self._stopped = True
 
-    def run(self, sources: Sequence[Source]) -> None:
-        """Stage every file; raises the first error after all that was handed over is settled."""
+    def run(self, sources: Iterable[Source]) -> None:
+        """Stage every file that has rows; raises the first error after all that was handed over is settled."""
         try:
-            for key, rows in self._batches(sources):
-                if self._stopped:
-                    raise Interrupted("stopped half-way", dataset=self.dataset)
-                self._make_room(rows.nbytes)
-                future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
-                self._waiting.append((future, rows.nbytes))
+            for source in sources:
+                for first_row, rows in source.batches(self.batch_rows):
+                    if rows.num_rows:
+                        self._hand_over(source, first_row, rows)
             while self._waiting:
                 self._settle_oldest()
         finally:
             self._settle_rest()
 
-    def _batches(self, sources: Sequence[Source]) -> Iterator[tuple[str | None, pa.Table]]:
-        for source in sources:
-            for first_row, rows in source.batches(self.batch_rows):
-                yield self._key(source, first_row), rows
+    def _hand_over(self, source: Source, first_row: int, rows: pa.Table) -> None:
+        if self._stopped:
+            raise Interrupted("stopped half-way", dataset=self.dataset)
+        self._make_room(rows.nbytes)
+        with source.explaining():
+            key = self._key(source, first_row)
+            future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
+        self._waiting.append((future, rows.nbytes))
 
     def _key(self, source: Source, first_row: int) -> str | None:
         return None if self.prefix is None else f"{self.prefix}/{self.content or source.path.name}/{first_row}"

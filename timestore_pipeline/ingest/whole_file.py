@@ -47,7 +47,9 @@ def check_rows(staging: StagingManager, dataset: str, source: Source, go_on: Cal
     """
     for _, rows in source.batches(rows_per_batch(source)):
         go_on()
-        staging.check(dataset, rows)
+        if rows.num_rows:
+            with source.explaining():
+                staging.check(dataset, rows)
 
 
 def staging_loop(

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
 from timestore_pipeline.confined import readable
 from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
+from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
@@ -90,10 +92,12 @@ class Intake:
     def _go_through(self, file: LandingFile, descriptor: int) -> Outcome:
         """What is open is read: the name may be given to something else meanwhile."""
         tally, content, path = Tally(), "", file.path
+        before = self.staging.record(file.dataset)
+        notes: tuple[Note, ...] | None = None
         try:
             with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
                 content = content_digest(path)
-                self._stage_unless_known(file, path, content, tally)
+                notes = self._stage_unless_known(file, path, content, tally)
         except Interrupted:
             raise
         except OSError as error:
@@ -106,17 +110,24 @@ class Intake:
         except Exception as error:  # noqa: BLE001  # it must not keep every file after this one out for ever
             _log.exception("%s cannot be staged", file.name)
             return self._put_off(file, tally, _unforeseen(file, error))
-        return self._done(file, content, tally)
+        place = self.folder.archive(file, content)
+        if notes is None or (tally.duplicates and not tally.batches):
+            return _outcome(file, Result.DUPLICATE, tally, place)
+        decided = Decided.by(before, self.staging.record(file.dataset), notes)
+        return replace(_outcome(file, Result.STAGED, tally, place), decided=decided)
 
-    def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> None:
+    def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...] | None:
+        """What is to be said of the file; None = it was taken before."""
         known = self._archived(file.dataset)
-        if names.beginning(content) not in known:
-            self._stage(file, path, content, tally)
-            known.add(names.beginning(content))
+        if names.beginning(content) in known:
+            return None
+        notes = self._stage(file, path, content, tally)
+        known.add(names.beginning(content))
+        return notes
 
-    def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> None:
+    def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
         """`tally` counts along, also when this ends early."""
-        source = open_source(path)
+        source = open_source(path, self.staging.reading(file.dataset))
         check_rows(self.staging, file.dataset, source, self._go_on)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, self.progress)
@@ -124,6 +135,7 @@ class Intake:
         self._go_on()
         self._loop.run([source])
         self._check_unchanged(file)
+        return source.notes
 
     def _check_unchanged(self, file: LandingFile) -> None:
         if not self.folder.is_unchanged(file):
@@ -138,10 +150,6 @@ class Intake:
         if isinstance(error, FileChanged):
             return bool(tally.batches)  # of what it was before; somebody has to look at that
         return is_the_files_fault(error) and not self._may_be_unfinished(file, error)
-
-    def _done(self, file: LandingFile, content: str, tally: Tally) -> Outcome:
-        place = self.folder.archive(file, content)
-        return _outcome(file, Result.STAGED if tally.batches else Result.DUPLICATE, tally, place)
 
     def _rejected(self, file: LandingFile, content: str, tally: Tally, error: TimestoreError) -> Outcome:
         place = self.folder.reject(file, content, reason_text(file.name, content, error, tally))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.staging_loop import Tally
 
 
@@ -32,6 +33,7 @@ class Outcome:
     tally: Tally
     place: str = ""  # where it lies now, relative to archive or rejected
     error: TimestoreError | None = None
+    decided: Decided = field(default_factory=Decided)  # what its producer should know
 
     @property
     def done(self) -> bool:
@@ -55,6 +57,7 @@ class Outcome:
             "duplicate_rows": self.tally.duplicate_rows,
             "place": self.place,
             "error": error_document(self.error),
+            **self.decided.to_dict(),
         }
 
 

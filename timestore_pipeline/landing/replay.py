@@ -143,7 +143,7 @@ class Replay:
         if names.content_of(path.name) != names.beginning(content):
             hint = "it was damaged or replaced in the archive: bring it back from a backup"
             raise Corrupted(f"{names.shown(path)} is not the file that was archived", dataset=self.dataset, hint=hint)
-        source = open_source(held)
+        source = open_source(held, staging.reading(self.dataset))
         if self.day is not None:
             source = source.only(self.day.keep)
         self._loop = staging_loop(staging, self.dataset, source, f"replay/{plan.name}", content, lambda _: None)

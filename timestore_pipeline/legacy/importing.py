@@ -117,7 +117,7 @@ class Import:
         return Imported(file, Result.IMPORTED, tally)
 
     def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
-        source = open_source(path).with_columns(with_columns(file, types))
+        source = open_source(path, self.staging.reading(self.dataset)).with_columns(with_columns(file, types))
         check_rows(self.staging, self.dataset, source, self._go_on)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, self.dataset, source, _PREFIX, content, lambda _: None)

@@ -1,0 +1,50 @@
+"""What the first batch of a dataset decided, for the producer to see: it holds for every batch after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.model.declared import type_text
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+_NO_TIME = (
+    "no column holds a time, so nothing dates the rows; if one does, declare it before the first flush:"
+    " `timestore datasets set` (schema.columns, time_column)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Of one input. first: None = the dataset had its columns already."""
+
+    first: Mapping[str, Any] | None = None
+    warnings: Sequence[str] = field(default=())
+
+    @classmethod
+    def by(cls, before: DatasetRecord | None, after: DatasetRecord | None, notes: Sequence[Note]) -> Decided:
+        """before, after: the dataset when the input came, and once it is staged."""
+        told = [note.text for note in notes]
+        if after is None or after.schema is None or (before is not None and before.schema is not None):
+            return cls(None, told)
+        column = after.time_column
+        columns = {field.name: type_text(field.type) for field in after.schema}
+        first = {"time_column": column, "granularity": after.granularity, "columns": columns}
+        return cls(first, told if column is not None else [*told, _NO_TIME])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys are a contract."""
+        return {"decided": None if self.first is None else dict(self.first), "warnings": list(self.warnings)}
+
+    def lines(self) -> list[str]:
+        """For people."""
+        return [*([] if self.first is None else [self._decision()]), *(f"note: {text}" for text in self.warnings)]
+
+    def _decision(self) -> str:
+        assert self.first is not None, "asked by lines()"
+        columns = ", ".join(f"{name} {type_}" for name, type_ in self.first["columns"].items())
+        column = self.first["time_column"]
+        dated = f"dated by {column}, partitioned by {self.first['granularity']}" if column else "without a time column"
+        return f"decided by this first batch: {dated}; columns: {columns}"

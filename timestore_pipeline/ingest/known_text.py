@@ -1,0 +1,131 @@
+"""Cells of a column whose type is known: of the dataset, or declared. A cell is read as that type, or not at all.
+
+A column that was found in data reads what keeps its spelling's meaning: `007` is no whole number. A declared one takes
+its owner's word: `007` and `+7` are 7, `1` is true, and a number of 17 digits is the double it was printed from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timestore_pipeline.ingest.meant_text import are_meant, parse_meant
+from timestore_pipeline.ingest.numbers import SPECIAL, all_keep, keeps, with_point
+from timestore_pipeline.ingest.text_times import TIMES, are_times, parse_times
+from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.declared import Meaning, type_text
+
+_WHOLE = r"^(?:0|-?[1-9][0-9]*)$"
+_FRACTION = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"
+_FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?$"
+_TRUE = ("true", "True", "TRUE", "1")
+_TRUTH = (*_TRUE[:3], "false", "False", "FALSE")
+_BITS = ("1", "0")
+_DIGITS_OF_A_DOUBLE = 17  # a double that is printed with so many can be told from every other
+
+
+@dataclass(frozen=True, slots=True)
+class KnownColumn:
+    """comma: its numbers have a decimal comma."""
+
+    type: pa.DataType
+    meaning: Meaning = Meaning.PLAIN
+    declared: bool = False
+    comma: bool = False
+
+    @property
+    def description(self) -> str:
+        """For messages: what cells are taken for."""
+        told = type_text(self.type) if self.meaning is Meaning.PLAIN else self.meaning.value
+        return f"declared as {told}" if self.declared else f"{told} in the dataset"
+
+    def reads(self, cells: pa.Array) -> pa.BooleanArray:
+        """Which of the cells, none of them null, can be read."""
+        if self.meaning is not Meaning.PLAIN:
+            return are_meant(cells, self.meaning)
+        if pa.types.is_string(self.type):
+            return pa.array([True] * len(cells), pa.bool_())
+        if self.type in TIMES:
+            return are_times(cells, self.type)
+        if pa.types.is_boolean(self.type):
+            return pc.is_in(cells, pa.array([*_TRUTH, *(_BITS if self.declared else ())]))
+        return self._reads_numbers(self._numbers(cells))
+
+    def parse(self, text: pa.Array, finer: SubMicroseconds) -> pa.Array:
+        """Cells that can be read, or null, in the type that staging takes them in."""
+        if self.meaning is not Meaning.PLAIN:
+            return parse_meant(text, self.meaning, finer)
+        if self.type in TIMES:
+            return parse_times(text, self.type, finer)
+        if pa.types.is_boolean(self.type):
+            return pc.if_else(text.is_valid(), pc.is_in(text, pa.array(_TRUE)), pa.scalar(None, pa.bool_()))
+        if pa.types.is_string(self.type):
+            return text
+        if pa.types.is_decimal(self.type):
+            return _decimals(self._numbers(text), self.type)
+        return self._numbers(text).cast(self.type)
+
+    @property
+    def is_time(self) -> bool:
+        """Whether its cells may have more digits than microseconds."""
+        return self.type in TIMES or self.meaning is Meaning.TIME
+
+    def _numbers(self, cells: pa.Array) -> pa.Array:
+        plain = with_point(cells) if self.comma else cells
+        if not self.declared:
+            return plain
+        return pc.replace_substring_regex(plain, r"^(?:\+|(-))?0*([0-9])", r"\1\2")
+
+    def _reads_numbers(self, cells: pa.Array) -> pa.BooleanArray:
+        if pa.types.is_int64(self.type):
+            shaped = pc.match_substring_regex(cells, _WHOLE)
+            return _each(cells, shaped, lambda cell: -(2**63) <= int(cell) < 2**63, longest=18)
+        if pa.types.is_decimal(self.type):
+            shaped = pc.match_substring_regex(cells, _FRACTION)
+            return _each(cells, shaped, self._is_decimal)
+        if not pa.types.is_floating(self.type):
+            return pa.array([False] * len(cells), pa.bool_())  # nested and binary: no cell says that
+        special = pc.is_in(cells, pa.array(SPECIAL))
+        shaped = pc.match_substring_regex(cells, _FLOAT)
+        if pc.all(shaped).as_py() and all_keep(cells):
+            return shaped
+        kept = _each(cells, shaped, lambda cell: keeps(cell) or (self.declared and _is_printed_double(cell)))
+        return pc.or_(special, kept)
+
+    def _is_decimal(self, cell: str) -> bool:
+        if cell.startswith("-") and not cell.strip("-0."):
+            return False  # a decimal has no minus zero
+        whole, _, places = cell.lstrip("-").partition(".")
+        fits = len(places.rstrip("0")) <= self.type.scale
+        return fits and (whole == "0" or len(whole) <= self.type.precision - self.type.scale)
+
+
+def _each(
+    cells: pa.Array, shaped: pa.BooleanArray, accepts: Callable[[str], bool], longest: int = 0
+) -> pa.BooleanArray:
+    """`shaped`, less those that `accepts` refuses; if none has more than `longest` characters, none is asked."""
+    if longest and int(pc.max(pc.binary_length(cells)).as_py() or 0) <= longest:
+        return shaped
+    return pa.array([ok and accepts(cell) for ok, cell in zip(shaped.to_pylist(), cells.to_pylist(), strict=True)])
+
+
+def _is_printed_double(cell: str) -> bool:
+    """Whether the cell is what a program prints of a double when it is asked for 17 digits or more."""
+    exact = Decimal(cell)
+    digits = len(exact.as_tuple().digits)
+    number = float(cell)
+    if digits < _DIGITS_OF_A_DOUBLE or not math.isfinite(number):
+        return False
+    return Context(prec=digits, rounding=ROUND_HALF_EVEN).create_decimal(number) == exact
+
+
+def _decimals(cells: pa.Array, type_: pa.DataType) -> pa.Array:
+    try:
+        return cells.cast(type_)
+    except pa.ArrowInvalid:  # zeros beyond the type's places
+        return pa.array([None if cell is None else Decimal(cell) for cell in cells.to_pylist()]).cast(type_)

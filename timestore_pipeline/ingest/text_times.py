@@ -1,0 +1,70 @@
+"""Dates and times in text: ISO 8601, full dates, alone or with a time of day, with or without an offset from UTC.
+
+2013-01-01    2013-01-01T05:00    2013-01-01 05:00:00.25    2013-01-01T05:00:00Z    2013-01-01 06:00:00+01:00
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
+from timestore_pipeline.model.dataset import SubMicroseconds
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_LOCAL = _DAY + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?"
+_PATTERNS = {
+    pa.date32(): f"^{_DAY}$",
+    TIMESTAMP: f"^{_LOCAL}$",
+    TIMESTAMP_UTC: f"^{_LOCAL}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$",
+}
+TIMES = tuple(_PATTERNS)
+_TOO_FINE = r"\.[0-9]{6}[0-9]*[1-9]"
+_CUT = r"(\.[0-9]{6})[0-9]+"
+
+
+def are_times(cells: pa.Array, type_: pa.DataType) -> pa.BooleanArray:
+    """Which of the cells, none of them null, are values of `type_`, one of `TIMES`, however fine."""
+    shaped = pc.match_substring_regex(cells, _PATTERNS[type_])
+    chosen = cells.filter(shaped)
+    if len(chosen) == 0 or _casts(_cut(chosen), type_):
+        return shaped
+    return pa.array([ok and _casts(_cut(cells[at : at + 1]), type_) for at, ok in enumerate(shaped.to_pylist())])
+
+
+def are_too_fine(cells: pa.Array) -> pa.BooleanArray:
+    """Which of the times have more digits than microseconds, zeros at the end aside."""
+    return pc.match_substring_regex(cells, _TOO_FINE)
+
+
+def parse_times(cells: pa.Array, type_: pa.DataType, finer: SubMicroseconds) -> pa.Array:
+    """Cells that are times, or null, as `type_`; ArrowInvalid for others. Those that are too fine must be allowed."""
+    times = _cut(cells).cast(type_)
+    if finer is not SubMicroseconds.ROUND or not pc.any(are_too_fine(cells)).as_py():
+        return times
+    up = pa.array([_rounds_up(cell) for cell in cells.to_pylist()], pa.int64())
+    return pc.add(times.cast(pa.int64()), up).cast(type_)
+
+
+def _cut(cells: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring_regex(cells, _CUT)).as_py():
+        return cells
+    return pc.replace_substring_regex(cells, _CUT, r"\1")
+
+
+def _rounds_up(cell: str | None) -> int:
+    """Microseconds to add to what is left of the cell after cutting: to the nearest one, a half to the even one."""
+    if cell is None or "." not in cell:
+        return 0
+    digits = cell.partition(".")[2].rstrip("Z").partition("+")[0].partition("-")[0]
+    kept, rest = digits[:6], digits[6:]
+    half = "5".ljust(len(rest), "0")
+    return int(bool(rest) and (rest > half or (rest == half and int(kept[-1]) % 2 == 1)))
+
+
+def _casts(cells: pa.Array, type_: pa.DataType) -> bool:
+    try:
+        cells.cast(type_)
+    except pa.ArrowInvalid:
+        return False
+    return True
