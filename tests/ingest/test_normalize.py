@@ -74,7 +74,7 @@ def test_a_pandas_index_that_may_be_the_time_needs_a_name() -> None:
 
 
 def test_a_pandas_column_of_mixed_objects_is_refused() -> None:
-    with pytest.raises(InvalidData, match="column a"):
+    with pytest.raises(InvalidData, match="column 'a'"):
         read_arrow(pd.DataFrame({"a": [1, "x"]}))
 
 

@@ -57,8 +57,8 @@ def test_every_type_delta_has_is_kept_and_ensuring_again_changes_nothing(table: 
         pa.uint64(),
         pa.timestamp("ns"),
         pa.timestamp("s"),
-        pa.time64("us"),
-        pa.duration("us"),
+        pa.time64("ns"),
+        pa.duration("s"),
         pa.null(),
         pa.float16(),
         pa.decimal256(60, 2),
@@ -159,6 +159,14 @@ def test_rows_are_published_in_the_spelling_of_the_table_and_keep_their_new_fiel
     rows = pa.schema([("S", pa.list_(pa.struct([("a", A), ("old", A), ("new", A)])))])
     kept = pa.struct([("Old", A), ("a", pa.float64()), ("new", A)])
     assert table.as_published(rows) == pa.schema([("s", pa.list_(kept))])
+
+
+def test_a_duration_stays_one_where_the_table_has_its_microseconds(table: LakeTable) -> None:
+    rows = pa.schema([("d", pa.list_(pa.struct([("t", pa.time64("us"))]))), ("n", pa.int64())])
+    table.ensure(rows, UNPARTITIONED)
+    assert table.schema() == pa.schema([("d", pa.list_(pa.struct([("t", pa.int64())]))), ("n", pa.int64())])
+    assert table.as_published(rows) == rows
+    table.ensure(rows, UNPARTITIONED)
 
 
 def test_day_and_month_share_a_partition_column_and_hour_does_not(table: LakeTable) -> None:

@@ -56,4 +56,4 @@ def test_what_cannot_be_read_is_named_with_the_types_there_are(text: str) -> Non
 def test_some_types_say_what_the_values_mean() -> None:
     assert parse_type("uuid").meaning is Meaning.UUID
     assert parse_type("epoch_ms").type == pa.timestamp("us", "UTC")
-    assert parse_type(" Duration ").type == pa.int64()
+    assert parse_type(" Duration ").type == pa.duration("us")

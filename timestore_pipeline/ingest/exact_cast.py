@@ -1,4 +1,7 @@
-"""Casts that either keep every value or name the first one they would change."""
+"""Casts that either keep every value or name the first one they would change.
+
+One exception, where the dataset says so: times with more digits than microseconds are rounded or truncated.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +10,48 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.model.canonical import is_list
+from timestore_pipeline.ingest.fine_times import to_microseconds
+from timestore_pipeline.ingest.plain_values import entries, list_of, map_of
+from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC
+from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.refusals import SHOWN_CHARACTERS, UnfitValue
+from timestore_pipeline.model.source_types import is_list
 
 _Cast = Callable[[pa.Array], pa.Array]
-_SHOWN_CHARACTERS = 200
 _WIDE_DIGITS = 76  # of decimal256: 19 for any int64 and every scale up to 38 fit
+_DAY = 86_400_000_000  # microseconds
+# Python, pandas, Delta statistics and most engines know no other years; DuckDB reads the ends of the range as infinity.
+_FIRST_DAY, _LAST_DAY = -719162, 2932896  # 0001-01-01 and 9999-12-31, days since 1970-01-01
+_INSTANTS = (_FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1)
+_RANGES = {  # what is a value of the type, in days or microseconds
+    pa.date32(): (_FIRST_DAY, _LAST_DAY),
+    TIMESTAMP: _INSTANTS,
+    TIMESTAMP_UTC: _INSTANTS,
+    TIME: (0, _DAY - 1),
+}
+_YEARS = "outside the years 0001 to 9999"
+_YEARS_REMEDY = "send null where there is no time; check the unit (seconds, milliseconds, microseconds) of the source"
+DIGITS_REMEDY = (
+    "round the times to microseconds, or say what becomes of the digits: schema.subMicroseconds = round or truncate"
+)
 
 
-def exact_cast(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
-    """`array` as the canonical type `target`; `InvalidData` with `path` and the first value that does not survive."""
-    array = _decoded(array)
-    if array.type.equals(target):
+def exact_cast(array: pa.Array, target: pa.DataType, path: str, fine: SubMicroseconds) -> pa.Array:
+    """The plain `array` as the canonical type `target`; raises `UnfitValue` with the first value that does not survive.
+
+    fine: what becomes of times with more digits than microseconds.
+    """
+    if array.type.equals(target) and not _has_range(target):
         return array
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), target)
     if is_list(target):
-        return _list(array, target, path)
+        return list_of(array, exact_cast(pc.list_flatten(array), target.value_type, f"{path}[]", fine))
     if pa.types.is_struct(target):
-        return _struct(array, target, path)
+        return _struct(array, target, path, fine)
     if pa.types.is_map(target):
-        return _map(array, target, path)
-    return _leaf(array, target, path)
+        return _map(array, target, path, fine)
+    return _in_range(_leaf(array, target, path, fine), path)
 
 
 def shown(value: pa.Scalar) -> str:
@@ -37,32 +60,19 @@ def shown(value: pa.Scalar) -> str:
         text = str(value.cast(pa.string()))
     except pa.ArrowException:
         text = repr(value)
-    return text[:_SHOWN_CHARACTERS]
+    return text[:SHOWN_CHARACTERS]
 
 
-def _decoded(array: pa.Array) -> pa.Array:
-    while True:
-        if isinstance(array, pa.DictionaryArray):
-            array = array.dictionary_decode()
-        elif isinstance(array, pa.RunEndEncodedArray):
-            array = pc.run_end_decode(array)
-        elif isinstance(array, pa.ExtensionArray):
-            array = array.storage
-        else:
-            return array
+def _has_range(type_: pa.DataType) -> bool:
+    if not pa.types.is_nested(type_):
+        return type_ in _RANGES
+    return any(_has_range(type_.field(index).type) for index in range(type_.num_fields))
 
 
-def _list(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
-    lengths = pc.fill_null(pc.list_value_length(array).cast(pa.int32()), 0)
-    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum_checked(lengths)])
-    values = exact_cast(pc.list_flatten(array), target.value_type, f"{path}[]")
-    return pa.ListArray.from_arrays(offsets, values, type=target, mask=array.is_null())
-
-
-def _struct(array: pa.StructArray, target: pa.StructType, path: str) -> pa.Array:
+def _struct(array: pa.StructArray, target: pa.StructType, path: str, fine: SubMicroseconds) -> pa.Array:
     present = {field.name: child for field, child in zip(array.type, array.flatten(), strict=True)}
     children = [
-        exact_cast(present[field.name], field.type, f"{path}.{field.name}")
+        exact_cast(present[field.name], field.type, f"{path}.{field.name}", fine)
         if field.name in present
         else pa.nulls(len(array), field.type)
         for field in target
@@ -70,31 +80,58 @@ def _struct(array: pa.StructArray, target: pa.StructType, path: str) -> pa.Array
     return pa.StructArray.from_arrays(children, fields=list(target), mask=array.is_null())
 
 
-def _map(array: pa.MapArray, target: pa.MapType, path: str) -> pa.Array:
-    array = array.take(pa.array(range(len(array))))  # keys and items of a slice still show the whole
-    keys = exact_cast(array.keys, target.key_type, f"{path}{{key}}")
-    items = exact_cast(array.items, target.item_type, f"{path}{{value}}")
-    return pa.MapArray.from_arrays(array.offsets, keys, items, type=target, mask=array.is_null())
+def _map(array: pa.MapArray, target: pa.MapType, path: str, fine: SubMicroseconds) -> pa.Array:
+    listed = entries(array)
+    keys, items = pc.list_flatten(listed).flatten()
+    return map_of(
+        listed,
+        exact_cast(keys, target.key_type, f"{path}{{key}}", fine),
+        exact_cast(items, target.item_type, f"{path}{{value}}", fine),
+    )
 
 
-def _leaf(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
-    cast = _cast_between(array.type, target)
+def _leaf(array: pa.Array, target: pa.DataType, path: str, fine: SubMicroseconds) -> pa.Array:
+    cast = _cast_between(array.type, target, fine)
     try:
         return cast(array)
     except pa.ArrowInvalid as error:
-        value = shown(_first_refused(array, cast))
-        raise InvalidData(
-            f"column {path!r} holds {value} ({array.type}), which {target} cannot hold: precision would be lost",
-            hint=f"round or convert the values so that they fit {target}, or send them under another column name",
-        ) from error
+        value = f"{shown(_first_refused(array, cast))} ({array.type})"
+        if _is_fine(array.type):
+            problem = "which has fewer digits: precision would be lost"
+            raise UnfitValue(path, value, str(target), problem, DIGITS_REMEDY) from error
+        problem = "which cannot hold it: precision would be lost"
+        remedy = f"round or convert the values so that they fit {target}, or send them under another column name"
+        raise UnfitValue(path, value, str(target), problem, remedy) from error
 
 
-def _cast_between(source: pa.DataType, target: pa.DataType) -> _Cast:
+def _is_fine(type_: pa.DataType) -> bool:
+    return getattr(type_, "unit", None) == "ns"
+
+
+def _in_range(array: pa.Array, path: str) -> pa.Array:
+    if array.type not in _RANGES:
+        return array
+    low, high = _RANGES[array.type]
+    numbers = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
+    ends = pc.min_max(numbers)
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    if first is None or (first >= low and last <= high):
+        return array
+    outside = pc.index(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), True).as_py()
+    if array.type == TIME:
+        value, remedy = f"{numbers[outside]} microseconds", "send a duration where a day's length may be passed"
+        raise UnfitValue(path, value, "a time of day", "which is outside a day", remedy)
+    raise UnfitValue(path, shown(array[outside]), str(array.type), f"but is {_YEARS}", _YEARS_REMEDY)
+
+
+def _cast_between(source: pa.DataType, target: pa.DataType, fine: SubMicroseconds) -> _Cast:
     if pa.types.is_integer(source) and pa.types.is_floating(target):
         return _integers_to_doubles
     if pa.types.is_integer(source) and pa.types.is_decimal(target):
         wide = pa.decimal256(_WIDE_DIGITS, target.scale)  # Arrow wants room for every integer, whatever the values are
         return lambda array: array.cast(wide).cast(target)
+    if _is_fine(source) and target in (TIMESTAMP, TIMESTAMP_UTC, TIME, DURATION):
+        return lambda array: to_microseconds(array, target, fine)
     return lambda array: array.cast(target)
 
 

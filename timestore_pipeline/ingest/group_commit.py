@@ -22,7 +22,7 @@ from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.receipts import fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, batch_id
-from timestore_pipeline.model.columns import evolve
+from timestore_pipeline.model.columns import evolve, stored_schema
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -231,5 +231,6 @@ def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
     """The batch's rows in the segment's schema, which may be newer than the one they were conformed to."""
     if batch.record.schema is segment.header.schema:
         return batch.rows
-    evolve(segment.header.schema, batch.rows.schema, Evolution.ADDITIVE)  # refuses what a cast would reinterpret
-    return conform(batch.rows, segment.header.schema, batch.record.time_column)
+    assert batch.record.schema is not None, "rows were conformed to it"
+    evolve(segment.header.schema, batch.record.schema, Evolution.ADDITIVE)  # refuses what a cast would reinterpret
+    return conform(batch.rows, stored_schema(segment.header.schema), batch.record.time_column)

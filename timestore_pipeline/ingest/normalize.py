@@ -6,19 +6,26 @@ so its buffers come from outside and are validated in full before anything reads
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.ingest.conform import conform
+from timestore_pipeline.ingest.frames import exportable
+from timestore_pipeline.ingest.pandas_notes import pandas_note
 from timestore_pipeline.ingest.rows import table_from_rows
+from timestore_pipeline.model.refusals import refused_value
 
 __all__ = ["conform", "read_arrow"]
 
 _INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
+_MALFORMED = {  # a word of Arrow's -> the remedy
+    "UTF8": "strings must be UTF-8; send other bytes as binary",
+    "Decimal": "send such numbers as text",
+    "range": "a time of day lies within a day; send a duration where it may pass one",
+}
 _HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings, one per row"
 
 
@@ -30,10 +37,11 @@ def read_arrow(data: object) -> pa.Table:
     offsets out of bounds). The result may share memory with `data`.
     """
     table = _imported(data) if _is_arrow(data) else _from_rows(data)
-    try:
-        table.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise InvalidData(f"the Arrow data is malformed: {error}", hint="strings must be UTF-8") from error
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise _malformed(name, column, error) from error
     return table
 
 
@@ -45,8 +53,10 @@ def _imported(data: object) -> pa.Table:
     if isinstance(data, pa.Table):
         return _without_unnamed_index(data)
     try:
-        table = pa.table(data)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError) as error:
+        table = pa.table(exportable(data))
+    except (TimestoreError, MemoryError):
+        raise
+    except Exception as error:  # the export is the library's own, and a query may run in it
         raise InvalidData(f"{_kind(data)} cannot be read as a table: {error}", hint=_HINT) from error
     return _without_unnamed_index(_with_named_range_index(table))
 
@@ -59,6 +69,25 @@ def _from_rows(data: object) -> pa.Table:
         return table_from_rows(data)
     except RecursionError as error:
         raise InvalidData("a value is nested too deeply", hint="flatten it") from error
+
+
+def _malformed(name: str, column: pa.ChunkedArray, error: pa.ArrowInvalid) -> InvalidData:
+    """Numbers with more digits than their type has are what DuckDB makes of a large HUGEINT."""
+    row = next((row for row in range(len(column)) if not _is_valid(column.slice(row, 1))), None)
+    reason = str(error).rpartition("Invalid: ")[2]
+    remedy = next((remedy for word, remedy in _MALFORMED.items() if word in reason), "write the data anew")
+    if row is None:
+        return InvalidData(f"column {name!r} ({column.type}) is malformed: {error}", hint=remedy)
+    value = str(column[row]) if pa.types.is_decimal(column.type) else "a value"
+    return refused_value(name, row, value, str(column.type), f"but is malformed: {reason}", remedy)
+
+
+def _is_valid(column: pa.ChunkedArray) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _kind(data: object) -> str:
@@ -90,8 +119,5 @@ def _without_unnamed_index(table: pa.Table) -> pa.Table:
 
 
 def _pandas_indexes(table: pa.Table) -> list[Any]:
-    try:
-        document = json.loads((table.schema.metadata or {}).get(b"pandas", b"null"))
-    except ValueError:  # somebody else's note under the same key
-        return []
-    return list(document.get("index_columns", [])) if isinstance(document, dict) else []
+    indexes = pandas_note(table.schema.metadata).get("index_columns", [])
+    return indexes if isinstance(indexes, list) else []

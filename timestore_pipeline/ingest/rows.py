@@ -1,13 +1,15 @@
 """An iterable of mappings as a table, without Arrow's silent guesses.
 
-Left alone, Arrow reads the columns off the first row, drops the time of a datetime that follows a date, and takes a
-naive datetime for UTC when an aware one came before it. So kinds are compared first, value by value, at every depth.
+Left alone, Arrow reads the columns off the first row, drops the time of a datetime that follows a date, takes a naive
+datetime for UTC when an aware one came before it, and cuts off nanoseconds. So kinds are compared first, value by
+value, at every depth, and the column's type follows from the kinds.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -15,13 +17,14 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.by_row import ARROW_ERRORS
+from timestore_pipeline.model.refusals import refused_value
 
-_Kinds = dict[str, str]  # path -> kind of the values seen so far
 _MERGED = {frozenset({"int", "float"}): "float", frozenset({"int", "decimal"}): "decimal"}  # Arrow checks each value
 _MISSING = frozenset({"NaTType", "NAType"})  # pandas' nulls, by name: pandas need not be installed
-_PLAIN = ({bool}, {int}, {float}, {str}, {bytes}, {Decimal}, {date}, set[type]())
-_UNSTORABLE = (pa.ArrowException, ValueError, TypeError, OverflowError)
+_PLAIN = ({bool}, {int}, {float}, {str}, {bytes}, {Decimal}, {date}, {timedelta}, set[type]())
 _HINT = "send one kind of value per column, or null"
+_WIDE = pa.decimal128(38, 0)  # for integers beyond 64 bits
 
 
 def table_from_rows(rows: Iterable[object]) -> pa.Table:
@@ -36,7 +39,24 @@ def table_from_rows(rows: Iterable[object]) -> pa.Table:
     for name in names:
         if not isinstance(name, str):
             raise InvalidData(f"column name {name!r} is not a string", hint="name columns by strings")
-    return pa.Table.from_arrays([_column(name, [row.get(name) for row in mappings]) for name in names], names=names)
+    arrays = [array_from_values(name, [row.get(name) for row in mappings]) for name in names]
+    return pa.Table.from_arrays(arrays, names=names)
+
+
+def array_from_values(name: str, values: list[Any]) -> pa.Array:
+    """A column of Python values, None where one is missing; raises `InvalidData` naming the row."""
+    if _is_uniform(values):
+        type_ = None
+    else:
+        kinds = _Kinds()
+        values = [kinds.note(name, value, number) for number, value in enumerate(values)]
+        type_ = kinds.type(name)
+    try:
+        return _array(values, type_)
+    except MemoryError:
+        raise
+    except ARROW_ERRORS as error:
+        raise _unstorable(name, values, type_, error) from error
 
 
 def _checked_row(row: object, number: int) -> Mapping[str, Any]:
@@ -44,18 +64,6 @@ def _checked_row(row: object, number: int) -> Mapping[str, Any]:
         return row
     hint = "send one mapping per row, such as [{'at': ..., 'value': 1.5}]"
     raise InvalidData(f"row {number} is {type(row).__name__}, not a mapping", hint=hint)
-
-
-def _column(name: str, values: list[Any]) -> pa.Array:
-    kinds: _Kinds = {}
-    if not _is_uniform(values):
-        values = [None if type(value).__name__ in _MISSING else value for value in values]
-        for number, value in enumerate(values):
-            _note(kinds, name, value, number)
-    try:
-        return _array(values)
-    except _UNSTORABLE as error:
-        raise _unstorable(name, values, kinds.get(name), error) from error
 
 
 def _is_uniform(values: list[Any]) -> bool:
@@ -66,47 +74,111 @@ def _is_uniform(values: list[Any]) -> bool:
     return types in _PLAIN
 
 
-def _array(values: list[Any]) -> pa.Array:
+def _array(values: list[Any], type_: pa.DataType | None) -> pa.Array:
     try:
-        return pa.array(values)
-    except OverflowError:  # integers beyond 64 bits, as `uint64` columns have them
-        if set(map(type, values)) - {type(None)} != {int}:
+        return pa.array(values, type_)
+    except OverflowError:
+        if type_ is not None or set(map(type, values)) - {type(None)} != {int}:
             raise
-        return pa.array(values, pa.decimal128(38, 0))
+        return pa.array(values, _WIDE)
 
 
-def _unstorable(name: str, values: list[Any], kind: str | None, error: Exception) -> InvalidData:
-    neighbours = [0.5] if kind == "float" else []  # an integer alone would be stored as one
+def _unstorable(name: str, values: list[Any], type_: pa.DataType | None, error: Exception) -> InvalidData:
     for number, value in enumerate(values):
         try:
-            _array([value, *neighbours])
-        except _UNSTORABLE as reason:
-            return InvalidData(f"column {name!r}, row {number}: {value!r} cannot be stored ({reason})", hint=_HINT)
+            _array([value], type_)
+        except ARROW_ERRORS as reason:
+            problem = f"which cannot hold it ({str(reason).splitlines()[0]})"
+            kind = type(value).__name__ if type_ is None else str(type_)
+            return refused_value(name, number, repr(value), kind, problem, _remedy(value))
     return InvalidData(f"column {name!r} cannot be stored: {error}", hint=_HINT)
 
 
-def _note(kinds: _Kinds, path: str, value: Any, number: int) -> None:
-    """Remember the kind of `value` at `path`, and of all it contains; refuse what contradicts earlier rows."""
-    if value is None:
-        return
-    kind = _kind(value, path, number)
-    known = kinds.setdefault(path, kind)
-    if known != kind:
-        merged = _MERGED.get(frozenset({known, kind}))
-        if merged is None:
-            raise InvalidData(f"column {path!r}, row {number}: {kind} after {known} in earlier rows", hint=_HINT)
-        kinds[path] = merged
-    if kind == "mapping":
-        for key, inner in value.items():
-            _note(kinds, f"{path}.{key}", inner, number)
-    elif kind == "list":
-        for inner in value:
-            _note(kinds, f"{path}[]", inner, number)
+def _remedy(value: object) -> str:
+    if isinstance(value, Integral):
+        return "send numbers of more than 38 digits, or a mixture that doubles cannot hold, as text"
+    return _HINT
 
 
-def _kind(value: Any, path: str, number: int) -> str:
+class _Kinds:
+    """What was seen of one column: for each path in it a kind, and what the kind's type depends on."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, str] = {}
+        self._children: dict[str, dict[str, str]] = {}  # path of mappings -> key -> path, in order of first appearance
+        self._decimals: dict[str, list[Decimal | int]] = {}
+        self._fine: set[str] = set()  # paths with times that have nanoseconds
+        self._wide: set[str] = set()  # paths with integers beyond 64 bits
+
+    def note(self, path: str, value: Any, row: int) -> Any:
+        """Remember the kind of `value` and of all it contains; refuse what contradicts earlier rows.
+
+        Returns the value as Arrow is to see it.
+        """
+        if value is None or type(value).__name__ in _MISSING:
+            return None
+        kind = _kind(value)
+        known = self._kinds.setdefault(path, kind)
+        if known != kind:
+            merged = _MERGED.get(frozenset({known, kind}))
+            if merged is None:
+                problem = f"but is {kind} after {known} in earlier rows"
+                raise refused_value(path, row, repr(value), known, problem, _HINT)
+            self._kinds[path] = merged
+        return self._noted(path, kind, value, row)
+
+    def type(self, path: str) -> pa.DataType | None:
+        """The type of what was seen at `path`; None = Arrow may find one."""
+        kind = self._kinds.get(path)
+        if kind is None:
+            return pa.null()
+        if kind == "list":
+            return _within(self.type(f"{path}[]"), pa.list_)
+        if kind == "mapping":
+            types = {key: self.type(inner) for key, inner in self._children.get(path, {}).items()}
+            return None if None in types.values() else pa.struct(list(types.items()))
+        if kind == "int":
+            return _WIDE if path in self._wide else pa.int64()
+        if kind == "decimal":
+            return pa.array(self._decimals[path]).type
+        unit = "ns" if path in self._fine else "us"
+        return _TYPES[kind](unit) if kind in _TYPES else None
+
+    def _noted(self, path: str, kind: str, value: Any, row: int) -> Any:
+        if kind == "mapping":
+            children = self._children.setdefault(path, {})
+            return {key: self._child(children, path, key, inner, row) for key, inner in value.items()}
+        if kind == "list":
+            return [self.note(f"{path}[]", inner, row) for inner in value]
+        if kind in ("int", "decimal"):
+            self._decimals.setdefault(path, []).append(value)
+            if kind == "int" and not -(2**63) <= value < 2**63:
+                self._wide.add(path)
+        elif getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas' Timestamp and Timedelta
+            self._fine.add(path)
+        elif kind == "float" and value == value and float(value) != value:  # a long double, or a fraction
+            raise refused_value(path, row, repr(value), "double", "which would round it", "send a decimal, or text")
+        elif kind == "time" and value.tzinfo is not None:
+            remedy = "send a timestamp with a time zone, or the time of day alone"
+            raise refused_value(path, row, repr(value), "a time of day", "which has no time zone", remedy)
+        return str(value) if kind == "uuid" else value
+
+    def _child(self, children: dict[str, str], path: str, key: Any, value: Any, row: int) -> Any:
+        if not isinstance(key, str):
+            problem = "but its key is not a string"
+            raise refused_value(path, row, repr({key: value}), "a mapping", problem, "name fields by strings")
+        return self.note(children.setdefault(key, f"{path}.{key}"), value, row)
+
+
+def _within(inner: pa.DataType | None, wrap: Any) -> pa.DataType | None:
+    return None if inner is None else wrap(inner)
+
+
+def _kind(value: Any) -> str:
+    if type(value).__name__ == "timedelta64":  # an Integral, for numpy
+        return "timedelta64"
     if isinstance(value, datetime):
-        return _datetime_kind(value, path, number)
+        return "datetime without time zone" if value.tzinfo is None else "datetime with time zone"
     for kind, types in _KINDS:
         if isinstance(value, types):
             return kind
@@ -121,15 +193,21 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (  # in this order: a bool is
     ("string", (str,)),
     ("bytes", (bytes, bytearray, memoryview)),
     ("date", (date,)),
+    ("time", (time,)),
+    ("duration", (timedelta,)),
+    ("uuid", (uuid.UUID,)),
     ("mapping", (Mapping,)),
     ("list", (list, tuple, set, frozenset)),
 )
-
-
-def _datetime_kind(value: datetime, path: str, number: int) -> str:
-    if getattr(value, "nanosecond", 0):  # pandas' Timestamp, which Arrow would truncate without a word
-        raise InvalidData(
-            f"column {path!r}, row {number}: {value} has nanoseconds: precision would be lost",
-            hint="round the timestamps to microseconds",
-        )
-    return "datetime without time zone" if value.tzinfo is None else "datetime with time zone"
+_TYPES: dict[str, Any] = {  # kind -> the type for a unit of time
+    "bool": lambda _: pa.bool_(),
+    "float": lambda _: pa.float64(),
+    "string": lambda _: pa.string(),
+    "bytes": lambda _: pa.binary(),
+    "date": lambda _: pa.date32(),
+    "time": lambda _: pa.time64("us"),
+    "duration": pa.duration,
+    "uuid": lambda _: pa.string(),
+    "datetime without time zone": pa.timestamp,
+    "datetime with time zone": lambda unit: pa.timestamp(unit, "UTC"),
+}

@@ -15,7 +15,7 @@ from deltalake.schema import ArrayType, StructType
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.lake.layout import Partitioning
-from timestore_pipeline.model.canonical import canonical_type
+from timestore_pipeline.model.canonical import canonical_type, stored_type
 
 _SIMPLE: tuple[Callable[[pa.DataType], bool], ...] = (
     pa.types.is_boolean,
@@ -44,7 +44,7 @@ def table_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
             incoming=str(schema.field(partition.name).type),
             hint="rename the column, or set the dataset's granularity to none",
         )
-    fields = [pa.field(field.name, _stored(field.type, field.name)) for field in schema]
+    fields = [pa.field(field.name, _stored(stored_type(field.type), field.name)) for field in schema]
     return pa.schema(fields if partition is None else [*fields, partition])
 
 
@@ -69,7 +69,8 @@ def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
 def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
     """The canonical schema `rows`, with the table's spelling and type of every column and field that the table has.
 
-    Raise `InvalidData` when such a column has a type that no dataset can have.
+    A time of day or a duration stays one where the table has the numbers it is stored as. Raise `InvalidData` when such
+    a column has a type that no dataset can have.
     """
     known = {field.name.casefold(): field for field in pa.schema(existing.to_arrow())}
     present = (_in_spelling_of(known.get(field.name.casefold(), field), field) for field in rows)
@@ -126,7 +127,7 @@ def _joined(table: pa.DataType, rows: pa.DataType) -> pa.DataType:
     if pa.types.is_list(table) and pa.types.is_list(rows):
         return pa.list_(_joined(table.value_type, rows.value_type))
     if not (pa.types.is_struct(table) and pa.types.is_struct(rows)):
-        return table
+        return rows if stored_type(rows).equals(table) else table
     ours = {field.name.casefold(): field for field in rows}
     known = [_in_spelling_of(field, ours.pop(field.name.casefold(), field)) for field in table]
     return pa.struct([*known, *ours.values()])

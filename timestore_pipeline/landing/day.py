@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidInput
-from timestore_pipeline.ingest.exact_cast import exact_cast
+from timestore_pipeline.ingest.conform import conform
+from timestore_pipeline.ingest.interpret import interpret
+from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 
@@ -21,6 +23,7 @@ class Day:
     type: pa.DataType  # the dataset's
     first: pa.Scalar
     last: pa.Scalar  # still in the day
+    policy: ValuePolicy  # how the dataset takes times
 
     @classmethod
     def of(cls, record: DatasetRecord, day: date) -> Day:
@@ -29,15 +32,17 @@ class Day:
             hint = "leave --day out to replay everything"
             raise InvalidInput(f"dataset {record.name!r} has no time column", dataset=record.name, hint=hint)
         type_ = record.schema.field(record.time_column).type
-        ends = (day, day) if pa.types.is_date(type_) else _ends(day)
-        return cls(record.time_column, type_, *(pa.scalar(end, type_) for end in ends))
+        first, last = (day, day) if pa.types.is_date(type_) else _ends(day)
+        policy = ValuePolicy.of(record.metadata)
+        return cls(record.time_column, type_, pa.scalar(first, type_), pa.scalar(last, type_), policy)
 
     def keep(self, table: pa.Table) -> pa.Table:
         """A file's rows of the day; its column may have another type, as long as the dataset takes it."""
         if self.column not in table.column_names:
             return table.slice(0, 0)
-        chunks = [exact_cast(chunk, self.type, self.column) for chunk in table.column(self.column).chunks]
-        times = pa.chunked_array(chunks, type=self.type)
+        schema = pa.schema([(self.column, self.type)])
+        plain = interpret(table.select([self.column]), self.policy, schema)
+        times = conform(plain, schema, None, self.policy).column(0)
         return table.filter(pc.and_(pc.greater_equal(times, self.first), pc.less_equal(times, self.last)))
 
     def expression(self) -> pc.Expression:

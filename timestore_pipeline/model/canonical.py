@@ -1,8 +1,10 @@
 """The few column types a dataset may have, so that growing never means retyping a published table.
 
 Delta cannot change the type of a published column, so each column starts in the widest type of its kind: a sensor that
-sends `int16` today and `int64` tomorrow stays one `int64` column. What has no counterpart in every engine (time of day,
-intervals, unions) is refused here, before anything is staged, instead of failing in a flush at night.
+sends `int16` today and `int64` tomorrow stays one `int64` column. What has no counterpart in every engine (intervals,
+unions) is refused here, before anything is staged, instead of failing in a flush at night.
+
+Time of day and duration are types of their own here, so that they never mix with counts, and stored as microseconds.
 """
 
 from __future__ import annotations
@@ -12,9 +14,13 @@ from collections.abc import Iterable
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.model.refusals import refused_type
+from timestore_pipeline.model.source_types import is_list, plain_type
 
 TIMESTAMP = pa.timestamp("us")
 TIMESTAMP_UTC = pa.timestamp("us", "UTC")
+TIME = pa.time64("us")  # of day
+DURATION = pa.duration("us")
 _RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _RESERVED_PREFIX = "__timestore"
 DEEPEST = 32  # levels of a column, its values' included; Parquet readers give up at 100 of theirs, two for a list
@@ -28,7 +34,7 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
     """
     if level > DEEPEST:
         raise InvalidData(f"column {path:.60} is nested deeper than {DEEPEST} levels", hint="flatten it")
-    plain = unwrap(type_)
+    plain = plain_type(type_, None, path) if level == 1 else type_
     if is_list(plain):
         return pa.list_(canonical_type(plain.value_type, f"{path}[]", level + 1))
     if pa.types.is_struct(plain):
@@ -38,7 +44,7 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
         return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}", level + 1))
     leaf = _canonical_leaf(plain)
     if leaf is None:
-        raise _refused(plain, path)
+        raise refused_type(path, plain, _remedy(plain))
     return leaf
 
 
@@ -94,21 +100,32 @@ def unwrap(type_: pa.DataType) -> pa.DataType:
             return type_
 
 
+def stored_type(type_: pa.DataType) -> pa.DataType:
+    """The Arrow type in which rows of the canonical `type_` are staged and published."""
+    if type_ in (TIME, DURATION):
+        return pa.int64()
+    if pa.types.is_list(type_):
+        return pa.list_(stored_type(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(field.name, stored_type(field.type)) for field in type_])
+    if pa.types.is_map(type_):
+        return pa.map_(stored_type(type_.key_type), stored_type(type_.item_type))
+    return type_
+
+
+def stored_schema(schema: pa.Schema) -> pa.Schema:
+    """The columns as they are staged and published."""
+    return pa.schema([pa.field(field.name, stored_type(field.type)) for field in schema])
+
+
 def is_untyped(type_: pa.DataType) -> bool:
     """Whether a column of this type can only hold nulls."""
     return bool(pa.types.is_null(unwrap(type_)))
 
 
-def is_list(type_: pa.DataType) -> bool:
-    """Any of the five list layouts."""
-    t = pa.types
-    lists = (t.is_list, t.is_large_list, t.is_fixed_size_list, t.is_list_view, t.is_large_list_view)
-    return any(matches(type_) for matches in lists)
-
-
 def _canonical_struct(type_: pa.StructType, path: str, level: int) -> pa.DataType:
     if type_.num_fields == 0:
-        raise _refused(type_, path)
+        raise refused_type(path, type_, _remedy(type_))
     check_field_names((field.name for field in type_), path)
     return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}", level + 1)) for f in type_])
 
@@ -121,6 +138,10 @@ def _canonical_leaf(type_: pa.DataType) -> pa.DataType | None:
         return pa.date32()
     if t.is_timestamp(type_):
         return TIMESTAMP if type_.tz is None else TIMESTAMP_UTC
+    if t.is_time(type_):
+        return TIME
+    if t.is_duration(type_):
+        return DURATION
     if t.is_string(type_) or t.is_large_string(type_) or t.is_string_view(type_):
         return pa.string()
     if t.is_binary(type_) or t.is_large_binary(type_) or t.is_binary_view(type_) or t.is_fixed_size_binary(type_):
@@ -141,20 +162,10 @@ def _canonical_number(type_: pa.DataType) -> pa.DataType | None:
     return None
 
 
-def _refused(type_: pa.DataType, path: str) -> InvalidData:
-    return InvalidData(f"column {path!r} has type {type_}, which datasets cannot hold", hint=_remedy(type_))
-
-
 def _remedy(type_: pa.DataType) -> str:
     t = pa.types
     if t.is_null(type_):
         return "send a value that is not null first, or give the nested field a type"
-    if t.is_time(type_):
-        return "send a timestamp, or the time of day as a string"
-    if t.is_duration(type_) or t.is_interval(type_):
-        return "send the length as a number and put its unit into the column's name"
     if t.is_struct(type_):
         return "send a struct with at least one field, or leave the column out"
-    if t.is_union(type_):
-        return "send one column per type"
-    return "convert the column to a number, string, timestamp, list or struct"
+    return f"round the values to at most {_MAX_SCALE} decimal places"

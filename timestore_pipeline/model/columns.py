@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC, canonical_schema, canonical_type
+from timestore_pipeline.model.canonical import (
+    DURATION,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMP_UTC,
+    canonical_schema,
+    canonical_type,
+    stored_schema,
+    stored_type,
+)
 from timestore_pipeline.model.evolution import check_castable, evolve
 from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 
 __all__ = [
+    "DURATION",
+    "TIME",
     "TIMESTAMP",
     "TIMESTAMP_UTC",
     "canonical_schema",
@@ -21,6 +32,8 @@ __all__ = [
     "quote",
     "schema_from_json",
     "schema_to_json",
+    "stored_schema",
+    "stored_type",
 ]
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.model.canonical import DEEPEST, TIMESTAMP, TIMESTAMP_UTC, check_field_names
+from timestore_pipeline.model.canonical import DEEPEST, DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC, check_field_names
 
 _WIDEST_DECIMAL = 38
 _TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|\d+|[<>(),:]|\"(?:[^\"]|\"\")*\")")
@@ -51,6 +51,8 @@ _LEAVES = {
     "date": pa.date32(),
     "timestamp": TIMESTAMP_UTC,
     "local_timestamp": TIMESTAMP,
+    "time": TIME,
+    "duration": DURATION,
 }
 _OTHER_SPELLINGS = {
     "boolean": "bool", "int": "int64", "integer": "int64", "long": "int64", "bigint": "int64",
@@ -59,20 +61,27 @@ _OTHER_SPELLINGS = {
 }  # fmt: skip
 _MEANINGS = {
     "uuid": DeclaredType(pa.string(), Meaning.UUID),
-    "time": DeclaredType(pa.int64(), Meaning.TIME),
-    "duration": DeclaredType(pa.int64(), Meaning.DURATION),
+    "time": DeclaredType(TIME, Meaning.TIME),
+    "duration": DeclaredType(DURATION, Meaning.DURATION),
     "epoch_s": DeclaredType(TIMESTAMP_UTC, Meaning.EPOCH_S),
     "epoch_ms": DeclaredType(TIMESTAMP_UTC, Meaning.EPOCH_MS),
     "epoch_us": DeclaredType(TIMESTAMP_UTC, Meaning.EPOCH_US),
     "epoch_ns": DeclaredType(TIMESTAMP_UTC, Meaning.EPOCH_NS),
 }
-DECLARABLE = (*_LEAVES, *_MEANINGS, "decimal(p,s)", "list<…>", "map<…, …>", "struct<name: …>")
+DECLARABLE = (
+    *_LEAVES,
+    *(name for name in _MEANINGS if name not in _LEAVES),
+    "decimal(p,s)",
+    "list<…>",
+    "map<…, …>",
+    "struct<name: …>",
+)
 
 
 def parse_type(text: str) -> DeclaredType:
     """Read a declared type; `ValueError` says what is wrong with it and which types there are.
 
-    The types with a meaning of their own (`uuid`, `time`, `duration`, `epoch_…`) stand alone, not inside others.
+    The types with a meaning of their own (`uuid`, `epoch_…`) stand alone, not inside others.
     """
     word = text.strip().lower()
     if word in _MEANINGS:
@@ -132,7 +141,7 @@ class _Parser:
         if word == "struct":
             return self._struct(level)
         name = _OTHER_SPELLINGS.get(word, word)
-        if name in _MEANINGS:
+        if name in _MEANINGS and name not in _LEAVES:
             raise _Unreadable(f"{word} cannot stand inside another type")
         if name not in _LEAVES:
             raise _Unreadable(f"there is no type {word!r}" if word else "it ends too early")

@@ -16,11 +16,11 @@ from timestore_pipeline.model.canonical import (
     canonical_type,
     check_column_names,
     check_field_names,
-    is_list,
     is_untyped,
     unwrap,
 )
 from timestore_pipeline.model.dataset import Evolution
+from timestore_pipeline.model.source_types import is_list
 
 _ABSENT = "no such column"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.errors import Corrupted
-from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
+from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC
 
 _LEAVES = {
     "bool": pa.bool_(),
@@ -24,6 +24,8 @@ _LEAVES = {
     "date": pa.date32(),
     "timestamp": TIMESTAMP,
     "timestamp_utc": TIMESTAMP_UTC,
+    "time": TIME,
+    "duration": DURATION,
 }
 _NAMES = {type_: name for name, type_ in _LEAVES.items()}
 

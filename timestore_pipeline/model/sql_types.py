@@ -13,6 +13,8 @@ _LEAVES = {
     pa.date32(): "DATE",
     pa.timestamp("us"): "TIMESTAMP",
     pa.timestamp("us", "UTC"): "TIMESTAMPTZ",
+    pa.time64("us"): "BIGINT",
+    pa.duration("us"): "BIGINT",
 }
 
 

@@ -31,7 +31,7 @@ from timestore_pipeline.errors import (
     UnreadableSegment,
 )
 from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
+from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json, stored_schema
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.engine import open_engine
@@ -75,7 +75,8 @@ class OpenSegment:
         self._connection = connection
         self._next_sequence = 0
         self._listed_log = _NO_LOG
-        self._no_data = pa.Table.from_arrays([pa.nulls(1, kind) for kind in header.schema.types], schema=header.schema)
+        columns = stored_schema(header.schema)
+        self._no_data = pa.Table.from_arrays([pa.nulls(1, kind) for kind in columns.types], schema=columns)
         self._catalog = quote(f"segment_{header.segment_id}")
         with translated(path, header.dataset):
             _build(connection, path, header)

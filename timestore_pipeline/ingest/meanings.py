@@ -1,0 +1,84 @@
+"""Columns whose declaration says what their values mean: UUIDs in any spelling, numbers that count time."""
+
+from __future__ import annotations
+
+import uuid
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
+
+import pyarrow as pa
+
+from timestore_pipeline.ingest.exact_cast import DIGITS_REMEDY, exact_cast
+from timestore_pipeline.ingest.plain_values import uuid_text
+from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP_UTC
+from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.declared import DeclaredType, Meaning
+from timestore_pipeline.model.refusals import UnfitValue
+
+_UNITS = {Meaning.EPOCH_S: "s", Meaning.EPOCH_MS: "ms", Meaning.EPOCH_US: "us", Meaning.EPOCH_NS: "ns"}
+_MICROSECONDS = {"s": Decimal(10**6), "ms": Decimal(10**3), "us": Decimal(1), "ns": Decimal("0.001")}
+_ROUNDING = {SubMicroseconds.ROUND: ROUND_HALF_EVEN, SubMicroseconds.TRUNCATE: ROUND_FLOOR}
+_DIGITS = 400  # of any double or decimal, written out
+_COUNTED = {Meaning.TIME: TIME, Meaning.DURATION: DURATION}
+_EPOCH_REMEDY = "check the unit of the source: epoch_s, epoch_ms, epoch_us and epoch_ns can be declared"
+_T = pa.types
+
+
+def meant_type(type_: pa.DataType, declared: DeclaredType) -> pa.DataType | None:
+    """The type that plain data of `type_` have by the declaration; None = the declaration adds nothing to it."""
+    if declared.meaning is Meaning.UUID and (_T.is_fixed_size_binary(type_) or _is_text_or_bytes(type_)):
+        return pa.string()
+    if declared.meaning in _COUNTED and _T.is_integer(type_):
+        return _COUNTED[declared.meaning]
+    if declared.meaning in _UNITS and (_T.is_integer(type_) or _T.is_floating(type_) or _T.is_decimal(type_)):
+        return TIMESTAMP_UTC
+    return None
+
+
+def as_declared(array: pa.Array, declared: DeclaredType, path: str, fine: SubMicroseconds) -> pa.Array:
+    """`array` in its `meant_type`; raises `UnfitValue`."""
+    if declared.meaning is Meaning.UUID:
+        return _uuids(array, path)
+    if declared.meaning in _COUNTED:
+        return exact_cast(array, pa.int64(), path, fine).view(_COUNTED[declared.meaning])
+    unit = _UNITS[declared.meaning]
+    if not _T.is_integer(array.type):
+        return exact_cast(_microseconds(array, unit, path, fine), TIMESTAMP_UTC, path, fine)
+    counted = exact_cast(array, pa.int64(), path, fine).view(pa.timestamp(unit, "UTC"))
+    return exact_cast(counted, TIMESTAMP_UTC, path, fine)
+
+
+def _is_text_or_bytes(type_: pa.DataType) -> bool:
+    kinds = (_T.is_string, _T.is_large_string, _T.is_binary, _T.is_large_binary)
+    return any(matches(type_) for matches in kinds)
+
+
+def _uuids(array: pa.Array, path: str) -> pa.Array:
+    if _T.is_fixed_size_binary(array.type) and array.type.byte_width == 16:
+        return uuid_text(array, path)
+    return pa.array([None if value is None else _uuid(value, path) for value in array.to_pylist()], pa.string())
+
+
+def _uuid(value: str | bytes, path: str) -> str:
+    try:
+        return str(uuid.UUID(bytes=value) if isinstance(value, bytes) else uuid.UUID(value))
+    except ValueError:
+        remedy = "send 32 hexadecimal digits, with or without hyphens, or 16 bytes"
+        raise UnfitValue(path, repr(value), "a UUID", "which it is not", remedy) from None
+
+
+def _microseconds(array: pa.Array, unit: str, path: str, fine: SubMicroseconds) -> pa.Array:
+    """Numbers with a fraction, as it is written: 1735689600.1 means a tenth, though no double is one."""
+    with localcontext(prec=_DIGITS):
+        counts = [None if value is None else _count(value, unit, path, fine) for value in array.to_pylist()]
+    return pa.array(counts, pa.int64()).view(TIMESTAMP_UTC)
+
+
+def _count(value: float | Decimal, unit: str, path: str, fine: SubMicroseconds) -> int:
+    exact = (Decimal(repr(value)) if isinstance(value, float) else value) * _MICROSECONDS[unit]
+    if not exact.is_finite() or abs(exact) >= 2**63:
+        raise UnfitValue(path, str(value), f"{unit} since 1970", "which is no instant", _EPOCH_REMEDY)
+    whole = exact.to_integral_value(_ROUNDING.get(fine))
+    if whole != exact and fine is SubMicroseconds.REFUSE:
+        problem = "in microseconds, which has fewer digits: precision would be lost"
+        raise UnfitValue(path, str(value), f"{unit} since 1970", problem, DIGITS_REMEDY)
+    return int(whole)

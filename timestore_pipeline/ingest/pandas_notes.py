@@ -1,0 +1,46 @@
+"""What pandas notes in a table's metadata: its index, and which columns were floats, where NaN is a missing value."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_FLOATS = frozenset({"float16", "float32", "float64"})
+_EXACT = 2**53  # beyond it a float may already be another integer's neighbour
+
+
+def pandas_note(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """pandas' own JSON; empty when there is none, or something else stands under its key."""
+    try:
+        document = json.loads((metadata or {}).get(b"pandas", b"null"))
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def float_columns(metadata: Mapping[bytes, bytes] | None) -> frozenset[str]:
+    """Columns that pandas held as floats: it turns integers into such when one of them is missing."""
+    columns = pandas_note(metadata).get("columns", [])
+    described = [column for column in columns if isinstance(column, dict)] if isinstance(columns, list) else []
+    names = (column.get("field_name") for column in described if column.get("numpy_type") in _FLOATS)
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def whole_numbers(column: pa.ChunkedArray, known: pa.DataType | None) -> pa.ChunkedArray:
+    """Integers with a gap as they were before pandas made floats of them, where the dataset's column holds integers.
+
+    As it is when a value is no whole number, or so large that it may have been rounded.
+    """
+    if known is None or not pa.types.is_floating(column.type) or not _holds_integers(known):
+        return column
+    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    is_whole = pc.and_(pc.equal(pc.trunc(column), column), pc.less_equal(pc.abs(column), _EXACT))
+    return column.cast(pa.int64()) if pc.all(is_whole, min_count=0).as_py() else column
+
+
+def _holds_integers(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_int64(type_) or (pa.types.is_decimal(type_) and type_.scale == 0))
