@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,16 +50,18 @@ class Slots:
 
 
 class Reservation:
-    """Bytes set aside for somebody who does not know yet how many it will be."""
+    """Bytes set aside for somebody who does not know yet how many it will be. Thread-safe."""
 
     def __init__(self, amount: int, give_back: Callable[[int], None]) -> None:
         self._amount = amount
         self._give_back = give_back
+        self._lock = threading.Lock()
 
     def shrink(self, amount: int) -> None:
-        """Give back all but `amount`."""
-        surplus = self._amount - amount
-        self._amount = amount
+        """Give back all but `amount`, if there is as much."""
+        with self._lock:
+            surplus = max(self._amount - amount, 0)
+            self._amount -= surplus
         self._give_back(surplus)
 
 
@@ -67,17 +70,27 @@ class Budget:
 
     def __init__(self, total: int) -> None:
         self._left = total
+        self._lock = threading.Lock()  # of the number alone: reservations shrink in other threads
+        self._loop = asyncio.get_running_loop()
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def reserve(self, amount: int) -> AsyncIterator[Reservation]:
-        """amount: at most the budget's total, or it waits for ever."""
-        await self._take(amount)
+    async def reserve(self, amount: int, seconds: float | None = None) -> AsyncIterator[Reservation]:
+        """amount: at most the budget's total. Raises `TimeoutError` after so many seconds in line, None = never."""
+        if self._line or not self._take_now(amount):
+            async with asyncio.timeout(seconds):
+                await self._take(amount)
         reservation = Reservation(amount, self._give_back)
         try:
             yield reservation
         finally:
             reservation.shrink(0)
+
+    def _take_now(self, amount: int) -> bool:
+        with self._lock:
+            enough = amount <= self._left
+            self._left -= amount if enough else 0
+        return enough
 
     async def _take(self, amount: int) -> None:
         granted = asyncio.get_running_loop().create_future()
@@ -91,14 +104,16 @@ class Budget:
             raise
 
     def _give_back(self, amount: int) -> None:
-        self._left += amount
-        self._grant()
+        """First the number, then a look at the line, which is joined before the number is looked at."""
+        with self._lock:
+            self._left += amount
+        if self._line:
+            _in_loop(self._loop, self._grant)
 
     def _grant(self) -> None:
-        while self._line and (self._line[0][0] <= self._left or self._line[0][1].cancelled()):
-            amount, granted = self._line.popleft()
+        while self._line and (self._line[0][1].cancelled() or self._take_now(self._line[0][0])):
+            _, granted = self._line.popleft()
             if not granted.cancelled():
-                self._left -= amount
                 granted.set_result(None)
 
 

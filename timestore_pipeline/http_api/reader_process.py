@@ -1,23 +1,23 @@
 """A process that reads bodies from strangers, so that the server does not have to.
 
 Hostile Parquet, Arrow or JSON may ask for any amount of memory, run for ever or crash the reader; here it takes no
-other request with it. One job at a time: a line of JSON on standard input, then the body if it is short; one line of
-JSON back. Ends with its server: then standard input ends.
+other request with it. One job at a time, a frame on standard input with the body if it is short; one frame back, with
+the rows of such a body. Ends with its server: then standard input ends.
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.http_api.reading import Job, read_body
+from timestore_pipeline.http_api.formats import IDENTITY
+from timestore_pipeline.http_api.frames import Data, Document, read_frame, write_frame
+from timestore_pipeline.http_api.reading import Job, Parsed, read_body, read_stream
 from timestore_pipeline.lean import leave_pandas_out
 
 ERRORS: dict[str, type[TimestoreError]] = {
@@ -30,9 +30,8 @@ def main() -> None:
     leave_pandas_out()
     _limit_memory(int(sys.argv[1]))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
-    while line := requests.readline():
-        answers.write(json.dumps(_answer(json.loads(line), requests)).encode() + b"\n")
-        answers.flush()
+    while (asked := read_frame(requests)) is not None:
+        write_frame(answers, *_answer(*asked))
 
 
 def _limit_memory(most: int) -> None:
@@ -54,11 +53,10 @@ def _allocated() -> int:
         return 0
 
 
-def _answer(request: dict[str, Any], requests: BinaryIO) -> dict[str, Any]:
+def _answer(request: Document, body: bytes) -> tuple[Document, Data]:
     work = Path(request["work"])
     try:
-        _receive(request, work, requests)
-        parsed = read_body(_job(request, work))
+        parsed, rows = _read(request, body, work)
     except TimestoreError as error:
         return _refused(work, error)
     except (MemoryError, pa.ArrowMemoryError):
@@ -69,26 +67,33 @@ def _answer(request: dict[str, Any], requests: BinaryIO) -> dict[str, Any]:
         )
     except Exception as error:  # noqa: BLE001  # what a reader makes of hostile bytes is nobody's to enumerate
         return _refused(work, UnreadableInput(f"the body cannot be read: {type(error).__name__}", hint=request["hint"]))
-    return {"rows": parsed.rows, "bytes": parsed.bytes}
+    return {"rows": parsed.rows, "bytes": parsed.bytes}, rows
 
 
-def _receive(request: dict[str, Any], work: Path, requests: BinaryIO) -> None:
-    """A short body comes through the pipe; a long one lies in the folder already."""
-    if request["inline"] is None:
-        return
-    body = requests.read(request["inline"])  # first, whatever happens: the next request follows it
+def _read(request: Document, body: bytes, work: Path) -> tuple[Parsed, Data]:
+    """A short body needs a folder only where its format is read from a file; a long one lies there already."""
+    if not request["inline"]:
+        return read_body(_job(request, work)), b""
+    if (request["suffix"], request["encoding"]) == (".arrows", IDENTITY):
+        parsed, rows = read_stream(body, request["hint"], request["most_bytes"])
+        return parsed, memoryview(rows)
     work.mkdir()
     (work / "packed").write_bytes(body)
+    parsed = read_body(_job(request, work))
+    with pa.memory_map(str(work / "rows")) as file:
+        rows = file.read_buffer()
+    shutil.rmtree(work)
+    return parsed, memoryview(rows)
 
 
-def _job(request: dict[str, Any], work: Path) -> Job:
+def _job(request: Document, work: Path) -> Job:
     names = ("suffix", "encoding", "hint", "most_bytes")
     return Job(body=work / "packed", rows=work / "rows", **{name: request[name] for name in names})
 
 
-def _refused(work: Path, error: TimestoreError) -> dict[str, Any]:
+def _refused(work: Path, error: TimestoreError) -> tuple[Document, Data]:
     shutil.rmtree(work, ignore_errors=True)
-    return {"error": error.told()}
+    return {"error": error.told()}, b""
 
 
 if __name__ == "__main__":

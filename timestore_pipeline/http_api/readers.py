@@ -1,94 +1,182 @@
-"""The server's side of its reader processes: who is free, and what becomes of one that dies or does not answer."""
+"""The server's side of its reader processes: a thread for each gives it bodies, and passes on the rows that come back.
+
+One that dies of a body, or does not come to an end with it, is replaced, and the body is refused.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import queue
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableInput
+from timestore_pipeline.http_api.frames import FramedPipes
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.reader_process import ERRORS
 from timestore_pipeline.http_api.reading import Parsed
+from timestore_pipeline.model.batch import Receipt
 
 _log = logging.getLogger(__name__)
 
+Stage = Callable[[Parsed, memoryview], Future[Receipt]]
+_ARROW_OVERHEAD = 16 << 20  # bytes of a stream that are no rows
+_LOOK_SECONDS = 1.0  # an idle process that was killed is replaced as soon
+_DYING_SECONDS = 1.0  # between the end of a process's pipes and its own
 
-class Readers:
-    """As many processes as the limits allow; start it in the event loop that uses it."""
+
+class Reader:
+    """One process; used by one thread."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._free: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()  # None = one may be started
-        self._running: set[Process] = set()
+        self._start()
 
-    async def start(self) -> None:
-        """Start them now, so that the first request does not wait for imports."""
-        for _ in range(self._limits.parsers):
-            self._free.put_nowait(await self._spawn())
+    def read(self, job: Mapping[str, Any], body: bytes) -> tuple[Parsed, memoryview]:
+        """What is in the body, and its rows as an Arrow stream where they do not go to a file.
 
-    async def read(self, job: Mapping[str, Any], body: bytes) -> Parsed:
-        """Wait for a free reader and give it a job, with `body` if the job says it comes inline.
-
-        Raises what reading raises, and `UnreadableInput` when the reader dies of the body or does not come to an end.
+        Raises what reading raises, and `UnreadableInput` when the process dies of the body or does not come to an end.
         """
-        reader = await self._free.get()
+        self.replace_if_dead()
+        deadline = clock.monotonic() + self._limits.parse_seconds
         try:
-            if reader is None or reader.returncode is not None:
-                reader = await self._spawn()
-            answer = await self._ask(reader, job, body)
-        except BaseException:  # whatever it is, this reader is in the middle of something
-            if reader is not None:
-                self._kill(reader)
-            self._free.put_nowait(None)
-            raise
-        self._free.put_nowait(reader)
-        return _parsed(answer)
+            self._pipes.send(job, body, deadline)
+            answer, rows = self._pipes.receive(deadline)
+        except TimeoutError as error:
+            self.kill()
+            raise _defeated(f"takes longer than {self._limits.parse_seconds:.0f} s to read", job) from error
+        except (EOFError, OSError, ValueError) as error:
+            _log.warning("a body ended its reader process with code %s", self._last_word())
+            raise _defeated("ends the process that reads it", job) from error
+        return _parsed(answer), rows
 
-    async def close(self) -> None:
-        """End all of them."""
-        for reader in list(self._running):
-            self._kill(reader)
-            await reader.wait()
+    def replace_if_dead(self) -> None:
+        if self._process.poll() is not None:
+            self.close()
+            self._start()
 
-    async def _spawn(self) -> Process:
+    def kill(self) -> None:
+        """In whatever it is at; from any thread."""
+        self._process.kill()
+
+    def close(self) -> None:
+        self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait()
+
+    def _last_word(self) -> int:
+        """The exit code of a process that has closed its pipes."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_DYING_SECONDS)
+        self._process.kill()
+        return self._process.wait()
+
+    def _start(self) -> None:
         command = (sys.executable, "-m", "timestore_pipeline.http_api.reader_process")
-        reader = await asyncio.create_subprocess_exec(
-            *command,
-            str(self._limits.parser_memory_bytes),
-            stdin=PIPE,
-            stdout=PIPE,
+        self._process = subprocess.Popen(
+            [*command, str(self._limits.parser_memory_bytes)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in a terminal is for the server, which has bodies to finish
         )
-        self._running.add(reader)
-        return reader
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        to_process, from_process = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._pipes = FramedPipes(to_process, from_process, 2 * self._limits.body_bytes + _ARROW_OVERHEAD)
 
-    async def _ask(self, reader: Process, job: Mapping[str, Any], body: bytes) -> dict[str, Any]:
-        assert reader.stdin is not None
-        assert reader.stdout is not None
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A body on its way from its request to its receipt."""
+
+    job: Mapping[str, Any]
+    body: bytes
+    stage: Stage
+    receipt: asyncio.Future[Receipt]
+
+    def carry_out(self, reader: Reader) -> None:
         try:
-            async with asyncio.timeout(self._limits.parse_seconds):
-                with suppress(ConnectionError):  # it is dead: then there is no answer either
-                    reader.stdin.write(json.dumps(job).encode() + b"\n" + body)
-                    await reader.stdin.drain()
-                line = await reader.stdout.readline()
-        except TimeoutError as error:
-            raise _defeated(f"takes longer than {self._limits.parse_seconds:.0f} s to read", job) from error
-        if not line.endswith(b"\n"):
-            _log.warning("a body ended its reader process with code %s", await reader.wait())
-            raise _defeated("ends the process that reads it", job)
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+            staged = self.stage(*reader.read(self.job, self.body))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the request's
+            self._settle(partial(self.receipt.set_exception, error))
+        else:
+            staged.add_done_callback(self._staged)
 
-    def _kill(self, reader: Process) -> None:
-        self._running.discard(reader)
-        with suppress(ProcessLookupError):
+    def _staged(self, staged: Future[Receipt]) -> None:
+        error = staged.exception()
+        if error is None:
+            self._settle(partial(self.receipt.set_result, staged.result()))
+        else:
+            self._settle(partial(self.receipt.set_exception, error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        """In the event loop of the request, if it still waits."""
+
+        def in_loop() -> None:
+            if not self.receipt.done():
+                settle()
+
+        with suppress(RuntimeError):  # the loop is closed
+            self.receipt.get_loop().call_soon_threadsafe(in_loop)
+
+
+class Readers:
+    """As many processes as the limits allow. From its reader to its writer a body does without the event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._readers: list[Reader] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start them now, so that the first request does not wait for imports."""
+        self._readers = [Reader(self._limits) for _ in range(self._limits.parsers)]
+        self._threads = [threading.Thread(target=self._work, args=(reader,)) for reader in self._readers]
+        for thread in self._threads:
+            thread.start()
+
+    async def stage(self, job: Mapping[str, Any], body: bytes, stage: Stage) -> Receipt:
+        """Read a body and stage its rows; `stage` is called in a reader's thread.
+
+        Raises what reading and staging raise.
+        """
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._orders.put(_Order(job, body, stage, receipt))
+        return await receipt
+
+    def close(self) -> None:
+        """End all of them; what is at work was given up by its request."""
+        for reader in self._readers:
+            self._orders.put(None)
             reader.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, reader: Reader) -> None:
+        with closing(reader):
+            while (order := self._next(reader)) is not None:
+                if not order.receipt.done():
+                    order.carry_out(reader)
+
+    def _next(self, reader: Reader) -> _Order | None:
+        while True:
+            try:
+                return self._orders.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                reader.replace_if_dead()
 
 
 def _parsed(answer: Mapping[str, Any]) -> Parsed:

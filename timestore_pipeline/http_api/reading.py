@@ -16,7 +16,8 @@ from timestore_pipeline.http_api.expansion import check_shape, plain_bytes
 from timestore_pipeline.http_api.formats import GZIP
 from timestore_pipeline.http_api.json_array import array_to_lines
 from timestore_pipeline.http_api.unpack import gunzip
-from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.arrow_files import stream_tables
+from timestore_pipeline.ingest.sources import Source, open_source
 
 _ROWS_AT_ONCE = 65_536
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
@@ -55,47 +56,59 @@ def read_body(job: Job) -> Parsed:
         array_to_lines(readable, work / "lines.ndjson")
         readable = work / "lines.ndjson"
     if job.suffix == ".arrows":
-        _check_whole(readable, job.hint)
+        with pa.OSFile(str(readable)) as file:
+            _check_whole(file, job.hint)
     try:
-        return _write(readable, job)
+        with pa.OSFile(str(job.rows), "wb") as sink:
+            return _write(open_source(readable), sink, job.most_bytes, job.hint)
     except TimestoreError as error:
         raise _about_the_body(error, readable, job.hint) from error
 
 
-def _check_whole(path: Path, hint: str) -> None:
+def read_stream(body: bytes, hint: str, most_bytes: int) -> tuple[Parsed, pa.Buffer]:
+    """The same for an Arrow stream that is short, and as an Arrow stream, without a file."""
+    place = Path("the body")
+    _check_whole(pa.BufferReader(body), hint)
+    source = Source(place, None, lambda: stream_tables(body))
+    sink = pa.BufferOutputStream()
+    try:
+        parsed = _write(source, sink, most_bytes, hint)
+    except TimestoreError as error:
+        raise _about_the_body(error, place, hint) from error
+    return parsed, sink.getvalue()
+
+
+def _check_whole(file: pa.NativeFile, hint: str) -> None:
     """A stream that breaks off between two batches looks complete to Arrow, and a second one after it is ignored."""
     try:
-        with pa.OSFile(str(path)) as file:
-            if file.read(6) == b"ARROW1":
-                raise UnreadableInput("the body is an Arrow file, not a stream", hint=hint)
-            file.seek(0)
-            for _ in pa.ipc.MessageReader.open_stream(file):
-                pass
-            end = file.tell()
+        if file.read(6) == b"ARROW1":
+            raise UnreadableInput("the body is an Arrow file, not a stream", hint=hint)
+        file.seek(0)
+        for _ in pa.ipc.MessageReader.open_stream(file):
+            pass
+        end = file.tell()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise UnreadableInput(f"the body is not an Arrow stream: {error}", hint=hint) from error
-    with path.open("rb") as raw:
-        raw.seek(max(0, end - len(_END_OF_STREAM)))
-        if raw.read() != _END_OF_STREAM:
-            raise UnreadableInput("the Arrow stream breaks off, or goes on after its end", hint=hint)
+    file.seek(max(0, end - len(_END_OF_STREAM)))
+    if file.read() != _END_OF_STREAM:
+        raise UnreadableInput("the Arrow stream breaks off, or goes on after its end", hint=hint)
 
 
-def _write(path: Path, job: Job) -> Parsed:
+def _write(source: Source, sink: pa.NativeFile, most_bytes: int, hint: str) -> Parsed:
     rows = size = 0
     with ExitStack() as stack:
-        sink = stack.enter_context(pa.OSFile(str(job.rows), "wb"))
         writer = None
-        for _, table in open_source(path).batches(_ROWS_AT_ONCE):
+        for _, table in source.batches(_ROWS_AT_ONCE):
             if writer is None:
                 check_shape(table.schema)
                 writer = stack.enter_context(pa.ipc.new_stream(sink, table.schema))
             size += _checked_bytes(table)
-            if size > job.most_bytes:
-                raise _too_large(job.most_bytes)
+            if size > most_bytes:
+                raise _too_large(most_bytes)
             rows += table.num_rows
             writer.write_table(table)
         if writer is None:
-            raise InvalidData("the body has no rows, and names no columns", hint=job.hint)
+            raise InvalidData("the body has no rows, and names no columns", hint=hint)
     return Parsed(rows, size)
 
 

@@ -6,12 +6,12 @@ but in the spool, which nobody reads after a crash.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Reservat
 from timestore_pipeline.http_api.formats import BodyFormat
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.readers import Readers
+from timestore_pipeline.http_api.reading import Parsed
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.wiring import FlushRequest, Timestore
@@ -49,19 +50,19 @@ class Service:
         self._slots = Slots(limits.batches, "batches")
         self._memory = Budget(limits.arrow_bytes)
         self._readers = Readers(limits)
-        self._staging_calls = BlockingCalls(4, 2 * limits.batches, "staging calls")
+        self._spool_calls = BlockingCalls(4, 2 * limits.batches, "spool calls")
         self.calls = BlockingCalls(4, 32, "questions")
         self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
-        self._spool = Spool(self._folder, limits, self._staging_calls)
+        self._spool = Spool(self._folder, limits, self._spool_calls)
 
     async def start(self) -> None:
         await self.calls.run(self._prepare_folder)
-        await self._readers.start()
+        self._readers.start()
 
     async def close(self) -> None:
         """After the last request."""
-        await self._readers.close()
-        self._staging_calls.close()
+        self._readers.close()
+        self._spool_calls.close()
         self.calls.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -85,18 +86,16 @@ class Service:
 
     async def _stage(self, batch: Batch, body: Body) -> Receipt:
         async with self._room() as room:
-            parsed = await self._readers.read(self._job(batch, body), body.short or b"")
-            room.shrink(parsed.bytes)
-            receipt = await self._staging_calls.run(self._submit, batch, body.work)
-            return await asyncio.wrap_future(receipt)
+            stage = partial(self._submit, batch, body, room)
+            return await self._readers.stage(self._job(batch, body), body.short or b"", stage)
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Reservation]:
         """Room for the most a body can become; its reader knows how much it did."""
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout(self.limits.queue_seconds):
-                    room = await stack.enter_async_context(self._memory.reserve(self.limits.body_bytes))
+                reserved = self._memory.reserve(self.limits.body_bytes, self.limits.queue_seconds)
+                room = await stack.enter_async_context(reserved)
             except TimeoutError as error:
                 raise ServerBusy(
                     "too many bodies wait to be read", hint="wait, then retry; send less at once"
@@ -106,20 +105,17 @@ class Service:
     def _job(self, batch: Batch, body: Body) -> dict[str, Any]:
         return {
             "work": str(body.work),
-            "inline": None if body.short is None else len(body.short),
+            "inline": body.short is not None,
             "suffix": batch.format.suffix,
             "encoding": batch.encoding,
             "hint": batch.format.hint,
             "most_bytes": self.limits.body_bytes,
         }
 
-    def _submit(self, batch: Batch, work: Path) -> Future[Receipt]:
-        try:
-            with pa.memory_map(str(work / "rows")) as file:
-                rows = pa.ipc.open_stream(file).read_all()
-        finally:
-            shutil.rmtree(work, ignore_errors=True)  # the mapping outlives the file's name
-        return self._staging.submit(batch.dataset, rows, idempotency_key=batch.idempotency_key)
+    def _submit(self, batch: Batch, body: Body, room: Reservation, parsed: Parsed, rows: memoryview) -> Future[Receipt]:
+        room.shrink(parsed.bytes)
+        table = _rows_in_file(body.work) if body.short is None else pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
+        return self._staging.submit(batch.dataset, table, idempotency_key=batch.idempotency_key)
 
     def _statuses(self, dataset: str | None) -> dict[str, Any]:
         found = self.store.statuses() if dataset is None else [self.store.status(dataset)]
@@ -134,3 +130,11 @@ class Service:
             if not self.store.area.identity.is_alive(folder.name.removeprefix("http-")):
                 shutil.rmtree(folder, ignore_errors=True)
         self._folder.mkdir()
+
+
+def _rows_in_file(work: Path) -> pa.Table:
+    try:
+        with pa.memory_map(str(work / "rows")) as file:
+            return pa.ipc.open_stream(file).read_all()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)  # the mapping outlives the file's name

@@ -53,7 +53,13 @@ def _file_tables(path: Path) -> Iterator[pa.Table]:
 
 
 def _stream_tables(path: Path) -> Iterator[pa.Table]:
-    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+    with pa.OSFile(str(path)) as file:
+        yield from stream_tables(file)
+
+
+def stream_tables(stream: pa.NativeFile | bytes) -> Iterator[pa.Table]:
+    """Of an IPC stream: first one without rows, for its columns, then one for each of its batches."""
+    with pa.ipc.open_stream(stream) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])
