@@ -93,6 +93,9 @@ SCENES: dict[str, Scene] = {
     "datasets show": Scene(("timestore datasets show weather",)),
     "datasets set": Scene(("timestore datasets set weather staging.flush.maxRows=50000",)),
     "datasets unset": Scene(("timestore datasets unset weather staging.flush.maxRows",)),
+    "datasets retype": Scene(
+        tuple(f"timestore datasets retype weather {to} --dry-run" for to in ("station double", "wind 'decimal(38,3)'"))
+    ),
     "datasets remove": Scene(("timestore datasets remove old",), "timestore datasets set old description=unused"),
     "quarantine list": Scene(("timestore quarantine list",), _DAMAGE),
     "quarantine show": Scene(("timestore quarantine show 1",)),

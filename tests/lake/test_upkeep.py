@@ -13,8 +13,9 @@ from deltalake import DeltaTable
 from tests.lake.exporting import NUMBERS, publish
 from timestore_pipeline.errors import Conflict, Fenced, OutcomeUnknown, TimestoreError
 from timestore_pipeline.lake.parquet import ParquetOptions
+from timestore_pipeline.lake.replacing import OwnFile, Replacement
 from timestore_pipeline.lake.table import Lake, LakeTable
-from timestore_pipeline.lake.upkeep import OwnFile, Replacement, TableUpkeep
+from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.model.lake import EpochOutcome
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timestore_pipeline.lake.upkeep import OwnFile
+from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.maintain.plan import CompactionLimits, memory_bytes, plan
 from timestore_pipeline.model.lake import PartitionKey
 

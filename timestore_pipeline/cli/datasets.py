@@ -11,6 +11,7 @@ import typer
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.metadata_edit import merged, without
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
+from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
 from timestore_pipeline.documents import dataset_document
@@ -123,6 +124,7 @@ app.command("list")(reporting(list_datasets))
 app.command("show")(reporting(show))
 app.command("set")(reporting(set_metadata))
 app.command("unset")(reporting(unset))
+app.command("retype")(reporting(retype))
 app.command("remove")(reporting(remove))
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from timestore_pipeline.cli.arguments import SomeOrAll
-from timestore_pipeline.cli.output import AsJson, error_console, print_line, print_note, print_table, print_verdict
+from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
+from timestore_pipeline.cli.progress import files_bar
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.maintain import run
@@ -50,7 +48,7 @@ def maintain(
     Example:
       timestore maintain weather --dry-run
     """
-    with open_store() as store, _progress(hidden=as_json) as told:
+    with open_store() as store, files_bar(hidden=as_json) as told:
         names = run.chosen_datasets(store.area, store.lake, datasets or ())
         options = store.maintain_options(
             target_bytes=None if target_file_mb is None else target_file_mb * _MB,
@@ -61,19 +59,6 @@ def maintain(
         done = list(run.maintain(store.area, store.lake, names, options, told))
         report = Upkeep(store.area.shard, dry_run, done)
     print_verdict(report, _print, as_json=as_json)
-
-
-@contextmanager
-def _progress(*, hidden: bool) -> Iterator[run.Told | None]:
-    """A bar on a terminal; gives what is to be told how many files of a dataset are written, of how many."""
-    console = error_console()
-    if hidden or not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("files of {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("all datasets", total=None)
-        yield lambda dataset, done, of: bar.update(task, description=dataset, completed=done, total=of)
 
 
 def _print(report: Upkeep) -> None:

@@ -22,6 +22,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import vacuum
 from timestore_pipeline.maintain.compact import Compactor
+from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
@@ -57,7 +58,7 @@ MARKED: dict[str, tuple[Any, str]] = {
     "unlink": (segments, "remove"),
     "compact": (Compactor, "run"),
     "write compacted": (TableUpkeep, "write"),
-    "prove compacted": (Compactor, "_prove"),
+    "prove compacted": (Rewriter, "_prove"),
     "swap files": (TableUpkeep, "replace"),
     "burn generation": (TableUpkeep, "burn"),
     "vacuum": (vacuum, "vacuum"),

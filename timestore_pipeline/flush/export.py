@@ -17,7 +17,7 @@ import duckdb
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
-from timestore_pipeline.flush.retyped_columns import Place
+from timestore_pipeline.flush.retyped_columns import LeewayOf, Place
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.flush.table_fit import fit_table
@@ -76,20 +76,21 @@ def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOp
     record, partitioning = fit_table(area, lake.table(ref.dataset), ref.dataset)
     ids = area.ledger.batches.of_flush(ref)
     with spill_folder(area, Work.of_flush(ref)) as spill:
-        exported = _export(area, lake, ref, options, _Selection(record, partitioning, ids, spill))
+        leeway = lake.table(ref.dataset).leeway
+        exported = _export(area, lake, ref, options, _Selection(record, partitioning, leeway, ids, spill))
     positions = {file.partition: position for position, file in enumerate(exported.files)}
     provenance = [BatchShare(ids[share.place], positions[share.key], share.rows) for share in exported.shares]
     _record(area, lake.table(ref.dataset), ref, exported.files, provenance)
     return exported.files
 
 
-def try_export(area: StagingArea, ref: FlushRef, options: ExportOptions, some: Mapping[Place, str]) -> None:
+def try_export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, some: Mapping[Place, str]) -> None:
     """Export some of the claim's batches into the spool and drop the files: raises what a real export of them would."""
     record = area.ledger.datasets.get(ref.dataset)
+    leeway = lake.table(ref.dataset).leeway
     with spill_folder(area, Work.of_flush(ref)) as spill:
-        _export(
-            area, Lake(str(spill / "trial")), ref, options, _Selection(record, partitioning_of(record), some, spill)
-        )
+        selection = _Selection(record, partitioning_of(record), leeway, some, spill)
+        _export(area, Lake(str(spill / "trial")), ref, options, selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class _Selection:
 
     record: DatasetRecord
     partitioning: Partitioning
+    leeway: LeewayOf
     batches: Mapping[Place, str]
     spill: Path
 
@@ -122,7 +124,7 @@ def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions
     record = selection.record
     with export_engine(area, Work.of_flush(ref), options.memory_mb, selection.spill) as connection:
         segments = selection.segments()
-        create_staged_view(connection, area, record, segments)
+        create_staged_view(connection, area, record, segments, selection.leeway)
         shares = _shares(connection, selection.partitioning, list(segments))
         _check_promises(area, ref, selection.batches, shares)
         claimed, partitions = area.ledger.flushes.get(ref).volume, _rows_per_partition(shares)

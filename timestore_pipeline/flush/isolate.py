@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from timestore_pipeline.errors import Conflict, Corrupted, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
 from timestore_pipeline.flush.export import ExportOptions, try_export
 from timestore_pipeline.flush.retyped_columns import Place
+from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea
 
@@ -37,15 +39,16 @@ class Verdict:
     trials: int = 0
 
 
-def isolate_poison(area: StagingArea, ref: FlushRef, options: ExportOptions) -> Verdict:
+def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Verdict:
     """Try the claim's batches; nobody is to blame when the failure is systemic or does not come again.
 
     Raises whatever is not the data's fault, see `NOT_THE_DATA`.
     """
     batches = area.ledger.batches.of_flush(ref)
     verdict = Verdict()
-    if _failure(area, ref, options, {}, verdict) is None:
-        _bisect(batches, lambda some: _failure(area, ref, options, some, verdict), verdict)
+    failure = partial(_failure, area, lake, ref, options, verdict)
+    if failure({}) is None:
+        _bisect(batches, failure, verdict)
     _log.warning(
         "flush %d of %s: %d trial exports of %d batches found %d poisonous; %d are left for the next flush",
         ref.epoch, ref.dataset, verdict.trials, len(batches), len(verdict.culprits), len(verdict.unresolved),
@@ -73,10 +76,12 @@ def _halves(batches: Batches) -> list[Batches]:
     return [{place: batches[place] for place in half} for half in (places[middle:], places[:middle])]
 
 
-def _failure(area: StagingArea, ref: FlushRef, options: ExportOptions, some: Batches, verdict: Verdict) -> str | None:
+def _failure(
+    area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, verdict: Verdict, some: Batches
+) -> str | None:
     verdict.trials += 1
     try:
-        try_export(area, ref, options, some)
+        try_export(area, lake, ref, options, some)
     except NOT_THE_DATA:
         raise
     except TimestoreError as error:

@@ -53,7 +53,7 @@ def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: Expor
             ids = area.ledger.batches.of_flush(ref)
             _set_aside(area, ref, {ids[place]: error for place, error in unfit.culprits.items()})
         except TimestoreError as error:
-            if not _may_be_in_the_files(error) or not _relieve(area, ref, options, error):
+            if not _may_be_in_the_files(error) or not _relieve(area, lake, ref, options, error):
                 raise
         _refuse_empty(area, ref)
     return export_claim(area, lake, ref, options)
@@ -64,13 +64,13 @@ def _may_be_in_the_files(error: TimestoreError) -> bool:
     return isinstance(error, DiskFailing) or not isinstance(error, _NOTHING_TO_SET_ASIDE)
 
 
-def _relieve(area: StagingArea, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:
+def _relieve(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:
     """Make the claim smaller; False when there is no reason to. Whatever the error says, the files are looked at."""
     if _damaged(area, ref):
         return True
     if isinstance(error, NOT_THE_DATA) or area.ledger.batches.most_attempts(ref) < ATTEMPTS_BEFORE_ISOLATION:
         return False
-    verdict = isolate_poison(area, ref, options)
+    verdict = isolate_poison(area, lake, ref, options)
     _set_aside(area, ref, verdict.culprits)
     if verdict.culprits and verdict.unresolved:
         area.ledger.setting_aside.release(ref, verdict.unresolved, area.identity.process_id)

@@ -1,12 +1,13 @@
 """Staged columns of another type than the one they are published with: cast where that keeps the value, else refused.
 
-A value is kept when it comes back unchanged from the published type. A batch with one that does not is named, so that
-it can be set aside and the rest published.
+A value is kept when it comes back unchanged from the published type. Of a column that was given its type by `timestore
+datasets retype` it is kept by the rule of that command, as the published rows were. A batch with one that is not is
+named, so that it can be set aside and the rest published.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -15,11 +16,14 @@ import pyarrow as pa
 from timestore_pipeline.errors import SchemaConflict, TimestoreError
 from timestore_pipeline.model.columns import check_castable, duckdb_type, quote, schema_from_json
 from timestore_pipeline.model.commit import ranges_of
+from timestore_pipeline.model.recast import Leeway, Recast, recast
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 _SHOWN = 200  # characters of a value
+
+LeewayOf = Callable[[str], Leeway | None]  # of a column that was retyped; None = its type was learnt from another shard
 
 Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
 
@@ -41,9 +45,12 @@ class RetypedColumn:
     name: str  # as it is published; DuckDB does not tell spellings apart
     staged: pa.DataType
     published: pa.DataType
+    leeway: Leeway | None = None  # None = the type was learnt
 
     def fits(self) -> str:
         """SQL over a staged row: whether the value is kept."""
+        if self._recast is not None:
+            return self._recast.kept
         column = quote(self.name)
         if not self._is_castable:
             return f"({column} IS NULL)"
@@ -53,6 +60,8 @@ class RetypedColumn:
     def value(self) -> str:
         """SQL for the published value; an error when it would be another."""
         target = duckdb_type(self.published)
+        if self._recast is not None:
+            return f"CASE WHEN {self.fits()} THEN {self._recast.value} ELSE error({self.refusal()}) END"
         kept = f"CAST({quote(self.name)} AS {target})" if self._is_castable else f"NULL::{target}"
         return f"CASE WHEN {self.fits()} THEN {kept} ELSE error({self.refusal()}) END"
 
@@ -61,6 +70,12 @@ class RetypedColumn:
         before, after = f"column {self.name!r} holds ", f" ({self.staged}), which does not fit {self.published}"
         shown = f"CAST({quote(self.name)} AS VARCHAR)[:{_SHOWN}]"
         return f"{literal(before)} || {shown} || {literal(after + ', as which the lake has it')}"
+
+    @property
+    def _recast(self) -> Recast | None:
+        if self.leeway is None:
+            return None
+        return recast(quote(self.name), self.staged, self.published, self.leeway)
 
     @property
     def _is_castable(self) -> bool:
@@ -75,10 +90,10 @@ Retyped = Mapping[str, Sequence[RetypedColumn]]  # by segment id; absent = all c
 
 
 def retyped_columns(
-    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_ids: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_ids: Sequence[str], leeway: LeewayOf
 ) -> dict[str, list[RetypedColumn]]:
     """What the segments, which are attached under their ids, hold in other types than the record says."""
-    found = {segment_id: list(_differing(connection, record, segment_id)) for segment_id in segment_ids}
+    found = {segment_id: list(_differing(connection, record, segment_id, leeway)) for segment_id in segment_ids}
     return {segment_id: columns for segment_id, columns in found.items() if columns}
 
 
@@ -107,7 +122,7 @@ def in_batches(sequences: Sequence[int]) -> str:
 
 
 def _differing(
-    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_id: str
+    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_id: str, leeway: LeewayOf
 ) -> Iterator[RetypedColumn]:
     assert record.schema is not None, "a claimed dataset has a schema"
     [(text,)] = connection.execute(f"SELECT schema FROM {quote(segment_id)}.segment").fetchall()
@@ -115,4 +130,4 @@ def _differing(
     for field in record.schema:
         there = staged.get(field.name.casefold(), field.type)
         if there != field.type:
-            yield RetypedColumn(field.name, there, field.type)
+            yield RetypedColumn(field.name, there, field.type, leeway(field.name))

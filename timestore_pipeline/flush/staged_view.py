@@ -7,7 +7,14 @@ from itertools import count
 
 import duckdb
 
-from timestore_pipeline.flush.retyped_columns import Retyped, RetypedColumn, in_batches, refuse_unfit, retyped_columns
+from timestore_pipeline.flush.retyped_columns import (
+    LeewayOf,
+    Retyped,
+    RetypedColumn,
+    in_batches,
+    refuse_unfit,
+    retyped_columns,
+)
 from timestore_pipeline.model.columns import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
@@ -22,6 +29,7 @@ def create_staged_view(
     area: StagingArea,
     record: DatasetRecord,
     claimed: Mapping[str, Sequence[int]],
+    leeway: LeewayOf,
 ) -> None:
     """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments.
 
@@ -31,7 +39,7 @@ def create_staged_view(
     for segment_id in claimed:
         attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
     was_retyped = area.ledger.datasets.was_retyped(record.name)
-    retyped = retyped_columns(connection, record, list(claimed)) if was_retyped else {}
+    retyped = retyped_columns(connection, record, list(claimed), leeway) if was_retyped else {}
     refuse_unfit(connection, record.name, claimed, retyped)
     connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, claimed, retyped)}")
 

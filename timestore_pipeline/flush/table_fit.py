@@ -69,8 +69,11 @@ def _laid_out_as(table: LakeTable, record: DatasetRecord) -> bool:
 
 
 def _check_authority(table: LakeTable, record: DatasetRecord, learnt: DatasetRecord, conflict: SchemaConflict) -> None:
-    """Another layout, or types that no staged value can take, are believed only where rows of ours are published so."""
-    if record.granularity == learnt.granularity and _may_be_cast(record, learnt):
+    """Another layout, or types that no staged value can take, are believed only where rows of ours are published so.
+
+    Types that `timestore datasets retype` gave are ours in any case.
+    """
+    if record.granularity == learnt.granularity and (table.was_retyped() or _may_be_cast(record, learnt)):
         return
     holds_flushes = table.holds_flushes()
     if holds_flushes is None:

@@ -11,18 +11,17 @@ two hosts under one shard name. So a commit also says whose claim it carries. To
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, RemoveAction
 
-from timestore_pipeline.errors import Conflict, RetryLater, TimestoreError
+from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.lake import faults
 from timestore_pipeline.lake.handle import ATTEMPTS, HOOKS, TableHandle
-from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.log import BURNT_SUFFIX, METADATA_KEY
 from timestore_pipeline.model.lake import EpochOutcome
 
@@ -37,22 +36,20 @@ class EpochCommit:
     adds: Sequence[AddAction]
     metadata: Mapping[str, Any]
     removes: Sequence[RemoveAction] = ()
+    schema: Schema | None = None  # that the table has from then on, and no file but `adds`; None = its columns stay
+    marks: Sequence[Transaction] = ()  # further transaction identifiers
+    check: Callable[[DeltaTable], None] | None = None  # raises when the commit must not be made onto a snapshot
 
     def properties(self) -> CommitProperties:
-        """deltalake must not rebase a commit that removes files: it does not look whether they are still there."""
-        marks = [Transaction(self.app_id, self.epoch)]
+        """deltalake must not rebase a commit that takes files out: it does not look whether they are still there."""
+        marks = [Transaction(self.app_id, self.epoch), *self.marks]
         if self.burn:
             marks.append(Transaction(self.app_id + BURNT_SUFFIX, self.epoch))
         text = json.dumps(self.metadata, sort_keys=True)
-        retries = 0 if self.removes else None
+        retries = 0 if self.removes or self.schema is not None else None
         return CommitProperties(
             custom_metadata={METADATA_KEY: text}, max_commit_retries=retries, app_transactions=marks
         )
-
-    def check_applies(self, handle: TableHandle, table: DeltaTable) -> None:
-        """Raise `Conflict` when the snapshot no longer has a file that is to be removed."""
-        if self.removes:
-            check_live(handle, table, {remove.path for remove in self.removes})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +59,6 @@ class Settled:
     outcome: EpochOutcome
     version: int | None  # of the commit that carries the epoch; None = skipped, or log cleanup has removed the commit
     claim: str | None = None  # whose rows that commit carries
-
-
-def check_live(handle: TableHandle, table: DeltaTable, paths: Set[str]) -> None:
-    """Raise `Conflict` when a snapshot does not have one of the files."""
-    with faults.reading(handle.uri):
-        live = {file.path for file in live_files(table)}
-    if gone := sorted(paths - live):
-        hint = "somebody else replaced or deleted it meanwhile; nothing was changed"
-        raise Conflict(f"{gone[0]} is no longer in {handle.uri}", hint=hint)
 
 
 def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
@@ -90,7 +78,8 @@ def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
         if settled is not None:
             handle.checkpoint_when_due(table, settled.version)
             return _as_seen_by(commit.metadata.get("claim"), settled)
-        commit.check_applies(handle, table)
+        if commit.check is not None:
+            commit.check(table)
         _try_commit(handle, table, commit)
     raise RetryLater(f"others kept committing to {handle.uri} while epoch {commit.epoch} was to be settled")
 
@@ -137,8 +126,8 @@ def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> 
     try:
         table.create_write_transaction(
             [*commit.adds, *commit.removes],
-            "append",
-            table.schema(),
+            "append" if commit.schema is None else "overwrite",
+            commit.schema or table.schema(),
             list(table.metadata().partition_columns),
             commit_properties=commit.properties(),
             post_commithook_properties=HOOKS,

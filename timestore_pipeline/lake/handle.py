@@ -7,7 +7,8 @@ either no table or a sound one. A log that a power loss tore is mended when it i
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, TableFeatures
@@ -73,6 +74,18 @@ class TableHandle:
             self._extend(table, missing)
         raise RetryLater(f"others kept changing {self.uri} while its schema was to be extended")
 
+    def demand(self, fields: list[Field]) -> None:
+        """Give the table the feature that columns will demand; a crash afterwards leaves one that nothing demands yet.
+
+        Raise as a commit does.
+        """
+        for _ in range(ATTEMPTS):
+            table = self.existing()
+            if not _lacks_feature(table, fields):
+                return
+            self._add_feature(table, fields)
+        raise RetryLater(f"others kept changing {self.uri} while it was to get the feature {FEATURE}")
+
     def checkpoint_when_due(self, table: DeltaTable, version: int | None) -> None:
         """After a commit of `version`; a failure only costs readers time, so it is logged and no more."""
         if version is None or version % CHECKPOINT_EVERY:
@@ -129,20 +142,34 @@ class TableHandle:
 
         Another process may be faster with either; the caller looks again in any case.
         """
+        if _lacks_feature(table, missing):
+            self._add_feature(table, missing)
+            return
+        with self._altering():
+            table.alter.add_columns(missing, post_commithook_properties=HOOKS)
+
+    def _add_feature(self, table: DeltaTable, fields: list[Field]) -> None:
+        with self._altering():
+            table.alter.add_feature(
+                TableFeatures.TimestampWithoutTimezone,
+                allow_protocol_versions_increase=True,
+                post_commithook_properties=HOOKS,
+            )
+            _tell_demanded(self.uri, fields)
+
+    @contextmanager
+    def _altering(self) -> Iterator[None]:
+        """A change that another process was faster with is no failure: the caller looks again."""
         try:
-            if features.local_times(missing) and not features.is_supported(table.protocol()):
-                table.alter.add_feature(
-                    TableFeatures.TimestampWithoutTimezone,
-                    allow_protocol_versions_increase=True,
-                    post_commithook_properties=HOOKS,
-                )
-                _tell_demanded(self.uri, missing)
-            else:
-                table.alter.add_columns(missing, post_commithook_properties=HOOKS)
+            yield
         except CommitFailedError:
             return
         except faults.DELTA_FAULTS as error:
             raise faults.not_committed(self.uri, error) from error
+
+
+def _lacks_feature(table: DeltaTable, fields: list[Field]) -> bool:
+    return bool(features.local_times(fields)) and not features.is_supported(table.protocol())
 
 
 def _tell_demanded(uri: str, fields: list[Field]) -> None:

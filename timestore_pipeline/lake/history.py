@@ -22,6 +22,8 @@ from timestore_pipeline.lake.log import Action, commit_metadata
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import LiveFile
 
+RETYPED = "retyped"  # outcome of a commit that put the same rows into other files, a column in another type
+
 
 @dataclass(frozen=True, slots=True)
 class TableCommit:
@@ -31,7 +33,7 @@ class TableCommit:
     metadata: Mapping[str, Any]  # ours; empty = someone else's commit, or maintenance
     added: Mapping[str, int | None]  # path -> rows; None = written without statistics
     removed: frozenset[str]
-    changes_data: bool  # False = the same rows in other files: a compaction
+    changes_data: bool  # False = the same rows in other files: a compaction, or a column's change of type
 
     @property
     def published(self) -> bool:
@@ -93,12 +95,14 @@ def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
     """One commit from the actions of its file."""
     adds = [action["add"] for action in actions if "add" in action]
     removes = [action["remove"] for action in actions if "remove" in action]
+    metadata = commit_metadata(actions)
+    says_so = any(action.get("dataChange", True) for action in (*adds, *removes))
     return TableCommit(
         version=version,
-        metadata=commit_metadata(actions),
+        metadata=metadata,
         added={unquote(add["path"]): add_rows(add) for add in adds},
         removed=frozenset(unquote(remove["path"]) for remove in removes),
-        changes_data=any(action.get("dataChange", True) for action in (*adds, *removes)),
+        changes_data=says_so and metadata.get("outcome") != RETYPED,
     )
 
 

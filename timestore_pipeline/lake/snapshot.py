@@ -6,17 +6,20 @@ than that is told so: what it has read until then is right, and not all.
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.errors import Corrupted, OutcomeUnknown, RetryLater
-from timestore_pipeline.lake import faults
+from timestore_pipeline.lake import evolution, faults
 from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.log import commit_metadata
+from timestore_pipeline.lake.retyped import leeway_of
 from timestore_pipeline.model.commit import ranges_to_batches
+from timestore_pipeline.model.recast import Leeway
 
 
 class TableSnapshot:
@@ -31,6 +34,17 @@ class TableSnapshot:
         """The rows with the partition column; raise `Conflict` for a table with features nobody here reads."""
         with faults.reading(self._handle.uri):
             return arrow_dataset(self._table, self._root)
+
+    def as_published(self, rows: pa.Schema) -> pa.Schema:
+        """The canonical schema `rows` with the types that its columns have in this version."""
+        with faults.reading(self._handle.uri):
+            published = evolution.as_published(self._table.schema(), rows)
+        return pa.schema([field.with_name(name) for field, name in zip(published, rows.names, strict=True)])
+
+    def leeway(self, column: str) -> Leeway | None:
+        """As `LakeTable.leeway` has it."""
+        with faults.reading(self._handle.uri):
+            return leeway_of(self._table, column)
 
     def check_files(self) -> None:
         """Raise `RetryLater` when a file of this version was replaced and is deleted by now.

@@ -9,12 +9,14 @@ does. How an epoch's outcome is kept: decision 0003. What survives a power loss:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset
+from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.errors import Conflict, Fenced
@@ -29,11 +31,13 @@ from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
+from timestore_pipeline.lake.retyped import check_types, leeway_of, times_retyped
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.upkeep import TableUpkeep, file_origins
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
+from timestore_pipeline.model.recast import Leeway
 
 
 class Lake:
@@ -136,13 +140,32 @@ class LakeTable:
         """
         metadata = {**commit_info, "app_id": app_id, "epoch": epoch, "outcome": "published"}
         adds = [add_action(file, changes_data=True) for file in files]
-        settled = settle(self._handle, EpochCommit(app_id, epoch, burn=False, adds=adds, metadata=metadata))
+        check = partial(self._check_types, files)
+        settled = settle(
+            self._handle, EpochCommit(app_id, epoch, burn=False, adds=adds, metadata=metadata, check=check)
+        )
         if settled.outcome is EpochOutcome.BURNT:
             raise Fenced(
                 f"epoch {epoch} of {app_id} was burnt or overtaken, or another ledger has taken it",
                 hint="stop; its rows are safe elsewhere. Does another staging directory have the same TIMESTORE_SHARD?",
             )
         return settled.version
+
+    def _check_types(self, files: Sequence[ExportedFile], table: DeltaTable) -> None:
+        with faults.reading(self.uri):
+            check_types(table, self._root, files)
+
+    def was_retyped(self) -> bool:
+        """Whether any column was given another type after it was published."""
+        table = self._handle.open()
+        with faults.reading(self.uri):
+            return table is not None and times_retyped(table) > 0
+
+    def leeway(self, column: str) -> Leeway | None:
+        """What was read into the values of a column that was given its type; None = it has it from the beginning."""
+        table = self._handle.open()
+        with faults.reading(self.uri):
+            return None if table is None else leeway_of(table, column)
 
     def burn(self, app_id: str, epoch: int, reason: str, claim: str | None = None) -> EpochOutcome:
         """Make sure that the epoch never gets in: BURNT, or PUBLISHED when it had got in first, for this claim.

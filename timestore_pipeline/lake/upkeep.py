@@ -19,36 +19,34 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from pyarrow import fs
 
 from timestore_pipeline.errors import Fenced, RetryLater
 from timestore_pipeline.lake import faults, layout
-from timestore_pipeline.lake.actions import add_action, remove_action
 from timestore_pipeline.lake.dataset import check_features
 from timestore_pipeline.lake.disused import FolderFacts, folder_facts
-from timestore_pipeline.lake.epochs import EpochCommit, check_live, settle
+from timestore_pipeline.lake.epochs import EpochCommit, settle
+from timestore_pipeline.lake.foreign import check_writable
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log_upkeep import LogUpkeep
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetOptions, read_note, write_parquet
+from timestore_pipeline.lake.replacing import (
+    Generation,
+    OwnFile,
+    Replacement,
+    TypeChange,
+    change_of_type,
+    check_live,
+    compaction,
+)
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 
 _CHUNK = 8 << 20  # bytes of a download held in memory
-
-
-@dataclass(frozen=True, slots=True)
-class OwnFile:
-    """A live file that a flush or a compaction of ours wrote."""
-
-    path: str
-    rows: int
-    bytes: int
-    partition: PartitionKey
-    earliest: str  # smallest time, spelt so that it sorts; empty = no time column, or no usable bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +57,8 @@ class TableFiles:
     files: Sequence[OwnFile]
     foreign: int  # live files that somebody else wrote; they are left alone
     schema: pa.Schema  # of the rows, without the partition column
+    columns: Schema  # of the table
     time_column: str | None  # by which its rows are in order
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """One file in the place of several: the same rows."""
-
-    old: Sequence[OwnFile]
-    new: ExportedFile
 
 
 class TableUpkeep:
@@ -97,7 +88,8 @@ class TableUpkeep:
             schema = _columns(table)
             time_column = time_column or layout.first_time_column(schema)
             ours = [file for add in adds if (file := _own_file(add, time_column)) is not None]
-            return TableFiles(table.version(), ours, len(adds) - len(ours), schema, time_column)
+            foreign = len(adds) - len(ours)
+            return TableFiles(table.version(), ours, foreign, schema, table.schema(), time_column)
 
     def next_generation(self) -> int:
         """One above what the log has of this shard."""
@@ -146,33 +138,42 @@ class TableUpkeep:
         """Raise `Conflict` when the newest version lacks one."""
         check_live(self._handle, self._handle.existing(), {file.path for file in files})
 
+    def check_writable(self) -> None:
+        """Raise `UnsupportedTable` when the table demands what no commit of ours can keep to."""
+        with faults.reading(self.uri):
+            check_writable(self._handle.existing())
+
     def replace(self, generation: int, swap: Replacement, claim: str, info: Mapping[str, Any]) -> int | None:
         """Take out the old files and put in the new one, in one commit; return its version.
 
         Raise `Conflict` (an old file is gone) or `Fenced` (the generation was taken): the new file is nobody's then.
         `RetryLater`, `DiskFull`: not in the log, `burn` before the file is deleted. `OutcomeUnknown`: keep it.
         """
-        metadata = {
-            **info,
-            "app_id": self._app_id,
-            "epoch": generation,
-            "outcome": "compacted",
-            "claim": claim,
-            "replaced": {swap.new.path: {file.path: file.rows for file in swap.old}},
-        }
-        removes = [remove_action(file.path, file.bytes, file.partition) for file in swap.old]
-        commit = EpochCommit(
-            self._app_id,
-            generation,
-            burn=False,
-            adds=[add_action(swap.new, changes_data=False)],
-            metadata=metadata,
-            removes=removes,
-        )
+        taken = Generation(self._app_id, generation, claim)
+        return self._settled(compaction(self._handle, taken, swap, info))
+
+    def retype(
+        self,
+        generation: int,
+        change: TypeChange,
+        swaps: Sequence[Replacement],
+        claim: str,
+        info: Mapping[str, Any],
+    ) -> int | None:
+        """Replace every file of the table and give a column another type, in one commit; return its version.
+
+        Raise as `replace` does: `Conflict`, too, when the table has other columns or files than `change` and `swaps`.
+        """
+        self._handle.demand([change.field])
+        taken = Generation(self._app_id, generation, claim)
+        return self._settled(change_of_type(self._handle, taken, change, swaps, info))
+
+    def _settled(self, commit: EpochCommit) -> int | None:
         settled = settle(self._handle, commit)
         if settled.outcome is EpochOutcome.BURNT:
             hint = "nothing was changed; does another staging directory have the same TIMESTORE_SHARD?"
-            raise Fenced(f"generation {generation} of {self._app_id} was taken or burnt by another process", hint=hint)
+            text = f"generation {commit.epoch} of {commit.app_id} was taken or burnt by another process"
+            raise Fenced(text, hint=hint)
         return settled.version
 
     def burn(self, generation: int, reason: str, claim: str | None, shard: str | None = None) -> EpochOutcome:

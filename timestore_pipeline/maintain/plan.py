@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline.lake.upkeep import OwnFile
+from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.model.lake import PartitionKey
 
 _SWELLING = 4  # times that a file is larger in memory, where nobody knows better; measured 2 to 5 with zstd
@@ -48,13 +48,17 @@ class Group:
 
 def plan(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[Group]:
     """The groups, in the order of their partitions. row_bytes: of a row in memory, None = nobody knows."""
+    groups = plan_all((file for file in files if file.bytes < limits.small_bytes), limits, row_bytes)
+    return [group for group in groups if len(group.files) >= max(limits.min_files, 2)]
+
+
+def plan_all(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[Group]:
+    """Groups of all the files, large ones alone, in the order of their partitions."""
     partitions: dict[PartitionKey, list[OwnFile]] = {}
     for file in files:
-        if file.bytes < limits.small_bytes:
-            partitions.setdefault(file.partition, []).append(file)
+        partitions.setdefault(file.partition, []).append(file)
     found = sorted(partitions.items(), key=lambda item: item[0].value or "")
-    groups = [Group(key, some) for key, small in found for some in _filled(small, limits, row_bytes)]
-    return [group for group in groups if len(group.files) >= max(limits.min_files, 2)]
+    return [Group(key, some) for key, all_ in found for some in _filled(all_, limits, row_bytes)]
 
 
 def memory_bytes(file: OwnFile, row_bytes: float | None) -> float:

@@ -1,23 +1,26 @@
 """The rows of a group of files as one relation, how they are ordered, and the proof that a file holds just them.
 
 The proof is a sum over a 64-bit hash of every row, all columns of it, and the number of rows. It does not depend on the
-order, and a row that is lost, doubled or changed changes it.
+order, and a row that is lost, doubled or changed changes it. Of a column that is given another type the hash is that of
+the new value, and the values that would not come back from it unchanged are counted and named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import Corrupted, SchemaConflict
-from timestore_pipeline.lake.upkeep import OwnFile
+from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.model.columns import canonical_type, duckdb_type, quote
+from timestore_pipeline.model.recast import Recast
 from timestore_pipeline.model.sql_types import literal
 
+_SHOWN = 100  # characters of a value
 _GLOB = "[*?"  # what DuckDB takes for a pattern in a path
 
 
@@ -30,6 +33,15 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
+class UnfitValue:
+    """A value that the new type of its column cannot hold."""
+
+    file: int  # position among those that were read
+    row: int  # of the file, from 0
+    text: str  # cut short
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of some files, as a connection reads them."""
 
@@ -37,19 +49,58 @@ class Rows:
     paths: Sequence[Path]
     columns: Mapping[str, str]  # those of the table that any of the files has, in the table's order -> SQL type
     time_column: str | None
+    recasts: Mapping[str, Recast] = field(default_factory=dict)  # by column, of those that are given another type
 
     def select(self) -> str:
-        """By time; rows of one instant file by file, as they were."""
-        by_time = [quote(name) for name in self.columns if name == self.time_column]
-        order = [*by_time, "file_index", "file_row_number"]
-        return f"SELECT {_listed(self.columns)} FROM {_relation(self.paths)} ORDER BY {', '.join(order)}"
+        """By time; rows of one instant file by file, as they were. A single file is in order already."""
+        columns = ", ".join(f"{self._value(name)} AS {quote(name)}" for name in self.columns)
+        selected = f"SELECT {columns} FROM {_relation(self.paths)}"
+        if len(self.paths) == 1:
+            return selected
+        by_time = [f"r.{quote(name)}" for name in self.columns if name == self.time_column]
+        return f"{selected} AS r ORDER BY {', '.join([*by_time, 'r.file_index', 'r.file_row_number'])}"
 
     def digest(self) -> Digest:
-        return self.digest_of(self.paths)
+        return self._digest(self.paths, map(self._value, self.columns))
 
     def digest_of(self, paths: Sequence[Path]) -> Digest:
         """Of what was written of them."""
-        sums = f"SELECT count(*), coalesce(sum(hash({_values(self.columns)})), 0) FROM {_relation(paths)}"
+        return self._digest(paths, map(self._written, self.columns))
+
+    def count_unfit(self) -> int:
+        """How many rows have a value that the new type of its column cannot hold."""
+        row = self.connection.execute(f"SELECT count(*) FROM {_relation(self.paths)} WHERE NOT {self._kept}").fetchone()
+        assert row is not None, "an aggregate has one row"
+        return int(row[0])
+
+    def unfit(self, most: int) -> list[UnfitValue]:
+        """The first of them."""
+        column = next((name for name in self.recasts if name in self.columns), None)
+        if column is None or most == 0:
+            return []
+        shown = f"CAST({quote(column)} AS VARCHAR)[:{_SHOWN}]"
+        found = self.connection.execute(
+            f"SELECT file_index, file_row_number, {shown} FROM {_relation(self.paths)} AS r WHERE NOT {self._kept}"
+            f" ORDER BY ALL LIMIT {most}"
+        ).fetchall()
+        return [UnfitValue(*value) for value in found]
+
+    @property
+    def _kept(self) -> str:
+        present = [recast.kept for name, recast in self.recasts.items() if name in self.columns]
+        return f"({' AND '.join(present)})" if present else "TRUE"
+
+    def _value(self, column: str) -> str:
+        return self.recasts[column].value if column in self.recasts else self._as_in_the_table(column)
+
+    def _written(self, column: str) -> str:
+        return quote(column) if column in self.recasts else self._as_in_the_table(column)
+
+    def _as_in_the_table(self, column: str) -> str:
+        return f"CAST({quote(column)} AS {self.columns[column]})"
+
+    def _digest(self, paths: Sequence[Path], columns: Iterable[str]) -> Digest:
+        sums = f"SELECT count(*), coalesce(sum(hash({', '.join(columns)})), 0) FROM {_relation(paths)}"
         row = self.connection.execute(sums).fetchone()
         assert row is not None, "an aggregate has one row"
         return Digest(*row)
@@ -61,11 +112,12 @@ def open_rows(
     paths: Sequence[Path],
     schema: pa.Schema,
     time_column: str | None,
+    recasts: Mapping[str, Recast] | None = None,
 ) -> Rows:
     """The files as one relation; each must hold as many rows as the table says.
 
-    A file without a column, or without a field of a struct, has NULL in it. Raise `SchemaConflict` for a column that is
-    not of the table's type, `Corrupted` for a file with other rows.
+    recasts: see `Rows`. A file without a column, or without a field of a struct, has NULL in it. Raise `SchemaConflict`
+    for a column that is not of the table's type, `Corrupted` for a file with other rows.
     """
     _check_counts(connection, files, paths)
     found = _typed(connection, _relation(paths))
@@ -73,7 +125,7 @@ def open_rows(
     for name, kind in found.items():
         _check_column(name, kind, wanted.get(name))
     columns = {name: duckdb_type(kind) for name, kind in wanted.items() if name in found}
-    return Rows(connection, paths, columns, time_column)
+    return Rows(connection, paths, columns, time_column, recasts or {})
 
 
 def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:
@@ -123,11 +175,3 @@ def _list(paths: Sequence[Path]) -> str:
 
 def _escaped(path: str) -> str:
     return "".join(f"[{character}]" if character in _GLOB else character for character in path)
-
-
-def _listed(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in columns.items())
-
-
-def _values(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"CAST({quote(name)} AS {kind})" for name, kind in columns.items())

@@ -20,6 +20,7 @@ from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
@@ -104,19 +105,21 @@ class Maintenance:
             return
         done.files_before = done.files_after = len(found.files) + found.foreign
         done.foreign_files = found.foreign
-        row_bytes = self._row_bytes()
-        groups = plan(found.files, self.options.limits, row_bytes)
+        memory = row_bytes(self.area, self.dataset)
+        groups = plan(found.files, self.options.limits, memory)
+        what = f"the compaction of {self.dataset!r}"
+        export = self.options.export
         compactor = Compactor(
-            self.area, self._table, self.dataset, found.schema, found.time_column, self.options.export
+            Rewriter(self.area, self._table, self.dataset, what, found.schema, found.time_column, export)
         )
         for number, group in enumerate(groups):
             self.told(self.dataset, number, len(groups))
-            self._compact_group(compactor, group, row_bytes, done)
+            self._compact_group(compactor, group, memory, done)
         self.told(self.dataset, len(groups), len(groups))
 
-    def _compact_group(self, compactor: Compactor, group: Group, row_bytes: float | None, done: DatasetUpkeep) -> None:
+    def _compact_group(self, compactor: Compactor, group: Group, memory: float | None, done: DatasetUpkeep) -> None:
         try:
-            written = group.bytes if self.options.dry_run else compactor.run(group, row_bytes).bytes
+            written = group.bytes if self.options.dry_run else compactor.run(group, memory).bytes
         except (Corrupted, SchemaConflict) as error:
             done.errors.append(error)  # the other groups may be sound
             return
@@ -156,13 +159,6 @@ class Maintenance:
         except UnknownDataset:
             return None
 
-    def _row_bytes(self) -> float | None:
-        """Of a row in memory, as the flushes of this shard had them; None = it published none."""
-        if self._record is None:
-            return None
-        published = self.area.ledger.audit.totals(self.dataset).kept.get(BatchState.PUBLISHED, Volume())
-        return published.bytes / published.rows if published.rows else None
-
     def _log(self, done: DatasetUpkeep) -> None:
         if self.options.dry_run:
             return
@@ -180,6 +176,14 @@ class Maintenance:
                 errors=len(done.errors),
             ),
         )
+
+
+def row_bytes(area: StagingArea, dataset: str) -> float | None:
+    """Of a row in memory, as the flushes of this shard had them; None = it published none."""
+    if area.ledger.datasets.find(dataset) is None:
+        return None
+    published = area.ledger.audit.totals(dataset).kept.get(BatchState.PUBLISHED, Volume())
+    return published.bytes / published.rows if published.rows else None
 
 
 def _untold(_dataset: str, _done: int, _of: int) -> None:

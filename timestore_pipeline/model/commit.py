@@ -25,6 +25,14 @@ def compaction_app_id(shard: str) -> str:
     return f"timestore/{shard}/_compaction"
 
 
+RETYPED_APP_ID = "timestore/_retyped"  # its `version` counts how often columns of the table were given other types
+
+
+def retyped_app_id(column: str, leeway: str) -> str:
+    """Of one column, and what its values were read with; its `version` is the count at which it was done last."""
+    return f"{RETYPED_APP_ID}/{leeway}/{column}"
+
+
 def claim_id(flush: Flush) -> str:
     """Tells the claim from every other, also from one of the same epoch that another ledger has made."""
     return f"{flush.run_id}/{clock.to_micros(flush.claimed_at)}"

@@ -14,10 +14,10 @@ What is missing on both sides was moved while we looked, into quarantine or out 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from timestore_pipeline.errors import TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
@@ -43,6 +43,7 @@ class Source:
     record: DatasetRecord | None  # None = only the table is read
     held: Held
     notes: Sequence[str] = ()  # what is not read, and why
+    to_learn: bool = False  # the table has columns of other types than the ledger, and `record` has the table's
 
 
 class _Moved(Exception):
@@ -103,7 +104,18 @@ def _source(
         if not pins.has(segment_id):
             raise _Moved(dataset, segment_id)
     notes = [*_silent(area, dataset, owed, sealed), *_quarantined(staged)]
-    return Source(dataset, table, staged.record, held, notes)
+    record = staged.record if table is None else _in_types_of(table, staged.record)
+    return Source(dataset, table, record, held, notes, to_learn=record is not staged.record)
+
+
+def _in_types_of(table: TableSnapshot, record: DatasetRecord) -> DatasetRecord:
+    """A column may have been given another type since the ledger was told of it; the record itself if none was."""
+    assert record.schema is not None, "rows are staged in columns"
+    try:
+        schema = table.as_published(record.schema)
+    except InvalidData:
+        return record  # somebody else's table
+    return record if schema.equals(record.schema) else replace(record, schema=schema)
 
 
 def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int, HeldBatch]:

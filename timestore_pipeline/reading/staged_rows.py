@@ -49,14 +49,16 @@ class StagedRows:
         """SQL for the rows; raises `UnreadableSegment` for a segment that does not hold what was promised from it."""
         assert source.record is not None, "only what the ledger knows is staged"
         if len(self._attached) + len(source.held) > MOST_ATTACHED:
-            relation = self._copied(source.record, source.held)
+            relation = self._copied(source, source.record)
         else:
             self._attach(source.dataset, source.held)
-            relation = self._select(source.record, source.held)
+            relation = self._select(source, source.record, source.held)
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
-    def _select(self, record: DatasetRecord, held: Held) -> str:
-        retyped = retyped_columns(self._connection, record, list(held)) if self._was_retyped(record.name) else {}
+    def _select(self, source: Source, record: DatasetRecord, held: Held) -> str:
+        may_differ = source.to_learn or self._was_retyped(record.name)
+        leeway = _no_leeway if source.table is None else source.table.leeway
+        retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
         return select_staged(record, _places(held), retyped)
 
     def blame(self) -> None:
@@ -87,15 +89,15 @@ class StagedRows:
                     dataset=dataset,
                 )
 
-    def _copied(self, record: DatasetRecord, held: Held) -> str:
+    def _copied(self, source: Source, record: DatasetRecord) -> str:
         """The scratch table with the rows."""
         if not self._scratch.exists():
             self._connection.execute(f"ATTACH {literal(str(self._scratch))} AS {_SCRATCH}")
         table = f"{_SCRATCH}.{quote(record.name)}"
         self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {}, {})}")
-        for some in _portions(held):
+        for some in _portions(source.held):
             self._attach(record.name, some)
-            self._connection.execute(f"INSERT INTO {table} {self._select(record, some)}")
+            self._connection.execute(f"INSERT INTO {table} {self._select(source, record, some)}")
             for segment_id in some:
                 self._connection.execute(f"DETACH {quote(segment_id)}")
                 del self._attached[segment_id]
@@ -110,6 +112,10 @@ def _named(pins: Pins, dataset: str, segment_id: str) -> Iterator[None]:
             yield
     except (UnreadableSegment, DiskFailing) as error:
         raise with_remedy(error) from error.__cause__
+
+
+def _no_leeway(_column: str) -> None:
+    """Of a dataset without a table."""
 
 
 def _places(held: Held) -> dict[str, list[int]]:

@@ -158,18 +158,23 @@ class Datasets:
     def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
         """Set columns and layout as they are published; False = the record is another by now.
 
+        What was declared of a column's type follows, lest the metadata ask for what cannot be.
         Segments that were written before keep their types, see `was_retyped`.
         """
+        from timestore_pipeline.model.following import with_published_types
         from timestore_pipeline.model.schema_json import schema_to_json
 
         assert learnt.schema is not None, "something is published"
         with self._database.transaction() as tx:
-            if _current(tx, record.name).schema_version != record.schema_version:
+            current = _current(tx, record.name)
+            if current.schema_version != record.schema_version:
                 return False
+            columns = schema_to_json(learnt.schema), learnt.time_column, learnt.granularity
+            metadata = with_published_types(current.metadata, learnt.schema).to_json()
             tx.execute(
                 "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
-                " time_column = ?, granularity = ? WHERE dataset_id = ?",
-                (schema_to_json(learnt.schema), learnt.time_column, learnt.granularity, record.dataset_id),
+                " time_column = ?, granularity = ?, metadata = ? WHERE dataset_id = ?",
+                (*columns, metadata, record.dataset_id),
             )
             mark_retyped(tx, record.name)
             return True

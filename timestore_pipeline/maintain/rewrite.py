@@ -1,0 +1,157 @@
+"""Groups of files become one file each, proven to hold just the old rows: the part that compaction and retyping share.
+
+    read -> write the new file -> prove that it holds just the old rows -> a commit of the caller's
+               |                       |                                        |
+               +-----------------------+----------------------------------------+--> the generation is burnt, the new
+                                                                                     files are deleted
+
+A crash before the commit leaves files that no commit names, under a generation that the next maintenance burns before
+it deletes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import Corrupted, DiskFull, InvalidData, OutcomeUnknown, TimestoreError
+from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
+from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.maintain.plan import Group, memory_bytes
+from timestore_pipeline.maintain.rows import Rows, open_rows
+from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
+from timestore_pipeline.model.recast import Recast
+from timestore_pipeline.staging.area import StagingArea
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriter:
+    """Writes new files for groups of old ones, of one table."""
+
+    area: StagingArea
+    table: TableUpkeep
+    dataset: str
+    what: str  # in a sentence: "the compaction of 'weather'"
+    schema: pa.Schema  # of the rows as they are
+    time_column: str | None
+    options: ExportOptions
+    recasts: Mapping[str, Recast] = field(default_factory=dict)  # of the columns that are given another type
+
+    def write(self, group: Group, generation: int, row_bytes: float | None) -> ExportedFile:
+        """A new file with the group's rows, proven, that no commit names yet; nothing stays behind when it fails.
+
+        Raise `Conflict` when somebody else got at the old files first, `InvalidData` for a value that does not fit its
+        column's new type, `Corrupted` when the proof fails, `DiskFull`, `RetryLater`.
+        """
+        self._check_space(group)
+        with self._gives_way(group), self.reading(group) as (rows, spill):
+            self._refuse_unfit(rows, group)
+            origins = self.table.origins(group.files)
+            new = self.table.write(
+                rows.connection,
+                rows.select(),
+                group.partition,
+                generation,
+                origins,
+                self.time_column,
+                self.options.fitting(_volume(group, row_bytes)),
+            )
+            self._prove(rows, group, new, spill)
+        return new
+
+    @contextmanager
+    def reading(self, group: Group) -> Iterator[tuple[Rows, Path]]:
+        """The group's rows, and a folder in the spool for so long."""
+        with (
+            spill_folder(self.area, self._work) as spill,
+            self.table.local([file.path for file in group.files], spill) as paths,
+            export_engine(self.area, self._work, self.options.memory_mb, spill) as connection,
+        ):
+            yield open_rows(connection, group.files, paths, self.schema, self.time_column, self.recasts), spill
+
+    def _refuse_unfit(self, rows: Rows, group: Group) -> None:
+        for value in rows.unfit(1):
+            text = f"{self.what}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
+            raise InvalidData(text, dataset=self.dataset, hint="nothing was changed")
+
+    @property
+    def _work(self) -> Work:
+        return Work(self.dataset, self.what, "maintain", "no file of the table was changed")
+
+    @contextmanager
+    def _gives_way(self, group: Group) -> Iterator[None]:
+        """A file that cannot be read may be one that somebody else has replaced, and deleted, meanwhile."""
+        try:
+            yield
+        except TimestoreError:
+            self.table.check_live(group.files)
+            raise
+
+    def _prove(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
+        """The new file is read back; the old rows are read once more, not remembered from the export."""
+        try:
+            self._compare(rows, group, new, spill)
+        except BaseException:
+            with suppress(TimestoreError):
+                self.table.delete([new.path])  # no commit was tried
+            raise
+
+    def _compare(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
+        with self.table.local([new.path], spill) as paths:
+            before, after = rows.digest(), rows.digest_of(paths)
+        if before != after or after.rows != group.rows:
+            raise Corrupted(
+                f"partition {group.partition.value} of dataset {self.dataset!r}: {before.rows} rows were read,"
+                f" {after.rows} were written, and they are not the same",
+                dataset=self.dataset,
+                hint="nothing was changed; check memory and disk, and report it if both are sound",
+            )
+
+    @contextmanager
+    def given_up_on_error(self, generation: int, claim: str, new: Mapping[str, ExportedFile]) -> Iterator[None]:
+        """A commit that failed may still arrive: only once its generation is burnt are the files nobody's.
+
+        new: by path, as far as they are written when it fails.
+        """
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except BaseException as error:
+            try:
+                if self.table.burn(generation, str(error), claim) is not EpochOutcome.PUBLISHED:
+                    self.table.delete(list(new))
+                elif isinstance(error, Exception):
+                    return  # it had arrived
+            except TimestoreError as problem:
+                text = "dataset %s: %d files stay behind for the next maintenance: %s"
+                _log.warning(text, self.dataset, len(new), problem)
+            raise
+
+    def _check_space(self, group: Group) -> None:
+        """Twice the files' size, in the lake and in the spool: the new file, and what a sort spills or a copy takes."""
+        folders = [self.area.directory.spool, *([self.table.folder] if self.table.folder else [])]
+        for folder in folders:
+            free = shutil.disk_usage(folder).free
+            if free < 2 * group.bytes:
+                raise DiskFull(
+                    f"{free} bytes are free in {folder}, {self.what} needs {2 * group.bytes} for"
+                    f" {len(group.files)} files",
+                    dataset=self.dataset,
+                    hint="make room, or run with a smaller --target-file-mb; nothing was changed",
+                )
+
+
+def _volume(group: Group, row_bytes: float | None) -> Volume:
+    """As the export measures: rows, and bytes in memory."""
+    return Volume(len(group.files), group.rows, int(sum(memory_bytes(file, row_bytes) for file in group.files)))
