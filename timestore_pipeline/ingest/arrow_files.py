@@ -1,4 +1,8 @@
-"""Files that carry their own schema: Parquet, and Arrow IPC in its file and stream forms."""
+"""Files that carry their own schema: Parquet, and Arrow IPC in its file and stream forms.
+
+What a file says of itself is checked against what is in it: the checksums of Parquet pages where its writer made some,
+numbers of rows, the end of a stream. Statistics are not used.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from timestore_pipeline.ingest.int96 import int96_unit
+
 _ROWS_AT_ONCE = 65_536
 _BYTES_AT_ONCE = 16 << 20  # decoded at once: rows can be wide
 _BUFFER_BYTES = 1 << 20  # read at once of a column; without it a row group's columns are held as they lie on disk
 _FILE_MAGIC = b"ARROW1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 def open_parquet(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
     """Row count from the footer, and a reader that holds one row group's pages at most."""
     with pq.ParquetFile(path) as file:
-        return file.metadata.num_rows, lambda: _parquet_tables(path)
+        rows: int = file.metadata.num_rows
+        in_groups = sum(file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups))
+        if in_groups != rows:
+            raise ValueError(f"its footer claims {rows} rows, its row groups {in_groups}")
+    unit = int96_unit(path)
+    return rows, lambda: _parquet_tables(path, unit)
 
 
 def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:
@@ -31,12 +43,23 @@ def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:
         return reader.count_rows(), lambda: _file_tables(path)
 
 
-def _parquet_tables(path: Path) -> Iterator[pa.Table]:
-    with pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file:
-        if file.metadata.num_rows == 0:
+def _parquet_tables(path: Path, int96: str) -> Iterator[pa.Table]:
+    with pq.ParquetFile(
+        path,
+        pre_buffer=False,
+        buffer_size=_BUFFER_BYTES,
+        page_checksum_verification=True,
+        coerce_int96_timestamp_unit=int96,
+        arrow_extensions_enabled=True,  # a UUID is one, not 16 bytes
+    ) as file:
+        claimed, found = file.metadata.num_rows, 0
+        if claimed == 0:
             yield file.schema_arrow.empty_table()
         for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
+            found += batch.num_rows
             yield pa.Table.from_batches([batch])
+        if found != claimed:
+            raise ValueError(f"its footer claims {claimed} rows, and there are {found}")
 
 
 def _rows_at_once(metadata: pq.FileMetaData) -> int:
@@ -59,7 +82,19 @@ def _stream_tables(path: Path) -> Iterator[pa.Table]:
 
 def stream_tables(stream: pa.NativeFile | bytes) -> Iterator[pa.Table]:
     """Of an IPC stream: first one without rows, for its columns, then one for each of its batches."""
-    with pa.ipc.open_stream(stream) as reader:
+    source = stream if isinstance(stream, pa.NativeFile) else pa.BufferReader(stream)
+    with pa.ipc.open_stream(source) as reader:
         yield reader.schema.empty_table()
         for batch in reader:
             yield pa.Table.from_batches([batch])
+        _check_end(source)
+
+
+def _check_end(source: pa.NativeFile) -> None:
+    """A stream cut off between two batches reads like a whole one, and a second one behind its end is not read."""
+    read, size = source.tell(), source.size()
+    source.seek(max(0, read - len(_END_OF_STREAM)))
+    if source.read(len(_END_OF_STREAM)) != _END_OF_STREAM:
+        raise ValueError("the stream has no end: its writer was not closed, or the rest is missing")
+    if size > read:
+        raise ValueError(f"{size - read} bytes follow the stream's end")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pyarrow as pa
 
@@ -32,10 +33,25 @@ def converted(column: pa.ChunkedArray, path: str, target: pa.DataType, convert: 
         raise unreadable_column(path, column.type, error) from error
 
 
+@contextmanager
+def arrow_errors_typed(table: pa.Table) -> Iterator[None]:
+    """The last door: an error of Arrow's that nothing else has translated becomes `InvalidData`, naming the columns."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except (pa.ArrowException, struct.error) as error:
+        columns = ", ".join(f"{field.name!r} ({field.type})" for field in table.schema)
+        raise InvalidData(f"columns {columns:.500} cannot be read: {_reason(error)}", hint=_UNREAD) from error
+
+
 def unreadable_column(path: str, type_: object, error: Exception) -> InvalidData:
     """What is left to say when Arrow has no way to read a column."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return refused_type(path, type_, _UNREAD, f"and cannot be read: {reason}")
+    return refused_type(path, type_, _UNREAD, f"and cannot be read: {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _first_unfit(column: pa.ChunkedArray, convert: Convert) -> tuple[int, UnfitValue]:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.ingest.interpret import interpret
+from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.ingest.reading import Reading
@@ -88,7 +89,8 @@ class DatasetCatalog:
             fitted = conform(plain, schema, layout.time_column, policy)
             if record.schema is not None and schema.equals(record.schema):
                 return _Known(plain.schema, record, policy), fitted
-            self._datasets.replace_schema(record, schema, layout)
+            if self._datasets.replace_schema(record, schema, layout):
+                tell_of_local_times(dataset, record.schema, schema)
 
 
 def _unheard_of(dataset: str) -> DatasetRecord:

@@ -19,6 +19,7 @@ from typing import Self
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
 from timestore_pipeline.ingest.admission import Admission
+from timestore_pipeline.ingest.by_row import arrow_errors_typed
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.housekeeper import Housekeeper
@@ -90,7 +91,9 @@ class StagingManager(Closing):
         check_max_wait(max_wait)
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
-        record, rows = self._catalog.fit(dataset, read_arrow(data))
+        table = read_arrow(data)
+        with arrow_errors_typed(table):
+            record, rows = self._catalog.fit(dataset, table)
         size = rows.nbytes
         self._admission.admit(dataset, size)
         batch = QueuedBatch(record, rows, size, idempotency_key)
@@ -119,7 +122,9 @@ class StagingManager(Closing):
         For a source that must get in whole or not at all: look through it first.
         """
         self._check_usable()
-        self._catalog.check(dataset, read_arrow(data))
+        table = read_arrow(data)
+        with arrow_errors_typed(table):
+            self._catalog.check(dataset, table)
 
     def close(self) -> None:
         """Stage what is queued, seal every open segment, let go of the directory. Idempotent."""

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, TimestoreError
+from timestore_pipeline.ingest.by_row import unreadable_column
 from timestore_pipeline.ingest.conform import conform
 from timestore_pipeline.ingest.frames import exportable
 from timestore_pipeline.ingest.pandas_notes import pandas_note
@@ -42,6 +43,8 @@ def read_arrow(data: object) -> pa.Table:
             column.validate(full=True)
         except pa.ArrowInvalid as error:
             raise _malformed(name, column, error) from error
+        except pa.ArrowException as error:
+            raise unreadable_column(name, column.type, error) from error
     return table
 
 
@@ -97,7 +100,7 @@ def _kind(data: object) -> str:
 def _with_named_range_index(table: pa.Table) -> pa.Table:
     """Bring back a range index that was given a name: pandas leaves its values out of the Arrow data."""
     for index in _pandas_indexes(table):
-        if isinstance(index, dict) and index.get("kind") == "range" and index["name"] is not None:
+        if isinstance(index, dict) and index.get("kind") == "range" and index.get("name") is not None:
             values = range(index["start"], index["stop"], index["step"])
             if len(values) == table.num_rows:  # a slice of such data still carries the index of the whole
                 table = table.append_column(str(index["name"]), pa.array(values, pa.int64()))

@@ -1,0 +1,104 @@
+"""Parquet and Arrow files say things of themselves; none is believed where the content says otherwise."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.ingest.sources import open_source
+
+TABLE = pa.table({"at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 40, pa.timestamp("us", "UTC")), "n": range(40)})
+
+
+def read(path: Path) -> pa.Table:
+    return pa.concat_tables([table for _, table in open_source(path).batches(1000)])
+
+
+def stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=10)
+    return bytes(sink.getvalue())
+
+
+def test_no_flipped_byte_of_a_page_is_read_as_another_value(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    options: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(TABLE.select(["n"]), path, write_page_checksum=True, **options)
+    whole = path.read_bytes()
+    first = whole.index((1).to_bytes(8, "little"))
+    for place in range(first, first + 38 * 8):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+        with pytest.raises(UnreadableInput, match=r"f\.parquet cannot be read: .*(?i:crc|checksum)"):
+            read(path)
+
+
+def test_a_stream_that_ends_between_two_batches_is_no_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "f.arrows"
+    path.write_bytes(stream(TABLE)[:-8])
+    with pytest.raises(UnreadableInput, match="the stream has no end"):
+        read(path)
+
+
+def test_a_second_stream_behind_the_first_is_not_lost_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "f.arrows"
+    path.write_bytes(stream(TABLE) * 2)
+    with pytest.raises(UnreadableInput, match="bytes follow the stream's end"):
+        read(path)
+
+
+def test_a_whole_stream_is_read(tmp_path: Path) -> None:
+    (tmp_path / "f.arrows").write_bytes(stream(TABLE))
+    assert read(tmp_path / "f.arrows").equals(TABLE)
+
+
+def int96(path: Path, *values: str) -> Path:
+    array = pa.array(values).cast(pa.timestamp("us" if all(len(value) < 27 for value in values) else "ns"))
+    table = pa.table({"v": array, "in": pa.array([[value] for value in array], pa.list_(array.type))})
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True, store_schema=False)
+    return path
+
+
+def test_the_last_day_of_spark_is_read_as_it_is(tmp_path: Path) -> None:
+    table = read(int96(tmp_path / "f.parquet", "9999-12-31", "2026-01-01 00:00:00.000001"))
+    assert table.column("v").to_pylist() == [datetime(9999, 12, 31), datetime(2026, 1, 1, 0, 0, 0, 1)]
+    assert table.column("in").to_pylist()[0] == [datetime(9999, 12, 31)]
+
+
+def test_nanoseconds_of_int96_are_not_cut_off(tmp_path: Path) -> None:
+    table = read(int96(tmp_path / "f.parquet", "2026-01-01 00:00:00.000000001"))
+    assert table.column("v").cast(pa.int64()).to_pylist()[0] % 1000 == 1
+
+
+def test_int96_with_nanoseconds_and_a_far_year_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "f.parquet"
+    fine = pa.array([1], pa.timestamp("ns"))
+    far = pa.array([datetime(9999, 12, 31)], pa.timestamp("us"))
+    pq.write_table(pa.table({"fine": fine, "far": far}), path, use_deprecated_int96_timestamps=True, store_schema=False)
+    with pytest.raises(InvalidData, match=r"'far'.* column 'fine' has nanoseconds"):
+        read(path)
+
+
+def test_a_uuid_of_parquet_is_one(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"v": pa.array([uuid.UUID(int=1)])}), tmp_path / "f.parquet", store_schema=False)
+    assert read(tmp_path / "f.parquet").schema.field("v").type == pa.uuid()
+
+
+ODD = [pa.dictionary(pa.int8(), pa.string_view()), pa.run_end_encoded(pa.int32(), pa.string()), pa.list_view(pa.int8())]
+
+
+@pytest.mark.parametrize("type_", ODD, ids=str)
+@pytest.mark.parametrize("name", ["f.arrows", "f.arrow"])
+def test_arrow_files_of_any_layout_are_read_also_without_rows(type_: pa.DataType, name: str, tmp_path: Path) -> None:
+    schema = pa.schema([("v", type_)])
+    make = pa.ipc.new_stream if name == "f.arrows" else pa.ipc.new_file
+    with make(str(tmp_path / name), schema):
+        pass
+    assert read(tmp_path / name).num_rows == 0
