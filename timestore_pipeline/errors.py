@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from timestore_pipeline.legible import legible
+
 
 class TimestoreError(Exception):
     """Base of all; `str(error)` is one sentence that names the offender."""
@@ -27,6 +29,10 @@ class TimestoreError(Exception):
         super().__init__(message)
         self.dataset = dataset
         self.hint = hint
+
+    def __str__(self) -> str:
+        """Wherever it is shown: names and values in it are a producer's."""
+        return legible(super().__str__(), lines=True)
 
     def told(self) -> dict[str, str]:
         """For JSON answers; keys are a contract."""

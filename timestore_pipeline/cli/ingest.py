@@ -32,6 +32,7 @@ from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.legible import legible
 from timestore_pipeline.settings import Settings
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, JSON (both also .gz) or Arrow files.")]
@@ -101,7 +102,7 @@ def _check_names(files: Sequence[Path], prefix: str | None) -> None:
     """Keys name a file by its name: two files of one name would pass for one, and half the rows be skipped."""
     twice = [name for name, times in Counter(path.name for path in files).items() if times > 1]
     if prefix is not None and twice:
-        raise typer.BadParameter(f"{twice[0]} is given twice; with a prefix, files need names of their own")
+        raise typer.BadParameter(f"{legible(twice[0])} is given twice; with a prefix, files need names of their own")
 
 
 def _run(loop: StagingLoop, sources: Iterable[Source]) -> TimestoreError | None:

@@ -42,7 +42,8 @@ def render(
     if as_json:
         print_json({"shard": watch.shard, "files": written})
     else:
-        print_line("\n".join(written))
+        for path in written:
+            print_line(path)
 
 
 def watch_of(store: Timestore, tempo: Tempo) -> Watch:

@@ -2,6 +2,7 @@
 
 Colours and progress appear on a terminal only, and never with NO_COLOR. With `--json` standard output carries exactly
 one JSON document, also when the command fails: then it is {"error": {"code", "message", "dataset", "hint"}}.
+All text is made legible here: what a producer named or wrote moves no cursor and ends no line.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 import typer
 
 from timestore_pipeline.errors import InvalidSettings, TimestoreError
+from timestore_pipeline.legible import legible, legible_json
 
 if TYPE_CHECKING:  # rich is imported where something is printed: `--help` and completion do without
     from rich.console import Console, JustifyMethod
@@ -46,13 +48,17 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def print_json(document: Any) -> None:
-    """In letters that standard output can take: half of a surrogate pair not even UTF-8 can."""
-    text = json.dumps(document, ensure_ascii=False)
+    print(json_text(document))
+
+
+def json_text(document: Any) -> str:
+    """In letters that standard output can take, and that no terminal obeys."""
+    text = legible_json(json.dumps(document, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(document)
-    print(text)
+        return json.dumps(document)
+    return text
 
 
 class Verdict(Protocol):
@@ -103,6 +109,8 @@ def print_table(
     from rich.text import Text
 
     console = _console(sys.stdout)
+    columns, numbers = [legible(name) for name in columns], [legible(name) for name in numbers]
+    rows = [[legible(cell) for cell in row] for row in rows]
     widths = _widths(columns, rows)
     left_out = _left_out(widths, spare, console.width)
     shown = [number for number, name in enumerate(columns) if name not in left_out]
@@ -111,7 +119,7 @@ def print_table(
     for number in shown:
         name = columns[number]
         justify: JustifyMethod = "right" if name in numbers else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=number != widest)
+        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=number != widest)
     for row in rows:
         table.add_row(*(Text(row[number]) for number in shown))
     with console.capture() as captured:
@@ -166,7 +174,7 @@ def error_console() -> Console:
 def _print_line(stream: Any, text: str, style: str) -> None:
     from rich.text import Text
 
-    _console(stream).print(Text(text, style), soft_wrap=True)
+    _console(stream).print(Text(legible(text), style), soft_wrap=True)
 
 
 def _console(stream: Any) -> Console:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pyarrow as pa
 import typer
 
-from timestore_pipeline.cli.output import FAILED, AsJson, print_error, print_note, print_table
+from timestore_pipeline.cli.output import FAILED, AsJson, json_text, print_error, print_note, print_table
 from timestore_pipeline.cli.plain_values import plain
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.errors import TimestoreError
@@ -73,7 +73,7 @@ def _print_json(rows: pa.RecordBatchReader) -> None:
     mark = "["
     try:
         for row in _rows(rows):
-            print(mark, json.dumps(dict(zip(rows.schema.names, row, strict=True)), ensure_ascii=False), sep="", end="")
+            print(mark, json_text(dict(zip(rows.schema.names, row, strict=True))), sep="", end="")
             mark = ",\n "
     except TimestoreError as error:
         if mark == "[":

@@ -11,10 +11,11 @@ import json
 import re
 from datetime import timedelta
 
+from timestore_pipeline.legible import is_legible, legible_json
+
 Value = str | int | float | timedelta | None
 
-_PLAIN = re.compile(r"[^\s\"=\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-_UNPRINTABLE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what JSON leaves as it is, and terminals obey
+_PLAIN = re.compile(r"[^\s\"=\\]+")
 
 
 class LogEvent:
@@ -33,11 +34,6 @@ def logfmt(fields: dict[str, str | int | float]) -> list[str]:
     return [f"{key}={_quoted(str(value))}" for key, value in fields.items()]
 
 
-def printable(document: str) -> str:
-    """A JSON text without what ends a line, moves a terminal's cursor or cannot be encoded; it means the same."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
-
-
 def _plain(value: str | int | float | timedelta) -> str | int | float:
     if isinstance(value, timedelta):
         return round(value.total_seconds(), 6)
@@ -45,4 +41,5 @@ def _plain(value: str | int | float | timedelta) -> str | int | float:
 
 
 def _quoted(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) else printable(json.dumps(text, ensure_ascii=False))
+    plain = _PLAIN.fullmatch(text) and is_legible(text)
+    return text if plain else legible_json(json.dumps(text, ensure_ascii=False))

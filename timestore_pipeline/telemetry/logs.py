@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from timestore_pipeline.model.log_event import LogEvent, logfmt, printable
+from timestore_pipeline.legible import legible_json
+from timestore_pipeline.model.log_event import LogEvent, logfmt
 from timestore_pipeline.settings import LogFormat, Settings
 
 PACKAGE = "timestore_pipeline"
@@ -41,7 +42,7 @@ class LineFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         if self._log_format == "json":
-            return printable(json.dumps(fields, ensure_ascii=False))
+            return legible_json(json.dumps(fields, ensure_ascii=False))
         return " ".join(logfmt(fields))
 
 
