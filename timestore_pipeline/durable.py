@@ -6,10 +6,13 @@ A crash before the last step leaves the state of before, and at most a temporary
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PRIVATE, SHARED = 0o700, 0o770  # modes of folders; files have the same without the right to enter
 
 
 def sync(path: Path) -> None:
@@ -21,16 +24,48 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, *, private: bool = False) -> None:
     """Make a folder and its parents, and flush the entry that names it.
 
-    Also when it was there already: whoever made it may not have got to the flush yet.
+    Also when it was there already: whoever made it may not have got to the flush yet. private: a new one is its
+    owner's alone, and its group's where the folder above it is writable for the group.
     """
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        _make(path, private=private)
     with suppress(PermissionError):  # a parent we may not read holds entries that someone else made
         sync(path.parent)
+
+
+def open_private(path: Path) -> int:
+    """A descriptor of a file to lock or to write; a missing one is made, its owner's or shared like its folder."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    keep_private(path)
+    return descriptor
+
+
+def keep_private(file: Path) -> None:
+    """Take a file that was just made from all but its owner, and its group if that may write in its folder."""
+    wanted = (SHARED if is_shared(file.parent) else PRIVATE) & ~0o111
+    status = file.stat()
+    if stat.S_IMODE(status.st_mode) != wanted and status.st_uid == os.geteuid():
+        file.chmod(wanted)
+
+
+def _make(path: Path, *, private: bool) -> None:
+    try:
+        path.mkdir(PRIVATE if private else 0o777)
+    except FileExistsError:  # somebody else was faster, or a file is in the way
+        if not path.is_dir():
+            raise
+        return
+    if private and is_shared(path.parent):
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | SHARED)  # not by mkdir, from which the umask takes it away
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether its group may write in it."""
+    return bool(folder.stat().st_mode & stat.S_IWGRP)
 
 
 @contextmanager

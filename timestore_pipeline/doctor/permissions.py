@@ -31,6 +31,8 @@ def permissions(patient: Patient) -> Iterator[Finding]:
         )
     if root.stat().st_mode & stat.S_IWOTH:
         yield warning(f"everybody may write in {root}", f"chmod o-w {root}")
+    elif root.stat().st_mode & stat.S_IRWXO:
+        yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
     if apart := patient.directory.apart():
         yield failed(apart, "move them together, or link one into the other's filesystem: no process starts meanwhile")
     if not denied:

@@ -6,6 +6,7 @@ through the file again and its keys skip what is staged. A line that was cut sho
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -25,9 +26,10 @@ class ImportJournal:
 
     def add(self, content: str, rows: int) -> None:
         """Durable on return."""
-        durable.make_folder(self._path.parent)
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        durable.make_folder(self._path.parent, private=True)
+        descriptor = durable.open_private(self._path)
         try:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
             os.write(descriptor, f"\n{content} {rows} .".encode())
             os.fsync(descriptor)
         finally:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from timestore_pipeline.durable import make_folder, open_private
 from timestore_pipeline.errors import AccessDenied, MaintenanceInProgress
 
 
@@ -19,8 +20,8 @@ from timestore_pipeline.errors import AccessDenied, MaintenanceInProgress
 def maintaining(folder: Path, dataset: str) -> Iterator[None]:
     """Raise `MaintenanceInProgress` while another process is at it, `AccessDenied` when there can be no lock file."""
     try:
-        folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder / f"{dataset}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        make_folder(folder, private=True)
+        descriptor = open_private(folder / f"{dataset}.lock")
     except OSError as error:
         hint = "run as the owner of the staging directory"
         raise AccessDenied(f"the system refuses {folder}: {error}", dataset=dataset, hint=hint) from error

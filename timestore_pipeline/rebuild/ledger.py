@@ -80,7 +80,8 @@ def _is_needed(directory: StagingDirectory) -> bool:
 
 def _set_aside(directory: StagingDirectory) -> Path:
     folder = directory.rebuilding() or directory.new_rebuilding(f"{clock.now():%Y%m%dT%H%M%S%f}")
-    make_folder(folder)
+    make_folder(folder.parent, private=True)
+    make_folder(folder, private=True)
     for suffix in _SUFFIXES:
         old = directory.ledger.with_name(directory.ledger.name + suffix)
         if old.exists():

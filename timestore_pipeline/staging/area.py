@@ -96,7 +96,7 @@ class StagingArea(Closing):
         problems = {segment_id: self._unlink(dataset, segment_id) for segment_id in drained}
         removed = [segment_id for segment_id, problem in problems.items() if problem is None]
         try:
-            make_folder(self.directory.segment_folder(dataset))
+            make_folder(self.directory.segment_folder(dataset), private=True)
             sync(self.directory.segment_folder(dataset))
         except OSError as error:
             raise _not_removed(dataset, error) from error

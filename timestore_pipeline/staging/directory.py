@@ -70,7 +70,7 @@ class StagingDirectory:
         """Make the folders; raise `InvalidSettings` that names the variable when they cannot be made or written."""
         try:
             for folder in (self.root, self.root / "segments", self.processes, self.spool):
-                make_folder(folder)
+                make_folder(folder, private=True)
             probe = self.spool / f"probe-{os.getpid()}"
             probe.touch()
             probe.unlink(missing_ok=True)  # another thread may open the directory too
@@ -180,7 +180,10 @@ def move_durably(source: Path, target: Path) -> None:
 
     The log goes first: a database that has arrived is complete. What lies at the target already stays there.
     """
-    make_folder(target.parent)
+    make_folder(target.parent.parent, private=True)  # the folder `quarantine`, the first time
+    make_folder(target.parent, private=True)
+    if target.parent.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link, and no segment is moved through one", str(target.parent))
     for old, new in ((write_ahead_log(source), write_ahead_log(target)), (source, target)):
         if old.exists() and not new.exists():
             with suppress(FileNotFoundError):  # another process moves it, too

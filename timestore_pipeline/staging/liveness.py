@@ -15,6 +15,7 @@ import socket
 import uuid
 from pathlib import Path
 
+from timestore_pipeline.durable import open_private
 from timestore_pipeline.errors import AccessDenied, TimestoreError
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
@@ -77,7 +78,7 @@ class ProcessIdentity:
             self._unlock()
 
     def _lock(self) -> int:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_private(self._path)
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.add(self.process_id)
         return descriptor

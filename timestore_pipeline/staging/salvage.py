@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 
-from timestore_pipeline.durable import make_folder, sync
+from timestore_pipeline.durable import keep_private, make_folder, sync
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.sql_types import literal
@@ -68,9 +68,10 @@ def copy_whole(source: Path, target: Path, dataset: str, found: Examination, bat
     temporary = building(target)
     try:
         with open_engine() as connection, translated(target, dataset):
-            make_folder(target.parent)
+            make_folder(target.parent, private=True)
             attach_sealed(connection, source, "damaged", dataset)
             connection.execute(f"ATTACH {literal(str(temporary))} AS salvaged (BLOCK_SIZE {BLOCK_SIZE})")
+            keep_private(temporary)
             _copy(connection, target.stem, found.ranges, salvaged_description(batches))
             connection.execute("DETACH salvaged")
         _check_equal(temporary, dataset, found)

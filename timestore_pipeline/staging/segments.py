@@ -23,7 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.durable import sync
+from timestore_pipeline.durable import keep_private, make_folder, sync
 from timestore_pipeline.errors import (
     InvalidData,
     RetryLater,
@@ -193,11 +193,11 @@ def _check_promises(
 
 
 def _build(connection: duckdb.DuckDBPyConnection, path: Path, header: SegmentHeader) -> None:
-    path.parent.mkdir(exist_ok=True)
-    sync(path.parent.parent)  # also when another process made the folder: it may not have come this far
+    make_folder(path.parent, private=True)
     temporary = building(path)
     connection.execute(f"ATTACH {literal(str(temporary))} AS building_{header.segment_id} (BLOCK_SIZE {BLOCK_SIZE})")
     try:
+        keep_private(temporary)
         _create_tables(connection, f"building_{header.segment_id}", header)
     finally:
         connection.execute(f"DETACH building_{header.segment_id}")

@@ -12,12 +12,13 @@ import random
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
+from timestore_pipeline.durable import open_private
 from timestore_pipeline.errors import AccessDenied, DiskFull, LedgerBusy, TimestoreError, UnreadableLedger
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
 
@@ -109,6 +110,8 @@ def instant_or_none(micros: int | None) -> datetime | None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     with translated(path):
+        if not path.exists():
+            _make_private(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT)
         try:
             _prepare(connection)
@@ -116,6 +119,12 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def _make_private(path: Path) -> None:
+    """The log and its index get the mode that the database has. What the system refuses here it refuses SQLite too."""
+    with suppress(OSError):
+        os.close(open_private(path))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
