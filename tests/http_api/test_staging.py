@@ -18,6 +18,8 @@ import pytest
 from tests.http_api.serving import ARROW, Server, post, published, server, stream, table
 from timestore_pipeline.http_api.formats import CONTENT_TYPES
 
+JSON = "application/json"
+
 
 def encoded(rows: pa.Table, suffix: str) -> bytes:
     """The rows in the format a suffix names."""
@@ -100,3 +102,41 @@ def test_nothing_stays_in_the_spool(shared: Server, client: httpx.Client) -> Non
     post(client, b"x" * 300_000, "text/csv", "spooled")
     spool = shared.log.parent / "staging" / "spool"
     assert list(spool.glob("*/*")) == []
+
+
+def test_text_is_read_as_what_the_dataset_knows(client: httpx.Client) -> None:
+    at = "2013-01-01T05:00:00Z"
+    assert post(client, f"at,zone\n{at},K12\n".encode(), "text/csv", dataset="known").status_code == 201
+    assert post(client, f"at,zone\n{at},012\n".encode(), "text/csv", dataset="known").status_code == 201
+    assert post(client, f'[{{"at":"{at}","zone":"{at}"}}]'.encode(), JSON, dataset="known").status_code == 201
+    answer = post(client, f"at,zone\n{at},7\nsoon,7\n".encode(), "text/csv", dataset="known")
+    assert answer.status_code == 409
+    assert "(the body, column 'at': line 3 has 'soon', and the column is timestamp in the dataset)" in answer.text
+
+
+def test_a_declared_column_is_read_as_it_is_declared(client: httpx.Client) -> None:
+    said = {"schema": {"columns": {"v": "double", "zone": "string"}}}
+    client.put("/v1/datasets/declared/metadata", json=said).raise_for_status()
+    body = b"at,v,zone\n2013-01-01T05:00:00Z,14,7\n"
+    assert post(client, body, "text/csv", dataset="declared").status_code == 201
+    refused = post(client, b"at,v,zone\n2013-01-01T05:00:00Z,x,7\n", "text/csv", dataset="declared")
+    assert refused.status_code == 422
+    assert "the body, line 2, column 'v': 'x' cannot be read" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("text/csv; charset=windows-1252", "at,ort\n2013-01-01T05:00:00Z,Köln\n".encode("windows-1252")),
+        ('text/csv; delimiter=";"; decimal=","', b"at;v\n2013-01-01T05:00:00Z;1,5\n"),
+        ("text/csv; null=NA", b"at,v\n2013-01-01T05:00:00Z,NA\n"),
+    ],
+)
+def test_the_content_type_says_what_a_csv_is_like(client: httpx.Client, content_type: str, body: bytes) -> None:
+    answer = post(client, body, content_type, dataset="dialect")
+    assert (answer.status_code, answer.json().get("rows")) == (201, 1), answer.text
+
+
+def test_a_stream_without_rows_is_a_batch_without_rows(client: httpx.Client) -> None:
+    answer = post(client, stream(table().slice(0, 0)), dataset="nothing")
+    assert (answer.status_code, answer.json()["rows"]) == (201, 0)

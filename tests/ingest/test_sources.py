@@ -13,8 +13,7 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
-from timestore_pipeline.errors import InvalidData, UnreadableInput
-from timestore_pipeline.ingest import ndjson_file
+from timestore_pipeline.errors import UnreadableInput
 from timestore_pipeline.ingest.sources import open_source
 
 AT = datetime(2013, 1, 1, 5, tzinfo=UTC)
@@ -174,66 +173,3 @@ def test_a_batch_of_no_rows_is_a_programming_error(tmp_path: Path) -> None:
     write_csv(tmp_path / "a.csv")
     with pytest.raises(ValueError, match="at least one"):
         list(open_source(tmp_path / "a.csv").batches(0))
-
-
-def read_text(path: Path, text: str) -> pa.Table:
-    write_text(path, text)
-    return pa.concat_tables(table for _, table in open_source(path).batches(1_000))
-
-
-def test_ndjson_columns_are_the_union_of_all_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", 16)
-    lines = [
-        '{"n": 1, "at": "2013-01-01T05:00:00Z", "o": {"x": null}}',
-        "",
-        '{"n": 2.5, "o": {"x": [1], "y": "2013-01-01"}, "e": null}',
-        '{"at": "2013-01-01T06:00:00.5+01:00", "b": "NA", "o": null}',
-    ]
-    table = read_text(tmp_path / "a.ndjson", "\r\n".join(lines))
-    o = pa.struct([("x", pa.list_(pa.int64())), ("y", pa.string())])
-    types = {"n": pa.float64(), "at": pa.timestamp("us", "UTC"), "o": o, "e": pa.null(), "b": pa.string()}
-    assert table.schema.equals(pa.schema(list(types.items())))
-    assert table.column("at").to_pylist() == [AT, None, AT.replace(microsecond=500_000)]
-    assert table.column("o").to_pylist() == [{"x": None, "y": None}, {"x": [1], "y": "2013-01-01"}, None]
-    assert table.column("b").to_pylist() == [None, None, "NA"]
-
-
-@pytest.mark.parametrize("block_bytes", [8, 1 << 20])
-@pytest.mark.parametrize(
-    "lines", [['{"v": 1}', '{"v": "x"}'], ['{"v": [1]}', '{"v": {"x": 1}}'], ['{"v": true}', '{"v": 1}']]
-)
-def test_an_ndjson_column_of_mixed_kinds_is_refused_by_name(
-    lines: list[str], block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", block_bytes)
-    write_text(tmp_path / "a.ndjson", "\n".join(lines))
-    with pytest.raises((InvalidData, UnreadableInput), match="v"):
-        open_source(tmp_path / "a.ndjson")
-
-
-@pytest.mark.parametrize("text", ['{"v": 12345678901234567890}', '{"v": 9007199254740993}\n{"v": 0.5}'])
-def test_an_ndjson_integer_that_a_float_would_round_is_refused(text: str, tmp_path: Path) -> None:
-    with pytest.raises(InvalidData, match=r"'v' holds (12345678901234567890|9007199254740993)"):
-        read_text(tmp_path / "a.ndjson", text)
-
-
-def test_a_json_array_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    write_text(tmp_path / "a.json", '[{"v": 1}, {"v": 2}]')
-    with pytest.raises(UnreadableInput, match=r"a\.json") as caught:
-        open_source(tmp_path / "a.json")
-    assert "one JSON object per line" in caught.value.hint
-
-
-def test_a_file_without_line_ends_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ndjson_file, "_BLOCK_BYTES", 16)
-    monkeypatch.setattr(ndjson_file, "_LINE_BYTES", 64)
-    write_text(tmp_path / "a.json", '{"v": "' + "x" * 200 + '"}')
-    with pytest.raises(UnreadableInput, match="line 1 is longer"):
-        open_source(tmp_path / "a.json")
-
-
-def test_rows_that_are_nested_too_deeply_are_refused_unparsed(tmp_path: Path) -> None:
-    path = tmp_path / "deep.ndjson"
-    path.write_bytes(b'{"a": 1}\n{"a": ' + b"[" * 30_000 + b"]" * 30_000 + b"}\n")
-    with pytest.raises(InvalidData, match="nested deeper than 32 levels"):
-        open_source(path)

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from timestore_pipeline.documents import receipt_document
 from timestore_pipeline.errors import InvalidInput, UnreadableInput, UnsupportedType
 from timestore_pipeline.http_api.body import BodyReader, body_too_large
-from timestore_pipeline.http_api.formats import body_format, content_encoding
+from timestore_pipeline.http_api.formats import body_format, content_encoding, csv_dialect
 from timestore_pipeline.http_api.openapi import openapi_document
 from timestore_pipeline.http_api.probes import Probes
 from timestore_pipeline.http_api.service import Batch, Service
@@ -42,9 +42,11 @@ class Endpoints:
         }
 
     async def stage_batch(self, request: Request) -> Response:
+        content_type = _only(request, "content-type")
         batch = Batch(
             dataset=check_dataset_name(request.path_params["dataset"]),
-            format=body_format(_only(request, "content-type")),
+            format=body_format(content_type),
+            csv=csv_dialect(content_type),
             encoding=content_encoding(request.headers.getlist("content-encoding")),
             idempotency_key=_text(_only(request, "idempotency-key")),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email.message import Message
+from typing import Any
 
 from timestore_pipeline.errors import UnsupportedType
 
@@ -19,6 +20,7 @@ class BodyFormat:
     types: tuple[str, ...]
     suffix: str
     hint: str  # what to check when it cannot be read
+    is_text: bool = False  # read as what is known of the dataset
 
 
 FORMATS = (
@@ -37,11 +39,15 @@ FORMATS = (
         ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"),
         ".ndjson",
         "send one JSON object per line, in UTF-8",
+        is_text=True,
     ),
-    BodyFormat("JSON", ("application/json",), ".json", "send one array of objects, in UTF-8"),
-    BodyFormat("CSV", ("text/csv",), ".csv", "send a header line, then as many fields in every line, in UTF-8"),
+    BodyFormat("JSON", ("application/json",), ".json", "send one array of objects, in UTF-8", is_text=True),
+    BodyFormat(
+        "CSV", ("text/csv",), ".csv", "send a header line, then as many fields in every line, in UTF-8", is_text=True
+    ),
 )
 CONTENT_TYPES = {content_type: format_ for format_ in FORMATS for content_type in format_.types}
+_CSV_PARAMETERS = {"charset": "encoding", "delimiter": "delimiter", "decimal": "decimal"}  # to what `csv` calls them
 _PREFERRED = ", ".join(format_.types[0] for format_ in FORMATS)
 
 
@@ -49,14 +55,35 @@ def body_format(content_type: str | None) -> BodyFormat:
     """The format a `Content-Type` names; raises `UnsupportedType`, also for another character set than UTF-8."""
     if content_type is None:
         raise UnsupportedType("the request has no Content-Type", hint=f"send one of {_PREFERRED}")
-    header = Message()
-    header["Content-Type"] = content_type.replace("\n", " ").replace("\r", " ")
+    header = _parsed(content_type)
     found = CONTENT_TYPES.get(header.get_content_type()) if "/" in content_type else None
     if found is None:
         raise UnsupportedType(f"Content-Type {content_type:.100} is not read here", hint=f"send one of {_PREFERRED}")
-    _check_parameter(header, "charset", ("utf-8", "utf8", "us-ascii"))
-    _check_parameter(header, "header", ("present",))
+    if found.suffix != ".csv":
+        _check_parameter(header, "charset", ("utf-8", "utf8", "us-ascii"))
+    _check_parameter(header, "header", ("present", "absent"))
     return found
+
+
+def csv_dialect(content_type: str | None) -> dict[str, Any]:
+    """What the parameters of `text/csv` say, for `Reading.with_csv`: charset and header as in RFC 4180, and our own."""
+    header = _parsed(content_type or "")
+    if header.get_content_type() != "text/csv":
+        return {}
+    said = {ours: _parameter(header, name) for name, ours in _CSV_PARAMETERS.items()}
+    nulls, absent = _parameter(header, "null"), (_parameter(header, "header") or "").lower() == "absent"
+    return {**said, "nulls": None if nulls is None else [nulls], "header": False if absent else None}
+
+
+def _parsed(content_type: str) -> Message:
+    header = Message()
+    header["Content-Type"] = content_type.replace("\n", " ").replace("\r", " ")
+    return header
+
+
+def _parameter(header: Message, name: str) -> str | None:
+    value = header.get_param(name)
+    return None if value is None else str(value)
 
 
 def content_encoding(encodings: list[str]) -> str:
@@ -71,6 +98,6 @@ def content_encoding(encodings: list[str]) -> str:
 
 
 def _check_parameter(header: Message, name: str, accepted: tuple[str, ...]) -> None:
-    value = header.get_param(name)
-    if value is not None and str(value).lower() not in accepted:
-        raise UnsupportedType(f"Content-Type with {name}={value!s:.40} is not read here", hint=f"send {accepted[0]}")
+    value = _parameter(header, name)
+    if value is not None and value.lower() not in accepted:
+        raise UnsupportedType(f"Content-Type with {name}={value:.40} is not read here", hint=f"send {accepted[0]}")

@@ -18,6 +18,7 @@ from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, Times
 from timestore_pipeline.http_api.formats import IDENTITY
 from timestore_pipeline.http_api.frames import Data, Document, read_frame, write_frame
 from timestore_pipeline.http_api.reading import Job, Parsed, read_body, read_stream
+from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.lean import leave_pandas_out
 
 ERRORS: dict[str, type[TimestoreError]] = {
@@ -67,7 +68,8 @@ def _answer(request: Document, body: bytes) -> tuple[Document, Data]:
         )
     except Exception as error:  # noqa: BLE001  # what a reader makes of hostile bytes is nobody's to enumerate
         return _refused(work, UnreadableInput(f"the body cannot be read: {type(error).__name__}", hint=request["hint"]))
-    return {"rows": parsed.rows, "bytes": parsed.bytes}, rows
+    notes = [[note.column, note.text] for note in parsed.notes]
+    return {"rows": parsed.rows, "bytes": parsed.bytes, "notes": notes}, rows
 
 
 def _read(request: Document, body: bytes, work: Path) -> tuple[Parsed, Data]:
@@ -88,7 +90,9 @@ def _read(request: Document, body: bytes, work: Path) -> tuple[Parsed, Data]:
 
 def _job(request: Document, work: Path) -> Job:
     names = ("suffix", "encoding", "hint", "most_bytes")
-    return Job(body=work / "packed", rows=work / "rows", **{name: request[name] for name in names})
+    reading = UNKNOWN if request["reading"] is None else Reading.from_json(request["reading"])
+    plain = {name: request[name] for name in names}
+    return Job(body=work / "packed", rows=work / "rows", reading=reading, **plain)
 
 
 def _refused(work: Path, error: TimestoreError) -> tuple[Document, Data]:

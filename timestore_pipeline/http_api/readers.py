@@ -24,6 +24,7 @@ from timestore_pipeline.http_api.frames import FramedPipes
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.reader_process import ERRORS
 from timestore_pipeline.http_api.reading import Parsed
+from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.model.batch import Receipt
 
 _log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ def _parsed(answer: Mapping[str, Any]) -> Parsed:
     error = answer.get("error")
     if error is not None:
         raise ERRORS[error["code"]](error["message"], hint=error["hint"])
-    return Parsed(answer["rows"], answer["bytes"])
+    return Parsed(answer["rows"], answer["bytes"], [Note(*note) for note in answer["notes"]])
 
 
 def _defeated(what: str, job: Mapping[str, Any]) -> UnreadableInput:

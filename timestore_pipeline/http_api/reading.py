@@ -5,6 +5,7 @@ Nothing is staged here: whatever goes wrong, including the end of this process, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ import pyarrow as pa
 from timestore_pipeline.errors import BodyTooLarge, InvalidData, TimestoreError, UnreadableInput
 from timestore_pipeline.http_api.expansion import check_shape, plain_bytes
 from timestore_pipeline.http_api.formats import GZIP
-from timestore_pipeline.http_api.json_array import array_to_lines
 from timestore_pipeline.http_api.unpack import gunzip
 from timestore_pipeline.ingest.arrow_files import stream_tables
+from timestore_pipeline.ingest.json_blocks import is_array
+from timestore_pipeline.ingest.reading import Reading
+from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import Source, open_source
 
 _ROWS_AT_ONCE = 65_536
@@ -34,6 +37,7 @@ class Job:
     hint: str  # for a body that cannot be read
     rows: Path  # where the Arrow stream goes
     most_bytes: int  # unpacked, and as Arrow data
+    reading: Reading  # what is known of the dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class Parsed:
 
     rows: int
     bytes: int  # once every encoding is undone
+    notes: Sequence[Note] = ()  # on what its text was taken for
 
 
 def read_body(job: Job) -> Parsed:
@@ -52,15 +57,14 @@ def read_body(job: Job) -> Parsed:
         gunzip(job.body, readable, job.most_bytes)
     else:
         job.body.rename(readable)
-    if job.suffix == ".json":
-        array_to_lines(readable, work / "lines.ndjson")
-        readable = work / "lines.ndjson"
     if job.suffix == ".arrows":
         with pa.OSFile(str(readable)) as file:
             _check_whole(file, job.hint)
     try:
+        if job.suffix == ".json" and not is_array(readable):
+            raise UnreadableInput("the body is not a JSON array", hint=job.hint)
         with pa.OSFile(str(job.rows), "wb") as sink:
-            return _write(open_source(readable), sink, job.most_bytes, job.hint)
+            return _write(open_source(readable, job.reading), sink, job.most_bytes, job.hint)
     except TimestoreError as error:
         raise _about_the_body(error, readable, job.hint) from error
 
@@ -109,7 +113,7 @@ def _write(source: Source, sink: pa.NativeFile, most_bytes: int, hint: str) -> P
             writer.write_table(table)
         if writer is None:
             raise InvalidData("the body has no rows, and names no columns", hint=hint)
-    return Parsed(rows, size)
+    return Parsed(rows, size, source.notes)
 
 
 def _checked_bytes(table: pa.Table) -> int:

@@ -7,10 +7,10 @@ but in the spool, which nobody reads after a crash.
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.documents import dataset_document, status_document
-from timestore_pipeline.errors import ServerBusy
+from timestore_pipeline.errors import InvalidMetadata, ServerBusy, UnsupportedType
 from timestore_pipeline.http_api.body import Body, BodyReader, Spool
 from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Reservation, Slots
 from timestore_pipeline.http_api.formats import BodyFormat
@@ -26,6 +26,7 @@ from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.readers import Readers
 from timestore_pipeline.http_api.reading import Parsed
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.refusals import explaining
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.wiring import FlushRequest, Timestore
 
@@ -38,6 +39,7 @@ class Batch:
     format: BodyFormat
     encoding: str
     idempotency_key: str | None
+    csv: Mapping[str, Any] = field(default_factory=dict)  # what is said of a CSV body
 
 
 class Service:
@@ -87,7 +89,8 @@ class Service:
     async def _stage(self, batch: Batch, body: Body) -> Receipt:
         async with self._room() as room:
             stage = partial(self._submit, batch, body, room)
-            return await self._readers.stage(self._job(batch, body), body.short or b"", stage)
+            reading = await self.calls.run(self._reading, batch) if batch.format.is_text else None
+            return await self._readers.stage(self._job(batch, body, reading), body.short or b"", stage)
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Reservation]:
@@ -102,7 +105,7 @@ class Service:
                 ) from error
             yield room
 
-    def _job(self, batch: Batch, body: Body) -> dict[str, Any]:
+    def _job(self, batch: Batch, body: Body, reading: str | None) -> dict[str, Any]:
         return {
             "work": str(body.work),
             "inline": body.short is not None,
@@ -110,12 +113,22 @@ class Service:
             "encoding": batch.encoding,
             "hint": batch.format.hint,
             "most_bytes": self.limits.body_bytes,
+            "reading": reading,
         }
+
+    def _reading(self, batch: Batch) -> str:
+        """What is known of the dataset now, and what the request says about its CSV."""
+        reading = self._staging.reading(batch.dataset)
+        try:
+            return reading.with_csv(batch.csv).to_json()
+        except InvalidMetadata as error:
+            raise UnsupportedType(f"Content-Type: {error}", hint="see 'Send a batch' in docs/http-api.md") from error
 
     def _submit(self, batch: Batch, body: Body, room: Reservation, parsed: Parsed, rows: memoryview) -> Future[Receipt]:
         room.shrink(parsed.bytes)
         table = _rows_in_file(body.work) if body.short is None else pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
-        return self._staging.submit(batch.dataset, table, idempotency_key=batch.idempotency_key)
+        with explaining("the body", parsed.notes):
+            return self._staging.submit(batch.dataset, table, idempotency_key=batch.idempotency_key)
 
     def _statuses(self, dataset: str | None) -> dict[str, Any]:
         found = self.store.statuses() if dataset is None else [self.store.status(dataset)]

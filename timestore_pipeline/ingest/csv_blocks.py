@@ -46,6 +46,10 @@ class Block:
     text: bytes
     delimiter: str
 
+    def place_of(self, row: int) -> str:
+        """The same for messages."""
+        return f"line {self.line_of(row)}"
+
     def line_of(self, row: int) -> int:
         """Where a row begins; blank lines are no rows."""
         if b'"' not in self.text and not _BLANK_LINE.search(self.text):

@@ -72,7 +72,7 @@ class CsvFile:
             if not self._head.names[0]:
                 self._check_index(block, table.column(0).combine_chunks(), rows)
             for column, text in zip(columns, self._of(columns, table), strict=True):
-                column.look(text, block.line_of)
+                column.look(text, block.place_of)
             rows += table.num_rows
         return rows
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -90,8 +90,12 @@ def numbers_of(cells: pa.Array) -> Numbers:
 
 def keeps(cell: str) -> bool:
     """Whether a double keeps every digit of the number; a whole one must be the double exactly."""
-    number, exact = float(cell), Decimal(cell)
+    number = float(cell)
     if not math.isfinite(number):
+        return False
+    try:
+        exact = Decimal(cell)
+    except InvalidOperation:  # an exponent of twenty digits
         return False
     return Decimal(number) == exact or (not cell.lstrip("-").isdigit() and Decimal(repr(number)) == exact)
 

@@ -42,14 +42,15 @@ class Reading:
 
     def column(self, name: str) -> KnownColumn | None:
         """What is known of a column; None = nothing."""
-        return self._columns.get(name)
+        return self.columns.get(name)
 
     @property
     def declared_names(self) -> tuple[str, ...]:
         return tuple(self.metadata.schema_.columns)
 
     @cached_property
-    def _columns(self) -> Mapping[str, KnownColumn]:
+    def columns(self) -> Mapping[str, KnownColumn]:
+        """All that is known, by name."""
         comma = self.csv.decimal == ","
         found = {field.name: KnownColumn(field.type, _meaning(field.type), comma=comma) for field in self.schema or ()}
         for name, declared in self.metadata.schema_.declared.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.errors import InvalidData, SchemaConflict, UnreadableInput
 
 _SHOWN_CHARACTERS = 60
 WHOLE_FILE = "check that the file is complete and its suffix right"
@@ -13,10 +15,11 @@ WHOLE_FILE = "check that the file is complete and its suffix right"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value of a file. `line`: where its row begins, from 1."""
+    """One value of a file. `place`: where its row begins, such as `line 7`; `order`: of the cells of one column."""
 
-    line: int
+    place: str
     value: str
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,18 @@ class Note:
     text: str
 
 
+@contextmanager
+def explaining(source: object, notes: Iterable[Note]) -> Iterator[None]:
+    """A `SchemaConflict` raised inside names the line that gave the column its type, where that is known."""
+    try:
+        yield
+    except SchemaConflict as conflict:
+        note = next((note for note in notes if note.column == conflict.column), None)
+        if note is not None:
+            conflict.args = (f"{conflict} ({source}, {note.text})",)
+        raise
+
+
 def shown(value: str) -> str:
     """A value for a message: quoted, and cut."""
     return repr(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…")
@@ -34,7 +49,7 @@ def shown(value: str) -> str:
 
 def value_refused(path: Path, cell: Cell, column: str, problem: str, hint: str) -> InvalidData:
     """problem: continues the value, such as `is not a number`."""
-    return InvalidData(f"{path}, line {cell.line}, column {column!r}: {shown(cell.value)} {problem}", hint=hint)
+    return InvalidData(f"{path}, {cell.place}, column {column!r}: {shown(cell.value)} {problem}", hint=hint)
 
 
 def structure_refused(path: Path, line: int, field: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:

@@ -8,17 +8,18 @@ A file that turns out damaged half-way raises there; what was staged before is s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import SchemaConflict, UnreadableInput
-from timestore_pipeline.ingest import arrow_files, ndjson_file
+from timestore_pipeline.errors import UnreadableInput
+from timestore_pipeline.ingest import arrow_files
 from timestore_pipeline.ingest.csv_file import CsvFile
+from timestore_pipeline.ingest.json_file import JsonFile
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
-from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note
+from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note, explaining
 
 Tables = Callable[[], Iterator[pa.Table]]
 Opened = tuple[int | None, Tables, tuple[Note, ...]]
@@ -37,8 +38,9 @@ def _csv(path: Path, reading: Reading) -> Opened:
     return file.rows, file.tables, file.notes
 
 
-def _ndjson(path: Path, _: Reading) -> Opened:
-    return *ndjson_file.open_ndjson(path), ()
+def _json(path: Path, reading: Reading) -> Opened:
+    file = JsonFile(path, reading)
+    return file.rows, file.tables, tuple(file.notes)
 
 
 _OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
@@ -50,12 +52,12 @@ _OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
     ".arrows": _ipc,
     ".csv": _csv,
     ".csv.gz": _csv,
-    ".ndjson": _ndjson,
-    ".ndjson.gz": _ndjson,
-    ".jsonl": _ndjson,
-    ".jsonl.gz": _ndjson,
-    ".json": _ndjson,
-    ".json.gz": _ndjson,
+    ".ndjson": _json,
+    ".ndjson.gz": _json,
+    ".jsonl": _json,
+    ".jsonl.gz": _json,
+    ".json": _json,
+    ".json.gz": _json,
 }
 _DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
@@ -89,16 +91,9 @@ class Source:
             yield first, table
             first += table.num_rows
 
-    @contextmanager
-    def explaining(self) -> Iterator[None]:
+    def explaining(self) -> AbstractContextManager[None]:
         """A `SchemaConflict` raised inside names the line that gave the column its type, where that is known."""
-        try:
-            yield
-        except SchemaConflict as conflict:
-            note = next((note for note in self.notes if note.column == conflict.column), None)
-            if note is not None:
-                conflict.args = (f"{conflict} ({self.path}, {note.text})",)
-            raise
+        return explaining(self.path, self.notes)
 
 
 def open_source(path: Path, reading: Reading = UNKNOWN) -> Source:

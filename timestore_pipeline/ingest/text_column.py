@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,8 @@ class TextColumn:
     finer: SubMicroseconds
     comma: bool = False  # numbers have a decimal comma
     maybe_comma: bool = False
+    only: Sequence[pa.DataType] | None = None  # types that may be found; None = any, beside string
+    _seen: int = field(default=0, init=False)  # rows
     type: pa.DataType = field(default_factory=pa.null, init=False)
     _kinds: ColumnKinds = field(init=False)
     _with_comma: ColumnKinds = field(init=False)
@@ -45,14 +47,14 @@ class TextColumn:
         """Whether its cells decide: nothing is known, or some cell is not of the known type."""
         return self.known is None or self._unreadable is not None
 
-    def look(self, text: pa.Array, line_of: Callable[[int], int]) -> None:
+    def look(self, text: pa.Array, place_of: Callable[[int], str]) -> None:
         """Take note of more cells. Raises `InvalidData` for one that is not of the declared type."""
         cells = text.drop_null()
         places = pc.indices_nonzero(text.is_valid()) if text.null_count else None
 
         def locate(index: int) -> Cell:
             row = index if places is None else places[index].as_py()
-            return Cell(line_of(row), cells[index].as_py())
+            return Cell(place_of(row), cells[index].as_py(), self._seen + row)
 
         if self.is_guessed:
             self._kinds.look(cells, locate)
@@ -60,6 +62,7 @@ class TextColumn:
                 self._with_comma.look(cells, locate)
         elif len(cells):
             self._look_as_known(cells, locate)
+        self._seen += len(text)
 
     def settle(self) -> None:
         """Decide the type. Raises `InvalidData` for times that are too fine, and for what may be decimal commas."""
@@ -67,7 +70,8 @@ class TextColumn:
             self.type = self.known.type
         else:
             decimal = self.known is not None and pa.types.is_decimal(self.known.type)
-            self.type = self._kinds.type(prefer_decimal=decimal)
+            found = self._kinds.type(prefer_decimal=decimal)
+            self.type = found if self._may_be(found) else pa.string()
             if self.type in TIMES:
                 self._too_fine = self._kinds.too_fine
             self._refuse_commas()
@@ -85,7 +89,7 @@ class TextColumn:
         """What its producer should know."""
         if self._unreadable is not None and self.known is not None:
             cell = self._unreadable
-            text = f"line {cell.line} has {shown(cell.value)}, and the column is {self.known.description}"
+            text = f"{cell.place} has {shown(cell.value)}, and the column is {self.known.description}"
             return Note(self.name, f"column {self.name!r}: {text}")
         return self._kinds.note(self.name) if self.known is None else None
 
@@ -103,6 +107,9 @@ class TextColumn:
     def _not_as_declared(self, cell: Cell, known: KnownColumn) -> InvalidData:
         hint = "correct the value, or declare another type for the column: `timestore datasets set` (schema.columns)"
         return value_refused(self.path, cell, self.name, f"cannot be read: the column is {known.description}", hint)
+
+    def _may_be(self, found: pa.DataType) -> bool:
+        return self.only is None or pa.types.is_null(found) or found in self.only
 
     def _refuse_commas(self) -> None:
         if not (self.maybe_comma and pa.types.is_string(self.type)):

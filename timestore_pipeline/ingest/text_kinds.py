@@ -103,20 +103,20 @@ class ColumnKinds:
         others = [cell for other, cell in self._first.items() if other is not kind]
         if not others:
             return self._why_one_kind_is_text(kind)
-        cell = min(others, key=lambda cell: cell.line)
-        return f"line {cell.line} has {shown(cell.value)}, and {self._counts[kind]} cells hold a {kind}"
+        cell = min(others, key=lambda cell: cell.order)
+        return f"{cell.place} has {shown(cell.value)}, and {self._counts[kind]} cells hold a {kind}"
 
     def _why_one_kind_is_text(self, kind: Kind) -> str:
         if kind is Kind.TRUTH:
             return f"truth values are spelled in several ways ({', '.join(sorted(self._truths))})"
         cell = self._beyond or self._first[Kind.NUMBER]
-        return f"line {cell.line} has {shown(cell.value)}, and no type of number keeps every digit of the column"
+        return f"{cell.place} has {shown(cell.value)}, and no type of number keeps every digit of the column"
 
     def _other_dates(self) -> str | None:
         cell = self._first.get(Kind.TEXT)
         if cell is None or _OTHER_DATE.fullmatch(cell.value) is None:
             return None
-        return f"line {cell.line} has {shown(cell.value)}, which looks like a date or time but is not ISO 8601"
+        return f"{cell.place} has {shown(cell.value)}, which looks like a date or time but is not ISO 8601"
 
     def _is_text(self) -> bool:
         """Most cells are: then the column stays text, whatever comes, and no note is needed."""

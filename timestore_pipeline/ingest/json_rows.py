@@ -1,0 +1,80 @@
+"""Rows of JSON as Python values that keep every digit: a number with a fraction or an exponent stays the text it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.ingest.json_blocks import ROW_HINT, Rows
+from timestore_pipeline.ingest.refusals import shown
+
+_LONGEST_WHOLE = 40  # characters; more are refused as they stand
+
+
+class Fraction(str):
+    """A number that is no plain integer, as it is written."""
+
+    __slots__ = ()
+
+
+class _Twice(ValueError):
+    """A key that an object has twice."""
+
+
+def parse_rows(path: Path, rows: Rows) -> list[dict[str, Any]]:
+    """One mapping per row; raises `UnreadableInput` and `InvalidData` that name the line."""
+    return [_row(path, line, place) for line, place in zip(rows.lines, rows.places, strict=True)]
+
+
+def check_strings(path: Path, value: Any, place: str) -> None:
+    """Refuse text that no encoding of Unicode can hold: half of a surrogate pair."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            problem = f"{ascii(value)[:60]} holds half of a surrogate pair, which is no character"
+            raise InvalidData(f"{path}, {place}: {problem}", hint="write whole characters") from None
+    elif isinstance(value, dict):
+        check_strings(path, [*value, *value.values()], place)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            check_strings(path, inner, place)
+
+
+def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(
+            line.decode(), parse_int=_whole, parse_float=Fraction, parse_constant=_refuse, object_pairs_hook=_object
+        )
+    except _Twice as error:
+        hint = "write every key once: which of two values is meant cannot be told"
+        raise InvalidData(f"{path}, {place}, column {str(error)!r}: an object has this key twice", hint=hint) from None
+    except RecursionError:
+        raise UnreadableInput(f"{path}, {place}: it is nested too deeply", hint="flatten it") from None
+    except ValueError as error:  # also of bytes that are no UTF-8
+        raise UnreadableInput(f"{path} cannot be read: {place}: {error}", hint=ROW_HINT) from None
+    if not isinstance(row, dict):
+        text = shown(line.decode().strip())
+        raise InvalidData(f"{path}, {place}: {text} is not an object", hint=ROW_HINT)
+    if b"\\u" in line:
+        check_strings(path, row, place)
+    return row
+
+
+def _whole(token: str) -> int | Fraction:
+    return Fraction(token) if token == "-0" or len(token) > _LONGEST_WHOLE else int(token)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON; write null or a string")
