@@ -91,7 +91,8 @@ def test_a_uuid_of_parquet_is_one(tmp_path: Path) -> None:
     assert read(tmp_path / "f.parquet").schema.field("v").type == pa.uuid()
 
 
-ODD = [pa.dictionary(pa.int8(), pa.string_view()), pa.run_end_encoded(pa.int32(), pa.string()), pa.list_view(pa.int8())]
+RUNS = pa.run_end_encoded(pa.int32(), pa.string())
+ODD = [pa.dictionary(pa.int8(), pa.string_view()), RUNS, pa.list_(RUNS), pa.list_view(pa.int8())]
 
 
 @pytest.mark.parametrize("type_", ODD, ids=str)

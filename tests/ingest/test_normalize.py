@@ -123,7 +123,9 @@ def test_columns_are_the_union_of_all_rows_keys() -> None:
     [
         ((1, 2.5, None), pa.float64()),
         ((2.5, 1), pa.float64()),
-        ((1, Decimal("1.25")), pa.decimal128(3, 2)),
+        ((1, Decimal("1.25")), pa.decimal128(38, 2)),
+        ((Decimal("1.5"), 2**62), pa.decimal128(38, 1)),
+        ((10**37, Decimal("0.01")), pa.decimal256(76, 2)),
         ((True, None), pa.bool_()),
         ((b"a", None), pa.binary()),
         ((date(2013, 1, 1), None), pa.date32()),

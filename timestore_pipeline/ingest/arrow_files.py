@@ -54,7 +54,7 @@ def _parquet_tables(path: Path, int96: str) -> Iterator[pa.Table]:
     ) as file:
         claimed, found = file.metadata.num_rows, 0
         if claimed == 0:
-            yield file.schema_arrow.empty_table()
+            yield _without_rows(file.schema_arrow)
         for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             found += batch.num_rows
             yield pa.Table.from_batches([batch])
@@ -70,7 +70,7 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
 
 def _file_tables(path: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-        yield reader.schema.empty_table()
+        yield _without_rows(reader.schema)
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
 
@@ -84,7 +84,7 @@ def stream_tables(stream: pa.NativeFile | bytes) -> Iterator[pa.Table]:
     """Of an IPC stream: first one without rows, for its columns, then one for each of its batches."""
     source = stream if isinstance(stream, pa.NativeFile) else pa.BufferReader(stream)
     with pa.ipc.open_stream(source) as reader:
-        yield reader.schema.empty_table()
+        yield _without_rows(reader.schema)
         for batch in reader:
             yield pa.Table.from_batches([batch])
         _check_end(source)
@@ -98,3 +98,8 @@ def _check_end(source: pa.NativeFile) -> None:
         raise ValueError("the stream has no end: its writer was not closed, or the rest is missing")
     if size > read:
         raise ValueError(f"{size - read} bytes follow the stream's end")
+
+
+def _without_rows(schema: pa.Schema) -> pa.Table:
+    """`schema.empty_table()` fails for run-end encoded values inside others."""
+    return pa.Table.from_batches([], schema)

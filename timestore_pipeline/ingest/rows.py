@@ -24,7 +24,8 @@ _MERGED = {frozenset({"int", "float"}): "float", frozenset({"int", "decimal"}): 
 _MISSING = frozenset({"NaTType", "NAType"})  # pandas' nulls, by name: pandas need not be installed
 _PLAIN = ({bool}, {int}, {float}, {str}, {bytes}, {Decimal}, {date}, {timedelta}, set[type]())
 _HINT = "send one kind of value per column, or null"
-_WIDE = pa.decimal128(38, 0)  # for integers beyond 64 bits
+_DIGITS, _MOST_DIGITS = 38, 76  # of Arrow's decimals that can be published, and of its widest ones
+_WIDE = pa.decimal128(_DIGITS, 0)  # for integers beyond 64 bits
 
 
 def table_from_rows(rows: Iterable[object]) -> pa.Table:
@@ -140,7 +141,7 @@ class _Kinds:
         if kind == "int":
             return _WIDE if path in self._wide else pa.int64()
         if kind == "decimal":
-            return pa.array(self._decimals[path]).type
+            return _decimal_type(self._decimals[path])
         unit = "ns" if path in self._fine else "us"
         return _TYPES[kind](unit) if kind in _TYPES else None
 
@@ -168,6 +169,22 @@ class _Kinds:
             problem = "but its key is not a string"
             raise refused_value(path, row, repr({key: value}), "a mapping", problem, "name fields by strings")
         return self.note(children.setdefault(key, f"{path}.{key}"), value, row)
+
+
+def _decimal_type(numbers: list[Decimal | int]) -> pa.DataType:
+    """One with room for every number, which Arrow does not find where integers stand beside decimals.
+
+    A number that no such type holds is named when the values are converted.
+    """
+    parts = [Decimal(number).as_tuple() for number in numbers]
+    sizes = [
+        (len(part.digits), part.exponent) for part in parts if isinstance(part.exponent, int)
+    ]  # else NaN, infinity
+    scale = max([0, *(-exponent for _, exponent in sizes)])
+    whole = max([0, *(digits + exponent for digits, exponent in sizes)])
+    if whole + scale <= _DIGITS:
+        return pa.decimal128(_DIGITS, scale)
+    return pa.decimal256(_MOST_DIGITS, min(scale, _MOST_DIGITS))
 
 
 def _within(inner: pa.DataType | None, wrap: Any) -> pa.DataType | None:
