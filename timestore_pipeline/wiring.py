@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.closing import Closing
-from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
 from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
+from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
-from timestore_pipeline.model.limits import FlushThresholds, ladder_problems
+from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -174,21 +173,14 @@ class Timestore(Closing):
         )
 
     def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> DatasetRecord:
-        """Replace a dataset's metadata; raises `InvalidMetadata`, also for limits that contradict each other."""
-        metadata = DatasetMetadata.parse(document)
-        if metadata.staging.alerts.contradict:
-            raise InvalidMetadata(
-                f"staging.alerts of dataset {dataset!r}: backlogWarn lies above backlogPage",
-                dataset=dataset,
-                hint=f"set both; unset they are {BACKLOG_WARN} and {BACKLOG_PAGE} batches",
-            )
-        thresholds = self.settings.thresholds.overridden(metadata.staging.flush)
-        if problems := list(ladder_problems(thresholds, self.settings.guardrails)):
-            raise InvalidMetadata(
-                f"staging.flush.maxBytes of dataset {dataset!r}: {'; '.join(problems)}",
-                dataset=dataset,
-                hint="choose a flush threshold below the guardrail",
-            )
+        """Replace a dataset's metadata.
+
+        Raises `InvalidMetadata`, also for limits that contradict each other, and `SchemaConflict` for a declared type
+        that published columns contradict, or values that are staged.
+        """
+        from timestore_pipeline.ingest.metadata import checked_metadata
+
+        metadata = checked_metadata(self.settings, dataset, document)
         return self.area.ledger.datasets.set_metadata(dataset, metadata)
 
     def request_flush(self, dataset: str) -> FlushRequest:

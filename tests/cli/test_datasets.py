@@ -92,9 +92,24 @@ def test_an_invalid_name_is_refused(home: Path) -> None:
     assert "[invalid_dataset_name]" in complaint("datasets", "set", "Weather!", "description=x")
 
 
-def test_the_layout_cannot_change_after_the_first_batch(home: Path) -> None:
+def test_the_layout_cannot_change_once_a_flush_has_begun(home: Path) -> None:
     staged(home)
-    assert "fixed with the first batch" in complaint("datasets", "set", "weather", "partition.granularity=hour")
+    timestore("datasets", "set", "weather", "partition.granularity=month")
+    timestore("flush", "weather", "--now")
+    assert "fixed once a flush has begun" in complaint("datasets", "set", "weather", "partition.granularity=hour")
+
+
+def test_a_column_can_be_declared_until_a_flush_has_begun(home: Path) -> None:
+    staged(home)
+    timestore("datasets", "set", "weather", '{"schema": {"columns": {"value": "double"}}}')
+    assert "value float64" in timestore("datasets", "show", "weather")
+    timestore("flush", "weather", "--now")
+    told = complaint("datasets", "set", "weather", '{"schema": {"columns": {"value": "string"}}}')
+    assert "column 'value' is double in the dataset but string in the declaration" in told
+    assert "timestore datasets retype weather value string" in told
+    assert "declared as double" in complaint(
+        "datasets", "set", "weather", '{"timeColumn": "value", "schema": {"columns": {"value": "double"}}}'
+    )
 
 
 def test_show_tells_layout_and_columns(home: Path) -> None:

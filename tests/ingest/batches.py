@@ -34,8 +34,7 @@ def tagged(*keys: str) -> pa.Table:
 
 
 def queued(area: StagingArea, table: pa.Table, key: str | None = None, dataset: str = "d") -> QueuedBatch:
-    record, rows = DatasetCatalog(area.ledger.datasets).fit(dataset, table)
-    return QueuedBatch(record, rows, rows.nbytes, key)
+    return QueuedBatch(DatasetCatalog(area.ledger).fit(dataset, table), table, key)
 
 
 def volumes(area: StagingArea, dataset: str = "d") -> dict[str, Volume]:

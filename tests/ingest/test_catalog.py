@@ -12,12 +12,22 @@ from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMe
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets
+from timestore_pipeline.staging.ledger.schema_changes import apply
 
 
 @pytest.fixture
 def catalog(area: StagingArea) -> DatasetCatalog:
-    return DatasetCatalog(area.ledger.datasets)
+    return DatasetCatalog(area.ledger)
+
+
+def settle(area: StagingArea, catalog: DatasetCatalog, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
+    """Fit rows and make the change that they need, as their promise does."""
+    fitted = catalog.fit("d", rows)
+    if fitted.change is not None:
+        with area.ledger.database.transaction() as tx:
+            apply(tx, "d", fitted.change)
+    return fitted.record, fitted.rows
 
 
 def columns(area: StagingArea) -> list[str] | None:
@@ -26,84 +36,95 @@ def columns(area: StagingArea) -> list[str] | None:
 
 
 def test_the_first_batch_fixes_schema_and_layout(area: StagingArea, catalog: DatasetCatalog) -> None:
-    record, rows = catalog.fit("d", readings(2))
+    record, rows = settle(area, catalog, readings(2))
     assert (record.time_column, record.granularity, rows.num_rows) == ("at", Granularity.DAY, 2)
     assert area.ledger.datasets.get("d") == record
+
+
+def test_fitting_alone_changes_nothing(area: StagingArea, catalog: DatasetCatalog) -> None:
+    fitted = catalog.fit("d", readings(2))
+    assert fitted.change is not None
+    assert columns(area) is None
+    settle(area, catalog, readings(2))
+    assert catalog.fit("d", readings(1, extra=pa.int64())).rows.column_names == ["at", "value", "extra"]
+    assert columns(area) == ["at", "value"]
 
 
 def test_the_usual_batch_costs_no_ledger_access(
     area: StagingArea, catalog: DatasetCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record, _ = catalog.fit("d", readings(2))
+    settle(area, catalog, readings(2))
+    record = catalog.fit("d", readings(2)).record
     monkeypatch.delattr(Datasets, "ensure")
-    again, rows = catalog.fit("d", readings(3))
-    assert again is record
-    assert rows.num_rows == 3
+    again = catalog.fit("d", readings(3))
+    assert again.record is record
+    assert again.rows.num_rows == 3
 
 
 def test_a_new_column_is_appended_and_missing_ones_are_null(area: StagingArea, catalog: DatasetCatalog) -> None:
-    catalog.fit("d", readings(1))
-    catalog.fit("d", readings(1, extra=pa.int16()))
+    settle(area, catalog, readings(1))
+    settle(area, catalog, readings(1, extra=pa.int16()))
     assert columns(area) == ["at", "value", "extra"]
-    _, rows = catalog.fit("d", readings(1))
+    _, rows = settle(area, catalog, readings(1))
     assert rows.column_names == ["at", "value", "extra"]
     assert rows["extra"].to_pylist() == [None]
     assert area.ledger.datasets.get("d").schema_version == 2
 
 
 def test_the_order_of_columns_does_not_matter(area: StagingArea, catalog: DatasetCatalog) -> None:
-    catalog.fit("d", readings(2))
-    _, rows = catalog.fit("d", readings(2).select(["value", "at"]))
+    settle(area, catalog, readings(2))
+    _, rows = settle(area, catalog, readings(2).select(["value", "at"]))
     assert rows.equals(readings(2))
     assert area.ledger.datasets.get("d").schema_version == 1
 
 
 def test_a_breaking_change_leaves_no_new_column(area: StagingArea, catalog: DatasetCatalog) -> None:
-    catalog.fit("d", readings(1))
+    settle(area, catalog, readings(1))
     breaking = readings(1, extra=pa.int64()).set_column(1, "value", pa.array(["text"]))
     with pytest.raises(SchemaConflict, match="'value' is double in the dataset but string") as conflict:
-        catalog.fit("d", breaking)
+        settle(area, catalog, breaking)
     assert (conflict.value.dataset, conflict.value.column) == ("d", "value")
     assert columns(area) == ["at", "value"]
 
 
 def test_a_strict_dataset_takes_no_new_column(area: StagingArea, catalog: DatasetCatalog) -> None:
     area.ledger.datasets.set_metadata("d", DatasetMetadata.parse({"schema": {"evolution": "strict"}}))
-    catalog.fit("d", readings(1))
+    settle(area, catalog, readings(1))
     with pytest.raises(SchemaConflict, match="extra"):
-        catalog.fit("d", readings(1, extra=pa.int64()))
+        settle(area, catalog, readings(1, extra=pa.int64()))
     assert columns(area) == ["at", "value"]
 
 
 def test_a_value_out_of_range_fixes_no_schema(area: StagingArea, catalog: DatasetCatalog) -> None:
     wrong = pa.table({"at": pa.array([2**62], pa.timestamp("us")), "oops": [1]})
     with pytest.raises(InvalidData, match="outside the years"):
-        catalog.fit("d", wrong)
+        settle(area, catalog, wrong)
     assert columns(area) is None
-    catalog.fit("d", readings(1))
+    settle(area, catalog, readings(1))
     wrong = readings(1).append_column("late", pa.array([2**62], pa.timestamp("us")))
     with pytest.raises(InvalidData, match="'late'"):
-        catalog.fit("d", wrong)
+        settle(area, catalog, wrong)
     assert columns(area) == ["at", "value"]
 
 
 def test_a_column_of_nulls_joins_with_its_first_value(area: StagingArea, catalog: DatasetCatalog) -> None:
-    catalog.fit("d", readings(2).append_column("later", pa.nulls(2)))
+    settle(area, catalog, readings(2).append_column("later", pa.nulls(2)))
     assert columns(area) == ["at", "value"]
-    catalog.fit("d", readings(2, later=pa.string()))
+    settle(area, catalog, readings(2, later=pa.string()))
     assert columns(area) == ["at", "value", "later"]
 
 
 def test_nothing_but_nulls_is_no_dataset_yet(area: StagingArea, catalog: DatasetCatalog) -> None:
     with pytest.raises(InvalidData, match="no column with a value"):
-        catalog.fit("d", pa.table({"x": pa.nulls(3)}))
+        settle(area, catalog, pa.table({"x": pa.nulls(3)}))
     assert columns(area) is None
 
 
-def test_an_empty_batch_settles_the_schema(area: StagingArea, catalog: DatasetCatalog) -> None:
-    _, rows = catalog.fit("d", readings(0))
-    assert rows.num_rows == 0
+def test_an_empty_batch_settles_the_schema_and_not_the_layout(area: StagingArea, catalog: DatasetCatalog) -> None:
+    record, rows = settle(area, catalog, readings(0))
+    assert (rows.num_rows, record.granularity) == (0, None)
     assert columns(area) == ["at", "value"]
+    assert settle(area, catalog, readings(1))[0].time_column == "at"
 
 
 @pytest.mark.parametrize(("column", "problem"), [("nope", "is not in the data"), ("value", "is of type double")])
@@ -121,13 +142,14 @@ def test_the_named_time_column_must_be_there_and_be_a_time(
     ("values", "column", "granularity"),
     [
         ({"d": [date(2026, 1, 1)], "t": [datetime(2026, 1, 1)]}, "d", Granularity.DAY),
-        ({"x": [1]}, None, Granularity.NONE),
+        ({"x": [1]}, None, None),
+        ({"late": pa.array([None], pa.timestamp("us")), "t": [datetime(2026, 1, 1)]}, "t", Granularity.DAY),
     ],
 )
-def test_without_a_named_one_the_first_time_column_is_taken(
-    catalog: DatasetCatalog, values: dict[str, list[object]], column: str | None, granularity: Granularity
+def test_without_a_named_one_the_first_column_with_a_time_is_taken(
+    catalog: DatasetCatalog, values: dict[str, list[object]], column: str | None, granularity: Granularity | None
 ) -> None:
-    record, _ = catalog.fit("d", pa.table(values))
+    record = catalog.fit("d", pa.table(values)).record
     assert (record.time_column, record.granularity) == (column, granularity)
 
 
@@ -135,34 +157,3 @@ def test_a_bad_name_is_refused_before_anything_else(area: StagingArea, catalog: 
     with pytest.raises(InvalidDatasetName):
         catalog.fit("Not/a/name", readings(1))
     assert area.ledger.datasets.all() == []
-
-
-def test_two_who_add_columns_at_the_same_time_both_succeed(
-    area: StagingArea, catalog: DatasetCatalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    catalog.fit("d", readings(1))
-    replace = Datasets.replace_schema
-
-    def overtaken(datasets: Datasets, *arguments: object) -> bool:
-        monkeypatch.undo()
-        DatasetCatalog(area.ledger.datasets).fit("d", readings(1, theirs=pa.string()))
-        return replace(datasets, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Datasets, "replace_schema", overtaken)
-    _, rows = catalog.fit("d", readings(1, mine=pa.int64()))
-    assert rows.column_names == columns(area) == ["at", "value", "theirs", "mine"]
-
-
-def test_the_second_of_two_who_add_one_column_with_two_types_is_refused(
-    area: StagingArea, catalog: DatasetCatalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replace = Datasets.replace_schema
-
-    def overtaken(datasets: Datasets, *arguments: object) -> bool:
-        monkeypatch.undo()
-        DatasetCatalog(area.ledger.datasets).fit("d", readings(1, both=pa.string()))
-        return replace(datasets, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(Datasets, "replace_schema", overtaken)
-    with pytest.raises(SchemaConflict, match="both"):
-        catalog.fit("d", readings(1, both=pa.int64()))

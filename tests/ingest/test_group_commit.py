@@ -16,6 +16,7 @@ from timestore_pipeline.errors import (
     UnreadableSegment,
 )
 from timestore_pipeline.ingest import group_commit
+from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.staging.area import StagingArea
@@ -23,11 +24,13 @@ from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger import database
 from timestore_pipeline.staging.segments import OpenSegment
 
+NEW = {"extra": pa.int64()}
+
 
 @pytest.fixture
 def commits(area: StagingArea) -> Iterator[GroupCommit]:
     with open_engine() as engine:
-        opened = GroupCommit(area, engine.cursor, 1_000_000)
+        opened = GroupCommit(area, engine.cursor, 1_000_000, DatasetCatalog(area.ledger).refit)
         yield opened
         opened.seal()
         opened.close()
@@ -98,7 +101,7 @@ def test_a_key_another_process_staged_meanwhile_is_a_duplicate(
     area: StagingArea, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with open_engine() as engine:
-        rival = GroupCommit(area, engine.cursor, 1_000_000)
+        rival = GroupCommit(area, engine.cursor, 1_000_000, DatasetCatalog(area.ledger).refit)
         theirs, mine = queued(area, readings(2), "a"), queued(area, readings(2), "a")
         also = queued(area, readings(1))
         append = OpenSegment.append
@@ -137,14 +140,14 @@ def test_segments_without_a_promise_are_not_left_behind(area: StagingArea, commi
 def test_an_unforeseen_error_of_one_batch_is_its_own(
     area: StagingArea, commits: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fitted = group_commit._fitted
+    fitted = group_commit._in_columns_of
 
-    def fails_for_two_rows(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
+    def fails_for_two_rows(segment: OpenSegment, batch: QueuedBatch) -> pa.Table:
         if batch.rows.num_rows == 2:
             raise pa.ArrowInvalid("unforeseen")
-        return fitted(batch, segment)
+        return fitted(segment, batch)
 
-    monkeypatch.setattr(group_commit, "_fitted", fails_for_two_rows)
+    monkeypatch.setattr(group_commit, "_in_columns_of", fails_for_two_rows)
     batches = [queued(area, readings(n)) for n in (1, 2, 3)]
     commits.commit(batches)
     assert [batch.receipt.exception(0) is None for batch in batches] == [True, False, True]
@@ -229,18 +232,17 @@ def test_whatever_is_raised_no_receipt_stays_open(
 def test_a_new_column_opens_a_new_segment_and_an_older_batch_fits_it(area: StagingArea, commits: GroupCommit) -> None:
     old = queued(area, readings(1))
     commits.commit([old])
-    older, newer = queued(area, readings(2)), queued(area, readings(3, extra=pa.int64()))
+    older, newer, later = (queued(area, readings(n, **more)) for n, more in ((2, {}), (3, NEW), (4, {})))
     commits.commit([older, newer])
-    oldest = queued(area, readings(4))
-    commits.commit([oldest])
-    segments = [batch.receipt.result(0).batch_id.split("-")[0] for batch in (old, older, newer, oldest)]
-    assert segments[0] != segments[1] == segments[2] == segments[3]
+    commits.commit([later])
+    segments = [batch.receipt.result(0).batch_id.split("-")[0] for batch in (old, older, newer, later)]
+    assert segments[0] == segments[1] != segments[2] == segments[3]
     assert [segment.sealed for segment in area.ledger.segments.of_dataset("d")] == [True, False]
 
 
 def test_a_large_segment_is_sealed_and_followed_by_another(area: StagingArea) -> None:
     with open_engine() as engine:
-        commits = GroupCommit(area, engine.cursor, 100)
+        commits = GroupCommit(area, engine.cursor, 100, DatasetCatalog(area.ledger).refit)
         for _ in range(3):
             commits.commit([queued(area, readings(10))])
         assert [segment.sealed for segment in area.ledger.segments.of_dataset("d")] == [True] * 3

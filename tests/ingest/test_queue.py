@@ -11,6 +11,7 @@ import pytest
 
 from tests.ingest.batches import readings
 from timestore_pipeline.errors import ManagerClosed, QueueFull, RetryLater
+from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -21,7 +22,7 @@ LONG = timedelta(seconds=60)
 
 
 def batch() -> QueuedBatch:
-    return QueuedBatch(RECORD, readings(1), 1, None)
+    return QueuedBatch(Fitted(RECORD, readings(1), 0), readings(1), None)
 
 
 class Starts:

@@ -12,6 +12,7 @@ import pytest
 from tests.ingest.batches import queued, readings, volumes
 from timestore_pipeline.errors import ManagerClosed, RetryLater
 from timestore_pipeline.ingest import writer as writer_module
+from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.writer import DatasetWriter
 from timestore_pipeline.staging.area import StagingArea
@@ -24,7 +25,7 @@ LONG = timedelta(seconds=60)
 @pytest.fixture
 def writer(area: StagingArea) -> Iterator[DatasetWriter]:
     with open_engine() as engine:
-        opened = DatasetWriter("d", GroupCommit(area, engine.cursor, 10_000_000), 4)
+        opened = DatasetWriter("d", GroupCommit(area, engine.cursor, 10_000_000, DatasetCatalog(area.ledger).refit), 4)
         yield opened
         opened.close()
 

@@ -71,13 +71,28 @@ def test_a_canonical_type_is_its_own_canonical_type(type_: pa.DataType) -> None:
 
 
 @pytest.mark.parametrize(
+    ("type_", "waiting"),
+    [
+        (pa.list_(pa.null()), pa.list_(pa.null())),
+        (pa.list_(pa.struct([])), pa.list_(pa.null())),
+        (pa.struct([("code", pa.null()), ("n", pa.int8())]), pa.struct([("code", pa.null()), ("n", pa.int64())])),
+        (pa.struct([("a", pa.struct([("b", pa.null())]))]), pa.struct([("a", pa.struct([("b", pa.null())]))])),
+        (pa.map_(pa.string(), pa.null()), pa.map_(pa.string(), pa.null())),
+    ],
+    ids=str,
+)
+def test_a_type_of_nothing_but_nulls_waits(type_: pa.DataType, waiting: pa.DataType) -> None:
+    assert canonical_type(type_, "v") == waiting
+    schema = pa.schema([("v", waiting)])
+    assert schema_from_json(schema_to_json(schema)) == schema
+
+
+@pytest.mark.parametrize(
     ("type_", "path", "named"),
     [
         (INTERVAL, "v", "month_day_nano_interval"),
         (pa.sparse_union([pa.field("a", pa.int8())]), "v", "union"),
-        (pa.struct([]), "v", "struct<>"),
         (pa.decimal256(76, 50), "v", "decimal256(76, 50)"),
-        (pa.list_(pa.null()), "v[]", "null"),
         (pa.list_(pa.struct([("t", INTERVAL)])), "v[].t", "month_day_nano_interval"),
         (pa.map_(pa.string(), INTERVAL), "v{value}", "month_day_nano_interval"),
         (pa.map_(INTERVAL, pa.int8()), "v{key}", "month_day_nano_interval"),

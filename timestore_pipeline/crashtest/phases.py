@@ -24,8 +24,8 @@ from timestore_pipeline.maintain import vacuum
 from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.ledger import schema_changes
 from timestore_pipeline.staging.ledger.batches import Batches
-from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 
 IDLE = "idle"
@@ -39,7 +39,7 @@ MAINTAIN = "maintain"
 # Where each phase stands in the product. Of several at once, in threads of one process, the last one named counts.
 MARKED: dict[str, tuple[Any, str]] = {
     "wait for seals": (claim, "seal_segments"),
-    "schema change": (Datasets, "replace_schema"),
+    "schema change": (schema_changes, "apply"),
     "table change": (LakeTable, "ensure"),
     "segment build": (segments, "_build"),
     "segment seal": (segments.OpenSegment, "seal"),

@@ -45,7 +45,8 @@ class RetypedColumn:
     name: str  # as it is published; DuckDB does not tell spellings apart
     staged: pa.DataType
     published: pa.DataType
-    leeway: Leeway | None = None  # None = the type was learnt
+    leeway: Leeway | None = None  # None = the type was learnt, or is one that holds whatever is staged
+    declared: bool = False  # an operator has said how it is published
 
     def fits(self) -> str:
         """SQL over a staged row: whether the value is kept."""
@@ -80,7 +81,7 @@ class RetypedColumn:
     @property
     def _is_castable(self) -> bool:
         try:
-            check_castable(self.published, self.staged, self.name)
+            check_castable(self.published, self.staged, self.name, declared=self.declared)
         except SchemaConflict:
             return False
         return True
@@ -130,4 +131,5 @@ def _differing(
     for field in record.schema:
         there = staged.get(field.name.casefold(), field.type)
         if there != field.type:
-            yield RetypedColumn(field.name, there, field.type, leeway(field.name))
+            declared = field.name in record.metadata.schema_.columns
+            yield RetypedColumn(field.name, there, field.type, leeway(field.name), declared)

@@ -17,6 +17,7 @@ from timestore_pipeline.flush.report import tell_aborted, tell_published
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.commit import app_id, claim_id
+from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.staging.area import StagingArea
@@ -79,17 +80,16 @@ def ensure_table(table: LakeTable, record: DatasetRecord) -> Partitioning:
 
 
 def partitioning_of(record: DatasetRecord) -> Partitioning:
-    """How the rows of a dataset that was staged to are laid out."""
+    """How the rows of a dataset that was staged to are laid out; not at all as long as that is open."""
     assert record.schema is not None, "a claimed dataset has a schema"
-    assert record.granularity is not None, "the layout is fixed together with the schema"
-    return Partitioning.of(record.schema, record.granularity, record.time_column)
+    return Partitioning.of(record.schema, record.granularity or Granularity.NONE, record.time_column)
 
 
 def _outcome(area: StagingArea, table: LakeTable, flush: Flush, why: str) -> FlushState:
     if flush.state is FlushState.CLAIMED:
         return FlushState.ABORTED
     if not table.exists():
-        ensure_table(table, area.ledger.datasets.get(flush.dataset))
+        ensure_table(table, area.ledger.schema_changes.settle_for_table(flush.dataset)[1])
     outcome = table.burn(app_id(area.shard, flush.dataset), flush.epoch, why, claim_id(flush))
     return FlushState.PUBLISHED if outcome is EpochOutcome.PUBLISHED else FlushState.ABORTED
 

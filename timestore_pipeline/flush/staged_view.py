@@ -38,8 +38,8 @@ def create_staged_view(
     """
     for segment_id in claimed:
         attach_sealed(connection, area.directory.segment(record.name, segment_id), segment_id, record.name)
-    was_retyped = area.ledger.datasets.was_retyped(record.name)
-    retyped = retyped_columns(connection, record, list(claimed), leeway) if was_retyped else {}
+    differ = area.ledger.datasets.segments_differ(record.name)
+    retyped = retyped_columns(connection, record, list(claimed), leeway) if differ else {}
     refuse_unfit(connection, record.name, claimed, retyped)
     connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, claimed, retyped)}")
 

@@ -7,6 +7,7 @@ already is cast (`retyped_columns`), or set aside. Crash: the ledger has learnt,
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,8 +17,13 @@ from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.columns import check_castable
 from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.model.remedies import NO_TIME, declare_time
+from timestore_pipeline.model.waiting import waiting_leaves
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+
+_log = logging.getLogger(__name__)
 
 
 def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[DatasetRecord, Partitioning]:
@@ -26,13 +32,34 @@ def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[Datase
     Raises `SchemaConflict` when the table is laid out otherwise, or is not of our making and has types that no staged
     value can take; `RetryLater` when somebody has made such a table and nothing is published in it yet.
     """
+    found = area.ledger.datasets.get(dataset)
     while True:
-        record = area.ledger.datasets.get(dataset)
+        _, record = area.ledger.schema_changes.settle_for_table(dataset)
         try:
-            return record, ensure_table(table, record)
+            partitioning = ensure_table(table, record)
         except SchemaConflict as conflict:
             learnt = _as_published(table, record, conflict)
+        else:
+            _tell_what_was_open(found, record)
+            return record, partitioning
         area.ledger.datasets.learn(record, learnt)
+
+
+def _tell_what_was_open(found: DatasetRecord, record: DatasetRecord) -> None:
+    """An operator can still have it otherwise, under another name or with `retype`; a later flush says nothing."""
+    assert found.schema is not None, "a claimed dataset has a schema"
+    if waiting := waiting_leaves(found.schema):
+        columns = ", ".join(waiting)
+        _log.warning(
+            "%s", LogEvent("published as text what was only empty so far", dataset=record.name, columns=columns)
+        )
+    if found.granularity is None and record.granularity is Granularity.NONE and not _wants_none(record):
+        hint = declare_time(record.name)
+        _log.warning("%s", LogEvent("published without partitions", dataset=record.name, why=NO_TIME, hint=hint))
+
+
+def _wants_none(record: DatasetRecord) -> bool:
+    return record.metadata.partition.granularity is Granularity.NONE
 
 
 def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConflict) -> DatasetRecord:
@@ -55,7 +82,7 @@ def _as_published(table: LakeTable, record: DatasetRecord, conflict: SchemaConfl
 
 def _granularity(columns: Sequence[str], record: DatasetRecord) -> Granularity:
     """How a table that is partitioned by these columns is laid out; rows are staged without a layout."""
-    assert record.granularity is not None, "the layout is fixed together with the schema"
+    assert record.granularity is not None, "a flush has settled the layout"
     column = partitioning_of(record).column
     if list(columns) == ([column] if column else []):
         return record.granularity

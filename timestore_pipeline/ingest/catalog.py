@@ -1,26 +1,46 @@
-"""Fits incoming data to its dataset: casts the rows to the schema it will have, then settles that schema in the ledger.
+"""Fits incoming data to its dataset: casts the rows to the schema it will have, and says what has to change for that.
 
-Values are checked before the schema changes, so a refused batch leaves no column behind and fixes no layout; the
-schema changes before any row of the new shape is staged, so a crash in between leaves a column that has no rows yet,
-which is harmless.
+Nothing is written here. A change of columns or layout goes with the batch, and is made in the transaction that promises
+it (`schema_changes`): so a batch that is refused, by whatever comes later, leaves no trace in the dataset.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.ingest.interpret import interpret
-from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.model.columns import default_time_column, evolve
-from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets, Layout
+from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
+from timestore_pipeline.model.evolution import Rules, evolve
+from timestore_pipeline.model.remedies import declare, publish_first
+from timestore_pipeline.model.widening import check_extents
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Layout
+from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Rows in the columns of their dataset."""
+
+    record: DatasetRecord  # as it is, or as `change` will make it
+    rows: pa.Table
+    times_changed: int  # of the dataset, when it was looked at; see `Standing`
+    change: SchemaChange | None = None  # None = the dataset has every column already
+
+
+def fitted_to(schema: pa.Schema, record: DatasetRecord, source: pa.Table) -> pa.Table:
+    """Rows in a schema that has all columns of their record, and may be newer; raises as `DatasetCatalog.fit`."""
+    policy = ValuePolicy.of(record.metadata)
+    plain = interpret(source, policy, schema)
+    evolve(schema, plain.schema, Rules(declared=policy.declared))  # refuses what a cast would reinterpret
+    return conform(plain, schema, record.time_column, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,67 +50,81 @@ class _Known:
     incoming: pa.Schema
     record: DatasetRecord
     policy: ValuePolicy
+    times_changed: int
 
 
 class DatasetCatalog:
-    """Remembers per dataset what was settled last, so that the usual batch costs no ledger access."""
+    """Remembers per dataset what was found last, so that the usual batch costs no ledger access."""
 
-    def __init__(self, datasets: Datasets) -> None:
-        self._datasets = datasets
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._known: dict[str, _Known] = {}
-        self._retyped = datasets.times_retyped()
+        self._changed = ledger.datasets.times_changed()
 
-    def fit(self, dataset: str, rows: pa.Table) -> tuple[DatasetRecord, pa.Table]:
-        """The dataset's record and the rows in its schema.
+    def fit(self, dataset: str, rows: pa.Table) -> Fitted:
+        """The rows as the dataset will have them; the dataset is made if need be, without columns.
 
         Raises `InvalidDatasetName`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that names the column and
-        both types; nothing is staged then.
+        both types; nothing is to be staged then.
         """
         known = self._known.get(dataset)
         if known is not None:
             plain = interpret(rows, known.policy, known.record.schema)
             if known.incoming.equals(plain.schema):
-                assert known.record.schema is not None, "a settled dataset has a schema"
-                return known.record, conform(plain, known.record.schema, known.record.time_column, known.policy)
-        retyped = self._retyped
-        settled, fitted = self._settle(dataset, rows)
-        if retyped == self._retyped:
-            self._known[dataset] = settled
-        return settled.record, fitted
+                return Fitted(known.record, _conformed(known.record, plain, known.policy), known.times_changed)
+        changed = self._changed
+        self._ledger.datasets.ensure(dataset)
+        standing = self._ledger.schema_changes.standing(dataset)
+        assert standing is not None, "it was just made"
+        fitted, plain = _fit(standing, rows)
+        if fitted.change is None and _layout_settled(fitted.record) and changed == self._changed:
+            policy = ValuePolicy.of(fitted.record.metadata)
+            self._known[dataset] = _Known(plain.schema, fitted.record, policy, fitted.times_changed)
+        return fitted
+
+    def refit(self, dataset: str, rows: pa.Table) -> Fitted:
+        """`fit` without what is remembered."""
+        self._known.pop(dataset, None)
+        return self.fit(dataset, rows)
 
     def refresh(self) -> None:
-        """Forget what is known when a flush has learnt a published type: nothing of another is to be let in."""
-        retyped = self._datasets.times_retyped()
-        if retyped != self._retyped:
-            self._retyped = retyped
+        """Forget what is known when types were changed or declared anew: nothing of another is to be let in."""
+        changed = self._ledger.datasets.times_changed()
+        if changed != self._changed:
+            self._changed = changed
             self._known.clear()
 
     def reading(self, dataset: str) -> Reading:
         """What the ledger knows of the dataset now; raises `InvalidDatasetName`."""
-        record = self._datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
+        record = self._ledger.datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
         return Reading(record.schema, record.metadata, record.time_column or record.metadata.time_column)
 
     def check(self, dataset: str, rows: pa.Table) -> None:
-        """Raise what `fit` would raise; nothing is settled, so data can be looked through before any of it counts."""
-        record = self._datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
-        policy = ValuePolicy.of(record.metadata)
-        plain = interpret(rows, policy, record.schema)
-        schema = _evolved(record, plain.schema)
-        conform(plain, schema, _layout(record, schema).time_column, policy)
+        """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""
+        standing = self._ledger.schema_changes.standing(check_dataset_name(dataset))
+        _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows)
 
-    def _settle(self, dataset: str, rows: pa.Table) -> tuple[_Known, pa.Table]:
-        """Bring the ledger's schema up to what is incoming; another process may do the same at the same time."""
-        while True:
-            record = self._datasets.ensure(dataset)
-            policy = ValuePolicy.of(record.metadata)
-            plain = interpret(rows, policy, record.schema)
-            schema = _evolved(record, plain.schema)
-            layout = _layout(record, schema)
-            fitted = conform(plain, schema, layout.time_column, policy)
-            if record.schema is not None and schema.equals(record.schema):
-                return _Known(plain.schema, record, policy), fitted
-            if self._datasets.replace_schema(record, schema, layout):
-                tell_of_local_times(dataset, record.schema, schema)
+
+def _fit(standing: Standing, rows: pa.Table) -> tuple[Fitted, pa.Table]:
+    """The rows as the dataset will have them, and as `interpret` left them."""
+    record = standing.record
+    policy = ValuePolicy.of(record.metadata)
+    plain = interpret(rows, policy, record.schema)
+    schema = _evolved(standing, plain.schema)
+    layout = _layout(record, schema, plain)
+    column, granularity = (None, None) if layout is None else (layout.time_column, layout.granularity)
+    future = replace(record, schema=schema, time_column=column, granularity=granularity)
+    fitted = _conformed(future, plain, policy)
+    if (record.schema, record.granularity) == (schema, granularity):
+        return Fitted(record, fitted, standing.times_changed), plain
+    change = SchemaChange(record.schema_version, record.schema, schema, column, granularity)
+    future = replace(future, schema_version=record.schema_version + 1)
+    return Fitted(future, fitted, standing.times_changed, change), plain
+
+
+def _conformed(record: DatasetRecord, plain: pa.Table, policy: ValuePolicy) -> pa.Table:
+    assert record.schema is not None, "evolved to take the rows"
+    return conform(plain, record.schema, record.time_column, policy)
 
 
 def _unheard_of(dataset: str) -> DatasetRecord:
@@ -108,31 +142,71 @@ def _unheard_of(dataset: str) -> DatasetRecord:
     )
 
 
-def _evolved(record: DatasetRecord, incoming: pa.Schema) -> pa.Schema:
+def _evolved(standing: Standing, incoming: pa.Schema) -> pa.Schema:
+    record = standing.record
+    spec = record.metadata.schema_
     try:
-        return evolve(record.schema, incoming, record.metadata.schema_.evolution)
+        rules = Rules(spec.evolution, spec.declared, standing.extents is not None, record.name)
+        schema = evolve(record.schema, incoming, rules)
+        if record.schema is not None:
+            check_extents(record.schema, schema, standing.extents, publish_first(record.name))
     except SchemaConflict as conflict:
         conflict.dataset = record.name
         raise
+    return _with_declared_time(record, schema)
 
 
-def _layout(record: DatasetRecord, schema: pa.Schema) -> Layout:
+def _with_declared_time(record: DatasetRecord, schema: pa.Schema) -> pa.Schema:
+    """A time column whose type is declared is there from the first batch on, which may have no time in it."""
+    named = record.metadata.time_column
+    declared = record.metadata.schema_.declared.get(named or "")
+    if named is None or declared is None or record.granularity is not None or named in schema.names:
+        return schema
+    return schema.append(pa.field(named, declared.type))
+
+
+def _layout_settled(record: DatasetRecord) -> bool:
+    """Whether more rows with the same columns cannot decide anything."""
+    assert record.schema is not None, "evolved to take the rows"
+    return record.granularity is not None or not any(_is_time(field.type) for field in record.schema)
+
+
+def _layout(record: DatasetRecord, schema: pa.Schema, rows: pa.Table) -> Layout | None:
+    """None = it stays open: no column tells a time in any row yet, and none was declared with its type."""
     if record.granularity is not None:
         return Layout(record.time_column, record.granularity)
-    column = record.metadata.time_column or default_time_column(schema)
-    if column is None:
-        return Layout(None, Granularity.NONE)
-    _check_time_column(record.name, record.metadata, column, schema)
-    return Layout(column, record.metadata.partition.granularity)
+    named = record.metadata.time_column
+    if named is not None:
+        _check_time_column(record.name, named, schema, rows)
+        if named in record.metadata.schema_.columns:
+            return Layout(named, record.metadata.partition.granularity)
+    candidates = schema.names if named is None else [named]
+    column = next((name for name in candidates if _tells_time(name, schema, rows)), None)
+    return None if column is None else Layout(column, record.metadata.partition.granularity)
 
 
-def _check_time_column(dataset: str, metadata: DatasetMetadata, column: str, schema: pa.Schema) -> None:
-    found = schema.field(column).type if column in schema.names else None
-    if found is not None and (pa.types.is_timestamp(found) or pa.types.is_date32(found)):
+def _tells_time(name: str, schema: pa.Schema, rows: pa.Table) -> bool:
+    """Whether the column is a time, and any of the rows has one."""
+    if name not in schema.names or name not in rows.column_names:
+        return False
+    return _is_time(schema.field(name).type) and rows[name].null_count < rows.num_rows
+
+
+def _is_time(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(type_) or pa.types.is_date32(type_))
+
+
+def _check_time_column(dataset: str, named: str, schema: pa.Schema, rows: pa.Table) -> None:
+    """A named column may come later if the data leave it empty; one that they do not have was misspelt."""
+    found = schema.field(named).type if named in schema.names else None
+    if (found is None and named in rows.column_names) or (found is not None and _is_time(found)):
         return
+    hint = f"columns are: {', '.join(schema.names)}; correct `time_column` with `timestore datasets set`"
+    if found is not None:
+        hint += f", or `{declare(dataset, named, 'timestamp')}`"
     raise InvalidMetadata(
-        f"time column {metadata.time_column!r} of dataset {dataset!r} is "
+        f"time column {named!r} of dataset {dataset!r} is "
         + ("not in the data" if found is None else f"of type {found}, not a timestamp or date"),
         dataset=dataset,
-        hint=f"columns are: {', '.join(schema.names)}; correct `time_column` with `timestore datasets set`",
+        hint=hint,
     )

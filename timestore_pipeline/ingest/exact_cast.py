@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from timestore_pipeline.ingest.fine_times import to_microseconds
 from timestore_pipeline.ingest.plain_values import entries, list_of, map_of
-from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC
+from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC, is_untyped
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.refusals import SHOWN_CHARACTERS, UnfitValue
 from timestore_pipeline.model.source_types import is_list
@@ -43,7 +43,7 @@ def exact_cast(array: pa.Array, target: pa.DataType, path: str, fine: SubMicrose
     """
     if array.type.equals(target) and not _has_range(target):
         return array
-    if pa.types.is_null(array.type):
+    if pa.types.is_null(array.type) or (is_untyped(array.type) and not pa.types.is_struct(target)):
         return pa.nulls(len(array), target)
     if is_list(target):
         return list_of(array, exact_cast(pc.list_flatten(array), target.value_type, f"{path}[]", fine))

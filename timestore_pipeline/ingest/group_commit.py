@@ -5,12 +5,16 @@ transaction (durable), and then their receipts resolve.
 - Dead before the segment's commit: nothing happened.
 - Dead between the two: rows without a ledger entry, which no claim ever selects; the callers got no receipt.
 - Dead after the ledger's commit: staged; a caller without its receipt sends again and is told it is a duplicate.
+
+A batch that changes the dataset's schema is a group of its own, and its promise makes the change. When the ledger finds
+that the dataset is no longer as a group was fitted to it, nothing is promised; its batches are fitted again and written
+once more under the same ids, so that a ledger rebuilt from the segments counts one copy of each.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import partial
 
 import duckdb
@@ -18,14 +22,16 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater, TimestoreError
-from timestore_pipeline.ingest.normalize import conform
+from timestore_pipeline.ingest.catalog import Fitted, fitted_to
+from timestore_pipeline.ingest.extents import extents_of
+from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.receipts import fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, batch_id
-from timestore_pipeline.model.columns import evolve, stored_schema
-from timestore_pipeline.model.dataset import Evolution
+from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, new_segment_id
 
 _log = logging.getLogger(__name__)
@@ -35,13 +41,20 @@ class GroupCommit:
     """Owns the dataset's open segment in this process. Used by one thread at a time."""
 
     def __init__(
-        self, area: StagingArea, open_cursor: Callable[[], duckdb.DuckDBPyConnection], segment_max_bytes: int
+        self,
+        area: StagingArea,
+        open_cursor: Callable[[], duckdb.DuckDBPyConnection],
+        segment_max_bytes: int,
+        fit: Callable[[str, pa.Table], Fitted],
     ) -> None:
-        """open_cursor: a connection for one segment, which is closed with it."""
+        """open_cursor: a connection for one segment, which is closed with it. fit: as `DatasetCatalog.refit`."""
         self._area = area
         self._open_cursor = open_cursor
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._segment_max_bytes = segment_max_bytes
+        self._fit = fit
+        self._newest = 0  # version of the schema that this process has seen change last
+        self._noted: Extents | None = {}  # extents that the ledger has; None = it needs none any more
         self._segment: OpenSegment | None = None
         self._untold: list[Callable[[], None]] = []  # what became of segments, as far as the ledger has not heard
 
@@ -96,10 +109,40 @@ class GroupCommit:
     def _stage_all(self, batches: Sequence[QueuedBatch]) -> None:
         """Stage batches whose keys the ledger does not know; a key's second occurrence follows in a second group."""
         group, followers = _first_of_each_key(batches)
-        if group:
-            self._stage_group(group)
+        for some in self._by_schema(group):
+            self._stage_group(some)
         if followers:
             self._stage_all(self._refuse_duplicates(followers))
+
+    def _by_schema(self, batches: Sequence[QueuedBatch]) -> Iterator[list[QueuedBatch]]:
+        """Groups in order, each batch that changes the schema alone; it is looked at once those before are staged."""
+        group: list[QueuedBatch] = []
+        for batch in batches:
+            if batch.fitted.change is not None and group:
+                yield group
+                group = []
+            if self._is_outdated(batch) and not self._refitted(batch):
+                continue
+            if batch.fitted.change is None:
+                group.append(batch)
+            else:
+                yield [batch]
+        if group:
+            yield group
+
+    def _is_outdated(self, batch: QueuedBatch) -> bool:
+        """Whether a change has been made since the batch was found to need one."""
+        change = batch.fitted.change
+        return change is not None and change.schema_version < self._newest
+
+    def _refitted(self, batch: QueuedBatch) -> bool:
+        """Whether the batch fits its dataset as that is now; the caller hears why not."""
+        try:
+            batch.fitted = self._fit(batch.record.name, batch.source)
+        except TimestoreError as error:
+            fail([batch], error)
+            return False
+        return True
 
     def _stage_group(self, group: Sequence[QueuedBatch]) -> None:
         try:
@@ -108,7 +151,14 @@ class GroupCommit:
             self._give_up_segment()
             self._isolate(group, error)
             return
-        self._promise(segment, group, promises)
+        try:
+            self._promise(segment, group, promises)
+        except SchemaMoved:
+            for batch, promise in zip(group, promises, strict=True):
+                batch.batch_id = promise.batch_id
+            self.seal()  # it may have columns that the dataset never got
+            self._stage_all(self._refuse_duplicates([batch for batch in group if self._refitted(batch)]))
+            return
         if segment.bytes >= self._segment_max_bytes:
             self.seal()
 
@@ -124,24 +174,44 @@ class GroupCommit:
         """File first: the rows are durable on return, and nobody was promised anything yet."""
         newest = max((batch.record for batch in group), key=lambda record: record.schema_version)
         segment = self._segment_for(newest)
-        staged = [(_staged(segment, batch), _fitted(batch, segment)) for batch in group]
+        staged = [(_staged(segment, batch), _in_columns_of(segment, batch)) for batch in group]
         segment.append(staged)
         return segment, [promise for promise, _ in staged]
 
     def _promise(self, segment: OpenSegment, group: Sequence[QueuedBatch], promises: Sequence[StagedBatch]) -> None:
         """Row second, receipts last. Not tried again on error: a commit whose answer was lost may have happened."""
         dataset_id = group[0].record.dataset_id
-        raced = self._area.ledger.batches.record(dataset_id, segment.header.segment_id, promises)
+        basis = self._basis(group)
+        raced = self._area.ledger.batches.record(dataset_id, segment.header.segment_id, promises, basis)
+        self._newest = max(self._newest, *(batch.record.schema_version for batch in group))
+        if self._noted is not None:
+            self._noted = {**self._noted, **basis.extents}
+        if basis.change is not None and not raced:
+            tell_of_local_times(basis.dataset, basis.change.before, basis.change.schema)
         for batch, promise in zip(group, promises, strict=True):
             first = raced.get(batch.idempotency_key or "")
             if first is None:
                 resolve(batch, promise, duplicate=False)
             else:
                 resolve_duplicate(batch, first)
+        if raced and basis.change is not None:
+            self.seal()  # it has columns that the dataset did not get
+
+    def _basis(self, group: Sequence[QueuedBatch]) -> Basis:
+        """What the group was fitted to; of several, to the oldest."""
+        changed = min(batch.fitted.times_changed for batch in group)
+        extents: dict[str, Extent] = {}
+        for batch in group if self._noted is not None else ():
+            for path, extent in extents_of(batch.rows).items():
+                extents[path] = extents.get(path, Extent()) | extent
+        known = self._noted or {}
+        news = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
+        news = {path: extent for path, extent in news.items() if known.get(path) != extent}
+        return Basis(group[0].record.name, changed, group[0].fitted.change, news)
 
     def _segment_for(self, record: DatasetRecord) -> OpenSegment:
         """The open segment, or a new one when there is none or it lacks columns: segments are never altered."""
-        if self._segment is not None and _holds(self._segment.header.schema, record.schema):
+        if self._segment is not None and _is_for(self._segment.header, record):
             return self._segment
         self.seal()
         assert record.schema is not None, "a dataset that accepted rows has a schema"
@@ -149,6 +219,8 @@ class GroupCommit:
             new_segment_id(), self._area.shard, record.name, record.schema, record.time_column, record.granularity
         )
         self._segment = self._create(header, record.dataset_id)
+        if self._noted is not None and self._area.ledger.schema_changes.is_fixed(record.name):
+            self._noted = None
         return self._segment
 
     def _create(self, header: SegmentHeader, dataset_id: int) -> OpenSegment:
@@ -195,12 +267,15 @@ class GroupCommit:
             _log.warning("a segment is not handed over yet, trying again later: %s", error)
 
 
-def _holds(segment: pa.Schema, wanted: pa.Schema | None) -> bool:
-    """Whether every wanted column is there, in its type: a published type may have taken the place of another."""
-    if wanted is None or segment.equals(wanted):
-        return wanted is not None
-    known = {field.name: field.type for field in segment}
-    return all(known.get(field.name) == field.type for field in wanted)
+def _is_for(header: SegmentHeader, record: DatasetRecord) -> bool:
+    """Whether every column is there, in its type, and the segment tells the layout as it is."""
+    assert record.schema is not None, "a dataset that accepted rows has a schema"
+    if (header.time_column, header.granularity) != (record.time_column, record.granularity):
+        return False
+    if header.schema.equals(record.schema):
+        return True
+    known = {field.name: field.type for field in header.schema}
+    return all(known.get(field.name) == field.type for field in record.schema)
 
 
 def _first_of_each_key(batches: Sequence[QueuedBatch]) -> tuple[list[QueuedBatch], list[QueuedBatch]]:
@@ -218,7 +293,7 @@ def _first_of_each_key(batches: Sequence[QueuedBatch]) -> tuple[list[QueuedBatch
 def _staged(segment: OpenSegment, batch: QueuedBatch) -> StagedBatch:
     sequence = segment.take_sequence()
     return StagedBatch(
-        batch_id=batch_id(segment.header.segment_id, sequence),
+        batch_id=batch.batch_id or batch_id(segment.header.segment_id, sequence),
         sequence=sequence,
         rows=batch.rows.num_rows,
         bytes=batch.bytes,
@@ -227,10 +302,8 @@ def _staged(segment: OpenSegment, batch: QueuedBatch) -> StagedBatch:
     )
 
 
-def _fitted(batch: QueuedBatch, segment: OpenSegment) -> pa.Table:
+def _in_columns_of(segment: OpenSegment, batch: QueuedBatch) -> pa.Table:
     """The batch's rows in the segment's schema, which may be newer than the one they were conformed to."""
-    if batch.record.schema is segment.header.schema:
+    if segment.header.schema.equals(batch.record.schema):
         return batch.rows
-    assert batch.record.schema is not None, "rows were conformed to it"
-    evolve(segment.header.schema, batch.record.schema, Evolution.ADDITIVE)  # refuses what a cast would reinterpret
-    return conform(batch.rows, stored_schema(segment.header.schema), batch.record.time_column)
+    return fitted_to(segment.header.schema, batch.record, batch.source)

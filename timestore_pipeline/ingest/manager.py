@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
@@ -23,6 +24,7 @@ from timestore_pipeline.ingest.by_row import arrow_errors_typed
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.housekeeper import Housekeeper
+from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.reading import Reading
@@ -46,7 +48,7 @@ class StagingManager(Closing):
         self._settings = settings
         self._pid = os.getpid()
         self._engine = SharedEngine()
-        self._catalog = DatasetCatalog(area.ledger.datasets)
+        self._catalog = DatasetCatalog(area.ledger)
         self._tally = Tally(area.ledger.counters)
         self._admission = Admission(area, settings.guardrails, self._tally)
         self._lock = threading.Lock()
@@ -91,12 +93,11 @@ class StagingManager(Closing):
         check_max_wait(max_wait)
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
-        table = read_arrow(data)
-        with arrow_errors_typed(table):
-            record, rows = self._catalog.fit(dataset, table)
-        size = rows.nbytes
+        source = read_arrow(data)
+        with arrow_errors_typed(source):
+            batch = QueuedBatch(self._catalog.fit(dataset, source), source, idempotency_key)
+        size = batch.bytes
         self._admission.admit(dataset, size)
-        batch = QueuedBatch(record, rows, size, idempotency_key)
         batch.receipt.add_done_callback(partial(self._settle, dataset, size))
         try:
             return self._writer(dataset).put(batch, max_wait)
@@ -115,6 +116,16 @@ class StagingManager(Closing):
         """The dataset as the ledger knows it now; None = nothing was ever staged or said about it."""
         self._check_usable()
         return self._area.ledger.datasets.find(dataset)
+
+    def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> None:
+        """Replace the dataset's metadata, as `timestore datasets set --replace` does; it is made if need be.
+
+        Such as `{"schema": {"columns": {"wind": "double"}}}`, before the first batch or after it. Raises
+        `InvalidMetadata`, and `SchemaConflict` for a type that published columns contradict, or values that are staged.
+        """
+        self._check_usable()
+        self._area.ledger.datasets.set_metadata(dataset, checked_metadata(self._settings, dataset, document))
+        self._catalog.refresh()
 
     def check(self, dataset: str, data: object) -> None:
         """Raise what `submit` would raise about the data themselves; nothing is staged or written.
@@ -162,7 +173,8 @@ class StagingManager(Closing):
             return self._writers[dataset]
 
     def _new_writer(self, dataset: str) -> DatasetWriter:
-        group_commit = GroupCommit(self._area, self._engine.cursor, self._settings.staging_segment_max_bytes)
+        most = self._settings.staging_segment_max_bytes
+        group_commit = GroupCommit(self._area, self._engine.cursor, most, self._catalog.refit)
         return DatasetWriter(dataset, group_commit, self._settings.staging_max_pending)
 
     def _seal(self, dataset: str, segment_id: str) -> None:

@@ -15,6 +15,7 @@ from datetime import timedelta
 import pyarrow as pa
 
 from timestore_pipeline.errors import ManagerClosed, QueueFull, TimestoreError
+from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
@@ -23,11 +24,23 @@ from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 class QueuedBatch:
     """A validated batch that waits for its group commit."""
 
-    record: DatasetRecord  # the dataset as it was when the rows were conformed
-    rows: pa.Table
-    bytes: int
+    fitted: Fitted
+    source: pa.Table  # as it came in, for when the dataset has changed by the time the batch is written
     idempotency_key: str | None
     receipt: Future[Receipt] = field(default_factory=Future)
+    batch_id: str | None = None  # None = not written yet; a copy that is written later keeps the first one's
+
+    @property
+    def record(self) -> DatasetRecord:
+        return self.fitted.record
+
+    @property
+    def rows(self) -> pa.Table:
+        return self.fitted.rows
+
+    @property
+    def bytes(self) -> int:
+        return int(self.fitted.rows.nbytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,13 @@ _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and 
 def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType:
     """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none.
 
-    level: of nesting, 1 = the column itself.
+    level: of nesting, 1 = the column itself. What holds nothing but nulls is `null`: its type waits (`waiting`).
     """
     if level > DEEPEST:
         raise InvalidData(f"column {path:.60} is nested deeper than {DEEPEST} levels", hint="flatten it")
     plain = plain_type(type_, None, path) if level == 1 else type_
+    if is_untyped(plain):
+        return pa.null()  # waits for its first value
     if is_list(plain):
         return pa.list_(canonical_type(plain.value_type, f"{path}[]", level + 1))
     if pa.types.is_struct(plain):
@@ -44,7 +46,7 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
         return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}", level + 1))
     leaf = _canonical_leaf(plain)
     if leaf is None:
-        raise refused_type(path, plain, _remedy(plain))
+        raise refused_type(path, plain, f"round the values to at most {_MAX_SCALE} decimal places")
     return leaf
 
 
@@ -119,13 +121,12 @@ def stored_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def is_untyped(type_: pa.DataType) -> bool:
-    """Whether a column of this type can only hold nulls."""
-    return bool(pa.types.is_null(unwrap(type_)))
+    """Whether a column of this type can only hold nulls; an object without fields counts as one."""
+    plain = unwrap(type_)
+    return bool(pa.types.is_null(plain) or (pa.types.is_struct(plain) and plain.num_fields == 0))
 
 
 def _canonical_struct(type_: pa.StructType, path: str, level: int) -> pa.DataType:
-    if type_.num_fields == 0:
-        raise refused_type(path, type_, _remedy(type_))
     check_field_names((field.name for field in type_), path)
     return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}", level + 1)) for f in type_])
 
@@ -160,12 +161,3 @@ def _canonical_number(type_: pa.DataType) -> pa.DataType | None:
     if t.is_decimal(type_) and type_.scale <= _MAX_SCALE:
         return pa.decimal128(_MAX_SCALE, max(type_.scale, 0))
     return None
-
-
-def _remedy(type_: pa.DataType) -> str:
-    t = pa.types
-    if t.is_null(type_):
-        return "send a value that is not null first, or give the nested field a type"
-    if t.is_struct(type_):
-        return "send a struct with at least one field, or leave the column out"
-    return f"round the values to at most {_MAX_SCALE} decimal places"

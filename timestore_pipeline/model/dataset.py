@@ -6,15 +6,16 @@ import json
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata
-from timestore_pipeline.model.canonical import check_column_names
 from timestore_pipeline.model.csv_dialect import CsvDialect
-from timestore_pipeline.model.declared import DeclaredType, parse_type
 from timestore_pipeline.model.section import Section
+
+if TYPE_CHECKING:  # imported where types are declared: a backlog is read without
+    from timestore_pipeline.model.declared import DeclaredType
 
 BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has no level of its own
 BACKLOG_PAGE = 50
@@ -88,6 +89,9 @@ class SchemaSpec(Section):
     @field_validator("columns")
     @classmethod
     def _can_be_columns(cls, columns: dict[str, str]) -> dict[str, str]:
+        from timestore_pipeline.model.canonical import check_column_names
+        from timestore_pipeline.model.declared import parse_type
+
         try:
             check_column_names(columns)
         except InvalidData as error:
@@ -102,6 +106,10 @@ class SchemaSpec(Section):
     @property
     def declared(self) -> dict[str, DeclaredType]:
         """Name -> declared type."""
+        if not self.columns:
+            return {}
+        from timestore_pipeline.model.declared import parse_type
+
         return {name: parse_type(text) for name, text in self.columns.items()}
 
 
@@ -174,6 +182,14 @@ class DatasetMetadata(Section):
             if key.partition("/")[0] in _OUR_ASSETS:
                 raise ValueError(f"{key!r} is this product's own asset: name the asset of yours that stages the rows")
         return tuple(dict.fromkeys(keys))
+
+    @model_validator(mode="after")
+    def _time_column_is_a_time(self) -> Self:
+        declared = self.schema_.declared.get(self.time_column or "")
+        if declared is not None and not declared.tells_time:
+            text = self.schema_.columns[self.time_column or ""]
+            raise ValueError(f"timeColumn {self.time_column!r} is declared as {text}, not as a timestamp or date")
+        return self
 
     @classmethod
     def parse(cls, document: str | Mapping[str, Any]) -> DatasetMetadata:

@@ -41,6 +41,11 @@ class DeclaredType:
     type: pa.DataType  # canonical
     meaning: Meaning = Meaning.PLAIN
 
+    @property
+    def tells_time(self) -> bool:
+        """Whether a dataset can be laid out by such a column."""
+        return bool(pa.types.is_timestamp(self.type) or pa.types.is_date32(self.type))
+
 
 _LEAVES = {
     "bool": pa.bool_(),

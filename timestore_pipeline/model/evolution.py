@@ -1,12 +1,14 @@
 """Which incoming columns fit a dataset that exists, and what its schema is afterwards.
 
-Nothing here changes a column that was published: new columns are appended, and a value of a narrower kind is stored in
-the column's own type. Whether each *value* survives that is checked when the rows are conformed.
+New columns, and new fields of objects at any depth, are appended; a type that waits takes the first one that comes; a
+value of a narrower kind is stored in the column's own type. As long as nothing of the dataset is published a column
+may also take a wider type, see `widening`. Whether each *value* survives is checked when the rows are conformed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -20,109 +22,162 @@ from timestore_pipeline.model.canonical import (
     unwrap,
 )
 from timestore_pipeline.model.dataset import Evolution
+from timestore_pipeline.model.declared import DeclaredType
+from timestore_pipeline.model.remedies import remedy_for
 from timestore_pipeline.model.source_types import is_list
+from timestore_pipeline.model.widening import holds, spelt_exactly, wider
 
 _ABSENT = "no such column"
 
 _Holds = Callable[[pa.DataType, pa.DataType], bool]
 
 
-def evolve(existing: pa.Schema | None, incoming: pa.Schema, evolution: Evolution) -> pa.Schema:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a dataset's schema may become."""
+
+    evolution: Evolution = Evolution.ADDITIVE
+    declared: Mapping[str, DeclaredType] = field(default_factory=dict)  # by column; the others have what the data say
+    widens: bool = False  # nothing is published: a column may take a wider type
+    dataset: str = "DATASET"  # its name, for commands that help
+
+
+def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolution) -> pa.Schema:
     """The dataset's schema after accepting data of the raw schema `incoming`.
 
-    `existing` is canonical, or None for a new dataset. Its columns keep order and type, new ones are appended. Raises
+    `existing` is canonical, or None for a new dataset. Its columns keep their order, new ones are appended. Raises
     `InvalidData` for data no dataset can hold, `SchemaConflict` for data this one cannot.
     """
+    rules = Rules(rules) if isinstance(rules, Evolution) else rules
     if existing is None:
-        return canonical_schema(incoming)
+        existing = _first(canonical_schema(incoming), rules)
     if incoming.equals(existing):  # the hot path: a producer that always sends the same columns
         return existing
     check_column_names(incoming.names)
-    known = {field.name: field.type for field in existing}
-    new = [field for field in incoming if field.name not in known]
-    for field in new:
-        _check_new(field, existing, evolution)
-    for field in incoming:
-        if field.name in known:
-            _check_fits(known[field.name], field.type, field.name, _holds)
-    added = [pa.field(f.name, canonical_type(f.type, f.name)) for f in new if not is_untyped(f.type)]
-    return pa.schema([*existing, *added]) if added else existing
+    known = {column.name: column.type for column in existing}
+    added = [column for column in incoming if column.name not in known]
+    for column in added:
+        _check_new(column, existing, rules)
+    sent = {column.name: column.type for column in incoming}
+    evolved = [
+        pa.field(name, _accepted(type_, sent[name], name, rules) if name in sent else type_)
+        for name, type_ in known.items()
+    ]
+    evolved += [_new(column, rules) for column in added if not is_untyped(column.type)]
+    schema = pa.schema(evolved)
+    return existing if schema.equals(existing) else schema
 
 
-def check_castable(published: pa.DataType, staged: pa.DataType, path: str) -> None:
+def check_castable(published: pa.DataType, staged: pa.DataType, path: str, *, declared: bool = False) -> None:
     """Raise `SchemaConflict` when rows that were staged as `staged` cannot be published as `published`.
 
     More passes than `evolve` lets in, because these rows were acknowledged: a `double` may hold nothing but whole
-    numbers. Whether each value is kept is for whoever casts them to check.
+    numbers; and a column that was declared to be text has taken the place of one of numbers. Whether each value is
+    kept is for whoever casts them to check.
     """
-    _check_fits(published, staged, path, _may_hold)
+    takes: _Holds = lambda one, other: _may_hold(one, other) or (declared and spelt_exactly(one, other))  # noqa: E731
+    _merged(published, staged, path, Rules(), takes, grows=False)
 
 
-def _check_new(field: pa.Field, existing: pa.Schema, evolution: Evolution) -> None:
-    incoming = str(field.type)
-    for name in existing.names:
-        if name.casefold() == field.name.casefold():
-            raise _conflict(field.name, _ABSENT, incoming, f"the dataset spells this column {name!r}; rename it")
-    if evolution is Evolution.STRICT:
+def _first(schema: pa.Schema, rules: Rules) -> pa.Schema:
+    return pa.schema([_new(column, rules) for column in schema])
+
+
+def _new(column: pa.Field, rules: Rules) -> pa.Field:
+    declared = rules.declared.get(column.name)
+    if declared is None:
+        return pa.field(column.name, canonical_type(column.type, column.name))
+    return pa.field(column.name, _accepted(declared.type, column.type, column.name, rules))
+
+
+def _check_new(column: pa.Field, existing: pa.Schema, rules: Rules) -> None:
+    _check_spelling(column.name, existing.names, column.name, str(column.type), "column")
+    if rules.evolution is Evolution.STRICT:
         hint = "leave the column out, or set the dataset's schema.evolution to additive"
-        raise _conflict(field.name, _ABSENT, incoming, hint)
+        raise _conflict(column.name, _ABSENT, str(column.type), hint)
 
 
-def _check_fits(existing: pa.DataType, incoming: pa.DataType, path: str, holds: _Holds) -> None:
+def _check_spelling(name: str, known: list[str], path: str, incoming: str, what: str) -> None:
+    for other in known:
+        if other.casefold() == name.casefold():
+            raise _conflict(path, f"no such {what}", incoming, f"the dataset spells this {what} {other!r}; rename it")
+
+
+def _accepted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rules) -> pa.DataType:
+    """The type of the column `name` once it has taken values of `incoming`."""
+    try:
+        merged = _merged(existing, incoming, name, rules, _taken(name, rules))
+    except SchemaConflict as conflict:
+        conflict.hint = conflict.hint or remedy_for(existing, _wanted(existing, incoming, name, rules), name, rules)
+        raise
+    return existing if merged.equals(existing) else canonical_type(merged, name)  # refuses what is nested too deeply
+
+
+def _taken(name: str, rules: Rules) -> _Holds:
+    """Which values a column takes: into one that was declared to be text, numbers come as they are written."""
+    if name not in rules.declared:
+        return holds
+    return lambda existing, incoming: holds(existing, incoming) or spelt_exactly(existing, incoming)
+
+
+def _wanted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rules) -> pa.DataType | None:
+    """The type with which the column would hold both; None = there is none that loses nothing."""
+    try:
+        return _merged(existing, incoming, name, replace(rules, evolution=Evolution.ADDITIVE, widens=True), holds)
+    except SchemaConflict:
+        return None
+
+
+def _merged(
+    existing: pa.DataType, incoming: pa.DataType, path: str, rules: Rules, takes: _Holds, *, grows: bool = True
+) -> pa.DataType:
     plain = unwrap(incoming)
-    if pa.types.is_null(plain):
-        return
+    if is_untyped(plain):
+        return existing
+    if pa.types.is_null(existing):
+        return canonical_type(plain, path)
     if is_list(existing) and is_list(plain):
-        _check_fits(existing.value_type, plain.value_type, f"{path}[]", holds)
-    elif pa.types.is_struct(existing) and pa.types.is_struct(plain):
-        _check_struct_fits(existing, plain, path, holds)
-    elif pa.types.is_map(existing) and pa.types.is_map(plain):
-        _check_fits(existing.key_type, plain.key_type, f"{path}{{key}}", holds)
-        _check_fits(existing.item_type, plain.item_type, f"{path}{{value}}", holds)
-    elif not holds(existing, canonical_type(plain, path)):
-        raise _conflict(path, str(existing), str(incoming), _remedy(existing, plain))
+        return pa.list_(_merged(existing.value_type, plain.value_type, f"{path}[]", rules, takes, grows=grows))
+    if pa.types.is_struct(existing) and pa.types.is_struct(plain):
+        return _merged_struct(existing, plain, path, rules, takes, grows)
+    if pa.types.is_map(existing) and pa.types.is_map(plain):
+        key = _merged(existing.key_type, plain.key_type, f"{path}{{key}}", rules, takes, grows=grows)
+        return pa.map_(key, _merged(existing.item_type, plain.item_type, f"{path}{{value}}", rules, takes, grows=grows))
+    leaf = canonical_type(plain, path)
+    if takes(existing, leaf):
+        return existing
+    if rules.widens and (wide := wider(existing, leaf)) is not None:
+        return wide
+    raise _conflict(path, str(existing), str(incoming), "")
 
 
-def _check_struct_fits(existing: pa.StructType, incoming: pa.StructType, path: str, holds: _Holds) -> None:
-    check_field_names((field.name for field in incoming), path)
-    known = {field.name: field.type for field in existing}
-    for field in incoming:
-        inner = f"{path}.{field.name}"
-        if field.name not in known:
-            hint = f"a published struct cannot grow; send {field.name!r} as a column of its own ({existing} is known)"
-            raise _conflict(inner, "no such field", str(field.type), hint)
-        _check_fits(known[field.name], field.type, inner, holds)
-
-
-def _holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
-    """Whether a column of `existing` can take values of the canonical type `incoming`, each value checked later."""
-    t = pa.types
-    if existing.equals(incoming):
-        return True
-    if t.is_int64(incoming):
-        return bool(t.is_float64(existing) or t.is_decimal(existing))
-    if t.is_decimal(incoming) and t.is_decimal(existing):
-        return bool(existing.scale >= incoming.scale)
-    return bool(t.is_date32(incoming) and t.is_timestamp(existing))
+def _merged_struct(
+    existing: pa.StructType, incoming: pa.StructType, path: str, rules: Rules, takes: _Holds, grows: bool
+) -> pa.DataType:
+    check_field_names((inner.name for inner in incoming), path)
+    sent = {inner.name: inner.type for inner in incoming}
+    fields = [
+        pa.field(f.name, _merged(f.type, sent.pop(f.name), f"{path}.{f.name}", rules, takes, grows=grows))
+        if f.name in sent
+        else f
+        for f in existing
+    ]
+    for name, type_ in sent.items():
+        inner = f"{path}.{name}"
+        _check_spelling(name, [f.name for f in existing], inner, str(type_), "field")
+        if not grows or rules.evolution is Evolution.STRICT:
+            hint = "leave the field out, or set the dataset's schema.evolution to additive"
+            raise _conflict(inner, "no such field", str(type_), hint)
+        fields.append(pa.field(name, canonical_type(type_, inner)))
+    return pa.struct(fields)
 
 
 def _may_hold(existing: pa.DataType, incoming: pa.DataType) -> bool:
-    """`_holds`, and numbers that may happen to be whole, or to need fewer decimal places than they could have."""
+    """`holds`, and numbers that may happen to be whole, or to need fewer decimal places than they could have."""
     t = pa.types
-    if t.is_decimal(incoming):
-        return bool(t.is_decimal(existing) or t.is_int64(existing))
-    return _holds(existing, incoming) or bool(t.is_float64(incoming) and t.is_int64(existing))
-
-
-def _remedy(existing: pa.DataType, incoming: pa.DataType) -> str:
-    t = pa.types
-    if t.is_timestamp(existing) and t.is_timestamp(incoming):
-        return "say which time zone is meant: " + (
-            "send instants with a time zone" if existing.tz else "send local times without a time zone"
-        )
-    if t.is_decimal(existing) and t.is_decimal(incoming):
-        return f"round the values to {existing.scale} decimal places"
-    return f"convert the column to {existing}, or send it under another name"
+    if t.is_decimal(incoming) and (t.is_decimal(existing) or t.is_int64(existing)):
+        return True
+    return holds(existing, incoming) or bool(t.is_float64(incoming) and t.is_int64(existing))
 
 
 def _conflict(path: str, existing: str, incoming: str, hint: str) -> SchemaConflict:

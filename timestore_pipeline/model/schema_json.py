@@ -2,6 +2,8 @@
 
     {"columns": [{"name": "at", "type": "timestamp_utc"}, {"name": "tags", "type": {"list": "string"}}]}
 
+`null` inside another type is one that waits: nothing but nulls has been seen of it.
+
 Arrow's own serialisation is binary and carries whatever metadata the first producer had; this holds names and types.
 """
 
@@ -16,6 +18,7 @@ from timestore_pipeline.errors import Corrupted
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC
 
 _LEAVES = {
+    "null": pa.null(),  # its type waits for a value
     "bool": pa.bool_(),
     "int64": pa.int64(),
     "float64": pa.float64(),

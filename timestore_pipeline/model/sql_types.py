@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 _LEAVES = {
+    pa.null(): "VARCHAR",  # a type that waits: nulls of text can be cast to every other type
     pa.bool_(): "BOOLEAN",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",

@@ -60,7 +60,7 @@ def query(area: StagingArea, lake: Lake, sql: str, *, seal_timeout: timedelta, m
         pins = Pins(area, folder)
         sources = plan_all(area, lake, names, pins, seal_timeout)
         known = lambda: {*lake.datasets(), *area.ledger.datasets.names(active=True)}  # noqa: E731
-        staged = StagedRows(connection, pins, folder, area.ledger.datasets.was_retyped)
+        staged = StagedRows(connection, pins, folder, area.ledger.datasets.segments_differ)
         with _Query(connection, known, staged) as running:
             yield running.answer(sql, sources)
 

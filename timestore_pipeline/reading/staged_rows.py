@@ -36,12 +36,12 @@ class StagedRows:
     """Bound to the connection of one query."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path, was_retyped: Callable[[str], bool]
+        self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path, differ: Callable[[str], bool]
     ) -> None:
-        """was_retyped: whether segments of the dataset with this name may hold other types than its record says."""
+        """differ: whether segments of the dataset with this name may hold other types than its record says."""
         self._connection = connection
         self._pins = pins
-        self._was_retyped = was_retyped
+        self._differ = differ
         self._scratch = folder / "scratch.duckdb"
         self._attached: dict[str, str] = {}  # segment id -> dataset
 
@@ -56,7 +56,7 @@ class StagedRows:
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
     def _select(self, source: Source, record: DatasetRecord, held: Held) -> str:
-        may_differ = source.to_learn or self._was_retyped(record.name)
+        may_differ = source.to_learn or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
         retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
         return select_staged(record, _places(held), retyped)

@@ -47,7 +47,7 @@ def describe(area: Books, contents: SegmentContents) -> None:
     """Make sure that there is the dataset, with the columns and the layout that the segment was written for."""
     header = contents.header
     area.ledger.datasets.ensure(header.dataset)
-    granularity = header.granularity or (Granularity.DAY if header.time_column else Granularity.NONE)
+    granularity = header.granularity or (Granularity.DAY if header.time_column else None)
     area.ledger.reconciling.describe(header.dataset, header.schema, header.time_column, granularity)
 
 

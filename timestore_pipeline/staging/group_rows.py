@@ -22,20 +22,23 @@ def _description(batches: Sequence[StagedBatch]) -> str:
     return json.dumps([dict(zip(keys, row, strict=True)) for row in rows])
 
 
-def salvaged_description(batches: Sequence[StagedBatch]) -> str:
-    """As `_description`, with the ids: they no longer follow from where the rows lie."""
+def copied_description(batches: Sequence[StagedBatch]) -> str:
+    """As `_description`, with the ids: they do not follow from where the rows lie."""
     described = zip(json.loads(_description(batches)), batches, strict=True)
     return json.dumps([{**promise, "batch_id": batch.batch_id} for promise, batch in described])
 
 
-def group_rows(batches: Sequence[tuple[StagedBatch, pa.Table]], no_data: pa.Table) -> pa.Table:
+def group_rows(batches: Sequence[tuple[StagedBatch, pa.Table]], no_data: pa.Table, *, copies: bool) -> pa.Table:
     """All batches' rows, each marked with its batch's position, and one last row that describes the batches.
+
+    copies: of rows that lie in a segment already, under the same ids.
 
     A second table for the descriptions would be cleaner and cost a second statement, a fifth of a small batch's write.
     """
     rows = pa.concat_tables([*(table for _, table in batches), no_data]).combine_chunks()  # DuckDB pays per chunk
     promises = [batch for batch, _ in batches]
-    description = pa.concat_arrays([pa.nulls(rows.num_rows - 1, pa.string()), pa.array([_description(promises)])])
+    describe = copied_description if copies else _description
+    description = pa.concat_arrays([pa.nulls(rows.num_rows - 1, pa.string()), pa.array([describe(promises)])])
     return rows.append_column(BATCH_COLUMN, _positions(promises)).append_column(COMMIT_COLUMN, description)
 
 

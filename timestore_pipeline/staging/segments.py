@@ -30,7 +30,7 @@ from timestore_pipeline.errors import (
     TimestoreError,
     UnreadableSegment,
 )
-from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json, stored_schema
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.directory import write_ahead_log
@@ -93,7 +93,8 @@ class OpenSegment:
         Raises `InvalidData`, `DiskFull`, `UnreadableSegment` or `RetryLater`; after each of them none of the rows is
         there.
         """
-        rows = group_rows(batches, self._no_data)  # noqa: F841  # DuckDB reads it by its name
+        copies = any(batch.batch_id != batch_id(self.header.segment_id, batch.sequence) for batch, _ in batches)
+        rows = group_rows(batches, self._no_data, copies=copies)  # noqa: F841  # DuckDB reads it by its name
         with translated(self._path, self.header.dataset), _refused_rows_named(self.header.dataset):
             # Registering a view for the table instead would cost half a millisecond.
             self._connection.execute(f"INSERT INTO {self._catalog}.rows BY NAME SELECT * FROM rows")

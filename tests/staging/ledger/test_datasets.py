@@ -10,11 +10,22 @@ import pytest
 from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.datasets import Layout
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, SchemaMoved, apply
 
 ONE = pa.schema([pa.field("t", pa.timestamp("us", "UTC"))])
 TWO = pa.schema([*ONE, pa.field("v", pa.float64())])
-LAYOUT = Layout("t", Granularity.DAY)
+LAYOUT = ("t", Granularity.DAY)
+
+
+def change(ledger: Ledger, seen: DatasetRecord, schema: pa.Schema, layout: tuple[str | None, Granularity]) -> bool:
+    """Whether the change was made: the dataset is as it was seen."""
+    try:
+        with ledger.database.transaction() as tx:
+            apply(tx, seen.name, SchemaChange(seen.schema_version, seen.schema, schema, *layout))
+    except SchemaMoved:
+        return False
+    return True
 
 
 def test_a_new_dataset_has_no_schema_and_no_layout(ledger: Ledger) -> None:
@@ -43,7 +54,7 @@ def test_an_unknown_dataset_is_told_with_the_known_ones(ledger: Ledger) -> None:
 
 
 def test_a_schema_is_kept_with_its_layout(ledger: Ledger) -> None:
-    assert ledger.datasets.replace_schema(ledger.datasets.ensure("d"), TWO, LAYOUT)
+    assert change(ledger, ledger.datasets.ensure("d"), TWO, LAYOUT)
     record = ledger.datasets.get("d")
     assert record.schema is not None
     assert record.schema.equals(TWO)
@@ -52,20 +63,21 @@ def test_a_schema_is_kept_with_its_layout(ledger: Ledger) -> None:
 
 def test_the_second_of_two_who_change_the_schema_must_look_again(ledger: Ledger) -> None:
     seen = ledger.datasets.ensure("d")
-    assert ledger.datasets.replace_schema(seen, ONE, LAYOUT)
-    assert not ledger.datasets.replace_schema(seen, TWO, LAYOUT)
+    assert change(ledger, seen, ONE, LAYOUT)
+    assert not change(ledger, seen, TWO, LAYOUT)
     assert ledger.datasets.get("d").schema == ONE
 
 
 def test_a_layout_decided_on_older_metadata_must_be_decided_again(ledger: Ledger) -> None:
     seen = ledger.datasets.ensure("d")
     ledger.datasets.set_metadata("d", DatasetMetadata.parse({"partition": {"granularity": "hour"}}))
-    assert not ledger.datasets.replace_schema(seen, ONE, LAYOUT)
+    assert not change(ledger, seen, ONE, LAYOUT)
     assert ledger.datasets.get("d").granularity is None
 
 
-def test_metadata_cannot_contradict_the_layout(ledger: Ledger) -> None:
-    ledger.datasets.replace_schema(ledger.datasets.ensure("d"), TWO, LAYOUT)
+def test_metadata_cannot_contradict_the_layout_once_a_flush_has_begun(ledger: Ledger) -> None:
+    change(ledger, ledger.datasets.ensure("d"), TWO, LAYOUT)
+    ledger.schema_changes.settle_for_table("d")
     for document in ({"time_column": "v"}, {"partition": {"granularity": "hour"}}):
         with pytest.raises(InvalidMetadata, match="laid out by 't' per day"):
             ledger.datasets.set_metadata("d", DatasetMetadata.parse(document))
@@ -73,9 +85,20 @@ def test_metadata_cannot_contradict_the_layout(ledger: Ledger) -> None:
     assert ledger.datasets.set_metadata("d", same).metadata == same
 
 
-def test_a_dataset_without_time_keeps_any_granularity_out(ledger: Ledger) -> None:
+def test_until_then_the_layout_follows_the_metadata(ledger: Ledger) -> None:
+    change(ledger, ledger.datasets.ensure("d"), TWO, LAYOUT)
+    record = ledger.datasets.set_metadata("d", DatasetMetadata.parse({"partition": {"granularity": "hour"}}))
+    assert (record.time_column, record.granularity) == ("t", Granularity.HOUR)
+    record = ledger.datasets.set_metadata("d", DatasetMetadata.parse({"time_column": "later"}))
+    assert (record.time_column, record.granularity) == (None, None)
+    with pytest.raises(InvalidMetadata, match="time column 'v' of dataset 'd' is of type double"):
+        ledger.datasets.set_metadata("d", DatasetMetadata.parse({"time_column": "v"}))
+
+
+def test_a_dataset_published_without_time_keeps_any_granularity_out(ledger: Ledger) -> None:
     schema = pa.schema([pa.field("v", pa.float64())])
-    ledger.datasets.replace_schema(ledger.datasets.ensure("d"), schema, Layout(None, Granularity.NONE))
+    change(ledger, ledger.datasets.ensure("d"), schema, (None, Granularity.NONE))
+    ledger.schema_changes.settle_for_table("d")
     ledger.datasets.set_metadata("d", DatasetMetadata.parse({"description": "x"}))
     with pytest.raises(InvalidMetadata):
         ledger.datasets.set_metadata("d", DatasetMetadata.parse({"time_column": "v"}))

@@ -23,6 +23,7 @@ from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.pushes import Pushes
 from timestore_pipeline.staging.ledger.reconciling import Reconciling
 from timestore_pipeline.staging.ledger.schema import prepare
+from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.ledger.staged import Staged
@@ -45,6 +46,7 @@ class Ledger:
             self.database.close()
             raise
         self.datasets = Datasets(self.database)
+        self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
         self.blocks = Blocks(self.database)
         self.narrowing = Narrowing(self.database)

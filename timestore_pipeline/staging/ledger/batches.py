@@ -11,7 +11,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.staging.ledger import volumes
+from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
@@ -49,15 +49,20 @@ class Batches:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, dataset_id: int, segment_id: str, staged: Sequence[StagedBatch]) -> dict[str, StagedBatch]:
+    def record(
+        self, dataset_id: int, segment_id: str, staged: Sequence[StagedBatch], basis: schema_changes.Basis | None = None
+    ) -> dict[str, StagedBatch]:
         """Promise the batches of one group commit; the rows must already be durable in the segment.
 
         Returns the batches that another process staged first under the same idempotency key, by key: their rows in this
-        segment stay without a ledger row and are never exported.
+        segment stay without a ledger row and are never exported. basis: what the batches were fitted to, None = that
+        cannot have changed. Raises `SchemaMoved` when it has; then nothing is promised.
         """
         with self._database.transaction() as tx:
             known = _known_keys(tx, dataset_id, staged)
             fresh = [batch for batch in staged if batch.idempotency_key not in known]
+            if basis is not None and fresh:
+                schema_changes.admit(tx, basis)
             _insert(tx, dataset_id, segment_id, fresh)
             total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
             volumes.add(tx, dataset_id, BatchState.PENDING, total)

@@ -16,7 +16,7 @@ from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.blocks import lift
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.narrowing import widen
-from timestore_pipeline.staging.ledger.retyped import mark_retyped, times_retyped
+from timestore_pipeline.staging.ledger.retyped import mark_retyped, segments_differ, times_changed
 
 if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
     import pyarrow as pa
@@ -129,37 +129,24 @@ class Datasets:
             )
 
     def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
-        """Replace the metadata; raise `InvalidMetadata` when it contradicts the layout fixed with the first batch."""
+        """Replace the metadata; raise `InvalidMetadata` or `SchemaConflict` when they contradict what is published."""
+        from timestore_pipeline.staging.ledger.declaring import settle_declared
+
         with suppress(InvalidMetadata):  # of those that are replaced
             self.ensure(name)
         with self._database.transaction() as tx:
             current = _current(tx, name, replacing=True)
-            _check_layout(current, metadata)  # in here: a first batch may come at any moment
+            settle_declared(tx, current, metadata)  # in here: a first batch may come at any moment
             values = metadata.to_json(), int(_paused(current, metadata)), name
             tx.execute("UPDATE datasets SET metadata = ?, paused = ? WHERE name = ?", values)
             lift(tx, current.dataset_id)
         return self.get(name)
 
-    def replace_schema(self, record: DatasetRecord, schema: pa.Schema, layout: Layout) -> bool:
-        """Set the schema if it and the metadata are as in `record`; False = read it again and decide anew."""
-        from timestore_pipeline.model.schema_json import schema_to_json
-
-        with self._database.transaction() as tx:
-            current = _current(tx, record.name)
-            if (current.schema_version, current.metadata) != (record.schema_version, record.metadata):
-                return False
-            tx.execute(
-                "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
-                " time_column = ?, granularity = ? WHERE dataset_id = ?",
-                (schema_to_json(schema), layout.time_column, layout.granularity, record.dataset_id),
-            )
-            return True
-
     def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
         """Set columns and layout as they are published; False = the record is another by now.
 
         What was declared of a column's type follows, lest the metadata ask for what cannot be.
-        Segments that were written before keep their types, see `was_retyped`.
+        Segments that were written before keep their types, see `segments_differ`.
         """
         from timestore_pipeline.model.following import with_published_types
         from timestore_pipeline.model.schema_json import schema_to_json
@@ -179,15 +166,15 @@ class Datasets:
             mark_retyped(tx, record.name)
             return True
 
-    def was_retyped(self, name: str) -> bool:
+    def segments_differ(self, name: str) -> bool:
         """Whether segments may hold a column in another type than the record says."""
         with self._database.snapshot() as tx:
-            return times_retyped(tx, name) > 0
+            return segments_differ(tx, name)
 
-    def times_retyped(self) -> int:
-        """A number that grows whenever a column of any dataset gets another type."""
+    def times_changed(self) -> int:
+        """A number that grows whenever what is remembered of any dataset's types becomes wrong."""
         with self._database.snapshot() as tx:
-            return times_retyped(tx)
+            return times_changed(tx)
 
     def set_paused(self, name: str, paused: bool) -> None:
         """Takes the place of what the metadata said, so that one command ends a pause, whoever began it."""
@@ -280,20 +267,6 @@ def back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
         "UPDATE datasets SET failures = failures + 1, retry_at = ? WHERE dataset_id = ?",
         (clock.to_micros(clock.now() + retry_delay(failures)), dataset_id),
     )
-
-
-def _check_layout(record: DatasetRecord, metadata: DatasetMetadata) -> None:
-    if record.granularity is None:
-        return
-    wanted_column = metadata.time_column or record.time_column
-    wanted_granularity = Granularity.NONE if record.time_column is None else metadata.partition.granularity
-    if (wanted_column, wanted_granularity) != (record.time_column, record.granularity):
-        raise InvalidMetadata(
-            f"dataset {record.name!r} is laid out by {record.time_column!r} per {record.granularity}; "
-            f"the metadata asks for {wanted_column!r} per {wanted_granularity}",
-            dataset=record.name,
-            hint="time column and granularity are fixed with the first batch; stage under a new name to change them",
-        )
 
 
 def _paused(current: DatasetRecord, metadata: DatasetMetadata) -> bool:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from timestore_pipeline import clock
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
@@ -64,19 +63,25 @@ class Reconciling:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str) -> None:
-        """Give the dataset columns it lacks, and its layout if it has none; those that it has keep their types."""
+    def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str | None) -> None:
+        """Give the dataset columns it lacks, and its layout if it has none; granularity: None = still open.
+
+        Of two types of a column it gets the one that holds both, else it keeps the first: a flush casts what fits.
+        """
         from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
+        from timestore_pipeline.model.evolution import Rules
 
         with self._database.transaction() as tx:
             row = tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone()
             known = None if row["schema"] is None else schema_from_json(row["schema"])
             try:
-                wanted = evolve(known, schema, Evolution.ADDITIVE)
+                wanted = evolve(known, schema, Rules(widens=True))
             except SchemaConflict:
                 wanted = _with_new_columns(known, schema)
+            if _differ(wanted, schema) or (known is not None and _differ(wanted, known)):
                 mark_retyped(tx, dataset)
-            if known is None or not wanted.equals(known):
+            lacks_layout = row["granularity"] is None and granularity is not None
+            if known is None or lacks_layout or not wanted.equals(known):
                 tx.execute(
                     "UPDATE datasets SET schema = ?, schema_version = schema_version + 1,"
                     " granularity = coalesce(granularity, ?),"
@@ -128,6 +133,12 @@ class Reconciling:
                 "INSERT INTO volumes SELECT dataset_id, 'accepted', sum(batches), sum(rows), sum(bytes) FROM volumes"
                 " GROUP BY dataset_id"
             )
+
+
+def _differ(wanted: pa.Schema, written: pa.Schema) -> bool:
+    """Whether a column was written in another type than the wanted one."""
+    types = {field.name.casefold(): field.type for field in wanted}
+    return any(types[field.name.casefold()] != field.type for field in written)
 
 
 def _with_new_columns(known: pa.Schema, schema: pa.Schema) -> pa.Schema:

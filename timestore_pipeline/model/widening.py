@@ -1,0 +1,102 @@
+"""Which column types hold the values of which others, and what a column may become while nothing is published.
+
+Whether the values that are staged already survive a wider type is told by their `extents`: a whole number beyond 2**53
+is not always a double, and a decimal column has 38 digits in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.model.extent import Extent, Extents
+
+_MOST_DIGITS = 38
+
+
+def holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
+    """Whether a column of `existing` can take values of the canonical type `incoming`, each value checked later."""
+    t = pa.types
+    if existing.equals(incoming):
+        return True
+    if t.is_int64(incoming):
+        return bool(t.is_float64(existing) or t.is_decimal(existing))
+    if t.is_decimal(incoming) and t.is_decimal(existing):
+        return bool(existing.scale >= incoming.scale)
+    return bool(t.is_date32(incoming) and t.is_timestamp(existing))
+
+
+def spelt_exactly(existing: pa.DataType, incoming: pa.DataType) -> bool:
+    """Whether values of `incoming` have one spelling, as which a text column can hold them.
+
+    A double has several (`14`, `14.0`, `1.4e1`), and so has an instant.
+    """
+    t = pa.types
+    return bool(t.is_string(existing) and (t.is_int64(incoming) or t.is_boolean(incoming) or t.is_decimal(incoming)))
+
+
+def wider(existing: pa.DataType, incoming: pa.DataType) -> pa.DataType | None:
+    """The type of `incoming`, when it holds whatever `existing` holds, extents aside; else None."""
+    return incoming if holds(incoming, existing) else None
+
+
+def widened(before: pa.DataType, after: pa.DataType, path: str) -> Iterator[tuple[str, pa.DataType, pa.DataType]]:
+    """(path, old, new) of every leaf inside `path` whose type another one takes the place of."""
+    if before.equals(after) or pa.types.is_null(before):
+        return
+    if pa.types.is_list(before) and pa.types.is_list(after):
+        yield from widened(before.value_type, after.value_type, f"{path}[]")
+    elif pa.types.is_map(before) and pa.types.is_map(after):
+        yield from widened(before.key_type, after.key_type, f"{path}{{key}}")
+        yield from widened(before.item_type, after.item_type, f"{path}{{value}}")
+    elif pa.types.is_struct(before) and pa.types.is_struct(after):
+        for field in before:
+            yield from widened(field.type, after.field(field.name).type, f"{path}.{field.name}")
+    else:
+        yield path, before, after
+
+
+def changed_leaves(before: pa.Schema, after: pa.Schema) -> list[tuple[str, pa.DataType, pa.DataType]]:
+    """`widened` of all columns of `before`, which `after` has too."""
+    return [leaf for field in before for leaf in widened(field.type, after.field(field.name).type, field.name)]
+
+
+def check_extents(
+    before: pa.Schema, after: pa.Schema, extents: Extents | None, hint: str, where: str = "in the data"
+) -> None:
+    """Raise `SchemaConflict` when staged values may not survive the types that columns take.
+
+    extents: of all values that were staged; None = columns keep their types.
+    """
+    for path, old, new in changed_leaves(before, after):
+        extent = Extent() if extents is None else extents.get(path, Extent())
+        if extents is None or not survives(old, new, extent):
+            raise SchemaConflict(
+                f"column {path!r} is {old} in the dataset but {new} {where}, and {_why(extent, extents, new)}",
+                column=path,
+                existing=str(old),
+                incoming=str(new),
+                hint=hint,
+            )
+
+
+def survives(old: pa.DataType, new: pa.DataType, extent: Extent) -> bool:
+    """Whether every value of `old` within the extent is kept by `new`."""
+    t = pa.types
+    if t.is_float64(new):
+        return bool(t.is_int64(old) and extent.doubles)
+    if t.is_decimal(new):
+        return bool((t.is_int64(old) or t.is_decimal(old)) and extent.digits + new.scale <= _MOST_DIGITS)
+    return holds(new, old) or spelt_exactly(new, old)
+
+
+def _why(extent: Extent, extents: Extents | None, new: pa.DataType) -> str:
+    if extents is None:
+        return "rows of it are published, or on their way"
+    if pa.types.is_float64(new):
+        return "a whole number that is staged is no double"
+    if not pa.types.is_decimal(new):
+        return "values that are staged might change"
+    return f"numbers that are staged have up to {extent.digits} digits before the decimal point"

@@ -1,0 +1,176 @@
+"""How a dataset's columns and layout change: with the promise of the batch that needs it, or before a flush decides.
+
+A change is made in the transaction that promises its batch, so a batch that is refused, or known already, leaves none.
+As long as `extents/<dataset>` stands in `meta`, the dataset has no table, and it says how far the numbers of every
+staged batch reach: columns may take wider types. A flush removes it before it touches the table, for good.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.extent import Extent, Extents
+from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+from timestore_pipeline.staging.ledger.retyped import mark_grown, mark_retyped, times_changed
+
+if TYPE_CHECKING:  # imported with the first change: a backlog is read without
+    import pyarrow as pa
+
+_EXTENTS = "extents/"
+
+
+class SchemaMoved(Exception):
+    """The dataset is no longer as the batch was fitted to it: fit it again. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """Columns and layout that a batch needs."""
+
+    schema_version: int  # of the record that it changes
+    before: pa.Schema | None
+    schema: pa.Schema
+    time_column: str | None
+    granularity: Granularity | None  # None = the layout stays open
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a group of batches was fitted to, and what comes with their promise."""
+
+    dataset: str
+    times_changed: int  # as `Standing` says
+    change: SchemaChange | None = None
+    extents: Extents = field(default_factory=dict)  # of the group, as far as they are not known to be noted
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A dataset as one snapshot shows it to who wants to stage."""
+
+    record: DatasetRecord
+    times_changed: int  # grows whenever what was fitted to the record may not fit any more
+    extents: Extents | None  # None = something is published, or on its way: no column takes a wider type
+
+
+class SchemaChanges:
+    """Reads and writes over `datasets`, `flushes` and `meta`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def standing(self, name: str) -> Standing | None:
+        """None = there is no such dataset."""
+        with self._database.snapshot() as tx:
+            row = tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                return None
+            record = record_of(row)
+            return Standing(record, times_changed(tx, name), extents_of(tx, record))
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether no column will ever take a wider type again; extents need not be noted then."""
+        with self._database.snapshot() as tx:
+            row = tx.execute("SELECT schema FROM datasets WHERE name = ?", (name,)).fetchone()
+            return row["schema"] is not None and _noted(tx, name) is None
+
+    def settle_for_table(self, name: str) -> tuple[DatasetRecord, DatasetRecord]:
+        """The record before, and as the dataset's table is to have it.
+
+        What still waits becomes text, and a layout that is still open becomes none. From here on both hold.
+        """
+        from timestore_pipeline.model.waiting import schema_settled_as_text, waiting_leaves
+
+        with self._database.transaction() as tx:
+            before = record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
+            assert before.schema is not None, "a claimed dataset has a schema"
+            tx.execute("DELETE FROM meta WHERE key = ?", (_EXTENTS + name,))
+            if before.granularity is not None and not waiting_leaves(before.schema):
+                return before, before
+            layout = before.time_column, before.granularity or Granularity.NONE
+            write(tx, before, schema_settled_as_text(before.schema), *layout)
+            return before, record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
+
+
+def admit(tx: sqlite3.Connection, basis: Basis) -> None:
+    """Make the change that comes with a promise; raises `SchemaMoved`, and then the transaction is to be given up."""
+    if times_changed(tx, basis.dataset) != basis.times_changed:
+        raise SchemaMoved
+    if basis.change is not None:
+        apply(tx, basis.dataset, basis.change)
+    if basis.extents:
+        _note(tx, basis.dataset, basis.extents)
+
+
+def apply(tx: sqlite3.Connection, dataset: str, change: SchemaChange) -> None:
+    """Raises `SchemaMoved` when the record is another by now, or when staged values no longer allow the change."""
+    from timestore_pipeline.model.widening import check_extents
+
+    record = record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone())
+    if record.schema_version != change.schema_version:
+        raise SchemaMoved
+    if record.schema is not None:
+        try:
+            check_extents(record.schema, change.schema, extents_of(tx, record), "")
+        except SchemaConflict:
+            raise SchemaMoved from None
+    write(tx, record, change.schema, change.time_column, change.granularity)
+
+
+def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
+    """How far all staged numbers of the dataset reach; None = its columns keep their types."""
+    claimed = tx.execute(
+        "SELECT 1 FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported', 'published') LIMIT 1",
+        (record.dataset_id,),
+    ).fetchone()
+    return None if claimed else _noted(tx, record.name)
+
+
+def _noted(tx: sqlite3.Connection, dataset: str) -> Extents | None:
+    row = tx.execute("SELECT value FROM meta WHERE key = ?", (_EXTENTS + dataset,)).fetchone()
+    return None if row is None else {path: Extent(**told) for path, told in json.loads(row["value"]).items()}
+
+
+def _note(tx: sqlite3.Connection, dataset: str, extents: Extents) -> None:
+    """Unless there is a table, or those of earlier batches are not known: what is missing must not seem small."""
+    known = _noted(tx, dataset)
+    if known is not None:
+        grown = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
+        _put(tx, dataset, {**known, **grown})
+
+
+def _put(tx: sqlite3.Connection, dataset: str, extents: Mapping[str, Extent]) -> None:
+    text = json.dumps({path: asdict(extent) for path, extent in extents.items()}, ensure_ascii=False)
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_EXTENTS + dataset, text))
+
+
+def write(
+    tx: sqlite3.Connection,
+    record: DatasetRecord,
+    schema: pa.Schema,
+    time_column: str | None,
+    granularity: Granularity | None,
+) -> None:
+    """Set columns and layout, and say what it means for segments that are there."""
+    from timestore_pipeline.model.schema_json import schema_to_json
+    from timestore_pipeline.model.widening import changed_leaves
+
+    if record.schema is None:
+        if record.last_epoch == 0:
+            _put(tx, record.name, {})
+    elif changed_leaves(record.schema, schema):
+        mark_retyped(tx, record.name)
+    elif any(schema.field(column.name).type != column.type for column in record.schema):
+        mark_grown(tx, record.name)
+    tx.execute(
+        "UPDATE datasets SET schema = ?, schema_version = schema_version + 1, time_column = ?, granularity = ?"
+        " WHERE dataset_id = ?",
+        (schema_to_json(schema), time_column, granularity, record.dataset_id),
+    )
