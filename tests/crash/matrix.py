@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import pyarrow as pa
+
 from tests.crash import aside, victims
 from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
 from tests.crash.steps import Step
@@ -52,6 +54,7 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "given up": ("discard", [("stage rotten", None), ("flush and die", None)]),
     "lost ledger": ("rebuild", [("lose the ledger", None)]),
     "fragmented": ("maintain", [("publish bit by bit", None)]),
+    "to be retyped": ("retype", [("publish and stage", None)]),
     "dead in a rebuild": ("rebuild", [("lose the ledger", None), ("rebuild", ("build anew", "after", "die"))]),
 }
 # what an operator does at the end with what is in quarantine, where anything is
@@ -176,7 +179,10 @@ def judge(home: Path, situation: str) -> list[str]:
         wrong = [] if decision is None else aside.decide(store, decision)
         flush_everything(store)
         recover(store.area, store.lake)
-        if SITUATIONS[situation][0] == "maintain":
+        if SITUATIONS[situation][0] == "retype":
+            victims.retyped(store)
+            wrong += _wrong_types(store)
+        if SITUATIONS[situation][0] in ("maintain", "retype"):
             victims.maintained(store)
             wrong += _disused(store)
         return [*wrong, *_wrong_rows(store, home, decision == "discard"), *_wrong_books(store), *_left_over(store)]
@@ -227,6 +233,16 @@ def _left_over(store: Timestore) -> list[str]:
     found = {"segment files": segments, "segment rows": rows, "claims": claims, "spool": spool}
     found |= {"quarantined files": quarantined, "rebuilds": rebuilding}
     return [f"{what} left over: {names}" for what, names in found.items() if names]
+
+
+def _wrong_types(store: Timestore) -> list[str]:
+    record = store.area.ledger.datasets.get("d")
+    found = {"table": store.lake.table("d").schema(), "ledger": record.schema or pa.schema([])}
+    return [
+        f"n is {schema.field('n').type} in the {name}"
+        for name, schema in found.items()
+        if schema.field("n").type != pa.float64()
+    ]
 
 
 def _disused(store: Timestore) -> list[str]:

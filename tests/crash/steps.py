@@ -15,10 +15,12 @@ from timestore_pipeline.flush import recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.rebuild import ledger
 from timestore_pipeline.staging import quarantine, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.segments import Segments
@@ -111,6 +113,10 @@ STEPS = (
     Step("install, second time", "dead in a rebuild", ledger, "_install"),
     Step("write compacted file", "fragmented", TableUpkeep, "write"),
     Step("replace files", "fragmented", TableUpkeep, "replace"),
+    Step("write retyped file", "to be retyped", TableUpkeep, "write"),
+    Step("prove retyped file", "to be retyped", Rewriter, "_compare", moments=("before", "after")),
+    Step("commit a change of type", "to be retyped", TableUpkeep, "retype"),
+    Step("learn a changed type", "to be retyped", Datasets, "learn"),
     Step("vacuum", "fragmented", TableUpkeep, "delete"),
     Step("trim log", "fragmented", DeltaLog, "trim", system_error),
 )

@@ -26,6 +26,7 @@ from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import handle
 from timestore_pipeline.maintain import prune, run
+from timestore_pipeline.maintain.retype import Wish, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
@@ -215,6 +216,16 @@ def _publish_bit_by_bit(home: Path, errors: list[str]) -> None:
     die()
 
 
+def _publish_and_stage(home: Path, errors: list[str]) -> None:
+    """All but one batch are published, and the last lies in a dead producer's segment."""
+    for numbers in (range(BATCHES - 1), range(BATCHES - 1, BATCHES)):
+        with opened(home, StagingManager.open, errors) as staging:
+            produce(home, staging, errors, numbers)
+            if numbers.start:
+                die()
+        _flush(home, errors)
+
+
 def _maintain(home: Path, errors: list[str]) -> None:
     with opened(home, Timestore, errors) as store:
         attempt(errors, lambda: maintained(store))
@@ -226,6 +237,22 @@ def maintained(store: Timestore) -> None:
     for done in run.maintain(store.area, store.lake, ["d"], options):
         if done.errors:
             raise done.errors[0]
+
+
+def _retype(home: Path, errors: list[str]) -> None:
+    with opened(home, Timestore, errors) as store:
+        attempt(errors, lambda: retyped(store))
+
+
+def retyped(store: Timestore) -> None:
+    """Row numbers become doubles; a second time there is nothing to do but to learn."""
+    wish, options = Wish("d", "n", "double"), store.maintain_options()
+    with retyping(store.area, store.lake, wish, options, store.settings.seal_timeout) as work:
+        work.carry_out(work.examine(_untold), _untold)
+
+
+def _untold(_dataset: str, _done: int, _of: int) -> None:
+    """Nobody watches."""
 
 
 def _rebuild(home: Path, errors: list[str]) -> None:
@@ -274,5 +301,7 @@ _SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "lose the ledger": _lose_the_ledger,
     "rebuild": _rebuild,
     "publish bit by bit": _publish_bit_by_bit,
+    "publish and stage": _publish_and_stage,
     "maintain": _maintain,
+    "retype": _retype,
 }

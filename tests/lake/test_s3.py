@@ -21,13 +21,16 @@ from tests.lake.exporting import (
 )
 from tests.lake.processes import run_together
 from tests.maintain import small_files
+from tests.maintain.retyping import retyped
 from tests.services.s3 import S3Server, s3_server, serving
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
 from timestore_pipeline.lake.handle import CHECKPOINT_EVERY
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.lake import EpochOutcome
+from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
@@ -126,6 +129,32 @@ def test_a_table_in_a_bucket_is_maintained(
         assert (done.files_before, done.files_after, len(done.deleted), done.errors) == (10, 2, 10, [])
         assert small_files.content(store) == before
         assert len(store.lake.table("weather").stored_files()) == 2
+        [audit] = verify(store.area, store.lake, ["weather"], deep=True).datasets
+        assert (audit.problems, audit.warnings) == ([], [])
+        assert list(store.area.directory.spool.iterdir()) == []
+
+
+def test_a_column_in_a_bucket_gets_another_type(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flush that was exported before is refused by the log there, too."""
+    for name, value in s3_server.storage_options.items():
+        monkeypatch.setenv(name, value)
+    with Timestore(Settings.build(home=tmp_path, lake_uri=f"{s3_server.new_bucket()}/lake")) as store:
+        for number in range(3):
+            small_files.publish(store, number)
+        with store.staging() as staging:
+            staging.enqueue("weather", small_files.rows(3))
+        claim = store.pipeline.claim("weather", Trigger.MANUAL, "test")
+        assert claim.ref is not None
+        store.pipeline.export(claim.ref, store.export_options())
+        done = retyped(store, "at", "local_timestamp", Leeway(local_is_utc=True))
+        assert (done.files, done.rows, done.written_files) == (6, 30, 2)
+        with pytest.raises(RetryLater, match="column 'at' has become"):
+            store.pipeline.publish(claim.ref)
+        store.flush("weather", Trigger.MANUAL, "test")
+        read = pl.read_delta(store.lake.table("weather").uri, storage_options=s3_server.storage_options)
+        assert (read["at"].dtype, sorted(read["n"])) == (pl.Datetime("us"), list(range(40)))
         [audit] = verify(store.area, store.lake, ["weather"], deep=True).datasets
         assert (audit.problems, audit.warnings) == ([], [])
         assert list(store.area.directory.spool.iterdir()) == []

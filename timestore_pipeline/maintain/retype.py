@@ -7,7 +7,7 @@
 Flushes, producers and queries go on meanwhile. A flush that was exported in the old type and is not published yet when
 the commit is made is refused by the log, and its batches are exported again. A crash before the commit leaves files
 that no commit names, which the next maintenance deletes; one after it leaves a ledger that learns with the next flush.
-Decision 0024.
+Decision 0025.
 """
 
 from __future__ import annotations
