@@ -114,6 +114,18 @@ def test_another_hosts_flush_casts_what_it_has_staged(fragmented: Timestore, els
     assert books(fragmented) == ([], [])
 
 
+def test_another_hosts_flush_may_lack_fields_that_a_struct_has_gained(
+    fragmented: Timestore, elsewhere: Settings
+) -> None:
+    with Timestore(elsewhere) as other:
+        publish(other, 6, rows(6, o=[{"a": 1}] * 10))
+        publish(fragmented, 7, rows(7, o=[{"a": 1, "b": 2}] * 10))
+        retyped(fragmented, "n", "double")
+        publish(other, 8, rows(8, o=[{"a": 1}] * 10))
+        assert books(other) == ([], [])
+    assert numbers(fragmented) == list(range(90))
+
+
 def test_another_hosts_compaction_in_between_is_started_from(
     fragmented: Timestore, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,21 @@ def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
     return pa.schema([pa.field(field.name, canonical_type(field.type, field.name)) for field in present])
 
 
+def is_part(found: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a file's type is the table's, or that but for fields which the table's structs gained later."""
+    if pa.types.is_struct(found) and pa.types.is_struct(wanted):
+        known = {field.name: field.type for field in wanted}
+        return all(field.name in known and is_part(field.type, known[field.name]) for field in found)
+    if pa.types.is_list(found) and pa.types.is_list(wanted):
+        return is_part(found.value_type, wanted.value_type)
+    if pa.types.is_map(found) and pa.types.is_map(wanted):
+        parts = ((found.key_type, wanted.key_type), (found.item_type, wanted.item_type))
+        return all(is_part(*part) for part in parts)
+    if pa.types.is_timestamp(found) and pa.types.is_timestamp(wanted):  # UTC has several names
+        return bool(found.unit == wanted.unit and (found.tz is None) == (wanted.tz is None))
+    return bool(found == wanted)
+
+
 def check_partitioning(existing: list[str], partitioning: Partitioning) -> None:
     """Raise `SchemaConflict` when the table is partitioned by another column: Delta cannot change that."""
     wanted = [partitioning.column] if partitioning.column else []

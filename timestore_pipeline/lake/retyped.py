@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.lake.evolution import is_part
 from timestore_pipeline.model.canonical import canonical_type
 from timestore_pipeline.model.commit import RETYPED_APP_ID, retyped_app_id
 from timestore_pipeline.model.lake import ExportedFile
@@ -44,7 +45,7 @@ def check_types(table: DeltaTable, root: fs.FileSystem, files: Sequence[Exported
         exported = pq.read_schema(stream)
     for field in exported:
         wanted = published.get(field.name)
-        if wanted is not None and canonical_type(wanted, field.name) != canonical_type(field.type, field.name):
+        if wanted is not None and not is_part(*(canonical_type(kind, field.name) for kind in (field.type, wanted))):
             raise RetryLater(
                 f"column {field.name!r} has become {wanted} since the flush exported it as {field.type}",
                 hint="the next flush casts what is staged",

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import Corrupted, SchemaConflict
+from timestore_pipeline.lake.evolution import is_part
 from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.model.columns import canonical_type, duckdb_type, quote
 from timestore_pipeline.model.recast import Recast
@@ -129,26 +130,11 @@ def open_rows(
 
 
 def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:
-    if wanted is None or not _is_part(found, wanted):
+    if wanted is None or not is_part(found, wanted):
         existing = "no column" if wanted is None else str(wanted)
         text = f"column {name!r} is {found} in a file, and {existing} in the table"
         hint = "these files are left as they are"
         raise SchemaConflict(text, column=name, existing=existing, incoming=str(found), hint=hint)
-
-
-def _is_part(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether it is the table's type, or that but for fields which its structs gained later."""
-    if pa.types.is_struct(found) and pa.types.is_struct(wanted):
-        known = {field.name: field.type for field in wanted}
-        return all(field.name in known and _is_part(field.type, known[field.name]) for field in found)
-    if pa.types.is_list(found) and pa.types.is_list(wanted):
-        return _is_part(found.value_type, wanted.value_type)
-    if pa.types.is_map(found) and pa.types.is_map(wanted):
-        parts = ((found.key_type, wanted.key_type), (found.item_type, wanted.item_type))
-        return all(_is_part(*part) for part in parts)
-    if pa.types.is_timestamp(found) and pa.types.is_timestamp(wanted):  # UTC has several names
-        return bool(found.unit == wanted.unit and (found.tz is None) == (wanted.tz is None))
-    return bool(found == wanted)
 
 
 def _typed(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, pa.DataType]:
