@@ -342,3 +342,28 @@ def test_a_quote_that_swallows_rows_is_rejected(settings: Settings) -> None:
     [outcome] = take_in(settings)
     assert outcome.result is Result.REJECTED
     assert "line 2, column 2: a quote is never closed" in str(outcome.error)
+
+
+def test_what_a_folder_says_becomes_a_column(settings: Settings) -> None:
+    for station in ("JFK", "LGA"):
+        drop(settings, f"station={station}/a.parquet", readings(1))
+    assert [outcome.result for outcome in take_in(settings)] == [Result.STAGED, Result.STAGED]
+    with Timestore(settings) as store:
+        schema = store.area.ledger.datasets.get("weather").schema
+    assert schema is not None
+    assert schema.names == ["at", "n", "station"]
+
+
+def test_a_file_that_contradicts_its_folder_is_rejected(settings: Settings) -> None:
+    drop(settings, "n=7/a.parquet", readings(1))
+    [outcome] = take_in(settings)
+    assert outcome.result is Result.REJECTED
+    assert "a folder gives column 'n' the value '7', and the file has '0' there" in str(outcome.error)
+
+
+def test_a_folder_that_cannot_be_printed_is_no_column(settings: Settings) -> None:
+    drop(settings, "station=a\u200bb/a.parquet", readings(1))
+    [outcome] = take_in(settings)
+    assert outcome.result is Result.POSTPONED
+    assert outcome.error is not None
+    assert "escape them" in outcome.error.hint

@@ -128,3 +128,15 @@ def test_a_dataset_without_a_time_has_no_days(settings: Settings) -> None:
     take_in(settings)
     with pytest.raises(InvalidInput, match="has no time column"):
         january(settings, 1)
+
+
+def test_a_replayed_file_has_the_columns_of_its_folders(settings: Settings) -> None:
+    for station in ("JFK", "LGA"):
+        drop(settings, f"station={station}/a.parquet", readings(1))
+    take_in(settings)
+    assert numbers(settings) == [0, 0]
+    delete(settings)
+    replay(settings)
+    assert numbers(settings) == [0, 0]
+    table = DeltaTable(f"{settings.lake_uri}/weather").to_pyarrow_dataset().to_table()
+    assert sorted(table["station"].to_pylist()) == ["JFK", "LGA"]

@@ -18,6 +18,7 @@ from timestore_pipeline.confined import readable
 from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
@@ -75,6 +76,7 @@ class Intake:
 
     def _one(self, listed: LandingFile) -> Iterator[Outcome]:
         try:
+            _check_shown(listed)
             file = self.folder.take(listed)
             if file is not None and file.identity == listed.identity:
                 yield from self._in_hand(file)
@@ -96,7 +98,7 @@ class Intake:
         notes: tuple[Note, ...] | None = None
         try:
             with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
-                content = content_digest(path)
+                content = content_digest(path, *pairs(path_columns(file.relative.parts[:-1])))
                 notes = self._stage_unless_known(file, path, content, tally)
         except Interrupted:
             raise
@@ -127,7 +129,9 @@ class Intake:
 
     def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
         """`tally` counts along, also when this ends early."""
-        source = open_source(path, self.staging.reading(file.dataset))
+        reading = self.staging.reading(file.dataset)
+        columns = path_columns(file.relative.parts[:-1])
+        source = open_source(path, reading).with_columns(with_path_columns(columns, reading, {}))
         check_rows(self.staging, file.dataset, source, self._go_on)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, self.progress)
@@ -181,6 +185,17 @@ def _outcome(
 ) -> Outcome:
     relative = "" if place is None else names.shown(place)
     return Outcome(file.dataset, names.shown(file.relative), file.bytes, result, tally, relative, error)
+
+
+def _check_shown(file: LandingFile) -> None:
+    """In hand, folders have names that can be printed; a value in such a name would come out as another."""
+    odd = next((name for name in file.relative.parts[:-1] if "=" in name and names.shown(name) != name), None)
+    if odd is not None:
+        raise LandingUnusable(
+            f"{file.name}: the folder {names.shown(odd)!r} has characters that cannot be printed",
+            dataset=file.dataset,
+            hint="escape them, such as station=caf%C3%A9",
+        )
 
 
 def _refused(file: LandingFile, error: OSError) -> LandingUnusable:

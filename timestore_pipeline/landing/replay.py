@@ -28,6 +28,7 @@ from timestore_pipeline.errors import (
     TimestoreError,
 )
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
@@ -139,11 +140,13 @@ class Replay:
 
     def _stage(self, plan: Plan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
         """held: a path of what is open; `path` is for people."""
-        content = content_digest(held)
+        columns = path_columns(path.relative_to(self.folder.archive_of(self.dataset)).parts[:-1])
+        content = content_digest(held, *pairs(columns))
         if names.content_of(path.name) != names.beginning(content):
             hint = "it was damaged or replaced in the archive: bring it back from a backup"
             raise Corrupted(f"{names.shown(path)} is not the file that was archived", dataset=self.dataset, hint=hint)
-        source = open_source(held, staging.reading(self.dataset))
+        reading = staging.reading(self.dataset)
+        source = open_source(held, reading).with_columns(with_path_columns(columns, reading, {}))
         if self.day is not None:
             source = source.only(self.day.keep)
         self._loop = staging_loop(staging, self.dataset, source, f"replay/{plan.name}", content, lambda _: None)

@@ -21,11 +21,12 @@ from timestore_pipeline.errors import (
     UnreadableInput,
 )
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import Types, with_path_columns
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.legacy.journal import ImportJournal
-from timestore_pipeline.legacy.tree import Tree, TreeFile, Types, with_columns
+from timestore_pipeline.legacy.tree import Tree, TreeFile
 
 _PREFIX = "legacy"  # of the keys
 
@@ -117,7 +118,8 @@ class Import:
         return Imported(file, Result.IMPORTED, tally)
 
     def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
-        source = open_source(path, self.staging.reading(self.dataset)).with_columns(with_columns(file, types))
+        reading = self.staging.reading(self.dataset)
+        source = open_source(path, reading).with_columns(with_path_columns(file.columns, reading, types))
         check_rows(self.staging, self.dataset, source, self._go_on)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, self.dataset, source, _PREFIX, content, lambda _: None)

@@ -8,43 +8,38 @@ text. The partition columns of our own tables say nothing that the time column d
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from urllib.parse import unquote
 
 import pyarrow as pa
 from pyarrow import fs
 
 from timestore_pipeline.errors import NotImportable
+from timestore_pipeline.ingest.path_columns import PathColumns, Types, pairs, path_columns
 from timestore_pipeline.lake.location import Location
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
-_PAIR = re.compile(r"([^=]+)=(.*)", re.DOTALL)
-_NULL = "__HIVE_DEFAULT_PARTITION__"
-_DERIVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _CHUNK = 8 << 20  # bytes of a download held in memory
-
-Types = Mapping[str, pa.DataType]
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One Parquet file. `columns`: name -> value as the path spells it, None = null."""
+    """One Parquet file."""
 
     path: str  # as its filesystem takes it
     shown: str  # relative to the tree
     bytes: int
     modified_ns: int
-    columns: Mapping[str, str | None]
+    columns: PathColumns  # of the whole path, so that a part of a tree is read as the whole is
 
     @property
     def pairs(self) -> list[str]:
         """Part of its identity: the same bytes under another station are other rows."""
-        return [f"{name}={_NULL if value is None else value}" for name, value in sorted(self.columns.items())]
+        return pairs(self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +101,6 @@ class Tree:
         return self.filesystem or fs.LocalFileSystem()
 
 
-def with_columns(file: TreeFile, types: Types) -> Callable[[pa.Table], pa.Table]:
-    """Adds the path's columns to a table, unless the file has them itself."""
-
-    def add(table: pa.Table) -> pa.Table:
-        for name, value in file.columns.items():
-            if name not in table.column_names:
-                scalar = pa.scalar(value, pa.string()).cast(types[name])
-                table = table.append_column(name, pa.repeat(scalar, table.num_rows))
-        return table
-
-    return add
-
-
 def _listed(location: Location) -> list[fs.FileInfo]:
     filesystem = location.filesystem or fs.LocalFileSystem()
     info = filesystem.get_file_info(location.path)
@@ -149,14 +131,7 @@ def _is_wanted(info: fs.FileInfo, root: str) -> bool:
 def _file(info: fs.FileInfo, root: str, parent: str = "") -> TreeFile:
     path = f"{parent}{info.path}"
     shown = info.path.removeprefix(root).strip("/") or info.base_name
-    return TreeFile(path, shown, info.size, info.mtime_ns or 0, _columns(path))
-
-
-def _columns(path: str) -> dict[str, str | None]:
-    """Of the whole path, so that a part of a tree is read as the whole is."""
-    pairs = [match for part in path.split("/")[:-1] if (match := _PAIR.fullmatch(part))]
-    found = {unquote(match[1]): unquote(match[2]) for match in pairs}
-    return {name: None if value == _NULL else value for name, value in found.items() if name not in _DERIVED}
+    return TreeFile(path, shown, info.size, info.mtime_ns or 0, path_columns(path.split("/")[:-1]))
 
 
 def _type_of(values: Sequence[str]) -> pa.DataType:
