@@ -74,7 +74,7 @@ class BodyReader:
 class Body:
     """A body that is all there."""
 
-    work: Path  # a folder of its own, which need not exist
+    work: Path  # a folder of its own, which need not exist; that of a short body is its reader's to make and remove
     short: bytes | None  # None: it lies in the file `packed` in `work`
 
 
@@ -100,14 +100,14 @@ class Spool:
                 taken += len(piece)
                 waiting += piece
                 if len(waiting) >= _IN_MEMORY:
-                    await self._append(work, waiting)
                     on_disk = True
+                    await self._append(work, waiting)
             if on_disk:
                 await self._append(work, waiting)
             yield Body(work, None if on_disk else bytes(waiting))
         finally:
             self._space.give_back(taken)
-            if work.exists():
+            if on_disk:
                 await self._calls.run(shutil.rmtree, work, ignore_errors=True)
 
     async def _append(self, work: Path, waiting: bytearray) -> None:

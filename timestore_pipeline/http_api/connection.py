@@ -43,6 +43,37 @@ class _Timer:
             self._handle = None
 
 
+class _WholeAnswers:
+    """A transport that sends an answer's head and body, which uvicorn writes one after the other, at once.
+
+    What nothing follows is sent in the next round of the event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        elif data:
+            self._held = data
+            self._loop.call_soon(self._send_held)
+
+    def close(self) -> None:
+        self._send_held()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send_held(self) -> None:
+        if self._held:
+            self.write(b"")
+
+
 class Connection(H11Protocol):
     """Made by uvicorn, one for each connection."""
 
@@ -62,6 +93,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         _send_at_once(transport)
+        self.transport = _WholeAnswers(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > self.limits.connections:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "server_busy", "the server has too many connections")
             return

@@ -80,6 +80,8 @@ class Exchange:
         await self._send(message)
 
     def log(self) -> None:
+        if not _access.isEnabledFor(logging.INFO):
+            return
         path = self._scope["raw_path"].decode("ascii", "replace")[:_LONGEST_PATH]
         client = (self._scope.get("client") or ("-",))[0]
         took = timedelta(seconds=clock.monotonic() - self._started)

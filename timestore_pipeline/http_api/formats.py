@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 from typing import Any
 
 from timestore_pipeline.errors import UnsupportedType
@@ -51,6 +52,7 @@ _CSV_PARAMETERS = {"charset": "encoding", "delimiter": "delimiter", "decimal": "
 _PREFERRED = ", ".join(format_.types[0] for format_ in FORMATS)
 
 
+@lru_cache(64)
 def body_format(content_type: str | None) -> BodyFormat:
     """The format a `Content-Type` names; raises `UnsupportedType`, also for another character set than UTF-8."""
     if content_type is None:

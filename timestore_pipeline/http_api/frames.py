@@ -59,11 +59,12 @@ class FramedPipes:
 
     def send(self, document: Document, data: Data, deadline: float) -> None:
         """deadline: on the monotonic clock. Raises `TimeoutError`, `BrokenPipeError`."""
-        for piece in (_head(document, data), data):
-            left = memoryview(piece)
-            while left:
-                _wait(self._writable, deadline)
+        left = memoryview(_head(document, data) + data)
+        while left:
+            try:
                 left = left[os.write(self._to, left) :]
+            except BlockingIOError:
+                _wait(self._writable, deadline)
 
     def receive(self, deadline: float) -> tuple[Document, memoryview]:
         """Raises `TimeoutError`, `EOFError`, and `ValueError` for what is no frame or a larger one than is allowed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
+import shutil
 import subprocess
 import sys
 import threading
@@ -53,10 +54,12 @@ class Reader:
             self._pipes.send(job, body, deadline)
             answer, rows = self._pipes.receive(deadline)
         except TimeoutError as error:
-            self.kill()
+            self.close()
+            _remove(job)
             raise _defeated(f"takes longer than {self._limits.parse_seconds:.0f} s to read", job) from error
         except (EOFError, OSError, ValueError) as error:
             _log.warning("a body ended its reader process with code %s", self._last_word())
+            _remove(job)
             raise _defeated("ends the process that reads it", job) from error
         return _parsed(answer), rows
 
@@ -185,6 +188,11 @@ def _parsed(answer: Mapping[str, Any]) -> Parsed:
     if error is not None:
         raise ERRORS[error["code"]](error["message"], hint=error["hint"])
     return Parsed(answer["rows"], answer["bytes"], [Note(*note) for note in answer["notes"]])
+
+
+def _remove(job: Mapping[str, Any]) -> None:
+    """What a process that is gone leaves behind."""
+    shutil.rmtree(job["work"], ignore_errors=True)
 
 
 def _defeated(what: str, job: Mapping[str, Any]) -> UnreadableInput:

@@ -6,6 +6,7 @@ import hmac
 import ipaddress
 import socket
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -41,6 +42,7 @@ def check_host(token: SecretStr | None, hosts: Sequence[str]) -> None:
         )
 
 
+@lru_cache(64)
 def _names_this_machine(host: str) -> bool:
     try:
         name = urlsplit(f"//{host.strip()}").hostname if "@" not in host else None
