@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from pathlib import Path
+
 import pytest
 
 from demo.processes import free_port
 from tests.client.scripted import HANG_UP, RECEIPT, scripted
-from tests.http_api.serving import Server, stream, table
+from tests.http_api.serving import Server, server, stream, table
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import (
     BodyTooLarge,
@@ -138,3 +142,32 @@ def test_waits_double_with_jitter_up_to_the_longest_and_honour_the_server() -> N
     assert all(0.5 <= retry.delay(1) <= 1.0 for _ in range(20))
     assert all(4.0 <= retry.delay(tries) <= 8.0 for tries in (4, 5, 100))
     assert retry.delay(1, retry_after=30.0) == 30.0
+
+
+def test_a_short_body_comes_in_one_packet_with_its_head() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, Client(address_of(listener), retry=ONCE) as sender:
+        packets: list[bytes] = []
+
+        def listen() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                packets.append(connection.recv(1 << 20))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        with pytest.raises(NotAcknowledged):
+            sender.send("d", table(10))
+        thread.join()
+    assert packets[0].endswith(b"\r\n\r\n" + stream(table(10)))
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_not_tried_again(tmp_path: Path) -> None:
+    with server(tmp_path, limits={"keep_alive_seconds": 1}) as running, Client(running.url, retry=ONCE) as sender:
+        sender.send("d", table(1))
+        idle = sender._connection._connection.sock
+        assert idle.recv(1) == b"", "the server has closed it"
+        assert sender.send("d", table(1)).rows == 1
+
+
+def address_of(listener: socket.socket) -> str:
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"

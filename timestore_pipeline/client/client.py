@@ -80,7 +80,7 @@ class Client(Closing):
     def close(self) -> None:
         self._connection.close()
 
-    def _post(self, path: str, body: bytes, key: str) -> Receipt:
+    def _post(self, path: str, body: memoryview, key: str) -> Receipt:
         try:
             answer = self._connection.post(path, body, self._headers | {"Idempotency-Key": _header(key)})
             if answer.status not in (200, 201):
@@ -91,11 +91,11 @@ class Client(Closing):
             raise
 
 
-def _stream(table: pa.Table) -> bytes:
+def _stream(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return bytes(sink.getvalue())
+    return memoryview(sink.getvalue())
 
 
 def _check_key(key: str) -> None:
