@@ -22,14 +22,15 @@ _WIDE_DIGITS = 76  # of decimal256: 19 for any int64 and every scale up to 38 fi
 _DAY = 86_400_000_000  # microseconds
 # Python, pandas, Delta statistics and most engines know no other years; DuckDB reads the ends of the range as infinity.
 _FIRST_DAY, _LAST_DAY = -719162, 2932896  # 0001-01-01 and 9999-12-31, days since 1970-01-01
-_INSTANTS = (_FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1)
+INSTANTS = (_FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1)
 _RANGES = {  # what is a value of the type, in days or microseconds
     pa.date32(): (_FIRST_DAY, _LAST_DAY),
-    TIMESTAMP: _INSTANTS,
-    TIMESTAMP_UTC: _INSTANTS,
+    TIMESTAMP: INSTANTS,
+    TIMESTAMP_UTC: INSTANTS,
     TIME: (0, _DAY - 1),
 }
-_YEARS = "outside the years 0001 to 9999"
+_SHOWN_DAYS = 10_000_000  # 27,000 years
+YEARS = "outside the years 0001 to 9999"
 _YEARS_REMEDY = "send null where there is no time; check the unit (seconds, milliseconds, microseconds) of the source"
 DIGITS_REMEDY = (
     "round the times to microseconds, or say what becomes of the digits: schema.subMicroseconds = round or truncate"
@@ -121,7 +122,14 @@ def _in_range(array: pa.Array, path: str) -> pa.Array:
     if array.type == TIME:
         value, remedy = f"{numbers[outside]} microseconds", "send a duration where a day's length may be passed"
         raise UnfitValue(path, value, "a time of day", "which is outside a day", remedy)
-    raise UnfitValue(path, shown(array[outside]), str(array.type), f"but is {_YEARS}", _YEARS_REMEDY)
+    value = _shown_instant(array[outside], numbers[outside].as_py())
+    raise UnfitValue(path, value, str(array.type), f"but is {YEARS}", _YEARS_REMEDY)
+
+
+def _shown_instant(value: pa.Scalar, number: int) -> str:
+    """Arrow writes years beyond 16 bits as others."""
+    unit, length = ("days", 1) if pa.types.is_date32(value.type) else ("microseconds", _DAY)
+    return shown(value) if abs(number) < _SHOWN_DAYS * length else f"{number} {unit} since 1970"
 
 
 def _cast_between(source: pa.DataType, target: pa.DataType, fine: SubMicroseconds) -> _Cast:

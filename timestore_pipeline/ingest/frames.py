@@ -17,7 +17,7 @@ from timestore_pipeline.ingest.rows import array_from_values
 from timestore_pipeline.model.refusals import refused_type, refused_value
 
 _DOUBLE_BYTES = 8
-_DUCKDB_REMEDIES = {  # DuckDB exports most of these as bytes, or without what made them different
+DUCKDB_REMEDIES = {  # DuckDB exports most of these as bytes, or without what made them different
     "bit": "cast it: column::VARCHAR",
     "time with time zone": "cast it: column::TIME where the offset does not matter, or send a TIMESTAMPTZ",
     "bignum": "cast it: column::DECIMAL(38,0), or column::VARCHAR",
@@ -143,8 +143,8 @@ def _too_wide(name: str, row: int, number: int) -> InvalidData:
 
 
 def _check_duckdb(path: str, type_: Any) -> None:
-    if type_.id in _DUCKDB_REMEDIES:
-        raise refused_type(path, f"{type_} of DuckDB", _DUCKDB_REMEDIES[type_.id])
+    if type_.id in DUCKDB_REMEDIES:
+        raise refused_type(path, f"{type_} of DuckDB", DUCKDB_REMEDIES[type_.id])
     if type_.id in ("list", "array", "struct", "map"):
         children = [(_below(path, type_.id, name), child) for name, child in type_.children if hasattr(child, "id")]
         for inner, child in children:  # an array's size stands among them, as a number

@@ -6,8 +6,9 @@ import uuid
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, localcontext
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from timestore_pipeline.ingest.exact_cast import DIGITS_REMEDY, exact_cast
+from timestore_pipeline.ingest.exact_cast import DIGITS_REMEDY, INSTANTS, YEARS, exact_cast
 from timestore_pipeline.ingest.plain_values import uuid_text
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import SubMicroseconds
@@ -43,8 +44,20 @@ def as_declared(array: pa.Array, declared: DeclaredType, path: str, fine: SubMic
     unit = _UNITS[declared.meaning]
     if not _T.is_integer(array.type):
         return exact_cast(_microseconds(array, unit, path, fine), TIMESTAMP_UTC, path, fine)
-    counted = exact_cast(array, pa.int64(), path, fine).view(pa.timestamp(unit, "UTC"))
-    return exact_cast(counted, TIMESTAMP_UTC, path, fine)
+    counts = exact_cast(array, pa.int64(), path, fine)
+    _check_years(counts, unit, path)
+    return exact_cast(counts.view(pa.timestamp(unit, "UTC")), TIMESTAMP_UTC, path, fine)
+
+
+def _check_years(counts: pa.Array, unit: str, path: str) -> None:
+    """Before they are instants, so that the number is shown as it stands."""
+    low, high = (int(edge / _MICROSECONDS[unit]) for edge in INSTANTS)
+    outside = pc.and_(
+        pc.is_valid(counts), pc.or_(pc.less(counts, max(low, -(2**63))), pc.greater(counts, min(high, 2**63 - 1)))
+    )
+    row = pc.index(outside, True).as_py()
+    if row >= 0:
+        raise UnfitValue(path, str(counts[row]), f"{unit} since 1970", f"but is {YEARS}", _EPOCH_REMEDY)
 
 
 def _is_text_or_bytes(type_: pa.DataType) -> bool:

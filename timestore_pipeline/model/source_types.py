@@ -52,7 +52,7 @@ EXTENSIONS = {
     "google:sqlType:datetime": _Known(_T.is_timestamp, None),  # BigQuery's names for what the storage says anyway
     "google:sqlType:json": _Known(_is_text, None),
 }
-_REMEDIES = {
+REMEDIES = {
     "pandas.period": "send the periods' starts: df[column].dt.to_timestamp()",
     "pandas.interval": "send the left and the right ends as a column each",
     "arrow.fixed_shape_tensor": "send the tensor as nested lists",
@@ -106,7 +106,7 @@ def known_extension(extension: Extension, path: str) -> _Known:
     known = EXTENSIONS.get(extension.name)
     if known is None or not known.storage(extension.storage):
         cast = f"cast the column to its storage ({extension.storage}) if that is what you mean, or leave it out"
-        raise refused_type(path, f"{extension.name} (kept as {extension.storage})", _REMEDIES.get(extension.name, cast))
+        raise refused_type(path, f"{extension.name} (kept as {extension.storage})", REMEDIES.get(extension.name, cast))
     return known
 
 
