@@ -8,6 +8,7 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import Receipt, Volume
+from timestore_pipeline.model.layout_words import layout_sentence
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import DatasetStatus, Timestore
@@ -21,6 +22,7 @@ def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, 
 def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
     """A dataset's metadata and what follows from it, as `timestore datasets show --json` prints it."""
     from timestore_pipeline.model.schema_json import schema_to_json  # now: a status is told without pyarrow
+    from timestore_pipeline.model.waiting import waiting_leaves
 
     return {
         "dataset": record.name,
@@ -28,11 +30,21 @@ def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
         "thresholds": _thresholds(store.thresholds(record.metadata)),
         "time_column": record.time_column,
         "granularity": record.granularity,
+        "layout": layout_of(record),
         "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),
+        "declared": dict(record.metadata.schema_.columns),
+        "waiting": [] if record.schema is None else waiting_leaves(record.schema),
+        "settled_as_text": store.area.ledger.schema_changes.settled_as_text(record.name),
         "paused": record.paused,
         "last_epoch": record.last_epoch,
         "created_at": record.created_at.isoformat(),
     }
+
+
+def layout_of(record: DatasetRecord) -> str:
+    """How the dataset is laid out, and why."""
+    named, staged = record.metadata.time_column, record.schema is not None
+    return layout_sentence(record.time_column, record.granularity, named, staged=staged)
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:

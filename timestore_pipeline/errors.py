@@ -298,6 +298,12 @@ class SchemaConflict(Conflict):
         self.incoming = incoming
 
 
+class LayoutUndecided(Conflict):
+    """No row of the dataset has a time, and its metadata say that it is to be published only once one has."""
+
+    code = "layout_undecided"
+
+
 class IdempotencyConflict(Conflict):
     """An idempotency key was used again for different data."""
 

@@ -212,7 +212,13 @@ class Timestore(Closing):
 
     def _status(self, metadata: DatasetMetadata, backlog: Backlog, pressure: str) -> DatasetStatus:
         thresholds = self.thresholds(metadata)
-        limits = FlushLimits(thresholds, self.settings.staging_max_dataset_bytes, pressure, self._configuration)
+        limits = FlushLimits(
+            thresholds,
+            self.settings.staging_max_dataset_bytes,
+            pressure,
+            metadata.waits_for_time,
+            self._configuration,
+        )
         return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
 
     def _pressure(self) -> str:

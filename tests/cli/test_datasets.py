@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.cli.running import complaint, staged, timestore, timestore_json
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.cli.app import app
 
 
@@ -118,6 +119,22 @@ def test_show_tells_layout_and_columns(home: Path) -> None:
     assert (shown["time_column"], shown["granularity"]) == ("at", "day")
     assert [column["name"] for column in shown["schema"]["columns"]] == ["at", "value", "name"]
     assert "at timestamp_utc, value int64, name string" in timestore("datasets", "show", "weather")
+
+
+def test_show_tells_what_is_open_and_what_waits(home: Path) -> None:
+    timestore("datasets", "set", "weather", '{"schema": {"columns": {"wind": "double"}}}')
+    assert timestore_json("datasets", "show", "weather")["layout"] == "decided with the first row that has a time"
+    with StagingManager.open(Settings.from_env()) as staging:
+        staging.enqueue("weather", [{"v": 1, "tags": [], "o": {"code": None}}])
+    shown = timestore_json("datasets", "show", "weather")
+    assert shown["layout"] == "open: decided when a row with a time is staged, or the time column is declared"
+    assert (shown["declared"], shown["waiting"]) == ({"wind": "double"}, ["tags[]", "o.code"])
+    assert "a flush publishes without partitions, for good" in timestore("explain", "weather")
+    timestore("flush", "weather", "--now")
+    shown = timestore_json("datasets", "show", "weather")
+    assert shown["layout"] == "not partitioned: published before any row had a time"
+    assert (shown["waiting"], shown["settled_as_text"]) == ([], ["tags[]", "o.code"])
+    assert "tags[], o.code: only empty until then" in timestore("datasets", "show", "weather")
 
 
 def test_list_has_one_line_per_dataset(home: Path) -> None:

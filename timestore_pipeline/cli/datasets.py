@@ -14,10 +14,11 @@ from timestore_pipeline.cli.output import AsJson, print_fields, print_json, prin
 from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
-from timestore_pipeline.documents import dataset_document
+from timestore_pipeline.documents import dataset_document, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.model.waiting import waiting_leaves
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
@@ -134,17 +135,25 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
         return
     limits = store.thresholds(record.metadata)
     columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
+    declared = record.metadata.schema_.columns
+    waiting = [] if record.schema is None else waiting_leaves(record.schema)
+    settled = store.area.ledger.schema_changes.settled_as_text(record.name)
     fields = {
         "dataset": record.name,
         "metadata": record.metadata.to_json(),
         "thresholds": f"rows {limit(limits.max_rows)}, bytes {limit(limits.max_bytes)}, age {_age(limits)}",
         "time column": record.time_column or "-",
         "partition": str(record.granularity or "-"),
+        "layout": layout_of(record),
         "columns": ", ".join(f"{c['name']} {_type_name(c['type'])}" for c in columns) or "-",
+        "declared": ", ".join(f"{name} {text}" for name, text in declared.items()) or "-",
+        "type waits": ", ".join(waiting) or "-",
         "paused": "yes" if record.paused else "no",
         "last epoch": str(record.last_epoch),
         "created": instant(record.created_at),
     }
+    if settled:
+        fields["published as text"] = f"{', '.join(settled)}: only empty until then; see `timestore datasets retype`"
     print_fields(fields.items())
 
 

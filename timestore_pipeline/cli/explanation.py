@@ -13,6 +13,7 @@ from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.wording import count, duration, instant, iso, size
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.layout_words import NO_TIME, declare_time
 from timestore_pipeline.wiring import DatasetStatus, Timestore
 
 _MEASURED = {
@@ -75,6 +76,8 @@ class Explanation:
             return "now; what has come in since is decided on when this flush has ended"
         if not backlog.pending.batches:
             return "when something is staged"
+        if decision.waits_for:
+            return decision.waits_for
         if decision.due_at is None:
             return "not by itself while it is paused" if backlog.paused else "when a limit is reached; age is off"
         left = f"at {instant(decision.due_at)}, in {duration(max(decision.due_at - self.now, timedelta(0)))}"
@@ -101,6 +104,7 @@ class Explanation:
             "in_flight": None if self.in_flight is None else flush_document(self.in_flight),
             "in_flight_interrupted": backlog.interrupted,
             "last_flush": None if self.last is None else flush_document(self.last),
+            "layout_open": backlog.layout_open,
             "failures": backlog.failures,
             "retry_at": iso(backlog.retry_at),
             "paused": backlog.paused,
@@ -132,6 +136,9 @@ class Explanation:
 
     def _obstacles(self) -> Iterator[tuple[str, str]]:
         backlog = self.status.backlog
+        if backlog.layout_open and not self.status.decision.waits_for:
+            names = declare_time(backlog.dataset)
+            yield "layout", f"{NO_TIME}: a flush publishes without partitions, for good; `{names}` names the column"
         if backlog.paused:
             yield "paused", "yes; `timestore resume` ends it, a manual flush goes on all the same"
         if backlog.failures:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline.errors import LedgerIncomplete, ShardConflict
+from timestore_pipeline.errors import LayoutUndecided, LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.seal import SealRequest, Unsealed, ask_to_seal, seal_segments
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.layout_words import undecided
 from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
@@ -48,15 +49,16 @@ def claim_backlog(
     request: what owners were asked already, or how long to wait for them once they are asked. most_bytes: of what is
     staged; the batch that reaches it is the last of the claim.
 
-    Raises `FlushInFlight`, `UnknownDataset`, `ShardConflict` and `LedgerIncomplete`, and whatever kept an interrupted
-    flush from being settled. Nothing is touched before the shard is known to be ours: to an older copy of the ledger,
-    segments that were published since look like lost ones.
+    Raises `FlushInFlight`, `UnknownDataset`, `ShardConflict`, `LayoutUndecided` and `LedgerIncomplete`, and whatever
+    kept an interrupted flush from being settled. Nothing is touched before the shard is known to be ours: to an older
+    copy of the ledger, segments that were published since look like lost ones.
     """
     area.ledger.datasets.get(dataset)
     _own_or_postpone(area, lake, dataset)
     settled = settle_or_postpone(area, lake, dataset)
     if settled is not None:
         _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
+    _refuse_undecided(area, dataset)
     area.tidy_segments(dataset)
     put_in_place(area, dataset)
     if isinstance(request, timedelta):
@@ -70,6 +72,13 @@ def claim_backlog(
     else:
         _refuse_stranded(area, dataset)
     return Claim(dataset, ref, settled, tuple(sealing.unsealed.values()), tuple(sealing.set_aside))
+
+
+def _refuse_undecided(area: StagingArea, dataset: str) -> None:
+    record = area.ledger.datasets.get(dataset)
+    if record.schema is not None and record.granularity is None and record.metadata.waits_for_time:
+        hint = "or publish without partitions: partition.undecided = publish"
+        raise LayoutUndecided(f"dataset {dataset!r}: {undecided(dataset)}", dataset=dataset, hint=hint)
 
 
 def _refuse_stranded(area: StagingArea, dataset: str) -> None:

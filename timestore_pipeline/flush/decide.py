@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.layout_words import UNTIL_TIME, undecided
 from timestore_pipeline.model.limits import LONGEST_BLOCK, FlushThresholds
 
 _TOLD = 300  # characters of an error
@@ -25,6 +26,7 @@ class FlushLimits:
     thresholds: FlushThresholds
     dataset_bytes: int = 0  # guardrail on disk; 0 = off
     pressure: str = ""  # what the whole directory suffers from, so that every backlog is due
+    waits_for_time: bool = False  # as long as the layout is open
     configuration: str = ""  # digest of what a blocked dataset may be waiting for to change
 
 
@@ -37,6 +39,7 @@ class FlushDecision:
     reason: str
     trigger: Trigger | None = None
     due_at: datetime | None = None
+    waits_for: str = ""  # what has to happen first; empty = a limit to be reached
 
 
 def decide_flush(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision:
@@ -62,6 +65,8 @@ def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDec
         return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows} rows is in flight")
     if backlog.pending.batches == 0:
         return FlushDecision(backlog.dataset, False, "nothing is staged")
+    if backlog.layout_open and limits.waits_for_time:
+        return FlushDecision(backlog.dataset, False, undecided(backlog.dataset), waits_for=UNTIL_TIME)
     if backlog.paused and backlog.manual_requested_at is None:
         return FlushDecision(backlog.dataset, False, "flushes are paused; `timestore resume` or a manual flush goes on")
     return _blocked(backlog, limits, now) or _backing_off(backlog, now)

@@ -46,6 +46,7 @@ class Backlog:
     claim_owner_alive: bool = False
     claimed_at: datetime | None = None  # of the claim in flight
     block: Block | None = None  # None = nothing but time is in the way
+    layout_open: bool = False  # rows are staged, and none of them has had a time yet
     accepted: Volume = field(default_factory=Volume)  # ever acknowledged
 
     @property

@@ -60,8 +60,16 @@ class Evolution(StrEnum):
     STRICT = "strict"
 
 
+class Undecided(StrEnum):
+    """What a flush does with a dataset in which no row has had a time yet."""
+
+    PUBLISH = "publish"  # without partitions, and for good
+    WAIT = "wait"  # nothing is published before a row has a time, or a time column is declared
+
+
 class PartitionSpec(Section):
     granularity: Granularity = Granularity.DAY
+    undecided: Undecided = Undecided.PUBLISH
 
 
 class LocalTimestamps(StrEnum):
@@ -190,6 +198,12 @@ class DatasetMetadata(Section):
             text = self.schema_.columns[self.time_column or ""]
             raise ValueError(f"timeColumn {self.time_column!r} is declared as {text}, not as a timestamp or date")
         return self
+
+    @property
+    def waits_for_time(self) -> bool:
+        """Whether flushes wait as long as the layout is open."""
+        partition = self.partition
+        return partition.undecided is Undecided.WAIT and partition.granularity is not Granularity.NONE
 
     @classmethod
     def parse(cls, document: str | Mapping[str, Any]) -> DatasetMetadata:

@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from timestore_pipeline.model.evolution import Rules
 
 
-NO_TIME = "no batch that was staged has a time in any row"
-
-
-def declare_time(dataset: str) -> str:
-    """The command that names a time column, for a dataset in which none was found."""
-    return f"timestore datasets set {dataset} timeColumn=COLUMN"
-
-
 def declare(dataset: str, column: str, type_: str) -> str:
     """The command that declares a column's type."""
     document = json.dumps({"schema": {"columns": {column: type_}}}, ensure_ascii=False)

@@ -151,6 +151,7 @@ class StagingArea(Closing):
             claim_owner_alive=self._claim_is_worked_on(row),
             claimed_at=row.claimed_at,
             block=row.block,
+            layout_open=row.layout_open,
             accepted=row.volumes.get(ACCEPTED, Volume()),
         )
 

@@ -41,6 +41,7 @@ class BacklogRow:
     claim_trigger: str | None
     claimed_at: datetime | None
     block: Block | None
+    layout_open: bool
 
 
 class Batches:
@@ -205,6 +206,7 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
     (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
+    d.schema IS NOT NULL AND d.granularity IS NULL AS layout_open,
     f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at,
     {COLUMN}
 FROM datasets d
@@ -294,4 +296,5 @@ def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
         claim_trigger=row["claim_trigger"],
         claimed_at=instant_or_none(row["claimed_at"]),
         block=block_of(row["blocked"]),
+        layout_open=bool(row["layout_open"]),
     )

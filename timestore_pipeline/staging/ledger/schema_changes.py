@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.dataset import Granularity
@@ -23,7 +22,7 @@ from timestore_pipeline.staging.ledger.retyped import mark_grown, mark_retyped, 
 if TYPE_CHECKING:  # imported with the first change: a backlog is read without
     import pyarrow as pa
 
-_EXTENTS = "extents/"
+_EXTENTS, _SETTLED = "extents/", "settled/"
 
 
 class SchemaMoved(Exception):
@@ -75,6 +74,11 @@ class SchemaChanges:
             record = record_of(row)
             return Standing(record, times_changed(tx, name), extents_of(tx, record))
 
+    def settled_as_text(self, name: str) -> list[str]:
+        """Paths of what was only empty when it was first published."""
+        with self._database.snapshot() as tx:
+            return _read(tx, _SETTLED + name) or []
+
     def is_fixed(self, name: str) -> bool:
         """Whether no column will ever take a wider type again; extents need not be noted then."""
         with self._database.snapshot() as tx:
@@ -94,6 +98,9 @@ class SchemaChanges:
             tx.execute("DELETE FROM meta WHERE key = ?", (_EXTENTS + name,))
             if before.granularity is not None and not waiting_leaves(before.schema):
                 return before, before
+            if waiting := waiting_leaves(before.schema):
+                known = _read(tx, _SETTLED + name) or []
+                _put(tx, _SETTLED + name, [*known, *(path for path in waiting if path not in known)])
             layout = before.time_column, before.granularity or Granularity.NONE
             write(tx, before, schema_settled_as_text(before.schema), *layout)
             return before, record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
@@ -134,8 +141,8 @@ def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
 
 
 def _noted(tx: sqlite3.Connection, dataset: str) -> Extents | None:
-    row = tx.execute("SELECT value FROM meta WHERE key = ?", (_EXTENTS + dataset,)).fetchone()
-    return None if row is None else {path: Extent(**told) for path, told in json.loads(row["value"]).items()}
+    told = _read(tx, _EXTENTS + dataset)
+    return None if told is None else {path: Extent(**extent) for path, extent in told.items()}
 
 
 def _note(tx: sqlite3.Connection, dataset: str, extents: Extents) -> None:
@@ -143,12 +150,17 @@ def _note(tx: sqlite3.Connection, dataset: str, extents: Extents) -> None:
     known = _noted(tx, dataset)
     if known is not None:
         grown = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
-        _put(tx, dataset, {**known, **grown})
+        _put(tx, _EXTENTS + dataset, {path: asdict(extent) for path, extent in {**known, **grown}.items()})
 
 
-def _put(tx: sqlite3.Connection, dataset: str, extents: Mapping[str, Extent]) -> None:
-    text = json.dumps({path: asdict(extent) for path, extent in extents.items()}, ensure_ascii=False)
-    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_EXTENTS + dataset, text))
+def _read(tx: sqlite3.Connection, key: str) -> Any:
+    row = tx.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else json.loads(row["value"])
+
+
+def _put(tx: sqlite3.Connection, key: str, document: Any) -> None:
+    text = json.dumps(document, ensure_ascii=False)
+    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, text))
 
 
 def write(
@@ -164,7 +176,7 @@ def write(
 
     if record.schema is None:
         if record.last_epoch == 0:
-            _put(tx, record.name, {})
+            _put(tx, _EXTENTS + record.name, {})
     elif changed_leaves(record.schema, schema):
         mark_retyped(tx, record.name)
     elif any(schema.field(column.name).type != column.type for column in record.schema):
