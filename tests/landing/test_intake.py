@@ -221,11 +221,12 @@ def test_a_file_that_is_written_to_while_it_is_read_is_not_archived(settings: Se
         taken = landing.take(file)
         assert taken is not None
 
-        def append(_: int) -> None:
-            with taken.path.open("ab") as late:
+        with taken.path.open("ab", buffering=0) as late:
+
+            def append(_: int) -> None:
                 late.write(b"2013-01-01T00:00:00Z,25000\n")
 
-        [outcome] = Intake(landing, staging, progress=append).run(["weather"])
+            [outcome] = Intake(landing, staging, progress=append).run(["weather"])
     assert outcome.error is not None
     assert (outcome.result, outcome.error.code) == (Result.REJECTED, "file_still_written")
     assert outcome.rows == 25_000

@@ -20,11 +20,12 @@ def test_unfinished_files_are_known_by_their_names(name: str) -> None:
 
 
 def test_a_file_in_hand_says_until_when_it_is_left_alone() -> None:
-    assert names.dropped_as(names.in_hand("x~y.csv.gz", INSTANT)) == (INSTANT, "x~y.csv.gz")
+    assert names.dropped_as(names.in_hand("x~y.csv.gz", INSTANT)) == (INSTANT, "x~y.csv.gz", 0)
+    assert names.dropped_as(names.in_hand("x~y.csv.gz", INSTANT, 2)) == (INSTANT, "x~y.csv.gz", 2)
 
 
 def test_a_name_that_is_not_ours_says_nothing() -> None:
-    assert names.dropped_as("x.csv") == (None, "x.csv")
+    assert names.dropped_as("x.csv") == (None, "x.csv", 0)
     assert names.content_of("x.csv") is None
 
 

@@ -7,7 +7,6 @@ the rows of such a body. Ends with its server: then standard input ends.
 
 from __future__ import annotations
 
-import resource
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, Times
 from timestore_pipeline.http_api.formats import IDENTITY
 from timestore_pipeline.http_api.frames import Data, Document, read_frame, write_frame
 from timestore_pipeline.http_api.reading import Job, Parsed, read_body, read_stream
+from timestore_pipeline.ingest.bounded import limit_memory
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.lean import leave_pandas_out
 
@@ -29,29 +29,10 @@ ERRORS: dict[str, type[TimestoreError]] = {
 def main() -> None:
     """Serve jobs until standard input ends. First argument: bytes of memory this process may have."""
     leave_pandas_out()
-    _limit_memory(int(sys.argv[1]))
+    limit_memory(int(sys.argv[1]))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while (asked := read_frame(requests)) is not None:
         write_frame(answers, *_answer(*asked))
-
-
-def _limit_memory(most: int) -> None:
-    """Bound what is allocated from now on; what Arrow reserves with its first value is none of it."""
-    pa.array([0])
-    pa.set_memory_pool(pa.system_memory_pool())
-    pa.set_cpu_count(1)  # the server has its own work for the other cores
-    pa.set_io_thread_count(1)
-    bound = _allocated() + most
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _allocated() -> int:
-    """Bytes that count towards the limit; 0 where the system does not say, and does not hold anybody to it either."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
-    except OSError:
-        return 0
 
 
 def _answer(request: Document, body: bytes) -> tuple[Document, Data]:

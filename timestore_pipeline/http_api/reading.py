@@ -13,10 +13,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from timestore_pipeline.errors import BodyTooLarge, InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.http_api.expansion import check_shape, plain_bytes
 from timestore_pipeline.http_api.formats import GZIP
 from timestore_pipeline.http_api.unpack import gunzip
 from timestore_pipeline.ingest.arrow_files import stream_tables
+from timestore_pipeline.ingest.expansion import check_shape, plain_bytes
 from timestore_pipeline.ingest.json_blocks import is_array
 from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.refusals import Note

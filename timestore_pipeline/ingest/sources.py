@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import UnreadableInput
 from timestore_pipeline.ingest import arrow_files
 from timestore_pipeline.ingest.csv_file import CsvFile
+from timestore_pipeline.ingest.expansion import plain_bytes
 from timestore_pipeline.ingest.json_file import JsonFile
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note, explaining
@@ -59,6 +61,7 @@ _OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
     ".json": _json,
     ".json.gz": _json,
 }
+_DECODED_BYTES = 32 << 20  # of one batch; also part of its key, since another cut gives other first rows
 _DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
 
@@ -82,14 +85,17 @@ class Source:
     def batches(self, rows: int) -> Iterator[tuple[int, pa.Table]]:
         """Yield `(first_row, table)`, each table of exactly `rows` rows except the last; `first_row` counts from 0.
 
+        What takes more than 32 MiB once every encoding in it is undone is cut into several, the same ones each time.
+
         A file without rows yields one table that has none. Raises `UnreadableInput` where the file turns out damaged.
         """
         if rows < 1:
             raise ValueError(f"a batch needs at least one row, not {rows}")
         first = 0
-        for table in _regrouped(_guarded(self.path, self._tables), rows):
-            yield first, table
-            first += table.num_rows
+        for group in _regrouped(_guarded(self.path, self._tables), rows):
+            for table in _cut(group):
+                yield first, table
+                first += table.num_rows
 
     def explaining(self) -> AbstractContextManager[None]:
         """A `SchemaConflict` raised inside names the line that gave the column its type, where that is known."""
@@ -140,6 +146,15 @@ def _regrouped(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
             waiting = [whole.slice(rows)]
     if count or (waiting and not passed):
         yield pa.concat_tables(waiting)
+
+
+def _cut(table: pa.Table) -> list[pa.Table]:
+    """In pieces of about as many bytes as may be decoded at once."""
+    pieces = min(table.num_rows, -(-plain_bytes(table) // _DECODED_BYTES)) or 1
+    if pieces == 1:
+        return [table]
+    edges = [table.num_rows * number // pieces for number in range(pieces + 1)]
+    return [table.slice(first, last - first) for first, last in pairwise(edges)]
 
 
 def _empty(path: Path) -> UnreadableInput:

@@ -18,9 +18,9 @@ from timestore_pipeline.errors import AccessDenied, InvalidInput, TimestoreError
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.ingest.staging_loop import StagingLoop
+from timestore_pipeline.ingest.trial import BATCH_ROWS
 from timestore_pipeline.settings import Settings
 
-_BATCH_ROWS = 10_000
 _BATCH_BYTES = 8 << 20  # of the file; rows can be wide
 _SEGMENT_BYTES = 16 << 20  # of Arrow data; an open segment takes two to three times that of memory
 
@@ -62,7 +62,7 @@ def staging_loop(
 def rows_per_batch(source: Source) -> int:
     """Follows from the file's size and rows alone."""
     rows, size = source.total_rows, source.path.stat().st_size
-    return _BATCH_ROWS if rows is None else max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
+    return BATCH_ROWS if rows is None else max(1, min(BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
 
 
 def is_the_files_fault(error: TimestoreError) -> bool:

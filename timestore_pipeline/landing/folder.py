@@ -17,7 +17,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePath
@@ -46,6 +46,7 @@ class LandingFile:
     identity: Identity
     not_before: datetime  # until then it is left alone: it may be half-written, or it was put off
     in_hand: bool  # moved out of the dataset's folder already
+    attempts: int = 0  # to read it that came to no end
 
     @property
     def bytes(self) -> int:
@@ -113,11 +114,11 @@ class LandingFolder:
         return sorted(found, key=lambda one: one.place)
 
     def files(self, dataset: str) -> list[LandingFile]:
-        """What waits, what is in hand first, then oldest first, at most so many; unfinished ones are left out."""
+        """What waits, at most so many: in hand first, then oldest first, and last what readers came to no end with."""
         in_hand = (self._found_in_hand(dataset, entry) for entry in self._plain((_IN_HAND, dataset)))
         dropped = (self._found_dropped(dataset, entry) for entry in self._plain((dataset,)))
         found = [*islice(in_hand, _MOST_LISTED), *islice(dropped, _MOST_LISTED)]
-        return sorted(found, key=lambda file: (not file.in_hand, file.not_before, str(file.relative)))
+        return sorted(found, key=lambda file: (file.attempts, not file.in_hand, file.not_before, str(file.relative)))
 
     def ready(self, dataset: str) -> list[LandingFile]:
         """Those that need not be left alone any more."""
@@ -128,12 +129,11 @@ class LandingFolder:
         """The file in hand; None when somebody else has it. Raise `LandingUnusable` when it cannot be moved."""
         if file.in_hand:
             return file
-        parents = (names.shown(name) for name in file.relative.parts[:-1])
-        return self._moved(file, (_IN_HAND, file.dataset, *parents), clock.now())
+        return self._moved(file, (_IN_HAND, file.dataset, *file.relative.parts[:-1]), clock.now(), 0)
 
-    def put_off(self, file: LandingFile, until: datetime) -> LandingFile | None:
-        """The same, left alone until then."""
-        return self._moved(file, file.place[:-1], until)
+    def put_off(self, file: LandingFile, until: datetime, attempts: int = 0) -> LandingFile | None:
+        """The same, left alone until then; attempts: see `LandingFile`."""
+        return self._moved(file, file.place[:-1], until, attempts)
 
     @contextmanager
     def opened(self, file: LandingFile) -> Iterator[int | None]:
@@ -205,11 +205,12 @@ class LandingFolder:
         return sorted({*self._folders((_ARCHIVE,)), *self._folders((_REJECTED,))})
 
     def _found_in_hand(self, dataset: str, entry: Entry) -> LandingFile:
-        not_before, name = names.dropped_as(entry.place[-1])
+        not_before, name, attempts = names.dropped_as(entry.place[-1])
         place = (_IN_HAND, dataset, *entry.place)
         relative = PurePath(*entry.place[:-1], name)
         until = self._settled(entry.status) if not_before is None else not_before
-        return self._file(dataset, place, relative, entry.status, until, in_hand=True)
+        file = self._file(dataset, place, relative, entry.status, until, in_hand=True)
+        return replace(file, attempts=attempts)
 
     def _found_dropped(self, dataset: str, entry: Entry) -> LandingFile:
         place, until = (dataset, *entry.place), self._settled(entry.status)
@@ -223,9 +224,9 @@ class LandingFolder:
     ) -> LandingFile:
         return LandingFile(dataset, self.tree.path(place), place, relative, _identity(status), until, in_hand)
 
-    def _moved(self, file: LandingFile, parents: Place, not_before: datetime) -> LandingFile | None:
+    def _moved(self, file: LandingFile, parents: Place, not_before: datetime, attempts: int) -> LandingFile | None:
         """Not made durable: after a power loss the file is back where it was, and its batches have their keys."""
-        target = (*parents, names.in_hand(file.relative.name, not_before))
+        target = (*parents, names.in_hand(file.relative.name, not_before, attempts))
         try:
             self.tree.move(file.place, target, durable=False)
             status = self.tree.status(target)

@@ -15,13 +15,14 @@ from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
 from timestore_pipeline.confined import readable
-from timestore_pipeline.errors import FileChanged, Interrupted, LandingUnusable, TimestoreError
+from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.landing import names
 from timestore_pipeline.landing.folder import LandingFile, LandingFolder
@@ -30,6 +31,7 @@ from timestore_pipeline.landing.outcome import Outcome, Result, reason_text
 
 RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
 _PREFIX = "landing"  # of the keys
+_MOST_ATTEMPTS = 3  # to read a file that came to no end; a full disk or a busy ledger is none
 _PATIENCE = timedelta(minutes=1)  # what cannot be read and is younger may be a slow copy
 
 _log = logging.getLogger(__name__)
@@ -42,7 +44,9 @@ class Intake:
     folder: LandingFolder
     staging: StagingManager
     progress: Callable[[int], None] = lambda _: None
+    trial: Trial = field(default_factory=Trial)
     _known: dict[str, set[str]] = field(default_factory=dict)
+    _file: LandingFile = field(init=False)  # the one at work, under the name it has now
     _loop: StagingLoop | None = None
     _stopped: bool = False
 
@@ -57,7 +61,10 @@ class Intake:
 
         A folder that cannot be listed is told with an outcome of its own. Raises `Interrupted` after `stop`.
         """
-        deadline = clock.monotonic() + seconds
+        with self.trial:
+            yield from self._run(datasets, clock.monotonic() + seconds)
+
+    def _run(self, datasets: list[str], deadline: float) -> Iterator[Outcome]:
         for dataset in datasets:
             try:
                 files = self.folder.ready(dataset)
@@ -84,35 +91,41 @@ class Intake:
             yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
 
     def _in_hand(self, file: LandingFile) -> Iterator[Outcome]:
+        self._file = file
         try:
             with self.folder.opened(file) as descriptor:
                 if descriptor is not None and lock(descriptor) and self.folder.is_unchanged(file):
-                    yield self._go_through(file, descriptor)
+                    counted = self.folder.put_off(file, clock.now(), min(file.attempts + 1, _MOST_ATTEMPTS + 1))
+                    if counted is not None:
+                        yield self._go_through(counted, descriptor)
         except LandingUnusable as error:
-            yield self._put_off(file, Tally(), error)
+            yield self._put_off(self._file, Tally(), error)
 
     def _go_through(self, file: LandingFile, descriptor: int) -> Outcome:
         """What is open is read: the name may be given to something else meanwhile."""
         tally, content, path = Tally(), "", file.path
+        self._file = file
         before = self.staging.record(file.dataset)
         notes: tuple[Note, ...] | None = None
         try:
             with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
                 content = content_digest(path, *pairs(path_columns(file.relative.parts[:-1])))
+                self._check_attempts(file)
                 notes = self._stage_unless_known(file, path, content, tally)
         except Interrupted:
+            self.folder.put_off(self._file, clock.now(), file.attempts - 1)
             raise
         except OSError as error:
-            return self._put_off(file, tally, _refused(file, error))
+            return self._put_off(self._file, tally, _refused(file, error))
         except TimestoreError as error:
             error.args = (str(error).replace(str(path), file.name),)  # as whoever dropped it knows it
             if self._is_refused(file, tally, error):
-                return self._rejected(file, content, tally, error)
-            return self._put_off(file, tally, error)
+                return self._rejected(self._file, content, tally, error)
+            return self._put_off(self._file, tally, error, file.attempts if _is_memory(error) else 0)
         except Exception as error:  # noqa: BLE001  # it must not keep every file after this one out for ever
             _log.exception("%s cannot be staged", file.name)
-            return self._put_off(file, tally, _unforeseen(file, error))
-        place = self.folder.archive(file, content)
+            return self._put_off(self._file, tally, _unforeseen(file, error), file.attempts)
+        place = self.folder.archive(self._file, content)
         if notes is None or (tally.duplicates and not tally.batches):
             return _outcome(file, Result.DUPLICATE, tally, place)
         decided = Decided.by(before, self.staging.record(file.dataset), notes)
@@ -129,20 +142,36 @@ class Intake:
 
     def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
         """`tally` counts along, also when this ends early."""
+
+        def durable(rows: int) -> None:
+            """What gets on is not what a reader dies of."""
+            if tally.batches == 1 and self._file.attempts:
+                self._file = self.folder.put_off(self._file, clock.now()) or self._file
+            self.progress(rows)
+
+        self.trial.check(path, self._go_on)
         reading = self.staging.reading(file.dataset)
         columns = path_columns(file.relative.parts[:-1])
         source = open_source(path, reading).with_columns(with_path_columns(columns, reading, {}))
         check_rows(self.staging, file.dataset, source, self._go_on)
         self._check_unchanged(file)
-        self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, self.progress)
+        self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, durable)
         self._loop.tally = tally
         self._go_on()
         self._loop.run([source])
         self._check_unchanged(file)
         return source.notes
 
+    def _check_attempts(self, file: LandingFile) -> None:
+        if file.attempts > _MOST_ATTEMPTS:
+            raise InvalidData(
+                f"{file.name} came to no end {_MOST_ATTEMPTS} times: what read it died, or had too little memory",
+                dataset=file.dataset,
+                hint="look into the system's log; write the file in smaller batches or row groups, then drop it again",
+            )
+
     def _check_unchanged(self, file: LandingFile) -> None:
-        if not self.folder.is_unchanged(file):
+        if not self.folder.is_unchanged(self._file):
             raise FileChanged(
                 f"{file.name} was written to while it was read",
                 dataset=file.dataset,
@@ -159,8 +188,8 @@ class Intake:
         place = self.folder.reject(file, content, reason_text(file.name, content, error, tally))
         return _outcome(file, Result.REJECTED, tally, place, error)
 
-    def _put_off(self, file: LandingFile, tally: Tally, error: TimestoreError) -> Outcome:
-        self.folder.put_off(file, clock.now() + RETRY_AFTER)
+    def _put_off(self, file: LandingFile, tally: Tally, error: TimestoreError, attempts: int = 0) -> Outcome:
+        self.folder.put_off(file, clock.now() + RETRY_AFTER, attempts)
         return _outcome(file, Result.POSTPONED, tally, error=error)
 
     def _may_be_unfinished(self, file: LandingFile, error: TimestoreError) -> bool:
@@ -204,6 +233,10 @@ def _refused(file: LandingFile, error: OSError) -> LandingUnusable:
         dataset=file.dataset,
         hint="give the ingesting user access to the file; it stays where it is",
     )
+
+
+def _is_memory(error: TimestoreError) -> bool:
+    return isinstance(error.__cause__, MemoryError)  # Arrow's is one, too
 
 
 def _unforeseen(file: LandingFile, error: Exception) -> TimestoreError:

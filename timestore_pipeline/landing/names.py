@@ -1,6 +1,7 @@
 """The names of files in the landing folder: which are left alone, and what a name says in each place.
 
-In hand: `<instant>~<name>`. Nobody looks at the file before the instant, so a file that has to wait says until when.
+In hand: `<instant>~<name>`. Nobody looks at the file before the instant, so a file that has to wait says until when;
+one that is being read, or whose reader died, also says how often: `<instant>.<attempts>~<name>`.
 Archived or rejected: `<stem>.<content><suffixes>`, with the content's digest. So two files of one name never meet, the
 same content does, and what was ever taken can be told from a list of names.
 """
@@ -11,6 +12,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import is_dataset_name
@@ -19,7 +21,7 @@ REASON = ".reason.json"
 
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".inprogress", ".swp")
 _STAMP = "%Y%m%dT%H%M%S%fZ"
-_IN_HAND = re.compile(r"(\d{8}T\d{12}Z)~(.+)", re.DOTALL)
+_IN_HAND = re.compile(r"(\d{8}T\d{12}Z)(?:\.([1-9]))?~(.+)", re.DOTALL)
 _CONTENT = re.compile(r".*\.([0-9a-f]{16})(?:\.[^.]+){0,2}", re.DOTALL)  # the last: a name may have come with one
 _LONGEST = 255  # bytes of a name on every usual filesystem
 _DIGITS = 16  # of the content's digest
@@ -36,24 +38,33 @@ def is_ours(name: str) -> bool:
     return is_dataset_name(name)
 
 
-def in_hand(name: str, not_before: datetime) -> str:
+class InHand(NamedTuple):
+    """What the name of a file in hand says."""
+
+    not_before: datetime | None  # None = its stamp is none of ours
+    name: str  # it came under
+    attempts: int = 0  # to read it that came to no end
+
+
+def in_hand(name: str, not_before: datetime, attempts: int = 0) -> str:
     """The name under which a file is worked on; readers open no path that is not in UTF-8."""
-    return _fitted(shown(name), f"{not_before.astimezone(UTC):{_STAMP}}~", "")
+    return _fitted(shown(name), f"{not_before.astimezone(UTC):{_STAMP}}{f'.{attempts}' if attempts else ''}~", "")
 
 
-def dropped_as(name: str) -> tuple[datetime | None, str]:
-    """When a file in hand may be looked at, and the name it came under; None = the stamp is none of ours.
+def dropped_as(name: str) -> InHand:
+    """The inverse of `in_hand`, for any name.
 
     No file is put off for as long as an hour, so an instant beyond that would only keep the file from ever being read.
     """
     match = _IN_HAND.fullmatch(name)
     if match is None:
-        return None, name
+        return InHand(None, name)
+    attempts = int(match[2] or 0)
     try:
         instant = datetime.strptime(match[1], _STAMP).replace(tzinfo=UTC)
     except ValueError:  # the digits are no date
-        return None, match[2]
-    return (instant if instant <= clock.now() + _LONGEST_WAIT else None), match[2]
+        return InHand(None, match[3], attempts)
+    return InHand(instant if instant <= clock.now() + _LONGEST_WAIT else None, match[3], attempts)
 
 
 def archived(relative: PurePath, content: str) -> PurePath:

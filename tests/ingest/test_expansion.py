@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.http_api.expansion import check_shape, plain_bytes
+from timestore_pipeline.ingest.expansion import check_shape, plain_bytes
 
 LONG = "x" * 10_000
 MILLION = 1_000_000
@@ -27,6 +27,11 @@ BOMBS = {
         pa.array([0] * 1000, pa.int8()), pa.array([LONG], pa.string_view())
     ),
     "runs": pa.RunEndEncodedArray.from_arrays(pa.array([MILLION], pa.int32()), pa.array([1], pa.int64())),
+    "runs of small numbers": pa.RunEndEncodedArray.from_arrays(
+        pa.array([MILLION], pa.int32()), pa.array([1], pa.int8())
+    ),
+    "small numbers": pa.array([1] * MILLION, pa.int8()),
+    "a slice of a list": pa.ListArray.from_arrays([0, 1, MILLION], pa.array([1] * MILLION, pa.int8())).slice(1),
     "runs of text": pa.RunEndEncodedArray.from_arrays(pa.array([1000], pa.int32()), pa.array([LONG])),
     "views": same_view(1000),
     "views of lists": pa.ListViewArray.from_arrays([0] * 1000, [5000] * 1000, pa.array(range(5000))),
@@ -52,6 +57,14 @@ PLAIN = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_few_bytes_that_say_much_are_seen_for_what_they_are(name: str) -> None:
     assert plain_bytes(pa.table({"a": BOMBS[name]})) >= 8 * MILLION
+
+
+def test_a_slice_counts_for_itself() -> None:
+    lists = pa.ListArray.from_arrays([0, 1, MILLION], pa.array([1] * MILLION, pa.int64()))
+    maps = pa.array([[("a", 1)]] * 1000, pa.map_(pa.string(), pa.int64()))
+    fixed = pa.array([[1, 2]] * 1000, pa.list_(pa.int64(), 2))
+    for array in (lists, maps, fixed, pa.array([{"a": [1]}] * 1000)):
+        assert plain_bytes(pa.table({"a": array}).slice(0, 1)) < 100
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -14,6 +14,7 @@ from timestore_pipeline.model.canonical import DEEPEST
 
 _MOST_FIELDS = 2_000  # of one table, nested ones included
 _OFFSET = 8  # bytes
+_NUMBER = 8  # bytes; int8 is kept as int64
 
 
 def check_shape(schema: pa.Schema) -> None:
@@ -26,7 +27,7 @@ def check_shape(schema: pa.Schema) -> None:
 
 
 def plain_bytes(table: pa.Table) -> int:
-    """An upper bound, at least one byte per value."""
+    """An upper bound for the types in which rows are kept, where a number takes eight bytes; at least one per value."""
     return sum(_array(chunk) for column in table.columns for chunk in column.chunks)
 
 
@@ -52,7 +53,13 @@ def _array(array: pa.Array) -> int:
         return sum(_view_lengths(array)) + len(array) * _OFFSET
     if t.is_list_view(type_) or t.is_large_list_view(type_):
         return _sum(pc.list_value_length(array)) * _widest(array.values) + len(array) * _OFFSET
-    return max(_nested(array), int(array.nbytes), len(array))
+    return max(_nested(array), int(array.nbytes), len(array) * _width(type_))
+
+
+def _width(type_: pa.DataType) -> int:
+    """Bytes of one value at least."""
+    is_bit = pa.types.is_boolean(type_) or pa.types.is_null(type_)
+    return 1 if is_bit or not pa.types.is_primitive(type_) else max(_NUMBER, int(type_.bit_width) // 8)
 
 
 def _nested(array: pa.Array) -> int:
@@ -60,10 +67,21 @@ def _nested(array: pa.Array) -> int:
     if t.is_struct(type_):
         return sum(_array(array.field(index)) for index in range(type_.num_fields))
     if t.is_map(type_):
-        return _array(array.keys) + _array(array.items) + len(array) * _OFFSET
-    if t.is_list(type_) or t.is_large_list(type_) or t.is_fixed_size_list(type_):
-        return _array(array.values) + len(array) * _OFFSET
+        return sum(_array(_own(array, values)) for values in (array.keys, array.items)) + len(array) * _OFFSET
+    if t.is_list(type_) or t.is_large_list(type_):
+        return _array(_own(array, array.values)) + len(array) * _OFFSET
+    if t.is_fixed_size_list(type_):
+        size = type_.list_size
+        return _array(array.values.slice(array.offset * size, len(array) * size)) + len(array) * _OFFSET
     return 0
+
+
+def _own(lists: pa.Array, values: pa.Array) -> pa.Array:
+    """Those of the values that a slice of lists has."""
+    if len(lists) == 0:
+        return values.slice(0, 0)
+    first, last = lists.offsets[0].as_py(), lists.offsets[-1].as_py()
+    return values.slice(first, last - first)
 
 
 def _taken(values: pa.Array, indices: pa.Array) -> int:
@@ -79,7 +97,7 @@ def _widest(values: pa.Array) -> int:
     if pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type):
         return max(_view_lengths(values), default=0) + _OFFSET
     if pa.types.is_primitive(values.type) and not pa.types.is_boolean(values.type):
-        return int(values.type.bit_width) // 8
+        return _width(values.type)
     return max(1, _array(values))
 
 

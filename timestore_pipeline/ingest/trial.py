@@ -1,0 +1,138 @@
+"""A Parquet or Arrow file read through on trial, in a process that may die of it, before this one reads it.
+
+A few hundred bytes of such a file may ask for any amount of memory, run for ever or crash the library. The trial
+decodes all of it within bounds of memory and time and measures each batch in the types in which rows are kept, so that
+reading it again takes no more. Text is not tried: it is read in blocks of a few megabytes and says what it is long.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from timestore_pipeline import clock
+from timestore_pipeline.closing import Closing
+from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.bounded import limit_memory
+from timestore_pipeline.ingest.expansion import plain_bytes
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.lean import leave_pandas_out
+
+BATCH_ROWS = 10_000  # of a file that is staged whole, at most
+MOST_MEMORY = 1 << 30  # bytes of the trying process
+MOST_AT_ONCE = 256 << 20  # bytes of one batch, decoded
+MOST_TIMES = 1_000  # larger than the file its rows may be; sensors' values shrink to a fiftieth
+HARMLESS = 1 << 30  # bytes of all rows; below this the ratio says nothing
+PATIENCE = 120.0  # seconds, and one more per `SLOWEST`
+SLOWEST = 256 << 10  # bytes of a file that are read in a second, at least
+
+_TRIED = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows")
+_LOOK = 0.5  # seconds between two looks whether to go on
+_HINT = "write it with fewer rows in a batch or row group, and without dictionaries of long values"
+
+
+class Trial(Closing):
+    """One process at a time, started when it is first needed; after a death another one."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def check(self, path: Path, go_on: Callable[[], None]) -> None:
+        """Raise `InvalidData` for a file that must not be read here. What else is wrong with it its reader will say.
+
+        go_on: called while the trial lasts, to raise if somebody wants to stop.
+        """
+        if path.suffix.lower() not in _TRIED:
+            return
+        try:
+            answer = self._ask(path, go_on)
+        except BaseException:
+            self.close()
+            raise
+        if answer != "":
+            raise InvalidData(f"{path} {answer}", hint=_HINT)
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _ask(self, path: Path, go_on: Callable[[], None]) -> str:
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        until = clock.monotonic() + PATIENCE + path.stat().st_size / SLOWEST
+        try:
+            process.stdin.write(json.dumps(str(path)) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:  # it died between two files
+            self.close()
+            return self._ask(path, go_on)
+        while not select.select([process.stdout], [], [], _LOOK)[0]:
+            go_on()
+            if clock.monotonic() > until:
+                self.close()
+                return f"takes longer to read than {PATIENCE:.0f} s and a second per {SLOWEST} bytes"
+        return self._answer(process.stdout)
+
+    def _answer(self, answers: IO[str]) -> str:
+        line = answers.readline()
+        if line.endswith("\n"):
+            return str(json.loads(line))
+        self.close()
+        return "ends the process that reads it"
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "timestore_pipeline.ingest.trial"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,  # Ctrl-C in a terminal is for us, who then end it
+            )
+        return self._process
+
+
+def main() -> None:
+    """Answer each path with what is against reading it, empty = nothing, until standard input ends."""
+    leave_pandas_out()
+    limit_memory(MOST_MEMORY)
+    for line in sys.stdin:
+        sys.stdout.write(json.dumps(_tried(Path(json.loads(line)))) + "\n")
+        sys.stdout.flush()
+
+
+def _tried(path: Path) -> str:
+    try:
+        return _measured(path)
+    except MemoryError:
+        return f"takes more than {MOST_MEMORY} bytes of memory to read"
+    except Exception as error:  # noqa: BLE001  # its reader meets the same, and says it better
+        asked = isinstance(error.__cause__, MemoryError)
+        return f"takes more than {MOST_MEMORY} bytes of memory to read" if asked else ""
+
+
+def _measured(path: Path) -> str:
+    source, total = open_source(path), 0
+    most = max(HARMLESS, MOST_TIMES * path.stat().st_size)
+    for first, table in source.batches(BATCH_ROWS):
+        size = plain_bytes(table)
+        total += size
+        if size > MOST_AT_ONCE:
+            return f"holds {table.num_rows} rows from row {first} on that take {size} bytes once they are decoded"
+        if total > most:
+            return f"unpacks to more than {MOST_TIMES} times its size: {total} bytes by row {first}"
+    return ""
+
+
+if __name__ == "__main__":
+    main()
