@@ -93,6 +93,14 @@ def test_a_batch_that_does_not_fit_is_set_aside_with_the_value_and_the_rest_is_p
     assert verify(loser.area, loser.lake).ok
 
 
+def test_a_zero_below_zero_is_no_whole_number(loser: Timestore, staging: StagingManager) -> None:
+    staging.enqueue("d", with_column(pa.float64(), [-0.0]))
+    staging.enqueue("d", with_column(pa.float64(), [0.0]))
+    flush(loser)
+    assert sorted(column(loser)) == [0, 7]
+    assert "holds -0.0 (double)" in incidents(loser)[0].error
+
+
 def test_text_for_a_published_number_is_set_aside_and_rows_without_it_are_not(
     loser: Timestore, staging: StagingManager
 ) -> None:

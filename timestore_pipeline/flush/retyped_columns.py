@@ -50,21 +50,11 @@ class RetypedColumn:
 
     def fits(self) -> str:
         """SQL over a staged row: whether the value is kept."""
-        if self._recast is not None:
-            return self._recast.kept
-        column = quote(self.name)
-        if not self._is_castable:
-            return f"({column} IS NULL)"
-        there = f"TRY_CAST({column} AS {duckdb_type(self.published)})"
-        return f"(TRY_CAST({there} AS {duckdb_type(self.staged)}) IS NOT DISTINCT FROM {column})"
+        return self._recast.kept
 
     def value(self) -> str:
         """SQL for the published value; an error when it would be another."""
-        target = duckdb_type(self.published)
-        if self._recast is not None:
-            return f"CASE WHEN {self.fits()} THEN {self._recast.value} ELSE error({self.refusal()}) END"
-        kept = f"CAST({quote(self.name)} AS {target})" if self._is_castable else f"NULL::{target}"
-        return f"CASE WHEN {self.fits()} THEN {kept} ELSE error({self.refusal()}) END"
+        return f"CASE WHEN {self.fits()} THEN {self._recast.value} ELSE error({self.refusal()}) END"
 
     def refusal(self) -> str:
         """SQL for the sentence about a value that does not fit."""
@@ -73,10 +63,10 @@ class RetypedColumn:
         return f"{literal(before)} || {shown} || {literal(after + ', as which the lake has it')}"
 
     @property
-    def _recast(self) -> Recast | None:
-        if self.leeway is None:
-            return None
-        return recast(quote(self.name), self.staged, self.published, self.leeway)
+    def _recast(self) -> Recast:
+        if self.leeway is None and not self._is_castable:
+            return Recast(f"NULL::{duckdb_type(self.published)}", f"({quote(self.name)} IS NULL)")
+        return recast(quote(self.name), self.staged, self.published, self.leeway or Leeway())
 
     @property
     def _is_castable(self) -> bool:
