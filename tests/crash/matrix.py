@@ -39,6 +39,7 @@ _PATIENCE = 200  # seconds for a victim that should take one
 SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "nothing": ("life", ()),
     "dead producer": ("flush", [("stage and die", None)]),
+    "many partitions": ("flush", [("stage by the hour", None)]),
     "claimed elsewhere": ("carry on", [("life", ("claim", "after", "die"))]),
     "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
     "dead after export": ("recover", [("life", ("record export", "after", "die"))]),

@@ -67,6 +67,7 @@ STEPS = (
     Step("make spill folder", "nothing", tempfile, "mkdtemp", system_error),
     Step("export, first file", "nothing", LakeTable, "write"),
     Step("export, last file", "nothing", LakeTable, "write", call=4),
+    Step("export, many files", "many partitions", LakeTable, "write_many"),
     Step("record export", "nothing", Flushes, "record_export"),
     Step("delta commit", "nothing", DeltaTable, "create_write_transaction", system_error),
     Step("log fsync", "nothing", DeltaLog, "make_durable", system_error, call=2),

@@ -163,6 +163,14 @@ def _stage_and_die(home: Path, errors: list[str]) -> None:
         die()
 
 
+def _stage_by_the_hour(home: Path, errors: list[str]) -> None:
+    """So many partitions that their files are written together."""
+    with opened(home, Timestore, errors) as store:
+        store.area.ledger.datasets.ensure("d")
+        store.set_metadata("d", {"partition": {"granularity": "hour"}})
+    _stage_and_die(home, errors)
+
+
 def _stage_rotten(home: Path, errors: list[str]) -> None:
     with opened(home, StagingManager.open, errors) as staging:
         produce(home, staging, errors)
@@ -293,6 +301,7 @@ _SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "flush": _flush,
     "carry on": _carry_on,
     "recover": _recover,
+    "stage by the hour": _stage_by_the_hour,
     "stage rotten": _stage_rotten,
     "stage poisonous": _stage_poisonous,
     "flush and die": _flush_and_die,

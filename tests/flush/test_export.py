@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
-from timestore_pipeline.flush import table_fit
+from timestore_pipeline.flush import runs, table_fit
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.settle import ensure_table
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
@@ -141,3 +144,64 @@ def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> N
         assert len(timestore.area.ledger.segments.of_dataset("d")) == 240
         timestore.flush("d", Trigger.MANUAL, "run")
         assert published(timestore) == list(range(4800))
+
+
+@pytest.mark.parametrize("granularity", ["hour", "day"])
+def test_many_partitions_are_exported_as_each_alone_would_be(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, granularity: str
+) -> None:
+    """The same rows in the same order with the same statistics; also rows without a time, and several segments."""
+    found = []
+    for fewest, dataset in ((2, "together"), (1_000_000, "alone")):
+        monkeypatch.setattr(runs, "FEWEST", fewest)
+        found.append(exported_by_partition(settings, dataset, granularity))
+    together, alone = found
+    assert together == alone
+    assert len(together) == (719 if granularity == "hour" else 31)
+
+
+def exported_by_partition(settings: Settings, dataset: str, granularity: str) -> dict[str, Any]:
+    """Partition -> rows as they lie in its file, and statistics."""
+    several = settings.model_copy(update={"staging_segment_max_bytes": 1})
+    with Timestore(several) as timestore:
+        timestore.area.ledger.datasets.ensure(dataset)
+        timestore.set_metadata(dataset, {"partition": {"granularity": granularity}})
+        for first in (0, 241):
+            with StagingManager.open(several) as staging:
+                rows = hourly(480, first)
+                staging.enqueue(dataset, pa.table({"ts": [*rows["ts"].to_pylist()[:239], None], "n": rows["n"][:240]}))
+                staging.enqueue(dataset, rows.slice(240, 239).append_column("s", pa.array([{"a": [1]}] * 239)))
+        timestore.flush(dataset, Trigger.MANUAL, "run")
+        table = timestore.lake.table(dataset)
+        adds = pa.table(DeltaTable(table.uri).get_add_actions(flatten=True)).to_pylist()
+    files = {str(add["path"]).rpartition("/")[0]: add for add in adds}
+    return {
+        partition: (
+            pq.read_table(f"{table.uri}/{unquote(add['path'])}", partitioning=None).to_pylist(),
+            {name: value for name, value in add.items() if name == "num_records" or "." in name},
+        )
+        for partition, add in files.items()
+    }
+
+
+def test_of_many_partitions_none_stays_when_the_disk_fills(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the second of two runs."""
+    monkeypatch.setattr(runs, "MOST", 20)
+    write_many, calls = LakeTable.write_many, []
+
+    def full(table: LakeTable, *arguments: Any, **options: Any) -> list[ExportedFile]:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise DiskFull("no space left, injected")
+        return write_many(table, *arguments, **options)
+
+    staging.enqueue("d", hourly(24 * 40))
+    monkeypatch.setattr(LakeTable, "write_many", full)
+    with pytest.raises(DiskFull):
+        timestore.flush("d", Trigger.MANUAL, "run")
+    assert len(calls) == 2
+    assert list(Path(timestore.settings.lake_uri).rglob("*.parquet")) == []
+    timestore.flush("d", Trigger.MANUAL, "next")
+    assert published(timestore) == list(range(24 * 40))

@@ -29,6 +29,22 @@ table.burn(APP, 2, "crashed")
 os.write(2, b"BURNT\\n")
 """
 
+# Exports thirty days at once.
+EXPORT_MANY = """
+import os, sys
+import duckdb
+import pyarrow as pa
+from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.dataset import Granularity
+
+days = pa.table({"at": pa.array([day * 86_400_000_000 for day in range(30)], pa.timestamp("us"))})
+with duckdb.connect() as con:
+    partitioning = Partitioning.of(days.schema, Granularity.DAY)
+    Lake(sys.argv[1]).table("weather").write_many(con, days, partitioning, shard="shard-0", epoch=1)
+os.write(2, b"EXPORTED\\n")
+"""
+
 # Fills the filesystem between export and publish, then tries both again.
 RUN_OUT_OF_SPACE = """
 import contextlib, pathlib, sys
@@ -91,6 +107,19 @@ def test_files_and_log_are_on_disk_before_a_call_returns(tmp_path: Path) -> None
         in_order(trace, rf'link.*"{commit}"', rf"fsync\(.*{commit}>", rf"fsync\(.*{log}>", rf"write\(2.*{returned}")
     in_order(trace, rf"fsync\(.*{table}/_tmp", r"rename.*_tmp.*part-", rf"fsync\(.*{table}>", r"write\(2.*EXPORTED")
     in_order(trace, rf"fsync\(.*{tmp_path}>", rf"fsync\(.*{tmp_path}/lake>", rf"fsync\(.*{table}>", r"link.*0\.json")
+
+
+def test_many_files_are_on_disk_before_the_first_has_its_name_and_their_folders_before_the_call_returns(
+    tmp_path: Path,
+) -> None:
+    trace = traced(EXPORT_MANY, tmp_path)
+    table, returned = f"{tmp_path}/lake/weather", position(trace, r"write\(2.*EXPORTED")
+    named = [i for i, line in enumerate(trace) if "rename" in line and "part-shard-0" in line]
+    flushed = {i: match[1] for i, line in enumerate(trace) if (match := re.search(r"fsync\(\d+<([^>]+)>", line))}
+    files = {path for i, path in flushed.items() if i < named[0] and path.endswith(".parquet")}
+    folders = {path for i, path in flushed.items() if named[-1] < i < returned and "partition_date" in path}
+    assert (len(named), len(files), len(folders)) == (30, 30, 30)
+    assert table in {path for i, path in flushed.items() if i < named[0]}
 
 
 def test_a_full_disk_says_so_and_leaves_the_epoch_open(tmp_path: Path) -> None:

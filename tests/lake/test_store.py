@@ -4,11 +4,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.errors import InvalidInput, RetryLater, UnreadableTable
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet
+from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet, write_parquets
 from timestore_pipeline.lake.store import LocalStore
 from timestore_pipeline.lake.table import Lake
 
@@ -73,3 +75,28 @@ def test_paths_and_file_uris_name_the_same_place(tmp_path: Path) -> None:
 def test_a_bucket_is_named_with_its_prefix() -> None:
     location = Location.parse("s3://bucket/some/prefix/", {"aws_region": "eu-west-1"}).child("weather")
     assert (location.uri, location.path) == ("s3://bucket/some/prefix/weather", "bucket/some/prefix/weather")
+
+
+BY_HOUR = {f"h={hour}/f": pa.table({"n": range(hour * 100, hour * 100 + 100)}) for hour in range(24)}
+
+
+def test_many_files_are_written_at_once_each_with_its_rows_in_order(tmp_path: Path) -> None:
+    sizes = write_parquets(BY_HOUR, LocalStore(tmp_path))
+    for path, rows in BY_HOUR.items():
+        assert pq.read_table(tmp_path / path, partitioning=None) == rows
+        assert sizes[path] == (tmp_path / path).stat().st_size
+    assert names(tmp_path) == ["f"] * 24
+
+
+def test_of_many_files_none_stays_when_one_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "h=7").touch()  # where a folder should be
+    with pytest.raises(UnreadableTable, match="is a file"):
+        write_parquets(BY_HOUR, LocalStore(tmp_path))
+    assert names(tmp_path) == ["h=7"]
+
+
+def test_of_many_files_none_stays_when_one_cannot_take_its_name(tmp_path: Path) -> None:
+    (tmp_path / "h=7" / "f" / "g").mkdir(parents=True)
+    with pytest.raises(RetryLater):
+        write_parquets(BY_HOUR, LocalStore(tmp_path))
+    assert names(tmp_path) == []

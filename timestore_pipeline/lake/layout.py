@@ -84,7 +84,9 @@ class Partitioning:
         if self.column is None:
             return "NULL"
         column = sql_types.quote(self.time_column or "")
-        instant = f"{column} AT TIME ZONE 'UTC'" if self.time_kind is TimeKind.UTC else f"CAST({column} AS TIMESTAMP)"
+        # Not AT TIME ZONE, which asks ICU for every row and takes six times as long.
+        is_utc = self.time_kind is TimeKind.UTC
+        instant = f"make_timestamp(epoch_us({column}))" if is_utc else f"CAST({column} AS TIMESTAMP)"
         kind = "TIMESTAMP" if self.granularity is Granularity.HOUR else "DATE"
         start = f"CAST(date_trunc('{self.granularity}', {instant}) AS {kind})"
         return f"CASE WHEN {self._between(_FIRST, _BEYOND)} THEN {start} END"
@@ -102,7 +104,11 @@ class Partitioning:
         if key.value is None:
             column = sql_types.quote(self.time_column or "")
             return f"({column} IS NULL OR NOT ({self._between(_FIRST, _BEYOND)}))"
-        return self._between(key.value, self._end(datetime.fromisoformat(key.value)))
+        return self._between(start(key).isoformat(" "), self._end(start(key)))
+
+    def range_predicate(self, first: PartitionKey, last: PartitionKey) -> str:
+        """The same for the rows of two partitions and of all between them; neither is that of rows without a time."""
+        return self._between(start(first).isoformat(" "), self._end(start(last)))
 
     def _between(self, start: str, end: str) -> str:
         column = sql_types.quote(self.time_column or "")
@@ -126,6 +132,12 @@ class Partitioning:
         except OverflowError:
             return _BEYOND
         return end.isoformat(" ")
+
+
+def start(key: PartitionKey) -> datetime:
+    """The first instant of a partition, UTC without a zone; it is not the one of rows without a time."""
+    assert key.value is not None, "rows without a time"
+    return datetime.fromisoformat(key.value)
 
 
 def folder(key: PartitionKey) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pyarrow import fs
 from timestore_pipeline.errors import RetryLater
 
 _CHUNK = 8 * 1024 * 1024  # bytes of an upload held in memory
+_SIDE_BY_SIDE = 8  # uploads of small files, which are all waiting
 
 
 class ObjectStore:
@@ -37,6 +39,21 @@ class ObjectStore:
             path = Path(spool) / "upload"
             yield path
             self._upload(path, relative)
+
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(dir=self._spool, prefix="timestore-") as spool:
+            yield Path(spool)
+
+    def receive_all(self, files: Mapping[str, Path]) -> None:
+        try:
+            with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+                for _ in threads.map(self._upload, files.values(), files):
+                    pass
+        except BaseException:
+            for relative in files:
+                self.delete(relative)
+            raise
 
     def _upload(self, path: Path, relative: str) -> None:
         local = fs.LocalFileSystem()

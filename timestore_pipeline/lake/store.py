@@ -2,17 +2,19 @@
 
 Local: a file is written beside its target under a name no reader looks at, flushed to disk, renamed, and the folder
 flushed, so that after a power loss it is there in full or not at all. A crash before the rename leaves a `_tmp-` file
-that nothing refers to.
+that nothing refers to. Many files at once are written in a `_tmp-` folder and take the same steps side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from timestore_pipeline.durable import make_folder, replacing
+from timestore_pipeline.durable import make_folder, move_all, replacing
 
 
 class FileStore(Protocol):
@@ -24,6 +26,12 @@ class FileStore(Protocol):
 
     def receiving(self, relative: str) -> AbstractContextManager[Path]:
         """A local path to write to; leaving without an error makes it durable as `relative`, an error removes it."""
+
+    def workshop(self) -> AbstractContextManager[Path]:
+        """An empty local folder in which many files are written; gone, with what is left in it, when it is left."""
+
+    def receive_all(self, files: Mapping[str, Path]) -> None:
+        """Take files from a workshop and make them durable under these names: all of them, or after an error none."""
 
     def read(self, relative: str) -> bytes:
         """The whole file; raise `FileNotFoundError`."""
@@ -56,6 +64,19 @@ class LocalStore:
         make_folder(target.parent)
         with replacing(target) as temporary:
             yield temporary
+
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        make_folder(self._root)
+        folder = self._root / f"_tmp-{uuid.uuid4().hex[:12]}"
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def receive_all(self, files: Mapping[str, Path]) -> None:
+        move_all({self._root / relative: path for relative, path in files.items()})
 
     def read(self, relative: str) -> bytes:
         return (self._root / relative).read_bytes()

@@ -29,7 +29,8 @@ from timestore_pipeline.lake.history import TableHistory, live_files, read_histo
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.origins import Origins
-from timestore_pipeline.lake.parquet import ParquetOptions, parquet_problem, write_parquet
+from timestore_pipeline.lake.parquet import ParquetFile, ParquetOptions, parquet_problem, write_parquet, write_parquets
+from timestore_pipeline.lake.parts import parts
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.retyped import check_types, leeway_of, times_retyped
 from timestore_pipeline.lake.snapshot import TableSnapshot
@@ -124,9 +125,36 @@ class LakeTable:
         """
         path = layout.file_name(partition, shard, epoch)
         written = write_parquet(con, select_sql, self._store, path, options)
-        statistics = delta_stats(written.rows, written.column_statistics, written.schema)
-        earliest, latest = time_bounds(written.column_statistics, written.schema, time_column)
-        return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
+        return _exported(path, partition, written, time_column)
+
+    def write_many(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        rows: pa.Table,
+        partitioning: layout.Partitioning,
+        *,
+        shard: str,
+        epoch: int,
+        options: ParquetOptions | None = None,
+    ) -> list[ExportedFile]:
+        """The same for rows of many small partitions: all files are durable, or none is there.
+
+        rows: by time, and none without one.
+        """
+        found = {
+            layout.file_name(partitioning.key(part.value), shard, epoch): part
+            for part in parts(con, rows, partitioning.value_sql())
+        }
+        sizes = write_parquets({path: part.rows for path, part in found.items()}, self._store, options)
+        return [
+            _exported(
+                path,
+                partitioning.key(part.value),
+                ParquetFile(part.rows.num_rows, sizes[path], rows.schema, part.statistics),
+                partitioning.time_column,
+            )
+            for path, part in found.items()
+        ]
 
     def publish(
         self, app_id: str, epoch: int, files: Sequence[ExportedFile], commit_info: Mapping[str, Any]
@@ -287,3 +315,9 @@ class LakeTable:
         for version, actions in self._log.commits(after):
             if metadata := commit_metadata(actions):
                 yield version, metadata
+
+
+def _exported(path: str, partition: PartitionKey, written: ParquetFile, time_column: str | None) -> ExportedFile:
+    statistics = delta_stats(written.rows, written.column_statistics, written.schema)
+    earliest, latest = time_bounds(written.column_statistics, written.schema, time_column)
+    return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
