@@ -176,6 +176,7 @@ class InvalidData(InvalidInput):
     """Rows that cannot be represented without loss; names the column."""
 
     code = "invalid_data"
+    row: int | None = None  # of the batch, from 0; None = it is not about one, or not known
 
 
 class UnreadableInput(InvalidInput):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.ingest import exact_cast, interpret
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop
 from timestore_pipeline.staging.area import StagingArea
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,11 +79,19 @@ def test_the_log_names_a_local_column_once(manager: StagingManager, caplog: pyte
     assert "schema.localTimestamps" in message
 
 
+def test_a_refused_value_of_a_file_is_named_with_the_row_of_the_file(manager: StagingManager, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"at": pa.array([0, 1000, 2000, 3001], pa.timestamp("ns", "UTC"))}), tmp_path / "f.parquet")
+    loop = StagingLoop(manager, "d", 3, None, lambda _: None)
+    with pytest.raises(InvalidData, match="column 'at', row 3: 1970"):
+        loop.run([open_source(tmp_path / "f.parquet")])
+
+
 def test_a_time_of_day_never_mixes_with_a_count(manager: StagingManager, area: StagingArea) -> None:
     manager.enqueue("d", pa.table({"at": [AT], "v": pa.array([1], pa.duration("us")), "n": [1]}))
     assert area.ledger.datasets.get("d").schema == pa.schema(
         [("at", pa.timestamp("us", "UTC")), ("v", pa.duration("us")), ("n", pa.int64())]
     )
     for name, array in (("v", pa.array([1])), ("n", pa.array([1], pa.duration("us")))):
-        with pytest.raises(SchemaConflict, match=f"column '{name}' is"):
+        with pytest.raises(SchemaConflict, match=f"column '{name}' is") as caught:
             manager.submit("d", pa.table({"at": [AT], name: array}))
+        assert ("duration" in caught.value.hint) == (name == "v")

@@ -97,9 +97,9 @@ class Source:
                 yield first, table
                 first += table.num_rows
 
-    def explaining(self) -> AbstractContextManager[None]:
-        """A `SchemaConflict` raised inside names the line that gave the column its type, where that is known."""
-        return explaining(self.path, self.notes)
+    def explaining(self, first_row: int) -> AbstractContextManager[None]:
+        """Errors raised inside about a batch name the file's row, and the line that gave a column its type."""
+        return explaining(self.path, self.notes, first_row)
 
 
 def open_source(path: Path, reading: Reading = UNKNOWN) -> Source:

@@ -78,7 +78,7 @@ class StagingLoop:
         if self._stopped:
             raise Interrupted("stopped half-way", dataset=self.dataset)
         self._make_room(rows.nbytes)
-        with source.explaining():
+        with source.explaining(first_row):
             key = self._key(source, first_row)
             future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
         self._waiting.append((future, rows.nbytes))

@@ -45,10 +45,10 @@ def check_rows(staging: StagingManager, dataset: str, source: Source, go_on: Cal
 
     go_on: called before each batch, to raise if somebody wants to stop.
     """
-    for _, rows in source.batches(rows_per_batch(source)):
+    for first_row, rows in source.batches(rows_per_batch(source)):
         go_on()
         if rows.num_rows:
-            with source.explaining():
+            with source.explaining(first_row):
                 staging.check(dataset, rows)
 
 

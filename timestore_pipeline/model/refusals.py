@@ -27,9 +27,10 @@ class UnfitValue(Exception):
 
 def refused_value(path: str, row: int, value: str, taken_for: str, problem: str, remedy: str) -> InvalidData:
     """`column 'v', row 3: 2.5 (double) was taken for int64, …`: problem is the rest of that sentence."""
-    return InvalidData(
-        f"column {path!r}, row {row}: {value[:SHOWN_CHARACTERS]} was taken for {taken_for}, {problem}", hint=remedy
-    )
+    shown = value[:SHOWN_CHARACTERS]
+    error = InvalidData(f"column {path!r}, row {row}: {shown} was taken for {taken_for}, {problem}", hint=remedy)
+    error.row = row
+    return error
 
 
 def refused_type(path: str, type_: object, remedy: str, problem: str = "which datasets cannot hold") -> InvalidData:

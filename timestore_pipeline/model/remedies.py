@@ -36,6 +36,9 @@ def remedy_for(existing: pa.DataType, wanted: pa.DataType | None, column: str, r
     t = pa.types
     if wanted is not None:
         return f"`{retype(rules.dataset, column, type_text(wanted))}` gives the published column that type"
+    if t.is_time(existing) or t.is_duration(existing):
+        kind = type_text(existing)
+        return f"send a {kind}; or take integers for microseconds: `{declare(rules.dataset, column, kind)}`"
     if t.is_timestamp(existing):
         zone = "instants with a time zone" if existing.tz else "local times without a time zone"
         return f"say which time zone is meant: send {zone}"
