@@ -17,6 +17,7 @@ from timestore_pipeline.errors import (
     DiskFailing,
     FileChanged,
     Interrupted,
+    NotImportable,
     TimestoreError,
     UnreadableInput,
 )
@@ -84,13 +85,14 @@ class Import:
         for file in self.tree.files:
             self._go_on()
             done = self._one(file, types)
-            if self.delete and done.result is not Result.FAILED and self.tree.is_unchanged(file):
+            if self.delete and done.result is not Result.FAILED:
                 self._delete(file)
             yield done
 
     def _delete(self, file: TreeFile) -> None:
         try:
-            self.tree.delete(file)
+            if self.tree.is_unchanged(file):
+                self.tree.delete(file)
         except OSError as error:
             hint = "its rows are durable: delete it by hand, or run the same command again with access to its folder"
             raise AccessDenied(f"{file.path} cannot be deleted: {error}", dataset=self.dataset, hint=hint) from error
@@ -101,6 +103,10 @@ class Import:
 
     def _one(self, file: TreeFile, types: Types) -> Imported:
         tally = Tally()
+        if file.refused:
+            hint = "import what it leads to by its own path, or copy it"
+            error = NotImportable(f"{file.path} is not looked into: {file.refused}", dataset=self.dataset, hint=hint)
+            return Imported(file, Result.FAILED, tally, error)
         try:
             with self.tree.local(file, self.spool) as path:
                 content = content_digest(path, *file.pairs)

@@ -7,7 +7,9 @@ text. The partition columns of our own tables say nothing that the time column d
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pyarrow import fs
 
+from timestore_pipeline import confined
 from timestore_pipeline.errors import NotImportable
 from timestore_pipeline.ingest.path_columns import PathColumns, Types, pairs, path_columns
 from timestore_pipeline.lake.location import Location
@@ -35,6 +38,7 @@ class TreeFile:
     bytes: int
     modified_ns: int
     columns: PathColumns  # of the whole path, so that a part of a tree is read as the whole is
+    refused: str = ""  # why it is not looked into; empty = it is
 
     @property
     def pairs(self) -> list[str]:
@@ -48,26 +52,27 @@ class Tree:
 
     files: Sequence[TreeFile]
     filesystem: fs.FileSystem | None  # None = local
+    root: Path | None = None  # of a local tree, which may be a link; below it none is followed
 
     @classmethod
     def at(cls, uri: str, options: Mapping[str, str]) -> Tree:
         """Everything under a path, file:///folder or s3://bucket/prefix, or that one file; raise `NotImportable`."""
         location = Location.parse(uri, options)
-        found = _listed(location)
+        found, refused = _listed(location)
         if (table := _table_around(location) or _table_inside(found)) is not None:
             hint = "read it as a table, for example with DuckDB's delta_scan, and `timestore ingest` the result"
             raise NotImportable(f"{table} is a Delta table: some of its files may be deleted rows", hint=hint)
-        files = [_file(info, location.path) for info in found if _is_wanted(info, location.path)]
+        files = [_file(info, location.path) for info in found if _is_wanted(info, location.path)] + refused
         if not files:
             hint = "files are told by their suffix: " + ", ".join(_SUFFIXES)
             raise NotImportable(f"there is no Parquet file under {uri}", hint=hint)
-        return cls(sorted(files, key=lambda file: file.path), location.filesystem)
+        return cls(sorted(files, key=lambda file: file.path), location.filesystem, _root(location))
 
     @classmethod
     def of(cls, location: Location, found: Sequence[fs.FileInfo]) -> Tree:
         """Files of a folder, as paths relative to it."""
         files = [_file(info, "", f"{location.path}/") for info in found]
-        return cls(files, location.filesystem)
+        return cls(files, location.filesystem, _root(location))
 
     def column_types(self) -> Types:
         """The type of each column that is in paths only."""
@@ -91,22 +96,71 @@ class Tree:
 
     def is_unchanged(self, file: TreeFile) -> bool:
         """Whether nobody has written to it since it was listed."""
-        info = self._filesystem().get_file_info(file.path)
+        if self.filesystem is None:
+            tree, place = self._confined(file)
+            status = tree.status(place)
+            wanted = (file.bytes, file.modified_ns)
+            return status is not None and _is_plain(status) and (status.st_size, status.st_mtime_ns) == wanted
+        info = self.filesystem.get_file_info(file.path)
         return bool(info.is_file and (info.size, info.mtime_ns) == (file.bytes, file.modified_ns))
 
     def delete(self, file: TreeFile) -> None:
-        self._filesystem().delete_file(file.path)
+        """Raise `OSError`, also when a link has taken the place of a folder: what it leads to stays."""
+        if self.filesystem is None:
+            tree, place = self._confined(file)
+            tree.remove(place)
+        else:
+            self.filesystem.delete_file(file.path)
 
-    def _filesystem(self) -> fs.FileSystem:
-        return self.filesystem or fs.LocalFileSystem()
+    def _confined(self, file: TreeFile) -> tuple[confined.Tree, confined.Place]:
+        assert self.root is not None
+        return confined.Tree(self.root), Path(file.path).relative_to(self.root).parts
 
 
-def _listed(location: Location) -> list[fs.FileInfo]:
+def _root(location: Location) -> Path | None:
+    if location.filesystem is not None:
+        return None
+    path = Path(location.path)
+    return path.parent if path.is_file() else path
+
+
+def _listed(location: Location) -> tuple[list[fs.FileInfo], list[TreeFile]]:
+    """What is there, and what of it is refused."""
     filesystem = location.filesystem or fs.LocalFileSystem()
     info = filesystem.get_file_info(location.path)
     if info.is_file:
-        return [info]
-    return list(filesystem.get_file_info(fs.FileSelector(location.path, recursive=True, allow_not_found=True)))
+        return [info], []
+    if location.filesystem is None:
+        return _listed_here(Path(location.path))
+    return list(filesystem.get_file_info(fs.FileSelector(location.path, recursive=True, allow_not_found=True))), []
+
+
+def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
+    """Without recursion and through no link. One that may lead to files is refused by name, not passed over."""
+    found, refused = list[fs.FileInfo](), list[TreeFile]()
+    for entry in confined.Tree(root).walk((), lambda _: False):
+        path, shown, status = str(root.joinpath(*entry.place)), "/".join(entry.place), entry.status
+        reason = entry.refused or ("" if _is_text(path) else "its name is not in UTF-8")
+        info = None if reason else fs.FileInfo(path, fs.FileType.File, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        if info is not None:
+            found.append(info)
+        elif not _is_hidden(shown) and (entry.refused or shown.lower().endswith(_SUFFIXES)):
+            refused.append(TreeFile(path, shown, 0, 0, {}, reason))
+    return found, refused
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    """A file, and no link to one."""
+    return stat.S_ISREG(status.st_mode)
+
+
+def _is_text(path: str) -> bool:
+    """Whether libraries that want UTF-8 can open it."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _table_inside(found: Sequence[fs.FileInfo]) -> str | None:
@@ -123,9 +177,12 @@ def _table_around(location: Location) -> str | None:
 
 
 def _is_wanted(info: fs.FileInfo, root: str) -> bool:
-    inside = info.path.removeprefix(root).strip("/").split("/")
-    hidden = any(part.startswith(("_", ".")) for part in inside)
+    hidden = _is_hidden(info.path.removeprefix(root))
     return bool(info.is_file and not hidden and info.path.lower().endswith(_SUFFIXES))
+
+
+def _is_hidden(inside: str) -> bool:
+    return any(part.startswith(("_", ".")) for part in inside.strip("/").split("/"))
 
 
 def _file(info: fs.FileInfo, root: str, parent: str = "") -> TreeFile:
