@@ -23,6 +23,7 @@ from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.liveness import ProcessIdentity
@@ -62,6 +63,7 @@ STEPS = (
     Step("mark sealed", "nothing", Segments, "mark_sealed"),
     Step("claim", "nothing", Flushes, "claim"),
     Step("adopt claim", "claimed elsewhere", Flushes, "adopt"),
+    Step("settle columns and layout", "nothing", SchemaChanges, "settle_for_table"),
     Step("table ensure", "nothing", LakeTable, "ensure"),
     Step("attach", "nothing", staged_view, "attach_sealed", moments=("before", "after")),
     Step("make spill folder", "nothing", tempfile, "mkdtemp", system_error),

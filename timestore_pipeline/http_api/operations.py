@@ -84,7 +84,7 @@ OPERATIONS = (
         "/v1/datasets/{dataset}/metadata",
         "Replace a dataset's metadata; the dataset is made if need be",
         {HTTPStatus.OK: Answer("As `timestore datasets show --json` prints it.", "Dataset")},
-        (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.INSUFFICIENT_STORAGE),
+        (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
         body="metadata",
     ),
     Operation(
