@@ -35,8 +35,9 @@ nightly: $(READY) ## what takes too long for every change: 1,000 kills by the se
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dagster-dg-cli
 	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py
 
-bench: $(READY) ## what durable writes and flushes cost against what users would do instead, and how fast a thousand datasets are published (seven minutes)
+bench: $(READY) ## what durable writes and flushes cost against what users would do instead, and how fast a thousand datasets are published (eight minutes)
 	@$(BIN)/python benchmarks/enqueue.py
+	@$(BIN)/python -m benchmarks.http_door
 	@$(BIN)/python -m benchmarks.flushes
 	@$(BIN)/python -m benchmarks.thousand_datasets
 

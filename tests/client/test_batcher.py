@@ -38,6 +38,17 @@ def test_large_rows_are_sent_earlier_and_a_large_table_in_parts() -> None:
     assert len(server.keys) == len(set(server.keys)) == 3
 
 
+def test_rows_that_came_one_by_one_are_sent_in_one_piece() -> None:
+    with scripted(_BUSY) as server:
+        rows = batcher(server)
+        for number in range(3):
+            rows.add(table(1, number))
+        with pytest.raises(UnsentRows) as unsent:
+            rows.close()
+    [(_, sent)] = unsent.value.batches
+    assert (sent["n"].to_pylist(), sent["n"].num_chunks) == ([0, 1, 2], 1)
+
+
 def test_rows_are_sent_when_they_are_old_without_another_call() -> None:
     with scripted(_TAKEN) as server, batcher(server, max_age=0.01) as rows:
         rows.add(table(1))

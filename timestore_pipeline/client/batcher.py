@@ -40,6 +40,7 @@ class Batcher(Closing):
         self._max_rows, self._max_bytes, self._max_age = max_rows, max_bytes, max_age
         self._lock = threading.Condition(threading.RLock())
         self._open: list[pa.Table] = []  # of one schema
+        self._open_rows = self._open_bytes = 0
         self._oldest = 0.0  # of the open rows, on the monotonic clock
         self._sealed: deque[tuple[str, pa.Table]] = deque()  # key and rows, not acknowledged yet
         self._failed_at: float | None = None  # a send in the background; None = all is well
@@ -68,7 +69,6 @@ class Batcher(Closing):
                 self._take(table.slice(start, rows))
             if self._sealed:
                 self._send()
-            self._lock.notify()
 
     def flush(self) -> None:
         """Send what waits; returns when all of it is durable. Raises `UnsentRows`."""
@@ -109,18 +109,18 @@ class Batcher(Closing):
             self._seal()
         if not self._open:
             self._oldest = clock.monotonic()
+            self._lock.notify()  # from now on there is an age to wait for
         self._open.append(table)
-        if self._is_full():
+        self._open_rows += table.num_rows
+        self._open_bytes += table.nbytes
+        if self._open_rows >= self._max_rows or self._open_bytes >= self._max_bytes:
             self._seal()
 
-    def _is_full(self) -> bool:
-        rows, size = sum(table.num_rows for table in self._open), sum(int(table.nbytes) for table in self._open)
-        return bool(rows >= self._max_rows or size >= self._max_bytes)
-
     def _seal(self) -> None:
+        """Into one piece: a thousand small ones would each be sent, and read, with a head of its own."""
         if self._open:
-            self._sealed.append((uuid.uuid4().hex, pa.concat_tables(self._open)))
-            self._open = []
+            self._sealed.append((uuid.uuid4().hex, pa.concat_tables(self._open).combine_chunks()))
+            self._open, self._open_rows, self._open_bytes = [], 0, 0
 
     def _send(self) -> None:
         """In the caller's thread: what cannot be sent is the caller's again."""
