@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,15 @@ from tests.lake.reading import READERS, check_readable
 from tests.maintain.retyping import retyped
 from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.audit.verify import verify
-from timestore_pipeline.errors import Conflict, Corrupted, InvalidData, InvalidMetadata, MissingTable, SchemaConflict
+from timestore_pipeline.errors import (
+    Conflict,
+    Corrupted,
+    DiskFull,
+    InvalidData,
+    InvalidMetadata,
+    MissingTable,
+    SchemaConflict,
+)
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
@@ -166,6 +175,18 @@ def test_a_field_of_a_struct_is_named_by_its_path(fragmented: Timestore) -> None
     assert books(fragmented) == ([], [])
 
 
+def test_what_is_inside_lists_and_maps_is_named_as_in_errors(store: Timestore) -> None:
+    marks = pa.array([[("a", 1)]] * 10, pa.map_(pa.string(), pa.int64()))
+    publish(store, 0, rows(0, tags=[[{"a.b": n}] for n in range(10)], marks=marks))
+    retyped(store, "tags[].a.b", "string")
+    retyped(store, "marks{value}", "double")
+    retyped(store, "marks{key}", "binary")
+    assert known_type(store, "tags") == pa.list_(pa.struct([("a.b", pa.string())]))
+    assert known_type(store, "marks") == pa.map_(pa.binary(), pa.float64())
+    assert column(store, "tags") == [[{"a.b": str(n)}] for n in range(10)]
+    assert books(store) == ([], [])
+
+
 def test_a_list_that_was_only_ever_empty_becomes_one_of_anything(store: Timestore) -> None:
     publish(store, 0, rows(0, tags=pa.array([[]] * 9 + [None], pa.list_(pa.string()))))
     retyped(store, "tags", "list<struct<a: double>>")
@@ -294,6 +315,7 @@ def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
     [
         ("wind", "double", "nothing is published under the column 'wind'"),
         ("n.x", "double", "nothing is published under the column 'n.x'"),
+        ("n[]", "double", r"nothing is published under the column 'n\[\]'"),
         ("partition_date", "string", "nothing is published under the column 'partition_date'"),
         ("n", "number", "there is no type 'number'"),
         ("n", "epoch_ms", "epoch_ms says how values are read"),
@@ -334,6 +356,18 @@ def test_a_commit_that_fails_leaves_no_file_behind(fragmented: Timestore, monkey
     with pytest.raises(InvalidData, match="injected"):
         retyped(fragmented, "n", "double")
     assert (live(fragmented), stored(fragmented)) == (before, before)
+
+
+def test_without_room_for_all_new_files_it_does_not_begin(
+    fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, needed = stored(fragmented), retyped(fragmented, "n", "double", dry_run=True).bytes
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    with pytest.raises(DiskFull, match=f"needs {needed} for 12 files"):
+        retyped(fragmented, "n", "double")
+    assert stored(fragmented) == before
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * needed))
+    assert retyped(fragmented, "n", "double").changed
 
 
 def test_the_report_is_json(fragmented: Timestore) -> None:

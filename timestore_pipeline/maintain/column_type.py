@@ -13,9 +13,9 @@ from timestore_pipeline.model.recast import Leeway, needs_a_zone
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A column, or a field within one, and its types."""
+    """A column, or what is in it, and its types."""
 
-    path: str  # "x", or "o.a" for a field
+    path: str  # "x", or of what is in a column: "o.a" for a field, "tags[]", "marks{key}", "marks{value}"
     column: str  # the column it is in, as the table spells it
     before: pa.DataType
     after: pa.DataType
@@ -33,18 +33,12 @@ def column_type(schema: pa.Schema, path: str, wanted: str, leeway: Leeway, time_
     schema: of the published rows, in canonical types. time_column: by which the table is laid out, None = by none.
     """
     after = _parsed(wanted, path)
-    column, fields = _found(schema, path)
-    before = schema.field(column).type
-    for name in fields:
-        before = before.field(name).type
-    found = ColumnType(
-        ".".join([column, *fields]),
-        column,
-        before,
-        after,
-        schema.field(column).type,
-        _with(schema.field(column).type, fields, after),
-    )
+    column, steps = _found(schema, path)
+    whole = schema.field(column).type
+    before = whole
+    for step in steps:
+        before = _inside(before)[step]
+    found = ColumnType("".join([column, *steps]), column, before, after, whole, _with(whole, steps, after))
     _check(found, leeway, time_column)
     return found
 
@@ -62,34 +56,48 @@ def _parsed(text: str, path: str) -> pa.DataType:
 
 
 def _found(schema: pa.Schema, path: str) -> tuple[str, list[str]]:
-    """The column and the fields below it; the longest name wins, as a column's name may have dots in it."""
-    parts = path.split(".")
-    for length in range(len(parts), 0, -1):
-        wanted = ".".join(parts[:length])
-        for name in schema.names:
-            if name.casefold() == wanted.casefold() and _has(schema.field(name).type, parts[length:]):
-                return name, parts[length:]
-    hint = f"published columns: {', '.join(schema.names)}; a field of a struct is written column.field"
+    """The column, and the steps to what is meant in it. The longest name wins, as names may hold any character."""
+    for name in sorted(schema.names, key=len, reverse=True):
+        if path[: len(name)].casefold() == name.casefold():
+            steps = _steps(schema.field(name).type, path[len(name) :])
+            if steps is not None:
+                return name, steps
+    hint = (
+        f"published columns: {', '.join(schema.names)}; what is in them: place.id, tags[], marks{{key}}, marks{{value}}"
+    )
     raise InvalidMetadata(f"nothing is published under the column {path!r}", hint=hint)
 
 
-def _has(kind: pa.DataType, fields: list[str]) -> bool:
-    for name in fields:
-        if not pa.types.is_struct(kind) or kind.get_field_index(name) < 0:
-            return False
-        kind = kind.field(name).type
-    return True
+def _steps(kind: pa.DataType, path: str) -> list[str] | None:
+    """How `path` leads into a type: ".name", "[]", "{key}" or "{value}" each; None = it does not."""
+    if not path:
+        return []
+    for step, inner in sorted(_inside(kind).items(), key=lambda item: len(item[0]), reverse=True):
+        if path.startswith(step) and (rest := _steps(inner, path[len(step) :])) is not None:
+            return [step, *rest]
+    return None
 
 
-def _with(kind: pa.DataType, fields: list[str], after: pa.DataType) -> pa.DataType:
-    """The column's type with another one at a field."""
-    if not fields:
+def _inside(kind: pa.DataType) -> dict[str, pa.DataType]:
+    if pa.types.is_list(kind):
+        return {"[]": kind.value_type}
+    if pa.types.is_map(kind):
+        return {"{key}": kind.key_type, "{value}": kind.item_type}
+    return {f".{field.name}": field.type for field in kind} if pa.types.is_struct(kind) else {}
+
+
+def _with(kind: pa.DataType, steps: list[str], after: pa.DataType) -> pa.DataType:
+    """The column's type with another one at the end of the steps."""
+    if not steps:
         return after
-    children = [
-        pa.field(child.name, _with(child.type, fields[1:], after)) if child.name == fields[0] else child
-        for child in kind
-    ]
-    return pa.struct(children)
+    inside = {
+        step: _with(inner, steps[1:], after) if step == steps[0] else inner for step, inner in _inside(kind).items()
+    }
+    if pa.types.is_list(kind):
+        return pa.list_(inside["[]"])
+    if pa.types.is_map(kind):
+        return pa.map_(inside["{key}"], inside["{value}"])
+    return pa.struct([pa.field(field.name, inside[f".{field.name}"]) for field in kind])
 
 
 def _check(found: ColumnType, leeway: Leeway, time_column: str | None) -> None:

@@ -172,7 +172,9 @@ class Retyping:
     def _rewrite(self, report: RetypeReport, told: Told) -> None:
         generation, claim = self._table.next_generation(), uuid.uuid4().hex
         found, change = self._look()
-        with self._rewriter(found, change).given_up_on_error(generation, claim, self._written):
+        rewriter = self._rewriter(found, change)
+        rewriter.check_room(self._groups(found))
+        with rewriter.given_up_on_error(generation, claim, self._written):
             report.version = self._committed(generation, claim, told)
         report.changed = True
         report.written_files = len(self._written)

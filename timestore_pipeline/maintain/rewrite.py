@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,18 +138,23 @@ class Rewriter:
                 _log.warning(text, self.dataset, len(new), problem)
             raise
 
+    def check_room(self, groups: Sequence[Group]) -> None:
+        """Raise `DiskFull` unless the lake has room for new files of all the groups beside the old ones."""
+        if self.table.folder is not None:
+            files = sum(len(group.files) for group in groups)
+            self._check_free(self.table.folder, sum(group.bytes for group in groups), files)
+
     def _check_space(self, group: Group) -> None:
         """Twice the files' size, in the lake and in the spool: the new file, and what a sort spills or a copy takes."""
-        folders = [self.area.directory.spool, *([self.table.folder] if self.table.folder else [])]
-        for folder in folders:
-            free = shutil.disk_usage(folder).free
-            if free < 2 * group.bytes:
-                raise DiskFull(
-                    f"{free} bytes are free in {folder}, {self.what} needs {2 * group.bytes} for"
-                    f" {len(group.files)} files",
-                    dataset=self.dataset,
-                    hint="make room, or run with a smaller --target-file-mb; nothing was changed",
-                )
+        for folder in (self.area.directory.spool, *([self.table.folder] if self.table.folder else [])):
+            self._check_free(folder, 2 * group.bytes, len(group.files))
+
+    def _check_free(self, folder: Path, needed: int, files: int) -> None:
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            hint = "make room, `timestore maintain` deletes what was replaced; or a smaller --target-file-mb of it"
+            text = f"{free} bytes are free in {folder}, {self.what} needs {needed} for {files} files"
+            raise DiskFull(text, dataset=self.dataset, hint=f"{hint}; nothing was changed")
 
 
 def _volume(group: Group, row_bytes: float | None) -> Volume:
