@@ -25,7 +25,8 @@ def column(*cells: str) -> pa.Array | None:
     text = pa.array(cells, pa.string())
     if not all(are_numbers(text).to_pylist()):
         return None
-    type_ = numbers_of(text).type()
+    found = numbers_of(text)
+    type_ = found.type() if found is not None else None
     return None if type_ is None else text.cast(type_)
 
 

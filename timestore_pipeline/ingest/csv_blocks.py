@@ -23,7 +23,6 @@ from timestore_pipeline.ingest.text_input import lines_in, utf8_pieces
 
 _PIECE_BYTES = 4 << 20  # read at once, and what one block of text costs in memory
 _RECORD_BYTES = 16 << 20  # the longest record accepted: without a limit an open quote would read the whole file
-_BLANK_LINE = re.compile(rb"\A[\r\n]|\n\r?\n|\n\r(?!\n)|\r\r")
 _ENCODING_HINT = 'set csv.encoding to what the file is written in, such as "windows-1252"'
 _QUOTE_HINT = 'close every quote, and write a quote inside a quoted field as ""'
 
@@ -52,7 +51,9 @@ class Block:
 
     def line_of(self, row: int) -> int:
         """Where a row begins; blank lines are no rows."""
-        if b'"' not in self.text and not _BLANK_LINE.search(self.text):
+        if row == 0 and self.text[:1] not in (b"\r", b"\n"):
+            return self.line
+        if b'"' not in self.text and not _has_blank_lines(self.text):
             return self.line + row
         line = self.line
         reader = csv.reader(io.StringIO(self.text.decode(), newline=""), delimiter=self.delimiter)
@@ -72,14 +73,14 @@ def blocks(layout: Layout, skip: int, line: int) -> Iterator[Block]:
     for piece, last in _with_last(_after(skip, utf8_pieces(layout.path, _PIECE_BYTES, layout.encoding))):
         text = carry + piece
         whole = _whole_records(layout, text, line, last=last)
-        carry = text[whole:]
+        carry = text[len(whole) :]
         if len(carry) > _RECORD_BYTES:
             raise structure_refused(layout.path, line, 1, f"a record is longer than {_RECORD_BYTES} bytes", _QUOTE_HINT)
-        if text[:whole].strip(b"\r\n"):
-            block = Block(line, text[:whole], layout.delimiter)
+        if whole[:1].strip(b"\r\n") or whole.strip(b"\r\n"):  # the first spares a copy
+            block = Block(line, whole, layout.delimiter)
             blank = _checked_blanks(layout, block, blank)
             yield block
-        line += lines_in(text[:whole])
+        line += lines_in(whole)
 
 
 def records(text: str, delimiter: str) -> Iterator[list[str]]:
@@ -116,7 +117,7 @@ def read_block(layout: Layout, block: Block, nulls: tuple[str, ...]) -> pa.Table
 
 def _checked_blanks(layout: Layout, block: Block, blank: int) -> int:
     """The number of an empty line that no record has followed yet, 0 = none; only in one column is it a question."""
-    if layout.fields > 1 or not (blank or _BLANK_LINE.search(block.text)):
+    if layout.fields > 1 or not (blank or _has_blank_lines(block.text)):
         return 0
     begins = block.line
     reader = csv.reader(io.StringIO(block.text.decode(), newline=""), delimiter=layout.delimiter)
@@ -127,6 +128,10 @@ def _checked_blanks(layout: Layout, block: Block, blank: int) -> int:
         blank = blank or (0 if record else begins)
         begins = block.line + reader.line_num
     return blank
+
+
+def _has_blank_lines(text: bytes) -> bool:
+    return text[:1] in (b"\r", b"\n") or any(ends in text for ends in (b"\n\n", b"\n\r", b"\r\r"))
 
 
 def _after(skip: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -144,15 +149,14 @@ def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
     yield before or b"", True
 
 
-def _whole_records(layout: Layout, text: bytes, line: int, *, last: bool) -> int:
-    """How many bytes of `text` are whole records; all of it when nothing follows."""
-    whole = len(text) if last else _last_line_end(text)
-    _check_bytes(layout, text[:whole], line)
-    if b'"' not in text[:whole]:
+def _whole_records(layout: Layout, text: bytes, line: int, *, last: bool) -> bytes:
+    """What of `text` are whole records; all of it when nothing follows."""
+    whole = text if last else text[: _last_line_end(text)]
+    _check_bytes(layout, whole, line)
+    if b'"' not in whole:
         return whole
-    decoded = text[:whole].decode()
-    checked = _check_records(layout, decoded, line, last=last)
-    return len(decoded[:checked].encode())
+    decoded = whole.decode()
+    return decoded[: _check_records(layout, decoded, line, last=last)].encode()
 
 
 def _last_line_end(text: bytes) -> int:
@@ -163,6 +167,8 @@ def _last_line_end(text: bytes) -> int:
 def _check_bytes(layout: Layout, text: bytes, line: int) -> None:
     if (nul := text.find(b"\0")) >= 0:
         raise _bad_byte(layout, text[:nul], line, "it holds a NUL byte")
+    if text.isascii():
+        return
     try:
         text.decode()
     except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.ingest.meant_text import are_meant, parse_meant
-from timestore_pipeline.ingest.numbers import SPECIAL, all_keep, keeps, with_point
+from timestore_pipeline.ingest.numbers import SPECIAL, first_not_kept, keeps, with_point
 from timestore_pipeline.ingest.text_times import TIMES, are_times, parse_times
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.declared import Meaning, type_text
@@ -92,7 +92,7 @@ class KnownColumn:
             return pa.array([False] * len(cells), pa.bool_())  # nested and binary: no cell says that
         special = pc.is_in(cells, pa.array(SPECIAL))
         shaped = pc.match_substring_regex(cells, _FLOAT)
-        if pc.all(shaped).as_py() and all_keep(cells):
+        if pc.all(shaped).as_py() and first_not_kept(cells) is None:
             return shaped
         kept = _each(cells, shaped, lambda cell: keeps(cell) or (self.declared and _is_printed_double(cell)))
         return pc.or_(special, kept)

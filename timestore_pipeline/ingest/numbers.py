@@ -21,6 +21,8 @@ _NUMBER = (  # the exponents as programs write them: one digit before the point,
     r"^-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?"
     r"|[1-9]\.[0-9]+[eE][+-]?[0-9]{1,3}|[1-9][eE][+-][0-9]{1,3}|0\.0+[eE][+-]?0{1,3})$"
 )
+_WHOLE = r"^-?[0-9]{1,19}$"
+_SAMPLE = 64  # cells that tell a column of whole numbers from others
 _MINUS_ZERO = r"^-0(?:\.0+)?(?:[eE].*)?$"
 SPECIAL = ("NaN", "nan", "inf", "-inf")  # floats, beside others that are finite
 
@@ -79,13 +81,18 @@ def are_numbers(cells: pa.Array) -> pa.BooleanArray:
     return pc.or_(plain, pc.is_in(cells, pa.array(SPECIAL)))
 
 
-def numbers_of(cells: pa.Array) -> Numbers:
-    """Of cells that are numbers, all of them."""
+def numbers_of(cells: pa.Array) -> Numbers | None:
+    """What the cells are as numbers, none of them null; None = one of them is no number."""
+    if (whole := _of_whole(cells)) is not None:
+        return whole
     if pc.all(pc.match_substring_regex(cells, _PLAIN)).as_py() is not False:
-        return _of_finite(cells)
+        return _of_finite(cells, exponents=False)
+    if not pc.all(are_numbers(cells)).as_py():
+        return None
     special = pc.is_in(cells, pa.array(SPECIAL))
     finite = cells.filter(pc.invert(special))
-    return _of_finite(finite) | Numbers(special=bool(pc.any(special).as_py()))
+    exponents = bool(pc.any(pc.match_substring(finite, "e", ignore_case=True)).as_py())
+    return _of_finite(finite, exponents=exponents) | Numbers(special=bool(pc.any(special).as_py()))
 
 
 def keeps(cell: str) -> bool:
@@ -100,16 +107,9 @@ def keeps(cell: str) -> bool:
     return Decimal(number) == exact or (not cell.lstrip("-").isdigit() and Decimal(repr(number)) == exact)
 
 
-def all_keep(cells: pa.Array) -> bool:
-    """Whether doubles keep every digit of all the cells."""
-    return first_not_kept(cells) is None
-
-
-def first_not_kept(cells: pa.Array) -> int | None:
-    """Position of the first finite number that a double would change; None = all are kept."""
-    long = pc.indices_nonzero(pc.greater(pc.binary_length(cells), _IN_DOUBLE))
-    exponents = pc.indices_nonzero(pc.match_substring(cells, "e", ignore_case=True))
-    suspects = pc.unique(pa.chunked_array([long, exponents])) if len(exponents) else long
+def first_not_kept(cells: pa.Array, *, exponents: bool = True) -> int | None:
+    """Position of the first finite number that a double would change; None = all are kept. exponents: some may have."""
+    suspects = _suspects(cells, exponents=exponents)
     chosen = cells.take(suspects)
     if len(chosen) == 0:
         return None
@@ -118,28 +118,52 @@ def first_not_kept(cells: pa.Array) -> int | None:
     except pa.ArrowInvalid:  # beyond the largest double
         printed = pa.nulls(len(chosen), pa.string())
     same = pc.fill_null(pc.and_(pc.equal(printed, chosen), pc.match_substring(chosen, ".")), False)
-    others = (index for index, kept in enumerate(same.to_pylist()) if not kept)
-    found = [suspects[index].as_py() for index in others if not keeps(chosen[index].as_py())]
-    return min(found, default=None)
+    others = pc.indices_nonzero(pc.invert(same)).to_pylist()
+    return next((suspects[index].as_py() for index in others if not keeps(chosen[index].as_py())), None)
 
 
-def _of_finite(cells: pa.Array) -> Numbers:
+def _suspects(cells: pa.Array, *, exponents: bool) -> pa.UInt64Array:
+    """Positions of cells with more digits than every double keeps, or with an exponent."""
+    long = pc.greater(pc.binary_length(cells), _IN_DOUBLE)
+    if not exponents:
+        return pc.indices_nonzero(long)
+    return pc.indices_nonzero(pc.or_(long, pc.match_substring(cells, "e", ignore_case=True)))
+
+
+def _of_whole(cells: pa.Array) -> Numbers | None:
+    """The same where all are int64 as a program prints them, which is found fast."""
+    if len(cells) == 0 or not pc.all(pc.match_substring_regex(cells[:_SAMPLE], _WHOLE)).as_py():
+        return None  # a cast that fails is slow: it finds words for every cell
+    try:
+        numbers = cells.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    if not numbers.cast(pa.string()).equals(cells):
+        return None
+    ends = pc.min_max(numbers)
+    largest = max(abs(ends["min"].as_py()), abs(ends["max"].as_py()))
+    in_double = largest <= 2**53 or first_not_kept(cells, exponents=False) is None
+    return Numbers(finite=True, in_double=in_double, digits=len(str(largest)))
+
+
+def _of_finite(cells: pa.Array, *, exponents: bool) -> Numbers:
+    """Of numbers with a fraction or more digits than int64 has, whose digits are all looked at."""
     if len(cells) == 0:
         return Numbers()
     lengths, point = pc.binary_length(cells), pc.find_substring(cells, ".")
     signs = pc.starts_with(cells, "-")
-    exponents = bool(pc.any(pc.match_substring(cells, "e", ignore_case=True)).as_py())
     minus_zero = bool(pc.any(signs).as_py() and pc.any(pc.match_substring_regex(cells, _MINUS_ZERO)).as_py())
     before = pc.subtract(pc.if_else(pc.less(point, 0), lengths, point), signs.cast(pa.int32()))
     after = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(lengths, point), 1))
     digits, places = int(pc.max(before).as_py()), int(pc.max(after).as_py())
     whole = not (places or exponents or minus_zero)
+    short = not exponents and int(pc.max(lengths).as_py()) <= _IN_DOUBLE
     return Numbers(
         finite=True,
         fractions=not whole,
         float_only=exponents or minus_zero,
         in_int64=whole and (digits <= _IN_INT64 or all(map(_is_int64, cells.to_pylist()))),
-        in_double=all_keep(cells),
+        in_double=short or first_not_kept(cells, exponents=exponents) is None,
         digits=digits,
         places=places,
     )

@@ -69,8 +69,8 @@ class StagingLoop:
                 for first_row, rows in source.batches(self.batch_rows):
                     if rows.num_rows:
                         self._hand_over(source, first_row, rows)
-            while self._waiting:
-                self._settle_oldest()
+                while self._waiting:  # before the next is looked for: it may be read as this one leaves the dataset
+                    self._settle_oldest()
         finally:
             self._settle_rest()
 

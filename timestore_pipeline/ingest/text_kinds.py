@@ -58,9 +58,7 @@ class ColumnKinds:
         """Take note of more cells, none of them null; `locate` finds one by its position."""
         if len(cells) == 0 or self._is_text():
             return
-        likely = next((kind for kind in _PARSED if self._all(kind, cells[:_SAMPLE]) and self._all(kind, cells)), None)
-        if likely is not None:
-            self._add(likely, cells, locate)
+        if any(self._all(kind, cells[:_SAMPLE]) and self._add_all(kind, cells, locate) for kind in _PARSED):
             return
         if len(cells) > _ENOUGH:
             self._split(cells[:_ENOUGH], locate)
@@ -134,31 +132,40 @@ class ColumnKinds:
     def _add_some(self, kind: Kind, cells: pa.Array, mask: pa.BooleanArray, locate: Locate) -> None:
         places = pc.indices_nonzero(mask)
         if len(places):
-            self._add(kind, cells.take(places), lambda index: locate(places[index].as_py()))
+            self._add_all(kind, cells.take(places), lambda index: locate(places[index].as_py()))
 
-    def _add(self, kind: Kind, cells: pa.Array, locate: Locate) -> None:
+    def _add_all(self, kind: Kind, cells: pa.Array, locate: Locate) -> bool:
+        """Take note of the cells if all of them are of this kind; whether they are."""
+        if kind is not Kind.NUMBER and not self._all(kind, cells):
+            return False
+        if kind is Kind.NUMBER and not self._add_numbers(cells, locate):
+            return False
         self._counts[kind] += len(cells)
         if kind not in self._first:
             self._first[kind] = locate(0)
-        if kind is Kind.NUMBER:
-            self._add_numbers(cells, locate)
-        elif kind is Kind.TRUTH:
+        if kind is Kind.TRUTH:
             self._truths.update(pc.unique(cells).to_pylist())
-        elif kind is not Kind.TEXT and self.too_fine is None:
+        elif kind in _TIME_TYPES and self.too_fine is None:
             fine = pc.index(are_too_fine(cells), True).as_py()
             self.too_fine = None if fine < 0 else locate(fine)
+        return True
 
-    def _add_numbers(self, cells: pa.Array, locate: Locate) -> None:
+    def _add_numbers(self, cells: pa.Array, locate: Locate) -> bool:
         plain = with_point(cells) if self._comma else cells
         found = numbers_of(plain)
+        if found is None:
+            return False
         if self._beyond is None and not found.in_double and (place := first_not_kept(plain)) is not None:
             self._beyond = locate(place)
         self._numbers |= found
+        return True
 
     def _all(self, kind: Kind, cells: pa.Array) -> bool:
         return bool(pc.all(self._are(kind, cells)).as_py())
 
     def _are(self, kind: Kind, cells: pa.Array) -> pa.BooleanArray:
+        if kind is Kind.TEXT:
+            return pa.array([True] * len(cells), pa.bool_())
         if kind is Kind.NUMBER:
             return are_numbers(with_point(cells) if self._comma else cells)
         if kind is Kind.TRUTH:

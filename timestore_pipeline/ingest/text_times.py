@@ -18,15 +18,24 @@ _PATTERNS = {
     TIMESTAMP: f"^{_LOCAL}$",
     TIMESTAMP_UTC: f"^{_LOCAL}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)$",
 }
+_USUAL = {  # characters
+    pa.date32(): len("2013-01-01"),
+    TIMESTAMP: len("2013-01-01 05:00:00"),
+    TIMESTAMP_UTC: len("2013-01-01T05:00:00Z"),
+}
 TIMES = tuple(_PATTERNS)
 _TOO_FINE = r"\.[0-9]{6}[0-9]*[1-9]"
+_SHORT = len("2013-01-01T05:00:00.123456")
 _CUT = r"(\.[0-9]{6})[0-9]+"
 
 
 def are_times(cells: pa.Array, type_: pa.DataType) -> pa.BooleanArray:
     """Which of the cells, none of them null, are values of `type_`, one of `TIMES`, however fine."""
+    lengths = pc.binary_length(cells)
+    if pc.all(pc.equal(lengths, _USUAL[type_])).as_py() and _casts(cells, type_):
+        return pc.equal(lengths, _USUAL[type_])  # of this length nothing else can be cast, and the pattern is slow
     shaped = pc.match_substring_regex(cells, _PATTERNS[type_])
-    chosen = cells.filter(shaped)
+    chosen = cells if pc.all(shaped).as_py() else cells.filter(shaped)
     if len(chosen) == 0 or _casts(_cut(chosen), type_):
         return shaped
     return pa.array([ok and _casts(_cut(cells[at : at + 1]), type_) for at, ok in enumerate(shaped.to_pylist())])
@@ -34,6 +43,8 @@ def are_times(cells: pa.Array, type_: pa.DataType) -> pa.BooleanArray:
 
 def are_too_fine(cells: pa.Array) -> pa.BooleanArray:
     """Which of the times have more digits than microseconds, zeros at the end aside."""
+    if _are_short(cells):
+        return pc.greater(pc.binary_length(cells), _SHORT)  # none
     return pc.match_substring_regex(cells, _TOO_FINE)
 
 
@@ -47,7 +58,7 @@ def parse_times(cells: pa.Array, type_: pa.DataType, finer: SubMicroseconds) -> 
 
 
 def _cut(cells: pa.Array) -> pa.Array:
-    if not pc.any(pc.match_substring_regex(cells, _CUT)).as_py():
+    if _are_short(cells) or not pc.any(pc.match_substring_regex(cells, _CUT)).as_py():
         return cells
     return pc.replace_substring_regex(cells, _CUT, r"\1")
 
@@ -60,6 +71,11 @@ def _rounds_up(cell: str | None) -> int:
     kept, rest = digits[:6], digits[6:]
     half = "5".ljust(len(rest), "0")
     return int(bool(rest) and (rest > half or (rest == half and int(kept[-1]) % 2 == 1)))
+
+
+def _are_short(cells: pa.Array) -> bool:
+    """Whether no cell has room for more digits than microseconds."""
+    return int(pc.max(pc.binary_length(cells)).as_py() or 0) <= _SHORT
 
 
 def _casts(cells: pa.Array, type_: pa.DataType) -> bool:
