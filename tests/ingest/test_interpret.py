@@ -16,7 +16,7 @@ from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import conform, read_arrow
 from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
-from timestore_pipeline.model.columns import TIMESTAMP, TIMESTAMP_UTC, canonical_schema
+from timestore_pipeline.model.columns import DURATION, TIMESTAMP, TIMESTAMP_UTC, canonical_schema
 from timestore_pipeline.model.dataset import DatasetMetadata
 
 ID = uuid.UUID(int=1)
@@ -78,6 +78,16 @@ WRAPS: dict[str, Callable[[pa.Array], pa.Array]] = {
 def test_a_dictionary_of_any_values_at_any_depth_is_its_values(layout: str, wrap: str) -> None:
     array = WRAPS[wrap](coded(LAYOUTS[layout]))
     assert column(array).to_pylist() == array.to_pylist()
+
+
+def test_values_of_nothing_but_nulls_stand_beside_durations() -> None:
+    nulls = pa.array([[[None, None], None], None, [[None]]], pa.list_view(pa.large_list(pa.null())))
+    array = pa.StructArray.from_arrays([nulls, pa.array([1, 2, 3], pa.duration("s"))], ["x", "y"]).slice(1)
+    plain = interpret(pa.table({"v": array}), DEFAULT_POLICY, None)
+    schema = pa.schema([("v", pa.struct([("x", pa.list_(pa.list_(pa.null()))), ("y", DURATION)]))])
+    result = conform(plain, schema, None)
+    result.validate(full=True)
+    assert result.column("v").to_pylist() == [{"x": None, "y": 2_000_000}, {"x": [[None]], "y": 3_000_000}]
 
 
 def test_dictionaries_that_change_between_chunks_are_looked_up_in_their_own() -> None:

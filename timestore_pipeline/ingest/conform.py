@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.by_row import converted
-from timestore_pipeline.ingest.exact_cast import exact_cast
+from timestore_pipeline.ingest.exact_cast import exact_cast, has_range
 from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
+from timestore_pipeline.ingest.stored_values import stored_values
 from timestore_pipeline.model.canonical import is_untyped, stored_schema, stored_type
 
 
@@ -51,16 +52,18 @@ def _check_time_column(schema: pa.Schema, time_column: str | None) -> None:
 
 
 def _check_known(incoming: pa.Schema, schema: pa.Schema) -> None:
+    names = frozenset(schema.names)
     for field in incoming:
-        if field.name not in schema.names and not is_untyped(field.type):
+        if field.name not in names and not is_untyped(field.type):
             raise InvalidData(f"column {field.name!r} is not in the dataset's schema", hint="evolve the schema first")
 
 
 def _stored(column: pa.ChunkedArray, field: pa.Field, policy: ValuePolicy) -> pa.ChunkedArray:
     stored = stored_type(field.type)
+    if column.type.equals(field.type) and column.type.equals(stored) and not has_range(stored):
+        return column
 
     def convert(array: pa.Array) -> pa.Array:
-        cast = exact_cast(array, field.type, field.name, policy.sub_microseconds)
-        return cast if cast.type.equals(stored) else cast.view(stored)
+        return stored_values(exact_cast(array, field.type, field.name, policy.sub_microseconds))
 
     return converted(column, field.name, stored, convert)

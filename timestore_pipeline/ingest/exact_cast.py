@@ -42,7 +42,7 @@ def exact_cast(array: pa.Array, target: pa.DataType, path: str, fine: SubMicrose
 
     fine: what becomes of times with more digits than microseconds.
     """
-    if array.type.equals(target) and not _has_range(target):
+    if array.type.equals(target) and not has_range(target):
         return array
     if pa.types.is_null(array.type) or (is_untyped(array.type) and not pa.types.is_struct(target)):
         return pa.nulls(len(array), target)
@@ -64,10 +64,11 @@ def shown(value: pa.Scalar) -> str:
     return text[:SHOWN_CHARACTERS]
 
 
-def _has_range(type_: pa.DataType) -> bool:
+def has_range(type_: pa.DataType) -> bool:
+    """Whether not everything that the canonical type can hold is a value of it."""
     if not pa.types.is_nested(type_):
         return type_ in _RANGES
-    return any(_has_range(type_.field(index).type) for index in range(type_.num_fields))
+    return any(has_range(type_.field(index).type) for index in range(type_.num_fields))
 
 
 def _struct(array: pa.StructArray, target: pa.StructType, path: str, fine: SubMicroseconds) -> pa.Array:
@@ -82,7 +83,7 @@ def _struct(array: pa.StructArray, target: pa.StructType, path: str, fine: SubMi
 
 
 def _map(array: pa.MapArray, target: pa.MapType, path: str, fine: SubMicroseconds) -> pa.Array:
-    listed = entries(array)
+    listed = entries(array, array.keys, array.items)
     keys, items = pc.list_flatten(listed).flatten()
     return map_of(
         listed,

@@ -30,7 +30,8 @@ def interpret(table: pa.Table, policy: ValuePolicy, known: pa.Schema | None) -> 
     the way out where no dataset can hold that type, or where the policy refuses it.
     """
     types = {} if known is None else {field.name: field.type for field in known}
-    columns = [_plain(column, field) for column, field in zip(table.columns, table.schema, strict=True)]
+    before = table.columns
+    columns = [_plain(column, field) for column, field in zip(before, table.schema, strict=True)]
     with_gaps = float_columns(table.schema.metadata)
     for position, name in enumerate(table.column_names):
         column = columns[position]
@@ -39,6 +40,8 @@ def interpret(table: pa.Table, policy: ValuePolicy, known: pa.Schema | None) -> 
         if name in policy.declared:
             column = _declared(column, name, policy)
         columns[position] = _localized(column, name, policy, types.get(name))
+    if table.schema.metadata is None and all(new is old for new, old in zip(columns, before, strict=True)):
+        return table
     return pa.Table.from_arrays(columns, names=table.column_names)
 
 

@@ -30,9 +30,9 @@ def plain_values(array: pa.Array, metadata: Mapping[bytes, bytes] | None, path: 
     return _decoded(array, target, path)
 
 
-def entries(array: pa.MapArray) -> pa.Array:
-    """A map as a list of structs with `key` and `value`; the entries of a slice still are those of the whole."""
-    pairs = pa.StructArray.from_arrays([array.keys, array.items], names=["key", "value"])
+def entries(array: pa.MapArray, keys: pa.Array, items: pa.Array) -> pa.Array:
+    """A map as a list of structs with `key` and `value`; the keys and items of a slice still are those of the whole."""
+    pairs = pa.StructArray.from_arrays([keys, items], names=["key", "value"])
     return pa.ListArray.from_arrays(pc.add(array.offsets, 0), pairs, mask=array.is_null())
 
 
@@ -58,13 +58,31 @@ def _decoded(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
         runs = pa.RunEndEncodedArray.from_arrays(array.run_ends, values)  # those of a slice still are the whole's
         return pc.run_end_decode(runs.slice(array.offset, len(array)))
     if is_list(array.type):
-        field = array.type.value_field
-        return list_of(array, plain_values(pc.list_flatten(array), field.metadata, f"{path}[]"))
+        return _list(array, path)
     if pa.types.is_struct(array.type):
         return _struct(array, target, path)
     if pa.types.is_map(array.type):
         return _map(array, path)
     return array.cast(target)
+
+
+def _list(array: pa.Array, path: str) -> pa.Array:
+    """The values first: Arrow cannot flatten lists of some encodings. Some lie under a null."""
+    field = array.type.value_field
+    plain = _with_values(array, plain_values(array.values, field.metadata, f"{path}[]"))
+    return list_of(plain, pc.list_flatten(plain))
+
+
+def _with_values(array: pa.Array, values: pa.Array) -> pa.Array:
+    """The list in its own layout, over other values in the places of its own."""
+    kind, mask = type(array), array.is_null()
+    if isinstance(array, pa.FixedSizeListArray):
+        size = array.type.list_size
+        return kind.from_arrays(values.slice(array.offset * size, len(array) * size), size, mask=mask)
+    offsets = pc.add(array.offsets, 0)  # Arrow takes no mask with offsets that are a slice
+    if isinstance(array, (pa.ListViewArray, pa.LargeListViewArray)):
+        return kind.from_arrays(offsets, pc.add(array.sizes, 0), values, mask=mask)
+    return kind.from_arrays(offsets, values, mask=mask)
 
 
 def _struct(array: pa.StructArray, target: pa.StructType, path: str) -> pa.Array:
@@ -74,14 +92,10 @@ def _struct(array: pa.StructArray, target: pa.StructType, path: str) -> pa.Array
 
 
 def _map(array: pa.MapArray, path: str) -> pa.Array:
-    listed = entries(array)
-    keys, items = pc.list_flatten(listed).flatten()
     kind = array.type
-    return map_of(
-        listed,
-        plain_values(keys, kind.key_field.metadata, f"{path}{{key}}"),
-        plain_values(items, kind.item_field.metadata, f"{path}{{value}}"),
-    )
+    keys = plain_values(array.keys, kind.key_field.metadata, f"{path}{{key}}")
+    listed = entries(array, keys, plain_values(array.items, kind.item_field.metadata, f"{path}{{value}}"))
+    return map_of(listed, *pc.list_flatten(listed).flatten())
 
 
 def _as_it_is(array: pa.Array, path: str) -> pa.Array:  # noqa: ARG001

@@ -18,9 +18,14 @@ from timestore_pipeline.model.refusals import refused_type
 _NAME, _DETAILS = b"ARROW:extension:name", b"ARROW:extension:metadata"
 _T = pa.types
 _VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-_LEAVES: tuple[Callable[[pa.DataType], bool], ...] = (
-    _T.is_null, _T.is_boolean, _T.is_integer, _T.is_floating, _T.is_decimal, _T.is_date, _T.is_timestamp, _T.is_time,
-    _T.is_duration, _T.is_string, _T.is_large_string, _T.is_binary, _T.is_large_binary, _T.is_fixed_size_binary,
+_LEAVES = frozenset(
+    type_.id
+    for type_ in (
+        pa.null(), pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(),
+        pa.uint64(), pa.float16(), pa.float32(), pa.float64(), pa.decimal32(1), pa.decimal64(1), pa.decimal128(1),
+        pa.decimal256(1), pa.date32(), pa.date64(), pa.timestamp("s"), pa.time32("s"), pa.time64("us"),
+        pa.duration("s"), pa.string(), pa.large_string(), pa.binary(), pa.large_binary(), pa.binary(1),
+    )
 )  # fmt: skip
 
 
@@ -74,6 +79,8 @@ def plain_type(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None, path:
     if extension is not None:
         known = known_extension(extension, path)
         return known.taken_as or plain_type(extension.storage, None, path)
+    if type_.id in _LEAVES:
+        return type_
     if _T.is_dictionary(type_) or _T.is_run_end_encoded(type_):
         return plain_type(type_.value_type, None, path)
     if is_list(type_):
@@ -85,9 +92,7 @@ def plain_type(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None, path:
         return pa.map_(key, _plain_child(type_.item_field, f"{path}{{value}}"))
     if type_ in _VIEWS:
         return _VIEWS[type_]
-    if not any(matches(type_) for matches in _LEAVES):
-        raise refused_type(path, type_, _remedy(type_))
-    return type_
+    raise refused_type(path, type_, _remedy(type_))
 
 
 def extension_of(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None) -> Extension | None:
