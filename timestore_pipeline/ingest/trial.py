@@ -32,6 +32,7 @@ PATIENCE = 120.0  # seconds, and one more per `SLOWEST`
 SLOWEST = 256 << 10  # bytes of a file that are read in a second, at least
 
 _TRIED = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows")
+_LARGE = 16 << 20  # bytes of a file after which the process ends: its memory is needed for the reading
 _LOOK = 0.5  # seconds between two looks whether to go on
 _HINT = "write it with fewer rows in a batch or row group, and without dictionaries of long values"
 
@@ -54,6 +55,8 @@ class Trial(Closing):
         except BaseException:
             self.close()
             raise
+        if path.stat().st_size >= _LARGE:
+            self.close()
         if answer != "":
             raise InvalidData(f"{path} {answer}", hint=_HINT)
 
