@@ -56,6 +56,15 @@ def test_a_declared_column_holds_what_comes_as_it_was_sent(
     assert sorted(published(settings).to_pylist(), key=str) == sorted(expected, key=str)
 
 
+def test_a_declared_column_of_nothing_but_nulls_is_a_column(settings: Settings) -> None:
+    with StagingManager.open(settings) as manager:
+        manager.set_metadata("d", declared("list<double>"))
+        manager.enqueue("d", [{"v": None}])
+    stage(settings, None, [1])
+    found = published(settings)
+    assert sorted(found.to_pylist(), key=str) == [None, None, [1.0]]  # by their spelling
+
+
 @pytest.mark.parametrize(
     ("known", "type_"),
     [("x", "double"), (14.5, "int64"), (2**53 + 1, "double"), (0.5, "string"), ({"a": 1}, "int64"), (AT, "string")],

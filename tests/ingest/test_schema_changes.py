@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.ingest.batches import queued, readings, sealed_rows, tagged, volumes
+from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import (
     DiskFull,
     GuardrailExceeded,
@@ -23,12 +24,13 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import SharedEngine
 from timestore_pipeline.staging.segments import OpenSegment
-from timestore_pipeline.wiring import Timestore, rebuild_if_lost
+from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = {"extra": pa.int64()}
@@ -224,6 +226,19 @@ def test_a_batch_that_is_fitted_again_keeps_its_id_and_counts_once_in_a_rebuilt_
     assert sorted(published(settings)) == [1, 2, 3, 4.5]
 
 
+def test_a_ledger_that_has_learnt_from_segments_lets_no_column_widen(settings: Settings) -> None:
+    with StagingManager.open(settings) as manager:
+        manager.enqueue("d", rows(2**53 + 1))
+    backup = (settings.staging_directory / "ledger.sqlite").read_bytes()
+    with StagingManager.open(settings) as manager:
+        manager.enqueue("d", rows(1))
+    (settings.staging_directory / "ledger.sqlite").write_bytes(backup)
+    assert learn_since_backup(settings).owed == 1
+    with StagingManager.open(settings) as manager, pytest.raises(SchemaConflict):
+        manager.enqueue("d", rows(0.5))
+    assert sorted(published(settings)) == [1, 2**53 + 1]
+
+
 def table(*values: Any) -> dict[str, Any]:
     return {"at": pa.array([AT] * len(values), pa.timestamp("us", "UTC")), "v": list(values)}
 
@@ -309,6 +324,21 @@ def test_a_struct_grows_after_publication_too(settings: Settings) -> None:
         {"a": 3, "b": None, "c": None},
         {"a": None, "b": "y", "c": [{"d": 1}]},
     ]
+
+
+def test_files_of_smaller_and_larger_structs_are_compacted_into_one(settings: Settings) -> None:
+    values = [{"a": 1}, {"a": 2, "b": [{"c": "x"}]}, {"a": 3, "b": [{"c": "y", "d": 0.5}]}, {"e": {}}]
+    for value in values:
+        with StagingManager.open(settings) as manager:
+            manager.enqueue("d", rows(value))
+        published(settings)
+    with Timestore(settings) as store:
+        assert len(list(maintain(store.area, store.lake, ["d"], store.maintain_options(min_files=2)))) == 1
+        assert len(store.lake.table("d").live_files()) == 1
+        assert verify(store.area, store.lake).ok
+        found = store.lake.table("d").to_arrow_dataset().to_table()["v"].to_pylist()
+    assert sorted(one["a"] for one in found if one["a"]) == [1, 2, 3]
+    assert [{"c": "x", "d": None}] in [one["b"] for one in found]
 
 
 @pytest.mark.parametrize("count", [200])

@@ -50,7 +50,7 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolu
     """
     rules = Rules(rules) if isinstance(rules, Evolution) else rules
     if existing is None:
-        existing = _first(canonical_schema(incoming), rules)
+        existing = _first(incoming, rules)
     if incoming.equals(existing):  # the hot path: a producer that always sends the same columns
         return existing
     check_column_names(incoming.names)
@@ -63,7 +63,7 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolu
         pa.field(name, _accepted(type_, sent[name], name, rules) if name in sent else type_)
         for name, type_ in known.items()
     ]
-    evolved += [_new(column, rules) for column in added if not is_untyped(column.type)]
+    evolved += [_new(column, rules) for column in added if not is_untyped(column.type) or column.name in rules.declared]
     schema = pa.schema(evolved)
     return existing if schema.equals(existing) else schema
 
@@ -79,8 +79,15 @@ def check_castable(published: pa.DataType, staged: pa.DataType, path: str, *, de
     _merged(published, staged, path, Rules(), takes, grows=False)
 
 
-def _first(schema: pa.Schema, rules: Rules) -> pa.Schema:
-    return pa.schema([_new(column, rules) for column in schema])
+def _first(incoming: pa.Schema, rules: Rules) -> pa.Schema:
+    """A declared column is there even if nothing but nulls has come for it."""
+    typed = [
+        pa.field(column.name, rules.declared[column.name].type)
+        if is_untyped(column.type) and column.name in rules.declared
+        else column
+        for column in incoming
+    ]
+    return pa.schema([_new(column, rules) for column in canonical_schema(pa.schema(typed))])
 
 
 def _new(column: pa.Field, rules: Rules) -> pa.Field:

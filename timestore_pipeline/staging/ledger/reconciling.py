@@ -20,6 +20,7 @@ from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.retyped import mark_retyped
+from timestore_pipeline.staging.ledger.schema_changes import fix_types
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,12 +67,14 @@ class Reconciling:
     def describe(self, dataset: str, schema: pa.Schema, time_column: str | None, granularity: str | None) -> None:
         """Give the dataset columns it lacks, and its layout if it has none; granularity: None = still open.
 
-        Of two types of a column it gets the one that holds both, else it keeps the first: a flush casts what fits.
+        Of two types of a column it gets the one that holds both, else it keeps the first: a flush casts what fits. How
+        far the numbers in the segment reach is not known, so from here on columns keep their types.
         """
         from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
         from timestore_pipeline.model.evolution import Rules
 
         with self._database.transaction() as tx:
+            fix_types(tx, dataset)
             row = tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone()
             known = None if row["schema"] is None else schema_from_json(row["schema"])
             try:

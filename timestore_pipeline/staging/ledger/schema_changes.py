@@ -95,7 +95,7 @@ class SchemaChanges:
         with self._database.transaction() as tx:
             before = record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
             assert before.schema is not None, "a claimed dataset has a schema"
-            tx.execute("DELETE FROM meta WHERE key = ?", (_EXTENTS + name,))
+            fix_types(tx, name)
             if before.granularity is not None and not waiting_leaves(before.schema):
                 return before, before
             if waiting := waiting_leaves(before.schema):
@@ -129,6 +129,11 @@ def apply(tx: sqlite3.Connection, dataset: str, change: SchemaChange) -> None:
         except SchemaConflict:
             raise SchemaMoved from None
     write(tx, record, change.schema, change.time_column, change.granularity)
+
+
+def fix_types(tx: sqlite3.Connection, dataset: str) -> None:
+    """No column of the dataset takes a wider type by itself any more."""
+    tx.execute("DELETE FROM meta WHERE key = ?", (_EXTENTS + dataset,))
 
 
 def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
