@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,11 @@ def test_a_removed_dataset_is_out_of_sight_until_something_arrives(home: Path) -
 
 def test_what_nobody_knows_cannot_be_removed(home: Path) -> None:
     assert "there is no dataset 'nothing'" in complaint("datasets", "remove", "nothing")
+
+
+def test_columns_that_cost_readers_a_feature_are_shown(home: Path) -> None:
+    with StagingManager.open(Settings.from_env()) as staging:
+        staging.enqueue("weather", [{"at": datetime(2026, 1, 1, tzinfo=UTC), "s": {"local": datetime(2026, 1, 1)}}])
+    assert "timestampNtz, for times without a zone: s.local" in " ".join(
+        timestore("datasets", "show", "weather").split()
+    )

@@ -17,6 +17,7 @@ from timestore_pipeline.cli.wording import duration, instant, limit
 from timestore_pipeline.documents import dataset_document, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.local_times import schema_local_paths
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.waiting import waiting_leaves
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -152,6 +153,8 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
         "last epoch": str(record.last_epoch),
         "created": instant(record.created_at),
     }
+    if local := [] if record.schema is None else schema_local_paths(record.schema):
+        fields["readers need"] = f"the table feature timestampNtz, for times without a zone: {', '.join(local)}"
     if settled:
         fields["published as text"] = f"{', '.join(settled)}: only empty until then; see `timestore datasets retype`"
     print_fields(fields.items())

@@ -6,22 +6,20 @@ import logging
 
 import pyarrow as pa
 
-from timestore_pipeline.model.local_times import local_paths
+from timestore_pipeline.model.local_times import schema_local_paths
 
 _log = logging.getLogger(__name__)
 
 
 def tell_of_local_times(dataset: str, before: pa.Schema | None, after: pa.Schema) -> None:
     """Warn of every column that has become one: publishing it costs readers that lack the table feature."""
-    known = _paths(before) if before is not None else frozenset[str]()
-    for path in sorted(_paths(after) - known):
+    known = [] if before is None else schema_local_paths(before)
+    for path in schema_local_paths(after):
+        if path in known:
+            continue
         _log.warning(
             "dataset %s: column %r holds timestamps without a time zone; its table will need the feature timestampNtz,"
             " which old readers lack. schema.localTimestamps = utc takes them for UTC, refuse refuses them",
             dataset,
             path,
         )
-
-
-def _paths(schema: pa.Schema) -> frozenset[str]:
-    return frozenset(path for field in schema for path in local_paths(field.type, field.name))

@@ -24,6 +24,10 @@ def local_paths(type_: pa.DataType, path: str) -> Iterator[str]:
         yield from local_paths(type_.item_type, f"{path}{{value}}")
 
 
+def schema_local_paths(schema: pa.Schema) -> list[str]:
+    return [path for field in schema for path in local_paths(field.type, field.name)]
+
+
 def first_local_path(type_: pa.DataType, path: str) -> str | None:
     return next(local_paths(type_, path), None)
 
