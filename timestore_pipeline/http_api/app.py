@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from timestore_pipeline.http_api.accepting import AcceptFailures
 from timestore_pipeline.http_api.endpoints import Endpoints
 from timestore_pipeline.http_api.exchange import App, Exchanges
 from timestore_pipeline.http_api.operations import OPERATIONS, Operation
@@ -27,6 +29,7 @@ def build_app(make_service: Callable[[], Service], token: SecretStr | None, stop
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        asyncio.get_running_loop().set_exception_handler(AcceptFailures())
         service = make_service()
         await service.start()
         endpoints = Endpoints(service, Probes(service, stopping))

@@ -1,7 +1,11 @@
-"""Errors as HTTP says them: a status, `application/problem+json` (RFC 9457), and when to come again."""
+"""Errors as HTTP says them: a status, `application/problem+json` (RFC 9457), and when to come again.
+
+Handlers are coroutines: a plain function would be called in another thread, which an exhausted process may not have.
+"""
 
 from __future__ import annotations
 
+import errno
 import math
 from http import HTTPStatus
 from typing import Any
@@ -35,6 +39,7 @@ STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.TimestoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
 _CLIENT_GONE = 499  # what access logs call it since nginx; nobody receives it
 
 
@@ -42,7 +47,7 @@ def status_of(error: TimestoreError) -> HTTPStatus:
     return next(status for kind, status in STATUSES if isinstance(error, kind))
 
 
-def of_error(request: Request, error: Exception) -> Response:
+async def of_error(request: Request, error: Exception) -> Response:
     """Handler of every `TimestoreError`."""
     assert isinstance(error, TimestoreError)
     status = status_of(error)
@@ -54,7 +59,16 @@ def of_error(request: Request, error: Exception) -> Response:
     return _problem(request, status, document, _headers(error))
 
 
-def of_http_exception(request: Request, error: Exception) -> Response:
+async def of_system_error(request: Request, error: Exception) -> Response:
+    """Handler of `OSError`: without files to open a request can come again; any other one is a bug."""
+    assert isinstance(error, OSError)
+    if error.errno not in _NO_FILES:
+        raise error
+    hint = "retry with the same idempotency key; the operator raises the limit on open files (ulimit -n)"
+    return await of_error(request, RetryLater(f"the server can open no more files: {error.strerror}", hint=hint))
+
+
+async def of_http_exception(request: Request, error: Exception) -> Response:
     """Handler of what routing raises: no such path, or not with this method."""
     assert isinstance(error, HTTPException)
     code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "method_not_allowed"
@@ -62,13 +76,13 @@ def of_http_exception(request: Request, error: Exception) -> Response:
     return _problem(request, HTTPStatus(error.status_code), document, dict(error.headers or {}))
 
 
-def of_bug(request: Request, _: Exception) -> Response:
+async def of_bug(request: Request, _: Exception) -> Response:
     """Handler of everything else; what it was stands in the log, under the request's id."""
     document = {"code": "internal_error", "detail": "the server failed", "hint": "see its log", "dataset": None}
     return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, document, {})
 
 
-def of_disconnect(_request: Request, _error: Exception) -> Response:
+async def of_disconnect(_request: Request, _error: Exception) -> Response:
     """For the access log."""
     return Response(status_code=_CLIENT_GONE)
 
@@ -91,6 +105,7 @@ def _headers(error: TimestoreError) -> dict[str, str]:
 
 HANDLERS = {
     TimestoreError: of_error,
+    OSError: of_system_error,
     HTTPException: of_http_exception,
     Disconnected: of_disconnect,
     Exception: of_bug,
