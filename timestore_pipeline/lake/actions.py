@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
 from deltalake.transaction import AddAction, RemoveAction
 
 from timestore_pipeline import clock
@@ -13,13 +20,49 @@ def add_action(file: ExportedFile, *, changes_data: bool) -> AddAction:
     return AddAction(file.path, file.bytes, _values(file.partition), _now_millis(), changes_data, file.stats)
 
 
+def completed(add: AddAction, columns: Iterable[str]) -> AddAction:
+    """The same, saying of every column that the file lacks that it is null in all rows.
+
+    `DeltaTable.to_pyarrow_dataset` of deltalake 1.6 takes a file with bounds of some columns and nothing about another
+    for one in which no value of that column matches, null included. columns: of the table that statistics are about.
+    """
+    stats = json.loads(add.stats)
+    if "minValues" not in stats:
+        return add
+    absent = dict.fromkeys((name for name in columns if name not in stats["nullCount"]), stats["numRecords"])
+    stats["nullCount"] |= absent
+    return replace(add, stats=json.dumps(stats, ensure_ascii=False)) if absent else add
+
+
+def without_bounds(file: dict[str, Any], partition: PartitionKey) -> AddAction:
+    """A live file as it is, with statistics that no reader can take for bounds of a column that it lacks.
+
+    file: as deltalake lists it.
+    """
+    nulls = {name: count for name, count in (file["null_count"] or {}).items() if isinstance(count, int)}
+    stats = json.dumps({"numRecords": file["num_records"], "nullCount": nulls}, ensure_ascii=False)
+    return AddAction(unquote(file["path"]), file["size_bytes"], _values(partition), _now_millis(), False, stats)
+
+
+def partition_of(file: dict[str, Any]) -> PartitionKey:
+    """Of a live file of ours, as deltalake lists it."""
+    [(column, value)] = (file.get("partition") or {None: None}).items()
+    if isinstance(value, datetime):
+        return PartitionKey(column, value.replace(tzinfo=None).isoformat(" "))
+    return PartitionKey(column, None if value is None else value.isoformat())
+
+
 def remove_action(path: str, size: int, partition: PartitionKey) -> RemoveAction:
     """Of a file whose rows stay in the table, in another one. size: bytes."""
     return RemoveAction(path, False, _now_millis(), size, _values(partition))
 
 
 def _values(partition: PartitionKey) -> dict[str, str | None]:
-    return {} if partition.column is None else {partition.column: partition.value}
+    """As the log spells them: an hour with its zone, because Spark takes one without for its session's."""
+    if partition.column is None:
+        return {}
+    hour = partition.value is not None and " " in partition.value
+    return {partition.column: f"{str(partition.value).replace(' ', 'T')}.000000Z" if hour else partition.value}
 
 
 def _now_millis() -> int:

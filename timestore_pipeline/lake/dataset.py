@@ -8,6 +8,7 @@ partition and its time bounds only; inside the files, Arrow uses Parquet's own s
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,6 +19,7 @@ from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.errors import Conflict
+from timestore_pipeline.lake.layout import is_ours
 
 _UNDERSTOOD = {"timestampNtz"}  # reader features that change nothing about the Parquet files
 
@@ -28,10 +30,26 @@ Add = dict[str, Any]  # one row of deltalake's list of live files
 
 
 class _Frugal(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow has no types
-    """Reads little ahead, also when DuckDB scans it, which gives columns and filter and nothing else."""
+    """Reads little ahead, also when DuckDB scans it, which gives columns and filter and nothing else.
+
+    What other tools wrote is read whole and filtered afterwards: deltalake writes strings as views, which Arrow casts
+    and cannot compare.
+    """
 
     def scanner(self, **options: Any) -> ds.Scanner:
-        return super().scanner(**(_READ_AHEAD | options))
+        options = _READ_AHEAD | options
+        fragments = list(self.get_fragments(options.get("filter")))
+        foreign = [fragment for fragment in fragments if not is_ours(fragment.path)]
+        if not foreign:
+            return super().scanner(**options)
+        chosen = {name: options.pop(name) for name in ("columns", "filter") if name in options}
+        ours = self._of([fragment for fragment in fragments if is_ours(fragment.path)]).scanner(**options, **chosen)
+        batches = self._of(foreign).scanner(**options).to_batches()
+        theirs = ds.Scanner.from_batches(batches, schema=self.schema, **chosen)
+        return ds.Scanner.from_batches(chain(ours.to_batches(), theirs.to_batches()), schema=ours.projected_schema)
+
+    def _of(self, fragments: list[ds.Fragment]) -> ds.Dataset:
+        return ds.FileSystemDataset(fragments, self.schema, self.format, self.filesystem)
 
 
 def arrow_dataset(table: DeltaTable, root: fs.FileSystem) -> ds.Dataset:

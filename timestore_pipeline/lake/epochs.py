@@ -17,10 +17,12 @@ from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError
+from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.lake import faults
+from timestore_pipeline.lake.actions import completed
 from timestore_pipeline.lake.handle import ATTEMPTS, HOOKS, TableHandle
 from timestore_pipeline.lake.log import BURNT_SUFFIX, METADATA_KEY
 from timestore_pipeline.model.lake import EpochOutcome
@@ -124,8 +126,10 @@ def _outcome(burnt: bool) -> EpochOutcome:
 def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> None:
     """Return when the epoch is settled, or when a conflict calls for another look; raise when it stays open."""
     try:
+        columns = [field.name for field in table.schema().fields if isinstance(field.type, PrimitiveType)]
+        described = set(columns) - set(table.metadata().partition_columns)
         table.create_write_transaction(
-            [*commit.adds, *commit.removes],
+            [*(completed(add, described) for add in commit.adds), *commit.removes],
             "append" if commit.schema is None else "overwrite",
             commit.schema or table.schema(),
             list(table.metadata().partition_columns),

@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, TableFeatures
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from timestore_pipeline.errors import InvalidData, MissingTable, RetryLater
-from timestore_pipeline.lake import evolution, faults, features, handmade
+from timestore_pipeline.lake import evolution, faults, features, handmade, layout
+from timestore_pipeline.lake.actions import partition_of, without_bounds
 from timestore_pipeline.lake.features import FEATURE
 from timestore_pipeline.lake.foreign import check_writable
 from timestore_pipeline.lake.layout import Partitioning
@@ -138,15 +141,19 @@ class TableHandle:
         )
 
     def _extend(self, table: DeltaTable, missing: list[Field]) -> None:
-        """The feature first, then the columns: a crash in between leaves a feature that nothing demands yet.
+        """The feature first, then the files' statistics, then the columns: a crash in between does no harm.
 
         Another process may be faster with either; the caller looks again in any case.
         """
         if _lacks_feature(table, missing):
             self._add_feature(table, missing)
             return
+        restated = _to_be_restated(table)
         with self._altering():
-            table.alter.add_columns(missing, post_commithook_properties=HOOKS)
+            if restated:
+                _restate(table, restated)
+            else:
+                table.alter.add_columns(missing, post_commithook_properties=HOOKS)
 
     def _add_feature(self, table: DeltaTable, fields: list[Field]) -> None:
         with self._altering():
@@ -170,6 +177,28 @@ class TableHandle:
 
 def _lacks_feature(table: DeltaTable, fields: list[Field]) -> bool:
     return bool(features.local_times(fields)) and not features.is_supported(table.protocol())
+
+
+def _restate(table: DeltaTable, files: list[AddAction]) -> None:
+    """Without a second try: deltalake does not look whether a file has been replaced meanwhile."""
+    table.create_write_transaction(
+        [*files],
+        "append",
+        table.schema(),
+        list(table.metadata().partition_columns),
+        commit_properties=CommitProperties(max_commit_retries=0),
+        post_commithook_properties=HOOKS,
+    )
+
+
+def _to_be_restated(table: DeltaTable) -> list[AddAction]:
+    """Files of ours with bounds: they do not say of the new columns that all is null, see `actions.completed`."""
+    files = pa.table(table.get_add_actions()).to_pylist()
+    return [
+        without_bounds(file, partition_of(file))
+        for file in files
+        if layout.is_ours(unquote(file["path"])) and any(v is not None for v in (file.get("min") or {}).values())
+    ]
 
 
 def _tell_demanded(uri: str, fields: list[Field]) -> None:

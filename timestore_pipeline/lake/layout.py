@@ -157,6 +157,11 @@ def compacted_by(path: str) -> tuple[str, int] | None:
     return _origin(path, _COMPACTION)
 
 
+def is_ours(path: str) -> bool:
+    """Whether a flush or a compaction wrote it."""
+    return _FILE.fullmatch(path.rpartition("/")[2]) is not None
+
+
 def file_name(key: PartitionKey, shard: str, epoch: int) -> str:
     """A fresh path for one exported file, relative to the table's root."""
     return _fresh(key, _FLUSH, shard, epoch)

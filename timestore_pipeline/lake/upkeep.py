@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +23,7 @@ from pyarrow import fs
 
 from timestore_pipeline.errors import Fenced, RetryLater
 from timestore_pipeline.lake import faults, layout
+from timestore_pipeline.lake.actions import partition_of
 from timestore_pipeline.lake.dataset import check_features
 from timestore_pipeline.lake.disused import FolderFacts, folder_facts
 from timestore_pipeline.lake.epochs import EpochCommit, settle
@@ -225,14 +225,9 @@ def _own_file(add: dict[str, Any], time_column: str | None) -> OwnFile | None:
     if (layout.written_by(path) or layout.compacted_by(path)) is None or add["num_records"] is None:
         return None
     low = (add.get("min") or {}).get(time_column)
-    return OwnFile(path, add["num_records"], add["size_bytes"], _partition(add), "" if low is None else low.isoformat())
-
-
-def _partition(add: dict[str, Any]) -> PartitionKey:
-    [(column, value)] = (add.get("partition") or {None: None}).items()
-    if isinstance(value, datetime):
-        return PartitionKey(column, value.replace(tzinfo=None).isoformat(" "))
-    return PartitionKey(column, None if value is None else value.isoformat())
+    return OwnFile(
+        path, add["num_records"], add["size_bytes"], partition_of(add), "" if low is None else low.isoformat()
+    )
 
 
 def _columns(table: DeltaTable) -> pa.Schema:
