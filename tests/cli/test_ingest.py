@@ -154,3 +154,18 @@ def test_what_a_csv_is_like_can_be_said_for_one_call(home: Path) -> None:
     said = ("--delimiter", ";", "--decimal", ",", "--encoding", "latin-1", "--null", "-", "--null", "")
     assert timestore_json("ingest", "weather", path, *said)["decided"]["columns"]["wind"] == "double"
     assert "cannot separate fields" in complaint("ingest", "weather", path, "--delimiter", "x")
+
+
+def test_columns_of_a_csv_without_a_header_are_those_declared_in_their_order(home: Path) -> None:
+    columns = '{"zone": "string", "at": "timestamp", "n": "int64"}'
+    timestore("datasets", "set", "weather", f'{{"schema": {{"columns": {columns}}}}}')
+    path = write_text(home / "rows.csv", "07,2013-01-01T05:00:00Z,7\n")
+    timestore("ingest", "weather", path, "--no-header")
+    with Timestore(Settings.from_env()) as store:
+        schema = store.area.ledger.datasets.get("weather").schema
+    assert schema is not None
+    assert {field.name: str(field.type) for field in schema} == {
+        "zone": "string",
+        "at": "timestamp[us, tz=UTC]",
+        "n": "int64",
+    }

@@ -220,8 +220,8 @@ class DatasetMetadata(Section):
             ) from error
 
     def to_json(self) -> str:
-        """Canonical text: camelCase keys, only what was said, sorted."""
-        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True), sort_keys=True)
+        """Canonical text: camelCase keys, only what was said; columns in the order in which they were declared."""
+        return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
