@@ -1,76 +1,126 @@
-"""Every refusal of a value in text says where it stands, as it stands there, what it was taken for, and a way out."""
+"""Every refusal of a value names the column, the row, the value, what it was taken for, and the way out."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+from decimal import Decimal
+from typing import Any
 
+import duckdb
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
-from tests.ingest.text_files import declared, known, read, said
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.reading import UNKNOWN, Reading
+from timestore_pipeline.ingest.interpret import interpret
+from timestore_pipeline.ingest.normalize import conform, read_arrow
+from timestore_pipeline.ingest.policy import ValuePolicy
+from timestore_pipeline.model.columns import TIMESTAMP_UTC, canonical_schema
+from timestore_pipeline.model.dataset import DatasetMetadata
 
-_FINE = "2013-01-01T05:00:00.1234567Z"
-_STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+INT = pa.int64()
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "reading", "where", "value", "taken_for", "way_out"),
-    [
-        (
-            "a.csv",
-            "w,v\n1,x\n",
-            declared(v="double"),
-            "line 2, column 'v'",
-            "'x'",
-            "declared as double",
-            "schema.columns",
-        ),
-        ("a.csv", "w,v\n1,25:00\n", declared(v="time"), "line 2, column 'v'", "'25:00'", "time", "schema.columns"),
-        ("a.csv", f"w,v\n1,{_FINE}\n", UNKNOWN, "line 2, column 'v'", _FINE, "microseconds", "schema.subMicroseconds"),
-        ("a.csv", "w;v\n1;1,5\n", UNKNOWN, "line 2, column 'v'", "'1,5'", "decimal comma", "csv.decimal"),
-        ("a.csv", "a;b,c\n1;2,3\n", UNKNOWN, "line 1", "'a;b,c'", "separated by", "csv.delimiter"),
-        ("a.csv", ",v\n7,1\n", UNKNOWN, "line 2, column 1", "'7'", "count of the rows", "header"),
-        ("a.csv", 'w,v\n1,"a\n2,b\n', UNKNOWN, "line 2, column 2", "'\"a", "quote", "close every quote"),
-        ("a.csv", "1,2\n", said(csv={"header": False}), "line 1", "2 fields", "0 columns", "schema.columns"),
-        ("a.json", '{"v": 1}\n{"v": "x"}', UNKNOWN, "line 2, column 'v'", "'x'", "string", "one kind of value"),
-        ("a.json", '{"v": {"w": 1e400}}', UNKNOWN, "line 1, column 'v.w'", "1e400", "double", "schema.columns"),
-        ("a.json", '{"v": {"t": "soon"}}', known(v=_STRUCT), "line 1, column 'v.t'", "'soon'", "timestamp", "ISO 8601"),
-        (
-            "a.json",
-            '{"v": "x"}',
-            declared(v="int64"),
-            "line 1, column 'v'",
-            "'x'",
-            "declared as int64",
-            "schema.columns",
-        ),
-        (
-            "a.json",
-            f'{{"v": "{_FINE}"}}',
-            UNKNOWN,
-            "line 1, column 'v'",
-            _FINE,
-            "microseconds",
-            "schema.subMicroseconds",
-        ),
-        ("a.json", '[{"v": 1},\n7]', UNKNOWN, "line 2, object 2", "a number", "not an object", "one array of objects"),
-    ],
-    ids=range(14),
-)
-def test_a_refusal_says_all_four(
-    name: str, content: str, reading: Reading, where: str, value: str, taken_for: str, way_out: str, tmp_path: Path
-) -> None:
+@dataclass
+class Case:
+    """`values`: the first is fine, the second is not; `known`: the dataset's type, None = that of the data."""
+
+    values: Any
+    shown: str
+    taken_for: str
+    path: str = "v"
+    known: pa.DataType | None = None
+    declared: str | None = None
+
+    def stage(self) -> None:
+        spec = {} if self.declared is None else {"schema": {"columns": {"v": self.declared}}}
+        policy = ValuePolicy.of(DatasetMetadata.parse(spec))
+        known = None if self.known is None else pa.schema([("v", self.known)])
+        plain = interpret(read_arrow(self.data()), policy, known)
+        conform(plain, known or canonical_schema(plain.schema), None, policy)
+
+    def data(self) -> Any:
+        if isinstance(self.values, pa.Array):
+            return pa.table({"v": self.values})
+        return [{"v": value} for value in self.values] if isinstance(self.values, list) else self.values
+
+
+def struct(array: pa.Array) -> pa.Array:
+    return pa.StructArray.from_arrays([array], ["x"])
+
+
+FINE = pa.array([1000, 1501], pa.timestamp("ns", "UTC"))
+FAR = pa.array([0, 2**60], pa.timestamp("us"))
+CASES = {
+    "nanoseconds": Case(FINE, "1970-01-01 00:00:00.000001501Z (timestamp[ns, tz=UTC])", "timestamp[us, tz=UTC]"),
+    "nanoseconds in a list": Case(
+        pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), FINE), "501Z", "timestamp[us", "v[]"
+    ),
+    "nanoseconds in a map": Case(
+        pa.MapArray.from_arrays(pa.array([0, 1, 2], pa.int32()), pa.array(["a", "b"]), FINE), "501Z", "time", "v{value}"
+    ),
+    "nanoseconds of a duration": Case(pa.array([0, 1], pa.duration("ns")), "1 (duration[ns])", "duration[us]"),
+    "nanoseconds of pandas in rows": Case([pd.Timestamp(0), pd.Timestamp(1)], "00.000000001", "timestamp[us]"),
+    "a year beyond 9999": Case(struct(FAR), "1152921504606846976 microseconds since 1970", "timestamp[us]", "v.x"),
+    "a double that is not whole": Case(pa.array([1.0, 2.5]), "2.5 (double)", "int64", known=INT),
+    "an integer that a double rounds": Case(pa.array([1, 2**53 + 1]), "9007199254740993", "double", known=pa.float64()),
+    "too many decimal places": Case(
+        pa.array([Decimal("1.50"), Decimal("1.25")]), "1.25", "decimal128(38, 1)", known=pa.decimal128(38, 1)
+    ),
+    "a decimal of 40 digits": Case([Decimal(1), Decimal(10**39)], str(10**39), "decimal128(38, 0)"),
+    "an integer of 40 digits": Case([1, 10**39], str(10**39), "int"),
+    "an integer of 39 digits from Polars": Case(
+        pl.DataFrame({"v": pl.Series([1, 10**38], dtype=pl.Int128)}), str(10**38), "decimal(38,0)"
+    ),
+    "a HUGEINT of 39 digits": Case(
+        duckdb.connect().sql("SELECT unnest([1, 170141183460469231731687303715884105727])::HUGEINT AS v"),
+        "170141183460469231731687303715884105727",
+        "decimal128(38, 0)",
+    ),
+    "text that is no UUID": Case(pa.array([str(uuid.UUID(int=1)), "x-1"]), "'x-1'", "a UUID", declared="uuid"),
+    "bytes that are no UUID": Case(pa.array([bytes(16), b"ab"]), "b'ab'", "a UUID", declared="uuid"),
+    "an epoch that is no instant": Case(
+        pa.array([1.5, float("inf")]), "inf", "s since 1970", known=TIMESTAMP_UTC, declared="epoch_s"
+    ),
+    "an epoch with too many digits": Case(
+        pa.array([1.5, 0.0000001]), "1e-07", "s since 1970", known=TIMESTAMP_UTC, declared="epoch_s"
+    ),
+    "an epoch in another unit": Case(
+        pa.array([1, 1735689600000]), "1735689600000", "s since 1970", known=TIMESTAMP_UTC, declared="epoch_s"
+    ),
+    "a count beyond a day": Case(
+        pa.array([1, 86_400_000_000]), "86400000000", "a time of day", known=pa.time64("us"), declared="time"
+    ),
+    "a time of day with a zone": Case([time(1), time(2, tzinfo=UTC)], "datetime.time(2, 0, tzinfo", "a time of day"),
+    "two kinds": Case([1, "x"], "'x'", "int"),
+    "two kinds in a list": Case([[1], ["x"]], "'x'", "int", "v[]"),
+    "local after aware": Case([AT, AT.replace(tzinfo=None)], "datetime.datetime(2026, 1, 1, 0, 0)", "datetime with"),
+    "a class of its own": Case([None, object], "<class 'object'>", "type"),
+    "a surrogate": Case(["a", "\ud800"], r"'\ud800'", "str"),
+    "a key that is no string": Case([{"a": 1}, {1: 2}], "{1: 2}", "a mapping"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_refusal_names_column_row_value_meaning_and_way_out(name: str) -> None:
+    case = CASES[name]
     with pytest.raises(InvalidData) as caught:
-        read(tmp_path / name, content, reading)
-    for part in (where, value, taken_for):
-        assert part in str(caught.value)
-    assert way_out in caught.value.hint
+        case.stage()
+    message = str(caught.value)
+    assert message.startswith(f"column {case.path!r}, row 1: ")
+    value, _, rest = message.removeprefix(f"column {case.path!r}, row 1: ").partition(" was taken for ")
+    assert case.shown in value
+    assert rest.startswith(case.taken_for)
+    assert "\n" not in message
+    assert caught.value.hint
+    assert "UTF-8" not in caught.value.hint
 
 
-def test_a_long_value_is_cut(tmp_path: Path) -> None:
+def test_a_long_value_is_cut() -> None:
     with pytest.raises(InvalidData) as caught:
-        read(tmp_path / "a.csv", "w,v\n1," + "x" * 5_000 + "\n", declared(v="double"))
-    assert f"'{'x' * 60}…'" in str(caught.value)
+        Case(pa.array(["x" * 10_000]), "", "", declared="uuid").stage()
     assert len(str(caught.value)) < 500
