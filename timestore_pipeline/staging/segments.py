@@ -56,8 +56,8 @@ class SegmentHeader:
     shard: str
     dataset: str
     schema: pa.Schema  # canonical columns, fixed for the file's life
-    time_column: str | None = None  # None = the dataset has none; like the granularity, fixed with its first batch
-    granularity: str | None = None  # None = written by a release that did not say
+    time_column: str | None = None  # None = the dataset has none, or its layout is open
+    granularity: str | None = None  # None = the layout is open, or the file is of a release that did not say
 
 
 def new_segment_id() -> str:

@@ -1,4 +1,4 @@
-"""Datasets in the ledger: metadata, schema, the layout fixed with the first batch, pause and manual flush requests."""
+"""Datasets in the ledger: metadata, schema, layout, pause and manual flush requests."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class DatasetRecord:
     metadata: DatasetMetadata
     schema: pa.Schema | None
     schema_version: int  # grows with every change of `schema`
-    time_column: str | None  # None = no schema yet, or no column that could be one
-    granularity: Granularity | None  # None = no schema yet
+    time_column: str | None  # None = the layout is open, or there is no such column
+    granularity: Granularity | None  # None = the layout is open: no row has had a time yet
     paused: bool
     last_epoch: int  # newest one taken; 0 = never flushed
     created_at: datetime
@@ -52,7 +52,7 @@ class DatasetRecord:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the first batch fixes for ever: a Delta table cannot change its partition columns."""
+    """What the first flush fixes for ever: a Delta table cannot change its partition columns."""
 
     time_column: str | None
     granularity: Granularity

@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     metadata TEXT NOT NULL DEFAULT '{}',
     schema TEXT,                      -- canonical columns as JSON; NULL until the first batch
     schema_version INTEGER NOT NULL DEFAULT 0,
-    time_column TEXT,                 -- fixed with the first batch, like the granularity: a Delta table
+    time_column TEXT,                 -- fixed once a flush has begun, like the granularity (NULL = open): a Delta table
     granularity TEXT,                 -- cannot change its partition columns
     paused INTEGER NOT NULL DEFAULT 0,
     last_epoch INTEGER NOT NULL DEFAULT 0,
