@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import DeltaTable
 
-from tests.lake.exporting import publish
+from tests.lake.exporting import APP, export, publish
 from tests.lake.reading import READERS
+from timestore_pipeline.lake.actions import logged_partition
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.model.lake import PartitionKey
 
 HOUR = datetime(2026, 1, 1, 5, tzinfo=UTC)
 
@@ -31,3 +33,15 @@ def test_an_hour_is_spelt_with_its_zone_and_is_the_same_instant_in_every_reader(
         assert found == {HOUR, datetime(1969, 12, 31, 23, tzinfo=UTC), None}
     for dataset in (table.to_arrow_dataset(), DeltaTable(table.uri).to_pyarrow_dataset()):
         assert dataset.count_rows(filter=pc.field("partition_hour") == pa.scalar(HOUR, pa.timestamp("us", "UTC"))) == 1
+
+
+def test_what_the_log_says_of_a_partition_is_what_was_exported(table: LakeTable) -> None:
+    """A ledger that is rebuilt from the log has the same hours as before."""
+    rows = pa.table({"at": pa.array([HOUR, None], pa.timestamp("us", "UTC"))})
+    files = export(table, rows, Granularity.HOUR)
+    table.publish(APP, 1, files, {"shard": "shard-0"})
+    [commit] = table.published("shard-0")
+    assert {file.partition for file in commit.files} == {file.partition for file in files}
+    earlier = {"partition_hour": "2026-01-01 05:00:00"}
+    assert logged_partition(earlier) == PartitionKey("partition_hour", "2026-01-01 05:00:00")
+    assert logged_partition({}) == PartitionKey(None, None)

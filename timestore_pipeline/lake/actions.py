@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -63,6 +63,15 @@ def _values(partition: PartitionKey) -> dict[str, str | None]:
         return {}
     hour = partition.value is not None and " " in partition.value
     return {partition.column: f"{str(partition.value).replace(' ', 'T')}.000000Z" if hour else partition.value}
+
+
+def logged_partition(values: Mapping[str, str | None]) -> PartitionKey:
+    """The inverse for what an add action of ours says; releases before spelt hours without a zone."""
+    column = next(iter(values), None)
+    value = None if column is None else values[column]
+    if value is not None and value.endswith("Z"):
+        value = datetime.fromisoformat(value).replace(tzinfo=None).isoformat(" ")
+    return PartitionKey(column, value)
 
 
 def _now_millis() -> int:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from timestore_pipeline.lake.actions import logged_partition
 from timestore_pipeline.lake.history import add_rows
 from timestore_pipeline.lake.log import Action, DeltaLog, commit_metadata
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.commit import ranges_to_batches
-from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.model.lake import ExportedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,11 @@ def published_commits(log: DeltaLog, shard: str) -> Iterator[PublishedCommit]:
 
 
 def _file(add: Action) -> ExportedFile:
-    [(column, value)] = (add.get("partitionValues") or {None: None}).items()
     return ExportedFile(
         path=unquote(add["path"]),
         rows=add_rows(add) or 0,
         bytes=add["size"],
-        partition=PartitionKey(column, value),
+        partition=logged_partition(add.get("partitionValues") or {}),
         stats=add.get("stats") or "{}",
         min_time=None,
         max_time=None,

@@ -12,7 +12,7 @@ class PartitionKey:
     """One lake partition; `PartitionKey(None, None)` is the whole of an unpartitioned table."""
 
     column: str | None  # "partition_date" or "partition_hour"; None = the table is not partitioned
-    value: str | None  # as the Delta log spells it: "2013-01-01", "2013-01-01 05:00:00"; None = rows without a time
+    value: str | None  # "2013-01-01", "2013-01-01 05:00:00" in UTC; None = rows without a time
 
 
 @dataclass(frozen=True, slots=True)
