@@ -12,7 +12,6 @@ import threading
 
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.telemetry.push import push_before_leaving, push_if_due
 
 _LOOK = 1.0  # seconds between two questions whether a push is due; each costs two reads of the ledger
 
@@ -35,6 +34,8 @@ class Reporter:
             self._thread.join()
 
     def _run(self) -> None:
+        from timestore_pipeline.telemetry.push import push_before_leaving, push_if_due  # most producers have no gateway
+
         while not self._leaving.wait(_LOOK):
             push_if_due(self._area, self._settings)
         push_before_leaving(self._area, self._settings)
