@@ -38,7 +38,7 @@ def _inner(array: pa.Array, path: str) -> Iterator[tuple[str, pa.Array]]:
         for field, child in zip(array.type, array.flatten(), strict=True):
             yield from _leaves(child, f"{path}.{field.name}")
     elif pa.types.is_map(array.type):
-        entries = array.take(pa.array(range(len(array))))  # keys and items of a slice still show the whole
+        entries = array.take(pa.array(range(len(array)), pa.int64()))  # keys and items of a slice still show the whole
         yield from _leaves(entries.keys, f"{path}{{key}}")
         yield from _leaves(entries.items, f"{path}{{value}}")
 
