@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.installed
 DIR = $(shell mkdir -p .crashtest && mktemp -d .crashtest/XXXXXX)
 
-.PHONY: help venv demo demo-chaos dev monitoring bench test crashtest nightly check format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench test crashtest nightly values check format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,14 @@ test: $(READY) ## all tests, on three processes: with one of them waiting, two c
 crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lost or doubled; DIR=, KILLS=, SEED= choose
 	@$(BIN)/python -m timestore_pipeline crashtest $(DIR) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1) --clean
 
-nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test
+nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test, an hour of values
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dagster-dg-cli
-	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/crashtest tests/live/test_starting.py tests/landing/test_memory.py tests/values
+	@$(MAKE) --no-print-directory values SEED=$(or $(SEED),$(shell date +%Y%m%d))
+
+values: $(READY) ## an hour of random values through every door, read by three engines; SECONDS=, SEED= choose
+	@$(BIN)/python -m tests.values --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1) --processes 1 --living
 
 bench: $(READY) ## what durable writes and flushes cost against what users would do instead, and how fast a thousand datasets are published (eight minutes)
 	@$(BIN)/python benchmarks/enqueue.py

@@ -1,0 +1,105 @@
+"""A search of any size: rounds of examples in several processes, each with its own seed, and what became of them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.values.bench import Bench, Example
+from tests.values.examples import ONE_BATCH, SEQUENCES
+from tests.values.living import walk
+from tests.values.plain import Broken
+from timestore_pipeline import clock
+
+_ROUND = 500  # examples of one seed: Hypothesis remembers all of them until it ends
+_STEPS = 10**9  # of a table that lives on: time ends it
+_KINDS: tuple[st.SearchStrategy[Example], ...] = (ONE_BATCH, ONE_BATCH, SEQUENCES)  # in turns
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one process does."""
+
+    examples: int
+    seconds: float  # it begins no round after so many
+    first_seed: int
+    stride: int  # between its seeds
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of it. `broken`: at most one per round, the smallest example."""
+
+    counts: Counter[str]
+    broken: tuple[str, ...]
+
+
+def search(examples: int, seconds: float, first_seed: int, processes: int, *, living: bool) -> Iterator[Found]:
+    """Each process's result when it is done. living: one process more has a table that lives on."""
+    share = -(-examples // processes)
+    plans = [Plan(share, seconds, first_seed + number, processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes + living, mp_context=multiprocessing.get_context("spawn")) as pool:
+        running = [pool.submit(run, plan) for plan in plans]
+        if living:
+            running.append(pool.submit(live, seconds, first_seed))
+        for done in as_completed(running):
+            yield done.result()
+
+
+def live(seconds: float, first_seed: int) -> Found:
+    """One table for all that time."""
+    _silence()
+    try:
+        counts = walk(_STEPS, seconds, first_seed)
+    except Broken as broken:
+        return Found(Counter(), (str(broken),))
+    return Found(Counter({f"living table: {name}": count for name, count in counts.items()}), ())
+
+
+def run(plan: Plan) -> Found:
+    """All rounds of one process."""
+    _silence()
+    started, broken, number = clock.monotonic(), list[str](), 0
+    with Bench() as bench:
+        while number * _ROUND < plan.examples and clock.monotonic() - started < plan.seconds:
+            count = min(_ROUND, plan.examples - number * _ROUND)
+            broken += one_round(bench, _KINDS[number % 3], count, plan.first_seed + number * plan.stride)
+            number += 1
+        return Found(bench.counts, tuple(broken))
+
+
+def _silence() -> None:
+    """Each of a hundred thousand datasets has something to say that one operator would want to read."""
+    logging.getLogger("timestore_pipeline").setLevel(logging.ERROR)
+
+
+def one_round(
+    bench: Bench, strategy: st.SearchStrategy[Example], count: int, number: int, *, smallest: bool = True
+) -> list[str]:
+    """So many examples of that seed; the one that breaks the promise, if any does, or the smallest like it."""
+
+    @seed(number)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink] if smallest else [Phase.generate],
+        report_multiple_bugs=False,
+    )
+    @given(strategy)
+    def every_example(example: Example) -> None:
+        bench.run(example)
+
+    try:
+        every_example()
+    except Broken as broken:
+        return [f"seed {number}: {broken}"]
+    return []

@@ -1,0 +1,45 @@
+"""Every value comes out as it went in, or is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+
+from tests.values.bench import Bench, Example, doors_for
+from tests.values.examples import ONE_BATCH, SEQUENCES
+from tests.values.kept import KEPT
+
+# Half a minute each on two busy cores; `python -m tests.values` searches for as long as is asked.
+ONE_BATCH_EXAMPLES, SEQUENCE_EXAMPLES = 300, 150
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with Bench() as opened:
+        yield opened
+
+
+@pytest.mark.nightly
+@settings(max_examples=ONE_BATCH_EXAMPLES)
+@given(ONE_BATCH)
+def test_a_batch_comes_out_as_it_went_in(bench: Bench, example: Example) -> None:
+    bench.run(example)
+
+
+@pytest.mark.nightly
+@settings(max_examples=SEQUENCE_EXAMPLES)
+@given(SEQUENCES)
+def test_so_does_every_batch_of_a_dataset_that_changes(bench: Bench, example: Example) -> None:
+    bench.run(example)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_was_once_wrong_stays_right(bench: Bench, name: str) -> None:
+    for door in _doors(KEPT[name]):
+        bench.run(KEPT[name].through(door))
+
+
+def _doors(example: Example) -> list[str]:
+    return sorted({door for step in example.steps if step.batch for door in doors_for(step.batch.payload)})
