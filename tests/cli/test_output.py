@@ -22,9 +22,9 @@ from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
     "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show",
-    "datasets set", "datasets unset", "datasets remove", "quarantine list", "quarantine show", "quarantine requeue",
-    "quarantine discard", "landing status", "landing ingest", "landing replay", "legacy audit", "legacy import",
-    "monitoring render",
+    "datasets set", "datasets unset", "datasets retype", "datasets remove", "quarantine list", "quarantine show",
+    "quarantine requeue", "quarantine discard", "landing status", "landing ingest", "landing replay", "legacy audit",
+    "legacy import", "monitoring render",
 ]  # fmt: skip
 
 
