@@ -23,7 +23,7 @@ def test_connections_beyond_the_limit_on_open_files_wait_and_the_log_says_so_onc
             for _ in range(20):
                 stack.enter_context(running.connect())
             assert "Too many open files" in running.logged("new connections wait")
-            refused = post(client, stream(table(1)))
+            refused = post(client, stream(table(1)), dataset="new")  # whose folder is looked into
             assert (refused.status_code, refused.json()["code"]) == (503, "retry_later")
             process.rlimit(resource.RLIMIT_NOFILE, before)
         with running.client() as later:
