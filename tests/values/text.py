@@ -16,6 +16,7 @@ from tests.values.kinds import of_date, of_datetime, of_time
 from tests.values.plain import STRICT, Instant, LocalTime, Policy, Written, same
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_SPECIAL = ("NaN", "nan", "inf", "-inf")
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:\.(\d+))?(Z|[+-]\d\d:?\d\d|[+-]\d\d)?")
 
@@ -39,6 +40,8 @@ class Cell(Written):
         if isinstance(found, bool):
             return self.text.lower() == str(found).lower()
         if isinstance(found, (int, float, Decimal)):
+            if self.text in _SPECIAL:  # a float, beside others that are finite
+                return same(float(self.text), found, self.policy)
             number = is_number(self.text.replace(self.decimal, "."), found)
             return number or (self.known and is_time_of_day(self.text, found))
         return any(same(meant, found, self.policy) for meant in times(self.text))
