@@ -51,7 +51,7 @@ def test_a_client_over_http_needs_no_database(tmp_path: Path) -> None:
 
 def test_a_producer_imports_neither_the_lake_nor_what_pushes_metrics(tmp_path: Path) -> None:
     found = imported("from timestore_pipeline import Settings, StagingManager", tmp_path)
-    assert found & {"deltalake", "prometheus_client", "urllib3", "http", "pydantic_settings", "pandas"} == set()
+    assert found & {"deltalake", "prometheus_client", "urllib3", "http", "pandas"} == set()
 
 
 def test_the_packages_names_are_imported_when_they_are_asked_for(tmp_path: Path) -> None:

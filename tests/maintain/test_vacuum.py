@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
+from tests.maintain.small_files import AT_ONCE, DAY, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.audit.verify import direct_files
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.model.flush import Trigger
@@ -34,6 +36,19 @@ def test_a_dry_run_lists_what_would_go(fragmented: Timestore) -> None:
     before = stored(fragmented)
     assert len(maintained(fragmented, retention=AT_ONCE, dry_run=True).deleted) == 12
     assert stored(fragmented) == before
+
+
+def test_what_a_crash_left_half_written_goes_after_a_day(fragmented: Timestore) -> None:
+    table = Path(fragmented.lake.table("weather").uri)
+    partition = next(table.glob("partition_date=*"))
+    (table / "_tmp-folder").mkdir()
+    for path in (table / "_tmp-folder" / "1.parquet", partition / "_tmp-file", partition / "_tmp-young"):
+        path.write_bytes(b"half")
+    two_days_ago = time.time() - 2 * DAY.total_seconds()
+    for path in (table / "_tmp-folder", partition / "_tmp-file"):
+        os.utime(path, (two_days_ago, two_days_ago))
+    maintained(fragmented, retention=AT_ONCE)
+    assert [path.name for path in table.rglob("_tmp-*")] == ["_tmp-young"]
 
 
 def test_what_a_flush_has_exported_and_not_published_stays(fragmented: Timestore) -> None:

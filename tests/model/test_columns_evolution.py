@@ -131,10 +131,18 @@ def nested(inner: pa.DataType) -> pa.DataType:
 def test_objects_grow_by_the_fields_that_come(inside: Callable[[pa.DataType], pa.DataType]) -> None:
     one, other = pa.struct([("a", pa.int64())]), pa.struct([("b", pa.string())])
     grown = pa.struct([("a", pa.int64()), ("b", pa.string())])
-    assert evolve(schema(v=inside(one)), schema(v=inside(other)), ADDITIVE) == schema(v=inside(grown))
+    assert evolve(schema(v=inside(one)), schema(v=inside(other)), Rules(widens=True)) == schema(v=inside(grown))
     with pytest.raises(SchemaConflict, match=r"b'.*no such field") as refused:
         evolve(schema(v=inside(one)), schema(v=inside(other)), STRICT)
     assert "additive" in refused.value.hint
+
+
+def test_published_objects_grow_unless_they_are_in_a_map() -> None:
+    one, both = pa.struct([("a", pa.int64())]), pa.struct([("a", pa.int64()), ("b", pa.string())])
+    assert evolve(schema(v=pa.list_(one)), schema(v=pa.list_(both)), ADDITIVE) == schema(v=pa.list_(both))
+    with pytest.raises(SchemaConflict, match=r"'v\{value\}\.b'.*no such field") as refused:
+        evolve(schema(v=pa.map_(pa.string(), one)), schema(v=pa.map_(pa.string(), both)), ADDITIVE)
+    assert "in a column of its own" in refused.value.hint
 
 
 @pytest.mark.parametrize("inside", [lambda type_: type_, nested], ids=["column", "deep"])

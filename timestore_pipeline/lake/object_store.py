@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from pyarrow import fs
@@ -71,6 +72,9 @@ class ObjectStore:
             raise RetryLater(f"upload of {relative} to {self._prefix} failed: {error}") from error
         if arrived != path.stat().st_size:
             raise RetryLater(f"upload of {relative} to {self._prefix} is short: {arrived} bytes arrived")
+
+    def remove_abandoned(self, before: datetime) -> None:
+        """An upload that breaks off leaves no file in a bucket, and the spool has its own clean-up."""
 
     def read(self, relative: str) -> bytes:
         with self._filesystem.open_input_stream(self._at(relative)) as stream:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,9 @@ class FileStore(Protocol):
 
     def receive_all(self, files: Mapping[str, Path]) -> None:
         """Take files from a workshop and make them durable under these names: all of them, or after an error none."""
+
+    def remove_abandoned(self, before: datetime) -> None:
+        """Delete what a crash left half written, if nothing was written to it since an instant."""
 
     def read(self, relative: str) -> bytes:
         """The whole file; raise `FileNotFoundError`."""
@@ -77,6 +81,12 @@ class LocalStore:
 
     def receive_all(self, files: Mapping[str, Path]) -> None:
         move_all({self._root / relative: path for relative, path in files.items()})
+
+    def remove_abandoned(self, before: datetime) -> None:
+        for path in [*self._root.glob("_tmp-*"), *self._root.glob("*/_tmp-*")]:
+            with suppress(FileNotFoundError):  # it was not abandoned after all
+                if path.stat().st_mtime < before.timestamp():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def read(self, relative: str) -> bytes:
         return (self._root / relative).read_bytes()

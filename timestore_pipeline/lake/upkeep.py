@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -196,6 +197,13 @@ class TableUpkeep:
                 self._store.delete(path)
             except OSError as error:
                 raise faults.not_deleted(f"{self.uri}/{path}", error) from error
+
+    def remove_abandoned(self, before: datetime) -> None:
+        """Delete what a crash left half written before an instant; raise `AccessDenied` or `RetryLater`."""
+        try:
+            self._store.remove_abandoned(before)
+        except OSError as error:
+            raise faults.not_deleted(f"{self.uri}/_tmp-*", error) from error
 
     def _download(self, path: str, target: Path) -> None:
         try:

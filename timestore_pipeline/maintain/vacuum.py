@@ -14,6 +14,8 @@ from timestore_pipeline import clock
 from timestore_pipeline.lake.disused import DisusedFile
 from timestore_pipeline.lake.upkeep import TableUpkeep
 
+_LONGEST_WRITE = timedelta(days=1)  # a file that nothing was added to for so long is no longer being written
+
 
 def vacuum(table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: bool) -> Sequence[DisusedFile]:
     """Delete, and return what was deleted, by path; of a dry run what would be. None when there is no table.
@@ -29,4 +31,5 @@ def vacuum(table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: b
     files = sorted(facts.disused(clock.now() - retention), key=lambda file: file.path)
     if not dry_run:
         table.delete([file.path for file in files])
+        table.remove_abandoned(clock.now() - max(retention, _LONGEST_WRITE))
     return files

@@ -148,6 +148,7 @@ def _merged(
     if pa.types.is_struct(existing) and pa.types.is_struct(plain):
         return _merged_struct(existing, plain, path, rules, takes, grows)
     if pa.types.is_map(existing) and pa.types.is_map(plain):
+        grows = grows and rules.widens  # DataFusion cannot open a table whose files have fewer fields inside a map
         key = _merged(existing.key_type, plain.key_type, f"{path}{{key}}", rules, takes, grows=grows)
         return pa.map_(key, _merged(existing.item_type, plain.item_type, f"{path}{{value}}", rules, takes, grows=grows))
     leaf = canonical_type(plain, path)
@@ -172,8 +173,11 @@ def _merged_struct(
     for name, type_ in sent.items():
         inner = f"{path}.{name}"
         _check_spelling(name, [f.name for f in existing], inner, str(type_), "field")
-        if not grows or rules.evolution is Evolution.STRICT:
+        if rules.evolution is Evolution.STRICT:
             hint = "leave the field out, or set the dataset's schema.evolution to additive"
+            raise _conflict(inner, "no such field", str(type_), hint)
+        if not grows:
+            hint = "objects inside a map gain no fields once they are published: send the field in a column of its own"
             raise _conflict(inner, "no such field", str(type_), hint)
         fields.append(pa.field(name, canonical_type(type_, inner)))
     return pa.struct(fields)
