@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -84,6 +85,15 @@ def test_int96_with_nanoseconds_and_a_far_year_is_refused(tmp_path: Path) -> Non
     pq.write_table(pa.table({"fine": fine, "far": far}), path, use_deprecated_int96_timestamps=True, store_schema=False)
     with pytest.raises(InvalidData, match=r"'far'.* column 'fine' has nanoseconds"):
         read(path)
+
+
+@pytest.mark.parametrize("value", ["interval 1 month", "[interval 1 day]", "{'x': interval 1 day}"])
+def test_an_interval_of_parquet_is_refused_and_no_twelve_bytes(value: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    duckdb.sql(f"SELECT 1 AS n, {value} AS v").write_parquet(str(path))
+    with pytest.raises(InvalidData, match=r"column 'v.*' has type INTERVAL of Parquet") as caught:
+        read(path)
+    assert "months" in (caught.value.hint or "")
 
 
 def test_a_uuid_of_parquet_is_one(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from timestore_pipeline.ingest.int96 import int96_unit
+from timestore_pipeline.model.refusals import refused_type
+from timestore_pipeline.model.source_types import INTERVALS
 
 _ROWS_AT_ONCE = 65_536
 _BYTES_AT_ONCE = 16 << 20  # decoded at once: rows can be wide
@@ -28,8 +30,17 @@ def open_parquet(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
         in_groups = sum(file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups))
         if in_groups != rows:
             raise ValueError(f"its footer claims {rows} rows, its row groups {in_groups}")
+        _refuse_intervals(file.schema)
     unit = int96_unit(path)
     return rows, lambda: _parquet_tables(path, unit)
+
+
+def _refuse_intervals(schema: pq.ParquetSchema) -> None:
+    """Arrow takes months, days and milliseconds for 12 bytes of no meaning. Raises `InvalidData`."""
+    for index in range(len(schema.names)):
+        column = schema.column(index)
+        if column.converted_type == "INTERVAL":
+            raise refused_type(column.path, "INTERVAL of Parquet", INTERVALS)
 
 
 def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:

@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from timestore_pipeline.model.refusals import refused_type
 
+INTERVALS = "send months, days and microseconds as a column each, or a duration where there are no months"
+
 _NAME, _DETAILS = b"ARROW:extension:name", b"ARROW:extension:metadata"
 _T = pa.types
 _VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
@@ -135,7 +137,7 @@ def _opaque(metadata: Mapping[bytes, bytes]) -> str:
 
 def _remedy(type_: pa.DataType) -> str:
     if _T.is_interval(type_):
-        return "send months, days and microseconds as a column each, or a duration where there are no months"
+        return INTERVALS
     if _T.is_union(type_):
         return "send one column per type"
     return "convert the column to a number, string, timestamp, list or struct"
