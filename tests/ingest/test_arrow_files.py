@@ -90,7 +90,7 @@ def test_int96_with_nanoseconds_and_a_far_year_is_refused(tmp_path: Path) -> Non
 @pytest.mark.parametrize("value", ["interval 1 month", "[interval 1 day]", "{'x': interval 1 day}"])
 def test_an_interval_of_parquet_is_refused_and_no_twelve_bytes(value: str, tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    duckdb.sql(f"SELECT 1 AS n, {value} AS v").write_parquet(str(path))
+    duckdb.sql(f"COPY (SELECT 1 AS n, {value} AS v) TO '{path}'")
     with pytest.raises(InvalidData, match=r"column 'v.*' has type INTERVAL of Parquet") as caught:
         read(path)
     assert "months" in (caught.value.hint or "")
