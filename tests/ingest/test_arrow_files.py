@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -94,6 +95,15 @@ def test_an_interval_of_parquet_is_refused_and_no_twelve_bytes(value: str, tmp_p
     with pytest.raises(InvalidData, match=r"column 'v.*' has type INTERVAL of Parquet") as caught:
         read(path)
     assert "months" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("write", [pl.DataFrame.write_parquet, pl.DataFrame.write_ipc])
+def test_integers_of_128_bits_in_a_file_are_refused_with_the_way_out(write: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet" if write is pl.DataFrame.write_parquet else tmp_path / "a.arrow"
+    write(pl.DataFrame({"v": pl.Series([2**100], dtype=pl.Int128)}), path)
+    with pytest.raises(UnreadableInput) as caught:
+        read(path)
+    assert "cast" in (caught.value.hint or "")
 
 
 def test_a_uuid_of_parquet_is_one(tmp_path: Path) -> None:

@@ -190,6 +190,15 @@ def test_kinds_that_do_not_mix_are_refused_with_column_and_row(values: tuple[Any
 
 
 @pytest.mark.parametrize(
+    ("value", "way_out"), [(Decimal("NaN"), "null"), (1j, "number, string"), (object(), "number, string")]
+)
+def test_a_value_of_no_kind_is_refused_with_a_way_out_of_its_own(value: Any, way_out: str) -> None:
+    with pytest.raises(InvalidData) as caught:
+        column(value)
+    assert way_out in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
     ("rows", "named"),
     [([], "no rows"), ([{}, {}], "keys"), ([{"a": 1}, 5], "row 1 is int"), ([["a"]], "row 0 is list"), ([{1: 2}], "1")],
 )

@@ -98,6 +98,10 @@ def _unstorable(name: str, values: list[Any], type_: pa.DataType | None, error: 
 def _remedy(value: object) -> str:
     if isinstance(value, Integral):
         return "send numbers of more than 38 digits, or a mixture that doubles cannot hold, as text"
+    if isinstance(value, Decimal):
+        return "send null where there is no number, and numbers of more than 38 digits as text"
+    if not isinstance(value, _KNOWN):
+        return "convert it to a number, string, timestamp, list or mapping"
     return _HINT
 
 
@@ -216,6 +220,7 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (  # in this order: a bool is
     ("mapping", (Mapping,)),
     ("list", (list, tuple, set, frozenset)),
 )
+_KNOWN = tuple(one for _, types in _KINDS for one in types)
 _TYPES: dict[str, Any] = {  # kind -> the type for a unit of time
     "bool": lambda _: pa.bool_(),
     "float": lambda _: pa.float64(),

@@ -62,6 +62,9 @@ _OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
     ".json.gz": _json,
 }
 _DECODED_BYTES = 32 << 20  # of one batch; also part of its key, since another cut gives other first rows
+_CAST_WIDE = (
+    "cast integers of 128 bits to decimal(38,0) before the file is written"  # Polars', which Arrow does not read
+)
 _DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
 
@@ -164,4 +167,5 @@ def _empty(path: Path) -> UnreadableInput:
 
 def _damaged(path: Path, error: Exception) -> UnreadableInput:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return UnreadableInput(f"{path} cannot be read: {reason}", hint=WHOLE_FILE)
+    hint = _CAST_WIDE if "more than 64 bits" in reason else WHOLE_FILE
+    return UnreadableInput(f"{path} cannot be read: {reason}", hint=hint)
