@@ -109,6 +109,13 @@ def test_a_breaking_change_is_refused_with_the_column_and_both_types(
     assert conflict.hint
 
 
+@pytest.mark.parametrize("incoming", [pa.string(), pa.int64()])
+def test_text_for_an_instant_is_not_asked_for_its_time_zone(incoming: pa.DataType) -> None:
+    with pytest.raises(SchemaConflict) as caught:
+        evolve(schema(at=TIMESTAMP_UTC), schema(at=incoming), ADDITIVE)
+    assert "typed as timestamps" in caught.value.hint
+
+
 @pytest.mark.parametrize("evolution", list(Evolution))
 def test_another_spelling_of_a_column_is_refused_with_the_known_one(evolution: Evolution) -> None:
     with pytest.raises(SchemaConflict, match="'temp'") as caught:

@@ -115,7 +115,9 @@ def _accepted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Ru
     try:
         merged = _merged(existing, incoming, name, rules, _taken(name, rules))
     except SchemaConflict as conflict:
-        conflict.hint = conflict.hint or remedy_for(existing, _wanted(existing, incoming, name, rules), name, rules)
+        if not conflict.hint:
+            wanted = _wanted(existing, incoming, name, rules)
+            conflict.hint = remedy_for(existing, incoming, wanted, name, rules)
         raise
     return existing if merged.equals(existing) else canonical_type(merged, name)  # refuses what is nested too deeply
 

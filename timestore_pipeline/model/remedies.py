@@ -31,7 +31,9 @@ def retype(dataset: str, column: str, type_: str) -> str:
     return f"timestore datasets retype {dataset} {shlex.quote(column)} {shlex.quote(type_)}"
 
 
-def remedy_for(existing: pa.DataType, wanted: pa.DataType | None, column: str, rules: Rules) -> str:
+def remedy_for(
+    existing: pa.DataType, incoming: pa.DataType, wanted: pa.DataType | None, column: str, rules: Rules
+) -> str:
     """wanted: the type that would hold both, None = there is none."""
     t = pa.types
     if wanted is not None:
@@ -41,7 +43,7 @@ def remedy_for(existing: pa.DataType, wanted: pa.DataType | None, column: str, r
         return f"send a {kind}; or take integers for microseconds: `{declare(rules.dataset, column, kind)}`"
     if t.is_timestamp(existing):
         zone = "instants with a time zone" if existing.tz else "local times without a time zone"
-        return f"say which time zone is meant: send {zone}"
+        return f"say which is meant: send {zone}" if t.is_timestamp(incoming) else f"send {zone}, typed as timestamps"
     if t.is_string(existing) and column not in rules.declared:
         return f"send text; or take numbers as they are written: `{declare(rules.dataset, column, 'string')}`"
     command = declare if rules.widens else retype
