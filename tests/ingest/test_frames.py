@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+import arro3.core
 import duckdb
 import numpy as np
 import pandas as pd
@@ -130,6 +131,35 @@ def test_what_polars_holds_and_no_dataset_can_is_refused_by_name(series: pl.Seri
     with pytest.raises(InvalidData) as caught:
         staged(pl.DataFrame({"v": series}))
     assert named in str(caught.value)
+
+
+_NUL = {"a\0b": [1]}
+_NUL_INSIDE = [{"a\0b": 1}]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pl.DataFrame(_NUL),
+        pl.DataFrame({"v": _NUL_INSIDE}),
+        pl.DataFrame({"v": [_NUL_INSIDE]}),
+        pl.Series("v", _NUL_INSIDE),
+        pl.Series("a\0b", [{"v": 1}]),
+        arro3.core.Table({"a\0b": pa.array([1])}),
+        pa.record_batch(_NUL),
+        pa.table(_NUL).to_reader(),
+        pa.array(_NUL_INSIDE),
+        pa.chunked_array([_NUL_INSIDE]),
+    ],
+    ids=lambda data: type(data).__qualname__,
+)
+def test_a_name_that_no_export_can_carry_is_refused_before_it(data: Any) -> None:
+    with pytest.raises(InvalidData, match="NUL|NulError"):
+        staged(data)
+
+
+def test_a_polars_series_of_structs_is_a_frame() -> None:
+    assert staged(pl.Series([{"v": 5}], dtype=pl.Struct({"v": pl.Int128}))) == [Decimal(5)]
 
 
 @pytest.fixture(params=[False, True], ids=["lossy", "lossless"])

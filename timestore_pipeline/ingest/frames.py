@@ -1,6 +1,9 @@
 """Frames of pandas, Polars and DuckDB before Arrow sees them: what their Arrow export loses is put right or refused.
 
 They are known by their module and asked by name: none of the libraries need be installed.
+
+Arrow's C interface ends a name at its first NUL. pyarrow and DuckDB cut it there; Polars and arro3 (what deltalake
+returns) abort the process, which no exception handler can prevent. So names are checked before anything is exported.
 """
 
 from __future__ import annotations
@@ -27,6 +30,12 @@ DUCKDB_REMEDIES = {  # DuckDB exports most of these as bytes, or without what ma
 
 def exportable(data: Any) -> Any:
     """`data` in a form whose Arrow export keeps every value; raises `InvalidData` naming the column that has none."""
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, pa.RecordBatchReader):
+        return data.read_all()
+    if isinstance(data, (pa.StructArray, pa.ChunkedArray)) and pa.types.is_struct(data.type) and not data.null_count:
+        return pa.Table.from_struct_array(data)
     module = type(data).__module__.partition(".")[0].removeprefix("_")
     prepare = _LIBRARIES.get((module, type(data).__name__))
     return data if prepare is None else prepare(data)
@@ -87,8 +96,17 @@ def _from_polars(frame: Any) -> Any:
     return frame
 
 
+def _from_polars_series(series: Any) -> Any:
+    """One of structs without gaps is a frame."""
+    polars = sys.modules["polars"]
+    _polars_type(polars, series.name, series.dtype)
+    is_frame = series.dtype == polars.Struct and not series.null_count()
+    return _from_polars(series.struct.unnest()) if is_frame else series
+
+
 def _polars_type(polars: Any, name: str, dtype: Any) -> Any:
-    """The type to export; raises `InvalidData` for Python objects at any depth."""
+    """The type to export; raises `InvalidData` for Python objects and for names with NUL, at any depth."""
+    _check_exported(name)
     if dtype == polars.Object:
         raise refused_type(name, "Object of Polars", "cast the column to a type of its own, such as pl.String")
     if dtype in (polars.Int128, polars.UInt128):
@@ -98,8 +116,29 @@ def _polars_type(polars: Any, name: str, dtype: Any) -> Any:
     if isinstance(dtype, polars.Array):
         return polars.Array(_polars_type(polars, name, dtype.inner), dtype.size)
     if isinstance(dtype, polars.Struct):
+        for field in dtype.fields:
+            _check_exported(field.name, name)
         return polars.Struct({field.name: _polars_type(polars, name, field.dtype) for field in dtype.fields})
     return dtype
+
+
+def _check_exported(name: str, column: str = "") -> None:
+    """column: the one whose struct has a field of that name."""
+    if "\0" in name:
+        where = f" in {column!r}" if column else ""
+        raise InvalidData(f"column name {name!r}{where} contains NUL", hint="rename it without that character")
+
+
+def _from_arro3(data: Any) -> Any:
+    """Its panic can be caught here, and not any more inside the export."""
+    try:
+        len(data.schema)
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        hint = "rename the column or field whose name contains NUL"
+        raise InvalidData(f"arro3 cannot export the names of its columns: {error}", hint=hint) from error
+    return data
 
 
 def _check_digits(polars: Any, frame: Any, name: str) -> None:
@@ -162,5 +201,9 @@ def _below(path: str, kind: str, name: str) -> str:
 _LIBRARIES: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("pandas", "DataFrame"): _from_pandas,
     ("polars", "DataFrame"): _from_polars,
+    ("polars", "Series"): _from_polars_series,
+    ("arro3", "Table"): _from_arro3,
+    ("arro3", "RecordBatch"): _from_arro3,
+    ("arro3", "RecordBatchReader"): _from_arro3,
     ("duckdb", "DuckDBPyRelation"): _from_duckdb,
 }

@@ -56,7 +56,8 @@ def _imported(data: object) -> pa.Table:
     if isinstance(data, pa.Table):
         return _without_unnamed_index(data)
     try:
-        table = pa.table(exportable(data))
+        ready = exportable(data)
+        table = ready if isinstance(ready, pa.Table) else pa.table(ready)
     except (TimestoreError, MemoryError):
         raise
     except Exception as error:  # the export is the library's own, and a query may run in it
