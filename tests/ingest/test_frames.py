@@ -154,7 +154,7 @@ _NUL_INSIDE = [{"a\0b": 1}]
     ids=lambda data: type(data).__qualname__,
 )
 def test_a_name_that_no_export_can_carry_is_refused_before_it(data: Any) -> None:
-    with pytest.raises(InvalidData, match="NUL|NulError"):
+    with pytest.raises(InvalidData, match=r"NUL|NulError"):
         staged(data)
 
 
