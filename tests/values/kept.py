@@ -139,6 +139,11 @@ KEPT: dict[str, Example] = {
     "a Polars Int128": one(pl.DataFrame({ROW: [0], "v": pl.Series([5], dtype=pl.Int128)}), 5),
     "no map in a list": one(sql("[NULL::MAP(BOOLEAN, HUGEINT)]"), [None]),
     "an empty list of maps": one(table(pa.array([[]], pa.list_(pa.map_(pa.int64(), pa.string())))), []),
+    "a quote in text": one(listed('5" pipe'), '5" pipe'),
+    "a quote in a cell": one(File(f'{ROW},v\n0,"5"" pipe"\n'.encode(), ".csv"), Cell('5" pipe', quoted=True)),
+    "microseconds": one(listed(datetime(2026, 1, 1, 10, 0, 0, 1, UTC)), Instant(_LOCAL_NS + 1_000)),
+    "NUL in a name of Polars": one(pl.DataFrame({ROW: [0], "v\0w": [1]}), REFUSED),
+    "NUL in a name of a batch": one(pa.record_batch({ROW: [0], "v\0w": [1]}), REFUSED),
     "an ID of Python": one(listed(_ID), str(_ID)),
     "an ID of DuckDB": one(sql(f"'{_ID}'::UUID"), str(_ID)),
     "an ID of Arrow": one(

@@ -14,6 +14,7 @@ import pytest
 from timestore_pipeline.http_api import reading
 from timestore_pipeline.ingest import inputs
 from timestore_pipeline.ingest.catalog import DatasetCatalog, Fitted
+from timestore_pipeline.lake import faults, features, handle
 from timestore_pipeline.landing import intake
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
@@ -74,6 +75,13 @@ def _closing(open_source: Callable[..., Any]) -> Callable[..., Any]:
     return wrong
 
 
+def _without_table_feature(patch: pytest.MonkeyPatch) -> None:
+    """As if deltalake saw by itself that a local time in a map demands `timestampNtz`."""
+    patch.setattr(features, "is_overlooked", lambda _: False)
+    patch.setattr(handle, "_lacks_feature", lambda *_: False)
+    patch.setattr(faults, "lacks_feature", lambda _: False)
+
+
 MUTANTS: dict[str, Mutate] = {
     "a float is rounded": _columns(pa.types.is_float64, lambda column: pc.round(column, 3)),
     "a leading zero is dropped": _columns(pa.types.is_string, _without_leading_zero),
@@ -81,4 +89,5 @@ MUTANTS: dict[str, Mutate] = {
     "a quote that stays open is closed": _closed_quotes,
     "an empty list is null": _columns(pa.types.is_list, _null_for_empty),
     "microseconds are cut off": _columns(pa.types.is_timestamp, _milliseconds),
+    "a local time in a map is published without its table feature": _without_table_feature,
 }
