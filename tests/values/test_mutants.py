@@ -1,4 +1,4 @@
-"""The search can fail: each way in which the product could go wrong is found out, by what is kept and by chance."""
+"""The property can fail: a kept example finds out each wrong product, and chance does all but the rarest."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tests.values.plain import Broken
 from tests.values.search import one_round
 
 _EXAMPLES = 400
+_RARE = "a local time in a map is published without its table feature"  # not among the first 400 examples
 _FOUND_BY = {
     "a float is rounded": "the last bit of a float",
     "a leading zero is dropped": "the cell 01234",
@@ -19,7 +20,7 @@ _FOUND_BY = {
     "a quote that stays open is closed": "an open quote",
     "an empty list is null": "an empty list",
     "microseconds are cut off": "microseconds",
-    "a local time in a map is published without its table feature": "a local time in a map",
+    _RARE: "a local time in a map",
 }
 
 
@@ -38,9 +39,9 @@ def test_a_wrong_product_is_found_out_by_what_is_kept(name: str, monkeypatch: py
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", sorted(MUTANTS.keys() - {_RARE}))
 def test_a_wrong_product_is_found_out_by_chance(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MUTANTS[name](monkeypatch)
     with Bench() as bench:
         (broken,) = one_round(bench, ONE_BATCH, _EXAMPLES, 0, smallest=False)
-    assert any(said in broken for said in ("sent", "takes what is malformed", "timestampNtz"))
+    assert "sent" in broken or "takes what is malformed" in broken
