@@ -33,7 +33,8 @@ def test_each_step_in_a_process_of_its_own(home: Path) -> None:
     steps = [("ingest", "d", path, "--batch-rows", "500"), ("flush", "d", "--now"), ("verify",)]
     done = [in_a_process(*step) for step in steps]
     assert [step.returncode for step in done] == [0, 0, 0]
-    assert (done[0].stderr, done[2].stderr) == ("", "")
+    decided = "dated by at, partitioned by day; columns: at timestamp, value int64, name string"
+    assert (done[0].stderr, done[2].stderr) == (f"decided by this first batch: {decided}\n", "")
     assert 'event="flush published" dataset=d epoch=1 trigger=manual' in done[1].stderr
     assert done[1].stderr.count("\n") == 1
     assert published(home, "d").equals(rows)

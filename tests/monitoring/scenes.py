@@ -31,14 +31,15 @@ class Scene:
 
 
 def healthy(exposition: str, samples: int = LONG) -> dict[str, str]:
-    """The shard of an exposition, and then nothing grows, the sensor ticks and pushes."""
+    """The shard of an exposition, on a disk that is half full, and then nothing grows, the sensor ticks and pushes."""
     families = text_string_to_metric_families(exposition)
     constant = {
         _written(sample.name, sample.labels): f"{sample.value}x{samples}" for f in families for sample in f.samples
     }
     ticking = f"0+{STEP}x{samples}"
     pushed = _written("push_time_seconds", {"job": "timestore", "instance": "", "shard": SHARD})
-    return {**constant, named("sensor_last_tick_timestamp_seconds"): ticking, pushed: ticking}
+    volume = {named("volume_size_bytes"): f"2e11x{samples}", named("volume_available_bytes"): f"1e11x{samples}"}
+    return {**constant, **volume, named("sensor_last_tick_timestamp_seconds"): ticking, pushed: ticking}
 
 
 def played(scene: Scene, base: Series, alert: str, severity: str) -> dict[str, Any]:
