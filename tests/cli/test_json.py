@@ -42,8 +42,10 @@ DOCUMENTS: dict[str, tuple[str, set[str]]] = {
     "monitoring render": ("rules", {"shard", "files"}),
 }
 # They answer in the exposition format, serve, or take long; or need something that only their own tests have.
-ELSEWHERE = {"metrics", "serve", "crashtest", "simulate", "advise", "landing replay", "legacy import",
-             "datasets remove", "datasets retype", "quarantine show", "quarantine requeue", "quarantine discard"}  # fmt: skip
+ELSEWHERE = {
+    "metrics", "serve", "crashtest", "simulate", "advise", "landing replay", "legacy import", "datasets remove",
+    "datasets retype", "quarantine show", "quarantine requeue", "quarantine discard",
+}  # fmt: skip
 
 
 def test_every_command_is_here_or_has_tests_of_its_own() -> None:
