@@ -146,6 +146,8 @@ _NUL_INSIDE = [{"a\0b": 1}]
         pl.Series("v", _NUL_INSIDE),
         pl.Series("a\0b", [{"v": 1}]),
         arro3.core.Table({"a\0b": pa.array([1])}),
+        duckdb.query('SELECT 1 AS "a\0b"'),
+        duckdb.query("SELECT {'a\0b': 1} AS v"),
         pa.record_batch(_NUL),
         pa.table(_NUL).to_reader(),
         pa.array(_NUL_INSIDE),

@@ -182,6 +182,7 @@ def _too_wide(name: str, row: int, number: int) -> InvalidData:
 
 
 def _check_duckdb(path: str, type_: Any) -> None:
+    _check_exported(path)
     if type_.id in DUCKDB_REMEDIES:
         raise refused_type(path, f"{type_} of DuckDB", DUCKDB_REMEDIES[type_.id])
     if type_.id in ("list", "array", "struct", "map"):
