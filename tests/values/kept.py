@@ -206,6 +206,7 @@ KEPT: dict[str, Example] = {
     ),
     "an object that grows": several((listed({"a": 1}), {"a": 1}), None, (listed({"b": "x"}, first=1), {"b": "x"})),
     "an empty list, then numbers": several((listed([]), []), (listed([1], first=1), [1])),
+    "a list, then an empty cell": several((listed([1]), [1]), (cells("", first=1), Cell(""))),
     "an object without fields, then one with": several((listed({}), {}), (listed({"a": 1}, first=1), {"a": 1})),
     "text, then digits in CSV": several((cells("K12"), "K12"), (cells("0012", first=1), "0012")),
     "text, then a date in JSON": several((lines('"hello"'), "hello"), (lines('"2026-01-01"', first=1), "2026-01-01")),

@@ -82,6 +82,8 @@ class TextColumn:
         """Cells as the settled type."""
         if pa.types.is_null(self.type):
             return pa.nulls(len(text))
+        if pa.types.is_nested(self.type) and text.null_count == len(text):
+            return pa.nulls(len(text), self.type)  # no text can be cast to it
         known = None if self.is_guessed else self.known
         return (known or KnownColumn(self.type, comma=self.comma)).parse(text, self.finer)
 
