@@ -76,6 +76,9 @@ def cell(text: str, *, quoted: bool = False) -> Example:
     return one(cells(text, quoted=quoted), Cell(text, quoted))
 
 
+_CONNECTION = duckdb.connect(config={"threads": 1})  # the default one is that of every other test as well
+
+
 def lines(*texts: str, suffix: str = ".ndjson", first: int = 0) -> File:
     objects = [f'{{"{ROW}": {first + n}, "v": {text}}}' for n, text in enumerate(texts)]
     content = "\n".join(objects) if suffix == ".ndjson" else f"[{', '.join(objects)}]"
@@ -83,7 +86,7 @@ def lines(*texts: str, suffix: str = ".ndjson", first: int = 0) -> File:
 
 
 def sql(expression: str) -> Any:
-    return duckdb.query(f"SELECT 0 AS {ROW}, {expression} AS v")
+    return _CONNECTION.query(f"SELECT 0 AS {ROW}, {expression} AS v")
 
 
 def with_policy(example: Example, policy: Policy) -> Example:
