@@ -88,6 +88,13 @@ def test_a_changed_type_is_a_conflict_that_names_column_and_types(client: httpx.
     assert (problem["column"], problem["existing"], problem["incoming"]) == ("a", "int64", "string")
 
 
+def test_a_map_with_a_key_twice_is_refused_with_its_row(client: httpx.Client) -> None:
+    tags = pa.array([[("a", 1)], [("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64()))
+    answer = post(client, stream(pa.table({"tags": tags})), dataset="refused")
+    assert refusal(answer) == (422, "invalid_data")
+    assert "column 'tags{key}', row 1: 'a' was taken for a key, which its map has twice" in answer.json()["detail"]
+
+
 @pytest.mark.parametrize("name", ["UPPER", "a b", "-a", "x" * 121, "ü"])
 def test_a_name_that_is_none_is_invalid(client: httpx.Client, name: str) -> None:
     assert refusal(post(client, b"a\n1\n", "text/csv", name)) == (422, "invalid_dataset_name")

@@ -120,6 +120,7 @@ def test_a_key_another_process_staged_meanwhile_is_a_duplicate(
     assert volumes(area)["accepted"].rows == 3
 
 
+@pytest.mark.usefixtures("unchecked_keys")
 def test_one_bad_batch_fails_alone(area: StagingArea, commits: GroupCommit) -> None:
     batches = [queued(area, tagged("a"), "1"), queued(area, tagged("a", "a"), "2"), queued(area, tagged("b"), "3")]
     commits.commit(batches)
@@ -129,6 +130,7 @@ def test_one_bad_batch_fails_alone(area: StagingArea, commits: GroupCommit) -> N
     assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 2
 
 
+@pytest.mark.usefixtures("unchecked_keys")
 def test_segments_without_a_promise_are_not_left_behind(area: StagingArea, commits: GroupCommit) -> None:
     for _ in range(3):
         commits.commit([queued(area, tagged("a", "a"))])

@@ -153,6 +153,7 @@ def test_a_key_outlives_publication_until_it_is_pruned(area: StagingArea, manage
         assert not later.enqueue("d", readings(2), idempotency_key="k").duplicate
 
 
+@pytest.mark.usefixtures("unchecked_keys")
 def test_a_batch_that_duckdb_refuses_is_refused_alone(
     area: StagingArea, manager: StagingManager, gate: threading.Event
 ) -> None:

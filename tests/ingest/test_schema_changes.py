@@ -68,6 +68,7 @@ def group_commit(area: StagingArea, engine: SharedEngine) -> GroupCommit:
     return GroupCommit(area, engine.cursor, 1_000_000, DatasetCatalog(area.ledger).refit)
 
 
+@pytest.mark.usefixtures("unchecked_keys")
 @pytest.mark.parametrize("first", [True, False], ids=["first-batch", "later-batch"])
 def test_a_batch_whose_rows_duckdb_refuses_leaves_no_trace(
     area: StagingArea, engine: SharedEngine, first: bool

@@ -345,6 +345,14 @@ def test_a_quote_that_swallows_rows_is_rejected(settings: Settings) -> None:
     assert "line 2, column 2: a quote is never closed" in str(outcome.error)
 
 
+def test_a_map_with_a_key_twice_is_rejected_with_its_row(settings: Settings) -> None:
+    tags = pa.array([[("a", 1)], [("a", 1), ("a", 2)]], pa.map_(pa.string(), pa.int64()))
+    drop(settings, "a.parquet", readings(2).append_column("tags", tags))
+    [outcome] = take_in(settings)
+    assert outcome.result is Result.REJECTED
+    assert "column 'tags{key}', row 1: 'a' was taken for a key, which its map has twice" in str(outcome.error)
+
+
 def test_what_a_folder_says_becomes_a_column(settings: Settings) -> None:
     for station in ("JFK", "LGA"):
         drop(settings, f"station={station}/a.parquet", readings(1))

@@ -11,6 +11,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.by_row import converted
 from timestore_pipeline.ingest.exact_cast import exact_cast, has_range
+from timestore_pipeline.ingest.map_keys import check_map_keys, has_map
 from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
 from timestore_pipeline.ingest.stored_values import stored_values
 from timestore_pipeline.model.canonical import is_untyped, stored_schema, stored_type
@@ -22,8 +23,9 @@ def conform(
     """`table`, as `interpret` returned it, in the columns of the canonical `schema`, as `evolve` returned it for them.
 
     The result is in the types in which rows are stored: a time of day or a duration is a number of microseconds.
-    Missing columns become nulls. Raises `InvalidData` with the column, the row and the first value that would change or
-    lies outside the years 0001 to 9999, or when `time_column` is no timestamp or date column; None = there is none.
+    Missing columns become nulls. Raises `InvalidData` with the column, the row and the first value that would change,
+    lies outside the years 0001 to 9999, or is a key that its map has twice; or when `time_column` is no timestamp or
+    date column; None = there is none.
     """
     _check_time_column(schema, time_column)
     stored = stored_schema(schema)
@@ -60,10 +62,12 @@ def _check_known(incoming: pa.Schema, schema: pa.Schema) -> None:
 
 def _stored(column: pa.ChunkedArray, field: pa.Field, policy: ValuePolicy) -> pa.ChunkedArray:
     stored = stored_type(field.type)
-    if column.type.equals(field.type) and column.type.equals(stored) and not has_range(stored):
+    if column.type.equals(field.type) and column.type.equals(stored) and not has_range(stored) and not has_map(stored):
         return column
 
     def convert(array: pa.Array) -> pa.Array:
-        return stored_values(exact_cast(array, field.type, field.name, policy.sub_microseconds))
+        values = stored_values(exact_cast(array, field.type, field.name, policy.sub_microseconds))
+        check_map_keys(values, field.name)
+        return values
 
     return converted(column, field.name, stored, convert)

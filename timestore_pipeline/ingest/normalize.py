@@ -15,18 +15,13 @@ from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.ingest.by_row import unreadable_column
 from timestore_pipeline.ingest.conform import conform
 from timestore_pipeline.ingest.frames import exportable
+from timestore_pipeline.ingest.malformed import malformed
 from timestore_pipeline.ingest.pandas_notes import pandas_note
 from timestore_pipeline.ingest.rows import table_from_rows
-from timestore_pipeline.model.refusals import refused_value
 
 __all__ = ["conform", "read_arrow"]
 
 _INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
-_MALFORMED = {  # a word of Arrow's -> the remedy
-    "UTF8": "strings must be UTF-8; send other bytes as binary",
-    "Decimal": "send such numbers as text",
-    "range": "a time of day lies within a day; send a duration where it may pass one",
-}
 _HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings, one per row"
 
 
@@ -42,7 +37,7 @@ def read_arrow(data: object) -> pa.Table:
         try:
             column.validate(full=True)
         except pa.ArrowInvalid as error:
-            raise _malformed(name, column, error) from error
+            raise malformed(name, column, error) from error
         except pa.ArrowException as error:
             raise unreadable_column(name, column.type, error) from error
     return table
@@ -73,25 +68,6 @@ def _from_rows(data: object) -> pa.Table:
         return table_from_rows(data)
     except RecursionError as error:
         raise InvalidData("a value is nested too deeply", hint="flatten it") from error
-
-
-def _malformed(name: str, column: pa.ChunkedArray, error: pa.ArrowInvalid) -> InvalidData:
-    """Numbers with more digits than their type has are what DuckDB makes of a large HUGEINT."""
-    row = next((row for row in range(len(column)) if not _is_valid(column.slice(row, 1))), None)
-    reason = str(error).rpartition("Invalid: ")[2]
-    remedy = next((remedy for word, remedy in _MALFORMED.items() if word in reason), "write the data anew")
-    if row is None:
-        return InvalidData(f"column {name!r} ({column.type}) is malformed: {error}", hint=remedy)
-    value = str(column[row]) if pa.types.is_decimal(column.type) else "a value"
-    return refused_value(name, row, value, str(column.type), f"but is malformed: {reason}", remedy)
-
-
-def _is_valid(column: pa.ChunkedArray) -> bool:
-    try:
-        column.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _kind(data: object) -> str:

@@ -95,7 +95,10 @@ def _map(array: pa.MapArray, path: str) -> pa.Array:
     kind = array.type
     keys = plain_values(array.keys, kind.key_field.metadata, f"{path}{{key}}")
     listed = entries(array, keys, plain_values(array.items, kind.item_field.metadata, f"{path}{{value}}"))
-    return map_of(listed, *pc.list_flatten(listed).flatten())
+    used, items = pc.list_flatten(listed).flatten()
+    if used.null_count:  # a dictionary may have a null among its values
+        raise UnfitValue(f"{path}{{key}}", "null", "a key", "which no map can have", "give each entry a key")
+    return map_of(listed, used, items)
 
 
 def _as_it_is(array: pa.Array, path: str) -> pa.Array:  # noqa: ARG001
