@@ -140,3 +140,21 @@ def test_the_content_type_says_what_a_csv_is_like(client: httpx.Client, content_
 def test_a_stream_without_rows_is_a_batch_without_rows(client: httpx.Client) -> None:
     answer = post(client, stream(table().slice(0, 0)), dataset="nothing")
     assert (answer.status_code, answer.json()["rows"]) == (201, 0)
+
+
+def test_a_header_without_rows_is_nothing_for_a_new_dataset(client: httpx.Client) -> None:
+    for _ in range(2):
+        answer = post(client, b"at,n\n", "text/csv", "header", idempotency_key="a")
+        receipt = answer.json()
+        assert answer.status_code == 201
+        assert (receipt["batch_id"], receipt["rows"], receipt["duplicate"]) == ("", 0, False)
+    assert (
+        post(client, b"at,n\n2013-01-01T05:00:00Z,1\n", "text/csv", "header", idempotency_key="a").json()["rows"] == 1
+    )
+    assert post(client, b"at,n\n", "text/csv", "header").json()["batch_id"]
+
+
+def test_a_delimiter_at_the_end_of_every_line_is_told(client: httpx.Client) -> None:
+    answer = post(client, b"at,n\n2013-01-01T05:00:00Z,1,\n", "text/csv", "trailing")
+    assert answer.status_code == 400
+    assert "the line ends with ','" in answer.json()["hint"]

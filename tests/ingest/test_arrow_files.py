@@ -15,6 +15,7 @@ import pytest
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
 from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.wide_integers import wide_columns
 
 TABLE = pa.table({"at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 40, pa.timestamp("us", "UTC")), "n": range(40)})
 
@@ -97,13 +98,34 @@ def test_an_interval_of_parquet_is_refused_and_no_twelve_bytes(value: str, tmp_p
     assert "months" in (caught.value.hint or "")
 
 
-@pytest.mark.parametrize("write", [pl.DataFrame.write_parquet, pl.DataFrame.write_ipc])
-def test_integers_of_128_bits_in_a_file_are_refused_with_the_way_out(write: Any, tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet" if write is pl.DataFrame.write_parquet else tmp_path / "a.arrow"
-    write(pl.DataFrame({"v": pl.Series([2**100], dtype=pl.Int128)}), path)
-    with pytest.raises(UnreadableInput) as caught:
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "arrows"])
+@pytest.mark.parametrize(
+    ("column", "named"),
+    [
+        (pl.Series("wide", [2**100], dtype=pl.Int128), "'wide'"),
+        (pl.Series("s", [{"n": 1, "wide": 2}], dtype=pl.Struct({"n": pl.Int64, "wide": pl.UInt128})), "'s.wide'"),
+    ],
+)
+def test_integers_of_128_bits_in_a_file_are_refused_by_column(
+    suffix: str, column: pl.Series, named: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    writers = {"parquet": "write_parquet", "arrow": "write_ipc", "arrows": "write_ipc_stream"}
+    getattr(pl.DataFrame([pl.Series("n", [1]), column]), writers[suffix])(path)
+    with pytest.raises(InvalidData, match=f"column {named} has type Int128, which Arrow cannot read from ") as caught:
         read(path)
-    assert "cast" in (caught.value.hint or "")
+    assert "Decimal(38, 0)" in caught.value.hint
+
+
+@pytest.mark.parametrize("cut", [9, 16, 40, 100])
+def test_a_file_that_is_damaged_too_names_no_column(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.arrows"
+    pl.DataFrame({"wide": pl.Series([1], dtype=pl.Int128)}).write_ipc_stream(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:cut] + bytes(reversed(whole[cut : cut + 50])))
+    wide_columns(path)
+    with pytest.raises(UnreadableInput):
+        read(path)
 
 
 def test_a_uuid_of_parquet_is_one(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def test_times_of_day_and_durations_are_exact_microseconds(tmp_path: Path) -> No
     ("type_", "cell"),
     [("int64", "x"), ("int64", "1.5"), ("int64", "9" * 20), ("double", "1,5"), ("double", "1e999"), ("bool", "yes"),
      ("decimal(10,1)", "1.25"), ("date", "1.1.2013"), ("timestamp", "2013-01-01 05:00"), ("uuid", "x"),
-     ("time", "25:00"), ("duration", "P1Y"), ("duration", "P"), ("epoch_s", "1.5"), ("list<double>", "1")],
+     ("time", "25:00"), ("duration", "P1Y"), ("duration", "P"), ("epoch_s", "1.5e3"), ("epoch_s", "+1"),
+     ("epoch_s", "1.0000000000001"), ("list<double>", "1")],
 )  # fmt: skip
 def test_a_cell_that_is_not_as_declared_is_refused_by_line_column_and_value(
     type_: str, cell: str, tmp_path: Path
@@ -369,3 +370,39 @@ def test_any_text_that_is_written_comes_back(
         found = read(path, target.getvalue(), known(a=pa.string(), b=pa.string())).to_pylist()
     nothing = None if quoting == csv.QUOTE_MINIMAL else ""
     assert found == [{"a": a or nothing, "b": b or nothing} for a, b in rows]
+
+
+@pytest.mark.parametrize(
+    ("content", "csv", "counts"),
+    [
+        ("t\n1.5\n2\n", {}, ["1.5", "2"]),
+        ('t\n""\n\n-0.25\n'.replace('""\n\n', "7\n"), {}, ["7", "-0.25"]),
+        ("t;n\n1,5;\n2;\n", {"decimal": ","}, ["1.5", "2"]),
+        ("t\n1.5000000000000000\n", {}, ["1.5"]),
+    ],
+)
+def test_a_count_of_time_keeps_its_fraction(
+    content: str, csv: dict[str, str], counts: list[str], tmp_path: Path
+) -> None:
+    table = read(tmp_path / "a.csv", content, said(schema={"columns": {"t": "epoch_s"}}, csv=csv))
+    assert table.column("t").to_pylist() == [Decimal(count) for count in counts]
+
+
+def test_counts_without_a_fraction_stay_integers(tmp_path: Path) -> None:
+    assert read(tmp_path / "a.csv", "t\n1\n2\n", declared(t="epoch_s")).column("t").type == pa.int64()
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b"a,b,\n1,2,\n", "leave out the ',' at the end of the header and of every line"),
+        (b"a;b;\n1;2;\n", "leave out the ';' at the end"),
+        (b"a,b\n1,2,\n", "the line ends with ','"),
+        (b'a,b\n"1",2,""\n', "the line ends with ','"),
+        (b"a,b\n1,2,3\n", "csv.delimiter"),
+    ],
+)
+def test_a_delimiter_at_the_end_of_lines_is_told(content: bytes, hint: str, tmp_path: Path) -> None:
+    with pytest.raises((InvalidData, UnreadableInput)) as caught:
+        read(tmp_path / "a.csv", content)
+    assert hint in caught.value.hint

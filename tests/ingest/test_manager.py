@@ -324,3 +324,25 @@ def test_a_full_disk_is_told_and_counted_and_the_next_batch_is_staged(
     manager.close()
     assert counted(area, "dropped_batches_total") == {"disk_full": 3}
     assert volumes(area)["accepted"].batches == 1
+
+
+def test_columns_without_rows_and_without_a_type_are_nothing(area: StagingArea, manager: StagingManager) -> None:
+    header = pa.table({"at": pa.nulls(0), "n": pa.nulls(0)})
+    manager.check("d", header)
+    receipt = manager.enqueue("d", header, idempotency_key="k")
+    assert (receipt.batch_id, receipt.rows, receipt.bytes, receipt.duplicate) == ("", 0, 0, False)
+    assert area.ledger.datasets.find("d") is None
+    assert not manager.enqueue("d", readings(1), idempotency_key="k").duplicate
+    assert manager.enqueue("d", pa.table({"value": pa.nulls(0)})).batch_id
+
+
+@pytest.mark.parametrize(("dataset", "names"), [("No Name", ["a"]), ("d", ["a", "A"]), ("d", [""])])
+def test_nothing_needs_names_that_can_be(manager: StagingManager, dataset: str, names: list[str]) -> None:
+    with pytest.raises(InvalidInput):
+        manager.enqueue(dataset, pa.Table.from_arrays([pa.nulls(0)] * len(names), names=names))
+
+
+def test_a_declared_column_without_rows_is_a_batch(area: StagingArea, manager: StagingManager) -> None:
+    manager.set_metadata("d", {"schema": {"columns": {"n": "int64"}}})
+    assert manager.enqueue("d", pa.table({"n": pa.nulls(0)})).batch_id
+    assert area.ledger.datasets.get("d").schema == pa.schema([("n", pa.int64())])

@@ -92,6 +92,12 @@ def test_one_row_instead_of_a_list_gets_told_to_wrap_it() -> None:
     assert "[row]" in caught.value.hint
 
 
+def test_a_lazy_frame_of_polars_is_to_be_collected() -> None:
+    with pytest.raises(InvalidData, match="LazyFrame") as caught:
+        read_arrow(pl.LazyFrame({"a": [1]}))
+    assert ".collect()" in caught.value.hint
+
+
 def test_invalid_utf8_is_refused() -> None:
     offsets = pa.py_buffer(np.array([0, 2], np.int32))
     broken = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff\xfe"))

@@ -19,7 +19,7 @@ from timestore_pipeline.ingest.arrow_files import stream_tables
 from timestore_pipeline.ingest.expansion import check_shape, plain_bytes
 from timestore_pipeline.ingest.json_blocks import is_array
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note
 from timestore_pipeline.ingest.sources import Source, open_source
 
 _ROWS_AT_ONCE = 65_536
@@ -132,4 +132,5 @@ def _too_large(most: int) -> BodyTooLarge:
 def _about_the_body(error: TimestoreError, path: Path, hint: str) -> TimestoreError:
     """The same error, for somebody who has never seen the file."""
     message = str(error).replace(str(path), "the body")[:_LONGEST_MESSAGE]
-    return type(error)(message, hint=hint if isinstance(error, UnreadableInput) else error.hint)
+    general = isinstance(error, UnreadableInput) and error.hint.startswith(WHOLE_FILE)
+    return type(error)(message, hint=hint if general else error.hint)

@@ -16,6 +16,7 @@ from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.ingest.reading import Reading
+from timestore_pipeline.model.canonical import check_column_names, is_untyped
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.remedies import declare, publish_first
@@ -98,6 +99,17 @@ class DatasetCatalog:
         """What the ledger knows of the dataset now; raises `InvalidDatasetName`."""
         record = self._ledger.datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
         return Reading(record.schema, record.metadata, record.time_column or record.metadata.time_column)
+
+    def is_nothing(self, dataset: str, rows: pa.Table) -> bool:
+        """Whether there are neither rows nor any column whose type is known: a header over nothing, for a new dataset.
+
+        Raises as `reading`, and `InvalidData` for names that no dataset can have.
+        """
+        if rows.num_rows or not all(is_untyped(field.type) for field in rows.schema):
+            return False
+        check_column_names(rows.column_names)
+        reading = self.reading(dataset)
+        return reading.schema is None and reading.columns.keys().isdisjoint(rows.column_names)
 
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""

@@ -205,12 +205,15 @@ def _check_records(layout: Layout, text: str, line: int, *, last: bool = True) -
         if record is None:
             return whole
         if record and len(record) != layout.fields:
-            raise _ragged(layout, len(record), line + begins)
+            raise _ragged(layout, record, line + begins)
         whole = taken
 
 
-def _ragged(layout: Layout, found: int, line: int) -> UnreadableInput:
-    hint = f"{WHOLE_FILE}; fields are separated by {layout.delimiter!r}: see csv.delimiter"
+def _ragged(layout: Layout, record: list[str], line: int) -> UnreadableInput:
+    found, mark = len(record), layout.delimiter
+    hint = f"{WHOLE_FILE}; fields are separated by {mark!r}: see csv.delimiter"
+    if found == layout.fields + 1 and not record[-1]:
+        hint = f"the line ends with {mark!r}, which begins another field: leave it out, or name a column {found}"
     problem = f"it has {found} fields, expected {layout.fields}"
     return structure_refused(layout.path, line, min(found, layout.fields) + 1, problem, hint)
 

@@ -64,7 +64,10 @@ class CsvFile:
         nameless = [position for position, name in enumerate(self._head.names, 1) if not name]
         if nameless not in ([], [1]) or len(self._head.names) == len(nameless):
             where = f"{self._path}, line {self._head.lines}, column {nameless[-1]}"
-            raise InvalidData(f"{where}: the header names no column here", hint="give every column a name")
+            hint = "give every column a name"
+            if nameless == [len(self._head.names)]:
+                hint += f"; or leave out the {self._head.delimiter!r} at the end of the header and of every line"
+            raise InvalidData(f"{where}: the header names no column here", hint=hint)
 
     def _look(self, columns: Sequence[TextColumn]) -> int:
         rows = 0

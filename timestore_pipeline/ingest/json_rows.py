@@ -29,19 +29,23 @@ def parse_rows(path: Path, rows: Rows) -> list[dict[str, Any]]:
     return [_row(path, line, place) for line, place in zip(rows.lines, rows.places, strict=True)]
 
 
-def check_strings(path: Path, value: Any, place: str) -> None:
-    """Refuse text that no encoding of Unicode can hold: half of a surrogate pair."""
+def check_strings(path: Path, value: Any, place: str, column: str = "") -> None:
+    """Refuse text that no encoding of Unicode can hold: half of a surrogate pair. column: the path of the value."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             problem = f"{ascii(value)[:60]} holds half of a surrogate pair, which is no character"
-            raise InvalidData(f"{path}, {place}: {problem}", hint="write whole characters") from None
+            where = f"{place}, column {column!a}" if column else place
+            raise InvalidData(f"{path}, {where}: {problem}", hint="write whole characters") from None
     elif isinstance(value, dict):
-        check_strings(path, [*value, *value.values()], place)
+        for name, inner in value.items():
+            below = f"{column}.{name}" if column else name
+            check_strings(path, name, place, below)
+            check_strings(path, inner, place, below)
     elif isinstance(value, Sequence):
         for inner in value:
-            check_strings(path, inner, place)
+            check_strings(path, inner, place, f"{column}[]")
 
 
 def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.ingest.meant_text import are_meant, parse_meant
+from timestore_pipeline.ingest.meant_text import are_meant, have_fractions, parse_meant
 from timestore_pipeline.ingest.numbers import SPECIAL, first_not_kept, keeps, with_point
 from timestore_pipeline.ingest.text_times import TIMES, are_times, parse_times
 from timestore_pipeline.model.dataset import SubMicroseconds
-from timestore_pipeline.model.declared import Meaning, type_text
+from timestore_pipeline.model.declared import EPOCHS, Meaning, type_text
 
 _WHOLE = r"^(?:0|-?[1-9][0-9]*)$"
 _FRACTION = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"
@@ -31,12 +31,13 @@ _DIGITS_OF_A_DOUBLE = 17  # a double that is printed with so many can be told fr
 
 @dataclass(frozen=True, slots=True)
 class KnownColumn:
-    """comma: its numbers have a decimal comma."""
+    """comma: its numbers have a decimal comma. fractions: it counts time, and some count has a fraction."""
 
     type: pa.DataType
     meaning: Meaning = Meaning.PLAIN
     declared: bool = False
     comma: bool = False
+    fractions: bool = False
 
     @property
     def description(self) -> str:
@@ -47,7 +48,7 @@ class KnownColumn:
     def reads(self, cells: pa.Array) -> pa.BooleanArray:
         """Which of the cells, none of them null, can be read."""
         if self.meaning is not Meaning.PLAIN:
-            return are_meant(cells, self.meaning)
+            return are_meant(self._with_point(cells), self.meaning)
         if pa.types.is_string(self.type):
             return pa.array([True] * len(cells), pa.bool_())
         if self.type in TIMES:
@@ -59,7 +60,7 @@ class KnownColumn:
     def parse(self, text: pa.Array, finer: SubMicroseconds) -> pa.Array:
         """Cells that can be read, or null, in the type that staging takes them in."""
         if self.meaning is not Meaning.PLAIN:
-            return parse_meant(text, self.meaning, finer)
+            return parse_meant(self._with_point(text), self.meaning, finer, fractions=self.fractions)
         if self.type in TIMES:
             return parse_times(text, self.type, finer)
         if pa.types.is_boolean(self.type):
@@ -70,10 +71,19 @@ class KnownColumn:
             return _decimals(self._numbers(text), self.type)
         return self._numbers(text).cast(self.type)
 
+    def with_fractions_of(self, cells: pa.Array) -> KnownColumn:
+        """After a look at more cells, all of which it reads."""
+        if self.fractions or self.meaning not in EPOCHS or not have_fractions(self._with_point(cells)):
+            return self
+        return replace(self, fractions=True)
+
     @property
     def is_time(self) -> bool:
         """Whether its cells may have more digits than microseconds."""
         return self.type in TIMES or self.meaning is Meaning.TIME
+
+    def _with_point(self, cells: pa.Array) -> pa.Array:
+        return with_point(cells) if self.comma and self.meaning in EPOCHS else cells
 
     def _numbers(self, cells: pa.Array) -> pa.Array:
         plain = with_point(cells) if self.comma else cells

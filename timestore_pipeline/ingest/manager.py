@@ -28,6 +28,7 @@ from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.reading import Reading
+from timestore_pipeline.ingest.receipts import nothing_staged
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import DatasetWriter
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
@@ -83,6 +84,8 @@ class StagingManager(Closing):
         not change it before the future resolves.
         idempotency_key: names the batch; the same key again is answered with the first receipt, `duplicate=True`.
         max_wait: how long to wait for room in the queue, zero = not at all.
+        Columns without rows and without a type, for a dataset that has none yet, are answered by a receipt without a
+        `batch_id`: there is nothing to stage.
         Callbacks of the future run on the dataset's writer thread: waiting there for another receipt, or closing the
         manager there, waits for ever.
 
@@ -94,6 +97,8 @@ class StagingManager(Closing):
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
         source = read_arrow(data)
+        if self._catalog.is_nothing(dataset, source):
+            return nothing_staged(dataset)
         with arrow_errors_typed(source):
             batch = QueuedBatch(self._catalog.fit(dataset, source), source, idempotency_key)
         size = batch.bytes
@@ -134,6 +139,8 @@ class StagingManager(Closing):
         """
         self._check_usable()
         table = read_arrow(data)
+        if self._catalog.is_nothing(dataset, table):
+            return
         with arrow_errors_typed(table):
             self._catalog.check(dataset, table)
 

@@ -62,12 +62,19 @@ def _imported(data: object) -> pa.Table:
 
 def _from_rows(data: object) -> pa.Table:
     if isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(data, Iterable):
-        hint = "wrap the row in a list: [row]" if isinstance(data, Mapping) else _HINT
-        raise InvalidData(f"{_kind(data)} is not a collection of rows", hint=hint)
+        raise InvalidData(f"{_kind(data)} is not a collection of rows", hint=_hint(data))
     try:
         return table_from_rows(data)
     except RecursionError as error:
         raise InvalidData("a value is nested too deeply", hint="flatten it") from error
+
+
+def _hint(data: object) -> str:
+    if isinstance(data, Mapping):
+        return "wrap the row in a list: [row]"
+    if _kind(data).startswith("polars.") and type(data).__name__ == "LazyFrame":
+        return "it has no rows before it is run: send frame.collect()"
+    return _HINT
 
 
 def _kind(data: object) -> str:

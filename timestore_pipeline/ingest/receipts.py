@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import IdempotencyConflict, TimestoreError
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.model.batch import Receipt, StagedBatch
@@ -19,6 +21,13 @@ def resolve(batch: QueuedBatch, promise: StagedBatch, *, duplicate: bool) -> Non
         duplicate=duplicate,
     )
     batch.receipt.set_result(receipt)
+
+
+def nothing_staged(dataset: str) -> Future[Receipt]:
+    """For a batch without rows and without a column of any type."""
+    receipt: Future[Receipt] = Future()
+    receipt.set_result(Receipt("", dataset, rows=0, bytes=0, staged_at=clock.now(), duplicate=False))
+    return receipt
 
 
 def resolve_duplicate(batch: QueuedBatch, first: StagedBatch) -> None:

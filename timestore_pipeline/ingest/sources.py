@@ -15,13 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import UnreadableInput
+from timestore_pipeline.errors import InvalidData, UnreadableInput
 from timestore_pipeline.ingest import arrow_files
 from timestore_pipeline.ingest.csv_file import CsvFile
 from timestore_pipeline.ingest.expansion import plain_bytes
 from timestore_pipeline.ingest.json_file import JsonFile
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note, explaining
+from timestore_pipeline.ingest.wide_integers import wide_columns
+from timestore_pipeline.model.refusals import refused_type
 
 Tables = Callable[[], Iterator[pa.Table]]
 Opened = tuple[int | None, Tables, tuple[Note, ...]]
@@ -62,9 +64,7 @@ _OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
     ".json.gz": _json,
 }
 _DECODED_BYTES = 32 << 20  # of one batch; also part of its key, since another cut gives other first rows
-_CAST_WIDE = (
-    "cast integers of 128 bits to decimal(38,0) before the file is written"  # Polars', which Arrow does not read
-)
+_CAST_WIDE = "cast integers of 128 bits to Decimal(38, 0), or to text, before they are written"
 _DAMAGE = (pa.ArrowException, OSError, ValueError, RecursionError)  # the last: thousands of brackets in brackets
 
 
@@ -165,7 +165,9 @@ def _empty(path: Path) -> UnreadableInput:
     return UnreadableInput(f"{path} has no rows: it is empty, zero bytes", hint=hint)
 
 
-def _damaged(path: Path, error: Exception) -> UnreadableInput:
+def _damaged(path: Path, error: Exception) -> UnreadableInput | InvalidData:
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    hint = _CAST_WIDE if "more than 64 bits" in reason else WHOLE_FILE
-    return UnreadableInput(f"{path} cannot be read: {reason}", hint=hint)
+    is_wide = "more than 64 bits" in reason
+    if is_wide and (wide := wide_columns(path)):
+        return refused_type(wide[0], "Int128", _CAST_WIDE, f"which Arrow cannot read from {path}")
+    return UnreadableInput(f"{path} cannot be read: {reason}", hint=_CAST_WIDE if is_wide else WHOLE_FILE)

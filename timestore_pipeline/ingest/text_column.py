@@ -102,7 +102,9 @@ class TextColumn:
             raise self._not_as_declared(locate(other), self.known)
         if other >= 0:
             self._unreadable = locate(other)
-        elif self.known.is_time and self._too_fine is None:
+            return
+        self.known = self.known.with_fractions_of(cells)
+        if self.known.is_time and self._too_fine is None:
             fine = pc.index(are_too_fine(cells), True).as_py()
             self._too_fine = None if fine < 0 else locate(fine)
 

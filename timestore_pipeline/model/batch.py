@@ -40,7 +40,7 @@ class Volume:
 class Receipt:
     """Proof that a batch is durable: it survives `kill -9` and power loss and will be published exactly once."""
 
-    batch_id: str
+    batch_id: str  # empty: there was nothing to stage, neither rows nor the type of a column
     dataset: str
     rows: int
     bytes: int

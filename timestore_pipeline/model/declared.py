@@ -34,6 +34,9 @@ class Meaning(StrEnum):
     EPOCH_NS = "epoch_ns"
 
 
+EPOCHS = frozenset({Meaning.EPOCH_S, Meaning.EPOCH_MS, Meaning.EPOCH_US, Meaning.EPOCH_NS})
+
+
 @dataclass(frozen=True, slots=True)
 class DeclaredType:
     """How a column is published, and what its values mean."""
