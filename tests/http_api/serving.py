@@ -71,6 +71,13 @@ class Server:
         (line,) = lines
         return line
 
+    def readers(self) -> list[psutil.Process]:
+        """Its reader processes, once it has started them."""
+        with self.client() as client:
+            assert client.get("/health").status_code == 200
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children()
+        return found
+
     def resident_bytes(self) -> int:
         """Of the server and its reader processes."""
         processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]

@@ -15,6 +15,7 @@ import pytest
 from tests.http_api.serving import Server, post, server, staged_batches, stream, table
 from timestore_pipeline import clock
 
+DATASETS = b"GET /v1/datasets HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 HEAD = b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\n"
 
 
@@ -147,13 +148,36 @@ def test_an_idle_connection_is_closed(home: Path) -> None:
         assert everything(connection).count(b"HTTP/1.1") == 1
 
 
-def test_connections_beyond_the_limit_are_turned_away(home: Path) -> None:
+def test_at_the_limit_a_connection_that_asks_nothing_gives_way(home: Path) -> None:
     with server(home, limits={"connections": 3}) as running, ExitStack() as stack:
-        for _ in range(3):
-            connection = stack.enter_context(running.connect())
-            connection.sendall(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
-        assert problem(told(running)) == (503, "server_busy")
+        silent = [stack.enter_context(running.connect()) for _ in range(3)]
+        with running.client() as client:
+            assert client.get("/v1/datasets").status_code == 200
+        assert problem(everything(silent[0])) == (503, "server_busy")
+
+
+def at_work(running: Server) -> socket.socket:
+    """A connection whose request is taken in: until then it would give way to the next one."""
+    working = running.connect()
+    working.sendall(HEAD + b"content-length: 4\r\n\r\na\n1\n")
+    clock.sleep(0.5)
+    return working
+
+
+def test_where_all_connections_are_at_work_the_last_ones_are_for_probes(home: Path) -> None:
+    with server(home, limits={"connections": 1}) as running:
+        readers = running.readers()
+        for reader in readers:
+            reader.suspend()
+        while not told(running, DATASETS).startswith(b"HTTP/1.1 429"):
+            working = at_work(running)
+        for path in (b"/health", b"/ready", b"/metrics"):
+            probe = b"GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % path
+            assert told(running, probe).startswith(b"HTTP/1.1 200")
+        for reader in readers:
+            reader.resume()
+        with closing(working):
+            assert working.recv(65_536).startswith(b"HTTP/1.1 201")
 
 
 def test_a_reader_that_takes_too_long_is_killed_and_the_next_body_is_read(home: Path) -> None:

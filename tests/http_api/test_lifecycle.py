@@ -123,17 +123,9 @@ def serve_and_end(home: Path, number: int) -> None:
     serve(Settings.build(home=home), "127.0.0.1", 0, lambda _url: signal.raise_signal(number))
 
 
-def readers_of(running: Server) -> list[psutil.Process]:
-    """Its reader processes, once it has started them."""
-    with running.client() as client:
-        assert client.get("/health").status_code == 200
-    found: list[psutil.Process] = psutil.Process(running.process.pid).children()
-    return found
-
-
 def test_a_stopped_server_leaves_no_process_and_no_file_in_the_spool(home: Path) -> None:
     with server(home) as running:
-        readers = readers_of(running)
+        readers = running.readers()
         assert len(readers) == 2
         assert running.stop() == 0
     assert psutil.wait_procs(readers, timeout=60)[1] == []
@@ -142,7 +134,7 @@ def test_a_stopped_server_leaves_no_process_and_no_file_in_the_spool(home: Path)
 
 def test_a_killed_servers_readers_end_and_its_spool_is_removed_by_the_next(home: Path) -> None:
     with server(home) as running:
-        readers = readers_of(running)
+        readers = running.readers()
         running.stop(signal.SIGKILL)
     assert psutil.wait_procs(readers, timeout=60)[1] == []
     (old,) = (home / "staging" / "spool").iterdir()
@@ -154,7 +146,7 @@ def test_a_killed_servers_readers_end_and_its_spool_is_removed_by_the_next(home:
 
 def test_a_killed_reader_is_replaced(home: Path) -> None:
     with server(home) as running, running.client() as client:
-        for reader in readers_of(running):
+        for reader in running.readers():
             reader.kill()
             reader.wait()
         assert {post(client, stream(table(5, n))).status_code for n in range(0, 50, 5)} <= {201, 400}

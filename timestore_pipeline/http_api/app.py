@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -12,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from timestore_pipeline.http_api.accepting import AcceptFailures
+from timestore_pipeline.errors import ServerBusy
+from timestore_pipeline.http_api.connection import Connection
 from timestore_pipeline.http_api.endpoints import Endpoints
 from timestore_pipeline.http_api.exchange import App, Exchanges
 from timestore_pipeline.http_api.operations import OPERATIONS, Operation
@@ -29,7 +29,6 @@ def build_app(make_service: Callable[[], Service], token: SecretStr | None, stop
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        asyncio.get_running_loop().set_exception_handler(AcceptFailures())
         service = make_service()
         await service.start()
         endpoints = Endpoints(service, Probes(service, stopping))
@@ -54,9 +53,13 @@ def _routes(endpoints: Endpoints, token: SecretStr | None) -> list[Route]:
 
 def _guarded(operation: Operation, handler: Handler, token: SecretStr | None) -> Handler:
     async def endpoint(request: Request) -> Response:
+        connection: Connection = request.state.connection
+        if connection.is_spare and not operation.probe:
+            raise ServerBusy("the server has too many connections at work", hint="wait and retry")
         check_host(token, request.headers.getlist("host"))
         if operation.protected:
             check_token(token, request.headers.getlist("authorization"))
+            connection.admit()
         return await handler(request)
 
     return endpoint

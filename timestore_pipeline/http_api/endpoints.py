@@ -25,7 +25,7 @@ class Endpoints:
     def __init__(self, service: Service, probes: Probes) -> None:
         self._service = service
         self._probes = probes
-        self._description = openapi_document(service.limits)
+        self._description = JSONResponse(openapi_document(service.limits)).body  # once: it is long, and anybody may ask
 
     def handlers(self) -> Mapping[str, Callable[[Request], Awaitable[Response]]]:
         """By operation id."""
@@ -84,7 +84,7 @@ class Endpoints:
         return Response(await self._probes.metrics(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def describe(self, _: Request) -> Response:
-        return JSONResponse(self._description)
+        return Response(self._description, media_type="application/json")
 
     def _pieces(self, request: Request, most: int) -> BodyReader:
         """Refuses by the announced length what it can, before a byte is read."""

@@ -12,7 +12,9 @@ class Limits:
     """`body_bytes` is `TIMESTORE_API_MAX_BODY_BYTES`; the rest follows from it or is fixed."""
 
     body_bytes: int  # of one body: as sent, unpacked, and as Arrow data
-    connections: int = 512
+    connections: int = 512  # at the last one, those that ask nothing give way to new ones
+    connections_of_one: int = 384  # address; a proxy is one
+    connections_for_probes: int = 16  # beyond the others, when none of them can give way
     batches: int = 128  # requests that stage a batch, from the first byte to the receipt
     parsers: int = 2  # reader processes
     parser_memory_bytes: int = 1024 * _MIB  # of one reader process

@@ -36,6 +36,7 @@ class Operation:
     answers: Mapping[HTTPStatus, Answer]
     problems: Sequence[HTTPStatus] = field(default=())  # beside those of the token
     protected: bool = True
+    probe: bool = False  # answered on the connections that are kept for probes, too
     body: str | None = None  # what it takes: `batch` or `metadata`
 
 
@@ -94,6 +95,7 @@ OPERATIONS = (
         "The process lives",
         {HTTPStatus.OK: Answer("It answers.", "Probe")},
         protected=False,
+        probe=True,
     ),
     Operation(
         "ready",
@@ -103,6 +105,7 @@ OPERATIONS = (
         {HTTPStatus.OK: Answer("It is ready.", "Probe")},
         (*_REFUSALS, HTTPStatus.INSUFFICIENT_STORAGE),
         protected=False,
+        probe=True,
     ),
     Operation(
         "metrics",
@@ -111,6 +114,7 @@ OPERATIONS = (
         "Prometheus exposition, at most a second old",
         {HTTPStatus.OK: Answer("Series of this staging directory.", None, "text/plain")},
         _REFUSALS,
+        probe=True,
     ),
     Operation(
         "describe",

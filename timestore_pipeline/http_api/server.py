@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.http_api.accepting import Acceptor
 from timestore_pipeline.http_api.app import build_app
-from timestore_pipeline.http_api.connection import MOST_HEAD_BYTES, Connection
+from timestore_pipeline.http_api.connection import Connection
 from timestore_pipeline.http_api.exchange import ACCESS_LOG
 from timestore_pipeline.http_api.limits import Limits
+from timestore_pipeline.http_api.roster import Roster
 from timestore_pipeline.http_api.service import Service
 from timestore_pipeline.http_api.token import check_binding
+from timestore_pipeline.http_api.turns import Turns
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -57,7 +63,8 @@ def _run(
 ) -> None:
     make_service = partial(Service, store, staging, limits)
     app = build_app(make_service, store.settings.api_token, stopping=lambda: server.should_exit)
-    server = uvicorn.Server(_config(app, limits))
+    roster = Roster(limits.connections, limits.connections_of_one, limits.connections_for_probes)
+    server = _Server(_config(app, limits, roster), roster)
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
@@ -71,10 +78,30 @@ def _run(
             signal.signal(number, handler)
 
 
-def _config(app: object, limits: Limits) -> uvicorn.Config:
+class _Server(uvicorn.Server):
+    """uvicorn's, with an `Acceptor` in the place of asyncio's servers."""
+
+    def __init__(self, config: uvicorn.Config, roster: Roster) -> None:
+        super().__init__(config)
+        self._roster = roster
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = [Acceptor(listener, self._roster, self._connection) for listener in sockets or []]  # type: ignore[misc]
+        self.started = True
+
+    def _connection(self) -> Connection:
+        kind = cast(type[Connection], self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _config(app: object, limits: Limits, roster: Roster) -> uvicorn.Config:
+    shared = {"limits": limits, "roster": roster, "turns": Turns()}
     return uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http=type("LimitedConnection", (Connection,), {"limits": limits}),
+        http=type("LimitedConnection", (Connection,), shared),
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -84,7 +111,6 @@ def _config(app: object, limits: Limits) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=limits.keep_alive_seconds,
         timeout_graceful_shutdown=limits.shutdown_seconds,
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
     )
 
 
