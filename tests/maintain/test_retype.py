@@ -318,7 +318,9 @@ def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
         ("n[]", "double", r"nothing is published under the column 'n\[\]'"),
         ("partition_date", "string", "nothing is published under the column 'partition_date'"),
         ("n", "number", "there is no type 'number'"),
-        ("n", "epoch_ms", "epoch_ms says how values are read"),
+        ("n", "epoch_ms", "epoch_ms says how values are read, .* do not tell their unit"),
+        ("n", "uuid", "uuid says how values are read, .*: text keeps the spelling in which it was published"),
+        ("n", "duration", "duration says how values are read, .*: it is published as int64, in microseconds"),
         ("at", "string", "the table is laid out by 'at'"),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, InvalidMetadata
-from timestore_pipeline.model.declared import Meaning, parse_type, type_text
+from timestore_pipeline.model.declared import EPOCHS, DeclaredType, Meaning, parse_type
 from timestore_pipeline.model.recast import Leeway, needs_a_zone
 
 
@@ -49,10 +49,22 @@ def _parsed(text: str, path: str) -> pa.DataType:
     except ValueError as error:
         raise InvalidMetadata(f"column {path!r}: {error}", hint="for example: double, string, timestamp") from None
     if declared.meaning is not Meaning.PLAIN:
-        hint = f"retype to {type_text(declared.type)}; `timestore datasets set` says how new values are to be read"
-        text = f"column {path!r}: {declared.meaning} says how values are read, not how they are published"
-        raise InvalidMetadata(text, hint=hint)
+        raise _no_published_type(declared, path)
     return declared.type
+
+
+def _no_published_type(declared: DeclaredType, path: str) -> InvalidMetadata:
+    """A meaning is not among what a table or a staged row tells, so no cast by types, on any host, can read it."""
+    text = f"column {path!r}: {declared.meaning} says how values are read, not how they are published"
+    if declared.meaning is Meaning.UUID:
+        why, hint = "text keeps the spelling in which it was published", "retype to string, then declare uuid"
+    elif declared.meaning in EPOCHS:
+        why = "published numbers, and those that other hosts have staged, do not tell their unit"
+        hint = f"send the times in a column of another name, and declare that as {declared.meaning}"
+    else:
+        why, hint = "it is published as int64, in microseconds", "retype to int64"
+    command = '`timestore datasets set`, {"schema": {"columns": …}}'
+    return InvalidMetadata(f"{text}: {why}", hint=f"{hint} ({command}): it holds for new values")
 
 
 def _found(schema: pa.Schema, path: str) -> tuple[str, list[str]]:
