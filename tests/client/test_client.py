@@ -37,6 +37,9 @@ def test_a_batch_is_staged_and_its_key_is_remembered(shared: Server) -> None:
         again = sender.send("plain", table(10), idempotency_key="schlüssel/1")
     assert (receipt.rows, receipt.dataset, receipt.duplicate) == (10, "plain", False)
     assert (again.batch_id, again.duplicate) == (receipt.batch_id, True)
+    assert receipt.decided is not None
+    assert receipt.decided["time_column"] == "at"
+    assert (again.decided, again.warnings) == (None, ())
 
 
 def test_rows_without_a_key_are_two_batches(shared: Server) -> None:

@@ -53,7 +53,9 @@ def test_every_format_is_published_as_it_was_sent(home: Path) -> None:
 
 def test_a_receipt_says_what_is_durable(client: httpx.Client) -> None:
     receipt = post(client, stream(table(7)), dataset="receipts").json()
-    assert receipt.keys() == {"batch_id", "dataset", "rows", "bytes", "staged_at", "duplicate"}
+    assert receipt.keys() == {
+        "batch_id", "dataset", "rows", "bytes", "staged_at", "duplicate", "decided", "warnings"
+    }  # fmt: skip
     assert (receipt["dataset"], receipt["rows"], receipt["duplicate"]) == ("receipts", 7, False)
     assert datetime.fromisoformat(receipt["staged_at"]).tzinfo is not None
 
@@ -62,7 +64,7 @@ def test_the_same_key_again_gets_the_first_receipt(client: httpx.Client) -> None
     first = post(client, stream(table()), dataset="keys", idempotency_key="a")
     again = post(client, stream(table()), dataset="keys", idempotency_key="a")
     assert (first.status_code, again.status_code) == (201, 200)
-    assert again.json() == first.json() | {"duplicate": True}
+    assert again.json() == first.json() | {"duplicate": True, "decided": None}
 
 
 def test_the_same_key_for_other_rows_is_a_conflict(client: httpx.Client) -> None:
@@ -158,3 +160,26 @@ def test_a_delimiter_at_the_end_of_every_line_is_told(client: httpx.Client) -> N
     answer = post(client, b"at,n\n2013-01-01T05:00:00Z,1,\n", "text/csv", "trailing")
     assert answer.status_code == 400
     assert "the line ends with ','" in answer.json()["hint"]
+
+
+def test_the_first_batch_is_told_what_it_decided(client: httpx.Client) -> None:
+    first = post(client, stream(table(1)), dataset="decided", idempotency_key="a").json()
+    columns = {"at": "timestamp", "n": "int64"}
+    assert first["decided"] == {"time_column": "at", "granularity": "day", "columns": columns}
+    assert first["warnings"] == []
+    for key in ("a", "b"):
+        later = post(client, stream(table(1)), dataset="decided", idempotency_key=key).json()
+        assert (later["decided"], later["warnings"]) == (None, [])
+
+
+def test_what_a_producer_may_not_expect_is_told(client: httpx.Client) -> None:
+    first = post(client, b"at;n\n29.11.2026 10:00;1\n", "text/csv", "expected").json()
+    assert first["decided"] == {
+        "time_column": None, "granularity": None, "columns": {"at": "string", "n": "int64"}
+    }  # fmt: skip
+    assert any("no column holds a time" in told for told in first["warnings"])
+    assert any("separated by ';'" in told for told in first["warnings"])
+    post(client, stream(pa.table({"at": ["x"], "n": [1]})), dataset="expected")
+    later = post(client, b"at;n\nx;2\n", "text/csv", "expected").json()
+    assert later["decided"] is None
+    assert [told for told in later["warnings"] if "separated by ';'" in told]

@@ -36,6 +36,8 @@ def receipt_of(document: Mapping[str, Any]) -> Receipt:
             bytes=int(document["bytes"]),
             staged_at=datetime.fromisoformat(document["staged_at"]),
             duplicate=bool(document["duplicate"]),
+            decided=document.get("decided"),
+            warnings=tuple(map(str, document.get("warnings", ()))),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise NotAcknowledged("the server's answer is no receipt", hint="is this the address of timestore?") from error

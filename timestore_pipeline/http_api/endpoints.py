@@ -50,9 +50,9 @@ class Endpoints:
             encoding=content_encoding(request.headers.getlist("content-encoding")),
             idempotency_key=_text(_only(request, "idempotency-key")),
         )
-        receipt = await self._service.stage(batch, self._pieces(request, self._service.limits.body_bytes))
-        status = HTTPStatus.OK if receipt.duplicate else HTTPStatus.CREATED
-        return JSONResponse(receipt_document(receipt), status)
+        staged = await self._service.stage(batch, self._pieces(request, self._service.limits.body_bytes))
+        status = HTTPStatus.OK if staged.receipt.duplicate else HTTPStatus.CREATED
+        return JSONResponse(receipt_document(staged.receipt) | staged.decided.to_dict(), status)
 
     async def request_flush(self, request: Request) -> Response:
         dataset = request.path_params["dataset"]

@@ -19,9 +19,7 @@ _INSTANT: Schema = {"type": "string", "format": "date-time"}
 def components() -> dict[str, Schema]:
     """By component name."""
     return {
-        "Receipt": _closed(
-            batch_id=_TEXT, dataset=DATASET_NAME, rows=_COUNT, bytes=_COUNT, staged_at=_INSTANT, duplicate=_BOOLEAN
-        ),
+        "Receipt": _receipt(),
         "FlushRequest": _closed(dataset=DATASET_NAME, outcome={"enum": [outcome.value for outcome in FlushRequest]}),
         "Status": _closed(shard=_TEXT, datasets={"type": "array", "items": reference("DatasetStatus")}),
         "DatasetStatus": _dataset_status(),
@@ -40,6 +38,7 @@ def reference(name: str) -> Schema:
 
 
 _BOOLEAN: Schema = {"type": "boolean"}
+_GRANULARITY_OR_NULL: Schema = {"enum": ["hour", "day", "month", "none", None]}
 
 
 def _closed(**properties: Schema) -> Schema:
@@ -50,6 +49,24 @@ def _closed(**properties: Schema) -> Schema:
         "required": sorted(properties),
         "additionalProperties": False,
     }
+
+
+def _receipt() -> Schema:
+    decided = _closed(
+        time_column=_TEXT_OR_NULL,
+        granularity=_GRANULARITY_OR_NULL,
+        columns={"type": "object", "additionalProperties": _TEXT, "description": "Types as they are declared."},
+    )
+    return _closed(
+        batch_id=_TEXT | {"description": "Empty: there was nothing to stage."},
+        dataset=DATASET_NAME,
+        rows=_COUNT,
+        bytes=_COUNT,
+        staged_at=_INSTANT,
+        duplicate=_BOOLEAN,
+        decided={"anyOf": [decided, {"type": "null"}], "description": "By a dataset's first batch, for all others."},
+        warnings={"type": "array", "items": _TEXT},
+    )
 
 
 def _dataset_status() -> Schema:
@@ -72,7 +89,7 @@ def _dataset() -> Schema:
         metadata=reference("Metadata"),
         thresholds=reference("Thresholds"),
         time_column=_TEXT_OR_NULL,
-        granularity={"enum": ["hour", "day", "month", "none", None]},
+        granularity=_GRANULARITY_OR_NULL,
         layout=_TEXT,
         schema={"type": ["object", "null"]},
         declared={"type": "object", "additionalProperties": _TEXT},

@@ -25,9 +25,11 @@ from timestore_pipeline.http_api.formats import BodyFormat
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.readers import Readers
 from timestore_pipeline.http_api.reading import Parsed
+from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.refusals import explaining
+from timestore_pipeline.ingest.refusals import Note, explaining
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import FlushRequest, Timestore
 
 
@@ -42,6 +44,14 @@ class Batch:
     csv: Mapping[str, Any] = field(default_factory=dict)  # what is said of a CSV body
 
 
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a producer is told of its batch."""
+
+    receipt: Receipt
+    decided: Decided
+
+
 class Service:
     """One server's work; made and used in its event loop."""
 
@@ -54,6 +64,7 @@ class Service:
         self._readers = Readers(limits)
         self._spool_calls = BlockingCalls(4, 2 * limits.batches, "spool calls")
         self.calls = BlockingCalls(4, 32, "questions")
+        self._with_columns = set[str]()  # datasets that were seen to have some: no later batch is their first
         self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
         self._spool = Spool(self._folder, limits, self._spool_calls)
 
@@ -68,7 +79,7 @@ class Service:
         self.calls.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def stage(self, batch: Batch, pieces: BodyReader) -> Receipt:
+    async def stage(self, batch: Batch, pieces: BodyReader) -> Staged:
         """Stage a body and wait until it is durable; raises what reading and `StagingManager.submit` raise."""
         with self._slots.one():
             async with self._spool.take_in(pieces) as body:
@@ -86,11 +97,23 @@ class Service:
         """Replace the metadata; raises `InvalidMetadata` or `InvalidDatasetName`."""
         return await self.calls.run(self._set_metadata, dataset, document)
 
-    async def _stage(self, batch: Batch, body: Body) -> Receipt:
+    async def _stage(self, batch: Batch, body: Body) -> Staged:
+        notes: list[Note] = []
         async with self._room() as room:
-            stage = partial(self._submit, batch, body, room)
+            stage = partial(self._submit, batch, body, room, notes)
+            before = await self._record(batch.dataset)
             reading = await self.calls.run(self._reading, batch) if batch.format.is_text else None
-            return await self._readers.stage(self._job(batch, body, reading), body.short or b"", stage)
+            receipt = await self._readers.stage(self._job(batch, body, reading), body.short or b"", stage)
+        return Staged(receipt, Decided.by(before, await self._record(batch.dataset), notes))
+
+    async def _record(self, dataset: str) -> DatasetRecord | None:
+        """As long as its first batch may be under way; afterwards nothing is asked, and None."""
+        if dataset in self._with_columns:
+            return None
+        record = await self.calls.run(self._staging.record, dataset)
+        if record is not None and record.schema is not None:
+            self._with_columns.add(dataset)
+        return record
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Reservation]:
@@ -124,8 +147,11 @@ class Service:
         except InvalidMetadata as error:
             raise UnsupportedType(f"Content-Type: {error}", hint="see 'Send a batch' in docs/http-api.md") from error
 
-    def _submit(self, batch: Batch, body: Body, room: Reservation, parsed: Parsed, rows: memoryview) -> Future[Receipt]:
+    def _submit(
+        self, batch: Batch, body: Body, room: Reservation, notes: list[Note], parsed: Parsed, rows: memoryview
+    ) -> Future[Receipt]:
         room.shrink(parsed.bytes)
+        notes += parsed.notes
         table = _rows_in_file(body.work) if body.short is None else pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
         with explaining("the body", parsed.notes):
             return self._staging.submit(batch.dataset, table, idempotency_key=batch.idempotency_key)

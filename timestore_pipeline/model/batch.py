@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from timestore_pipeline.errors import InvalidInput
 
@@ -46,6 +48,8 @@ class Receipt:
     bytes: int
     staged_at: datetime
     duplicate: bool  # True: the idempotency key was known, this is the first call's batch
+    decided: Mapping[str, Any] | None = None  # by a first batch over HTTP: its `time_column`, `granularity`, `columns`
+    warnings: Sequence[str] = ()  # over HTTP: what its producer may not expect
 
 
 @dataclass(frozen=True, slots=True)
