@@ -13,6 +13,8 @@ import pyarrow as pa
 import pytest
 
 from tests.http_api.serving import ARROW, Server, post, server, staged_batches, stream, table
+from tests.ingest.map_streams import BAD, GOOD, LISTED, MAP
+from tests.ingest.map_streams import stream as map_stream
 from timestore_pipeline import errors
 from timestore_pipeline.http_api.problems import STATUSES, status_of
 
@@ -92,6 +94,12 @@ def test_a_map_with_a_key_twice_is_refused_with_its_row(client: httpx.Client) ->
     answer = post(client, stream(pa.table({"tags": tags})), dataset="refused")
     assert refusal(answer) == (422, "invalid_data")
     assert "column 'tags{key}', row 1: 'a' was taken for a key, which its map has twice" in answer.json()["detail"]
+
+
+def test_a_map_with_a_null_key_is_refused_with_its_row(client: httpx.Client) -> None:
+    answer = post(client, map_stream(MAP, LISTED, [GOOD, BAD]), dataset="refused")
+    assert refusal(answer) == (422, "invalid_data")
+    assert "column 'v{key}', row 1: null was taken for a key" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("name", ["UPPER", "a b", "-a", "x" * 121, "ü"])

@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.feather
 import pytest
 
+from tests.ingest.map_streams import BAD, GOOD, LISTED, MAP, stream
 from tests.landing.dropping import drop, files, folder, numbers, readings, take_in
 from timestore_pipeline import clock
 from timestore_pipeline.confined import Tree
@@ -351,6 +352,13 @@ def test_a_map_with_a_key_twice_is_rejected_with_its_row(settings: Settings) -> 
     [outcome] = take_in(settings)
     assert outcome.result is Result.REJECTED
     assert "column 'tags{key}', row 1: 'a' was taken for a key, which its map has twice" in str(outcome.error)
+
+
+def test_a_map_with_a_null_key_is_rejected_with_its_row_and_ends_no_run(settings: Settings) -> None:
+    drop(settings, "a.arrows", stream(MAP, LISTED, [GOOD, BAD]))
+    [outcome] = take_in(settings)
+    assert outcome.result is Result.REJECTED
+    assert "column 'v{key}', row 1: null was taken for a key" in str(outcome.error)
 
 
 def test_what_a_folder_says_becomes_a_column(settings: Settings) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from timestore_pipeline.ingest.int96 import int96_unit
+from timestore_pipeline.ingest.null_keys import refuse_null_keys
 from timestore_pipeline.model.refusals import refused_type
 from timestore_pipeline.model.source_types import INTERVALS
 
@@ -81,6 +82,8 @@ def _rows_at_once(metadata: pq.FileMetaData) -> int:
 
 def _file_tables(path: Path) -> Iterator[pa.Table]:
     with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
+        with pa.OSFile(str(path)) as again:
+            refuse_null_keys(again, reader.schema)
         yield _without_rows(reader.schema)
         for index in range(reader.num_record_batches):
             yield pa.Table.from_batches([reader.get_batch(index)])
@@ -94,6 +97,7 @@ def _stream_tables(path: Path) -> Iterator[pa.Table]:
 def stream_tables(stream: pa.NativeFile | bytes) -> Iterator[pa.Table]:
     """Of an IPC stream: first one without rows, for its columns, then one for each of its batches."""
     source = stream if isinstance(stream, pa.NativeFile) else pa.BufferReader(stream)
+    refuse_null_keys(source, pa.ipc.read_schema(source))
     with pa.ipc.open_stream(source) as reader:
         yield _without_rows(reader.schema)
         for batch in reader:

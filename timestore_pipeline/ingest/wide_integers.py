@@ -10,8 +10,9 @@ import base64
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from timestore_pipeline.ingest.flatbuffer import Table
 
 _MOST_BYTES = 16 << 20  # of a schema, and of what follows the rows of a file
 _PARQUET_KEY = re.compile(rb"ARROW:schema\x18[\x80-\xff]*[\x00-\x7f]([A-Za-z0-9+/=]+)")  # and its value, in Thrift
@@ -30,76 +31,24 @@ def wide_columns(path: Path) -> list[str]:
         return []
 
 
-def _schema(path: Path) -> _Table | None:
+def _schema(path: Path) -> Table | None:
     with path.open("rb") as file:
         head = file.read(_MOST_BYTES)
         file.seek(max(0, path.stat().st_size - _MOST_BYTES))
         tail = file.read()
     if head.startswith(b"ARROW1"):
         (length,) = struct.unpack_from("<i", tail, len(tail) - 10)
-        return _Table.root(tail[-10 - length : -10]).table(_SCHEMA)
+        return Table.root(tail[-10 - length : -10]).table(_SCHEMA)
     if head.startswith(b"PAR1"):
         noted = _PARQUET_KEY.search(tail)
         head = b"" if noted is None else base64.b64decode(noted[1])
-    return _Table.root(head[8:]).table(_HEADER)  # after a mark and a length
+    return Table.root(head[8:]).table(_HEADER)  # after a mark and a length
 
 
-def _wide_in(fields: Iterator[_Table], parent: str, depth: int) -> Iterator[str]:
+def _wide_in(fields: Iterator[Table], parent: str, depth: int) -> Iterator[str]:
     for field in fields:
         name, type_ = f"{parent}{field.text(_NAME)}", field.table(_TYPE)
         if field.byte(_TYPE_ID) == _INT and type_ is not None and type_.int32(_BIT_WIDTH) > 64:
             yield name
         if depth < _DEEPEST:
             yield from _wide_in(field.tables(_CHILDREN), f"{name}.", depth + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """A table of a flatbuffer. Raises `struct.error` for what points beyond the buffer."""
-
-    data: bytes
-    at: int
-
-    @classmethod
-    def root(cls, data: bytes) -> _Table:
-        return cls(data, struct.unpack_from("<I", data)[0])
-
-    def byte(self, place: int) -> int:
-        at = self._field(place)
-        return 0 if at is None else struct.unpack_from("<B", self.data, at)[0]
-
-    def int32(self, place: int) -> int:
-        at = self._field(place)
-        return 0 if at is None else struct.unpack_from("<i", self.data, at)[0]
-
-    def table(self, place: int) -> _Table | None:
-        at = self._field(place)
-        return None if at is None else _Table(self.data, self._followed(at))
-
-    def tables(self, place: int) -> Iterator[_Table]:
-        at, count = self._vector(place)
-        for number in range(count):
-            yield _Table(self.data, self._followed(at + 4 * number))
-
-    def text(self, place: int) -> str:
-        at, length = self._vector(place)
-        return self.data[at : at + length].decode("utf-8", "replace")
-
-    def _vector(self, place: int) -> tuple[int, int]:
-        """Where its elements begin, and how many there are."""
-        at = self._field(place)
-        if at is None:
-            return 0, 0
-        begins = self._followed(at)
-        return begins + 4, struct.unpack_from("<I", self.data, begins)[0]
-
-    def _field(self, place: int) -> int | None:
-        layout = self.at - struct.unpack_from("<i", self.data, self.at)[0]
-        (size,) = struct.unpack_from("<H", self.data, layout)
-        if 4 + 2 * place >= size:
-            return None
-        (offset,) = struct.unpack_from("<H", self.data, layout + 4 + 2 * place)
-        return self.at + offset if offset else None
-
-    def _followed(self, at: int) -> int:
-        return at + int(struct.unpack_from("<I", self.data, at)[0])
