@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.ingest.text_files import declared, known, read, said
 from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.ingest import csv_blocks
+from timestore_pipeline.ingest import csv_blocks, csv_file
 from timestore_pipeline.ingest.csv_file import CsvFile
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 
@@ -406,3 +406,26 @@ def test_a_delimiter_at_the_end_of_lines_is_told(content: bytes, hint: str, tmp_
     with pytest.raises((InvalidData, UnreadableInput)) as caught:
         read(tmp_path / "a.csv", content)
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("limit", "reads"), [(1_000, 1), (30, 2)], ids=["kept", "too large"])
+@pytest.mark.parametrize("reading", [UNKNOWN, known(n=pa.int64(), s=pa.string())], ids=["unknown", "known"])
+def test_a_file_of_moderate_size_is_read_once(
+    reading: Reading, limit: int, reads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_file, "_KEPT_BYTES", limit)
+    monkeypatch.setattr(csv_blocks, "_PIECE_BYTES", 25)
+    path = tmp_path / "a.csv"
+    path.write_text("n,s\n" + "".join(f"{row},0{row}\n" for row in range(50)))
+    opened = list[int]()
+
+    def counted(layout: csv_blocks.Layout, block: csv_blocks.Block, nulls: tuple[str, ...]) -> pa.Table:
+        opened.append(block.line)
+        return csv_blocks.read_block(layout, block, nulls)
+
+    monkeypatch.setattr(csv_file, "read_block", counted)
+    for keep, expected in ((True, reads), (False, 2)):
+        opened.clear()
+        rows = pa.concat_tables(CsvFile(path, reading, keep=keep).tables())
+        assert rows.to_pydict() == {"n": list(range(50)), "s": [f"0{row}" for row in range(50)]}
+        assert len(opened) == expected * len(set(opened))

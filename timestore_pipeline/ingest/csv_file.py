@@ -1,8 +1,9 @@
-"""CSV, read twice: once to settle the columns' types over the whole file, once for the rows.
+"""CSV, looked at twice: once to settle the columns' types over the whole file, once for the rows.
 
 Arrow's own reader guesses from the first block and fails when a later one disagrees. Here all cells are read as text in
-both passes. A column that is known or declared is parsed as what it is; the kinds of all others are gathered first, so
-that no type depends on the block it is in. An unquoted cell that is one of `csv.nulls` is null, a quoted one never is.
+both passes; those of a file of moderate size are kept from the first to the second. A column that is known or declared
+is parsed as what it is; the kinds of all others are gathered first, so that no type depends on the block it is in. An
+unquoted cell that is one of `csv.nulls` is null, a quoted one never is.
 """
 
 from __future__ import annotations
@@ -20,18 +21,25 @@ from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.text_column import TextColumn
 
+_KEPT_BYTES = 16 << 20  # of text; its cells take about as much again
+
 
 class CsvFile:
     """One file. `rows`, `notes` and `tables` are what there is to know of it."""
 
-    def __init__(self, path: Path, reading: Reading) -> None:
-        """Raises `UnreadableInput` and `InvalidData` with line and column of what cannot be read."""
+    def __init__(self, path: Path, reading: Reading, *, keep: bool = True) -> None:
+        """keep: cells of a file of moderate size in memory, until its rows are asked for.
+
+        Raises `UnreadableInput` and `InvalidData` with line and column of what cannot be read.
+        """
         self._path = path
         self._head = read_head(path, reading)
         self._layout = Layout(path, reading.csv.encoding, self._head.delimiter, len(self._head.names))
         self._nulls = reading.csv.nulls
         self._columns = [self._column(name, reading) for name in self._head.names if name]
         self._check_names()
+        self._most_kept = _KEPT_BYTES if keep else 0
+        self._kept: list[tuple[Block, pa.Table]] | None = None  # all blocks; None = they are read from the file
         self.rows = self._look(self._columns)
         if guessed := [column for column in self._columns if column.known is not None and column.is_guessed]:
             self._look(guessed)
@@ -84,8 +92,21 @@ class CsvFile:
         return [table.column(places[column.name]).combine_chunks() for column in columns]
 
     def _blocks(self) -> Iterator[tuple[Block, pa.Table]]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        read: list[tuple[Block, pa.Table]] = []
+        size = 0
         for block in blocks(self._layout, self._head.length, self._head.lines + 1):
-            yield block, read_block(self._layout, block, self._nulls)
+            found = block, read_block(self._layout, block, self._nulls)
+            size += len(block.text)
+            if size <= self._most_kept:
+                read.append(found)
+            else:
+                read.clear()
+            yield found
+        if size <= self._most_kept:
+            self._kept = read
 
     def _check_index(self, block: Block, cells: pa.Array, first: int) -> None:
         expected = pa.array(range(first, first + len(cells))).cast(pa.string())

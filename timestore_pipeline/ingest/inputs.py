@@ -27,14 +27,15 @@ class Inputs:
     def opened(cls, staging: StagingManager, dataset: str, files: Sequence[Path], said: Mapping[str, Any]) -> Inputs:
         """Raises what `open_source` raises, and `InvalidMetadata` for a dialect that cannot be."""
         reading = staging.reading(dataset).with_csv(said)
-        return cls(staging, dataset, said, reading, [open_source(path, reading) for path in files])
+        keep = len(files) == 1
+        return cls(staging, dataset, said, reading, [open_source(path, reading, keep=keep) for path in files])
 
     def as_known_now(self) -> Iterator[Source]:
         """Each file when its turn comes; one before it may have settled columns that it has, too."""
         for place, source in enumerate(self.sources):
             now = self.staging.reading(self.dataset).with_csv(self.said)
             if now != self.reading:
-                self.sources[place] = open_source(source.path, now)
+                self.sources[place] = open_source(source.path, now, keep=len(self.sources) == 1)
             yield self.sources[place]
 
     @property

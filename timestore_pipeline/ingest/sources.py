@@ -29,25 +29,25 @@ Tables = Callable[[], Iterator[pa.Table]]
 Opened = tuple[int | None, Tables, tuple[Note, ...]]
 
 
-def _parquet(path: Path, _: Reading) -> Opened:
+def _parquet(path: Path, _: Reading, __: bool) -> Opened:
     return *arrow_files.open_parquet(path), ()
 
 
-def _ipc(path: Path, _: Reading) -> Opened:
+def _ipc(path: Path, _: Reading, __: bool) -> Opened:
     return *arrow_files.open_ipc(path), ()
 
 
-def _csv(path: Path, reading: Reading) -> Opened:
-    file = CsvFile(path, reading)
+def _csv(path: Path, reading: Reading, keep: bool) -> Opened:
+    file = CsvFile(path, reading, keep=keep)
     return file.rows, file.tables, file.notes
 
 
-def _json(path: Path, reading: Reading) -> Opened:
+def _json(path: Path, reading: Reading, _: bool) -> Opened:
     file = JsonFile(path, reading)
     return file.rows, file.tables, tuple(file.notes)
 
 
-_OPENERS: dict[str, Callable[[Path, Reading], Opened]] = {
+_OPENERS: dict[str, Callable[[Path, Reading, bool], Opened]] = {
     ".parquet": _parquet,
     ".pq": _parquet,
     ".arrow": _ipc,
@@ -105,8 +105,11 @@ class Source:
         return explaining(self.path, self.notes, first_row)
 
 
-def open_source(path: Path, reading: Reading = UNKNOWN) -> Source:
+def open_source(path: Path, reading: Reading = UNKNOWN, *, keep: bool = True) -> Source:
     """Recognise `path` by its suffix and look into it; CSV and JSON are read once in full to settle column types.
+
+    keep: what was read of a CSV of up to 16 MiB may stay in memory, so that it is not read again for its rows. False
+    for one of many files that are opened at once.
 
     Raises `UnreadableInput` for an unknown suffix, a missing file or one of zero bytes (it may be unfinished), and
     content that contradicts the suffix; `InvalidData` for text that can be read and not be kept.
@@ -118,7 +121,7 @@ def open_source(path: Path, reading: Reading = UNKNOWN) -> Source:
     try:
         if path.stat().st_size == 0:
             raise _empty(path)
-        total_rows, tables, notes = opener(path, reading)
+        total_rows, tables, notes = opener(path, reading, keep)
     except _DAMAGE as error:
         raise _damaged(path, error) from error
     return Source(path, total_rows, tables, notes)
