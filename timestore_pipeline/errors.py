@@ -215,6 +215,12 @@ class ForeignHost(InvalidInput):
     code = "foreign_host"
 
 
+class ForeignSite(InvalidInput):
+    """A request that a browser sends for a web page of another site."""
+
+    code = "foreign_site"
+
+
 class InvalidQuery(InvalidInput):
     """SQL that DuckDB refuses, or whose data it cannot read."""
 

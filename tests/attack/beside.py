@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 REQUESTS = 60  # of the good client, on the quiet server and beside the attack
 TIMES = 10  # longer than its quiet p99 may that beside the attack be
-LEAST = 0.1  # seconds; on two busy cores a quiet p99 below this says little
+LEAST = 0.25  # seconds; on two busy cores a quiet p99 below this says little
 
 
 @dataclass
@@ -47,10 +47,15 @@ class GoodClient:
 
 
 def check_beside(running: Server, attack: Callable[[], None], attackers: int = 1) -> None:
-    """attack: one round of it, repeated by each attacker until the good client has sent all it has."""
+    """attack: one round of it, repeated by each attacker until the good client has sent all it has.
+
+    The first round is over before anything is measured, and quiet is measured before and after: other processes of the
+    machine come and go.
+    """
     good, over = GoodClient(running), threading.Event()
     good.p99(10)  # connects, and makes the dataset
-    quiet = good.p99()
+    attack()
+    before = good.p99()
 
     def attacker() -> None:
         while not over.is_set():
@@ -65,6 +70,7 @@ def check_beside(running: Server, attack: Callable[[], None], attackers: int = 1
         over.set()
         for thread in threads:
             thread.join()
+    quiet = max(before, good.p99())
     _log.info("p99 quiet %.0f ms, beside the attack %.0f ms", 1000 * quiet, 1000 * under_attack)
     assert good.refused == []
     assert under_attack < TIMES * max(quiet, LEAST)

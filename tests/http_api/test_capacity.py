@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from timestore_pipeline.errors import ServerBusy
-from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Slots
+from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Shares, Slots
 
 
 def test_slots_run_out_and_come_back() -> None:
@@ -18,6 +18,16 @@ def test_slots_run_out_and_come_back() -> None:
         with pytest.raises(ServerBusy, match="2 things"):
             slots.take()
     slots.take()
+
+
+def test_one_owner_has_a_part_of_the_slots_only() -> None:
+    shares = Shares(3, 2, "things")
+    with shares.one("a"), shares.one("a"):
+        with pytest.raises(ServerBusy, match="2 things from one address"):
+            shares.one("a").__enter__()
+        with shares.one("b"), pytest.raises(ServerBusy, match="3 things"):
+            shares.one("c").__enter__()
+    assert shares._owned == {}
 
 
 def test_whoever_asks_for_more_than_is_left_waits_in_line() -> None:

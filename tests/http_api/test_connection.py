@@ -183,7 +183,7 @@ def test_where_all_connections_are_at_work_the_last_ones_are_for_probes(home: Pa
 def test_a_reader_that_takes_too_long_is_killed_and_the_next_body_is_read(home: Path) -> None:
     with server(home, limits={"parse_seconds": 0.0, "parsers": 1}) as running, running.client() as client:
         answer = post(client, stream(table()))
-        assert (answer.status_code, answer.json()["code"]) == (400, "unreadable_input")
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
         assert client.get("/ready").status_code == 200
 
 

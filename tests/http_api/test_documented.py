@@ -18,7 +18,9 @@ from timestore_pipeline.http_api.formats import FORMATS
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.openapi import openapi_document
 from timestore_pipeline.http_api.operations import OPERATIONS
+from timestore_pipeline.http_api.parser import MOST_HEAD_BYTES, MOST_HEADERS
 from timestore_pipeline.http_api.problems import STATUSES
+from timestore_pipeline.model.canonical import LONGEST_NAME, MOST_FIELDS
 from timestore_pipeline.wiring import Timestore
 
 PAGE = (ROOT / "docs" / "http-api.md").read_text()
@@ -67,3 +69,31 @@ def test_every_operation_is_described_with_its_answers() -> None:
     assert all(len(methods) == 1 for methods in paths.values()), (
         "the Allow header of a 405 names the methods of one route"
     )
+
+
+def test_every_limit_is_documented_with_its_number() -> None:
+    limits, mib = Limits(Settings.build(home=Path()).api_max_body_bytes), 1 << 20
+    text = (ROOT / "docs" / "security.md").read_text()
+    for row in (
+        f"| connections | {limits.connections} |",
+        f"| of them from one address | {limits.connections_of_one} |",
+        f"| connections for probes, beyond | {limits.connections_for_probes} |",
+        f"| a request's line and headers | {MOST_HEAD_BYTES >> 10} KiB, {MOST_HEADERS} headers |",
+        f"| time of a head | {limits.head_seconds:.0f} s |",
+        f"| between two requests | {limits.keep_alive_seconds} s |",
+        f"| between two pieces of a body | {limits.idle_seconds:.0f} s |",
+        f"| time of a body | {limits.grace_seconds:.0f} s, and one more for each {limits.slowest_bytes >> 10} KiB |",
+        f"| a client that does not read its answer | {limits.write_seconds:.0f} s |",
+        f"| a body, as sent, unpacked, and as Arrow data | {limits.body_bytes // mib} MiB |",
+        f"| columns of a batch and of a dataset, fields inside included | {MOST_FIELDS:,} |",
+        f"| the name of a column or field | {LONGEST_NAME} bytes |",
+        f"| metadata of a dataset | {limits.metadata_bytes >> 10} KiB |",
+        f"| batches whose bodies are there | {limits.batches}, of them {limits.batches_of_one} from one address |",
+        f"| rows of short bodies in memory | {limits.short.room_bytes // mib} MiB |",
+        f"{limits.short.body_bytes // mib} MiB unpacked and as Arrow data |",
+        f"| waiting for a reader | {limits.queue_seconds:.0f} s |",
+        f"| {limits.short_cpu_seconds:g} s for a short one, {limits.cpu_seconds:g} s for a long one |",
+        f"| time of a reader for one body | {limits.parse_seconds:.0f} s |",
+        f"| memory of a reader process | {limits.parser_memory_bytes >> 30} GiB |",
+    ):
+        assert row in text, row

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import BodyTooLarge, DiskFull, SlowRequest
+from timestore_pipeline.errors import BodyTooLarge, DiskFull, ServerBusy, SlowRequest
 from timestore_pipeline.http_api.capacity import BlockingCalls, Slots
 from timestore_pipeline.http_api.limits import Limits
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _IN_MEMORY = 256 << 10  # bytes; also what one write to the file takes
+_LONG = 5.0  # seconds in which a body of an ordinary client is there
+_LOOK_AGAIN = 0.01  # seconds
 
 
 class Disconnected(Exception):
@@ -35,9 +37,11 @@ class BodyReader:
         self._started = clock.monotonic()
         self._received = 0
         self._more = True
+        self._gives_way = False
+        self._patience: asyncio.Timeout | None = None
 
     async def piece(self) -> bytes:
-        """The next piece, empty at the end. Raises `SlowRequest`, `BodyTooLarge`, `Disconnected`."""
+        """The next piece, empty at the end. Raises `SlowRequest`, `BodyTooLarge`, `Disconnected`, `ServerBusy`."""
         while self._more:
             message = await self._next()
             if message["type"] == "http.disconnect":
@@ -58,14 +62,27 @@ class BodyReader:
             pieces.append(piece)
         return b"".join(pieces)
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it has been arriving for longer than others take."""
+        return self._more and clock.monotonic() - self._started > _LONG
+
+    def give_way(self) -> None:
+        """End it with `ServerBusy`: others need its room."""
+        self._gives_way = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time())
+
     async def _next(self) -> MutableMapping[str, Any]:
         limits = self._limits
         allowed = limits.grace_seconds + self._received / limits.slowest_bytes
         left = self._started + allowed - clock.monotonic()
         try:
-            async with asyncio.timeout(max(0.0, min(left, limits.idle_seconds))):
+            async with asyncio.timeout(max(0.0, min(left, limits.idle_seconds))) as self._patience:
                 return await self._receive()
         except TimeoutError as error:
+            if self._gives_way:
+                raise ServerBusy("the body arrives slowly, and others need its room", hint="send it faster") from error
             hint = "check the network; retry with the same idempotency key"
             raise SlowRequest(f"the body arrives too slowly: {self._received} bytes so far", hint=hint) from error
 
@@ -79,12 +96,16 @@ class Body:
 
 
 class Spool:
-    """Where bodies wait: in memory, or in a folder of this process, bounded in bytes together."""
+    """Where bodies wait: short ones in memory, which the number of connections bounds, others in a folder, in bytes.
+
+    A body that finds no room there takes that of the slowest one that is not complete.
+    """
 
     def __init__(self, folder: Path, limits: Limits, calls: BlockingCalls) -> None:
         self._folder = folder
         self._calls = calls
         self._space = Slots(limits.spool_bytes, "bytes of bodies")
+        self._arriving: dict[BodyReader, None] = {}  # on disk, the oldest first
         self._count = itertools.count()
 
     @asynccontextmanager
@@ -93,27 +114,46 @@ class Spool:
         work = self._folder / str(next(self._count))
         taken = 0
         waiting = bytearray()
-        on_disk = False
         try:
             while piece := await pieces.piece():
-                self._space.take(len(piece))
-                taken += len(piece)
                 waiting += piece
                 if len(waiting) >= _IN_MEMORY:
-                    on_disk = True
-                    await self._append(work, waiting)
-            if on_disk:
-                await self._append(work, waiting)
-            yield Body(work, None if on_disk else bytes(waiting))
+                    taken += await self._append(pieces, work, waiting)
+            if taken:
+                taken += await self._append(pieces, work, waiting)
+            self._arriving.pop(pieces, None)
+            yield Body(work, None if taken else bytes(waiting))
         finally:
+            self._arriving.pop(pieces, None)
             self._space.give_back(taken)
-            if on_disk:
+            if taken:
                 await self._calls.run(shutil.rmtree, work, ignore_errors=True)
 
-    async def _append(self, work: Path, waiting: bytearray) -> None:
+    async def _append(self, pieces: BodyReader, work: Path, waiting: bytearray) -> int:
+        """Bytes of room that it took."""
+        self._arriving[pieces] = None
         piece = bytes(waiting)
         waiting.clear()
-        await self._calls.run(_append, work, piece)
+        await self._take(pieces, len(piece))
+        try:
+            await self._calls.run(_append, work, piece)
+        except BaseException:
+            self._space.give_back(len(piece))
+            raise
+        return len(piece)
+
+    async def _take(self, pieces: BodyReader, size: int) -> None:
+        while True:
+            try:
+                self._space.take(size)
+            except ServerBusy:
+                slow = next((one for one in self._arriving if one.is_slow and one is not pieces), None)
+                if slow is None:
+                    raise
+                slow.give_way()
+                await asyncio.sleep(_LOOK_AGAIN)
+            else:
+                return
 
 
 def body_too_large(most: int) -> BodyTooLarge:

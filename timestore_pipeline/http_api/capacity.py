@@ -40,6 +40,10 @@ class Slots:
     def give_back(self, amount: int = 1) -> None:
         self._used -= amount
 
+    @property
+    def is_free(self) -> bool:
+        return self._used == 0
+
     @contextmanager
     def one(self) -> Iterator[None]:
         self.take()
@@ -47,6 +51,27 @@ class Slots:
             yield
         finally:
             self.give_back()
+
+
+class Shares:
+    """Slots of which one owner, such as an address, may have a part only; used from the event loop only."""
+
+    def __init__(self, most: int, most_of_one: int, what: str) -> None:
+        self._slots = Slots(most, what)
+        self._most_of_one = most_of_one
+        self._what = what
+        self._owned: dict[str, Slots] = {}
+
+    @contextmanager
+    def one(self, owner: str) -> Iterator[None]:
+        """Raises `ServerBusy`."""
+        owned = self._owned.setdefault(owner, Slots(self._most_of_one, f"{self._what} from one address"))
+        try:
+            with owned.one(), self._slots.one():
+                yield
+        finally:
+            if owned.is_free:
+                self._owned.pop(owner, None)
 
 
 class Reservation:

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-from collections.abc import Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -24,65 +21,10 @@ from timestore_pipeline import clock
 from timestore_pipeline.http_api.limits import Limits
 from timestore_pipeline.http_api.parser import SlicedParser
 from timestore_pipeline.http_api.roster import Activity, Roster
+from timestore_pipeline.http_api.transport import Timer, WholeAnswers, send_at_once
 from timestore_pipeline.http_api.turns import Turns
 
 _BUSY = "the server has too many connections"
-
-
-class _Timer:
-    """Calls once, unless it is stopped; starting it again while it runs changes nothing."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:
-        self._loop = loop
-        self._seconds = seconds
-        self._call = call
-        self._handle: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        if self._handle is None:
-            self._handle = self._loop.call_later(self._seconds, self._call)
-
-    def stop(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-
-class _WholeAnswers:
-    """A transport that sends an answer's head and body, which uvicorn writes one after the other, at once.
-
-    What nothing follows is sent in the next round of the event loop. `holds` = nothing is read meanwhile: what has
-    arrived is not handled yet.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held = b""
-        self.holds = False
-
-    def resume_reading(self) -> None:
-        if not self.holds:
-            self._transport.resume_reading()
-
-    def write(self, data: bytes) -> None:
-        if self._held:
-            held, self._held = self._held, b""
-            self._transport.write(held + data)
-        elif data:
-            self._held = data
-            self._loop.call_soon(self._send_held)
-
-    def close(self) -> None:
-        self._send_held()
-        self._transport.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def _send_held(self) -> None:
-        if self._held:
-            self.write(b"")
 
 
 class Connection(H11Protocol):
@@ -107,8 +49,8 @@ class Connection(H11Protocol):
         self.let_in = False
         self.since = clock.monotonic()
         self._is_made = self._is_refused = False
-        self._head_timer = _Timer(self.loop, self.limits.head_seconds, self._head_is_late)
-        self._write_timer = _Timer(self.loop, self.limits.write_seconds, self._abort)
+        self._head_timer = Timer(self.loop, self.limits.head_seconds, self._head_is_late)
+        self._write_timer = Timer(self.loop, self.limits.write_seconds, self._abort)
 
     @property
     def activity(self) -> Activity:
@@ -117,8 +59,8 @@ class Connection(H11Protocol):
         return Activity.RECEIVES if self.cycle.more_body else Activity.WORKS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        _send_at_once(transport)
-        wrapped = _WholeAnswers(transport, self.loop)
+        send_at_once(transport)
+        wrapped = WholeAnswers(transport, self.loop)
         super().connection_made(wrapped)  # type: ignore[arg-type]
         self._is_made = True
         if self._is_refused:
@@ -234,17 +176,6 @@ class Connection(H11Protocol):
         if not self.transport.is_closing():
             self.transport.write(_answer(status, code, detail))
             self.transport.close()
-
-
-def _send_at_once(transport: asyncio.Transport) -> None:
-    """Else an answer's body waits up to 40 ms for the client's delayed acknowledgement of its head.
-
-    asyncio does it only for sockets whose protocol number is TCP; that of `socket.create_server` is 0.
-    """
-    connection = transport.get_extra_info("socket")
-    with suppress(OSError):  # it is reset already
-        if connection.family in (socket.AF_INET, socket.AF_INET6):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _answer(status: HTTPStatus, code: str, detail: str) -> bytes:

@@ -44,6 +44,7 @@ class Endpoints:
     async def stage_batch(self, request: Request) -> Response:
         content_type = _only(request, "content-type")
         batch = Batch(
+            peer=request.state.connection.peer,
             dataset=check_dataset_name(request.path_params["dataset"]),
             format=body_format(content_type),
             csv=csv_dialect(content_type),
@@ -88,9 +89,6 @@ class Endpoints:
 
     def _pieces(self, request: Request, most: int) -> BodyReader:
         """Refuses by the announced length what it can, before a byte is read."""
-        if "transfer-encoding" in request.headers and "content-length" in request.headers:
-            hint = "send one of Content-Length and Transfer-Encoding"  # a proxy may have believed the other one
-            raise UnreadableInput("the body has two lengths", hint=hint)
         if int(request.headers.get("content-length", "0")) > most:
             raise body_too_large(most)
         return BodyReader(request.receive, self._service.limits, most)

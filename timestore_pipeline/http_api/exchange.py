@@ -1,6 +1,7 @@
 """Around every request: an id, a line in the access log, and an end that the client can read.
 
-The log line has no header and no query, which is where people put secrets.
+The log line has no header and no query, which is where people put secrets. A bug is one line, too, with the request's
+id.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+from starlette.requests import Request
+
 from timestore_pipeline import clock
+from timestore_pipeline.errors import ForeignSite, UnreadableInput
+from timestore_pipeline.http_api.problems import of_error
+from timestore_pipeline.http_api.strict import check
 from timestore_pipeline.model.log_event import LogEvent
 
 Message = MutableMapping[str, Any]
@@ -21,12 +29,14 @@ App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], A
 
 ACCESS_LOG = "timestore_pipeline.http_api.access"
 
+_log = logging.getLogger(__name__)
 _access = logging.getLogger(ACCESS_LOG)
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _UNREAD_BYTES = 1 << 20  # of a body nobody wants, read for a client that cannot listen before it has spoken
 _UNREAD_SECONDS = 2.0
 _LONGEST_PATH = 300  # characters in the log
+_CALLERS = 5  # functions of a bug, the last one first
 
 
 class Exchanges:
@@ -43,7 +53,13 @@ class Exchanges:
             return
         exchange = Exchange(scope, receive, send)
         try:
+            check(Request(scope))
             await self._app(scope, exchange.receive, exchange.send)
+        except (ForeignSite, UnreadableInput) as error:  # the application's own are answered by it
+            exchange.ends_with_it = True
+            await (await of_error(Request(scope), error))(scope, exchange.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001  # it was answered with 500 where nothing had been sent
+            exchange.log_bug(error)
         finally:
             exchange.log()
 
@@ -61,6 +77,7 @@ class Exchange:
         self._received = 0
         self._unread = True  # there may be more of the body
         self._status: int | None = None
+        self.ends_with_it = False  # the connection: what follows on it may be a part of this one
         self._id = _request_id(scope)
         scope["state"]["request_id"] = self._id
 
@@ -74,7 +91,7 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = [*message.get("headers", ()), (b"x-request-id", self._id.encode())]
-            if self._unread and not await self._read_away():
+            if self.ends_with_it or (self._unread and not await self._read_away()):
                 headers.append((b"connection", b"close"))
             message["headers"] = headers
         await self._send(message)
@@ -96,6 +113,18 @@ class Exchange:
             request_id=self._id,
         )
         _access.info("%s", event)
+
+    def log_bug(self, error: Exception) -> None:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        event = LogEvent(
+            "http request failed",
+            error=type(error).__name__,
+            message=str(error)[:_LONGEST_PATH],
+            place=f"{Path(frame.filename).name}:{frame.lineno}",
+            called=" < ".join(f.name for f in reversed(traceback.extract_tb(error.__traceback__)[-_CALLERS:])),
+            request_id=self._id,
+        )
+        _log.error("%s", event)
 
     async def _read_away(self) -> bool:
         """Whether the body has come to its end. One that waits to be asked for (`Expect`) is not asked for."""

@@ -8,6 +8,20 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """Of some reader processes, and of the bodies that they read."""
+
+    processes: int
+    body_bytes: int  # of one body, unpacked and as Arrow data
+    room_bytes: int  # of rows in memory, between these readers and their receipts
+    memory_bytes: int  # of one process
+    cpu_seconds: float  # of one body; a second later the process is killed
+    seconds: float  # then the process is killed
+    niceness: int  # of a process, as `nice` has it
+    starts_at_once: bool  # or when the first body comes
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`body_bytes` is `TIMESTORE_API_MAX_BODY_BYTES`; the rest follows from it or is fixed."""
 
@@ -15,10 +29,14 @@ class Limits:
     connections: int = 512  # at the last one, those that ask nothing give way to new ones
     connections_of_one: int = 384  # address; a proxy is one
     connections_for_probes: int = 16  # beyond the others, when none of them can give way
-    batches: int = 128  # requests that stage a batch, from the first byte to the receipt
-    parsers: int = 2  # reader processes
+    batches: int = 128  # whose bodies are there, until their receipts
+    batches_of_one: int = 96  # address
+    parsers: int = 2  # reader processes for long bodies, and as many for short ones
     parser_memory_bytes: int = 1024 * _MIB  # of one reader process
     parse_seconds: float = 60.0  # then the reader process is killed
+    cpu_seconds: float = 45.0  # of a reader process for one body
+    short_cpu_seconds: float = 0.25  # the same for a short body; one that takes more is read as a long one is
+    short_unpacked_bytes: int = 8 * _MIB  # the same, unpacked and as Arrow data
     queue_seconds: float = 20.0  # a body waits for a reader, then 429
     metadata_bytes: int = 64 << 10
     head_seconds: float = 10.0  # from a request's first byte to the end of its headers
@@ -30,11 +48,29 @@ class Limits:
     shutdown_seconds: int = 30  # requests at work when SIGTERM comes
 
     @property
-    def arrow_bytes(self) -> int:
-        """Rows in memory, between a reader and their receipts."""
-        return 4 * self.body_bytes
+    def short(self) -> ReaderLimits:
+        """For bodies that stay in memory: readers of their own, so that long ones do not hold them up."""
+        most = min(self.short_unpacked_bytes, self.body_bytes)
+        return self._readers(most, 16 * most, self.short_cpu_seconds, is_short=True)
+
+    @property
+    def long(self) -> ReaderLimits:
+        """They leave the processor to the others, and start when they are needed."""
+        return self._readers(self.body_bytes, 4 * self.body_bytes, self.cpu_seconds, is_short=False)
 
     @property
     def spool_bytes(self) -> int:
-        """Bodies on disk that wait for a reader."""
+        """Bodies on disk."""
         return 16 * self.body_bytes
+
+    def _readers(self, body_bytes: int, room_bytes: int, cpu_seconds: float, *, is_short: bool) -> ReaderLimits:
+        return ReaderLimits(
+            processes=self.parsers,
+            body_bytes=body_bytes,
+            room_bytes=room_bytes,
+            memory_bytes=self.parser_memory_bytes,
+            cpu_seconds=cpu_seconds,
+            seconds=self.parse_seconds,
+            niceness=0 if is_short else 10,
+            starts_at_once=is_short,
+        )

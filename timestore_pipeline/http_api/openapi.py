@@ -41,9 +41,9 @@ def openapi_document(limits: Limits) -> dict[str, Any]:
 
 
 def _operation(operation: Operation, limits: Limits) -> dict[str, Any]:
-    problems = [*operation.problems, HTTPStatus.MISDIRECTED_REQUEST]
+    problems = {*operation.problems, HTTPStatus.BAD_REQUEST, HTTPStatus.MISDIRECTED_REQUEST}
     if operation.protected:
-        problems += [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN]
+        problems |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
     document: dict[str, Any] = {
         "operationId": operation.id,
         "summary": operation.summary,

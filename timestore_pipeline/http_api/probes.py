@@ -56,12 +56,12 @@ class Probes:
 
     async def _scrape(self) -> bytes:
         store = self._service.store
-        return (await self._service.calls.run(exposition, store.area, store.settings)).encode()
+        return (await self._service.probe_calls.run(exposition, store.area, store.settings)).encode()
 
     async def _check(self) -> bool:
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
-                return await self._service.calls.run(self._write)
+                return await self._service.probe_calls.run(self._write)
         except TimeoutError as error:
             hint = "look for a stopped process that has ledger.sqlite open"
             raise LedgerBusy("the ledger cannot be written", hint=hint) from error

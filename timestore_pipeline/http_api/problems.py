@@ -31,6 +31,7 @@ STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.UnreadableInput, HTTPStatus.BAD_REQUEST),
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),
     (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (errors.ForeignSite, HTTPStatus.FORBIDDEN),
     (errors.ForeignHost, HTTPStatus.MISDIRECTED_REQUEST),
     (errors.UnknownDataset, HTTPStatus.NOT_FOUND),
     (errors.BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),

@@ -7,6 +7,7 @@ the rows of such a body. Ends with its server: then standard input ends.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, Times
 from timestore_pipeline.http_api.formats import IDENTITY
 from timestore_pipeline.http_api.frames import Data, Document, read_frame, write_frame
 from timestore_pipeline.http_api.reading import Job, Parsed, read_body, read_stream
-from timestore_pipeline.ingest.bounded import limit_memory
+from timestore_pipeline.ingest.bounded import CpuExceeded, cpu_limit, limit_memory
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.lean import leave_pandas_out
 
@@ -27,9 +28,10 @@ ERRORS: dict[str, type[TimestoreError]] = {
 
 
 def main() -> None:
-    """Serve jobs until standard input ends. First argument: bytes of memory this process may have."""
+    """Serve jobs until standard input ends. Arguments: bytes of memory this process may have, and its niceness."""
     leave_pandas_out()
     limit_memory(int(sys.argv[1]))
+    os.nice(int(sys.argv[2]))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while (asked := read_frame(requests)) is not None:
         write_frame(answers, *_answer(*asked))
@@ -38,7 +40,11 @@ def main() -> None:
 def _answer(request: Document, body: bytes) -> tuple[Document, Data]:
     work = Path(request["work"])
     try:
-        parsed, rows = _read(request, body, work)
+        with cpu_limit(request["cpu_seconds"]):
+            parsed, rows = _read(request, body, work)
+    except CpuExceeded:
+        told = f"the body takes more than {request['cpu_seconds']:g} s of a processor to read"
+        return _refused(work, BodyTooLarge(told, hint="send smaller batches"))
     except TimestoreError as error:
         return _refused(work, error)
     except (MemoryError, pa.ArrowMemoryError):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -20,9 +21,9 @@ from functools import partial
 from typing import Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import UnreadableInput
+from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 from timestore_pipeline.http_api.frames import FramedPipes
-from timestore_pipeline.http_api.limits import Limits
+from timestore_pipeline.http_api.limits import ReaderLimits
 from timestore_pipeline.http_api.reader_process import ERRORS
 from timestore_pipeline.http_api.reading import Parsed
 from timestore_pipeline.ingest.refusals import Note
@@ -39,57 +40,71 @@ _DYING_SECONDS = 1.0  # between the end of a process's pipes and its own
 class Reader:
     """One process; used by one thread."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ReaderLimits) -> None:
         self._limits = limits
-        self._start()
+        self._process: subprocess.Popen[bytes] | None = None  # None = not needed yet, or it could not be started
 
     def read(self, job: Mapping[str, Any], body: bytes) -> tuple[Parsed, memoryview]:
         """What is in the body, and its rows as an Arrow stream where they do not go to a file.
 
-        Raises what reading raises, and `UnreadableInput` when the process dies of the body or does not come to an end.
+        Raises what reading raises, `BodyTooLarge` when it does not come to an end, and `UnreadableInput` when the
+        process dies of the body.
         """
-        self.replace_if_dead()
-        deadline = clock.monotonic() + self._limits.parse_seconds
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        deadline = clock.monotonic() + self._limits.seconds
         try:
             self._pipes.send(job, body, deadline)
             answer, rows = self._pipes.receive(deadline)
         except TimeoutError as error:
             self.close()
             _remove(job)
-            raise _defeated(f"takes longer than {self._limits.parse_seconds:.0f} s to read", job) from error
+            raise _endless(f"{self._limits.seconds:.0f} s") from error
         except (EOFError, OSError, ValueError) as error:
-            _log.warning("a body ended its reader process with code %s", self._last_word())
+            code = self._last_word()
             _remove(job)
-            raise _defeated("ends the process that reads it", job) from error
+            if code == -signal.SIGXCPU:
+                raise _endless(f"{self._limits.cpu_seconds:g} s of a processor") from error
+            _log.warning("a body ended its reader process with code %s", code)
+            hint = str(job["hint"])
+            raise UnreadableInput("the body ends the process that reads it", hint=hint) from error
         return _parsed(answer), rows
 
     def replace_if_dead(self) -> None:
-        if self._process.poll() is not None:
-            self.close()
-            self._start()
+        """Raises nothing: what is in the way of starting it will be in the way of the next body, too."""
+        if self._process is not None and self._process.poll() is not None:
+            with suppress(OSError):
+                self.start()
 
     def kill(self) -> None:
         """In whatever it is at; from any thread."""
-        self._process.kill()
+        if self._process is not None:
+            self._process.kill()
 
     def close(self) -> None:
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        self._process.wait()
+        process.wait()
 
     def _last_word(self) -> int:
         """The exit code of a process that has closed its pipes."""
+        assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
             return self._process.wait(_DYING_SECONDS)
         self._process.kill()
         return self._process.wait()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """A new process; raises `OSError`."""
+        self.close()
         command = (sys.executable, "-m", "timestore_pipeline.http_api.reader_process")
         self._process = subprocess.Popen(
-            [*command, str(self._limits.parser_memory_bytes)],
+            [*command, str(self._limits.memory_bytes), str(self._limits.niceness)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -139,15 +154,17 @@ class _Order:
 class Readers:
     """As many processes as the limits allow. From its reader to its writer a body does without the event loop."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ReaderLimits) -> None:
         self._limits = limits
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._readers: list[Reader] = []
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start them now, so that the first request does not wait for imports."""
-        self._readers = [Reader(self._limits) for _ in range(self._limits.parsers)]
+        """Those that are always needed start now, so that the first request does not wait for imports."""
+        self._readers = [Reader(self._limits) for _ in range(self._limits.processes)]
+        for reader in self._readers if self._limits.starts_at_once else ():
+            reader.start()
         self._threads = [threading.Thread(target=self._work, args=(reader,)) for reader in self._readers]
         for thread in self._threads:
             thread.start()
@@ -195,5 +212,5 @@ def _remove(job: Mapping[str, Any]) -> None:
     shutil.rmtree(job["work"], ignore_errors=True)
 
 
-def _defeated(what: str, job: Mapping[str, Any]) -> UnreadableInput:
-    return UnreadableInput(f"the body {what}", hint=str(job["hint"]))
+def _endless(what: str) -> BodyTooLarge:
+    return BodyTooLarge(f"the body takes more than {what} to read", hint="send smaller batches")

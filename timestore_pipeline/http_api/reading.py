@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note
 from timestore_pipeline.ingest.sources import Source, open_source
 
 _ROWS_AT_ONCE = 65_536
+_CELL_BYTES = 8  # of an absent number, once the rows are Arrow data
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _LONGEST_MESSAGE = 1_000  # characters: column names come from strangers
 
@@ -64,7 +65,8 @@ def read_body(job: Job) -> Parsed:
         if job.suffix == ".json" and not is_array(readable):
             raise UnreadableInput("the body is not a JSON array", hint=job.hint)
         with pa.OSFile(str(job.rows), "wb") as sink:
-            return _write(open_source(readable, job.reading), sink, job.most_bytes, job.hint)
+            reading = replace(job.reading, most_cells=job.most_bytes // _CELL_BYTES)
+            return _write(open_source(readable, reading), sink, job.most_bytes, job.hint)
     except TimestoreError as error:
         raise _about_the_body(error, readable, job.hint) from error
 

@@ -7,9 +7,8 @@ but in the spool, which nobody reads after a crash.
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,12 +17,12 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.documents import dataset_document, status_document
-from timestore_pipeline.errors import InvalidMetadata, ServerBusy, UnsupportedType
+from timestore_pipeline.errors import InvalidMetadata, UnsupportedType
 from timestore_pipeline.http_api.body import Body, BodyReader, Spool
-from timestore_pipeline.http_api.capacity import BlockingCalls, Budget, Reservation, Slots
+from timestore_pipeline.http_api.capacity import BlockingCalls, Reservation, Shares
 from timestore_pipeline.http_api.formats import BodyFormat
+from timestore_pipeline.http_api.lanes import Lanes
 from timestore_pipeline.http_api.limits import Limits
-from timestore_pipeline.http_api.readers import Readers
 from timestore_pipeline.http_api.reading import Parsed
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
@@ -37,6 +36,7 @@ from timestore_pipeline.wiring import FlushRequest, Timestore
 class Batch:
     """What the head of a request says about its body."""
 
+    peer: str  # the address it comes from
     dataset: str
     format: BodyFormat
     encoding: str
@@ -59,30 +59,31 @@ class Service:
         self.store = store
         self.limits = limits
         self._staging = staging
-        self._slots = Slots(limits.batches, "batches")
-        self._memory = Budget(limits.arrow_bytes)
-        self._readers = Readers(limits)
-        self._spool_calls = BlockingCalls(4, 2 * limits.batches, "spool calls")
+        self._slots = Shares(limits.batches, limits.batches_of_one, "batches")
+        self._lanes = Lanes(limits)
+        self._spool_calls = BlockingCalls(4, 2 * limits.connections, "spool calls")
+        self._batch_calls = BlockingCalls(2, limits.batches, "batches")
         self.calls = BlockingCalls(4, 32, "questions")
+        self.probe_calls = BlockingCalls(1, 8, "probes")
         self._with_columns = set[str]()  # datasets that were seen to have some: no later batch is their first
         self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
         self._spool = Spool(self._folder, limits, self._spool_calls)
 
     async def start(self) -> None:
         await self.calls.run(self._prepare_folder)
-        self._readers.start()
+        self._lanes.start()
 
     async def close(self) -> None:
         """After the last request."""
-        self._readers.close()
-        self._spool_calls.close()
-        self.calls.close()
+        self._lanes.close()
+        for calls in (self._spool_calls, self._batch_calls, self.calls, self.probe_calls):
+            calls.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def stage(self, batch: Batch, pieces: BodyReader) -> Staged:
         """Stage a body and wait until it is durable; raises what reading and `StagingManager.submit` raise."""
-        with self._slots.one():
-            async with self._spool.take_in(pieces) as body:
+        async with self._spool.take_in(pieces) as body:
+            with self._slots.one(batch.peer):
                 return await self._stage(batch, body)
 
     async def statuses(self, dataset: str | None) -> dict[str, Any]:
@@ -99,34 +100,20 @@ class Service:
 
     async def _stage(self, batch: Batch, body: Body) -> Staged:
         notes: list[Note] = []
-        async with self._room() as room:
-            stage = partial(self._submit, batch, body, room, notes)
-            before = await self._record(batch.dataset)
-            reading = await self.calls.run(self._reading, batch) if batch.format.is_text else None
-            receipt = await self._readers.stage(self._job(batch, body, reading), body.short or b"", stage)
+        before = await self._record(batch.dataset)
+        reading = await self._batch_calls.run(self._reading, batch) if batch.format.is_text else None
+        job, sender = self._job(batch, body, reading), (batch.peer, batch.dataset)
+        receipt = await self._lanes.stage(sender, job, body, partial(self._submit, batch, body, notes))
         return Staged(receipt, Decided.by(before, await self._record(batch.dataset), notes))
 
     async def _record(self, dataset: str) -> DatasetRecord | None:
         """As long as its first batch may be under way; afterwards nothing is asked, and None."""
         if dataset in self._with_columns:
             return None
-        record = await self.calls.run(self._staging.record, dataset)
+        record = await self._batch_calls.run(self._staging.record, dataset)
         if record is not None and record.schema is not None:
             self._with_columns.add(dataset)
         return record
-
-    @asynccontextmanager
-    async def _room(self) -> AsyncIterator[Reservation]:
-        """Room for the most a body can become; its reader knows how much it did."""
-        async with AsyncExitStack() as stack:
-            try:
-                reserved = self._memory.reserve(self.limits.body_bytes, self.limits.queue_seconds)
-                room = await stack.enter_async_context(reserved)
-            except TimeoutError as error:
-                raise ServerBusy(
-                    "too many bodies wait to be read", hint="wait, then retry; send less at once"
-                ) from error
-            yield room
 
     def _job(self, batch: Batch, body: Body, reading: str | None) -> dict[str, Any]:
         return {
@@ -135,7 +122,6 @@ class Service:
             "suffix": batch.format.suffix,
             "encoding": batch.encoding,
             "hint": batch.format.hint,
-            "most_bytes": self.limits.body_bytes,
             "reading": reading,
         }
 
@@ -148,7 +134,7 @@ class Service:
             raise UnsupportedType(f"Content-Type: {error}", hint="see 'Send a batch' in docs/http-api.md") from error
 
     def _submit(
-        self, batch: Batch, body: Body, room: Reservation, notes: list[Note], parsed: Parsed, rows: memoryview
+        self, batch: Batch, body: Body, notes: list[Note], room: Reservation, parsed: Parsed, rows: memoryview
     ) -> Future[Receipt]:
         room.shrink(parsed.bytes)
         notes += parsed.notes

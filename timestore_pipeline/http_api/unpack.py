@@ -15,6 +15,7 @@ from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 _CHUNK = 64 << 10
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way of saying: a gzip header, and its checksum at the end
 _MOST_RATIO = 200  # times larger than it was sent; text of sensors shrinks to a twentieth, zeros to a thousandth
+_MOST_MEMBERS = 2_000  # some tools begin a member each 64 KiB
 _HARMLESS = 4 << 20  # below this a ratio says nothing
 _HINT = "compress it again, as one whole gzip file"
 
@@ -38,8 +39,12 @@ def gunzip(source: Path, target: Path, most: int) -> None:
 def _unpacked(packed: BinaryIO) -> Iterator[bytes]:
     """Pieces of at most `_CHUNK` bytes, of one member after the other."""
     waiting = packed.read(_CHUNK)
+    members = 0
     try:
         while waiting:
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise BodyTooLarge(f"the gzip body has more than {_MOST_MEMBERS} members", hint=_HINT)
             member = zlib.decompressobj(_GZIP_WINDOW)
             while not member.eof:
                 chunk = member.decompress(waiting, _CHUNK)

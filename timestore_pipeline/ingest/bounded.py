@@ -1,11 +1,41 @@
-"""How much memory a process that reads what strangers wrote may take; more is a `MemoryError`, in that process only."""
+"""How much memory and processor time a process that reads what strangers wrote may take.
+
+More memory is a `MemoryError`, more time a `CpuExceeded`, in that process only. Where a library does not come back from
+a call, the system ends the process.
+"""
 
 from __future__ import annotations
 
+import math
 import resource
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+
+
+class CpuExceeded(BaseException):
+    """Not an `Exception`: what is being read cannot catch it on the way."""
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise `CpuExceeded` in the main thread once the block has used so much; SIGXCPU comes a second or two later."""
+    signal.signal(signal.SIGPROF, _raise)
+    most = math.ceil(time.process_time() + seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _raise(_number: int, _frame: object) -> None:
+    raise CpuExceeded
 
 
 def limit_memory(most: int) -> None:

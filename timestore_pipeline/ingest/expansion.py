@@ -6,13 +6,14 @@ same text. Staging undoes all of that, so a table is measured before. For valid 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.model.canonical import DEEPEST
+from timestore_pipeline.model.canonical import MOST_FIELDS, check_field_names, fields_of
 
-_MOST_FIELDS = 2_000  # of one table, nested ones included
 _OFFSET = 8  # bytes
 _NUMBER = 8  # bytes; int8 is kept as int64
 
@@ -21,24 +22,31 @@ def check_shape(schema: pa.Schema) -> None:
     """Raises `InvalidData` for schemas nobody stages on purpose, which take seconds each to create."""
     if len(schema) == 0:
         raise InvalidData("the body has no columns", hint="send at least one column")
-    fields = sum(_fields(field.type, 1) for field in schema)
-    if fields > _MOST_FIELDS:
-        raise InvalidData(f"the body has {fields} columns and fields", hint=f"send at most {_MOST_FIELDS}")
+    fields = sum(fields_of(field.type) for field in schema)
+    if fields > MOST_FIELDS:
+        raise InvalidData(f"the body has {fields} columns and fields", hint=f"send at most {MOST_FIELDS}")
+    try:
+        check_names(schema)
+    except UnicodeDecodeError as error:
+        raise InvalidData("the name of a column or field is not UTF-8", hint="write names in UTF-8") from error
+
+
+def check_names(fields: Iterable[pa.Field], parent: str = "") -> None:
+    """Raises `InvalidData` for a name, at any depth, that no dataset takes, `UnicodeDecodeError` for no text."""
+    fields = list(fields)
+    check_field_names((field.name for field in fields), parent)
+    for field in fields:
+        inner = [field.type.field(index) for index in range(field.type.num_fields)]
+        if pa.types.is_struct(field.type):
+            check_names(inner, field.name)
+        else:
+            for one in inner:
+                check_names([one], field.name)
 
 
 def plain_bytes(table: pa.Table) -> int:
     """An upper bound for the types in which rows are kept, where a number takes eight bytes; at least one per value."""
     return sum(_array(chunk) for column in table.columns for chunk in column.chunks)
-
-
-def _fields(type_: pa.DataType, depth: int) -> int:
-    if depth > DEEPEST:
-        raise InvalidData(f"a column is nested deeper than {DEEPEST} levels", hint="flatten it")
-    if isinstance(type_, pa.BaseExtensionType):
-        return _fields(type_.storage_type, depth + 1)
-    if isinstance(type_, pa.DictionaryType):
-        return _fields(type_.value_type, depth + 1)
-    return 1 + sum(_fields(type_.field(index).type, depth + 1) for index in range(type_.num_fields))
 
 
 def _array(array: pa.Array) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.json
 
-from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.errors import BodyTooLarge, InvalidData
 from timestore_pipeline.ingest.json_arrays import ArrayBuilder
 from timestore_pipeline.ingest.json_blocks import Rows, row_blocks
 from timestore_pipeline.ingest.json_rows import parse_rows
@@ -24,7 +24,7 @@ from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.text_column import TextColumn
 from timestore_pipeline.ingest.text_times import TIMES
-from timestore_pipeline.model.canonical import TIMESTAMP_UTC
+from timestore_pipeline.model.canonical import MOST_FIELDS, TIMESTAMP_UTC
 
 _LOSSY = (  # what Arrow would change or accept
     re.compile(rb"[0-9.]{16}"),  # more digits than any double keeps
@@ -33,6 +33,10 @@ _LOSSY = (  # what Arrow would change or accept
     re.compile(rb"NaN|Inf"),
     re.compile(rb"(?:\A|[}\n])\s*null"),  # in place of a row: of the first, Arrow's reader ends the process (26.0)
 )
+
+
+_KEY = re.compile(rb'"([^"\\\n]*)"\s*:')
+_MOST_DENSE = 32 << 20  # cells of a block
 
 
 class JsonFile:
@@ -75,7 +79,7 @@ class JsonFile:
         known = pa.struct([pa.field(name, column.type) for name, column in self._reading.columns.items()])
         shape = Shape("", 0, known, "object")
         for rows in row_blocks(self._path):
-            table = self._fast(rows, None)
+            table = None if _is_sparse(rows) else self._fast(rows, None)
             if table is None:
                 for row, place in zip(parse_rows(self._path, rows), rows.places, strict=True):
                     shape.add(self._path, row, place)
@@ -94,11 +98,19 @@ class JsonFile:
         count = 0
         for rows in row_blocks(self._path):
             count += len(rows.lines)
+            self._check_cells(count)
             if texts:
                 table = self._read(rows, self._schema)
                 for name, column in texts.items():
                     column.look(table.column(name).combine_chunks(), rows.places.__getitem__)
         return count
+
+    def _check_cells(self, rows: int) -> None:
+        """A key that one row has is a cell in all of them: few bytes of text can be any number of cells."""
+        most = self._reading.most_cells
+        if most is not None and rows * len(self._schema) > most:
+            told = f"{self._path} has more than {most} cells: {len(self._schema)} columns in {rows} rows or more"
+            raise BodyTooLarge(told, hint="send smaller batches, or rows of one kind at a time")
 
     def _read(self, rows: Rows, schema: pa.Schema) -> pa.Table:
         table = self._fast(rows, schema)
@@ -125,6 +137,12 @@ class JsonFile:
         except (pa.ArrowInvalid, UnicodeDecodeError):
             return None  # the other way names the line
         return table if table.num_rows == len(rows.lines) else None
+
+
+def _is_sparse(rows: Rows) -> bool:
+    """Whether Arrow would make columns of millions of cells that no row has, or of keys that no dataset takes."""
+    keys = len(set(_KEY.findall(rows.text)))
+    return keys > MOST_FIELDS or keys * len(rows.lines) > _MOST_DENSE
 
 
 def _arrow(text: bytes, schema: pa.Schema | None) -> pa.Table:

@@ -18,6 +18,7 @@ from timestore_pipeline.ingest.json_rows import Fraction
 from timestore_pipeline.ingest.numbers import keeps
 from timestore_pipeline.ingest.refusals import shown
 from timestore_pipeline.ingest.text_times import TIMES
+from timestore_pipeline.model.canonical import MOST_FIELDS
 
 _DIGITS = 38
 _IN_DOUBLE = 15  # characters: any number so short is kept by a double
@@ -68,6 +69,9 @@ class Shape:
 
     def _add_inner(self, file: Path, value: Any, kind: str, place: str) -> None:
         if kind == "object":
+            if max(len(value), len(self.fields)) > MOST_FIELDS:
+                told = f"{file}, {place}: an object has more than {MOST_FIELDS} keys, in one row or in all together"
+                raise InvalidData(told, hint="send what the keys say as values, in rows of their own")
             for name, inner in value.items():
                 self.at(name).add(file, inner, place)
         elif kind == "list":

@@ -30,6 +30,7 @@ class Reading:
     schema: pa.Schema | None = None  # of the dataset, canonical
     metadata: DatasetMetadata = field(default_factory=DatasetMetadata)
     time_column: str | None = None  # as fixed or as declared
+    most_cells: int | None = None  # rows times columns of JSON, where most may be absent; None = any number
 
     @property
     def csv(self) -> CsvDialect:

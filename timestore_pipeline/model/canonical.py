@@ -24,6 +24,8 @@ DURATION = pa.duration("us")
 _RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _RESERVED_PREFIX = "__timestore"
 DEEPEST = 32  # levels of a column, its values' included; Parquet readers give up at 100 of theirs, two for a list
+MOST_FIELDS = 2_000  # columns of a dataset, fields inside columns included
+LONGEST_NAME = 255  # bytes of UTF-8 of a column's or field's name
 _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and DuckDB share
 
 
@@ -76,12 +78,18 @@ def check_column_names(names: Iterable[str]) -> None:
 
 
 def check_field_names(names: Iterable[str], parent: str) -> None:
-    """Refuse empty names, NUL, and names that differ by case only; `parent` is the enclosing struct's path or ''."""
+    """Refuse names that are empty, hold NUL, are too long or differ by case only.
+
+    parent: the enclosing struct's path, or ''.
+    """
     where = f" in {parent!r}" if parent else ""
     seen: dict[str, str] = {}
     for name in names:
         if not name or "\0" in name:
             raise InvalidData(f"column name {name!r}{where} is empty or contains NUL", hint="give the column a name")
+        if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+            problem = f"column name {name[:40]!r}…{where} is longer than {LONGEST_NAME} bytes"
+            raise InvalidData(problem, hint="shorten the name, or send its parts as values")
         folded = name.casefold()
         if folded in seen:
             raise InvalidData(
@@ -89,6 +97,17 @@ def check_field_names(names: Iterable[str], parent: str) -> None:
                 hint="rename one of them: SQL engines do not tell them apart",
             )
         seen[folded] = name
+
+
+def fields_of(type_: pa.DataType, depth: int = 1) -> int:
+    """The type itself and the fields inside it; `InvalidData` for what is nested too deeply."""
+    if depth > DEEPEST:
+        raise InvalidData(f"a column is nested deeper than {DEEPEST} levels", hint="flatten it")
+    if isinstance(type_, pa.BaseExtensionType):
+        return fields_of(type_.storage_type, depth + 1)
+    if isinstance(type_, pa.DictionaryType):
+        return fields_of(type_.value_type, depth + 1)
+    return 1 + sum(fields_of(type_.field(index).type, depth + 1) for index in range(type_.num_fields))
 
 
 def unwrap(type_: pa.DataType) -> pa.DataType:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.errors import InvalidData, SchemaConflict
 from timestore_pipeline.model.canonical import (
+    MOST_FIELDS,
     canonical_schema,
     canonical_type,
     check_column_names,
     check_field_names,
+    fields_of,
     is_untyped,
     unwrap,
 )
@@ -51,6 +53,7 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolu
     rules = Rules(rules) if isinstance(rules, Evolution) else rules
     if existing is None:
         existing = _first(incoming, rules)
+        _check_fields(existing, rules)
     if incoming.equals(existing):  # the hot path: a producer that always sends the same columns
         return existing
     check_column_names(incoming.names)
@@ -65,7 +68,10 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolu
     ]
     evolved += [_new(column, rules) for column in added if not is_untyped(column.type) or column.name in rules.declared]
     schema = pa.schema(evolved)
-    return existing if schema.equals(existing) else schema
+    if schema.equals(existing):
+        return existing
+    _check_fields(schema, rules)
+    return schema
 
 
 def check_castable(published: pa.DataType, staged: pa.DataType, path: str, *, declared: bool = False) -> None:
@@ -77,6 +83,14 @@ def check_castable(published: pa.DataType, staged: pa.DataType, path: str, *, de
     """
     takes: _Holds = lambda one, other: _may_hold(one, other) or (declared and spelt_exactly(one, other))  # noqa: E731
     _merged(published, staged, path, Rules(), takes, grows=False)
+
+
+def _check_fields(schema: pa.Schema, rules: Rules) -> None:
+    """Each costs every flush and every reader, also where it is null in all rows but one."""
+    count = sum(fields_of(column.type) for column in schema)
+    if count > MOST_FIELDS:
+        hint = f"a dataset has at most {MOST_FIELDS}: send what the names say as values, or to another dataset"
+        raise InvalidData(f"dataset {rules.dataset} would have {count} columns and fields", hint=hint)
 
 
 def _first(incoming: pa.Schema, rules: Rules) -> pa.Schema:

@@ -1,0 +1,88 @@
+"""HTTP is as strict on every route as for batches; what is ambiguous or foreign ends the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.http_api.serving import Server, server
+from tests.http_api.test_connection import problem, told
+
+ROUTES = [
+    (b"GET", b"/health"),
+    (b"GET", b"/openapi.json"),
+    (b"GET", b"/v1/datasets"),
+    (b"POST", b"/v1/datasets/d/flush"),
+    (b"POST", b"/v1/datasets/d/batches"),
+    (b"PUT", b"/v1/datasets/d/metadata"),
+    (b"GET", b"/nowhere"),
+    (b"DELETE", b"/v1/datasets"),
+]
+NEXT = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n"  # what a smuggled request would be
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with server(tmp_path_factory.mktemp("home")) as running:
+        yield running
+
+
+def refused_and_closed(running: Server, request: bytes, expected: tuple[int, str]) -> None:
+    answer = told(running, request)
+    assert problem(answer) == expected
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_two_lengths_of_a_body_are_refused(running: Server, method: bytes, path: bytes) -> None:
+    head = b"%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n"
+    refused_and_closed(running, head % (method, path) + b"0\r\n\r\n" + NEXT, (400, "unreadable_input"))
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_chunks_in_http_1_0_are_refused(running: Server, method: bytes, path: bytes) -> None:
+    head = b"%s %s HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n"
+    refused_and_closed(running, head % (method, path) + b"0\r\n\r\n" + NEXT, (400, "unreadable_input"))
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("header", [b"x: " + b"y" * 17_000, b"\r\n".join([b"x: y"] * 101)], ids=["long", "many"])
+def test_heads_above_the_limit_are_refused_however_they_arrive(
+    running: Server, method: bytes, path: bytes, header: bytes
+) -> None:
+    head = b"%s %s HTTP/1.1\r\nhost: localhost\r\n%s\r\n\r\n" % (method, path, header)
+    refused_and_closed(running, head, (400, "invalid_request"))
+    answer = told(running, *(head[place : place + 1_000] for place in range(0, len(head), 1_000)))
+    assert problem(answer) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [b"origin: http://evil.example", b"origin: null", b"origin: http://localhost:3000", b"sec-fetch-site: cross-site"],
+)
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] != b"GET"])
+def test_a_page_of_another_site_changes_nothing(running: Server, method: bytes, path: bytes, foreign: bytes) -> None:
+    head = b"%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\ncontent-length: 4\r\n%s\r\n\r\na\n1\n"
+    refused_and_closed(running, head % (method, path, foreign) + NEXT, (403, "foreign_site"))
+    assert b'"datasets":[]' in told(running, b"GET /v1/datasets HTTP/1.0\r\nhost: localhost\r\n\r\n")
+
+
+def test_a_page_of_this_server_may_ask(running: Server) -> None:
+    head = b"POST /v1/datasets/d/flush HTTP/1.1\r\nhost: localhost:8451\r\norigin: http://localhost:8451\r\n"
+    answer = told(running, head + b"sec-fetch-site: same-origin\r\nconnection: close\r\n\r\n")
+    assert problem(answer) == (404, "unknown_dataset")
+
+
+def test_a_bug_is_one_line_with_the_requests_id(tmp_path: Path) -> None:
+    with server(tmp_path, limits={"metadata_bytes": "a bug"}) as running:
+        head = (
+            b"PUT /v1/datasets/d/metadata HTTP/1.1\r\nhost: localhost\r\nx-request-id: unlucky\r\nconnection: close\r\n"
+        )
+        answer = told(running, head + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+        assert problem(answer) == (500, "internal_error")
+        line = running.logged("http request failed")
+        assert "error=TypeError" in line
+        assert "request_id=unlucky" in line
+        assert "Traceback" not in running.log.read_text()
