@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.attack.beside import check_beside
-from tests.http_api.serving import Server, server
+from tests.http_api.serving import Server, post, server, stream, table
 from tests.http_api.test_connection import everything
 from timestore_pipeline import clock
 
@@ -109,6 +109,24 @@ def test_bodies_in_chunks_of_a_byte_are_refused_early(running: Server, headers: 
 
     check_beside(running, attack, attackers=4)
     assert {answer[9:12] for answer in answers} <= {status, b""}
+
+
+def test_after_all_of_them_descriptors_threads_and_memory_are_what_they_were(running: Server) -> None:
+    process = psutil.Process(running.process.pid)
+    with running.client() as client:
+        post(client, stream(table(1)))
+    before = process.num_fds(), process.num_threads(), process.memory_info().rss
+    with ExitStack() as stack:
+        for number in range(3 * CONNECTIONS):
+            reset(running, DESCRIPTION[:number])
+            connection = stack.enter_context(running.connect())
+            send(connection, HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * number)
+    with running.client() as client:
+        while process.num_fds() > before[0] + 2:  # this client's, and one that another may have kept
+            assert client.get("/health").status_code == 200
+            clock.sleep(0.05)
+    assert process.num_threads() <= before[1] + 8  # of pools that start their threads when they are needed
+    assert process.memory_info().rss < before[2] + (64 << 20)
 
 
 def test_without_the_token_no_body_is_looked_at(tmp_path: Path) -> None:

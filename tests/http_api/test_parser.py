@@ -7,6 +7,8 @@ from typing import Any
 
 import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from timestore_pipeline.http_api.parser import MOST_HEAD_BYTES, MOST_HEADERS, SlicedParser
 from timestore_pipeline.http_api.turns import Turns
@@ -70,6 +72,50 @@ def test_framing_beyond_its_bounds_is_refused(sent: bytes, why: str) -> None:
 def test_what_has_no_end_is_refused(sent: bytes) -> None:
     with pytest.raises(h11.RemoteProtocolError, match="too long"):
         events(sent)
+
+
+FRAGMENTS = [
+    HEAD,
+    CHUNKED,
+    b"content-length: 5\r\n",
+    b"transfer-encoding: chunked\r\n",
+    *(b"\r\n", b"\n", b"\r", b" ", b"\0", b"\xff", b"abcde"),
+    *(b"5\r\nabcde\r\n", b"0\r\n\r\n", b"0\r\na: b\r\n\r\n", b"1;a=b\r\nx\r\n"),
+    *(b"ffffffffffffffffffff\r\n", b"-1\r\n"),
+    b"GET /x HTTP/1.1\r\nhost: a\r\n\r\n",
+    b"GET /x HTTP/1.0\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"x" * 20_000,
+    b"a: b\r\n" * 60,
+]
+
+
+def told(pieces: list[bytes]) -> tuple[list[str], bytes, bool]:
+    """Kinds of events, the bodies together, and whether it ended with a refusal; what else is raised is a bug."""
+    parser, kinds, content = SlicedParser(), list[str](), b""
+    for piece in pieces:
+        parser.receive_data(piece)
+        while True:
+            parser.begin_turn()
+            try:
+                while (event := parser.next_event()) not in (h11.NEED_DATA, h11.PAUSED):
+                    content += bytes(event.data) if isinstance(event, h11.Data) else b""
+                    kinds += [type(event).__name__] if not isinstance(event, h11.Data) else []
+            except h11.RemoteProtocolError:
+                return kinds, content, True
+            if not parser.turn_is_over:
+                break
+    return kinds, content, False
+
+
+@given(st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=20)), max_size=12), st.data())
+def test_it_does_not_matter_how_bytes_arrive(fragments: list[bytes], data: st.DataObject) -> None:
+    sent = b"".join(fragments)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
+    pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+    whole, cut = told([sent]), told(pieces)
+    assert (whole[0], whole[2]) == (cut[0], cut[2])
+    assert whole[1] == cut[1] or whole[2], "up to a refusal as much as was there"
 
 
 def test_each_turn_of_the_loop_serves_one_of_the_line() -> None:
