@@ -26,7 +26,11 @@ from tests.modelled.evidence import gather
 ROOT = Path(__file__).parents[1]
 DATASETS = st.sampled_from(["d", "e"])
 KEYS = st.one_of(st.none(), st.sampled_from("abcd"))
-FLUSH_POINTS = ("claim", "file", "record export", "delta commit", "finalize", "unlink", "burn", "abort")
+STAGING_POINTS = ("begin journal", "append", "promise")
+FLUSH_POINTS = (
+    *("write segment", "move", "forget journals"),
+    *("claim", "file", "record export", "delta commit", "finalize", "unlink", "burn", "abort"),
+)
 MOMENTS = st.sampled_from(["before", "after"])
 KILLED = {"died": -9}
 COUNTED = {"flush", "retried", "quarantined", "requeued", "discarded"}
@@ -133,7 +137,7 @@ class LibraryMachine(RuleBasedStateMachine):
         dataset = self.some(data, lambda model: bool(model.batches))
         assert self.do("enqueue_text", dataset)["error"] in {"schema_conflict", "guardrail_exceeded"}
 
-    @rule(dataset=DATASETS, key=KEYS, count=st.integers(1, 4), point=st.sampled_from(["append", "promise"]), at=MOMENTS)
+    @rule(dataset=DATASETS, key=KEYS, count=st.integers(1, 4), point=st.sampled_from(STAGING_POINTS), at=MOMENTS)
     def die_in_enqueue(self, dataset: str, key: str | None, count: int, point: str, at: str) -> None:
         first = self.new_rows(count)
         self.do("arm", point, at)
@@ -240,16 +244,37 @@ class LibraryMachine(RuleBasedStateMachine):
     def lose_segments(self, data: st.DataObject, decision: str) -> None:
         """Every segment file of a dataset at rest is gone for a while: set aside, then given back or given up."""
         dataset = self.some(data, lambda model: bool(model.batches))
-        model = self.models[dataset]
-        for key in (None, None):  # one batch alone would not show that another is forgotten
-            self.enqueue(dataset, key, 2, 0)
+        self.enqueue_two(dataset)
+        self.come_to_rest()
+        self.lose("lose_segments", dataset, decision)
+
+    @with_batches
+    @rule(data=st.data(), decision=st.sampled_from(["requeue", "discard"]))
+    def lose_journals(self, data: st.DataObject, decision: str) -> None:
+        """Every journal is gone for a while, and what was staged last lies in one."""
+        dataset = self.some(data, lambda model: bool(model.batches))
+        self.come_to_rest()
+        self.told_of_flush(dataset, self.do("flush", dataset))
+        self.enqueue_two(dataset)
+        self.lose("lose_journals", dataset, decision)
+
+    def enqueue_two(self, dataset: str) -> None:
+        """One batch alone would not show that another is forgotten."""
+        for _ in range(2):
+            self.enqueue(dataset, None, 2, 0)
+
+    def come_to_rest(self) -> None:
+        """All that is pending lies in segments."""
         self.kill()
         self.reborn()
         assert self.do("recover")["result"] == sum(other.epoch is not None for other in self.models.values())
         for other in self.models.values():
             other.settle()
+
+    def lose(self, order: str, dataset: str, decision: str) -> None:
+        model = self.models[dataset]
         lost = model.pending
-        assert self.do("lose_segments", dataset)["result"] == bool(lost)
+        assert self.do(order, dataset)["result"] == bool(lost)
         for batch in lost:
             batch.given_up = "quarantined"
         model.counted["quarantined"] += len(lost)
@@ -288,7 +313,7 @@ class LibraryMachine(RuleBasedStateMachine):
 
     @rule(hard_limit=st.sampled_from([0, 0, 50_000]))
     def reopen(self, hard_limit: int) -> None:
-        """With a limit of 50 kB, which one segment exceeds, whatever else is sent is refused until it is flushed."""
+        """With a limit of 50 kB, which one segment exceeds: from its roll-up on, all is refused until it is flushed."""
         assert self.do("close") == {"result": None}
         self.kill()
         self.reborn(hard_limit)
@@ -306,6 +331,7 @@ class LibraryMachine(RuleBasedStateMachine):
             assert {s: v for s, v in evidence.kept.items() if s != "accepted"} == evidence.counted
             assert evidence.kept.get("accepted", (0, 0)) == volume(model.batches)
             assert evidence.promised_segments <= evidence.segment_files <= evidence.known_segments
+            assert evidence.promised_journals <= evidence.journal_files <= evidence.known_journals
             assert evidence.epochs == ([] if model.epoch is None else [model.epoch])
             ours = {name: value for name, value in evidence.counters.items() if name in COUNTED}
             assert ours == {name: value for name, value in model.counted.items() if value}

@@ -52,7 +52,7 @@ def three_producers(home: Path) -> Iterator[list[Forked]]:
 
 def opened(home: Path) -> Timestore:
     """For flushes that wait for their producers as long as a busy machine lets those take to answer."""
-    return Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000))
+    return Timestore(Settings.build(home=home))
 
 
 def acked(home: Path) -> list[int]:

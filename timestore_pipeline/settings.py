@@ -58,8 +58,9 @@ class Settings(BaseModel):
     staging_flush_max_bytes: int = Field(default=134_217_728, ge=0, le=_MOST_BYTES)  # 128 MB of Arrow data; 0 = off
     staging_flush_max_age_ms: int = Field(default=60_000, ge=0, le=_LONGEST_MS)  # 0 = off; the pager fires at 120 s
 
-    staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data, then a new segment
-    staging_seal_timeout_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a flush waits for a live owner
+    staging_segment_max_bytes: int = Field(
+        default=67_108_864, ge=1
+    )  # 64 MB of Arrow data, then a new one; journals, too
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
     export_memory_mb: int = Field(default=512, ge=LEAST_MEMORY_MB, le=_MOST_MB)  # DuckDB's, of a run's exports together
     maintain_target_file_bytes: int = Field(default=134_217_728, ge=1_048_576, le=_MOST_BYTES)  # of a compacted file
@@ -222,10 +223,6 @@ class Settings(BaseModel):
     @property
     def metrics_push_interval(self) -> timedelta:
         return timedelta(milliseconds=self.metrics_push_interval_ms)
-
-    @property
-    def seal_timeout(self) -> timedelta:
-        return timedelta(milliseconds=self.staging_seal_timeout_ms)
 
 
 def _environment() -> dict[str, str]:

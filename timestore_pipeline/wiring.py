@@ -83,7 +83,9 @@ class Timestore(Closing):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.area = StagingArea(settings.staging_directory, settings.shard)
+        self.area = StagingArea(
+            settings.staging_directory, settings.shard, segment_max_bytes=settings.staging_segment_max_bytes
+        )
         self._configuration = _digest(settings.lake_uri, storage_options(), settings.export_memory_mb)
 
     @cached_property
@@ -97,7 +99,6 @@ class Timestore(Closing):
         return FlushPipeline(
             self.area,
             self.lake,
-            seal_timeout=self.settings.seal_timeout,
             most_bytes=self._most_bytes,
             retention=self.settings.idempotency_retention,
             configuration=self._configuration,
@@ -138,8 +139,7 @@ class Timestore(Closing):
         """
         from timestore_pipeline.reading.query import query
 
-        timeout, memory_mb = self.settings.seal_timeout, self.settings.export_memory_mb
-        return query(self.area, self.lake, sql, seal_timeout=timeout, memory_mb=memory_mb)
+        return query(self.area, self.lake, sql, memory_mb=self.settings.export_memory_mb)
 
     def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
         """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""

@@ -13,6 +13,7 @@ import pytest
 
 from tests.attack.hostile_folders import swapping
 from tests.landing.dropping import drop, files, folder, numbers, readings, take_in
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline.errors import Corrupted
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.landing.intake import Intake
@@ -31,8 +32,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_a_dataset_that_is_a_link_to_live_segments_moves_none_of_them(settings: Settings, landing: Path) -> None:
     with StagingManager.open(settings) as staging:
         staging.enqueue("weather", readings(3))
+        roll_up_in(settings)
         segments = settings.staging_directory / "segments" / "weather"
         before = sorted(segments.iterdir())
+        assert before
         (landing / "weather").symlink_to(segments)
         assert take_in(settings) == []
         assert sorted(segments.iterdir()) == before

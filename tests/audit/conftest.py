@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.audit.books import readings
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -15,7 +16,7 @@ from timestore_pipeline.wiring import Timestore
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path, staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path)
 
 
 @pytest.fixture
@@ -27,4 +28,5 @@ def store(settings: Settings) -> Iterator[Timestore]:
             opened.flush("weather", Trigger.MANUAL, "test")
             staging.enqueue("weather", readings(12))
             staging.enqueue("weather", readings(8))
+        roll_up_all(opened.area)
         yield opened

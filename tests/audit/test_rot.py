@@ -15,6 +15,7 @@ import pytest
 from deltalake import write_deltalake
 
 from tests.audit.books import readings
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
@@ -111,28 +112,35 @@ os.kill(os.getpid(), 9)
 """
 
 
-def killed_writers_log(site: Site) -> Path:
-    """The write-ahead log of a segment whose writer was killed with nine rows in it."""
+def killed_writers_journal(site: Site) -> Path:
+    """The journal of a process that was killed with nine rows in it."""
     done = subprocess.run([sys.executable, "-c", _KILLED, site.settings.home], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
-    [log] = (site.settings.staging_directory / "segments" / "weather").glob("*.wal")
-    return log
+    [journal] = (site.settings.staging_directory / "journals").glob("*.journal")
+    return journal
 
 
-def wal_truncated(site: Site) -> str:
-    return halve(killed_writers_log(site)).removesuffix(".wal")
+def journal_truncated(site: Site) -> str:
+    return halve(killed_writers_journal(site))
 
 
-def wal_flipped(site: Site) -> str:
-    log = killed_writers_log(site)
-    overwrite(log, log.stat().st_size // 2)
-    return log.stem
+def journal_flipped(site: Site) -> str:
+    journal = killed_writers_journal(site)
+    overwrite(journal, journal.stat().st_size // 2)
+    return journal.name
 
 
-def wal_missing(site: Site) -> str:
-    log = killed_writers_log(site)
-    log.unlink()
-    return log.stem
+def journal_missing(site: Site) -> str:
+    journal = killed_writers_journal(site)
+    journal.unlink()
+    return journal.name
+
+
+def journal_unknown(site: Site) -> str:
+    journal = killed_writers_journal(site)
+    stray = journal.with_stem("0" * len(journal.stem))
+    stray.write_bytes(journal.read_bytes().replace(journal.stem.encode(), stray.stem.encode(), 1))
+    return stray.name
 
 
 def ledger_truncated(site: Site) -> str:
@@ -232,9 +240,10 @@ CASES: dict[Callable[[Site], str], str] = {
     segment_emptied: "unreadable_segment",
     segment_swapped: "unreadable_segment",
     segment_unknown: "unknown_segment",
-    wal_truncated: "rows_missing",
-    wal_flipped: "unreadable_segment",
-    wal_missing: "rows_missing",
+    journal_truncated: "unreadable_segment",
+    journal_flipped: "unreadable_segment",
+    journal_missing: "unreadable_segment",
+    journal_unknown: "unknown_journal",
     ledger_truncated: "unreadable_ledger",
     ledger_page_flipped: "unreadable_ledger",
     ledger_missing: "ledger_lost",
@@ -262,7 +271,9 @@ def site(settings: Settings, tmp_path: Path) -> Site:
     with Timestore(settings) as store:
         store.flush("weather", Trigger.MANUAL, "test")
     _stage(settings, 12, 8)
+    roll_up_in(settings)
     _stage(settings, 7)
+    roll_up_in(settings)
     return Site(settings, older)
 
 
@@ -284,8 +295,8 @@ def _told(site: Site) -> dict[str, str]:
 
 
 def _data_files(site: Site) -> int:
-    """Segments, logs, Parquet files and commits, wherever they lie now."""
-    suffixes = (".duckdb", ".wal", ".parquet", ".json")
+    """Segments, journals, Parquet files and commits, wherever they lie now."""
+    suffixes = (".duckdb", ".journal", ".parquet", ".json")
     return sum(path.name.endswith(suffixes) for path in site.settings.home.rglob("*"))
 
 

@@ -1,4 +1,4 @@
-"""Segments are held against what was promised from them."""
+"""Segments and journals are held against what was promised from them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def test_a_missing_segment_is_found(store: Timestore) -> None:
     assert codes(audited(store).problems) == ["unreadable_segment"]
 
 
-def test_a_missing_open_segment_is_found(store: Timestore) -> None:
-    alter_ledger(store, "UPDATE segments SET state = 'open', owner = ''")
-    segment(store).unlink()
-    assert codes(audited(store).problems) == ["unreadable_segment"]
-
-
 def test_a_torn_segment_is_found(store: Timestore) -> None:
     path = segment(store)
     path.write_bytes(path.read_bytes()[:5000])
     assert codes(audited(store).problems) == ["unreadable_segment"]
+
+
+def test_a_batch_with_missing_rows_is_named_as_its_receipt_names_it(store: Timestore) -> None:
+    [owed] = [batch for batch in store.area.ledger.batches.owed(segment(store).stem) if batch.rows == 12]
+    alter_segment(segment(store), "DELETE FROM rows WHERE value = 11")
+    assert f"batch {owed.batch_id} was acknowledged" in audited(store).problems[0].message
 
 
 def test_a_segment_file_that_nobody_knows_is_found(store: Timestore) -> None:

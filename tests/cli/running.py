@@ -18,7 +18,9 @@ import pyarrow.feather
 import pyarrow.parquet
 from typer.testing import CliRunner
 
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline.cli.app import app
+from timestore_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +69,7 @@ def in_a_process(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def producer(rows: int) -> Iterator[subprocess.Popen[str]]:
-    """A living process that owns an open segment with `rows` rows of the dataset `weather`."""
+    """A living process with an open journal that holds `rows` rows of the dataset `weather`."""
     with subprocess.Popen(
         [sys.executable, "-c", _PRODUCER, str(rows)],
         cwd=ROOT,
@@ -82,6 +84,18 @@ def producer(rows: int) -> Iterator[subprocess.Popen[str]]:
         finally:
             process.send_signal(signal.SIGCONT)
             process.kill()
+
+
+def segment_of(home: Path, dataset: str = "weather") -> Path:
+    """The dataset's only segment, after all that lies in journals was moved into segments."""
+    roll_up_in(Settings.from_env())
+    [path] = (home / "staging" / "segments" / dataset).glob("*.duckdb")
+    return path
+
+
+def journal_of(home: Path) -> Path:
+    [path] = (home / "staging" / "journals").glob("*.journal")
+    return path
 
 
 def readings(rows: int, first: int = 0) -> pa.Table:

@@ -12,8 +12,9 @@ from tests.cli.test_output import COMMANDS
 
 _DATASET = {"dataset", "metadata", "thresholds", "time_column", "granularity", "schema", "paused", "last_epoch"}
 _EXPLAINED = {"dataset", "due", "trigger", "reason", "due_at", "when", "sensor_late", "binding", "limits", "in_flight",
-              "last_flush", "failures", "retry_at", "paused", "open_segments", "incidents"}  # fmt: skip
-_RECOVERED = {"rebuilt", "entered_flushes", "adopted_segments", "adopted_batches", "settled", "taken_over", "errors"}
+              "last_flush", "failures", "retry_at", "paused", "incidents"}  # fmt: skip
+_RECOVERED = {"rebuilt", "entered_flushes", "adopted_segments", "adopted_batches", "settled", "rolled_up", "left_out",
+              "adopted_journals", "errors"}  # fmt: skip
 _STAGED = {"dataset", "batches", "rows", "bytes", "duplicates", "seconds"}
 
 # Arguments, and keys that the document has; more may come, none may go. In this order, on one directory.

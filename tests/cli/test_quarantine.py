@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import complaint, staged, timestore, timestore_json
+from tests.cli.running import complaint, journal_of, segment_of, staged, timestore, timestore_json
 
 
 @pytest.fixture
 def sound(home: Path) -> bytes:
     """What the segment held before it was damaged and set aside as incident 1."""
     staged(home)
-    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    segment = segment_of(home, "weather")
     content = segment.read_bytes()
     segment.write_bytes(b"rot" * 9_000)
     assert "published nothing" in complaint("flush", "weather", "--now")
@@ -83,3 +83,21 @@ def test_an_unknown_number_is_refused_and_does_not_keep_the_others_waiting(home:
     told = timestore_json("quarantine", "discard", "7", "1", "--yes", code=1)
     assert [result["incident_id"] for result in told["discarded"]] == [1]
     assert [error["code"] for error in told["errors"]] == ["unknown_incident"]
+
+
+def test_what_a_journal_has_lost_is_shown_with_its_file_and_taken_back_once_that_is_repaired(home: Path) -> None:
+    staged(home)
+    path = journal_of(home)
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-50])
+    assert timestore_json("flush", "weather", "--now")["flushes"][0]["rows"] == 30
+    assert timestore_json("quarantine", "show", "1")["file"] == str(path)
+    shown = timestore("quarantine", "show", "1")
+    assert "record, damaged" in shown
+    assert f"journal   {path.stem}" in shown
+    assert timestore_json("quarantine", "requeue", "1", code=1)["error"]["code"] == "unreadable_segment"
+    path.write_bytes(sound)
+    assert timestore("quarantine", "requeue", "1") == "weather: incident 1: 1 batch of 10 rows requeued\n"
+    timestore("flush", "weather", "--now")
+    assert timestore_json("verify")["datasets"][0]["published_rows"] == 40
+    assert not path.exists()

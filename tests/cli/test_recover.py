@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+from tests.cli.running import complaint, journal_of, producer, staged, timestore, timestore_json
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -26,31 +26,32 @@ def test_nothing_to_recover_is_success(home: Path) -> None:
     assert told == "0 drained segments and 0 spool leftovers removed, 0 dead processes forgotten\n"
 
 
-def test_a_killed_writers_segment_is_taken_over(home: Path) -> None:
+def test_what_a_killed_writer_staged_is_rolled_up(home: Path) -> None:
     with producer(rows=5) as process:
         process.kill()
         process.wait()
     document = timestore_json("recover")
-    assert len(document["taken_over"]) == 1
-    assert document["forgotten_processes"] == 1
-    assert timestore_json("verify")["datasets"][0]["waiting_for_takeover"]["rows"] == 0
+    assert len(document["rolled_up"]) == 1
+    assert (document["left_out"], document["forgotten_processes"]) == ([], 1)
+    assert timestore_json("verify")["datasets"][0]["pending_rows"] == 5
     assert timestore_json("flush", "weather", "--now")["flushes"][0]["rows"] == 5
 
 
-def test_a_living_writers_segment_is_left_alone(home: Path) -> None:
+def test_a_living_writer_is_left_alone_and_what_it_staged_is_rolled_up(home: Path) -> None:
     with producer(rows=5):
         document = timestore_json("recover")
-        assert (document["taken_over"], document["forgotten_processes"]) == ([], 0)
+        assert (len(document["rolled_up"]), document["forgotten_processes"]) == (1, 0)
+        assert journal_of(home).exists()
 
 
-def test_a_segment_that_cannot_be_read_is_named(home: Path) -> None:
+def test_a_record_that_cannot_be_read_is_named(home: Path) -> None:
     with producer(rows=5) as process:
         process.kill()
         process.wait()
-    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
-    segment.write_bytes(b"torn")
-    assert f"1 batch of 5 rows set aside (damaged segment {segment.stem})" in complaint("recover")
-    assert (home / "staging" / "quarantine" / "weather" / segment.name).read_bytes() == b"torn"
+    journal = journal_of(home)
+    journal.write_bytes(torn := journal.read_bytes()[:-50])
+    assert f"1 batch of 5 rows set aside (damaged journal {journal.stem})" in complaint("recover")
+    assert journal.read_bytes() == torn
     assert timestore_json("recover")["set_aside"] == []
 
 

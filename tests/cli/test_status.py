@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+from tests.cli.running import complaint, staged, timestore, timestore_json
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import Timestore
@@ -134,12 +134,3 @@ def test_explain_tells_of_the_last_flush(home: Path) -> None:
     timestore("flush", "weather", "--now")
     assert timestore_json("explain", "weather")["last_flush"]["rows"] == 40
     assert "epoch 1 (manual), 40 rows in 4 batches, 2 files of " in timestore("explain", "weather")
-
-
-def test_explain_names_the_owners_of_open_segments(home: Path) -> None:
-    with producer(rows=5) as process:
-        [segment] = timestore_json("explain", "weather")["open_segments"]
-        assert (segment["pid"], segment["owner_alive"]) == (process.pid, True)
-        process.kill()
-        process.wait()
-        assert "is gone, the next flush takes it over" in timestore("explain", "weather")

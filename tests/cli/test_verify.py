@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.cli.running import complaint, producer, staged, timestore, timestore_json
+from tests.cli.running import complaint, producer, segment_of, staged, timestore, timestore_json
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_an_altered_total_is_a_no_until_it_is_repaired(books: Path) -> None:
 
 
 def test_a_row_missing_from_a_segment_is_a_no(books: Path) -> None:
-    [segment] = (books / "staging" / "segments" / "weather").glob("*.duckdb")
+    segment = segment_of(books, "weather")
     with duckdb.connect(segment) as connection:
         connection.execute("DELETE FROM rows WHERE value = 50")
     told = timestore("verify", code=1)

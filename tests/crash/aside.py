@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.incident import Incident, IncidentKind
 from timestore_pipeline.staging import quarantine
-from timestore_pipeline.staging.directory import write_ahead_log
+from timestore_pipeline.staging.journal_records import scan
 from timestore_pipeline.wiring import Timestore
 
 BAD = 1  # the number of the batch that is lost or poisonous
@@ -29,13 +29,21 @@ def poison(home: Path) -> None:
     )
 
 
+def rot_record(home: Path) -> None:
+    """A bit flips in the record of one batch; there is one in each."""
+    [path] = (home / "staging" / "journals").glob("*.journal")
+    [record] = (found for found in scan(path).records if [batch.sequence for batch in found.record.batches] == [BAD])
+    _back_up(home, path)
+    content = bytearray(path.read_bytes())
+    content[record.offset + len(content) // 10] ^= 0x10
+    path.write_bytes(content)
+
+
 def mend(store: Timestore, incident: Incident) -> None:
-    """Put the segment as it was once in its place: an operator has found it in a backup."""
-    path = quarantine.quarantined_file(store.area, incident)
-    path = path or store.area.directory.segment(incident.dataset, incident.segment_id)
+    """Put the file as it was once in its place: an operator has found it in a backup."""
+    path = _file_of(store, incident)
     sound = _backup(store.settings.home) / path.name
     if path.exists() and sound.exists():
-        write_ahead_log(path).unlink(missing_ok=True)
         shutil.copy(sound, path)
 
 
@@ -53,11 +61,22 @@ def decide(store: Timestore, decision: str) -> list[str]:
 
 def _spoil(home: Path, *statements: str) -> None:
     [path] = (home / "staging" / "segments" / "d").glob("*.duckdb")
-    _backup(home).mkdir()
-    shutil.copy(path, _backup(home))
+    _back_up(home, path)
     with duckdb.connect(path) as connection:
         for statement in statements:
             connection.execute(statement)
+
+
+def _file_of(store: Timestore, incident: Incident) -> Path:
+    if incident.kind is IncidentKind.RECORD:
+        return store.area.directory.journal(incident.segment_id)
+    aside = quarantine.quarantined_file(store.area, incident)
+    return aside or store.area.directory.segment(incident.dataset, incident.segment_id)
+
+
+def _back_up(home: Path, path: Path) -> None:
+    _backup(home).mkdir()
+    shutil.copy(path, _backup(home))
 
 
 def _backup(home: Path) -> Path:

@@ -104,7 +104,7 @@ def run_into_what_is_kept(home: Path, staging: StagingManager, store: Timestore,
 
 
 def run_out_of_ledger(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
-    """The segments lie on another filesystem: only the ledger is out of space."""
+    """Journals and segments lie on another filesystem: only the ledger is out of space."""
     stage(staging, account, range(5))
     ballast = fill(home / "staging" / "ballast")
     stage(staging, account, range(5, _MOST_BATCHES))
@@ -143,7 +143,7 @@ _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
 def main() -> None:
     home, place = Path(sys.argv[1]), sys.argv[2]
     limits = {"staging_max_total_bytes": 0, "staging_max_dataset_bytes": 0, "staging_flush_max_bytes": 0}
-    limits |= {"staging_min_free_bytes": 0, "staging_seal_timeout_ms": 40_000}
+    limits |= {"staging_min_free_bytes": 0}
     settings = Settings.build(home=home, **limits | _LIMITS.get(place, {}))
     account = Account()
     with StagingManager.open(settings) as staging, Timestore(settings) as store:

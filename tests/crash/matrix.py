@@ -1,7 +1,8 @@
 """The crash matrix: every step, failing and dying, before, during and after; what each case must come to.
 
 After the fault the world goes on: in-doubt batches are sent again under their keys, the next flush runs. Then every row
-of every batch is in the lake exactly once, the audit finds nothing, and no segment, claim or stray file is left over.
+of every batch is in the lake exactly once, the audit finds nothing, and no journal, segment, claim or stray file is
+left over.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tests.crash import aside, victims
+from tests.crash import aside, producers, scenarios
 from tests.crash.kernel import Call, Judge, Verdict, Watch, watching
 from tests.crash.steps import Step
-from tests.crash.victims import Fault
+from tests.crash.victims import Fault, victim
 from tests.flush.conftest import published
 from tests.services.forked import FORKED
 from timestore_pipeline import StagingManager
@@ -39,6 +40,9 @@ _PATIENCE = 200  # seconds for a victim that should take one
 SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "nothing": ("life", ()),
     "dead producer": ("flush", [("stage and die", None)]),
+    "closed journal": ("flush", [("stage and close", None)]),
+    "many journals": ("stage in many journals", ()),
+    "dead in a roll-up": ("flush", [("stage and die", None), ("flush", ("write segment", "after", "die"))]),
     "many partitions": ("flush", [("stage by the hour", None)]),
     "claimed elsewhere": ("carry on", [("life", ("claim", "after", "die"))]),
     "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
@@ -51,9 +55,13 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     ),
     "rotten segment": ("flush", [("stage rotten", None)]),
     "poisonous batch": ("flush", [("stage poisonous", None)]),
+    "rotten record": ("flush", [("stage a rotten record", None)]),
     "set aside": ("requeue", [("stage rotten", None), ("flush and die", None)]),
+    "record set aside": ("requeue", [("stage a rotten record", None), ("flush and die", None)]),
     "given up": ("discard", [("stage rotten", None), ("flush and die", None)]),
+    "record given up": ("discard", [("stage a rotten record", None), ("flush and die", None)]),
     "lost ledger": ("rebuild", [("lose the ledger", None)]),
+    "no ledger": ("rebuild", [("lose all of the ledger", None)]),
     "fragmented": ("maintain", [("publish bit by bit", None)]),
     "to be retyped": ("retype", [("publish and stage", None)]),
     "dead in a rebuild": ("rebuild", [("lose the ledger", None), ("rebuild", ("build anew", "after", "die"))]),
@@ -61,6 +69,7 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
 # what an operator does at the end with what is in quarantine, where anything is
 DECISIONS = {
     "rotten segment": "requeue", "poisonous batch": "requeue", "set aside": "requeue", "given up": "discard",
+    "rotten record": "requeue", "record set aside": "requeue", "record given up": "discard",
 }  # fmt: skip
 
 
@@ -130,7 +139,7 @@ def run_watched(home: Path, scenario: str, verdict: Judge) -> tuple[int, Watch]:
 
 def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | None) -> int:
     """Its exit code; a negative one is the signal that ended it."""
-    process = FORKED.Process(target=victims.victim, args=(home, scenario, fault, address))
+    process = FORKED.Process(target=victim, args=(home, scenario, fault, address))
     process.start()
     process.join(_PATIENCE)
     if process.exitcode is None:
@@ -140,7 +149,7 @@ def run_victim(home: Path, scenario: str, fault: Fault | None, address: str | No
     if process.exitcode != _STATUS_LOST:
         return process.exitcode
     # Rarely the fork server cannot say how a child ended; one that was not killed has written its outcome.
-    return 0 if victims.notes(home, "outcome").exists() else -signal.SIGKILL
+    return 0 if producers.notes(home, "outcome").exists() else -signal.SIGKILL
 
 
 def _nth_in(step: Step, position: int, kind: str) -> Judge:
@@ -156,7 +165,7 @@ def _nth_in(step: Step, position: int, kind: str) -> Judge:
 
 def outcome(home: Path) -> dict[str, list[str]]:
     """What the victim wrote at its end; one that was killed wrote nothing."""
-    path = victims.notes(home, "outcome")
+    path = producers.notes(home, "outcome")
     nothing: dict[str, list[str]] = {"fired": [], "errors": []}
     return json.loads(path.read_text()) if path.exists() else nothing
 
@@ -172,19 +181,19 @@ def ending(home: Path, code: int, kind: str) -> list[str]:
 
 def judge(home: Path, situation: str) -> list[str]:
     """Go on from here as the world would, then compare what was sent with what is there."""
-    rebuild_if_lost(victims.settings(home))
+    rebuild_if_lost(producers.settings(home))
     resend(home)
     decision = DECISIONS.get(situation)
-    with Timestore(victims.settings(home)) as store:
+    with Timestore(producers.settings(home)) as store:
         flush_everything(store, tries=0 if decision is None else _TRIES)
         wrong = [] if decision is None else aside.decide(store, decision)
         flush_everything(store)
         recover(store.area, store.lake)
         if SITUATIONS[situation][0] == "retype":
-            victims.retyped(store)
+            scenarios.retyped(store)
             wrong += _wrong_types(store)
         if SITUATIONS[situation][0] in ("maintain", "retype"):
-            victims.maintained(store)
+            scenarios.maintained(store)
             wrong += _disused(store)
         return [*wrong, *_wrong_rows(store, home, decision == "discard"), *_wrong_books(store), *_left_over(store)]
 
@@ -202,15 +211,15 @@ def flush_everything(store: Timestore, tries: int = 0) -> None:
 
 def resend(home: Path) -> None:
     """What a producer does after a restart: whatever it has no acknowledgement of, again, and one batch more."""
-    acked = _numbers(victims.notes(home, "acks"))
-    with StagingManager.open(victims.settings(home)) as staging:
-        for number in sorted({*_numbers(victims.notes(home, "intents")), victims.BATCHES} - acked):
-            victims.stage(staging, number)
+    acked = _numbers(producers.notes(home, "acks"))
+    with StagingManager.open(producers.settings(home)) as staging:
+        for number in sorted({*_numbers(producers.notes(home, "intents")), producers.BATCHES} - acked):
+            producers.stage(staging, number)
 
 
 def _wrong_rows(store: Timestore, home: Path, bad_is_given_up: bool) -> list[str]:
-    sent = _numbers(victims.notes(home, "intents")) | {victims.BATCHES}
-    expected = victims.rows_of(sent - {aside.BAD} if bad_is_given_up else sent)
+    sent = _numbers(producers.notes(home, "intents")) | {producers.BATCHES}
+    expected = producers.rows_of(sent - {aside.BAD} if bad_is_given_up else sent)
     found = published(store)
     if found == expected:
         return []
@@ -227,11 +236,14 @@ def _left_over(store: Timestore) -> list[str]:
     area = store.area
     segments = [path.name for path in area.directory.segment_folder("d").iterdir()]
     rows = [segment.segment_id for segment in area.ledger.segments.of_dataset("d")]
+    journals = [path.name for path in area.directory.journals.iterdir()]
+    journal_rows = [journal.journal_id for journal in area.ledger.journals.all()]
     claims = [str(flush.epoch) for flush in area.ledger.flushes.in_flight()]
     spool = [path.name for path in area.directory.spool.iterdir()]
     quarantined = [path.name for path in area.directory.quarantined_segments("d")]
     rebuilding = [path.name for path in filter(None, [area.directory.rebuilding()])]
     found = {"segment files": segments, "segment rows": rows, "claims": claims, "spool": spool}
+    found |= {"journal files": journals, "journal rows": journal_rows}
     found |= {"quarantined files": quarantined, "rebuilds": rebuilding}
     return [f"{what} left over: {names}" for what, names in found.items() if names]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,23 +12,26 @@ from typing import Any
 from deltalake import DeltaTable
 
 from timestore_pipeline.errors import DiskFull
-from timestore_pipeline.flush import recovery, settle, staged_view
+from timestore_pipeline.flush import claim, recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.rebuild import ledger
-from timestore_pipeline.staging import quarantine, salvage, segments
+from timestore_pipeline.staging import quarantine, roll_up, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import StagingDirectory
+from timestore_pipeline.staging.journal import Journal
+from timestore_pipeline.staging.ledger.adopting import Adopting
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.liveness import ProcessIdentity
-from timestore_pipeline.staging.segments import OpenSegment
 
 MOMENTS = ("before", "during", "after")
 
@@ -42,6 +46,10 @@ def system_error() -> Exception:
     return OSError(errno.ENOSPC, "No space left on device")
 
 
+def disk_error() -> Exception:
+    return OSError(errno.EIO, "Input/output error")
+
+
 @dataclass(frozen=True)
 class Step:
     name: str
@@ -54,13 +62,21 @@ class Step:
 
 
 STEPS = (
+    Step("register journal", "nothing", Journals, "register"),
+    Step("begin journal", "nothing", Journal, "__init__"),
+    Step("append to the journal", "nothing", Journal, "append"),
+    Step("append more to the journal", "nothing", Journal, "append", call=2),
+    Step("write a record", "nothing", os, "writev", system_error, call=2),  # the first call writes the journal's line
+    Step("write another record", "nothing", os, "writev", system_error, call=3),
+    Step("flush a record", "nothing", os, "fdatasync", disk_error, call=2),
+    Step("flush another record", "nothing", os, "fdatasync", disk_error, call=3),
+    Step("ledger promise", "nothing", Batches, "promise"),
+    Step("another ledger promise", "nothing", Batches, "promise", call=2),
+    Step("roll up", "nothing", claim, "roll_up"),
     Step("register segment", "nothing", Segments, "register"),
-    Step("create segment", "nothing", OpenSegment, "__init__"),
-    Step("insert and commit rows", "nothing", OpenSegment, "append"),
-    Step("insert and commit more rows", "nothing", OpenSegment, "append", call=2),
-    Step("ledger commit of a batch", "nothing", Batches, "record"),
-    Step("seal (detach)", "nothing", OpenSegment, "seal"),
-    Step("mark sealed", "nothing", Segments, "mark_sealed"),
+    Step("write segment", "nothing", roll_up, "write_segment"),
+    Step("move batches", "nothing", Journals, "move"),
+    Step("close journal", "nothing", Journals, "close"),
     Step("claim", "nothing", Flushes, "claim"),
     Step("adopt claim", "claimed elsewhere", Flushes, "adopt"),
     Step("settle columns and layout", "nothing", SchemaChanges, "settle_for_table"),
@@ -79,9 +95,21 @@ STEPS = (
     Step("finalize", "nothing", Flushes, "finalize"),
     Step("unlink", "nothing", segments, "remove", system_error),
     Step("forget segments", "nothing", Segments, "forget"),
-    Step("take-over", "dead producer", Segments, "adopt"),
-    Step("replay", "dead producer", segments, "replay"),
-    Step("mark replayed sealed", "dead producer", Segments, "mark_sealed"),
+    Step("move a dead producer's batches", "dead producer", Journals, "move"),
+    Step("remove idle journals", "dead producer", claim, "remove_idle_journals"),
+    Step("flush the journals' folder", "dead producer", StagingDirectory, "sync_journals", disk_error),
+    Step("forget journals", "dead producer", Journals, "forget"),
+    Step("move batches of a closed journal", "closed journal", Journals, "move"),
+    Step("remove closed journals", "closed journal", claim, "remove_idle_journals"),
+    Step("forget closed journals", "closed journal", Journals, "forget"),
+    Step("close a full journal", "many journals", Journals, "close"),
+    Step("roll up in the background", "many journals", roll_up, "roll_up"),
+    Step("write segment in the background", "many journals", roll_up, "write_segment"),
+    Step("move batches in the background", "many journals", Journals, "move"),
+    Step("remove journals in the background", "many journals", roll_up, "remove_idle_journals"),
+    Step("forget journals in the background", "many journals", Journals, "forget"),
+    Step("unlink an unfinished segment", "dead in a roll-up", segments, "remove", system_error),
+    Step("forget an unfinished segment", "dead in a roll-up", Segments, "forget"),
     Step("burn", "dead after export", LakeTable, "burn"),
     Step("abort", "dead after export", Flushes, "abort"),
     Step("discard files", "dead after export", LakeTable, "discard", system_error),
@@ -101,6 +129,9 @@ STEPS = (
     Step("set segment aside", "rotten segment", SettingAside, "segment"),
     Step("move aside", "rotten segment", quarantine, "move_durably", system_error),
     Step("set batch aside", "poisonous batch", SettingAside, "batches"),
+    Step("set record aside", "rotten record", SettingAside, "journaled"),
+    Step("requeue a record", "record set aside", Incidents, "requeue"),
+    Step("discard a record", "record given up", Incidents, "discard"),
     Step("requeue", "set aside", Incidents, "requeue"),
     Step("move back", "set aside", quarantine, "move_durably", system_error),
     Step("discard", "given up", Incidents, "discard"),
@@ -109,6 +140,9 @@ STEPS = (
     Step("set ledger aside", "lost ledger", ledger, "_set_aside"),
     Step("salvage ledger", "lost ledger", ledger, "salvage"),
     Step("learn from files and log", "lost ledger", ledger, "reconcile"),
+    Step("enter a segment", "no ledger", Adopting, "segment"),
+    Step("enter a record", "no ledger", Adopting, "record"),
+    Step("list found journals", "no ledger", Journals, "list_found"),
     Step("build anew", "lost ledger", ledger, "_build"),
     Step("install ledger", "lost ledger", ledger, "_install"),
     Step("finish rebuild", "lost ledger", ledger, "_finish"),

@@ -38,7 +38,7 @@ def test_of_several_threads_the_one_at_the_deepest_work_counts(board: PhaseBoard
     entered, leave = threading.Event(), threading.Event()
 
     def append() -> None:
-        with marker.during("segment append"):
+        with marker.during("journal append"):
             entered.set()
             leave.wait()
 
@@ -46,7 +46,7 @@ def test_of_several_threads_the_one_at_the_deepest_work_counts(board: PhaseBoard
     with marker.during("send"):
         thread.start()
         entered.wait()
-        assert board.read(0) == "segment append"
+        assert board.read(0) == "journal append"
         leave.set()
         thread.join()
         assert board.read(0) == "send"

@@ -36,7 +36,7 @@ class Marksman(Plan):
     """Strikes where the fault shows, instead of anywhere, and only when everybody has done enough for it to show."""
 
     role: Role = Role.PRODUCER
-    phase: str = "segment append"
+    phase: str = "journal append"
 
     def strikes(self) -> Iterator[Strike]:
         victims = [process for process, role in enumerate(ROSTER) if role is self.role]
@@ -47,7 +47,7 @@ class Marksman(Plan):
             yield Strike(0.0, [victims[number % len(victims)]], aimed=True, choice=choice, dwell=0.0)
 
     def wait_for_work(self, logs: FollowedLogs, acked: int, commits: int) -> None:
-        deadline = clock.monotonic() + 100
+        deadline = clock.monotonic() + 300
         while self.acked() < acked or logs.commits_of_several() < commits:
             assert clock.monotonic() < deadline
             clock.sleep(0.05)
@@ -60,7 +60,9 @@ class Marksman(Plan):
 
 # Where to strike, and how often; most faults show without any kill.
 WHERE = {
-    "ack-early": (Role.PRODUCER, "segment append", 3),
+    "ack-early": (Role.PRODUCER, "journal append", 3),
+    "write-late": (Role.PRODUCER, "ledger promise", 3),
+    "unlink-journals": (Role.FLUSHER, "claim", 3),
     "trust-nobody-published": (Role.FLUSHER, "finalize", 4),
     "compact-carelessly": (Role.MAINTAINER, "vacuum", 2),
 }
@@ -84,6 +86,8 @@ def test_the_fault_is_found_and_a_batch_is_named(tmp_path: Path, fault: str) -> 
     assert any("batch " in problem and "/" in problem for problem in report.problems()), report.problems()
     expected = {
         "ack-early": report.verdict.lost,
+        "write-late": report.verdict.lost,
+        "unlink-journals": report.verdict.lost,
         "trust-nobody-published": report.verdict.duplicated,
         "drop-a-row": report.verdict.lost,
         "alter-a-value": report.verdict.unverifiable,

@@ -19,7 +19,6 @@ __all__ = ["patient_push"]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("TIMESTORE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TIMESTORE_STAGING_SEAL_TIMEOUT_MS", "40000")
     return tmp_path / "home"
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
 from tests.defs.flushing import START, build, failure_of, hourly, job, logged, published, run_config
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal_records import Record
+from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.wiring import Timestore
 
 
@@ -88,18 +94,28 @@ def test_what_a_failed_dataset_had_staged_is_pending_again(
     assert published(timestore, "blocked") == [0, 1]
 
 
-def test_a_segment_that_nobody_seals_is_named_in_the_log(
+def test_a_journal_that_cannot_be_read_is_named_in_the_log(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TIMESTORE_STAGING_SEAL_TIMEOUT_MS", "300")
     staging.enqueue("weather", hourly(1))
-    staging.close()  # sealed, however busy the machine is
-    dataset_id = timestore.area.ledger.datasets.get("weather").dataset_id
-    timestore.area.ledger.segments.register("stuck", dataset_id, timestore.area.identity.process_id)
-    run = build(instance, "weather")
+    [stuck] = timestore.area.directory.journal_files()
+    with timestore.staging() as other:
+        other.enqueue("weather", hourly(1, 1))
+    read = JournalReader.read
+
+    def failing(self: JournalReader, place: RecordPlace, dataset: str) -> tuple[Record, dict[str, pa.Table]]:
+        if place.journal_id == stuck.stem:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(self, place, dataset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalReader, "read", failing)
+        run = build(instance, "weather")
     assert run.success
-    assert "segment stuck is left out, its batches stay pending" in logged(instance, run.run_id)
-    assert published(timestore, "weather") == [0]
+    assert f"journal {stuck.stem} is left out, its batches stay pending" in logged(instance, run.run_id)
+    assert published(timestore, "weather") == [1]
+    assert build(instance, "weather").success
+    assert published(timestore, "weather") == [0, 1]
 
 
 def test_an_interrupted_flush_is_settled_and_said_so(

@@ -10,6 +10,7 @@ import pytest
 from tests.defs.flushing import build, failure_of, hourly, published
 from tests.defs.ticking import tick
 from tests.flush.damaging import poison
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
@@ -29,6 +30,7 @@ def staged(timestore: Timestore, home: Path) -> None:
         futures = [staging.submit(dataset, hourly(10, first)) for dataset in EVERYONE for first in (0, 10)]
         for future in futures:
             future.result()
+    roll_up_all(timestore.area)
     for dataset in POISONED:
         for segment in timestore.area.directory.segment_folder(dataset).glob("*.duckdb"):
             poison(segment, [1])

@@ -14,6 +14,7 @@ from deltalake import write_deltalake
 from tests.cli.running import readings, staged, timestore, write_file
 from tests.flush.dying import flush_dying
 from tests.services.forked import run_forked
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
@@ -57,6 +58,7 @@ def a_worker_died(home: Path) -> None:
 def a_segment_is_damaged(home: Path) -> None:
     """One flush has set it aside."""
     staged(home)
+    roll_up_in(Settings.build(home=home))
     (segment,) = (home / "staging" / "segments" / "weather").glob("*.duckdb")
     shutil.copy(segment, home / "backup.duckdb")
     os.truncate(segment, segment.stat().st_size // 2)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.running import producer
 from tests.doctor.looking import files, found, staged, told
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.doctor.finding import Status
 from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
@@ -25,7 +26,7 @@ def test_no_ledger_is_fine_and_none_is_made(home: Path) -> None:
 
 def test_a_sound_ledger_is_told_with_its_shard(home: Path) -> None:
     staged(home)
-    assert "SQLite finds it whole; format version 2, shard shard-0" in told("ledger", Status.OK)
+    assert "SQLite finds it whole; format version 3, shard shard-0" in told("ledger", Status.OK)
 
 
 def test_a_ledger_in_use_is_read_beside_its_users(home: Path) -> None:
@@ -71,14 +72,22 @@ def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(
     assert "the clock was set back" in told("flush sensor", Status.WARNING)
 
 
-def test_what_a_killed_producer_left_is_told_by_its_process(home: Path) -> None:
+def test_a_killed_producer_leaves_nothing_that_needs_anything(home: Path) -> None:
+    """Its journal is read by the next flush like a living one's."""
     with producer(rows=5) as process:
         process.kill()
         process.wait()
         before = files(home / "staging")
-        assert f"process {process.pid} (" in told("dead owners", Status.WARNING)
-        assert "left 1 open segment(s)" in told("dead owners", Status.WARNING)
+        assert "none died with anything in hand" in told("dead owners", Status.OK)
         assert files(home / "staging").keys() == before.keys()
+
+
+def test_what_a_process_that_died_in_a_roll_up_left_is_told(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.build(home=home)) as store:
+        dataset_id = store.area.ledger.datasets.get("weather").dataset_id
+        store.area.ledger.segments.register("unfinished", dataset_id, "0" * 16)
+    assert "left 1 unfinished segment(s)" in told("dead owners", Status.WARNING)
 
 
 def test_what_a_killed_query_left_in_the_spool_is_told(home: Path) -> None:
@@ -108,7 +117,7 @@ def test_rows_that_wait_longer_than_the_pager_allows_are_told(home: Path, monkey
 
 def test_what_is_set_aside_is_told(home: Path) -> None:
     staged(home)
-    [segment] = (home / "staging" / "segments" / "weather").glob("*.duckdb")
+    [segment] = roll_up_in(Settings.build(home=home))
     segment.write_bytes(b"no database")
     with Timestore(Settings.build(home=home)) as store, pytest.raises(AllSetAside):
         store.flush("weather", Trigger.MANUAL, "test")

@@ -33,7 +33,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     """In memory where that can be had: a process that dies takes no page with it, and the disk stays quiet."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="flush-", dir=memory if memory.is_dir() else tmp_path) as folder:
-        yield Settings.build(home=Path(folder) / "home", staging_seal_timeout_ms=40_000)
+        yield Settings.build(home=Path(folder) / "home")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Sealed segments with batches of ten rows, and ways to spoil them that the product never would."""
+"""Segments with batches of ten rows, and ways to spoil them that the product never would."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from tests.flush.conftest import hourly, published
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import AllSetAside, TimestoreError
@@ -17,10 +18,17 @@ from timestore_pipeline.wiring import Timestore
 ROWS = 10
 
 
-def stage(settings: Settings, batches: int, first: int = 0) -> list[str]:
-    """Ids of batches of ten rows each, numbered on, in one sealed segment; batch k holds the numbers from 10 k on."""
+def stage_in_journal(settings: Settings, batches: int, first: int = 0) -> list[str]:
+    """Ids of batches of ten rows each, a record each, in one journal; batch k holds the numbers from 10 k on."""
     with StagingManager.open(settings) as staging:
         return [staging.enqueue("d", hourly(ROWS, ROWS * (first + k))).batch_id for k in range(batches)]
+
+
+def stage(settings: Settings, batches: int, first: int = 0) -> list[str]:
+    """The same in one segment."""
+    ids = stage_in_journal(settings, batches, first)
+    roll_up_in(settings)
+    return ids
 
 
 def numbers(batches: Iterable[int]) -> list[int]:
@@ -31,6 +39,16 @@ def numbers(batches: Iterable[int]) -> list[int]:
 def segment_of(store: Timestore) -> Path:
     [path] = store.area.directory.segment_folder("d").glob("*.duckdb")
     return path
+
+
+def journal_of(store: Timestore) -> Path:
+    [path] = store.area.directory.journal_files()
+    return path
+
+
+def lose_end(path: Path) -> None:
+    """A journal's last record is torn."""
+    path.write_bytes(path.read_bytes()[:-50])
 
 
 def flip(path: Path, offset: int) -> None:

@@ -49,7 +49,7 @@ def arm(point: str, moment: str) -> None:
 
 def flush_dying(home: str | Path, point: str, moment: str, dataset: str) -> None:
     arm(point, moment)
-    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000)) as timestore:
+    with Timestore(Settings.build(home=home)) as timestore:
         timestore.flush(dataset, Trigger.MANUAL, "dying")
 
 

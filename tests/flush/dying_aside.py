@@ -45,7 +45,7 @@ def arm(point: str, moment: str) -> None:
 def victim(home: Path, point: str, moment: str, deed: str) -> None:
     """Do the deed, which is `flush`, `requeue` or `discard`, as far as it comes."""
     arm(point, moment)
-    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000)) as store:
+    with Timestore(Settings.build(home=home)) as store:
         if deed == "flush":
             store.flush("d", Trigger.MANUAL, "dying")
         else:

@@ -1,6 +1,6 @@
-"""Producers that stage ten rows and keep their segment open, each a process; told a number, they stage ten more.
+"""Producers that stage ten rows and keep their journal open, each a process; told a number, they stage ten more.
 
-They keep it open for as long as a test takes: an idle one would seal it after ten seconds.
+They keep it open for as long as a test takes: an idle one would close it after ten seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import pytest
 
 from tests.services.forked import Script, script
 from timestore_pipeline import Settings
-from timestore_pipeline.wiring import Timestore
 
 _OWNER = """
 import sys
@@ -29,12 +28,10 @@ with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
         print("staged", flush=True)
 """
 
-UNANSWERED = 300  # milliseconds for an owner that never answers
-
 
 @pytest.fixture
 def start_owner(settings: Settings) -> Iterator[Callable[[int], Script]]:
-    """Start processes that stage ten rows and keep their segment open."""
+    """Start processes that stage ten rows and keep their journal open."""
     with ExitStack() as owners:
 
         def start(first: int) -> Script:
@@ -43,10 +40,3 @@ def start_owner(settings: Settings) -> Iterator[Callable[[int], Script]]:
             return owner
 
         yield start
-
-
-@pytest.fixture
-def impatient(settings: Settings) -> Iterator[Timestore]:
-    """For the tests in which an owner does not answer."""
-    with Timestore(settings.model_copy(update={"staging_seal_timeout_ms": UNANSWERED})) as opened:
-        yield opened

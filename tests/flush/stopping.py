@@ -16,8 +16,9 @@ from timestore_pipeline.flush import table_fit
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.staging import quarantine
+from timestore_pipeline.staging import quarantine, roll_up
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.wiring import Timestore
 
@@ -30,6 +31,9 @@ POINTS: dict[str, tuple[Any, str]] = {
     "finalize": (Flushes, "finalize"),
     "salvage": (quarantine, "copy_whole"),
     "set aside": (SettingAside, "segment"),
+    "record aside": (SettingAside, "journaled"),
+    "roll up": (roll_up, "write_segment"),
+    "roll-up's move": (Journals, "move"),
     "move": (quarantine, "move_durably"),
 }
 
@@ -69,7 +73,7 @@ def main() -> None:
     """Of a script with the arguments home, point and moment."""
     home, point, moment = sys.argv[1:]
     arm(point, moment)
-    with Timestore(Settings.build(home=home, staging_seal_timeout_ms=40_000)) as timestore:
+    with Timestore(Settings.build(home=home)) as timestore:
         try:
             timestore.flush("d", Trigger.MANUAL, "stopped")
             sys.stdout.write("ok")

@@ -12,13 +12,16 @@ import pytest
 from deltalake import write_deltalake
 
 from tests.flush.conftest import hourly, published
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.errors import AccessDenied, InvalidMetadata, LedgerIncomplete, RetryLater, SchemaConflict
-from timestore_pipeline.flush import blocking
+from timestore_pipeline.flush import blocking, claim
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.limits import LONGEST_BLOCK
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.roll_up import RollUp, roll_up
 from timestore_pipeline.wiring import Timestore
 
 
@@ -132,7 +135,7 @@ def test_batches_that_no_claim_can_ever_take_are_named(
     settings: Settings, staging: StagingManager, timestore: Timestore, damage: str
 ) -> None:
     staging.enqueue("d", hourly(3))
-    staging.close()
+    roll_up_all(timestore.area)
     with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
         ledger.execute(damage)
     with pytest.raises(LedgerIncomplete, match="does not list"):
@@ -145,10 +148,17 @@ def test_batches_that_no_claim_can_ever_take_are_named(
         assert published(timestore) == [0, 1, 2]
 
 
-def test_a_segment_that_is_opened_while_a_claim_is_taken_is_no_damage(
-    staging: StagingManager, timestore: Timestore
+def test_a_batch_that_comes_while_a_claim_is_taken_is_no_damage(
+    staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def roll_up_before_it_comes(area: StagingArea, dataset: str) -> RollUp:
+        rolled = roll_up(area, dataset)
+        staging.enqueue("d", hourly(3))
+        return rolled
+
     timestore.area.ledger.datasets.ensure("d")
-    sealing = timestore.pipeline.ask_to_seal(["d"])
-    staging.enqueue("d", hourly(3))
-    assert timestore.pipeline.claim("d", Trigger.MANUAL, "run", sealing).ref is None
+    with monkeypatch.context() as patched:
+        patched.setattr(claim, "roll_up", roll_up_before_it_comes)
+        assert timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref is None
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [0, 1, 2]

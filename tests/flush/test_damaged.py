@@ -23,6 +23,7 @@ from tests.flush.damaging import (
     segment_of,
     stage,
 )
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import AllSetAside
@@ -40,7 +41,7 @@ def test_wherever_a_bit_flips_every_batch_is_published_or_named(settings: Settin
         size = segment_of(store).stat().st_size
     named = 0
     for step, offset in enumerate(range(4096, size, 16384 // 3)):
-        copy = Settings.build(home=tmp_path / f"copy-{step}", staging_seal_timeout_ms=40_000)
+        copy = Settings.build(home=tmp_path / f"copy-{step}")
         shutil.copytree(settings.home, copy.home)
         with Timestore(copy) as store:
             flip(segment_of(store), offset)
@@ -58,7 +59,7 @@ def test_a_flip_costs_only_the_batches_it_hit(settings: Settings, timestore: Tim
     values = [[drawn.getrandbits(60) for _ in range(8_000)] for _ in range(6)]
     with StagingManager.open(settings) as staging:
         ids = [staging.enqueue("d", pa.table({"n": batch})).batch_id for batch in values]
-    path = segment_of(timestore)
+    [path] = roll_up_all(timestore.area)
     flip(path, path.stat().st_size // 2)
     assert flush(timestore) is not None
     aside = quarantined(timestore)

@@ -39,7 +39,7 @@ from tests.flush.damaging import flush
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.wiring import Timestore
-with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000)) as store:
+with Timestore(Settings.build(home=sys.argv[1])) as store:
     try:
         flush(store)
     except TimestoreError as error:

@@ -36,7 +36,7 @@ def exported(timestore: Timestore) -> FlushRef:
 @pytest.fixture
 def twin(settings: Settings, tmp_path: Path) -> Settings:
     """Another host that publishes into the same lake under the same shard name."""
-    return Settings.build(home=tmp_path / "twin", lake_uri=settings.lake_uri, staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path / "twin", lake_uri=settings.lake_uri)
 
 
 @pytest.fixture

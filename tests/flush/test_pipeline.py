@@ -19,6 +19,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager, TimestoreError, clock
 from timestore_pipeline.errors import (
     AllSetAside,
@@ -39,7 +40,6 @@ from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.ledger import claiming, database
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
@@ -192,6 +192,7 @@ def test_a_claim_takes_a_bounded_number_of_segments_oldest_first_and_a_request_s
     for first in range(3):
         with StagingManager.open(settings) as staging:
             staging.enqueue("d", hourly(1, first))
+        roll_up_all(timestore.area)
     timestore.area.ledger.datasets.request_flush("d")
     monkeypatch.setattr(claiming, "MOST_SEGMENTS", 2)
     timestore.flush("d", Trigger.MANUAL, "run")
@@ -345,7 +346,7 @@ def test_a_failed_export_returns_its_batches_and_counts_them(
 def test_a_segment_that_lost_rows_never_looks_like_a_complete_flush(settings: Settings, timestore: Timestore) -> None:
     with StagingManager.open(settings) as staging:
         staging.enqueue("d", hourly(10))
-    (segment,) = timestore.area.directory.segment_folder("d").iterdir()
+    (segment,) = roll_up_all(timestore.area)
     with duckdb.connect(str(segment)) as damaged:
         damaged.execute("DELETE FROM rows WHERE n = 3")
     with pytest.raises(AllSetAside, match="published nothing"):
@@ -469,7 +470,7 @@ def test_a_published_segment_that_cannot_be_unlinked_keeps_no_later_flush_waitin
     assert ref is not None
     timestore.pipeline.export(ref, OPTIONS)
     [segment] = timestore.area.ledger.segments.of_dataset("d")
-    write_ahead_log(timestore.area.directory.segment("d", segment.segment_id)).mkdir()
+    segments.building(timestore.area.directory.segment("d", segment.segment_id)).mkdir()
     timestore.pipeline.finalize(ref, timestore.pipeline.publish(ref))
     staging.enqueue("d", hourly(3, first=3))
     timestore.flush("d", Trigger.MANUAL, "run")

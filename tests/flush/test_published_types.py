@@ -55,7 +55,7 @@ def retype(store: Timestore, kind: pa.DataType) -> None:
 def elsewhere(settings: Settings) -> Settings:
     """Another host that publishes into the same lake, under a name of its own."""
     home = settings.home.with_name("b")
-    return Settings.build(home=home, lake_uri=settings.lake_uri, shard="b", staging_seal_timeout_ms=40_000)
+    return Settings.build(home=home, lake_uri=settings.lake_uri, shard="b")
 
 
 @pytest.fixture

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.flush.damaging import assert_accounted_for, drain, quarantined, segment_of, stage
-from tests.flush.owners import impatient
+from tests.flush.damaging import (
+    assert_accounted_for,
+    drain,
+    journal_of,
+    lose_end,
+    quarantined,
+    segment_of,
+    stage,
+    stage_in_journal,
+)
 from tests.flush.stopping import stopped_flush, wake_up
 from tests.services.forked import script
-from tests.staging.processes import run_until_killed
 from timestore_pipeline import Settings
-from timestore_pipeline.model.incident import IncidentReason
 from timestore_pipeline.wiring import Timestore
-
-__all__ = ["impatient"]  # a fixture is found by its name in this module
-
-_WRITER = """
-import os, sys
-from timestore_pipeline import Settings, StagingManager
-from tests.flush.conftest import hourly
-staging = StagingManager.open(Settings.build(home=sys.argv[1]))
-for first in range(0, 50, 10):
-    staging.enqueue("d", hourly(10, first))
-os.kill(os.getpid(), 9)
-"""
 
 _TOGETHER = """
 import sys
@@ -36,7 +32,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore
-with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000)) as store:
+with Timestore(Settings.build(home=sys.argv[1])) as store:
     print("ready", flush=True)
     sys.stdin.readline()
     if sys.argv[2] == "recover":
@@ -61,32 +57,21 @@ def together(settings: Settings, *deeds: str) -> list[str]:
 
 
 @pytest.fixture
-def ids(settings: Settings) -> list[str]:
-    """Five batches of a writer that was killed, and whose log has lost its end."""
-    run_until_killed(_WRITER, settings.home)
-    with Timestore(settings) as store:
-        [segment] = store.area.ledger.segments.open_segments("d")
-        log = segment_of(store).with_name(segment_of(store).name + ".wal")
-        log.write_bytes(log.read_bytes()[:-200])
-        return [f"{segment.segment_id}-{sequence:06d}" for sequence in range(5)]
+def impatient(settings: Settings) -> Iterator[Timestore]:
+    """A flusher of its own, whose lease a test may shorten."""
+    with Timestore(settings) as opened:
+        yield opened
 
 
-def test_a_torn_log_costs_only_what_it_lost(settings: Settings, ids: list[str], timestore: Timestore) -> None:
-    names = sorted(path.name for path in timestore.area.directory.segment_folder("d").iterdir())
-    drain(timestore)
-    assert quarantined(timestore) == {ids[4]}
-    assert_accounted_for(timestore, ids)
-    assert sorted(path.name for path in timestore.area.directory.quarantine_folder("d").iterdir()) == names
-
-
-def test_a_dead_writers_segment_is_set_aside_by_one_of_many(
-    settings: Settings, ids: list[str], timestore: Timestore
+@pytest.mark.parametrize("lost", [lose_end, Path.unlink], ids=["damaged", "missing"])
+def test_what_a_journal_has_lost_is_set_aside_by_one_of_many(
+    settings: Settings, timestore: Timestore, lost: Callable[[Path], None]
 ) -> None:
+    ids = stage_in_journal(settings, 5)
+    lost(journal_of(timestore))
     assert sorted(together(settings, "recover", "recover", "recover")) == ["0", "0", "1"]
     drain(timestore)
-    [incident] = timestore.area.ledger.incidents.all("d")
-    assert incident.reason is IncidentReason.DAMAGED
-    assert quarantined(timestore) == {ids[4]}
+    assert quarantined(timestore) == set(ids if lost is Path.unlink else ids[4:])
     assert_accounted_for(timestore, ids)
 
 
@@ -94,15 +79,18 @@ LATER = [("salvage", "before"), ("set aside", "before"), ("set aside", "after"),
 STOPS = [("salvage", "after"), *(pytest.param(*stop, marks=pytest.mark.nightly) for stop in LATER)]
 
 
-@pytest.mark.parametrize(("point", "moment"), STOPS)
-def test_who_is_stopped_while_setting_a_dead_writers_segment_aside_goes_on_where_he_was(
-    settings: Settings, ids: list[str], impatient: Timestore, timestore: Timestore, point: str, moment: str
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_who_is_stopped_while_setting_a_record_aside_goes_on_where_he_was(
+    settings: Settings, timestore: Timestore, moment: str
 ) -> None:
-    with stopped_flush(settings, point, moment) as stopped:
-        drain(impatient)
-        assert wake_up(stopped) in ("ok", "fenced")
+    ids = stage_in_journal(settings, 5)
+    lose_end(journal_of(timestore))
+    with stopped_flush(settings, "record aside", moment) as stopped:
+        drain(timestore)
+        assert wake_up(stopped) == "ok"
     drain(timestore)
     assert quarantined(timestore) == {ids[4]}
+    assert len(timestore.area.ledger.incidents.all("d")) == 1
     assert_accounted_for(timestore, ids)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +98,7 @@ def wait_for_acks(producers: list[Producer], life: int, running: Server) -> None
         clock.sleep(0.05)
 
 
-def test_sigterm_finishes_the_request_at_work_and_seals(home: Path) -> None:
+def test_sigterm_finishes_the_request_at_work_and_closes_the_journal(home: Path) -> None:
     with server(home) as running, running.connect() as connection:
         head = f"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ARROW}\r\n"
         head += "expect: 100-continue\r\n"
@@ -108,8 +110,9 @@ def test_sigterm_finishes_the_request_at_work_and_seals(home: Path) -> None:
         answer = connection.recv(65_536)
         assert b"201 Created" in answer
         assert running.process.wait() == 0
-    segments = list((home / "staging" / "segments" / "d").iterdir())
-    assert [path.suffix for path in segments] == [".duckdb"], "sealed: no log beside it"
+    [journal] = (home / "staging" / "journals").iterdir()
+    with closing(sqlite3.connect(home / "staging" / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT journal_id, state FROM journals").fetchall() == [(journal.stem, "closed")]
     assert staged_batches(home) == 1
 
 

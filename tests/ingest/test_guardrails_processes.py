@@ -141,7 +141,6 @@ def _options(home: Path, guardrail: str, mode: str) -> dict[str, Any]:
         "staging_guardrail_mode": mode,
         "staging_flush_max_bytes": 1_000_000,
         "staging_max_dataset_bytes": 0,
-        "staging_seal_timeout_ms": 40_000,
         f"staging_max_{guardrail}": LIMIT[guardrail],
     }
 

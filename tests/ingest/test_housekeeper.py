@@ -1,10 +1,9 @@
-"""The thread that answers seal requests and writes counts."""
+"""The thread that notices what others change in the ledger, and writes counts."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from queue import SimpleQueue
 
 import pytest
 
@@ -13,71 +12,90 @@ from timestore_pipeline.errors import LedgerBusy
 from timestore_pipeline.ingest.housekeeper import Housekeeper
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.segments import SegmentRecord, Segments
 
 
-class Asked:
-    """Datasets whose seal was asked for, in order; waits for the next one."""
+class Refreshes:
+    """Counts the calls; the first of them fails where an error is set."""
 
     def __init__(self) -> None:
-        self._datasets: SimpleQueue[str] = SimpleQueue()
+        self.error: Exception | None = None
+        self._happened = threading.Semaphore(0)
 
-    def __call__(self, dataset: str, _segment_id: str) -> None:
-        self._datasets.put(dataset)
+    def __call__(self) -> None:
+        self._happened.release()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
 
-    def next(self) -> str:
-        return self._datasets.get(timeout=60)
+    def wait(self) -> None:
+        assert self._happened.acquire(timeout=60)
+
+    def happened(self) -> bool:
+        return self._happened.acquire(blocking=False)
 
 
 @pytest.fixture
-def asked() -> Asked:
-    return Asked()
+def refreshes() -> Refreshes:
+    return Refreshes()
 
 
 @pytest.fixture
-def housekeeper(area: StagingArea, asked: Asked) -> Iterator[Housekeeper]:
-    running = Housekeeper(area, Tally(area.ledger.counters), asked, lambda: None)
+def other(area: StagingArea) -> Iterator[StagingArea]:
+    """Another process's view: a connection's own changes are not what the marker is for."""
+    with StagingArea(area.directory.root, area.shard) as opened:
+        yield opened
+
+
+@pytest.fixture
+def housekeeper(area: StagingArea, refreshes: Refreshes) -> Iterator[Housekeeper]:
+    running = Housekeeper(area, Tally(area.ledger.counters), refreshes)
     yield running
     running.stop()
 
 
-def _open(area: StagingArea, dataset: str, owner: str) -> None:
-    dataset_id = area.ledger.datasets.ensure(dataset).dataset_id
-    area.ledger.segments.register(f"{dataset}-{owner}", dataset_id, owner)
+def test_what_another_process_changes_is_looked_at(
+    other: StagingArea, refreshes: Refreshes, housekeeper: Housekeeper
+) -> None:
+    refreshes.wait()  # at the start nothing was seen yet
+    for name in ("d", "e"):
+        other.ledger.datasets.ensure(name)
+        refreshes.wait()
 
 
-def test_only_requests_for_this_process_are_answered(area: StagingArea, asked: Asked, housekeeper: Housekeeper) -> None:
-    _open(area, "theirs", "someone")
-    _open(area, "mine", area.identity.process_id)
-    for dataset in ("theirs", "mine"):
-        area.ledger.segments.request_seal(dataset)
-    assert asked.next() == "mine"
+def test_a_ledger_that_does_not_change_is_not_looked_at_again(
+    area: StagingArea, refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Semaphore(0)
+    marker = type(area.ledger.database).change_marker
+
+    def noted(database: object) -> int:
+        looked.release()
+        return marker(database)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(area.ledger.database), "change_marker", noted)
+    running = Housekeeper(area, Tally(area.ledger.counters), refreshes)
+    refreshes.wait()
+    for _ in range(5):
+        assert looked.acquire(timeout=60)
+    running.stop()
+    assert not refreshes.happened()
 
 
 @pytest.mark.parametrize("error", [LedgerBusy("not now"), MemoryError()])
 def test_a_ledger_that_does_not_answer_is_asked_again(
-    area: StagingArea, asked: Asked, housekeeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, error: Exception
+    other: StagingArea, refreshes: Refreshes, housekeeper: Housekeeper, error: Exception
 ) -> None:
-    failed = threading.Event()
-    answer = Segments.seal_requests
-
-    def fails_once(segments: Segments, owner: str) -> list[SegmentRecord]:
-        if not failed.is_set():
-            failed.set()
-            raise error
-        return answer(segments, owner)
-
-    monkeypatch.setattr(Segments, "seal_requests", fails_once)
-    _open(area, "mine", area.identity.process_id)
-    area.ledger.segments.request_seal("mine")
-    assert asked.next() == "mine"
-    assert failed.is_set()
+    refreshes.wait()
+    refreshes.error = error
+    other.ledger.datasets.ensure("d")
+    refreshes.wait()
+    refreshes.wait()  # once more, though nothing has changed since
 
 
-def test_stopping_writes_what_was_counted(area: StagingArea, asked: Asked) -> None:
+def test_stopping_writes_what_was_counted(area: StagingArea, refreshes: Refreshes) -> None:
     area.ledger.datasets.ensure("d")
     tally = Tally(area.ledger.counters)
-    housekeeper = Housekeeper(area, tally, asked, lambda: None)
+    housekeeper = Housekeeper(area, tally, refreshes)
     tally.dropped("d", "queue_full")
     housekeeper.stop()
     assert counted(area, "dropped_batches_total") == {"queue_full": 1}

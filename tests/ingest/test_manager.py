@@ -16,7 +16,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from tests.ingest.batches import counted, publish, readings, sealed_rows, tagged, volumes
+from tests.ingest.batches import counted, journal_rows, publish, readings, segment_rows, volumes
+from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     DiskFull,
     GuardrailExceeded,
@@ -28,26 +29,28 @@ from timestore_pipeline.errors import (
     ManagerClosed,
     QueueFull,
 )
-from timestore_pipeline.ingest import admission
+from timestore_pipeline.ingest import admission, group_commit
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.segments import OpenSegment, translated
+from timestore_pipeline.staging.journal import Journal, _translated
 
 LONG = timedelta(seconds=60)
 
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Writers stand before their next group commit until it is set."""
+    """The writer stands before its next group commit until it is set."""
     opened = threading.Event()
     commit = GroupCommit.commit
 
-    def waits(group_commit: GroupCommit, batches: Any) -> None:
+    def waits(commits: GroupCommit, batches: Any) -> None:
         assert opened.wait(60)
-        commit(group_commit, batches)
+        commit(commits, batches)
 
     monkeypatch.setattr(GroupCommit, "commit", waits)
     yield opened
@@ -55,7 +58,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def guarded(settings: Settings, limit: int, **more: Any) -> Settings:
-    """Hard mode with a limit per dataset that a segment file alone passes."""
+    """Hard mode with a limit per dataset."""
     return Settings.build(
         home=settings.home,
         staging_max_dataset_bytes=limit,
@@ -92,13 +95,16 @@ def test_rows_come_in_many_forms(manager: StagingManager, data: object) -> None:
     assert manager.enqueue("d", data).rows == 2
 
 
-def test_what_was_staged_is_in_the_segments_once_the_manager_is_closed(
+def test_what_was_staged_lies_in_a_closed_journal_once_the_manager_is_closed(
     area: StagingArea, manager: StagingManager
 ) -> None:
     receipts = [manager.enqueue("d", readings(n + 1)) for n in range(5)]
+    assert [journal.closed for journal in area.ledger.journals.all()] == [False]
     manager.close()
-    assert sealed_rows(area) == {receipt.batch_id: receipt.rows for receipt in receipts}
-    assert area.ledger.segments.open_segments("d") == []
+    assert journal_rows(area) == [(receipt.batch_id, receipt.rows) for receipt in receipts]
+    assert [journal.closed for journal in area.ledger.journals.all()] == [True]
+    assert segment_rows(area) == {receipt.batch_id: receipt.rows for receipt in receipts}
+    assert area.directory.journal_files() == []
 
 
 def test_seconds_in_place_of_a_timedelta_are_refused_before_the_queue_is_full(manager: StagingManager) -> None:
@@ -116,7 +122,7 @@ def test_many_producers_of_many_datasets_lose_nothing(area: StagingArea, manager
         sent = sum(pool.map(produce, names))
     manager.close()
     assert sum(volumes(area, name)["pending"].rows for name in set(names)) == sent
-    assert sum(sum(sealed_rows(area, name).values()) for name in set(names)) == sent
+    assert sum(sum(segment_rows(area, name).values()) for name in set(names)) == sent
 
 
 def test_the_same_key_at_the_same_time_is_one_batch(area: StagingArea, manager: StagingManager) -> None:
@@ -153,11 +159,19 @@ def test_a_key_outlives_publication_until_it_is_pruned(area: StagingArea, manage
         assert not later.enqueue("d", readings(2), idempotency_key="k").duplicate
 
 
-@pytest.mark.usefixtures("unchecked_keys")
-def test_a_batch_that_duckdb_refuses_is_refused_alone(
-    area: StagingArea, manager: StagingManager, gate: threading.Event
+def test_a_batch_that_cannot_be_written_fails_alone(
+    area: StagingArea, manager: StagingManager, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    futures = [manager.submit("d", tagged(*keys)) for keys in (("a",), ("a", "a"), ("b",))]
+    staged = group_commit._staged
+
+    def refuses_two_rows(seen: Any, batch: QueuedBatch) -> StagedBatch:
+        if batch.rows.num_rows == 2:
+            raise InvalidData("no such rows")
+        return staged(seen, batch)
+
+    monkeypatch.setattr(group_commit, "_staged", refuses_two_rows)
+    manager.submit("e", readings(1))
+    futures = [manager.submit("d", readings(rows)) for rows in (1, 2, 3)]
     gate.set()
     assert [future.exception(60) is None for future in futures] == [True, False, True]
     assert isinstance(futures[1].exception(), InvalidData)
@@ -210,7 +224,8 @@ def test_a_hard_guardrail_refuses_and_counts(
     monkeypatch.setattr(admission, "_MEASURE_EVERY", 0.0)
     monkeypatch.setattr(admission, "_PAUSE_FACTOR", 0)
     with StagingManager.open(guarded(settings, 40_000)) as manager:
-        manager.enqueue("d", readings(2400))
+        for rows in (2400, 100):  # 16 bytes each, and what lies in a journal counts
+            manager.enqueue("d", readings(rows))
         with pytest.raises(GuardrailExceeded) as refused:
             manager.enqueue("d", readings(1))
         manager.enqueue("e", readings(1))
@@ -233,16 +248,30 @@ def test_any_other_text_is_a_key(manager: StagingManager, key: str) -> None:
     assert manager.enqueue("d", readings(1), idempotency_key=key).batch_id == first.batch_id
 
 
-def test_a_seal_is_answered_while_producers_go_on(area: StagingArea, manager: StagingManager) -> None:
-    manager.enqueue("d", readings(1))
-    [segment] = area.ledger.segments.open_segments("d")
-    area.ledger.segments.request_seal("d")
-    deadline = threading.Event()
-    while (found := area.ledger.segments.get(segment.segment_id)) is not None and not found.sealed:
-        assert not deadline.wait(0.005)
-        manager.enqueue("d", readings(1))
+def test_what_was_acknowledged_is_rolled_up_by_another_process_while_producers_go_on(
+    area: StagingArea, manager: StagingManager
+) -> None:
+    receipts = [manager.enqueue("d", readings(1))]
+    for _ in range(5):
+        receipts.append(manager.enqueue("d", readings(1)))
+        assert sum(segment_rows(area).values()) == len(receipts)
+        receipts.append(manager.enqueue("d", readings(1)))
     manager.close()
-    assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows
+    assert segment_rows(area) == {receipt.batch_id: 1 for receipt in receipts}
+    assert volumes(area)["pending"].rows == len(receipts)
+
+
+def test_a_journal_that_has_grown_large_is_rolled_up_in_the_background(settings: Settings) -> None:
+    small = settings.model_copy(update={"staging_segment_max_bytes": 1})
+    with StagingManager.open(small) as manager, StagingArea(settings.staging_directory, settings.shard) as area:
+        manager.enqueue("d", readings(1))
+        manager.enqueue("d", readings(1))  # begins another journal
+        end = clock.monotonic() + LONG.total_seconds()
+        while not list(area.directory.segment_folder("d").glob("*.duckdb")) or len(area.directory.journal_files()) > 1:
+            assert clock.monotonic() < end
+            clock.sleep(0.01)
+        assert volumes(area)["pending"].batches == 2
+        assert sum(segment_rows(area).values()) == 2
 
 
 def test_a_closed_manager_refuses_and_can_be_closed_again(manager: StagingManager) -> None:
@@ -275,8 +304,8 @@ def test_closing_while_producers_send_acknowledges_or_refuses_each(area: Staging
         acknowledged = 1 + sum(call.result() for call in calls)
     names = [record.name for record in area.ledger.datasets.all()]
     assert sum(volume.rows for name in names if (volume := volumes(area, name).get("accepted"))) == acknowledged
-    assert sum(sum(sealed_rows(area, name).values()) for name in names) == acknowledged
-    assert [name for name in names if area.ledger.segments.open_segments(name)] == []
+    assert sum(sum(segment_rows(area, name).values()) for name in names) == acknowledged
+    assert all(journal.closed for journal in area.ledger.journals.all())
 
 
 def test_a_call_overtaken_by_close_is_refused(manager: StagingManager, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,11 +342,11 @@ def test_a_full_disk_is_told_and_counted_and_the_next_batch_is_staged(
     area: StagingArea, manager: StagingManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
-        with translated(Path("some.duckdb"), "d"):
+        with _translated(Path("some.journal")):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(OpenSegment, "append", full)
+        patch.setattr(Journal, "append", full)
         futures = [manager.submit("d", readings(1)) for _ in range(3)]
         assert all(isinstance(future.exception(60), DiskFull) for future in futures)
     assert manager.enqueue("d", readings(1)).rows == 1

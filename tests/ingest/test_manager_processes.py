@@ -10,19 +10,19 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.ingest.batches import readings, sealed_rows, volumes
+from tests.ingest.batches import journal_rows, readings, segment_rows, volumes
 from tests.services.forked import FORKED, Forked
 from tests.staging.processes import run, run_until_killed
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 
 PRODUCER = """
 import os, sys
 from tests.ingest.batches import readings
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.staging import segments
+from timestore_pipeline.ingest import group_commit
+from timestore_pipeline.staging import journal
 from timestore_pipeline.staging.ledger.batches import Batches
 
 def die(*_, **__):
@@ -33,21 +33,14 @@ manager.enqueue("d", readings(3), idempotency_key="acknowledged")
 """
 
 
-def take_over(area: StagingArea) -> None:
-    """What a flush does with a dead writer's segments."""
-    for segment in area.ledger.segments.open_segments("d"):
-        assert not area.identity.is_alive(segment.owner)
-        path = area.directory.segment("d", segment.segment_id)
-        segments.replay(path, "d", area.ledger.batches.promised(segment.segment_id))
-        area.ledger.segments.mark_sealed(segment.segment_id)
-
-
 @pytest.mark.parametrize(
     ("death", "rows_in_file"),
     [
         ("die()", 3),
-        ("segments.group_rows = die", 3),
-        ("Batches.record = die", 8),  # between the file's commit and the ledger's
+        ("group_commit.encode = die", 3),
+        ("journal.os.writev = die", 3),
+        ("journal.os.fdatasync = die", 8),  # written, and perhaps not durable
+        ("Batches.promise = die", 8),  # between the journal's flush and the ledger's commit
     ],
 )
 def test_killed_at_any_step_what_was_acknowledged_is_there_and_nothing_else_counts(
@@ -55,9 +48,10 @@ def test_killed_at_any_step_what_was_acknowledged_is_there_and_nothing_else_coun
 ) -> None:
     script = f"{PRODUCER}\n{death}\nmanager.enqueue('d', readings(5), idempotency_key='lost')"
     run_until_killed(script, settings.home)
-    take_over(area)
     assert volumes(area)["accepted"].rows == volumes(area)["pending"].rows == 3
-    assert sum(sealed_rows(area).values()) == rows_in_file
+    assert sum(rows for _, rows in journal_rows(area)) == rows_in_file
+    assert sum(segment_rows(area).values()) == 3
+    assert area.directory.journal_files() == []  # its owner is dead
     with StagingManager.open(settings) as manager:
         assert manager.enqueue("d", readings(3), idempotency_key="acknowledged").duplicate
         assert not manager.enqueue("d", readings(5), idempotency_key="lost").duplicate
@@ -65,23 +59,25 @@ def test_killed_at_any_step_what_was_acknowledged_is_there_and_nothing_else_coun
 
 
 def test_killed_after_the_ledgers_commit_the_batch_is_a_duplicate(area: StagingArea, settings: Settings) -> None:
-    death = "from timestore_pipeline.ingest import group_commit\ngroup_commit.resolve = die"
+    death = "group_commit.resolve = die"
     run_until_killed(f"{PRODUCER}\n{death}\nmanager.enqueue('d', readings(5), idempotency_key='silent')", settings.home)
-    take_over(area)
     with StagingManager.open(settings) as manager:
         assert manager.enqueue("d", readings(5), idempotency_key="silent").duplicate
-    assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 8
+    assert sum(segment_rows(area).values()) == volumes(area)["pending"].rows == 8
 
 
-def test_killed_before_its_file_exists_a_segment_is_known_and_empty(area: StagingArea, settings: Settings) -> None:
-    script = PRODUCER.replace("manager.enqueue", "segments._create_tables = die\nmanager.enqueue")
-    run_until_killed(script, settings.home)
-    [segment] = area.ledger.segments.open_segments("d")
-    path = area.directory.segment("d", segment.segment_id)
-    assert not path.exists()
-    assert area.ledger.batches.in_segment(segment.segment_id) == 0
-    segments.remove(path)
-    assert area.dataset_usage("d").total == 0
+@pytest.mark.parametrize("death", ["journal.os.open = die", "journal.keep_private = die", "journal.sync = die"])
+def test_killed_while_its_journal_is_made_it_is_known_and_removed(
+    area: StagingArea, settings: Settings, death: str
+) -> None:
+    run_until_killed(PRODUCER.replace("manager.enqueue", f"{death}\nmanager.enqueue"), settings.home)
+    [journal] = area.ledger.journals.all()
+    assert not journal.closed
+    assert segment_rows(area) == {}
+    assert area.ledger.journals.all() == []
+    assert area.directory.journal_files() == []
+    with StagingManager.open(settings) as manager:
+        assert not manager.enqueue("d", readings(3), idempotency_key="acknowledged").duplicate
 
 
 def _same_keys(barrier: Barrier, home: Path, answers: Queue[list[bool]]) -> None:
@@ -121,7 +117,7 @@ def test_processes_that_add_columns_at_once_all_succeed(area: StagingArea, setti
     schema = area.ledger.datasets.get("d").schema
     assert schema is not None
     assert sorted(schema.names) == sorted(["at", "value", *(f"{c}{n}" for c in "abc" for n in range(3))])
-    assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 18
+    assert sum(segment_rows(area).values()) == volumes(area)["pending"].rows == 18
 
 
 FORKING = """
@@ -148,10 +144,9 @@ os.kill(os.getpid(), 9)
 """
 
 
-def test_a_forked_child_is_told_and_cannot_harm_its_parents_segment(area: StagingArea, settings: Settings) -> None:
+def test_a_forked_child_is_told_and_cannot_harm_its_parents_journal(area: StagingArea, settings: Settings) -> None:
     run_until_killed(FORKING, settings.home)
-    take_over(area)
-    assert sum(sealed_rows(area).values()) == volumes(area)["pending"].rows == 7
+    assert sum(segment_rows(area).values()) == volumes(area)["pending"].rows == 7
 
 
 def test_a_forked_child_is_told_what_to_do(settings: Settings) -> None:

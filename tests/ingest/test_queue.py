@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.ingest.batches import readings
 from timestore_pipeline.errors import ManagerClosed, QueueFull, RetryLater
+from timestore_pipeline.ingest import queue as module
 from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
 from timestore_pipeline.model.dataset import DatasetMetadata
@@ -21,8 +23,8 @@ NOW = timedelta(0)
 LONG = timedelta(seconds=60)
 
 
-def batch() -> QueuedBatch:
-    return QueuedBatch(Fitted(RECORD, readings(1), 0), readings(1), None)
+def batch(dataset: str = "d", size: int = 16) -> QueuedBatch:
+    return QueuedBatch(Fitted(replace(RECORD, name=dataset), readings(1), 0), readings(1), None, size)
 
 
 class Starts:
@@ -42,7 +44,7 @@ def starts() -> Starts:
 
 @pytest.fixture
 def queue(starts: Starts) -> BatchQueue:
-    return BatchQueue("d", 2, starts)
+    return BatchQueue(2, starts)
 
 
 def _in_thread(call: Callable[[], object]) -> threading.Thread:
@@ -52,10 +54,10 @@ def _in_thread(call: Callable[[], object]) -> threading.Thread:
 
 
 def test_everything_that_waits_is_taken_at_once_and_in_order(queue: BatchQueue, starts: Starts) -> None:
-    first, second = batch(), batch()
-    queue.put(first, NOW)
-    queue.put(second, NOW)
-    assert queue.take(NOW).batches == [first, second]
+    waiting = [batch(name) for name in ("d", "e", "d", "f")]
+    for one in waiting:
+        queue.put(one, NOW)
+    assert queue.take(NOW) == waiting
     assert starts.count == 1
 
 
@@ -66,27 +68,53 @@ def test_a_full_queue_refuses_and_says_what_to_do(queue: BatchQueue) -> None:
         queue.put(batch(), NOW)
     assert refused.value.dataset == "d"
     assert "TIMESTORE_STAGING_MAX_PENDING" in refused.value.hint
-    assert len(queue.take(NOW).batches) == 2
+    assert len(queue.take(NOW)) == 2
+    queue.put(batch(), NOW)
 
 
-def test_who_waits_gets_the_room_that_becomes_free(queue: BatchQueue) -> None:
+def test_one_dataset_takes_no_room_from_another(queue: BatchQueue) -> None:
+    for name in ("d", "d", "e", "e"):
+        queue.put(batch(name), NOW)
+    for name in ("d", "e"):
+        with pytest.raises(QueueFull, match=f"'{name}' has 2"):
+            queue.put(batch(name), NOW)
+    queue.put(batch("f"), NOW)
+    assert len(queue.take(NOW)) == 5
+
+
+def test_a_group_is_bounded_in_bytes_and_the_rest_follows(queue: BatchQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GROUP_BYTES", 100)
+    waiting = [batch("d", 60), batch("e", 60), batch("d", 10), batch("e", 1000), batch("f", 1)]
+    for one in waiting:
+        queue.put(one, NOW)
+    assert queue.take(NOW) == waiting[:2]
+    queue.put(batch("d"), NOW)  # its two places are free again but for one
+    with pytest.raises(QueueFull):
+        queue.put(batch("d"), NOW)
+    assert queue.take(NOW) == waiting[2:4]
+    assert queue.take(NOW)[0] is waiting[4]
+    for _ in range(2):
+        queue.put(batch("d"), NOW)
+
+
+def test_a_producer_that_waits_gets_the_room_that_becomes_free(queue: BatchQueue) -> None:
     queue.put(batch(), NOW)
     queue.put(batch(), NOW)
     late = batch()
     producer = _in_thread(lambda: queue.put(late, LONG))
-    taken = queue.take(LONG).batches
+    taken = queue.take(LONG)
     producer.join()
-    assert late in taken + queue.take(LONG).batches
+    assert late in taken + queue.take(LONG)
 
 
-def test_who_waits_when_the_queue_closes_is_refused(queue: BatchQueue) -> None:
+def test_a_producer_that_waits_when_the_queue_closes_is_refused(queue: BatchQueue) -> None:
     queue.put(batch(), NOW)
     queue.put(batch(), NOW)
     with ThreadPoolExecutor(4) as pool:
         waiting = [pool.submit(queue.put, batch(), LONG) for _ in range(3)]
         closing = pool.submit(queue.close)
         assert all(isinstance(put.exception(), ManagerClosed) for put in waiting)
-        assert len(queue.take(NOW).batches) == 2
+        assert len(queue.take(NOW)) == 2
         assert queue.try_stop()
         closing.result()
 
@@ -101,16 +129,15 @@ def test_a_closed_queue_refuses_but_gives_out_what_it_has(queue: BatchQueue) -> 
             break
         except QueueFull:
             continue
-    assert queue.take(LONG).batches
-    assert queue.take(LONG).batches == []
+    assert queue.take(LONG)
+    assert queue.take(LONG) == []
     assert queue.try_stop()
     closing.join()
 
 
-def test_closing_an_idle_queue_waits_for_nobody(queue: BatchQueue, starts: Starts) -> None:
+def test_closing_an_idle_queue_waits_for_nothing(queue: BatchQueue, starts: Starts) -> None:
     queue.close()
     queue.close()
-    queue.want_seal("s")
     assert starts.count == 0
 
 
@@ -127,21 +154,10 @@ def test_a_consumer_cannot_stop_while_something_waits(queue: BatchQueue, starts:
     queue.take(NOW)
     queue.put(batch(), NOW)
     assert not queue.try_stop()
-    queue.take(NOW)
-    queue.want_seal("s")
-    assert not queue.try_stop()
-    assert queue.take(NOW).seal
+    assert queue.take(NOW)
+    assert queue.take(NOW) == []
     assert queue.try_stop()
     assert starts.count == 1
-
-
-def test_a_seal_wanted_of_an_idle_writer_starts_one(queue: BatchQueue, starts: Starts) -> None:
-    queue.want_seal("s")
-    queue.want_seal("s")
-    assert starts.count == 1
-    work = queue.take(NOW)
-    assert (work.batches, work.seal) == ([], frozenset({"s"}))
-    assert not queue.take(NOW).seal
 
 
 def test_without_a_consumer_nothing_is_queued() -> None:
@@ -152,40 +168,39 @@ def test_without_a_consumer_nothing_is_queued() -> None:
         if len(calls) == 1:
             raise RetryLater("no thread")
 
-    queue = BatchQueue("d", 2, fails_once)
+    queue = BatchQueue(1, fails_once)
     with pytest.raises(RetryLater):
         queue.put(batch(), NOW)
-    assert queue.take(NOW).batches == []
+    assert queue.take(NOW) == []
     queue.put(batch(), NOW)
     assert len(calls) == 2
-    assert len(queue.take(NOW).batches) == 1
+    assert len(queue.take(NOW)) == 1
 
 
 def test_no_batch_is_lost_or_taken_twice_while_consumers_come_and_go() -> None:
     taken: list[QueuedBatch] = []
-    busy = BatchQueue("d", 3, lambda: threading.Thread(target=consume, daemon=True).start())
+    busy = BatchQueue(3, lambda: threading.Thread(target=consume, daemon=True).start())
     running = threading.Semaphore(1)
 
     def consume() -> None:
         assert running.acquire(blocking=False), "two consumers at once"
         while True:
-            work = busy.take(NOW)
-            taken.extend(work.batches)
-            if not work.batches:
+            group = busy.take(NOW)
+            taken.extend(group)
+            if not group:
                 running.release()
                 if busy.try_stop():
                     return
                 assert running.acquire(blocking=False), "two consumers at once"
 
-    def produce() -> list[QueuedBatch]:
-        mine = [batch() for _ in range(150)]
+    def produce(number: int) -> list[QueuedBatch]:
+        mine = [batch(f"d{number % 3}") for _ in range(150)]
         for one in mine:
             busy.put(one, LONG)
-            busy.want_seal("s")
         return mine
 
     with ThreadPoolExecutor(6) as pool:
-        sent = [one for mine in [pool.submit(produce) for _ in range(6)] for one in mine.result()]
+        sent = [one for mine in pool.map(produce, range(6)) for one in mine]
     busy.close()
     assert len(taken) == len(sent) == 900
     assert {id(one) for one in taken} == {id(one) for one in sent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,25 +11,25 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tests.ingest.batches import queued, readings, sealed_rows, tagged, volumes
+from tests.ingest.batches import group_commit, journal_rows, queued, readings, segment_rows, volumes
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import (
     DiskFull,
     GuardrailExceeded,
     IdempotencyConflict,
-    InvalidData,
     QueueFull,
     SchemaConflict,
+    TimestoreError,
 )
-from timestore_pipeline.ingest.catalog import DatasetCatalog
-from timestore_pipeline.ingest.group_commit import GroupCommit
+from timestore_pipeline.ingest import group_commit as module
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.engine import SharedEngine
-from timestore_pipeline.staging.segments import OpenSegment
+from timestore_pipeline.staging.journal import Journal
+from timestore_pipeline.staging.journal_records import Encoded
 from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,35 +57,27 @@ def published(settings: Settings, name: str = "v") -> list[Any]:
         return found
 
 
-@pytest.fixture
-def engine() -> Iterator[SharedEngine]:
-    shared = SharedEngine()
-    yield shared
-    shared.close()
-
-
-def group_commit(area: StagingArea, engine: SharedEngine) -> GroupCommit:
-    return GroupCommit(area, engine.cursor, 1_000_000, DatasetCatalog(area.ledger).refit)
-
-
-@pytest.mark.usefixtures("unchecked_keys")
 @pytest.mark.parametrize("first", [True, False], ids=["first-batch", "later-batch"])
-def test_a_batch_whose_rows_duckdb_refuses_leaves_no_trace(
-    area: StagingArea, engine: SharedEngine, first: bool
+def test_a_batch_that_cannot_be_written_leaves_no_trace(
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch, first: bool
 ) -> None:
-    commits = group_commit(area, engine)
+    commits = group_commit(area)
     if not first:
         commits.commit([queued(area, readings(1))])
-    batch = queued(area, tagged("twice", "twice"))
+    batch = queued(area, readings(1, **NEW))
     before = standing(area)
+
+    def refuses(*_: object) -> None:
+        raise pa.ArrowInvalid("no such rows")
+
+    monkeypatch.setattr(module, "encode", refuses)
     commits.commit([batch])
-    assert isinstance(batch.receipt.exception(0), InvalidData)
+    assert isinstance(batch.receipt.exception(0), TimestoreError)
     assert standing(area) == before
-    commits.seal()
 
 
-def test_a_duplicate_and_a_conflicting_key_leave_no_trace(area: StagingArea, engine: SharedEngine) -> None:
-    commits = group_commit(area, engine)
+def test_a_duplicate_and_a_conflicting_key_leave_no_trace(area: StagingArea) -> None:
+    commits = group_commit(area)
     commits.commit([queued(area, readings(1), "k")])
     before = standing(area)
     again, other = queued(area, readings(1, **NEW), "k"), queued(area, readings(2, **NEW), "k")
@@ -96,30 +88,28 @@ def test_a_duplicate_and_a_conflicting_key_leave_no_trace(area: StagingArea, eng
 
 
 def test_a_duplicate_that_another_process_staged_meanwhile_leaves_no_trace(
-    area: StagingArea, engine: SharedEngine, monkeypatch: pytest.MonkeyPatch
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits, rival = group_commit(area, engine), group_commit(area, engine)
+    commits, rival = group_commit(area), group_commit(area)
     commits.commit([queued(area, readings(1))])
-    append = OpenSegment.append
+    append = Journal.append
 
-    def late(segment: OpenSegment, *arguments: object) -> None:
+    def late(journal: Journal, records: Sequence[Encoded]) -> list[int]:
         monkeypatch.undo()
         rival.commit([queued(area, readings(1), "k")])
-        append(segment, *arguments)  # type: ignore[arg-type]
+        return append(journal, records)
 
-    monkeypatch.setattr(OpenSegment, "append", late)
+    monkeypatch.setattr(Journal, "append", late)
     before = standing(area)
     mine = queued(area, readings(1, **NEW), "k")
     commits.commit([mine])
     assert mine.receipt.result(0).duplicate
     assert standing(area) == before
-    for writer in (commits, rival):
-        writer.seal()
-    assert set(sealed_rows(area)) >= {mine.receipt.result(0).batch_id}
+    assert set(segment_rows(area)) >= {mine.receipt.result(0).batch_id}
 
 
-def test_a_cancelled_batch_leaves_no_trace(area: StagingArea, engine: SharedEngine) -> None:
-    commits = group_commit(area, engine)
+def test_a_cancelled_batch_leaves_no_trace(area: StagingArea) -> None:
+    commits = group_commit(area)
     commits.commit([queued(area, readings(1))])
     before = standing(area)
     batch = queued(area, readings(1, **NEW))
@@ -140,16 +130,16 @@ def test_a_batch_that_the_guardrail_refuses_leaves_no_trace(settings: Settings, 
 
 
 def test_a_batch_for_which_the_disk_has_no_room_leaves_no_trace(
-    area: StagingArea, engine: SharedEngine, monkeypatch: pytest.MonkeyPatch
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits = group_commit(area, engine)
+    commits = group_commit(area)
     commits.commit([queued(area, readings(1))])
     before = standing(area)
 
     def full(*_: object) -> None:
         raise DiskFull("no space left", dataset="d", hint="")
 
-    monkeypatch.setattr(OpenSegment, "append", full)
+    monkeypatch.setattr(Journal, "append", full)
     batch = queued(area, readings(1, **NEW))
     commits.commit([batch])
     assert isinstance(batch.receipt.exception(0), DiskFull)
@@ -169,18 +159,18 @@ def test_a_full_queue_leaves_no_trace(settings: Settings, area: StagingArea) -> 
         assert standing(area) == before
 
 
-def test_a_column_that_comes_once_a_row_of_it_is_staged(area: StagingArea, engine: SharedEngine) -> None:
-    commits = group_commit(area, engine)
+def test_a_column_that_comes_once_a_row_of_it_is_staged(area: StagingArea) -> None:
+    commits = group_commit(area)
     burst = [queued(area, readings(1, **NEW)) for _ in range(5)]
     commits.commit(burst)
     assert {batch.receipt.result(0).rows for batch in burst} == {1}
     assert area.ledger.datasets.get("d").schema_version == 1
+    assert len(segment_rows(area)) == 5
     assert len(area.ledger.segments.of_dataset("d")) == 1
-    commits.seal()
 
 
-def test_two_who_add_columns_at_the_same_time_both_succeed(area: StagingArea, engine: SharedEngine) -> None:
-    one, other = group_commit(area, engine), group_commit(area, engine)
+def test_two_who_add_columns_at_the_same_time_both_succeed(area: StagingArea) -> None:
+    one, other = group_commit(area), group_commit(area)
     one.commit([queued(area, readings(1))])
     mine, theirs = queued(area, readings(1, mine=pa.int64())), queued(area, readings(1, theirs=pa.string()))
     one.commit([mine])
@@ -189,45 +179,39 @@ def test_two_who_add_columns_at_the_same_time_both_succeed(area: StagingArea, en
     assert schema is not None
     assert schema.names == ["at", "value", "mine", "theirs"]
     assert mine.receipt.result(0).batch_id != theirs.receipt.result(0).batch_id
-    for writer in (one, other):
-        writer.seal()
-    assert volumes(area)["pending"].batches == 3
+    assert volumes(area)["pending"].batches == len(segment_rows(area)) == 3
 
 
-def test_the_second_of_two_who_add_one_column_with_two_types_is_refused(
-    area: StagingArea, engine: SharedEngine
-) -> None:
-    one, other = group_commit(area, engine), group_commit(area, engine)
+def test_the_second_of_two_who_add_one_column_with_two_types_is_refused(area: StagingArea) -> None:
+    one, other = group_commit(area), group_commit(area)
     one.commit([queued(area, readings(1))])
     mine, theirs = queued(area, readings(1, both=pa.string())), queued(area, readings(1, both=pa.int64()))
     one.commit([mine])
     other.commit([theirs])
     assert mine.receipt.exception(0) is None
     assert isinstance(theirs.receipt.exception(0), SchemaConflict)
-    other.seal()
 
 
 def test_a_batch_that_is_fitted_again_keeps_its_id_and_counts_once_in_a_rebuilt_ledger(
-    settings: Settings, area: StagingArea, engine: SharedEngine
+    settings: Settings, area: StagingArea
 ) -> None:
-    one, other = group_commit(area, engine), group_commit(area, engine)
+    one, other = group_commit(area), group_commit(area)
     one.commit([queued(area, pa.table(table(1)))])
     other.commit([queued(area, pa.table(table(2)))])
     late = queued(area, pa.table(table(3)))  # fitted while the column is int64
     one.commit([queued(area, pa.table(table(4.5)))])
     other.commit([late])
-    for writer in (one, other):
-        writer.seal()
-    assert len(sealed_rows(area)) == 5  # one of them is a copy
+    assert len(journal_rows(area)) == 5  # one of them is a copy
     assert volumes(area)["pending"].batches == 4
-    engine.close()
+    for writer in (one, other):
+        writer.close_journal()
     area.close()
     (settings.staging_directory / "ledger.sqlite").unlink()
     assert rebuild_if_lost(settings) is not None
     assert sorted(published(settings)) == [1, 2, 3, 4.5]
 
 
-def test_a_ledger_that_has_learnt_from_segments_lets_no_column_widen(settings: Settings) -> None:
+def test_a_ledger_that_has_learnt_from_journals_lets_no_column_widen(settings: Settings) -> None:
     with StagingManager.open(settings) as manager:
         manager.enqueue("d", rows(2**53 + 1))
     backup = (settings.staging_directory / "ledger.sqlite").read_bytes()
@@ -291,6 +275,7 @@ def test_a_type_that_staged_values_would_not_survive_is_refused(
 def test_once_a_flush_has_begun_no_column_takes_another_type(settings: Settings, area: StagingArea) -> None:
     with StagingManager.open(settings) as manager:
         manager.enqueue("d", rows(14))
+    roll_up_all(area)
     assert area.ledger.flushes.claim("d", Trigger.MANUAL, "run", area.identity.process_id) is not None
     with (
         StagingManager.open(settings) as manager,

@@ -11,7 +11,7 @@ from timestore_pipeline.settings import Settings
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path / "home", staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path / "home")
 
 
 @pytest.fixture

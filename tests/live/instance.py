@@ -146,7 +146,7 @@ class LiveInstance:
 def live_instance(root: Path) -> Iterator[LiveInstance]:
     home = Home(root)
     with home.fresh():
-        variables = {**home.variables(LIMITS), "TIMESTORE_STAGING_SEAL_TIMEOUT_MS": "40000"}
+        variables = {**home.variables(LIMITS)}
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TIMESTORE_")}
         settings = Settings.build(home=root)
         with (

@@ -15,7 +15,7 @@ from timestore_pipeline.wiring import Timestore
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path, staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path)
 
 
 @pytest.fixture

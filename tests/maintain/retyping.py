@@ -17,7 +17,7 @@ def retyped(
 ) -> RetypeReport:
     """Of the dataset `weather`; raises what refuses it."""
     wish, options = Wish("weather", column, kind, leeway or Leeway()), store.maintain_options(dry_run=dry_run)
-    with retyping(store.area, store.lake, wish, options, store.settings.seal_timeout) as work:
+    with retyping(store.area, store.lake, wish, options) as work:
         report = work.examine(_untold)
         if not dry_run:
             work.carry_out(report, _untold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,6 +17,14 @@ from timestore_pipeline.wiring import Timestore
 
 DAY = timedelta(days=1)
 AT_ONCE = timedelta(0)
+
+
+class Space(NamedTuple):
+    """As `shutil.disk_usage` answers, in bytes."""
+
+    total: int
+    used: int
+    free: int
 
 
 def rows(number: int, **more: Sequence[Any]) -> pa.Table:

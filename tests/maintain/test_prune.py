@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.maintain.small_files import AT_ONCE, books, content, maintained, publish, rows
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import clock
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.lake import handle
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
@@ -76,10 +78,25 @@ def test_commits_stay_as_long_as_a_segment_is_older(fragmented: Timestore, monke
     """It may hold published batches as well, which a rebuilt ledger would take for owed without their commits."""
     with fragmented.staging() as staging:
         staging.enqueue("weather", rows(6))
+        roll_up_all(fragmented.area)
         _alter(fragmented, "UPDATE segments SET created_at = created_at - 3600000000")  # begun before the first flush
         now = clock.now
         monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=40))
         assert maintained(fragmented).log_commits == 0
+
+
+def test_commits_stay_as_long_as_a_journal_is_older(store: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold published batches as well, as long as anything is owed from it, be it another dataset's."""
+    with store.staging() as staging:
+        staging.enqueue("slow", rows(0))
+        for number in range(6):
+            staging.enqueue("weather", rows(number))
+            store.flush("weather", Trigger.MANUAL, "test")
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=40))
+    assert maintained(store).log_commits == 0
+    store.flush("slow", Trigger.MANUAL, "test")
+    assert maintained(store).log_commits > 0
 
 
 def test_a_ledger_that_is_lost_afterwards_is_rebuilt_without_a_row_twice(settings: Settings, later: None) -> None:

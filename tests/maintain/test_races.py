@@ -14,7 +14,7 @@ _FLUSHES = 12
 
 
 def settings_of(home: Path, shard: str) -> Settings:
-    return Settings.build(home=home, staging_directory=home / shard, shard=shard, staging_seal_timeout_ms=40_000)
+    return Settings.build(home=home, staging_directory=home / shard, shard=shard)
 
 
 def publish_in_a_loop(home: Path, shard: str, first: int) -> None:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from typing import NamedTuple
 
 import duckdb
 import pytest
 from deltalake import DeltaTable, TableFeatures
 
-from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, stored
+from tests.maintain.small_files import AT_ONCE, Space, books, content, live, maintained, stored
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.store import LocalStore
 from timestore_pipeline.wiring import Timestore
-
-
-class _Space(NamedTuple):
-    total: int
-    used: int
-    free: int
 
 
 def test_a_disk_without_room_is_found_before_anything_is_written(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = stored(fragmented)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: _Space(1, 1, 0))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Space(1, 1, 0))
     assert [error.code for error in maintained(fragmented).errors] == ["disk_full"]
     assert (stored(fragmented), live(fragmented)) == (before, before)
 

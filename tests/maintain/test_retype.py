@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from tests.lake.reading import READERS, check_readable
 from tests.maintain.retyping import retyped
-from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
+from tests.maintain.small_files import AT_ONCE, Space, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import (
     Conflict,
@@ -364,11 +363,11 @@ def test_without_room_for_all_new_files_it_does_not_begin(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, needed = stored(fragmented), retyped(fragmented, "n", "double", dry_run=True).bytes
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=needed - 1))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Space(10 * needed, 0, needed - 1))
     with pytest.raises(DiskFull, match=f"needs {needed} for 12 files"):
         retyped(fragmented, "n", "double")
     assert stored(fragmented) == before
-    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * needed))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Space(10 * needed, 0, 2 * needed))
     assert retyped(fragmented, "n", "double").changed
 
 

@@ -25,9 +25,7 @@ _FLUSHES = 10
 @pytest.fixture
 def elsewhere(settings: Settings) -> Settings:
     """Another host that publishes into the same lake."""
-    return Settings.build(
-        home=settings.home / "b", lake_uri=settings.lake_uri, shard="b", staging_seal_timeout_ms=40_000
-    )
+    return Settings.build(home=settings.home / "b", lake_uri=settings.lake_uri, shard="b")
 
 
 def numbers(store: Timestore) -> list[float]:

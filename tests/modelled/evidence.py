@@ -22,6 +22,9 @@ class Evidence:
     promised_segments: frozenset[str]  # of batches that are not published
     known_segments: frozenset[str]
     segment_files: frozenset[str]
+    promised_journals: frozenset[str]  # the same for batches that lie in one, quarantined ones included
+    known_journals: frozenset[str]  # of all datasets, as the next
+    journal_files: frozenset[str]
     published: list[int]  # rows of the table, sorted
     epochs: list[int]  # of the claims in flight, of which there is one at most
     counters: Mapping[str, int]  # batches: retried, published, quarantined, requeued, discarded; ever
@@ -37,7 +40,12 @@ def gather(home: Path, dataset: str) -> Evidence:
             " WHERE name = :dataset AND batches > 0",
             one,
         ).fetchall()
-        promised = ledger.execute(f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight')", one).fetchall()
+        owed = f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight')"
+        promised = ledger.execute(f"{owed} AND record_offset IS NULL", one).fetchall()
+        journaled = ledger.execute(
+            f"SELECT segment_id {batches} AND state IN ('pending', 'quarantined') AND record_offset IS NOT NULL", one
+        ).fetchall()
+        journals = ledger.execute("SELECT journal_id FROM journals").fetchall()
         known = ledger.execute("SELECT segment_id FROM segments JOIN datasets USING (dataset_id)").fetchall()
         claims = ledger.execute(
             "SELECT epoch FROM flushes JOIN datasets USING (dataset_id)"
@@ -59,6 +67,9 @@ def gather(home: Path, dataset: str) -> Evidence:
         promised_segments=frozenset(segment for (segment,) in promised),
         known_segments=frozenset(segment for (segment,) in known),
         segment_files=frozenset(path.stem for path in (home / "staging" / "segments" / dataset).glob("*.duckdb")),
+        promised_journals=frozenset(journal for (journal,) in journaled),
+        known_journals=frozenset(journal for (journal,) in journals),
+        journal_files=frozenset(path.stem for path in (home / "staging" / "journals").glob("*.journal")),
         published=sorted(n for path in log.live for n in pq.read_table(path, columns=["n"])["n"].to_pylist()),
         epochs=[epoch for (epoch,) in claims],
         counters={series.removesuffix("_batches_total"): int(value) for series, value in counters},

@@ -10,9 +10,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
@@ -23,13 +24,21 @@ from timestore_pipeline.errors import AllSetAside, DiskFull, TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.staging import quarantine
+from timestore_pipeline.staging import quarantine, roll_up
+from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches
-from timestore_pipeline.staging.segments import OpenSegment
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.wiring import Timestore
 
-# Points of a group commit, beside those of a flush.
-STAGING_POINTS: dict[str, tuple[Any, str]] = {"append": (OpenSegment, "append"), "promise": (Batches, "record")}
+# Points of a group commit and of a roll-up, beside those of a flush.
+STAGING_POINTS: dict[str, tuple[Any, str]] = {
+    "begin journal": (Journal, "__init__"),
+    "append": (Journal, "append"),
+    "promise": (Batches, "promise"),
+    "write segment": (roll_up, "write_segment"),
+    "move": (Journals, "move"),
+    "forget journals": (Journals, "forget"),
+}
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -92,16 +101,23 @@ class Library:
         return len(recover(self._store.area, self._store.lake).settled)
 
     def lose_segments(self, dataset: str) -> bool:
-        """Their files are moved away, a flush finds out, and they are put where an operator would."""
-        area = self._store.area
-        files = list(area.directory.segment_folder(dataset).glob("*.duckdb"))
+        return self._lose(dataset, list(self._store.area.directory.segment_folder(dataset).glob("*.duckdb")))
+
+    def lose_journals(self, dataset: str) -> bool:
+        return self._lose(dataset, self._store.area.directory.journal_files())
+
+    def _lose(self, dataset: str, files: Sequence[Path]) -> bool:
+        """They are moved away, a flush of the dataset finds out, and they are put back, as an operator would.
+
+        Whether anything was set aside.
+        """
         for path in files:
             path.rename(path.with_suffix(".away"))
         with suppress(AllSetAside):
             self._store.flush(dataset, Trigger.MANUAL, "model")
         for path in files:
             path.with_suffix(".away").rename(path)
-        return bool(area.ledger.incidents.all(dataset))
+        return bool(self._store.area.ledger.incidents.all(dataset))
 
     def decide(self, dataset: str, decision: str) -> bool:
         """About all that was set aside."""

@@ -19,7 +19,7 @@ __all__ = ["patient_push"]
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home: Path = tmp_path_factory.mktemp("home")
-    return Settings.build(home=home, shard=SHARD, staging_max_total_bytes=2**30, staging_seal_timeout_ms=40_000)
+    return Settings.build(home=home, shard=SHARD, staging_max_total_bytes=2**30)
 
 
 @pytest.fixture(scope="session")

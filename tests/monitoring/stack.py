@@ -30,8 +30,7 @@ class Stack:
 
     def settings(self, home: Path, shard: str, **limits: int | str) -> Settings:
         """A shard that pushes here."""
-        patient = {"staging_seal_timeout_ms": 40_000}
-        return Settings.build(home=home, shard=shard, pushgateway_url=self.gateway, **patient, **limits)
+        return Settings.build(home=home, shard=shard, pushgateway_url=self.gateway, **limits)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
-with Timestore(Settings.build(home=sys.argv[1], staging_seal_timeout_ms=40_000)) as store:
+with Timestore(Settings.build(home=sys.argv[1])) as store:
     while True:
         try:
             store.flush("d", Trigger.MANUAL, "test")

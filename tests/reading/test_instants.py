@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly
 from tests.reading.answers import numbers
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import RetryLater, UnreadableSegment
 from timestore_pipeline.flush import claim
@@ -18,7 +19,9 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.reading import plan
 from timestore_pipeline.reading.pins import Pins
 from timestore_pipeline.staging import segments
+from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.staged import Staged
 from timestore_pipeline.wiring import Timestore
@@ -26,13 +29,14 @@ from timestore_pipeline.wiring import Timestore
 ROWS = 30  # of each batch; hours, so they lie in two partitions
 
 OF_A_FLUSH = (
-    (claim, "seal_segments"), (Flushes, "claim"), (LakeTable, "ensure"), (LakeTable, "write"),
+    (claim, "roll_up"), (Flushes, "claim"), (LakeTable, "ensure"), (LakeTable, "write"),
     (Flushes, "record_export"), (DeltaTable, "create_write_transaction"), (LakeTable, "publish"),
     (Flushes, "finalize"), (segments, "remove"), (Segments, "forget"),
 )  # fmt: skip
 OF_AN_ABORT = ((LakeTable, "publish"), (LakeTable, "burn"), (Flushes, "abort"), (LakeTable, "discard"))
 OF_A_QUERY = (
-    (plan, "seal_for_reading"), (Staged, "at_once"), (Pins, "pin"), (Lake, "table"), (LakeTable, "snapshot"),
+    (JournalReader, "read"), (plan, "roll_up"), (Staged, "at_once"), (Pins, "pin"), (Lake, "table"),
+    (LakeTable, "snapshot"),
 )  # fmt: skip
 
 
@@ -132,8 +136,16 @@ def test_a_claim_that_is_given_back_and_claimed_again_during_a_query(
         assert numbers(timestore) == rows
 
 
+def test_a_journal_that_a_flush_removes_before_it_is_read_is_no_damage(
+    settings: Settings, timestore: Timestore, rows: list[int]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        at(patch, Journals, "waiting", lambda: flush(settings))
+        assert numbers(timestore) == rows
+
+
 def test_a_segment_that_is_nowhere_is_an_error_that_names_it(timestore: Timestore, rows: list[int]) -> None:
-    lost = next(timestore.area.directory.segment_folder("d").glob("*.duckdb"))
+    [lost] = roll_up_all(timestore.area)
     lost.unlink()
     with pytest.raises(UnreadableSegment, match=str(lost)) as refused:
         numbers(timestore)

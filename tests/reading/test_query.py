@@ -8,17 +8,19 @@ import random
 import signal
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.flush.conftest import hourly
-from tests.flush.damaging import flip, poison, segment_of, stage
+from tests.flush.damaging import flip, journal_of, lose_end, poison, segment_of, stage, stage_in_journal
 from tests.flush.damaging import numbers as numbers_of
-from tests.flush.owners import impatient, start_owner
+from tests.flush.owners import start_owner
 from tests.reading.answers import ask, numbers, published_numbers, table
 from tests.services.forked import Script, script
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.flush.recovery import recover
@@ -29,7 +31,7 @@ from timestore_pipeline.reading import staged_rows
 from timestore_pipeline.staging import scratch
 from timestore_pipeline.wiring import Timestore
 
-__all__ = ["impatient", "start_owner"]  # a fixture is found by its name in this module
+__all__ = ["start_owner"]  # a fixture is found by its name in this module
 
 _INTERRUPTED = """
 import os, signal, sys, threading
@@ -116,25 +118,37 @@ def test_a_dead_owners_rows_are_seen(start_owner: Callable[[int], Script], times
     assert numbers(timestore) == list(range(10))
 
 
-def test_a_silent_owner_is_named_with_what_it_keeps(
-    start_owner: Callable[[int], Script], impatient: Timestore, settings: Settings
+def test_a_silent_owners_rows_are_seen(start_owner: Callable[[int], Script], timestore: Timestore) -> None:
+    os.kill(start_owner(0).pid, signal.SIGSTOP)
+    assert numbers(timestore) == list(range(10))
+
+
+def test_a_journal_that_cannot_be_read_now_is_named_with_what_it_keeps(
+    timestore: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    silent = start_owner(0)
-    os.kill(silent.pid, signal.SIGSTOP)
-    stage(settings, 1, first=1)
-    with impatient.query("SELECT n FROM d ORDER BY n") as answer:
+    stage_in_journal(settings, 1)
+    kept = journal_of(timestore)
+    stage_in_journal(settings, 1, first=1)
+    opened = os.open
+
+    def refuse(path: Any, *arguments: Any, **options: Any) -> int:
+        if path == kept:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with timestore.query("SELECT n FROM d ORDER BY n") as answer:
         assert answer.rows.read_all()["n"].to_pylist() == list(range(10, 20))
         [note] = answer.notes
     assert "10 staged rows of dataset 'd' are not read" in note
-    assert f"(pid {silent.pid} on " in note
+    assert str(kept) in note
 
 
 def test_only_named_datasets_are_prepared(timestore: Timestore, staging: StagingManager) -> None:
     for name in ("d", "other"):
         staging.enqueue(name, hourly(10))
     assert numbers(timestore) == list(range(10))
-    assert [segment.dataset for segment in timestore.area.ledger.segments.open_segments("other")] == ["other"]
-    assert timestore.area.ledger.segments.open_segments("d") == []
+    assert timestore.area.ledger.journals.datasets_waiting() == ["other"]
 
 
 @pytest.mark.parametrize(
@@ -196,7 +210,7 @@ def test_a_damaged_segment_is_named_and_stays_for_a_flush_to_judge(
     drawn = random.Random(1)
     with StagingManager.open(settings) as staging:
         staging.enqueue("d", pa.table({"n": [drawn.getrandbits(60) for _ in range(50_000)]}))
-    path = segment_of(timestore)
+    [path] = roll_up_all(timestore.area)
     size = path.stat().st_size
     for offset in range(12_288, size, 4096) if damage == "everywhere" else [size // 2]:
         flip(path, offset)
@@ -207,13 +221,13 @@ def test_a_damaged_segment_is_named_and_stays_for_a_flush_to_judge(
     assert timestore.area.backlog("d").pending.batches == 1
 
 
-def test_a_dead_owners_damaged_segment_is_an_error_and_nothing_more(
-    start_owner: Callable[[int], Script], timestore: Timestore
+@pytest.mark.parametrize("spoil", [lose_end, Path.unlink], ids=["damaged", "missing"])
+def test_a_damaged_journal_is_an_error_and_nothing_more(
+    timestore: Timestore, settings: Settings, spoil: Callable[[Path], None]
 ) -> None:
-    owner = start_owner(0)
-    owner.kill()
-    path = segment_of(timestore)
-    path.write_bytes(b"no database")
+    stage_in_journal(settings, 3)
+    path = journal_of(timestore)
+    spoil(path)
     with pytest.raises(UnreadableSegment, match=str(path)) as refused:
         numbers(timestore)
     assert "timestore recover" in refused.value.hint

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.flush.recovery import Recovery, recover
@@ -27,10 +28,16 @@ def numbers(first: int, count: int = 10) -> pa.Table:
 
 
 def stage(settings: Settings, *firsts: int) -> None:
-    """A segment with one batch of ten rows for each number, with the number as its key."""
+    """A journal with one batch of ten rows for each number, with the number as its key."""
     with StagingManager.open(settings) as staging:
         for first in firsts:
             staging.enqueue("d", numbers(first), idempotency_key=f"k{first}")
+
+
+def stage_in_segment(settings: Settings, *firsts: int) -> None:
+    """The same, moved into a segment with all else that lies in journals."""
+    stage(settings, *firsts)
+    roll_up_in(settings)
 
 
 def flush(settings: Settings) -> None:
@@ -67,4 +74,4 @@ def restore(settings: Settings, source: Path) -> None:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path / "home", staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path / "home")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rebuild.conftest import flush, in_lake, numbers, problems, recovered, stage
+from tests.rebuild.conftest import flush, in_lake, numbers, problems, recovered, stage, stage_in_segment
 from tests.rebuild.dying import rebuild_and_die
 from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
@@ -74,12 +74,12 @@ def test_a_sound_ledger_is_sound_whatever_its_folder_is_called(tmp_path: Path, n
 
 @pytest.fixture
 def history(settings: Settings) -> Settings:
-    """Twenty rows published, of the next segment ten, and twenty rows owed in two segments."""
+    """Twenty rows published by one flush, ten by the next; ten rows owed in a segment and ten in a journal."""
     stage(settings, 0, 10)
     flush(settings)
     stage(settings, 20)
     flush(settings)
-    stage(settings, 30)
+    stage_in_segment(settings, 30)
     stage(settings, 40)
     return settings
 
@@ -166,11 +166,12 @@ def test_metadata_and_keys_that_can_be_read_are_kept(history: Settings) -> None:
     assert in_lake(history) == list(range(50))
 
 
-def test_keys_that_segments_remember_are_known_without_any_ledger(history: Settings) -> None:
+def test_keys_that_segments_and_journals_remember_are_known_without_any_ledger(history: Settings) -> None:
     remove(ledger(history))
     rebuilt(history)
     with StagingManager.open(history) as staging:
         assert staging.enqueue("d", numbers(30), idempotency_key="k30").duplicate
+        assert staging.enqueue("d", numbers(40), idempotency_key="k40").duplicate
 
 
 def test_the_layout_is_found_again_without_any_segment(settings: Settings) -> None:

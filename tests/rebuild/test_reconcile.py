@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.rebuild.conftest import backup, flush, in_lake, numbers, problems, recovered, restore, stage
+from tests.rebuild.conftest import (
+    backup,
+    flush,
+    in_lake,
+    numbers,
+    problems,
+    recovered,
+    restore,
+    stage,
+    stage_in_segment,
+)
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import ShardConflict
 from timestore_pipeline.model.flush import FlushRef, Trigger
@@ -41,13 +52,16 @@ def test_a_flush_before_recovery_is_refused_and_told_to_recover(settings: Settin
     assert "--replace-shard" not in refused.value.hint
 
 
-def test_segments_staged_since_the_backup_are_adopted(settings: Settings, copy: Path) -> None:
-    stage(settings, 0)
+@pytest.mark.parametrize(("since", "segments", "journals"), [(stage_in_segment, 1, 0), (stage, 0, 1)])
+def test_what_was_staged_since_the_backup_is_adopted(
+    settings: Settings, copy: Path, since: Callable[..., None], segments: int, journals: int
+) -> None:
+    stage_in_segment(settings, 0)
     backup(settings, copy)
-    stage(settings, 10, 20)
+    since(settings, 10, 20)
     restore(settings, copy)
     learnt = recovered(settings).reconciled
-    assert (len(learnt.adopted), learnt.owed) == (1, 2)
+    assert (len(learnt.adopted), len(learnt.journals), learnt.owed) == (segments, journals, 2)
     assert problems(settings) == []
     flush(settings)
     assert in_lake(settings) == list(range(30))

@@ -1,4 +1,4 @@
-"""A ledger from a backup that lists a segment which has grown since: what was acknowledged into it is owed."""
+"""A ledger from a backup that lists a journal which has grown since: what was acknowledged into it is owed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.rebuild.conftest import backup, flush, in_lake, numbers, problems, recovered, restore, stage
+from tests.rebuild.conftest import (
+    backup,
+    flush,
+    in_lake,
+    numbers,
+    problems,
+    recovered,
+    restore,
+    stage,
+    stage_in_segment,
+)
 from tests.rebuild.dying import learn_and_die, recover_and_end
 from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
@@ -22,7 +32,7 @@ from timestore_pipeline.wiring import Timestore, learn_since_backup
 
 @pytest.fixture
 def grown(settings: Settings, tmp_path: Path) -> Path:
-    """A backup made while a segment was open that has grown since: 20 rows are in it, the backup knows 10."""
+    """A backup made while a journal was open that has grown since: 20 rows are in it, the backup knows 10."""
     copy = tmp_path / "backup.sqlite"
     with StagingManager.open(settings) as staging:
         staging.enqueue("d", numbers(0), idempotency_key="k0")
@@ -46,14 +56,14 @@ def test_nothing_shows_it_and_the_operators_word_finds_the_batches(settings: Set
     restored(settings, grown)
     assert recovered(settings).reconciled.owed == 0
     learnt = learn_since_backup(settings)
-    assert (learnt.owed, len(learnt.adopted)) == (1, 1)
+    assert (learnt.owed, len(learnt.journals)) == (1, 1)
     recovered(settings)
     flush(settings)
     assert in_lake(settings) == list(range(20))
     assert problems(settings) == []
 
 
-def test_an_unknown_segment_of_any_dataset_shows_it(settings: Settings, grown: Path) -> None:
+def test_an_unknown_journal_of_any_dataset_shows_it(settings: Settings, grown: Path) -> None:
     with StagingManager.open(settings) as staging:
         staging.enqueue("other", numbers(100))
     restored(settings, grown)
@@ -83,7 +93,7 @@ def test_batches_that_were_copied_out_of_a_damaged_segment_since_are_found_in_th
     settings: Settings, tmp_path: Path
 ) -> None:
     copy = tmp_path / "backup.sqlite"
-    stage(settings, 0, 10)
+    stage_in_segment(settings, 0, 10)
     backup(settings, copy)
     with Timestore(settings) as store:
         [segment] = store.area.ledger.segments.of_dataset("d")
@@ -117,7 +127,7 @@ def test_it_is_refused_while_another_process_lives(settings: Settings, grown: Pa
         learn_since_backup(settings)
 
 
-def test_a_living_writers_segment_is_left_to_him(settings: Settings, grown: Path) -> None:
+def test_a_living_writers_journal_is_left_to_him(settings: Settings, grown: Path) -> None:
     stage(settings, 20)
     restored(settings, grown)
     with StagingManager.open(settings) as staging:
@@ -148,7 +158,7 @@ def test_learning_that_is_killed_is_run_again(
         store.pipeline.export(claim.ref, store.export_options())
         store.area.held_claims.close()
     recovered(settings)
-    stage(settings, 20)
+    stage_in_segment(settings, 20)
     with Timestore(settings) as store:
         segment = store.area.ledger.segments.of_dataset("d")[-1]
         set_aside_if_damaged(store.area, segment, unusable="for the test")

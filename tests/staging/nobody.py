@@ -45,6 +45,14 @@ def recover_now(settings: Settings) -> None:
         recover(store.area, store.lake)
 
 
+def recover_and_tell(settings: Settings) -> None:
+    """Raises the error with which the system refused a journal that was left out."""
+    with Timestore(settings) as store:
+        for left in recover(store.area, store.lake).left_out:
+            assert left.refused is not None, left.reason
+            raise left.refused
+
+
 def _as_nobody(action: Action, settings: Settings, told: Connection) -> None:
     os.setgroups([])
     os.setgid(NOBODY)

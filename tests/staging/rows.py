@@ -1,11 +1,10 @@
-"""Segments with rows in them, written by this process or by one that was killed."""
+"""Segments with rows in them, and processes that are killed while they write one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 
 from tests.staging.processes import run_until_killed
@@ -14,7 +13,7 @@ from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.segments import OpenSegment, SegmentHeader, attach_sealed
+from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, write_segment
 
 SCHEMA = pa.schema([pa.field("x", pa.int64()), pa.field("s", pa.string())])
 
@@ -24,25 +23,20 @@ def table(rows: int, schema: pa.Schema = SCHEMA) -> pa.Table:
     return pa.table({name: values[name] for name in schema.names}, schema=schema)
 
 
-def open_segment(connection: duckdb.DuckDBPyConnection, path: Path, schema: pa.Schema = SCHEMA) -> OpenSegment:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return OpenSegment(connection, path, SegmentHeader(path.stem, "shard-0", path.parent.name, schema))
-
-
-def append(segment: OpenSegment, *sizes: int) -> list[StagedBatch]:
-    """One group commit of batches with these numbers of rows."""
-    group = []
-    for rows in sizes:
-        sequence = segment.take_sequence()
-        identity = batch_id(segment.header.segment_id, sequence)
-        staged = StagedBatch(identity, sequence, rows, 8 * rows, clock.now(), f"key-{sequence}")
-        group.append((staged, table(rows, segment.header.schema)))
-    segment.append(group)
-    return [staged for staged, _ in group]
+def write(path: Path, *sizes: int, schema: pa.Schema = SCHEMA) -> list[StagedBatch]:
+    """A segment of batches with these numbers of rows."""
+    batches = [
+        StagedBatch(batch_id(path.stem, number), number, rows, 8 * rows, clock.now(), f"key-{number}")
+        for number, rows in enumerate(sizes)
+    ]
+    header = SegmentHeader(path.stem, "shard-0", path.parent.name, schema)
+    with open_engine() as connection:
+        write_segment(connection, path, header, [(batch, table(batch.rows, schema)) for batch in batches])
+    return batches
 
 
 def batches_in(path: Path) -> dict[int, int]:
-    """Batch -> rows as a reader sees a sealed segment."""
+    """Batch -> rows as a reader sees a segment."""
     with open_engine() as connection:
         attach_sealed(connection, path, "read", path.parent.name)
         counted = connection.execute(f"SELECT {quote(BATCH_COLUMN)}, count(*) FROM read.rows GROUP BY ALL").fetchall()
@@ -53,19 +47,12 @@ _KILLED = """
 import os, sys
 from pathlib import Path
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.engine import open_engine
-from tests.staging.rows import append, open_segment
+from tests.staging.rows import write
 path, sizes = Path(sys.argv[1]), [int(size) for size in sys.argv[2].split()]
 
 def die(*_):
     os.kill(os.getpid(), 9)
 """
-
-
-def killed_segment(path: Path, sizes: Sequence[int]) -> None:
-    """A segment with one commit for each size, whose process was killed right after."""
-    body = "segment = open_segment(open_engine(), path)\nfor size in sizes: append(segment, size)\ndie()\n"
-    killed_at(path, body, sizes)
 
 
 def killed_at(path: Path, body: str, sizes: Sequence[int] = (5,)) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.rebuild.conftest import flush, in_lake, problems, stage
-from tests.staging.nobody import NOBODY, Action, as_nobody, enqueue, flush_now, recover_now
+from tests.staging.nobody import NOBODY, Action, as_nobody, enqueue, flush_now, recover_and_tell, recover_now
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
@@ -24,7 +25,7 @@ def settings() -> Iterator[Settings]:
     """Ten rows staged and not flushed, by root, where everybody may look."""
     home = Path(tempfile.mkdtemp())
     home.chmod(0o755)
-    given = Settings.build(home=home / "home", staging_seal_timeout_ms=40_000)
+    given = Settings.build(home=home / "home")
     stage(given, 0)
     yield given
     shutil.rmtree(home)
@@ -68,7 +69,7 @@ def test_a_lock_file_of_somebody_else_is_refused(settings: Settings, action: Act
     with Timestore(settings) as owner:
         mine = owner.area.identity.process_id
         with owner.area.ledger.database.transaction() as tx:
-            tx.execute("UPDATE segments SET state = 'open', owner = ?", (mine,))
+            tx.execute("UPDATE journals SET state = 'open', owner = ?", (mine,))
         lock = settings.staging_directory / "processes" / f"{mine}.lock"
         given_away(settings)
         os.chown(lock, 0, 0)
@@ -80,13 +81,27 @@ def test_a_lock_file_of_somebody_else_is_refused(settings: Settings, action: Act
 
 
 def test_a_segment_of_somebody_else_is_not_taken_for_damaged(settings: Settings) -> None:
+    [segment] = roll_up_in(settings)
     given_away(settings)
-    [segment] = settings.staging_directory.glob("segments/d/*.duckdb")
     os.chown(segment, 0, 0)
     segment.chmod(0o600)
     told = as_nobody(flush_now, settings)
     assert told.startswith("AccessDenied")
     assert str(segment) in told
+    is_whole(settings)
+
+
+def test_a_journal_of_somebody_else_is_left_out_and_not_taken_for_damaged(settings: Settings) -> None:
+    [journal] = settings.staging_directory.glob("journals/*.journal")
+    given_away(settings)
+    os.chown(journal, 0, 0)
+    journal.chmod(0o600)
+    assert as_nobody(flush_now, settings) == ""
+    told = as_nobody(recover_and_tell, settings)
+    assert told.startswith("AccessDenied")
+    assert str(journal) in told
+    with Timestore(settings) as store:
+        assert store.status("d").backlog.pending.rows == 10
     is_whole(settings)
 
 

@@ -6,15 +6,16 @@ from datetime import timedelta
 
 import pytest
 
+from tests.staging.journals import record, staged
 from tests.staging.processes import held
 from tests.staging.promises import START, batch, claimed, promise
-from tests.staging.rows import append, open_segment
+from tests.staging.rows import write
 from timestore_pipeline.errors import RetryLater, UnknownDataset
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.directory import write_ahead_log
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.roll_up import roll_up
+from timestore_pipeline.staging.segments import building
 
 CLAIM = """
 import sys
@@ -59,25 +60,27 @@ def test_only_datasets_with_something_staged_are_waiting(area: StagingArea) -> N
     assert [backlog.dataset for backlog in area.waiting()] == ["c"]
 
 
-def test_disk_use_is_that_of_the_segment_files_and_the_ledger(area: StagingArea) -> None:
+def test_disk_use_is_that_of_segments_journals_and_the_ledger(area: StagingArea) -> None:
     area.ledger.datasets.ensure("d")
-    empty = area.total_bytes()
-    with open_engine() as engine:
-        segment = open_segment(engine, area.directory.segment("d", "s"))
-        append(segment, 10)
-        used = area.dataset_usage("d")
-        assert used.database > 0
-        assert used.wal > 0
-        assert area.total_bytes() == empty + used.total
-        assert area.backlog("d").disk_bytes == used.total
-        segment.seal()
-    assert area.dataset_usage("d").wal == 0
+    path = area.directory.segment("d", "s")
+    write(path, 10)
+    used = area.dataset_usage("d")
+    assert (used.segments, used.journals) == (path.stat().st_size, 0)
+    journal = staged(area, record(5), record(20, dataset="e", stream="e"))
+    used, other = area.dataset_usage("d"), area.dataset_usage("e")
+    assert (used.journals, other.segments, other.journals) == (5 * 8, 0, 20 * 8)
+    assert area.backlog("d").disk_bytes == used.total
+    assert [backlog.disk_bytes for backlog in area.waiting()] == [used.total, other.total]
+    ledger = sum(file.stat().st_size for file in area.directory.root.glob("ledger.*"))
+    assert area.total_bytes() == ledger + path.stat().st_size + journal.stat().st_size
+    roll_up(area, "d")
+    assert area.dataset_usage("d").journals == 0
+    assert area.dataset_usage("d").segments > path.stat().st_size
 
 
 def test_drained_segments_are_removed_with_their_rows(area: StagingArea) -> None:
     promise(area.ledger, "d", "s", batch("s", 0))
-    with open_engine() as engine:
-        open_segment(engine, area.directory.segment("d", "s")).seal()
+    write(area.directory.segment("d", "s"), 10)
     assert area.remove_drained_segments("d") == 0
     ref = claimed(area.ledger)
     area.ledger.flushes.record_export(ref, [], [])
@@ -110,13 +113,11 @@ def test_a_claim_of_another_process_is_worked_on_until_it_dies(area: StagingArea
 def test_a_segment_that_cannot_be_unlinked_keeps_no_other_from_it_and_is_tried_again(area: StagingArea) -> None:
     for name in ("s", "t"):
         promise(area.ledger, "d", name, batch(name, 1))
-        with open_engine() as engine:
-            open_segment(engine, area.directory.segment("d", name)).seal()
-        area.ledger.segments.mark_sealed(name)
+        write(area.directory.segment("d", name), 10)
     ref = claimed(area.ledger, owner=area.identity.process_id)
     area.ledger.flushes.record_export(ref, [], [])
     area.ledger.flushes.finalize(ref, 1)
-    in_the_way = write_ahead_log(area.directory.segment("d", "s"))
+    in_the_way = building(area.directory.segment("d", "s"))
     in_the_way.mkdir()
     with pytest.raises(RetryLater, match="cannot be removed"):
         area.remove_drained_segments("d")

@@ -12,9 +12,8 @@ from timestore_pipeline.staging.directory import (
     DiskUsage,
     FilesystemSpace,
     StagingDirectory,
-    disk_usage,
     file_sizes,
-    write_ahead_log,
+    folder_bytes,
 )
 
 
@@ -55,17 +54,17 @@ def other_filesystem(than: Path) -> Path:
     return elsewhere
 
 
-def test_usage_tells_logs_from_databases(tmp_path: Path) -> None:
+def test_a_folder_weighs_what_lies_directly_in_it(tmp_path: Path) -> None:
     (tmp_path / "a.duckdb").write_bytes(b"12345")
-    write_ahead_log(tmp_path / "a.duckdb").write_bytes(b"123")
+    (tmp_path / "a.building.wal").write_bytes(b"123")
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a.duckdb")
-    assert disk_usage(tmp_path) == DiskUsage(database=5, wal=3)
-    assert disk_usage(tmp_path).total == 8
+    assert folder_bytes(tmp_path) == 8
+    assert DiskUsage(segments=5, journals=3).total == 8
 
 
 def test_a_folder_that_is_not_there_weighs_nothing(tmp_path: Path) -> None:
-    assert disk_usage(tmp_path / "none") == DiskUsage()
+    assert folder_bytes(tmp_path / "none") == 0
 
 
 def test_a_file_unlinked_while_counting_weighs_nothing(tmp_path: Path) -> None:
@@ -92,4 +91,15 @@ def test_a_filesystem_that_does_not_say_its_size_takes_any_limit(size: int, limi
 
 def test_a_file_where_a_folder_should_be_takes_no_space(tmp_path: Path) -> None:
     (tmp_path / "weather").write_bytes(b"x")
-    assert disk_usage(tmp_path / "weather") == DiskUsage()
+    assert folder_bytes(tmp_path / "weather") == 0
+
+
+def test_journals_are_listed_oldest_first_and_nothing_else(tmp_path: Path) -> None:
+    directory = StagingDirectory(tmp_path)
+    assert directory.journal_files() == []
+    assert not directory.holds_rows()
+    directory.prepare()
+    for name in ("b.journal", "a.journal", "c.other"):
+        (directory.journals / name).touch()
+    assert directory.journal_files() == [directory.journal("a"), directory.journal("b")]
+    assert directory.holds_rows()

@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from tests.staging.processes import held, run, run_until_killed
+from tests.staging.promises import seal
 from timestore_pipeline.errors import LedgerBusy, RetryLater
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import Ledger, database
@@ -103,7 +104,7 @@ def test_a_dead_process_that_owns_something_is_remembered(area: StagingArea) -> 
     run_until_killed(LIVE + own, area.directory.root)
     area.identity.forget_dead()
     assert len(others(area)) == 1
-    area.ledger.segments.mark_sealed("s")
+    seal(area.ledger, "s")
     area.identity.forget_dead()
     assert others(area) == []
 

@@ -28,7 +28,7 @@ def readings(rows: int) -> pa.Table:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings.build(home=tmp_path, shard="edge-7", staging_seal_timeout_ms=40_000)
+    return Settings.build(home=tmp_path, shard="edge-7")
 
 
 @pytest.fixture

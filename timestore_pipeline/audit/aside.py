@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from timestore_pipeline.audit.report import Finding
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.directory import write_ahead_log
 
 _ADOPT = "`timestore recover` opens an incident for it; with --restored if the ledger is from a backup. Keep the file"
 _MOVE = "the next flush finishes the move; `timestore verify --repair` does it now"
@@ -27,7 +26,7 @@ def unfinished_moves(area: StagingArea, dataset: str) -> Iterator[Finding]:
     for displaced in area.ledger.incidents.displaced(dataset):
         among = area.directory.segment(dataset, displaced.segment_id)
         aside = area.directory.quarantined(dataset, displaced.segment_id)
-        if displaced.quarantined and (among.exists() or write_ahead_log(among).exists()):
+        if displaced.quarantined and among.exists():
             yield Finding("move_unfinished", f"{among} was set aside and lies among the segments still", _MOVE)
         if not displaced.quarantined and aside.exists() and not among.exists():
             yield Finding("move_unfinished", f"{aside} was requeued and lies in quarantine still", _MOVE)

@@ -28,23 +28,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """Staged data whose rows could not be counted now, which is no problem."""
-
-    segments: int = 0
-    batches: int = 0
-    rows: int = 0
-
-    def with_segment(self, promised: Iterable[int]) -> Unread:
-        """One segment more; promised: rows of each of its batches."""
-        rows = list(promised)
-        return Unread(self.segments + 1, self.batches + len(rows), self.rows + sum(rows))
-
-    def to_dict(self) -> dict[str, int]:
-        return {"segments": self.segments, "batches": self.batches, "rows": self.rows}
-
-
-@dataclass(frozen=True, slots=True)
 class DatasetAudit:
     """One dataset's books. Rows per state are counted; accepted is what producers were promised."""
 
@@ -58,8 +41,6 @@ class DatasetAudit:
     discarded_rows: int = 0
     problems: Sequence[Finding] = ()
     warnings: Sequence[Finding] = ()  # worth a look; the books are right all the same
-    being_written: Unread = Unread()  # open segments of living writers
-    waiting_for_takeover: Unread = Unread()  # open segments of dead writers
     mended: Sequence[str] = ()  # what --repair did
 
     @property
@@ -83,8 +64,6 @@ class DatasetAudit:
             "ok": self.ok,
             "problems": [finding.to_dict() for finding in self.problems],
             "warnings": [finding.to_dict() for finding in self.warnings],
-            "being_written": self.being_written.to_dict(),
-            "waiting_for_takeover": self.waiting_for_takeover.to_dict(),
             "repaired": self.repaired,
             "mended": list(self.mended),
         }

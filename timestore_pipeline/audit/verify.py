@@ -25,6 +25,7 @@ from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.rebuild.journal_files import datasets_in, unknown_journals
 from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import file_sizes
@@ -62,6 +63,7 @@ def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
     """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
     names = set(area.ledger.datasets.names())
     names |= {name for name in area.directory.datasets() if _has_files(area, name)}
+    names |= {name for path in unknown_journals(area) for name in datasets_in(path)}
     return sorted(names | {name for name in lake.datasets() if name not in names and _published_by(area, lake, name)})
 
 
@@ -95,8 +97,8 @@ def _facts(area: StagingArea, dataset: str) -> LedgerFacts:
 
 def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
     facts = _facts(area, dataset)
-    staged = audit_staged(area, dataset, facts.segments, engines, deep=deep)
-    problems = [*total_findings(facts.totals), *staged.problems, *provenance_findings(facts.provenance_gaps)]
+    staged = audit_staged(area, dataset, facts, engines, deep=deep)
+    problems = [*total_findings(facts.totals), *staged, *provenance_findings(facts.provenance_gaps)]
     problems += quarantine_problems(area, dataset)
     warnings = list(unfinished_moves(area, dataset))
     try:
@@ -113,8 +115,6 @@ def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, dee
         _books(dataset, facts),
         problems=abridged(problems),
         warnings=abridged(warnings),
-        being_written=staged.being_written,
-        waiting_for_takeover=staged.waiting_for_takeover,
     )
 
 

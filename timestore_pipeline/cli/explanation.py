@@ -37,16 +37,6 @@ class LimitUse:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenSegment:
-    """A segment that a flush has to get sealed first."""
-
-    segment_id: str
-    owner: str
-    owner_alive: bool
-    pid: int | None  # None = its process is forgotten
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """All of it, read at one moment."""
 
@@ -54,7 +44,6 @@ class Explanation:
     limits: tuple[LimitUse, ...]  # those that are switched on, the nearest first
     in_flight: Flush | None
     last: Flush | None
-    open_segments: tuple[OpenSegment, ...]
     incidents: tuple[Incident, ...]  # open ones
     complete_until: datetime  # whatever was acknowledged before is published
     sensor_late: str | None  # what is wrong with who picks up what is due; None = it ticks
@@ -109,10 +98,6 @@ class Explanation:
             "retry_at": iso(backlog.retry_at),
             "paused": backlog.paused,
             "manual_requested_at": iso(backlog.manual_requested_at),
-            "open_segments": [
-                {"segment_id": s.segment_id, "owner": s.owner, "owner_alive": s.owner_alive, "pid": s.pid}
-                for s in self.open_segments
-            ],
             "incidents": [incident_document(incident) for incident in self.incidents],
         }
 
@@ -145,12 +130,6 @@ class Explanation:
             yield "failures in a row", f"{backlog.failures}, the next automatic try at {instant(backlog.retry_at)}"
         for incident in self.incidents:
             yield "quarantined", incident_sentence(incident)
-        for segment in self.open_segments:
-            process = f"process {segment.pid or segment.owner}"
-            state = (
-                f"{process} writes it" if segment.owner_alive else f"{process} is gone, the next flush takes it over"
-            )
-            yield "open segment", f"{segment.segment_id}: {state}"
 
 
 def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanation:
@@ -164,7 +143,6 @@ def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanatio
         _limits(store, status, now),
         in_flight,
         next(ended, None),
-        _open_segments(store, dataset),
         tuple(store.area.ledger.incidents.all(dataset)),
         store.area.ledger.batches.complete_until(dataset),
         sensor_lateness(store),
@@ -189,14 +167,6 @@ def _total_use(store: Timestore) -> tuple[int, int]:
     """Counted only where there is a limit: it looks at every segment of every dataset."""
     limit = store.settings.staging_max_total_bytes
     return (store.area.total_bytes() if limit else 0), limit
-
-
-def _open_segments(store: Timestore, dataset: str) -> tuple[OpenSegment, ...]:
-    pids = {process.process_id: process.pid for process in store.area.ledger.processes.all()}
-    return tuple(
-        OpenSegment(s.segment_id, s.owner, store.area.identity.is_alive(s.owner), pids.get(s.owner))
-        for s in store.area.ledger.segments.open_segments(dataset)
-    )
 
 
 def _use_sentence(use: LimitUse) -> str:

@@ -182,7 +182,7 @@ def _document(attempts: Sequence[FlushAttempt]) -> dict[str, object]:
         "flushes": [flush_document(attempt.flush) for attempt in attempts if attempt.flush is not None],
         "nothing_staged": [attempt.dataset for attempt in attempts if attempt.found_nothing],
         "left_out": [
-            {"dataset": a.dataset, "segment_id": u.segment_id, "reason": u.reason} for a in attempts for u in a.left_out
+            {"dataset": a.dataset, "journal_id": u.journal_id, "reason": u.reason} for a in attempts for u in a.left_out
         ],
         "errors": [error_document(attempt.error) for attempt in attempts if attempt.error is not None],
     }
@@ -191,8 +191,8 @@ def _document(attempts: Sequence[FlushAttempt]) -> dict[str, object]:
 def _print_rest(attempt: FlushAttempt) -> None:
     if attempt.found_nothing:
         print_line(f"{attempt.dataset}: nothing is staged")
-    for unsealed in attempt.left_out:
-        print_note(f"{attempt.dataset}: segment {unsealed.segment_id} is left out: {unsealed.reason}", "yellow")
+    for left in attempt.left_out:
+        print_note(f"{attempt.dataset}: journal {left.journal_id} is left out: {left.reason}", "yellow")
     if attempt.error is not None:
         print_error(attempt.error, as_json=False)
 

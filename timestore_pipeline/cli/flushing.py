@@ -20,9 +20,9 @@ from timestore_pipeline.errors import (
     TimestoreError,
 )
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.flush.seal import Unsealed
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
+from timestore_pipeline.staging.roll_up import LeftOut
 from timestore_pipeline.wiring import Timestore
 
 _POLL = 0.1  # seconds between looks at flushes that others work on
@@ -38,7 +38,7 @@ class FlushAttempt:
 
     dataset: str
     flush: Flush | None = None  # None = there was nothing that could be claimed
-    left_out: tuple[Unsealed, ...] = ()  # open segments whose owner lives and did not answer
+    left_out: tuple[LeftOut, ...] = ()  # journals that cannot be read now
     error: TimestoreError | None = None
 
     @property
@@ -49,7 +49,7 @@ class FlushAttempt:
     @property
     def obstacle(self) -> TimestoreError | None:
         """Why nothing was published."""
-        refused = [unsealed.refused for unsealed in self.left_out]
+        refused = [left.refused for left in self.left_out]
         return self.error or (refused[0] if self.flush is None and refused and all(refused) else None)
 
     @property
@@ -62,7 +62,7 @@ def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
     try:
         claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id)
         if claim.ref is None:
-            return FlushAttempt(dataset, None, claim.left_out)
+            return FlushAttempt(dataset, None, claim.left_out, claim.nothing_left)
         store.pipeline.export(claim.ref, store.export_options())
         version = store.pipeline.publish(claim.ref)
         return FlushAttempt(dataset, store.pipeline.finalize(claim.ref, version), claim.left_out)
@@ -156,4 +156,4 @@ class Drain:
         attempts = [self._last[backlog.dataset] for backlog in left if backlog.dataset in self._last]
         errors = [f"; {a.dataset}: {a.error}" for a in attempts if a.error is not None]
         errors += [f"; {dataset}: {error}" for dataset, error in self._failed.items()]
-        return errors + [f"; {a.dataset}: segment {u.segment_id}: {u.reason}" for a in attempts for u in a.left_out]
+        return errors + [f"; {a.dataset}: journal {u.journal_id}: {u.reason}" for a in attempts for u in a.left_out]

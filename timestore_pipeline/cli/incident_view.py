@@ -29,5 +29,14 @@ def incident_document(incident: Incident) -> dict[str, Any]:
 def incident_sentence(incident: Incident) -> str:
     """What was set aside and why, on one line."""
     amount = f"{count(incident.volume.batches, 'batch')} of {count(incident.volume.rows, 'row')}"
-    what = f"{incident.reason} segment {incident.segment_id}" if incident.kind is IncidentKind.SEGMENT else "poison"
+    what = (
+        "poison"
+        if incident.kind is IncidentKind.BATCH
+        else f"{incident.reason} {kind_of_file(incident)} {incident.segment_id}"
+    )
     return f"incident {incident.incident_id}: {amount} set aside ({what}): {' '.join(incident.error.split())}"
+
+
+def kind_of_file(incident: Incident) -> str:
+    """What its batches lie in."""
+    return "journal" if incident.kind is IncidentKind.RECORD else "segment"

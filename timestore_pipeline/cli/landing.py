@@ -145,9 +145,9 @@ def _rows_in_the_lake(store: Timestore, dataset: str, day: Day | None) -> int:
         for attempt in flush_all_now(store, dataset, run_id()):
             if attempt.error is not None:
                 raise attempt.error
-            for segment in attempt.left_out:
+            for left in attempt.left_out:
                 hint = "what is in it cannot be looked for in the lake yet; try again"
-                raise RetryLater(f"segment {segment.segment_id}: {segment.reason}", dataset=dataset, hint=hint)
+                raise RetryLater(f"journal {left.journal_id}: {left.reason}", dataset=dataset, hint=hint)
     table = store.lake.table(dataset)
     if not table.exists():
         return 0

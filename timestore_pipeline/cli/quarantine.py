@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from timestore_pipeline.cli.arguments import OneOrAll
-from timestore_pipeline.cli.incident_view import incident_document
+from timestore_pipeline.cli.incident_view import incident_document, kind_of_file
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -89,8 +89,9 @@ def show(
 def requeue(incident_ids: Incidents, as_json: AsJson = False) -> None:
     """Put batches back into the queue.
 
-    A batch that no flush could export is tried again, as if it had never failed. A damaged segment is taken back once
-    its file holds every batch as it was acknowledged: repair it where it lies, or put a copy from a backup there.
+    A batch that no flush could export is tried again, as if it had never failed. What a damaged segment or journal has
+    lost is taken back once the file holds every batch as it was acknowledged: repair it where it lies, or put a copy
+    from a backup there.
 
     \b
     Example:
@@ -198,7 +199,7 @@ def _fields(incident: Incident, path: str | None) -> list[tuple[str, str]]:
         ("since", instant(incident.opened_at)),
         ("state", resolved),
         ("amount", f"{count(incident.volume.batches, 'batch')}, {count(incident.volume.rows, 'row')}"),
-        ("segment", incident.segment_id),
+        (kind_of_file(incident), incident.segment_id),
         ("file", path or "-"),
         ("error", " ".join(incident.error.split())),
     ]

@@ -38,7 +38,7 @@ def recover(
 ) -> None:
     """Settle what dead processes left behind, and bring the ledger up to what is published.
 
-    Interrupted flushes end as published or aborted, dead writers' segments are taken over, leftovers are removed.
+    Interrupted flushes end as published or aborted, journals are rolled up into segments, leftovers are removed.
     Flushes do all of this as they go; this does it now. Safe beside running producers and flushes. A lost or damaged
     ledger is rebuilt first, for which every other process must be stopped. So must they for --restored, before
     anything else after ledger.sqlite was put back from a backup: without it, what was staged since into a segment that
@@ -62,7 +62,7 @@ def recover(
         if rebuilt is not None:
             _print_rebuilt(rebuilt)
         _print(recovery)
-    if recovery.errors or recovery.refused or recovery.set_aside or recovery.reconciled.unadopted:
+    if recovery.errors or recovery.left_out or recovery.set_aside or recovery.reconciled.unadopted:
         raise typer.Exit(FAILED)
 
 
@@ -71,11 +71,12 @@ def _document(recovery: Recovery) -> dict[str, Any]:
     return {
         "entered_flushes": [ref.to_dict() for ref in learnt.published],
         "adopted_segments": list(learnt.adopted),
+        "adopted_journals": list(learnt.journals),
         "adopted_batches": learnt.owed,
         "unadopted": [{"path": str(left.path), "reason": left.reason} for left in learnt.unadopted],
         "settled": [{"dataset": s.ref.dataset, "epoch": s.ref.epoch, "state": s.state} for s in recovery.settled],
-        "taken_over": list(recovery.taken_over),
-        "refused": [{"segment_id": left.segment_id, "reason": left.reason} for left in recovery.refused],
+        "rolled_up": list(recovery.rolled_up),
+        "left_out": [{"journal_id": left.journal_id, "reason": left.reason} for left in recovery.left_out],
         "set_aside": [incident_document(incident) for incident in recovery.set_aside],
         "drained_segments": recovery.drained,
         "forgotten_processes": recovery.forgotten,
@@ -110,7 +111,7 @@ def _print_rebuilt(rebuilt: Rebuilt) -> None:
     if not rebuilt.salvaged.get("datasets"):
         print_note("metadata and pauses of datasets are lost: see `timestore datasets list`", "yellow")
     for left in rebuilt.learnt.unadopted:
-        print_note(f"segment file {left.path} is not adopted: {left.reason}", "red")
+        print_note(f"{left.path} is not adopted: {left.reason}", "red")
 
 
 def _print_learnt(learnt: Reconciliation) -> None:
@@ -118,24 +119,26 @@ def _print_learnt(learnt: Reconciliation) -> None:
         print_line(f"{ref.dataset}: flush {ref.epoch} was published without this ledger's knowing, now entered")
     for segment_id in learnt.adopted:
         print_line(f"segment {segment_id}: adopted")
-    if learnt.adopted:
-        print_line(f"{learnt.owed} batches of adopted segments are pending")
+    for journal_id in learnt.journals:
+        print_line(f"journal {journal_id}: adopted")
+    if learnt.adopted or learnt.journals:
+        print_line(f"{learnt.owed} batches of adopted files are pending")
     for left in learnt.unadopted:
-        print_note(f"segment file {left.path} is not adopted: {left.reason}", "red")
+        print_note(f"{left.path} is not adopted: {left.reason}", "red")
 
 
 def _print(recovery: Recovery) -> None:
     _print_learnt(recovery.reconciled)
     for settlement in recovery.settled:
         print_line(f"{settlement.ref.dataset}: flush {settlement.ref.epoch} was interrupted, now {settlement.state}")
-    for segment_id in recovery.taken_over:
-        print_line(f"segment {segment_id}: taken over from a dead writer")
+    if recovery.rolled_up:
+        print_line(f"{count(len(recovery.rolled_up), 'segment')} made of what lay in journals")
     segments = count(recovery.drained, "drained segment")
     leftovers = count(len(recovery.spool_removed), "spool leftover")
     print_line(f"{segments} and {leftovers} removed, {count(recovery.forgotten, 'dead process')} forgotten")
     for incident in recovery.set_aside:
         print_note(f"{incident.dataset}: {incident_sentence(incident)}", "red")
-    for left in recovery.refused:
-        print_note(f"segment {left.segment_id} cannot be taken over: {left.reason}", "red")
+    for left in recovery.left_out:
+        print_note(f"journal {left.journal_id} cannot be read now: {left.reason}", "red")
     for error in recovery.errors:
         print_error(error, as_json=False)

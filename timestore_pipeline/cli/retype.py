@@ -50,7 +50,7 @@ def retype(
     with open_store() as store:
         wish = Wish(dataset, column, type_, Leeway(parse, local_is_utc))
         options = store.maintain_options(dry_run=dry_run)
-        with retyping(store.area, store.lake, wish, options, store.settings.seal_timeout) as work:
+        with retyping(store.area, store.lake, wish, options) as work:
             with files_bar(hidden=as_json) as told:
                 report = work.examine(told)
             if not as_json:

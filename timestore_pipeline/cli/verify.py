@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from timestore_pipeline.audit.report import AuditReport, DatasetAudit, Unread
+from timestore_pipeline.audit.report import AuditReport, DatasetAudit
 from timestore_pipeline.audit.verify import verify as audit
 from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
@@ -81,10 +81,3 @@ def _print_findings(dataset: DatasetAudit) -> None:
         print_note(f"{dataset.dataset}: warning: {warning.message} [{warning.code}]", "yellow")
         if warning.hint:
             print_note(f"  hint: {warning.hint}", "yellow")
-    _print_unread(dataset.dataset, dataset.being_written, "is being written; its rows are counted once it is sealed")
-    _print_unread(dataset.dataset, dataset.waiting_for_takeover, "waits to be taken over from a dead writer")
-
-
-def _print_unread(dataset: str, unread: Unread, why: str) -> None:
-    if unread.segments:
-        print_note(f"{dataset}: {count(unread.rows, 'row')} in {count(unread.segments, 'segment')}: {why}")

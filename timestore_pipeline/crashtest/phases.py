@@ -23,10 +23,12 @@ from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import vacuum
 from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.staging import segments
+from timestore_pipeline.staging import roll_up, segments
+from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger import schema_changes
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.journals import Journals
 
 IDLE = "idle"
 START = "start"  # from the fork to the opened staging directory
@@ -38,14 +40,15 @@ MAINTAIN = "maintain"
 
 # Where each phase stands in the product. Of several at once, in threads of one process, the last one named counts.
 MARKED: dict[str, tuple[Any, str]] = {
-    "wait for seals": (claim, "seal_segments"),
+    "roll up": (claim, "roll_up"),
     "schema change": (schema_changes, "apply"),
     "table change": (LakeTable, "ensure"),
-    "segment build": (segments, "_build"),
-    "segment seal": (segments.OpenSegment, "seal"),
-    "segment append": (segments.OpenSegment, "append"),
-    "ledger promise": (Batches, "record"),
-    "take over": (segments, "replay"),
+    "journal begin": (Journal, "__init__"),
+    "journal append": (Journal, "append"),
+    "ledger promise": (Batches, "promise"),
+    "segment write": (roll_up, "write_segment"),
+    "ledger move": (Journals, "move"),
+    "unlink journals": (claim, "remove_idle_journals"),
     "claim": (Flushes, "claim"),
     "export": (FlushPipeline, "export"),
     "write file": (LakeTable, "write"),
@@ -69,14 +72,14 @@ _NUMBER = {name: number for number, name in enumerate(PHASES)}
 
 # What a killer may wait for; what comes too rarely is left to chance.
 TARGETS: dict[Role, tuple[str, ...]] = {
-    Role.PRODUCER: ("start", "segment build", "segment append", "ledger promise", "segment seal"),
+    Role.PRODUCER: ("start", "journal begin", "journal append", "ledger promise", "segment write", "ledger move"),
     Role.FLUSHER: (
-        "wait for seals", "take over", "claim", "export", "write file", "record export", "delta commit", "delta commit",
-        "finalize", "finalize", "unlink",
+        "roll up", "segment write", "ledger move", "unlink journals", "claim", "export", "write file", "record export",
+        "delta commit", "delta commit", "finalize", "finalize", "unlink",
     ),
-    Role.RECOVERY: ("recover", "take over", "burn", "abort", "finalize"),
+    Role.RECOVERY: ("recover", "segment write", "ledger move", "burn", "abort", "finalize"),
     Role.READER: ("read",),
-    Role.EVOLVER: ("schema change", "schema change", "segment append", "ledger promise"),
+    Role.EVOLVER: ("schema change", "schema change", "journal append", "ledger promise"),
     Role.MAINTAINER: (
         "compact", "write compacted", "prove compacted", "swap files", "swap files", "vacuum", "trim log",
     ),

@@ -93,7 +93,6 @@ class Plan:
             "lake_uri": str(self.home / "lake"),
             "shard": "crashtest",
             "staging_segment_max_bytes": 200_000,  # segments fill up now and then
-            "staging_seal_timeout_ms": 1_000,  # a victim must not keep the flushers waiting
         }
         return Settings.build(**defaults | chosen)
 

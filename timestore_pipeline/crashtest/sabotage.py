@@ -24,22 +24,46 @@ from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.maintain.rows import Rows
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
+from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.journals import Journals
 
 _EVERY = 20  # batches of which one loses or changes a row
 
 
 def ack_early() -> None:
     """Receipts resolve before the rows are durable."""
-    real = GroupCommit._stage_group
+    real = GroupCommit._stage
 
-    def stage_group(self: GroupCommit, group: Sequence[QueuedBatch]) -> None:
-        for batch in group:
-            told = (batch.record.name, batch.rows.num_rows, batch.bytes, clock.now())
+    def stage(self: GroupCommit, groups: Sequence[Sequence[QueuedBatch]]) -> list[QueuedBatch]:
+        for batch in itertools.chain.from_iterable(groups):
+            told = (batch.dataset, batch.rows.num_rows, batch.bytes, clock.now())
             batch.receipt.set_result(Receipt("early", *told, duplicate=False))
-        real(self, [replace(batch, receipt=Future()) for batch in group])
+        return real(self, [[replace(batch, receipt=Future()) for batch in group] for group in groups])
 
-    GroupCommit._stage_group = stage_group  # type: ignore[method-assign]
+    GroupCommit._stage = stage  # type: ignore[method-assign]
+
+
+def write_late() -> None:
+    """The ledger promises rows that are written to the journal only with the next group."""
+    real = Journal._write
+    held: dict[int, list[bytes | pa.Buffer]] = {}
+
+    def write(self: Journal, parts: Sequence[bytes | pa.Buffer]) -> None:
+        late = held.pop(id(self), [])
+        if self.bytes == 0:  # the line with which a journal begins
+            real(self, parts)
+            return
+        real(self, late)
+        held[id(self)] = list(parts)
+        self.bytes += sum(len(part) if isinstance(part, bytes) else part.size for part in parts)
+
+    Journal._write = write  # type: ignore[method-assign]
+
+
+def unlink_journals() -> None:
+    """Every journal of a dead process is taken for empty."""
+    Journals.idle = lambda self: self.all()  # type: ignore[method-assign]
 
 
 def trust_nobody_published() -> None:
@@ -102,6 +126,8 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     act.__name__.replace("_", "-"): act
     for act in (
         ack_early,
+        write_late,
+        unlink_journals,
         trust_nobody_published,
         drop_a_row,
         alter_a_value,

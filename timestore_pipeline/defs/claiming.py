@@ -10,7 +10,6 @@ from timestore_pipeline.defs.flush_config import FlushRequest
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight
 from timestore_pipeline.flush.claim import Claim
-from timestore_pipeline.flush.seal import SealRequest
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.log_event import LogEvent
@@ -36,10 +35,9 @@ def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: S
     """Claim what can be claimed. Nothing staged, or a live flush of the same dataset, is no failure."""
     flushes: list[CarriedFlush] = []
     failures: list[FailedFlush] = []
-    sealing = timestore.pipeline.ask_to_seal([request.dataset for request in requests])
     for request in requests:
         try:
-            flushes += _claim(context, timestore, request, sealing)
+            flushes += _claim(context, timestore, request)
         except FlushInFlight as busy:
             _log.info("%s: left alone, %s", request.dataset, busy)
         except Exception as error:
@@ -49,10 +47,8 @@ def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: S
     return Handover(tuple(flushes), tuple(failures))
 
 
-def _claim(
-    context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest, sealing: SealRequest
-) -> list[CarriedFlush]:
-    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id, sealing)
+def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest) -> list[CarriedFlush]:
+    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
     _tell_left_out(context, claim)
     _tell_settled(context, timestore, claim)
     for incident in claim.set_aside:
@@ -66,12 +62,9 @@ def _claim(
 
 
 def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:
-    for segment in claim.left_out:
+    for left in claim.left_out:
         context.log.warning(
-            "%s: segment %s is left out, its batches stay pending: %s",
-            claim.dataset,
-            segment.segment_id,
-            segment.reason,
+            "%s: journal %s is left out, its batches stay pending: %s", claim.dataset, left.journal_id, left.reason
         )
 
 

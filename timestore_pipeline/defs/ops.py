@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dg.op
 def claim_backlogs(context: Context, config: ClaimConfig, timestore: Opened) -> Plain:
-    """Take the next epoch of every dataset, with all its sealed batches. Crash: the next flush settles the claims."""
+    """Take the next epoch of every dataset, with all its pending batches. Crash: the next flush settles the claims."""
     refuse_unknown(timestore, config.flushes)
     return claim_each(context, timestore, config.flushes).to_plain()
 

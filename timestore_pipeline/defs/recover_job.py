@@ -14,20 +14,18 @@ from timestore_pipeline.wiring import Timestore
 
 @dg.op
 def settle_and_tidy(context: dg.OpExecutionContext, timestore: dg.ResourceParam[Timestore]) -> None:
-    """Settle interrupted flushes, take over dead writers' segments, remove leftovers."""
+    """Settle interrupted flushes, roll up what lies in journals, remove leftovers."""
     recovery = recover(timestore.area, timestore.lake)
     for settlement in recovery.settled:
         context.log.info("%s: flush %d is %s now", settlement.ref.dataset, settlement.ref.epoch, settlement.state)
         if settlement.state is FlushState.PUBLISHED:
             for event in materializations(timestore, timestore.area.ledger.flushes.get(settlement.ref)):
                 context.log_event(event)
-    context.log.info("%d segments taken over, %d removed", len(recovery.taken_over), recovery.drained)
+    context.log.info("%d segments made of what lay in journals, %d removed", len(recovery.rolled_up), recovery.drained)
     _raise_what_is_left(recovery)
 
 
-@dg.graph(
-    description="Settle flushes of processes that are gone and take over what dead producers left. Safe at any time."
-)
+@dg.graph(description="Settle flushes of processes that are gone and tidy up after them. Safe at any time.")
 def settle_interrupted_flushes() -> None:
     settle_and_tidy()
 
@@ -41,6 +39,6 @@ def recover_flushes(shard: str) -> dg.JobDefinition:
 
 def _raise_what_is_left(recovery: Recovery) -> None:
     left = [f"- {error}" + (f" [{error.hint}]" if error.hint else "") for error in recovery.errors]
-    left += [f"- segment {unsealed.segment_id}: {unsealed.reason}" for unsealed in recovery.refused]
+    left += [f"- journal {journal.journal_id}: {journal.reason}" for journal in recovery.left_out]
     if left:
         raise dg.Failure("not everything could be settled yet; nothing is lost:\n" + "\n".join(left))

@@ -2,7 +2,7 @@
 
     defs = dg.Definitions(assets=[readings], resources={"staging": StagingResource()})
 
-What an asset has a receipt for is durable, whatever becomes of its run; segments are sealed when the run lets go.
+What an asset has a receipt for is durable, whatever becomes of its run.
 """
 
 from collections.abc import Iterator

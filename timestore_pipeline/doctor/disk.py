@@ -15,7 +15,7 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.doctor.patient import Patient
-from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, disk_usage
+from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, folder_bytes
 
 _LEAST_SHARE = 0.05  # of the disk free; filesystems slow down below, and other programs write too
 _SLOW_COMMIT = 0.1  # seconds; every acknowledgement waits for two commits
@@ -103,7 +103,8 @@ def _nearly_full(place: Path, space: FilesystemSpace, kept: int) -> Iterator[Fin
 
 
 def _staged_bytes(directory: StagingDirectory) -> int:
-    return sum(disk_usage(directory.segment_folder(dataset)).total for dataset in directory.datasets())
+    folders = (directory.segment_folder(dataset) for dataset in directory.datasets())
+    return folder_bytes(directory.journals) + sum(map(folder_bytes, folders))
 
 
 def _mb(amount: int) -> str:

@@ -17,7 +17,7 @@ def ledger_health(patient: Patient) -> Iterator[Finding]:
     if directory.rebuilding() is not None:
         yield failed("a rebuild of the ledger was begun and not finished", "run `timestore recover` again")
     if not directory.ledger.exists():
-        if directory.has_segments():
+        if directory.holds_rows():
             raise lost(directory)
         yield ok("there is none yet; the first process makes it")
         return

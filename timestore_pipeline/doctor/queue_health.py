@@ -10,7 +10,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.monitoring.promql import AGE_FLOOR
-from timestore_pipeline.staging.directory import disk_usage
+from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.scratch import owned_folders
@@ -52,7 +52,7 @@ def dead_owners(patient: Patient) -> Iterator[Finding]:
         yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
     left = [path for path, owner in _owned_folders(patient) if owner not in alive]
     if left:
-        told = f"killed processes left {sum(disk_usage(path).total for path in left) / 1e6:,.0f} MB in the spool"
+        told = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
         yield warning(told, "the next query or flush removes it; `timestore recover` does it now")
     if not dead and not left:
         yield ok(f"{len(alive)} processes live, none died with anything in hand")
@@ -95,5 +95,5 @@ def _name(holding: Holding) -> str:
 
 
 def _left(holding: Holding) -> str:
-    parts = [(holding.open_segments, "open segment(s)"), (holding.claims, "claim(s)")]
+    parts = [(holding.unfinished_segments, "unfinished segment(s)"), (holding.claims, "claim(s)")]
     return " and ".join(f"{amount} {what}" for amount, what in parts if amount)

@@ -1,16 +1,14 @@
-"""Claiming a backlog: settle what was interrupted, get the open segments sealed, take the next epoch.
+"""Claiming a backlog: settle what was interrupted, roll up what lies in journals, take the next epoch.
 
-A crash before the epoch is taken leaves sealed segments, which the next claim takes as they are; after it, a claim
-whose process is gone, which the next flush of the dataset settles before it claims anything.
+A crash before the epoch is taken leaves segments, which the next claim takes as they are; after it, a claim whose
+process is gone, which the next flush of the dataset settles before it claims anything.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from timestore_pipeline.errors import LayoutUndecided, LedgerIncomplete, ShardConflict
-from timestore_pipeline.flush.seal import SealRequest, Unsealed, ask_to_seal, seal_segments
+from timestore_pipeline.errors import AllSetAside, DiskFull, LayoutUndecided, LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
@@ -20,6 +18,7 @@ from timestore_pipeline.model.layout_words import undecided
 from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
+from timestore_pipeline.staging.roll_up import LeftOut, RollUp, remove_idle_journals, roll_up
 
 _MOST_SHOWN = 5  # segments in a message
 
@@ -31,23 +30,25 @@ class Claim:
     dataset: str
     ref: FlushRef | None
     settled: Settlement | None  # an interrupted flush that had to be settled first
-    left_out: tuple[Unsealed, ...]  # open segments whose batches stay pending
-    set_aside: tuple[Incident, ...] = ()  # damaged segments of dead writers
+    left_out: tuple[LeftOut, ...] = ()  # journals that cannot be read now; their batches stay pending
+    set_aside: tuple[Incident, ...] = ()  # damaged records
+
+    @property
+    def nothing_left(self) -> AllSetAside | None:
+        """The error for a claim that had to set aside everything there was."""
+        if self.ref is not None or self.left_out or not self.set_aside:
+            return None
+        return AllSetAside(
+            f"a flush of dataset {self.dataset!r} published nothing: everything staged was set aside",
+            dataset=self.dataset,
+            hint=f"`timestore quarantine list {self.dataset}` says what and why; nothing was deleted",
+        )
 
 
-def claim_backlog(
-    area: StagingArea,
-    lake: Lake,
-    dataset: str,
-    trigger: Trigger,
-    run_id: str,
-    request: SealRequest | timedelta,
-    most_bytes: int,
-) -> Claim:
-    """Claim what of the dataset can be sealed, oldest first, as much as one export can sort.
+def claim_backlog(area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, most_bytes: int) -> Claim:
+    """Claim what is pending of the dataset, oldest first, as much as one export can sort.
 
-    request: what owners were asked already, or how long to wait for them once they are asked. most_bytes: of what is
-    staged; the batch that reaches it is the last of the claim.
+    most_bytes: of what is staged; the batch that reaches it is the last of the claim.
 
     Raises `FlushInFlight`, `UnknownDataset`, `ShardConflict`, `LayoutUndecided` and `LedgerIncomplete`, and whatever
     kept an interrupted flush from being settled. Nothing is touched before the shard is known to be ours: to an older
@@ -61,17 +62,28 @@ def claim_backlog(
     _refuse_undecided(area, dataset)
     area.tidy_segments(dataset)
     put_in_place(area, dataset)
-    if isinstance(request, timedelta):
-        request = ask_to_seal(area, [dataset], request)
-    sealing = seal_segments(area, dataset, request)
+    rolled, full = _roll_up(area, dataset)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, most_bytes)
     if ref is not None:
         area.held_claims.add(ref)
-    elif sealing.unsealed:
+    elif full is not None:
+        raise full
+    elif rolled.left_out:
         postpone(area, dataset)
     else:
         _refuse_stranded(area, dataset)
-    return Claim(dataset, ref, settled, tuple(sealing.unsealed.values()), tuple(sealing.set_aside))
+    incidents = tuple(area.ledger.incidents.get(incident_id) for incident_id in rolled.incidents)
+    return Claim(dataset, ref, settled, tuple(rolled.left_out.values()), incidents)
+
+
+def _roll_up(area: StagingArea, dataset: str) -> tuple[RollUp, DiskFull | None]:
+    """On a full disk the claim goes on with what lies in segments already: only a flush makes room."""
+    try:
+        rolled, full = roll_up(area, dataset), None
+    except DiskFull as error:
+        rolled, full = RollUp(), error
+    remove_idle_journals(area)
+    return rolled, full
 
 
 def _refuse_undecided(area: StagingArea, dataset: str) -> None:

@@ -11,7 +11,7 @@ abandons its own flush before it raises; a phase whose process dies leaves that 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,6 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.narrowing import most_bytes_now, narrowing
 from timestore_pipeline.flush.relieve import export_relieved
 from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
-from timestore_pipeline.flush.seal import SealRequest, ask_to_seal
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
@@ -45,7 +44,6 @@ class FlushPipeline:
         area: StagingArea,
         lake: Lake,
         *,
-        seal_timeout: timedelta,
         most_bytes: Callable[[str], int],
         retention: timedelta,
         configuration: str = "",
@@ -56,25 +54,16 @@ class FlushPipeline:
         """
         self._area = area
         self._lake = lake
-        self._seal_timeout = seal_timeout
         self._most_bytes = most_bytes
         self._retention = retention
         self._configuration = configuration
 
-    def ask_to_seal(self, datasets: Sequence[str]) -> SealRequest:
-        """Ask for the segments of all datasets that are claimed next: their owners then seal side by side."""
-        return ask_to_seal(self._area, datasets, self._seal_timeout)
-
-    def claim(self, dataset: str, trigger: Trigger, run_id: str, sealing: SealRequest | None = None) -> Claim:
-        """Settle what was interrupted, seal, take the next epoch; raises `FlushInFlight`, `UnknownDataset`.
-
-        sealing: what `ask_to_seal` gave, None = ask now.
-        """
+    def claim(self, dataset: str, trigger: Trigger, run_id: str) -> Claim:
+        """Settle what was interrupted, roll up, take the next epoch; raises `FlushInFlight`, `UnknownDataset`."""
         began_at = clock.now()
         try:
-            request = sealing or self._seal_timeout
             most_bytes = most_bytes_now(self._area, dataset, self._most_bytes(dataset))
-            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, request, most_bytes)
+            claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
             self._note(partial(block_if_configured_wrong, self._area, dataset, error, self._configuration))
@@ -117,10 +106,12 @@ class FlushPipeline:
         return flush
 
     def run(self, dataset: str, trigger: Trigger, run_id: str, options: ExportOptions) -> Flush | None:
-        """All four phases; None when there was nothing to flush."""
+        """All four phases; None when there was nothing to flush. Raises `AllSetAside` and what the phases raise."""
         claim = self.claim(dataset, trigger, run_id)
-        for unsealed in claim.left_out:
-            _log.warning("dataset %s: segment %s is left out: %s", dataset, unsealed.segment_id, unsealed.reason)
+        for left in claim.left_out:
+            _log.warning("dataset %s: journal %s is left out: %s", dataset, left.journal_id, left.reason)
+        if claim.nothing_left is not None:
+            raise claim.nothing_left
         if claim.ref is None:
             return None
         self.export(claim.ref, options)

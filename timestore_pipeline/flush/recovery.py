@@ -3,8 +3,8 @@
 What only the Delta log or a segment file knows is entered into the ledger first: to a ledger restored from a backup,
 published batches look pending and published segments lost.
 
-Safe beside running producers and flushes, and safe to repeat: a segment is taken over only when its owner's lock is
-free, a claim is settled only when its process is gone, and the Delta log decides what became of it.
+Safe beside running producers and flushes, and safe to repeat: a journal may be rolled up at any time, a claim is
+settled only when its process is gone, and the Delta log decides what became of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline.errors import Fenced, TimestoreError
-from timestore_pipeline.flush.seal import Unsealed, take_over_dead
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, FlushState
@@ -25,6 +24,7 @@ from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
+from timestore_pipeline.staging.roll_up import LeftOut, remove_idle_journals, roll_up
 from timestore_pipeline.staging.scratch import owner_of
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
@@ -36,9 +36,9 @@ class Recovery:
 
     reconciled: Reconciliation  # what the ledger has learnt from the log and from segment files
     settled: Sequence[Settlement]
-    taken_over: Sequence[str]  # segment ids
-    refused: Sequence[Unsealed]  # dead writers' segments that cannot be had now
-    set_aside: Sequence[Incident]  # dead writers' segments that are damaged
+    rolled_up: Sequence[str]  # ids of segments that were made of what lay in journals
+    left_out: Sequence[LeftOut]  # journals that cannot be read now
+    set_aside: Sequence[Incident]  # damaged records
     drained: int  # segments unlinked because all they held is published
     forgotten: int  # processes
     spool_removed: Sequence[str]  # names in the spool
@@ -46,7 +46,7 @@ class Recovery:
 
 
 def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Recovery:
-    """Settle interrupted flushes, take over dead writers' segments, remove what nobody needs any more.
+    """Settle interrupted flushes, roll up what lies in journals, remove what is not needed any more.
 
     replace_shard: become the heir of every other ledger that published under this shard's name; an operator's word
     that none of them is alive.
@@ -58,13 +58,24 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
     area.ledger.blocks.lift_all()  # whoever recovers has changed something
     _finish_moves(area)
-    taken_over, refused, set_aside = _take_over_all(area)
+    rolled = [roll_up(area, dataset) for dataset in area.ledger.journals.datasets_waiting()]
+    remove_idle_journals(area, of_the_dead=False)  # `recover --restored`, said too late, still finds what they hold
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())
     removed, errors = _clean_spool(area), list(told.values())
-    return Recovery(reconciled, settled, taken_over, refused, set_aside, drained, max(forgotten, 0), removed, errors)
+    return Recovery(
+        reconciled=reconciled,
+        settled=settled,
+        rolled_up=[segment_id for one in rolled for segment_id in one.segments],
+        left_out=[left for one in rolled for left in one.left_out.values()],
+        set_aside=[area.ledger.incidents.get(incident_id) for one in rolled for incident_id in one.incidents],
+        drained=drained,
+        forgotten=max(forgotten, 0),
+        spool_removed=removed,
+        errors=errors,
+    )
 
 
 def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[TimestoreError]]:
@@ -85,18 +96,6 @@ def _finish_moves(area: StagingArea) -> None:
     for dataset in area.ledger.datasets.names():
         put_in_place(area, dataset)
         remove_given_up(area, dataset)
-
-
-def _take_over_all(area: StagingArea) -> tuple[list[str], list[Unsealed], list[Incident]]:
-    taken_over: list[str] = []
-    refused: list[Unsealed] = []
-    set_aside: list[Incident] = []
-    for dataset in area.ledger.datasets.names():
-        taken, sealing = take_over_dead(area, dataset)
-        taken_over += taken
-        refused += sealing.unsealed.values()
-        set_aside += sealing.set_aside
-    return taken_over, refused, set_aside
 
 
 def _clean_spool(area: StagingArea) -> list[str]:

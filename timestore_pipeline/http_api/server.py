@@ -1,7 +1,7 @@
-"""Running the server: open, bind, serve, and end so that everything acknowledged is sealed.
+"""Running the server: open, bind, serve, and end.
 
 The socket is bound before anything is opened for writing, and requests are taken only when all is open. On SIGTERM or
-SIGINT the server stops listening, finishes the requests at work, stages what is queued and seals its segments.
+SIGINT the server stops listening, finishes the requests at work, and stages what is queued.
 `kill -9` at any moment loses no acknowledged batch: see `ingest/group_commit.py`.
 """
 

@@ -1,4 +1,4 @@
-"""One thread per process that answers seal requests, notices published types and writes gathered counts."""
+"""One thread per process that notices what others change in the ledger, and writes gathered counts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from timestore_pipeline.staging.area import StagingArea
 
 _log = logging.getLogger(__name__)
 
-_POLL = 0.02  # seconds; how long a flush waits for a live writer is a few of these
-_COUNT_EVERY = 10  # polls
+_POLL = 0.1  # seconds
+_COUNT_EVERY = 2  # polls
 
 
 class Housekeeper:
-    """Polls the ledger's change marker, which costs microseconds, and reads requests only when it moved."""
+    """Polls the ledger's change marker, which costs microseconds."""
 
-    def __init__(
-        self, area: StagingArea, tally: Tally, seal: Callable[[str, str], None], refresh: Callable[[], None]
-    ) -> None:
-        """seal: a dataset's segment, by id. refresh: called when the ledger has changed."""
+    def __init__(self, area: StagingArea, tally: Tally, refresh: Callable[[], None]) -> None:
+        """refresh: called when the ledger has changed."""
         self._area = area
         self._tally = tally
-        self._seal = seal
         self._refresh = refresh
         self._marker = -1
         self._stopped = threading.Event()
@@ -45,14 +42,12 @@ class Housekeeper:
                 self._look_at_ledger()
                 if polls % _COUNT_EVERY == 0:
                     self._tally.write()
-            except Exception as error:  # noqa: BLE001  # with this thread dead, flushes would wait for our seals in vain
-                _log.warning("seal requests or counts have to wait, trying again: %s", error)
+            except Exception as error:  # noqa: BLE001  # without this thread a change of types would go unseen
+                _log.warning("changes and counts have to wait, trying again: %s", error)
 
     def _look_at_ledger(self) -> None:
         marker = self._area.ledger.database.change_marker()
         if marker == self._marker:
             return
-        for segment in self._area.ledger.segments.seal_requests(self._area.identity.process_id):
-            self._seal(segment.dataset, segment.segment_id)
         self._refresh()
         self._marker = marker

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
 from timestore_pipeline.closing import Closing
-from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull
+from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.by_row import arrow_errors_typed
 from timestore_pipeline.ingest.catalog import DatasetCatalog
@@ -29,12 +30,12 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.receipts import nothing_staged
+from timestore_pipeline.ingest.roller import Roller
 from timestore_pipeline.ingest.tally import Tally
-from timestore_pipeline.ingest.writer import DatasetWriter
+from timestore_pipeline.ingest.writer import BatchWriter
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.engine import SharedEngine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.telemetry.reporter import Reporter
 
@@ -48,20 +49,24 @@ class StagingManager(Closing):
         self._area = area
         self._settings = settings
         self._pid = os.getpid()
-        self._engine = SharedEngine()
         self._catalog = DatasetCatalog(area.ledger)
         self._tally = Tally(area.ledger.counters)
         self._admission = Admission(area, settings.guardrails, self._tally)
         self._lock = threading.Lock()
-        self._writers: dict[str, DatasetWriter] = {}
         self._closed = False
-        self._housekeeper = Housekeeper(area, self._tally, self._seal, self._catalog.refresh)
+        self._roller = Roller(area)
+        self._writer = BatchWriter(
+            GroupCommit(area, self._catalog.refit, self._roller.add), settings.staging_max_pending
+        )
+        self._housekeeper = Housekeeper(area, self._tally, self._catalog.refresh)
         self._reporter = Reporter(area, settings)
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open the staging directory; raises `InvalidSettings` or `LedgerMismatch`."""
-        area = StagingArea(settings.staging_directory, settings.shard)
+        area = StagingArea(
+            settings.staging_directory, settings.shard, segment_max_bytes=settings.staging_segment_max_bytes
+        )
         try:
             _check_disk(area, settings.staging_max_total_bytes)
             return cls(area, settings)
@@ -86,8 +91,8 @@ class StagingManager(Closing):
         max_wait: how long to wait for room in the queue, zero = not at all.
         Columns without rows and without a type, for a dataset that has none yet, are answered by a receipt without a
         `batch_id`: there is nothing to stage.
-        Callbacks of the future run on the dataset's writer thread: waiting there for another receipt, or closing the
-        manager there, waits for ever.
+        Callbacks of the future run on the writer thread: waiting there for another receipt, or closing the manager
+        there, waits for ever.
 
         Raises, or puts into the future, `QueueFull`, `GuardrailExceeded`, `DiskFull`, `InvalidData`, `SchemaConflict`,
         `IdempotencyConflict`. After any of them the batch is not staged.
@@ -99,13 +104,14 @@ class StagingManager(Closing):
         source = read_arrow(data)
         if self._catalog.is_nothing(dataset, source):
             return nothing_staged(dataset)
-        with arrow_errors_typed(source):
-            batch = QueuedBatch(self._catalog.fit(dataset, source), source, idempotency_key)
-        size = batch.bytes
-        self._admission.admit(dataset, size)
+        with self._closing_named(), arrow_errors_typed(source):
+            fitted = self._catalog.fit(dataset, source)
+            size = int(fitted.rows.nbytes)
+            self._admission.admit(dataset, size)
+        batch = QueuedBatch(fitted, source, idempotency_key, size)
         batch.receipt.add_done_callback(partial(self._settle, dataset, size))
         try:
-            return self._writer(dataset).put(batch, max_wait)
+            return self._writer.put(batch, max_wait)
         except BaseException as error:
             batch.receipt.cancel()
             if isinstance(error, QueueFull):
@@ -145,19 +151,17 @@ class StagingManager(Closing):
             self._catalog.check(dataset, table)
 
     def close(self) -> None:
-        """Stage what is queued, seal every open segment, let go of the directory. Idempotent."""
+        """Stage what is queued, close the journal, let go of the directory. Idempotent."""
         if os.getpid() != self._pid:
-            return  # a forked child: the segments are its parent's
+            return  # a forked child: the journal is its parent's
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            writers = list(self._writers.values())
-        for writer in writers:
-            writer.close()
+        self._roller.stop()  # before the last journal is closed, which may be large: rolling it up is a flush's work
+        self._writer.close()
         self._housekeeper.stop()
         self._reporter.stop()
-        self._engine.close()
         self._area.close()
 
     def _check_usable(self) -> None:
@@ -172,23 +176,14 @@ class StagingManager(Closing):
         if self._closed:
             raise ManagerClosed("the staging manager is closed", hint="open a new one")
 
-    def _writer(self, dataset: str) -> DatasetWriter:
-        with self._lock:
+    @contextmanager
+    def _closing_named(self) -> Iterator[None]:
+        """A call that `close` overtakes meets a closed ledger, and says so."""
+        try:
+            yield
+        except TimestoreError:
             self._check_open()
-            if dataset not in self._writers:
-                self._writers[dataset] = self._new_writer(dataset)
-            return self._writers[dataset]
-
-    def _new_writer(self, dataset: str) -> DatasetWriter:
-        most = self._settings.staging_segment_max_bytes
-        group_commit = GroupCommit(self._area, self._engine.cursor, most, self._catalog.refit)
-        return DatasetWriter(dataset, group_commit, self._settings.staging_max_pending)
-
-    def _seal(self, dataset: str, segment_id: str) -> None:
-        with self._lock:
-            writer = self._writers.get(dataset)
-        if writer is not None:
-            writer.want_seal(segment_id)
+            raise
 
     def _settle(self, dataset: str, size: int, receipt: Future[Receipt]) -> None:
         error = CancelledError() if receipt.cancelled() else receipt.exception()

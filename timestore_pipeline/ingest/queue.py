@@ -1,4 +1,4 @@
-"""The bounded in-memory queue between producers' threads and a dataset's writer thread.
+"""The bounded in-memory queue between producers' threads and the process's writer thread.
 
 Nothing in it is promised to anyone: a batch leaves it towards a durable receipt or towards an error, and a process
 that dies takes the queue with it while its callers still wait.
@@ -7,6 +7,7 @@ that dies takes the queue with it while its callers still wait.
 from __future__ import annotations
 
 import threading
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
+_GROUP_BYTES = 32 << 20  # of Arrow data; a larger group would keep small batches waiting for large ones
+
 
 @dataclass(slots=True)
 class QueuedBatch:
@@ -27,6 +30,7 @@ class QueuedBatch:
     fitted: Fitted
     source: pa.Table  # as it came in, for when the dataset has changed by the time the batch is written
     idempotency_key: str | None
+    bytes: int  # of the rows, in Arrow's memory
     receipt: Future[Receipt] = field(default_factory=Future)
     batch_id: str | None = None  # None = not written yet; a copy that is written later keeps the first one's
 
@@ -35,36 +39,31 @@ class QueuedBatch:
         return self.fitted.record
 
     @property
-    def rows(self) -> pa.Table:
-        return self.fitted.rows
+    def dataset(self) -> str:
+        return self.fitted.record.name
 
     @property
-    def bytes(self) -> int:
-        return int(self.fitted.rows.nbytes)
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What the writer thread should do next; nothing at all = it was idle for the whole wait."""
-
-    batches: list[QueuedBatch]
-    seal: frozenset[str]  # ids of the segments that somebody waits for
+    def rows(self) -> pa.Table:
+        return self.fitted.rows
 
 
 class BatchQueue:
     """Many producers, one consumer that comes and goes.
 
-    `start` is called when a batch or a request comes and there is no consumer: always under the queue's lock, so that
-    a queued batch has a consumer at every instant.
+    `start` is called when a batch comes and there is no consumer: always under the queue's lock, so that a queued batch
+    has a consumer at every instant.
     """
 
-    def __init__(self, dataset: str, limit: int, start: Callable[[], None]) -> None:
-        self._dataset = dataset
+    def __init__(self, limit: int, start: Callable[[], None]) -> None:
+        """limit: batches of one dataset."""
         self._limit = limit
         self._start = start
-        self._changed = threading.Condition()
-        self._batches: list[QueuedBatch] = []
-        self._seal_wanted: frozenset[str] = frozenset()
+        lock = threading.Lock()
+        self._arrived = threading.Condition(lock)
+        self._room = threading.Condition(lock)
+        self._ended = threading.Condition(lock)
+        self._batches: deque[QueuedBatch] = deque()
+        self._waiting: Counter[str] = Counter()  # batches by dataset
         self._closed = False
         self._consumed = False
 
@@ -73,55 +72,62 @@ class BatchQueue:
 
         Raises `QueueFull`, `ManagerClosed` once the queue is closed, and what `start` raises; nothing is queued then.
         """
-        with self._changed:
-            self._changed.wait_for(self._has_room, max_wait.total_seconds())
-            self._refuse_when_closed_or_full()
+        dataset = batch.dataset
+        with self._arrived:
+            if not self._has_room(dataset):
+                self._room.wait_for(lambda: self._has_room(dataset), max_wait.total_seconds())
+            self._refuse_when_closed_or_full(dataset)
             self._ensure_consumer()
             self._batches.append(batch)
-            self._changed.notify_all()
+            self._waiting[dataset] += 1
+            self._arrived.notify()
 
-    def want_seal(self, segment_id: str) -> None:
-        """Ask the consumer to seal a segment; a closed queue's consumer has done so or is about to."""
-        with self._changed:
-            if self._closed:
-                return
-            self._ensure_consumer()
-            self._seal_wanted |= {segment_id}
-            self._changed.notify_all()
-
-    def take(self, idle: timedelta) -> Work:
-        """All that waits, at once; blocks until there is something or nothing came for `idle`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._batches or self._seal_wanted or self._closed, idle.total_seconds())
-            work = Work(self._batches, self._seal_wanted)
-            self._batches, self._seal_wanted = [], frozenset()
-            self._changed.notify_all()
-            return work
+    def take(self, idle: timedelta) -> list[QueuedBatch]:
+        """What waits, oldest first, as much as one group may hold; nothing = nothing came for `idle`."""
+        with self._arrived:
+            if not self._batches:
+                self._arrived.wait_for(lambda: self._batches or self._closed, idle.total_seconds())
+            group = self._take_group()
+            self._room.notify_all()
+            return group
 
     def try_stop(self) -> bool:
         """The consumer wants to end; False = something came in meanwhile, it must go on."""
-        with self._changed:
-            self._consumed = bool(self._batches or self._seal_wanted)
-            self._changed.notify_all()
+        with self._ended:
+            self._consumed = bool(self._batches)
+            self._ended.notify_all()
             return not self._consumed
 
     def close(self) -> None:
         """Refuse further batches and wait until those queued are consumed and the consumer is gone."""
-        with self._changed:
+        with self._ended:
             self._closed = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._consumed)
+            self._arrived.notify_all()
+            self._room.notify_all()
+            self._ended.wait_for(lambda: not self._consumed)
 
-    def _has_room(self) -> bool:
-        return self._closed or len(self._batches) < self._limit
+    def _take_group(self) -> list[QueuedBatch]:
+        group: list[QueuedBatch] = []
+        size = 0
+        while self._batches and size < _GROUP_BYTES:
+            batch = self._batches.popleft()
+            group.append(batch)
+            size += batch.bytes
+            self._waiting[batch.dataset] -= 1
+        if not self._batches:
+            self._waiting.clear()
+        return group
 
-    def _refuse_when_closed_or_full(self) -> None:
+    def _has_room(self, dataset: str) -> bool:
+        return self._closed or self._waiting[dataset] < self._limit
+
+    def _refuse_when_closed_or_full(self, dataset: str) -> None:
         if self._closed:
-            raise ManagerClosed("the staging manager is closed", dataset=self._dataset, hint="open a new one")
-        if len(self._batches) >= self._limit:
+            raise ManagerClosed("the staging manager is closed", dataset=dataset, hint="open a new one")
+        if self._waiting[dataset] >= self._limit:
             raise QueueFull(
-                f"dataset {self._dataset!r} has {self._limit} batches waiting in memory",
-                dataset=self._dataset,
+                f"dataset {dataset!r} has {self._limit} batches waiting in memory",
+                dataset=dataset,
                 hint="wait and retry, send larger batches, or raise TIMESTORE_STAGING_MAX_PENDING",
                 retry_after=timedelta(milliseconds=100),
             )

@@ -22,11 +22,11 @@ from timestore_pipeline.ingest.trial import BATCH_ROWS
 from timestore_pipeline.settings import Settings
 
 _BATCH_BYTES = 8 << 20  # of the file; rows can be wide
-_SEGMENT_BYTES = 16 << 20  # of Arrow data; an open segment takes two to three times that of memory
+_SEGMENT_BYTES = 16 << 20  # of Arrow data; writing a segment takes two to three times that of memory
 
 
 def open_staging(settings: Settings) -> StagingManager:
-    """A manager for bulk: small segments, so that what is open takes little memory however much goes through."""
+    """A manager for bulk: small segments, so that rolling up takes little memory however much goes through."""
     limit = min(settings.staging_segment_max_bytes, _SEGMENT_BYTES)
     return StagingManager.open(settings.model_copy(update={"staging_segment_max_bytes": limit}))
 

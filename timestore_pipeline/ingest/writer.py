@@ -1,10 +1,9 @@
-"""The writer of one dataset: a bounded queue and, while there is something to do, one thread that commits from it."""
+"""The writer of a process: one queue and, while there is something to do, one thread that commits from it."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Set
 from concurrent.futures import Future
 from datetime import timedelta
 
@@ -15,56 +14,46 @@ from timestore_pipeline.model.batch import Receipt
 
 _log = logging.getLogger(__name__)
 
-# A thousand datasets must not hold a thousand threads and open segments for ever.
-_IDLE = timedelta(seconds=10)
+_IDLE = timedelta(seconds=10)  # then the thread ends, and its journal is closed
 
 
-class DatasetWriter:
-    """Thread-safe. Ends its thread and seals its segment when idle; starts again with the next batch."""
+class BatchWriter:
+    """Thread-safe. Ends its thread and closes its journal when idle; starts again with the next batch."""
 
-    def __init__(self, dataset: str, group_commit: GroupCommit, max_pending: int) -> None:
-        self._dataset = dataset
+    def __init__(self, group_commit: GroupCommit, max_pending: int) -> None:
+        """max_pending: batches of one dataset that may wait."""
         self._group_commit = group_commit
-        self._queue = BatchQueue(dataset, max_pending, self._start)
+        self._queue = BatchQueue(max_pending, self._start)
 
     def put(self, batch: QueuedBatch, max_wait: timedelta) -> Future[Receipt]:
         """Queue a batch; raises `QueueFull`, `ManagerClosed`, or `RetryLater` when no thread can be had."""
         self._queue.put(batch, max_wait)
         return batch.receipt
 
-    def want_seal(self, segment_id: str) -> None:
-        """Seal that segment soon, unless it is sealed already; returns at once."""
-        self._queue.want_seal(segment_id)
-
     def close(self) -> None:
-        """Refuse further batches, commit the queued ones, seal, and wait for all of it."""
+        """Refuse further batches, commit the queued ones, close the journal, and wait for all of it."""
         self._queue.close()
-        self._seal()  # the thread has done so, unless the ledger did not answer
-        self._group_commit.close()
+        self._close_journal()  # the thread has done so, unless the ledger did not answer
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name=f"timestore-writer-{self._dataset}", daemon=True)
+        thread = threading.Thread(target=self._run, name="timestore-writer", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:
-            hint = "raise the process's limit on threads, or write to fewer datasets at once"
-            raise RetryLater(f"no writer thread: {error}", dataset=self._dataset, hint=hint) from error
+            hint = "raise the process's limit on threads"
+            raise RetryLater(f"no writer thread: {error}", hint=hint) from error
 
     def _run(self) -> None:
         while True:
-            work = self._queue.take(_IDLE)
-            if work.batches:
-                self._group_commit.commit(work.batches)
-            if work.seal:
-                self._seal(work.seal)
-            elif not work.batches:
-                self._seal()
-            if not work.batches and not self._group_commit.is_open and self._queue.try_stop():
+            if batches := self._queue.take(_IDLE):
+                self._group_commit.commit(batches)
+                continue
+            self._close_journal()
+            if self._queue.try_stop():
                 return
 
-    def _seal(self, only: Set[str] | None = None) -> None:
-        """only: ids; a request may be answered twice, and the segment that was opened in between is not meant."""
+    def _close_journal(self) -> None:
         try:
-            self._group_commit.seal(only)
+            self._group_commit.close_journal()
         except Exception as error:  # noqa: BLE001  # a dead writer thread would leave every later receipt unresolved
-            _log.warning("dataset %s: a segment is not handed over yet, trying again later: %s", self._dataset, error)
+            _log.warning("the journal of this process is not closed yet, trying again later: %s", error)

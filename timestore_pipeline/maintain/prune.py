@@ -14,9 +14,11 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.lake.log_upkeep import LogTrim
 from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.model.staged_ids import begun_at
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN
+from timestore_pipeline.staging.roll_up import idle_journals, remove_idle_journals
 
 SLACK = timedelta(days=1)  # between a segment's clock and a commit's
 
@@ -26,6 +28,8 @@ def prune_log(area: StagingArea, table: TableUpkeep, dataset: str, retention: ti
 
     Returns what was removed, of a dry run what would be; nothing while another shard may still need it.
     """
+    if not dry_run:
+        remove_idle_journals(area)
     trim = table.log.trimmable(min(clock.now() - retention, _oldest_needed(area, dataset)))
     if trim.shared and not dry_run:
         table.log.release(trim.version)
@@ -54,10 +58,12 @@ def _in_steps(forget: Callable[[], int], most: int) -> int:
 def _oldest_needed(area: StagingArea, dataset: str) -> datetime:
     """No batch of a segment that is still there, and no flush in flight, was published before this instant.
 
-    A batch is published after its segment was sealed, and a sealed file does not change any more.
+    A batch is published after its journal was begun and its segment was written, which does not change any more.
     """
     directory = area.directory
+    idle = set(idle_journals(area))  # gone with the next flush
     begun = [
+        *(begun_at(path.stem) for path in directory.journal_files() if path.stem not in idle),
         area.ledger.segments.oldest(dataset),
         *(flush.claimed_at for flush in area.ledger.flushes.in_flight(dataset)),
     ]

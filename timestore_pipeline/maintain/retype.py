@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from timestore_pipeline.errors import Conflict, MissingTable, RetryLater
 from timestore_pipeline.flush.table_fit import fit_table
@@ -56,12 +55,10 @@ class Wish:
 
 
 @contextmanager
-def retyping(
-    area: StagingArea, lake: Lake, wish: Wish, options: MaintainOptions, seal_timeout: timedelta
-) -> Iterator[Retyping]:
+def retyping(area: StagingArea, lake: Lake, wish: Wish, options: MaintainOptions) -> Iterator[Retyping]:
     """Keeps other maintenance of the dataset on this host out; raise `MaintenanceInProgress`."""
     with maintaining(area.directory.root / "maintain", wish.dataset):
-        yield Retyping(area, lake, wish, options, seal_timeout)
+        yield Retyping(area, lake, wish, options)
 
 
 @dataclass(slots=True)
@@ -72,7 +69,6 @@ class Retyping:
     lake: Lake
     wish: Wish
     options: MaintainOptions
-    seal_timeout: timedelta
     _swaps: list[Replacement] = field(default_factory=list)
     _written: dict[str, ExportedFile] = field(default_factory=dict)  # by path: the new files of `_swaps`
 
@@ -90,7 +86,7 @@ class Retyping:
         if change.is_needed:
             self._examine_files(found, change, report, told)
             report.unfit_batches = unfit_batches(
-                self.area, self.wish.dataset, change.column, change.column_after, self.wish.leeway, self.seal_timeout
+                self.area, self.wish.dataset, change.column, change.column_after, self.wish.leeway
             )
         return report
 

@@ -1,45 +1,39 @@
 """What is staged of a column that is to be given another type: the batches that no flush could publish afterwards.
 
-Open segments are sealed as for a flush, so that what producers were promised by now is looked at. What comes in later
-is cast or set aside by the flush that meets it, as with a type learnt from another shard. Read-only otherwise.
+What lies in journals is rolled up as for a flush, so that what producers were promised by now is looked at. What comes
+in later is cast or set aside by the flush that meets it, as with a type learnt from another shard. Read-only otherwise.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.flush.retyped_columns import RowsUnfit, refuse_unfit, retyped_columns
-from timestore_pipeline.flush.seal import ask_to_seal, seal_segments
 from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import StagedSegment
+from timestore_pipeline.staging.roll_up import roll_up
 from timestore_pipeline.staging.segments import attach_sealed
 
 
-def unfit_batches(
-    area: StagingArea, dataset: str, column: str, after: pa.DataType, leeway: Leeway, seal_timeout: timedelta
-) -> dict[str, str]:
+def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataType, leeway: Leeway) -> dict[str, str]:
     """Batch id -> the sentence about its first value that does not fit; of a dataset that the ledger knows."""
     record = area.ledger.datasets.find(dataset)
     if record is None or record.schema is None:
         return {}
-    seal_segments(area, dataset, ask_to_seal(area, [dataset], seal_timeout))
+    roll_up(area, dataset, sets_aside=False)
     becomes = pa.schema([pa.field(field.name, after) if field.name == column else field for field in record.schema])
     wanted = replace(record, schema=becomes)
     found: dict[str, str] = {}
     for segment in area.ledger.staged.at_once([dataset])[dataset].segments:
-        if segment.sealed:
-            with suppress(
-                FileNotFoundError, UnreadableSegment
-            ):  # published and gone by now, or the next flush names it
-                found |= _unfit_in(area, wanted, segment, column, leeway)
+        with suppress(FileNotFoundError, UnreadableSegment):  # published and gone by now, or the next flush names it
+            found |= _unfit_in(area, wanted, segment, column, leeway)
     return found
 
 

@@ -57,16 +57,20 @@ class StagedBatch:
     """One batch as it stands in a segment file, ready for its ledger row."""
 
     batch_id: str
-    sequence: int  # position in its segment; marks the batch's rows there
+    sequence: int  # its position in its segment, where it marks the batch's rows, or among its dataset's in a journal
     rows: int
     bytes: int
     staged_at: datetime
     idempotency_key: str | None
 
 
-def batch_id(segment_id: str, sequence: int) -> str:
-    """The id follows from where the rows lie, so a lost ledger can be rebuilt under the same ids."""
-    return f"{segment_id}-{sequence:06d}"
+def batch_id(stream_id: str, sequence: int) -> str:
+    """Of a batch as its process first wrote it; it stays wherever the rows are moved.
+
+    stream_id: of the dataset's batches in one journal. They are numbered without gaps, so a commit names many of them
+    in few words.
+    """
+    return f"{stream_id}-{sequence:06d}"
 
 
 def check_idempotency_key(key: str) -> None:

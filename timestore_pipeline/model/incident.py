@@ -15,6 +15,7 @@ class IncidentKind(StrEnum):
 
     BATCH = "batch"  # its rows can be read and not be published; the segment stays where it is
     SEGMENT = "segment"  # the file is damaged or gone; it was moved to the quarantine folder
+    RECORD = "record"  # of a journal, which is damaged there or gone; the journal is kept where it is
 
 
 class IncidentReason(StrEnum):

@@ -1,6 +1,6 @@
-"""Sealed segments that a query holds on to, whatever becomes of the files.
+"""Segments that a query holds on to, whatever becomes of the files.
 
-A sealed segment is never written to again, so a second name for the same file keeps it as it is while a flush publishes
+A segment is never written to again, so a second name for the same file keeps it as it is while a flush publishes
 and unlinks it. The space returns when the query ends. A query that is killed leaves its folder in the spool, to be
 removed by the next query or flush of any dataset, the recovery sensor, or `timestore recover`; the doctor tells of it.
 No guardrail on staged bytes counts what only a query holds: a flush could not free it. The one on free space does.
@@ -14,7 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.directory import write_ahead_log
 from timestore_pipeline.staging.segments import translated
 
 
@@ -27,11 +26,9 @@ class Pins:
         self._pinned: set[str] = set()
 
     def pin(self, dataset: str, segment_id: str) -> None:
-        """Hold on to a sealed segment; one that is not there (any more) is left out."""
+        """Hold on to a segment; one that is not there (any more) is left out."""
         source = self.origin(dataset, segment_id)
         with translated(source, dataset), suppress(FileNotFoundError):
-            with suppress(FileNotFoundError):  # a sealed segment has none, unless DuckDB could not fold it in
-                _link(write_ahead_log(source), write_ahead_log(self.path(segment_id)))
             _link(source, self.path(segment_id))
             self._pinned.add(segment_id)
 
@@ -48,7 +45,6 @@ class Pins:
     def clear(self) -> None:
         """Let go of all of them."""
         for segment_id in self._pinned:
-            write_ahead_log(self.path(segment_id)).unlink(missing_ok=True)
             self.path(segment_id).unlink()
         self._pinned.clear()
 

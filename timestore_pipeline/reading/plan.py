@@ -1,9 +1,9 @@
 """Which rows of a dataset come from its table and which from segments, so that each is read once.
 
 The order makes it so, whatever goes on beside it:
-1. The open segments are sealed (`sealing`): what was acknowledged before lies in a sealed segment now, or in a table.
+1. What lies in journals is rolled up: what was acknowledged before lies in a segment now, or in a table.
 2. One ledger snapshot names every batch that is pending or in flight, of all datasets at once.
-3. Their sealed segments are pinned: a hard link in the query's own folder. A segment that is gone by now was published.
+3. Their segments are pinned: a hard link in the query's own folder. A segment that is gone by now was published.
 4. The table is opened. It holds what the ledger called published, since a commit comes before the ledger's word.
 5. A batch that a later commit of this version names counts as published; every other one is read from its segment.
 
@@ -13,19 +13,18 @@ What is missing on both sides was moved while we looked, into quarantine or out 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.reading.pins import Pins
-from timestore_pipeline.reading.sealing import Sealed, seal_for_reading
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
+from timestore_pipeline.staging.roll_up import RollUp, roll_up
 
 ATTEMPTS = 5  # plans, of which each found that something had been moved meanwhile
 
@@ -60,15 +59,13 @@ def plan_published(lake: Lake, datasets: Sequence[str]) -> list[Source]:
     return [Source(dataset, table, None, {}) for dataset, table in tables if table is not None]
 
 
-def plan_all(
-    area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, seal_timeout: timedelta
-) -> list[Source]:
+def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins) -> list[Source]:
     """Tables and staged rows; names that neither lake nor ledger know are left out.
 
-    Raises `UnreadableSegment` for a segment that is damaged or lost, and what ledger and lake raise.
+    Raises `UnreadableSegment` for a segment or a record that is damaged or lost, and what ledger and lake raise.
     """
-    sealed = seal_for_reading(area, datasets, seal_timeout)
-    plan: Callable[[], list[Source]] = lambda: _plan(area, lake, datasets, pins, sealed)  # noqa: E731
+    rolled = {dataset: _rolled_up(area, dataset) for dataset in datasets}
+    plan: Callable[[], list[Source]] = lambda: _plan(area, lake, datasets, pins, rolled)  # noqa: E731
     for _ in range(ATTEMPTS - 1):
         try:
             return plan()
@@ -81,29 +78,40 @@ def plan_all(
         raise UnreadableSegment(f"segment {path} is missing", dataset=moved.dataset, hint=REMEDY) from moved
 
 
-def _plan(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, sealed: Sealed) -> list[Source]:
+def _rolled_up(area: StagingArea, dataset: str) -> RollUp:
+    """What is damaged stays as it is: setting it aside decides what its rows become, and a query decides nothing."""
+    if area.ledger.datasets.find(dataset) is None:
+        return RollUp()
+    rolled = roll_up(area, dataset, sets_aside=False)
+    for error in rolled.damaged:
+        raise with_remedy(error)
+    return rolled
+
+
+def _plan(
+    area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, rolled: Mapping[str, RollUp]
+) -> list[Source]:
     staged = area.ledger.staged.at_once(datasets)
     for dataset, known in staged.items():
         for segment in known.segments:
-            if segment.sealed:
-                pins.pin(dataset, segment.segment_id)
-    sources = (_source(area, lake, dataset, staged.get(dataset), pins, sealed) for dataset in datasets)
+            pins.pin(dataset, segment.segment_id)
+    sources = (_source(area, lake, dataset, staged.get(dataset), pins, rolled[dataset]) for dataset in datasets)
     return [source for source in sources if source is not None]
 
 
 def _source(
-    area: StagingArea, lake: Lake, dataset: str, staged: StagedDataset | None, pins: Pins, sealed: Sealed
+    area: StagingArea, lake: Lake, dataset: str, staged: StagedDataset | None, pins: Pins, rolled: RollUp
 ) -> Source | None:
     table = lake.table(dataset).snapshot()
     if staged is None or staged.record.schema is None:
         return None if table is None else Source(dataset, table, None, {})
     published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
-    owed = [(segment, left) for segment in staged.segments if (left := _unpublished(segment, published))]
-    held = {segment.segment_id: left for segment, left in owed if segment.sealed}
+    owed = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
+    held = {segment_id: left for segment_id, left in owed if left}
     for segment_id in held:
         if not pins.has(segment_id):
             raise _Moved(dataset, segment_id)
-    notes = [*_silent(area, dataset, owed, sealed), *_quarantined(staged)]
+    notes = [*_unread(area, dataset, rolled), *_quarantined(staged)]
     record = staged.record if table is None else _in_types_of(table, staged.record)
     return Source(dataset, table, record, held, notes, to_learn=record is not staged.record)
 
@@ -122,30 +130,11 @@ def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int,
     return {sequence: held for sequence, held in segment.batches.items() if held.batch_id not in published}
 
 
-def _silent(
-    area: StagingArea, dataset: str, owed: Sequence[tuple[StagedSegment, Mapping[int, HeldBatch]]], sealed: Sealed
-) -> list[str]:
-    """What lies in open segments; of one that was opened since the query began nothing is missing.
-
-    Raises the error of one that turned out to be damaged.
-    """
-    notes = []
-    for segment, held in owed:
-        if segment.sealed:
-            continue
-        if (error := sealed.damaged.get(segment.segment_id)) is not None:
-            raise with_remedy(error)
-        if (unsealed := sealed.silent.get(segment.segment_id)) is not None:
-            rows = sum(batch.rows for batch in held.values())
-            notes.append(
-                f"{rows} staged rows of dataset {dataset!r} are not read: {_why(area, segment, unsealed.reason)}"
-            )
-    return notes
-
-
-def _why(area: StagingArea, segment: StagedSegment, reason: str) -> str:
-    owner = area.ledger.processes.find(segment.owner)
-    return reason if owner is None else f"{reason} (pid {owner.pid} on {owner.host})"
+def _unread(area: StagingArea, dataset: str, rolled: RollUp) -> Iterator[str]:
+    for left in rolled.left_out.values():
+        places = area.ledger.journals.waiting(dataset, left.journal_id)
+        rows = sum(batch.rows for place in places for batch in place.batches)
+        yield f"{rows} staged rows of dataset {dataset!r} are not read: {left.reason}"
 
 
 def _quarantined(staged: StagedDataset) -> list[str]:

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import duckdb
@@ -50,7 +49,7 @@ class Answer:
 
 
 @contextmanager
-def query(area: StagingArea, lake: Lake, sql: str, *, seal_timeout: timedelta, memory_mb: int) -> Iterator[Answer]:
+def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
     """Published and staged rows; memory_mb: of DuckDB's buffers, in MiB.
 
     Raises `InvalidQuery`, `UnreadableSegment` for a damaged segment, `RetryLater`, and what ledger and lake raise.
@@ -58,7 +57,7 @@ def query(area: StagingArea, lake: Lake, sql: str, *, seal_timeout: timedelta, m
     with query_folder(area) as folder, closing(open_engine(memory_mb, folder)) as connection:
         names = _names(connection, sql)
         pins = Pins(area, folder)
-        sources = plan_all(area, lake, names, pins, seal_timeout)
+        sources = plan_all(area, lake, names, pins)
         known = lambda: {*lake.datasets(), *area.ledger.datasets.names(active=True)}  # noqa: E731
         staged = StagedRows(connection, pins, folder, area.ledger.datasets.segments_differ)
         with _Query(connection, known, staged) as running:

@@ -35,7 +35,8 @@ class Reconciliation:
 
     published: list[FlushRef] = field(default_factory=list)  # flushes entered from the log
     adopted: list[str] = field(default_factory=list)  # ids of segments that were new, or of which batches were
-    owed: int = 0  # batches of adopted segments that are pending from now on
+    journals: list[str] = field(default_factory=list)  # ids of journals of which batches were new
+    owed: int = 0  # batches of these that are pending from now on
     incidents: list[int] = field(default_factory=list)  # opened for files in quarantine that no incident knew
     unadopted: list[Unadopted] = field(default_factory=list)
     errors: list[TimestoreError] = field(default_factory=list)  # tables that do not answer
@@ -43,12 +44,13 @@ class Reconciliation:
     @property
     def is_news(self) -> bool:
         """Whether a ledger that is current would have known some of it."""
-        return bool(self.published or self.adopted or self.incidents or self.unadopted)
+        return bool(self.published or self.adopted or self.journals or self.incidents or self.unadopted)
 
     def __iadd__(self, later: Reconciliation) -> Self:
         """With a later pass's: what still cannot be adopted or read is told once, as it stands."""
         self.published += later.published
         self.adopted += (one for one in later.adopted if one not in self.adopted)
+        self.journals += (one for one in later.journals if one not in self.journals)
         self.owed += later.owed
         self.incidents += later.incidents
         self.unadopted, self.errors = later.unadopted, later.errors

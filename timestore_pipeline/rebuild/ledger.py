@@ -74,8 +74,8 @@ def _translated(directory: StagingDirectory) -> Iterator[None]:
 
 def _is_needed(directory: StagingDirectory) -> bool:
     if not directory.ledger.exists():
-        return directory.has_segments() or directory.ledger_log.exists() or directory.rebuilding() is not None
-    return not is_sound(directory.ledger, used=directory.has_segments())
+        return directory.holds_rows() or directory.ledger_log.exists() or directory.rebuilding() is not None
+    return not is_sound(directory.ledger, used=directory.holds_rows())
 
 
 def _set_aside(directory: StagingDirectory) -> Path:

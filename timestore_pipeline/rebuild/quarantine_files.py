@@ -12,25 +12,10 @@ from pathlib import Path
 from timestore_pipeline.errors import AccessDenied, RetryLater, TimestoreError
 from timestore_pipeline.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
 from timestore_pipeline.rebuild.segment_files import describe
-from timestore_pipeline.staging.directory import move_durably, write_ahead_log
 from timestore_pipeline.staging.ledger.adopting import FoundSegment
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
-from timestore_pipeline.staging.segments import translated
 
 _FOUND = "found in quarantine by a ledger that did not know of it; why it was set aside is not known any more"
-
-
-def finish_moves(area: Books, dataset: str) -> None:
-    """Bring a file and its log together that a move, of which the ledger has no incident, has torn apart.
-
-    Read without its log, a segment would seem to hold less than was acknowledged.
-    """
-    for aside in area.directory.quarantined_segments(dataset):
-        among = area.directory.segment(dataset, aside.stem)
-        both = among.exists() and aside.exists()
-        if not both and (among.exists() or write_ahead_log(among).exists()) and not _has_incident(area, aside):
-            with translated(aside, dataset):
-                move_durably(among, aside)
 
 
 def unknown_quarantined(area: Books, dataset: str) -> list[Path]:

@@ -1,9 +1,9 @@
 """One pass over segment files and Delta logs that enters into the ledger what it does not know.
 
 After a ledger was restored from a backup, put together anew, or made heir of another one: what the log shows as
-published is published, segment files nobody knows are adopted as a dead writer's, files in quarantine nobody knows
-become incidents. Safe beside running producers and flushes, and safe to repeat: a crash leaves a ledger that knows more
-than before and is right as far as it goes.
+published is published, segment files and journals that are not listed are entered, files in quarantine that no incident
+knows become incidents. Safe beside running producers and flushes, and safe to repeat: a crash leaves a ledger that
+knows more than before and is right as far as it goes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from timestore_pipeline.model.columns import canonical_schema
 from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.rebuild.journal_files import FoundJournals, adopt_records, find_journals, list_journals
 from timestore_pipeline.rebuild.learnt import Books, Reconciliation, Trust
-from timestore_pipeline.rebuild.quarantine_files import adopt_quarantined, finish_moves
+from timestore_pipeline.rebuild.quarantine_files import adopt_quarantined
 from timestore_pipeline.rebuild.segment_files import adopt_segments
 from timestore_pipeline.staging.ledger.reconciling import PublishedFlush
 
@@ -38,8 +39,13 @@ def reconcile(area: Books, lake: Lake, *, replace_shard: bool = False, trust: Tr
 
 def _pass(area: Books, lake: Lake, replace_shard: bool, trust: Trust) -> Reconciliation:
     found = Reconciliation()
-    for dataset in known_datasets(area, lake, found):
-        reconcile_dataset(area, lake, dataset, found, replace_shard=replace_shard, trust=trust)
+    journals = find_journals(area, found, trust)
+    left: set[str] = set()
+    for dataset in sorted({*known_datasets(area, lake, found), *journals.records}):
+        errors = len(found.errors)
+        reconcile_dataset(area, lake, dataset, journals, found, replace_shard=replace_shard, trust=trust)
+        left |= {dataset} if len(found.errors) > errors else set()
+    list_journals(area, journals, left)
     return found
 
 
@@ -54,15 +60,22 @@ def known_datasets(area: Books, lake: Lake, found: Reconciliation) -> list[str]:
 
 
 def reconcile_dataset(
-    area: Books, lake: Lake, dataset: str, found: Reconciliation, *, replace_shard: bool, trust: Trust
+    area: Books,
+    lake: Lake,
+    dataset: str,
+    journals: FoundJournals,
+    found: Reconciliation,
+    *,
+    replace_shard: bool,
+    trust: Trust,
 ) -> None:
     """A table that cannot be read leaves its dataset as it is: without it nobody knows what is published."""
     try:
         commits = _enter_published(area, lake.table(dataset), dataset, found, replace_shard, trust)
         published = {identity for commit in commits for identity in commit.batch_ids()}
-        finish_moves(area, dataset)
         adopt_segments(area, dataset, published, found, trust)
         adopt_quarantined(area, dataset, published, found, trust)
+        adopt_records(area, dataset, journals, published, found)
     except TimestoreError as error:
         found.errors.append(error)
 

@@ -21,7 +21,7 @@ def learn_since_backup(
     """Enter what was staged and published since the backup; raises `RetryLater` while others use the directory."""
     directory.prepare()
     with exclusively(directory):
-        ledger = Ledger(directory.ledger, shard, may_be_new=not directory.has_segments())
+        ledger = Ledger(directory.ledger, shard, may_be_new=not directory.holds_rows())
         try:
             return _learn(OfflineBooks(directory, ledger, shard), lake, replace_shard)
         finally:

@@ -1,18 +1,15 @@
-"""Segment files entered into the ledger: those it does not list and, of an older copy, those that have grown since.
+"""Segment files entered into the ledger: those it does not list and, of an older copy, those whose batches it lacks.
 
-They come in as a dead writer's, so the next flush takes them over, and sets aside what turns out to be damaged. A
-segment that its living writer holds is left to him: what he acknowledges, he enters himself.
+The next flush sets aside what turns out to be damaged.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from timestore_pipeline.errors import RetryLater, TimestoreError
-from timestore_pipeline.model.dataset import Granularity
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
 from timestore_pipeline.staging.ledger.adopting import FoundSegment
-from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
 
@@ -34,7 +31,7 @@ def contents_or_reason(area: Books, path: Path, dataset: str, found: Reconciliat
     try:
         contents = read_contents(path, dataset)
     except TimestoreError as error:
-        if path.exists() and not (isinstance(error, RetryLater) and _is_written(area, path.stem)):
+        if path.exists():
             found.unadopted.append(Unadopted(path, str(error)))
         return None
     if contents.header.shard != area.shard:
@@ -47,8 +44,12 @@ def describe(area: Books, contents: SegmentContents) -> None:
     """Make sure that there is the dataset, with the columns and the layout that the segment was written for."""
     header = contents.header
     area.ledger.datasets.ensure(header.dataset)
-    granularity = header.granularity or (Granularity.DAY if header.time_column else None)
-    area.ledger.reconciling.describe(header.dataset, header.schema, header.time_column, granularity)
+    area.ledger.reconciling.describe(header.dataset, header.schema, header.time_column, header.granularity)
+
+
+def has_file(area: Books, dataset: str, staged_id: str) -> bool:
+    """Whether there is a segment or a journal of this id."""
+    return area.directory.segment(dataset, staged_id).exists() or area.directory.journal(staged_id).exists()
 
 
 def _files(area: Books, dataset: str) -> list[Path]:
@@ -61,16 +62,11 @@ def _not_set_aside(area: Books, dataset: str) -> list[Path]:
     return [path for path in _files(area, dataset) if path.stem not in quarantined]
 
 
-def _is_written(area: Books, segment_id: str) -> bool:
-    segment = area.ledger.segments.get(segment_id)
-    return segment is not None and not segment.sealed and segment.owner in others_alive(area.directory.processes)
-
-
 def _adopt(area: Books, path: Path, contents: SegmentContents, published: set[str], found: Reconciliation) -> None:
     describe(area, contents)
     dataset = contents.header.dataset
     segment = FoundSegment(dataset, path.stem, contents.batches, published)
-    owed = area.ledger.adopting.segment(segment, lambda other: area.directory.segment(dataset, other).exists())
+    owed = area.ledger.adopting.segment(segment, lambda other: has_file(area, dataset, other))
     if owed is not None:
         found.adopted.append(path.stem)
         found.owed += owed

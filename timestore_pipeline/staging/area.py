@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
 from timestore_pipeline.staging.directory import (
     DiskUsage,
     StagingDirectory,
-    disk_usage,
     file_sizes,
+    folder_bytes,
 )
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
@@ -30,14 +31,22 @@ from timestore_pipeline.staging.opening import opening
 
 _log = logging.getLogger(__name__)
 
+SEGMENT_MAX_BYTES = 67_108_864
+
 
 class StagingArea(Closing):
     """Open once per process and share; close it to stop being an owner."""
 
-    def __init__(self, root: Path, shard: str, *, lease: timedelta = LEASE) -> None:
-        """lease: how long the owner of a claim may be silent before the claim counts as interrupted."""
+    def __init__(
+        self, root: Path, shard: str, *, lease: timedelta = LEASE, segment_max_bytes: int = SEGMENT_MAX_BYTES
+    ) -> None:
+        """lease: how long the owner of a claim may be silent before the claim counts as interrupted.
+
+        segment_max_bytes: Arrow bytes after which a roll-up begins another segment.
+        """
         self.shard = shard
         self.lease = lease
+        self.segment_max_bytes = segment_max_bytes
         self.directory = StagingDirectory(root)
         self.directory.prepare()
         with opening(self.directory) as may_be_new:
@@ -48,25 +57,26 @@ class StagingArea(Closing):
 
     def backlogs(self) -> list[Backlog]:
         """Every dataset's backlog, in name order; removed ones left out."""
-        return [self._backlog(row) for row in self.ledger.batches.backlogs()]
+        return self._with_disk_use(self.ledger.batches.backlogs())
 
     def waiting(self) -> list[Backlog]:
         """The backlogs that are not empty, in name order; a thousand times cheaper where most datasets rest."""
-        return [self._backlog(row) for row in self.ledger.batches.waiting()]
+        return self._with_disk_use(self.ledger.batches.waiting())
 
     def backlog(self, dataset: str) -> Backlog:
         """One dataset's backlog; raises `UnknownDataset`."""
-        rows = self.ledger.batches.backlogs(self.ledger.datasets.get(dataset).name)
-        return self._backlog(rows[0])
+        [row] = self.ledger.batches.backlogs(self.ledger.datasets.get(dataset).name)
+        return self._backlog(row, self.dataset_usage(row.dataset).total)
 
     def dataset_usage(self, dataset: str) -> DiskUsage:
-        """Bytes the dataset's segment files take on disk now."""
-        return disk_usage(self.directory.segment_folder(dataset))
+        """Bytes that the dataset's staged rows take now, in segments and in journals."""
+        return DiskUsage(self._segment_bytes(dataset), self.ledger.journals.bytes_of(dataset))
 
     def total_bytes(self) -> int:
-        """Bytes of all segment files, of the ledger and of nothing else."""
+        """Bytes of all segment files, of all journals, of the ledger and of nothing else."""
         ledger = sum(size for name, size in file_sizes(self.directory.root) if name.startswith("ledger."))
-        return ledger + sum(self.dataset_usage(dataset).total for dataset in self.directory.datasets())
+        staged = sum(self._segment_bytes(dataset) for dataset in self.directory.datasets())
+        return ledger + folder_bytes(self.directory.journals) + staged
 
     def quarantine_bytes(self) -> int:
         """Bytes of files that were set aside; they count towards no guardrail."""
@@ -132,7 +142,14 @@ class StagingArea(Closing):
             return problem
         return None
 
-    def _backlog(self, row: BacklogRow) -> Backlog:
+    def _segment_bytes(self, dataset: str) -> int:
+        return folder_bytes(self.directory.segment_folder(dataset))
+
+    def _with_disk_use(self, rows: Sequence[BacklogRow]) -> list[Backlog]:
+        journaled = self.ledger.journals.bytes_by_dataset()
+        return [self._backlog(row, self._segment_bytes(row.dataset) + journaled.get(row.dataset, 0)) for row in rows]
+
+    def _backlog(self, row: BacklogRow, disk_bytes: int) -> Backlog:
         return Backlog(
             dataset=row.dataset,
             pending=row.volumes.get(BatchState.PENDING, Volume()),
@@ -141,7 +158,7 @@ class StagingArea(Closing):
             oldest_pending_at=row.oldest_pending_at,
             newest_pending_at=row.newest_pending_at,
             oldest_staged_at=min(filter(None, (row.oldest_pending_at, row.oldest_in_flight_at)), default=None),
-            disk_bytes=self.dataset_usage(row.dataset).total,
+            disk_bytes=disk_bytes,
             paused=row.paused,
             manual_requested_at=row.manual_requested_at,
             retry_at=row.retry_at,

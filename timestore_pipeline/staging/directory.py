@@ -3,8 +3,10 @@
 <staging>/ledger.sqlite
 <staging>/ledger.sqlite.building                     a ledger that is being rebuilt
 <staging>/quarantine/_ledger-<instant>/              a damaged ledger that was replaced
-<staging>/segments/<dataset>/<segment id>.duckdb     one writer process each while open
-<staging>/quarantine/<dataset>/<segment id>.duckdb   damaged files that were set aside, with their logs
+<staging>/quarantine/_journals/<journal id>.journal  damaged when they were entered into a rebuilt ledger
+<staging>/journals/<journal id>.journal              one process each appends to it, any process reads it
+<staging>/segments/<dataset>/<segment id>.duckdb     written once, then only read
+<staging>/quarantine/<dataset>/<segment id>.duckdb   damaged files that were set aside
 <staging>/processes/<process id>.lock                locked for as long as the process lives
 <staging>/spool/                                     scratch space of exports, compactions and queries
 """
@@ -23,20 +25,21 @@ from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidSettings
 
 _SEGMENT_SUFFIX = ".duckdb"
+_JOURNAL_SUFFIX = ".journal"
 _NOTHING = "_nothing"  # no file has this name
 _MOST_KEPT_FREE = 4  # at most this part of a filesystem: on a small one the rest would be too little to work with
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """Bytes of a folder of segments, as the filesystem reports them."""
+    """Bytes that a dataset's staged rows take."""
 
-    database: int = 0
-    wal: int = 0
+    segments: int = 0  # of the files, as the filesystem reports them
+    journals: int = 0  # of its batches in journals, which hold other datasets' too
 
     @property
     def total(self) -> int:
-        return self.database + self.wal
+        return self.segments + self.journals
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +66,14 @@ class StagingDirectory:
         self.ledger = root / "ledger.sqlite"
         self.ledger_log = root / "ledger.sqlite-wal"
         self.building = root / "ledger.sqlite.building"
+        self.journals = root / "journals"
         self.processes = root / "processes"
         self.spool = root / "spool"
 
     def prepare(self) -> None:
         """Make the folders; raise `InvalidSettings` that names the variable when they cannot be made or written."""
         try:
-            for folder in (self.root, self.root / "segments", self.processes, self.spool):
+            for folder in (self.root, self.root / "segments", self.journals, self.processes, self.spool):
                 make_folder(folder, private=True)
             probe = self.spool / f"probe-{os.getpid()}"
             probe.touch()
@@ -95,8 +99,10 @@ class StagingDirectory:
                 return f"{segments} and {quarantine} must lie on one filesystem, files are set aside by rename"
         return ""
 
-    def has_segments(self) -> bool:
+    def holds_rows(self) -> bool:
         """Whether anything was ever staged here that may still be owed."""
+        if self.journal_files():
+            return True
         parents = (self.root / "segments", self.root / "quarantine")
         folders = (f"{parent}/{name}" for parent in parents for name in _folders(parent) if not name.startswith("_"))
         return any(name.endswith(_SEGMENT_SUFFIX) for folder in folders for name in _names(folder))
@@ -113,6 +119,17 @@ class StagingDirectory:
         size, _, available = shutil.disk_usage(self.root)
         return FilesystemSpace(size, available)
 
+    def journal(self, journal_id: str) -> Path:
+        return self.journals / (journal_id + _JOURNAL_SUFFIX)
+
+    def journal_files(self) -> list[Path]:
+        """Oldest first."""
+        return [self.journals / name for name in sorted(_names(str(self.journals))) if name.endswith(_JOURNAL_SUFFIX)]
+
+    def sync_journals(self) -> None:
+        """Make it durable which journals there are."""
+        sync(self.journals)
+
     def segment_folder(self, dataset: str) -> Path:
         return self.root / "segments" / dataset
 
@@ -126,10 +143,9 @@ class StagingDirectory:
         return self.quarantine_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
 
     def quarantined_segments(self, dataset: str) -> list[Path]:
-        """Paths of what was set aside of a dataset, in the order of the ids; of some there may be only the log."""
+        """Paths of what was set aside of a dataset, in the order of the ids."""
         folder = self.quarantine_folder(dataset)
-        names = {name.removesuffix(".wal") for name, _ in file_sizes(folder)}
-        return [folder / name for name in sorted(names) if name.endswith(_SEGMENT_SUFFIX)]
+        return [folder / name for name in sorted(_names(str(folder))) if name.endswith(_SEGMENT_SUFFIX)]
 
     def datasets(self) -> list[str]:
         """Datasets that have a folder of segments or of quarantined ones, whether or not the ledger knows them."""
@@ -149,11 +165,9 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def disk_usage(folder: Path) -> DiskUsage:
-    """Sum the files in a folder; a file unlinked meanwhile counts as nothing."""
-    files = list(file_sizes(folder))
-    wal = sum(size for name, size in files if name.endswith(".wal"))
-    return DiskUsage(database=sum(size for _, size in files) - wal, wal=wal)
+def folder_bytes(folder: Path) -> int:
+    """The sum of the files directly in a folder; a file unlinked meanwhile counts as nothing."""
+    return sum(size for _, size in file_sizes(folder))
 
 
 def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
@@ -170,24 +184,18 @@ def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
             continue
 
 
-def write_ahead_log(segment: Path) -> Path:
-    """DuckDB's name for the log beside a database file."""
-    return segment.with_name(segment.name + ".wal")
-
-
 def move_durably(source: Path, target: Path) -> None:
-    """Move a database with its log to another folder of the same filesystem; done again, it goes on where it stopped.
+    """Move a segment to another folder of the same filesystem; done again, it goes on where it stopped.
 
-    The log goes first: a database that has arrived is complete. What lies at the target already stays there.
+    What lies at the target already stays there.
     """
     make_folder(target.parent.parent, private=True)  # the folder `quarantine`, the first time
     make_folder(target.parent, private=True)
     if target.parent.is_symlink():
         raise OSError(errno.ELOOP, "it is a link, and no segment is moved through one", str(target.parent))
-    for old, new in ((write_ahead_log(source), write_ahead_log(target)), (source, target)):
-        if old.exists() and not new.exists():
-            with suppress(FileNotFoundError):  # another process moves it, too
-                old.rename(new)
+    if source.exists() and not target.exists():
+        with suppress(FileNotFoundError):  # another process moves it, too
+            source.rename(target)
     sync(target.parent)
     if source.parent.is_dir():
         sync(source.parent)

@@ -15,32 +15,8 @@ if TYPE_CHECKING:  # DuckDB is imported with the first instance: to look at a qu
 _MB_PER_THREAD = 64  # measured: a sort of many narrow rows fails with less
 
 
-class SharedEngine:
-    """The instance to which a process attaches the segments it writes. Thread-safe.
-
-    DuckDB gives up a whole instance when one flush to disk fails: whatever is attached to it can no longer be used, and
-    stays locked until the instance is gone. So it is replaced, and goes with the last cursor its users close.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connection = open_engine()
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own to an instance that works; close it."""
-        with self._lock:
-            if not _works(self._connection):
-                self._connection.close()
-                self._connection = open_engine()
-            return self._connection.cursor()
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-
 class EnginePool:
-    """Private instances for exports, one per export at a time, and kept: opening one costs more than a small export.
+    """Private instances for exports and roll-ups, one each, and kept: opening one costs more than a small export.
 
     An instance that met an error, or has spilled and so cannot be given another folder, is not kept. Thread-safe.
     """
@@ -50,7 +26,7 @@ class EnginePool:
         self._idle: list[duckdb.DuckDBPyConnection] = []
 
     @contextmanager
-    def lend(self, memory_limit_mb: int, spill: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    def lend(self, memory_limit_mb: int, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to an instance with nothing attached; `open_engine` explains the arguments."""
         engine = self._take()
         try:
@@ -61,7 +37,7 @@ class EnginePool:
         except BaseException:
             engine.close()
             raise
-        if any(spill.iterdir()):
+        if spill is not None and any(spill.iterdir()):
             engine.close()
         else:
             self._give_back(engine)
@@ -81,21 +57,11 @@ class EnginePool:
             self._idle.append(engine)
 
 
-def _works(connection: duckdb.DuckDBPyConnection) -> bool:
-    import duckdb
-
-    try:
-        connection.execute("SELECT 1")
-    except duckdb.FatalException:
-        return False
-    return True
-
-
 def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A private in-memory instance.
 
     memory_limit_mb: bound of DuckDB's buffers in MiB, None = its default; a thread for every 64 of them, since each has
-    buffers of its own. spill: folder for what does not fit.
+    buffers of its own. spill: folder for what does not fit, None = what does not fit is an error.
     """
     import duckdb
 
@@ -112,10 +78,10 @@ def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, s
     if memory_limit_mb is not None:
         connection.execute(f"SET memory_limit = '{memory_limit_mb}MiB'")
         connection.execute(f"SET threads = {max(1, min(os.cpu_count() or 1, memory_limit_mb // _MB_PER_THREAD))}")
-    if spill is not None:
+    if memory_limit_mb is not None or spill is not None:
         from timestore_pipeline.model.sql_types import literal
 
-        connection.execute(f"SET temp_directory = {literal(str(spill))}")
+        connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
 
 
 def _detach_all(connection: duckdb.DuckDBPyConnection) -> None:

@@ -29,7 +29,7 @@ def opening(directory: StagingDirectory) -> Iterator[bool]:
     Raises `LedgerLost`, and `RetryLater` while a rebuild is under way.
     """
     with _locked(directory, fcntl.LOCK_SH, "its ledger is being rebuilt"):
-        known = directory.has_segments()  # asked first: a ledger is there before the first of them
+        known = directory.holds_rows()  # asked first: a ledger is there before the first of them
         if (known or directory.ledger_log.exists()) and not directory.ledger.exists():
             raise lost(directory)
         if directory.rebuilding() is not None and not directory.ledger.exists():

@@ -16,14 +16,19 @@ from timestore_pipeline.durable import sync
 from timestore_pipeline.errors import TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
+from timestore_pipeline.model.staged_ids import new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.directory import move_durably, write_ahead_log
+from timestore_pipeline.staging.directory import move_durably
+from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.segments import SegmentRecord
+from timestore_pipeline.staging.roll_up import remove_idle_journals
 from timestore_pipeline.staging.salvage import Examination, copy_whole, examine
-from timestore_pipeline.staging.segments import new_segment_id
+from timestore_pipeline.staging.system_errors import system_error
 
 _log = logging.getLogger(__name__)
+
+_REPAIR = "repair that file or put a copy from a backup in its place, then requeue again; or discard it"
 
 
 def set_aside_if_damaged(area: StagingArea, segment: SegmentRecord, *, unusable: str = "") -> Incident | None:
@@ -66,7 +71,7 @@ def put_in_place(area: StagingArea, dataset: str) -> None:
 def _move_aside(among: Path, aside: Path) -> None:
     """Nobody reads a quarantined segment, so it does no harm where it is."""
     try:
-        if among.exists() or write_ahead_log(among).exists():
+        if among.exists():
             move_durably(among, aside)
     except OSError as error:
         _log.warning("%s could not be moved to %s yet: %s", among, aside.parent, error)
@@ -75,13 +80,14 @@ def _move_aside(among: Path, aside: Path) -> None:
 def requeue(area: StagingArea, incident_id: int) -> bool:
     """Give the incident's batches back to the queue; False when that was done already.
 
-    A segment's file must hold all of them: repaired where it lies, or put back among the segments. Raises
+    The segment's or the journal's file must hold all of them: repaired where it lies, or put back in its place. Raises
     `UnreadableSegment` when it does not, `UnknownIncident`, and `Fenced` when the incident ended otherwise.
     """
     incident = area.ledger.incidents.get(incident_id)
-    if incident.kind is IncidentKind.SEGMENT and incident.resolution is None:
+    require = _REQUIRED.get(incident.kind)
+    if require is not None and incident.resolution is None:
         try:
-            _require_whole(area, incident)
+            require(area, incident)
         except UnreadableSegment:
             if area.ledger.incidents.get(incident_id).resolution is None:
                 raise  # otherwise its file was moved while we looked, because somebody else has decided
@@ -93,13 +99,14 @@ def requeue(area: StagingArea, incident_id: int) -> bool:
 def discard(area: StagingArea, incident_id: int) -> bool:
     """Give the incident's batches up and free their space; False when that was done already.
 
-    A segment with other batches stays until those are done. Raises `UnknownIncident`, and `Fenced` when the incident
-    ended otherwise.
+    A file with other batches stays until those are done. Raises `UnknownIncident`, and `Fenced` when the incident ended
+    otherwise.
     """
     incident = area.ledger.incidents.get(incident_id)
     done = area.ledger.incidents.discard(incident_id)
     remove_given_up(area, incident.dataset)
     area.remove_drained_segments(incident.dataset)
+    remove_idle_journals(area)
     return done
 
 
@@ -127,10 +134,11 @@ def _is_removed(area: StagingArea, dataset: str, segment_id: str) -> bool:
 
 def quarantined_file(area: StagingArea, incident: Incident) -> Path | None:
     """Where the incident's file lies now; None = there is none, or the segment is in use."""
-    if incident.kind is not IncidentKind.SEGMENT:
-        return None
-    aside = area.directory.quarantined(incident.dataset, incident.segment_id)
-    return aside if aside.exists() else None
+    if incident.kind is IncidentKind.SEGMENT:
+        file = area.directory.quarantined(incident.dataset, incident.segment_id)
+    else:  # a batch that could not be rolled up lies in a journal, too
+        file = area.directory.journal(incident.segment_id)
+    return file if file.exists() else None
 
 
 def _set_aside(
@@ -155,7 +163,7 @@ def _salvage(area: StagingArea, segment: SegmentRecord, found: Examination, owed
     """The id of a segment with the whole batches; None when there are none, or they could not be copied."""
     if not found.whole:
         return None
-    dataset, copy = segment.dataset, new_segment_id()
+    dataset, copy = segment.dataset, new_id()
     dataset_id = area.ledger.datasets.get(dataset).dataset_id
     area.ledger.segments.register(copy, dataset_id, area.identity.process_id)
     source, target = area.directory.segment(dataset, segment.segment_id), area.directory.segment(dataset, copy)
@@ -191,5 +199,23 @@ def _require_whole(area: StagingArea, incident: Incident) -> None:
         raise UnreadableSegment(
             f"incident {incident.incident_id} stays open, {path} does not hold its batches: {found.error}",
             dataset=incident.dataset,
-            hint="repair that file or put a copy from a backup in its place, then requeue again; or discard it",
+            hint=_REPAIR,
         )
+
+
+def _require_records(area: StagingArea, incident: Incident) -> None:
+    path = area.directory.journal(incident.segment_id)
+    with JournalReader(area.directory) as journals:
+        for place in area.ledger.journals.set_aside(incident.incident_id):
+            try:
+                journals.read(place, incident.dataset)
+            except (UnreadableSegment, OSError) as error:
+                refused = system_error(error, str(path), incident.dataset) if isinstance(error, OSError) else None
+                raise refused or UnreadableSegment(
+                    f"incident {incident.incident_id} stays open, {path} does not hold its batches: {error}",
+                    dataset=incident.dataset,
+                    hint=_REPAIR,
+                ) from error
+
+
+_REQUIRED = {IncidentKind.SEGMENT: _require_whole, IncidentKind.RECORD: _require_records}  # of a file before a requeue

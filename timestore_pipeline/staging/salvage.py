@@ -20,7 +20,7 @@ from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, NO_BATCH, copied_description
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, NO_BATCH, description
 from timestore_pipeline.staging.segments import BLOCK_SIZE, attach_sealed, building, remove, translated
 
 # Of one examination. A hundred thousand lost batches one by one would take half an hour; what is not resolved by then
@@ -72,7 +72,7 @@ def copy_whole(source: Path, target: Path, dataset: str, found: Examination, bat
             attach_sealed(connection, source, "damaged", dataset)
             connection.execute(f"ATTACH {literal(str(temporary))} AS salvaged (BLOCK_SIZE {BLOCK_SIZE})")
             keep_private(temporary)
-            _copy(connection, target.stem, found.ranges, copied_description(batches))
+            _copy(connection, target.stem, found.ranges, description(batches))
             connection.execute("DETACH salvaged")
         _check_equal(temporary, dataset, found)
         temporary.rename(target)
@@ -178,7 +178,7 @@ def _sort_out(some: Sequence[int], read: Fingerprints, owed: Mapping[int, int], 
 
 
 def _copy(
-    connection: duckdb.DuckDBPyConnection, segment_id: str, ranges: Sequence[Sequence[int]], description: str
+    connection: duckdb.DuckDBPyConnection, segment_id: str, ranges: Sequence[Sequence[int]], described: str
 ) -> None:
     connection.execute("CREATE TABLE salvaged.rows AS SELECT * FROM damaged.rows LIMIT 0")
     connection.execute(
@@ -191,7 +191,7 @@ def _copy(
             [list(some)],
         )
     connection.execute(
-        f"INSERT INTO salvaged.rows ({BATCH_COLUMN}, {COMMIT_COLUMN}) VALUES ({NO_BATCH}, ?)", [description]
+        f"INSERT INTO salvaged.rows ({BATCH_COLUMN}, {COMMIT_COLUMN}) VALUES ({NO_BATCH}, ?)", [described]
     )
 
 

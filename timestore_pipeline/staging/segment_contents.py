@@ -1,7 +1,6 @@
 """What a segment file says about itself and its batches, for whoever finds it without a ledger.
 
-Each batch was written in one transaction with the row that describes it. So a description counts, and rows that do not
-add up to it are damage, for the next flush to examine; rows without a description were never acknowledged.
+Rows that do not add up to what the description says are damage, for the next flush to examine.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import duckdb
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableSegment
-from timestore_pipeline.model.batch import StagedBatch, batch_id
+from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import schema_from_json
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import COMMIT_COLUMN
@@ -44,7 +43,7 @@ def read_contents(path: Path, dataset: str) -> SegmentContents:
             described = connection.execute(
                 f"SELECT {COMMIT_COLUMN} FROM found.rows WHERE {COMMIT_COLUMN} IS NOT NULL"
             ).fetchall()
-    batches = sorted(_described(path, dataset, described, header.segment_id), key=lambda batch: batch.sequence)
+    batches = sorted(_described(path, dataset, described), key=lambda batch: batch.sequence)
     return SegmentContents(header, batches)
 
 
@@ -59,18 +58,18 @@ def _header(connection: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> 
     return SegmentHeader(told["segment_id"], told["shard"], told["dataset"], schema, *layout)
 
 
-def _described(path: Path, dataset: str, rows: list[tuple[str]], segment_id: str) -> Iterator[StagedBatch]:
+def _described(path: Path, dataset: str, rows: list[tuple[str]]) -> Iterator[StagedBatch]:
     try:
         for (text,) in rows:
             for told in json.loads(text):
-                yield _batch(told, segment_id)
+                yield _batch(told)
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(path, dataset, f"holds a description that cannot be read: {error}") from error
 
 
-def _batch(told: dict[str, Any], segment_id: str) -> StagedBatch:
+def _batch(told: dict[str, Any]) -> StagedBatch:
     return StagedBatch(
-        batch_id=told.get("batch_id") or batch_id(segment_id, told["sequence"]),
+        batch_id=told["batch_id"],
         sequence=told["sequence"],
         rows=told["rows"],
         bytes=told["bytes"],

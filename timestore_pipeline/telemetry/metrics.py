@@ -84,8 +84,8 @@ class StagingCollector(Collector):
         for dataset in datasets:
             usage = self._area.dataset_usage(dataset)
             used |= {
-                (dataset, "database"): usage.database,
-                (dataset, "wal"): usage.wal,
+                (dataset, "database"): usage.segments,
+                (dataset, "wal"): usage.journals,
                 (dataset, "total"): usage.total,
             }
         yield self._gauge(series.DISK_USAGE, used)

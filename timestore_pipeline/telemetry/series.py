@@ -100,9 +100,15 @@ OLDEST_STAGED = GaugeSeries(  # an instant ages by itself where it is kept, also
 CREATED = GaugeSeries(  # lets a rule tell a dataset that came back, with all its counters, from one that is new
     "created_timestamp_seconds", "When the dataset was first heard of; a removal does not change it.", ("dataset",)
 )
-DISK_USAGE = GaugeSeries("disk_usage_bytes", "Bytes of the dataset's segment files.", ("dataset", "component"))
+DISK_USAGE = GaugeSeries(
+    "disk_usage_bytes",
+    "Bytes of the dataset's segment files (database) and of its batches in journals (wal).",
+    ("dataset", "component"),
+)
 DISK_LIMIT = GaugeSeries("disk_limit_bytes", "The dataset's guardrail; 0 = off.", ("dataset",))
-TOTAL_DISK_USAGE = GaugeSeries("total_disk_usage_bytes", "Bytes of all segment files and of the ledger.", ())
+TOTAL_DISK_USAGE = GaugeSeries(
+    "total_disk_usage_bytes", "Bytes of all segment files, of all journals and of the ledger.", ()
+)
 TOTAL_DISK_LIMIT = GaugeSeries("total_disk_limit_bytes", "The guardrail of the whole directory; 0 = off.", ())
 VOLUME_SIZE = GaugeSeries("volume_size_bytes", "Size of the filesystem that the staging directory lies on.", ())
 VOLUME_AVAILABLE = GaugeSeries("volume_available_bytes", "What is left on that filesystem.", ())

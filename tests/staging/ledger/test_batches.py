@@ -8,6 +8,8 @@ from tests.staging.promises import START, batch, claimed, promise, volumes
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.batches import Promise
+from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 
 def test_a_promise_is_pending_and_accepted(ledger: Ledger) -> None:
@@ -20,10 +22,28 @@ def test_a_promise_is_pending_and_accepted(ledger: Ledger) -> None:
 def test_a_key_another_process_was_first_with_is_returned_and_not_counted(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0, key="a"))
     dataset_id = ledger.datasets.get("d").dataset_id
-    known = ledger.batches.record(dataset_id, "t", [batch("t", 0, key="a"), batch("t", 1, key="b"), batch("t", 2)])
-    assert known == {"a": batch("s", 0, key="a")}
+    batches = [batch("t", 0, key="a"), batch("t", 1, key="b"), batch("t", 2)]
+    assert ledger.batches.promise("t", [Promise(dataset_id, 100, batches)]) == [{"a": batch("s", 0, key="a")}]
     assert volumes(ledger)["accepted"].batches == 3
     assert ledger.batches.promised("t") == {1: 10, 2: 10}
+
+
+def test_the_records_of_a_group_commit_are_answered_one_by_one(ledger: Ledger) -> None:
+    promise(ledger, "d", "s", batch("s", 0, key="a"))
+    ids = {name: ledger.datasets.ensure(name).dataset_id for name in ("d", "e")}
+    moved = Basis("e", times_changed=-1, change=None, extents={})
+    records = [
+        Promise(ids["d"], 100, [batch("t", 0, key="a"), batch("t", 1)]),
+        Promise(ids["e"], 200, [batch("u", 0)], moved),
+        Promise(ids["d"], 300, [batch("t", 2)]),
+        Promise(ids["d"], 400, []),
+    ]
+    raced, refused, fresh, empty = ledger.batches.promise("j", records)
+    assert raced == {"a": batch("s", 0, key="a")}
+    assert isinstance(refused, SchemaMoved)
+    assert (fresh, empty) == ({}, {})
+    assert ledger.batches.promised("j") == {1: 10, 2: 10}
+    assert volumes(ledger, "e") == {}
 
 
 def test_the_same_key_in_another_dataset_is_another_batch(ledger: Ledger) -> None:

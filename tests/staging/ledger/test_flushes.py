@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.staging.promises import START, batch, claimed, promise, volumes
+from tests.staging.promises import START, batch, claimed, promise, seal, volumes
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError, UnknownDataset
 from timestore_pipeline.model.batch import Volume
@@ -128,7 +128,7 @@ def test_a_claim_of_an_unknown_dataset_is_refused(ledger: Ledger) -> None:
 def test_a_dataset_has_one_claim_at_a_time(ledger: Ledger, ref: FlushRef, state: str) -> None:
     for step in PATHS[state]:
         step(ledger, ref)
-    ledger.segments.mark_sealed("open")
+    seal(ledger, "open")
     with pytest.raises(FlushInFlight, match="flush 1 of dataset 'd' is in flight"):
         ledger.flushes.claim("d", Trigger.AGE, "run", "me")
     assert ledger.datasets.get("d").last_epoch == 1

@@ -17,7 +17,7 @@ CLAIM = FlushRef("d", 1)
 
 
 def salvaging(ledger: Ledger, *sequences: int) -> Damage:
-    """Into a new open segment `copy`."""
+    """Into a new segment `copy`."""
     ledger.segments.register("copy", ledger.datasets.get("d").dataset_id, "flusher")
     return Damage(IncidentReason.DAMAGED, "rot", "copy", dict.fromkeys(sequences, 10))
 
@@ -109,8 +109,7 @@ def test_a_damaged_segment_keeps_its_whole_batches_in_the_claim(ledger: Ledger) 
 
 
 def test_pending_batches_of_a_damaged_segment_are_set_aside_too(ledger: Ledger) -> None:
-    promise(ledger, "d", "s", batch("s", 0), batch("s", 1), sealed=False)
-    ledger.segments.adopt("s", "flusher", "writer")
+    promise(ledger, "d", "s", batch("s", 0), batch("s", 1))
     ledger.setting_aside.segment("s", salvaging(ledger, 0), "flusher")
     assert places(ledger) == {"s-000000": ("copy", "pending"), "s-000001": ("s", "quarantined")}
 
@@ -132,11 +131,11 @@ def test_a_segment_is_set_aside_once(ledger: Ledger) -> None:
     assert len(ledger.incidents.all()) == 1
 
 
-def test_a_copy_that_was_taken_over_meanwhile_takes_nothing_along(ledger: Ledger) -> None:
+def test_a_copy_that_was_removed_meanwhile_takes_nothing_along(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     damage = salvaging(ledger, 0)
-    ledger.segments.mark_sealed("copy")
-    with pytest.raises(Fenced, match="taken over"):
+    ledger.segments.forget(["copy"])
+    with pytest.raises(Fenced, match="removed while it was made"):
         ledger.setting_aside.segment("s", damage, "flusher")
     assert places(ledger) == {"s-000000": ("s", "pending")}
 

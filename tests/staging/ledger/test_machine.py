@@ -16,8 +16,10 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
-from timestore_pipeline.model.incident import Damage, Incident, IncidentReason
+from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
 from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.batches import Promise
+from timestore_pipeline.staging.ledger.schema_changes import SchemaMoved
 
 _STATES = ("pending", "in_flight", "published", "quarantined", "discarded")
 KEYS = st.one_of(st.none(), st.sampled_from("abcdef"))
@@ -32,34 +34,69 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger = Ledger(Path(self.folder.name) / "ledger.sqlite", "shard-0")
         self.dataset_id = self.ledger.datasets.ensure("d").dataset_id
         self.accepted = Volume()
-        self.segments = 0
-        self.sequence = 0
+        self.files = 0
+        self.offset = 0
         self.claim: FlushRef | None = None
         self.published = 0
         self.counted: dict[str, float] = {}
-        self._open_segment()
+        self._open_journal()
 
-    def _open_segment(self) -> None:
-        self.segments += 1
-        self.segment = f"s{self.segments}"
-        self.sequence = 0
-        self.ledger.segments.register(self.segment, self.dataset_id, "writer")
+    def _open_journal(self) -> None:
+        self.journal = self._new("j")
+        self.offset = 0
+        self.ledger.journals.register(self.journal, "writer")
+
+    def _new(self, kind: str) -> str:
+        self.files += 1
+        return f"{kind}{self.files}"
+
+    def _new_segment(self) -> str:
+        segment_id = self._new("s")
+        self.ledger.segments.register(segment_id, self.dataset_id, "flusher")
+        return segment_id
+
+    def _waiting(self) -> list[str]:
+        places = self.ledger.journals.waiting("d")
+        return sorted(one.batch_id for place in places for one in place.batches)
 
     @rule(keys=st.lists(KEYS, min_size=1, max_size=3, unique_by=lambda key: key or object()), rows=st.integers(0, 9))
     def stage(self, keys: list[str | None], rows: int) -> None:
         staged: list[StagedBatch] = []
         for key in keys:
-            staged.append(batch(self.segment, self.sequence, rows=rows, key=key))
-            self.sequence += 1
-        known = self.ledger.batches.record(self.dataset_id, self.segment, staged)
+            staged.append(batch(self.journal, self.offset, rows=rows, key=key))
+            self.offset += 1
+        record = Promise(self.dataset_id, staged[0].sequence, staged)
+        [known] = self.ledger.batches.promise(self.journal, [record])
+        assert not isinstance(known, SchemaMoved)
         for one in staged:
             if one.idempotency_key not in known:
                 self.accepted += Volume(1, one.rows, one.bytes)
 
     @rule()
-    def seal(self) -> None:
-        self.ledger.segments.mark_sealed(self.segment)
-        self._open_segment()
+    def begin_another_journal(self) -> None:
+        self.ledger.journals.close(self.journal)
+        self._open_journal()
+
+    @rule(data=st.data())
+    def roll_up(self, data: st.DataObject) -> None:
+        """Two at once: each batch is moved by one of them."""
+        waiting = self._waiting()
+        some = data.draw(st.lists(st.sampled_from(waiting), unique=True) if waiting else st.just([]))
+        first, second = self._new_segment(), self._new_segment()
+        moved = self.ledger.journals.move(first, {name: number for number, name in enumerate(some)})
+        left = self.ledger.journals.move(second, {name: number for number, name in enumerate(waiting)})
+        assert (moved, left) == (len(some), len(waiting) - len(some))
+        assert self._waiting() == []
+        self.ledger.segments.forget([one.segment_id for one in self.ledger.segments.building("d")])
+
+    @rule(data=st.data())
+    def set_records_aside(self, data: st.DataObject) -> None:
+        waiting = self._waiting()
+        some = data.draw(st.lists(st.sampled_from(waiting), unique=True) if waiting else st.just([]))
+        culprits = dict.fromkeys(some, "rot")
+        kind, reason = IncidentKind.RECORD, IncidentReason.DAMAGED
+        assert len(self.ledger.setting_aside.journaled("d", kind, culprits, reason)) == bool(some)
+        assert self.ledger.setting_aside.journaled("d", kind, culprits, reason) == [], "once"
 
     @precondition(lambda self: self.claim is None)
     @rule()
@@ -109,15 +146,13 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def set_a_segment_aside(self, data: st.DataObject) -> None:
         """Some of what it owes is saved into a copy."""
-        closed = [one for one in self.ledger.segments.of_dataset("d") if one.segment_id != self.segment]
-        if not closed:
+        segments = sorted(one.segment_id for one in self.ledger.segments.of_dataset("d"))
+        if not segments:
             return
-        segment_id = data.draw(st.sampled_from(sorted(one.segment_id for one in closed)))
+        segment_id = data.draw(st.sampled_from(segments))
         owed = self.ledger.batches.owed(segment_id)
         saved = data.draw(st.lists(st.sampled_from(owed), unique=True) if owed else st.just([]))
-        self.segments += 1
-        copy = f"s{self.segments}"
-        self.ledger.segments.register(copy, self.dataset_id, "flusher")
+        copy = self._new_segment()
         damage = Damage(IncidentReason.DAMAGED, "rot", copy, {one.sequence: one.rows for one in saved})
         try:
             self.ledger.setting_aside.segment(segment_id, damage, "flusher")
@@ -157,6 +192,8 @@ class LedgerMachine(RuleBasedStateMachine):
         for segment in self.ledger.segments.drained("d"):
             assert self.ledger.batches.promised(segment.segment_id) == {}
             self.ledger.segments.forget([segment.segment_id])
+        idle = [journal.journal_id for journal in self.ledger.journals.idle() if journal.closed]
+        self.ledger.journals.forget(idle)
 
     @rule()
     def reopen(self) -> None:
@@ -186,10 +223,12 @@ class LedgerMachine(RuleBasedStateMachine):
         assert aside == sum((incident.volume for incident in self._open_incidents()), Volume())
 
     @invariant()
-    def whatever_is_owed_has_a_segment(self) -> None:
+    def whatever_is_owed_has_a_file(self) -> None:
         orphans = self.ledger.database.rows(
             "SELECT batch_id FROM batches LEFT JOIN segments USING (segment_id)"
-            " WHERE batches.state IN ('pending', 'in_flight', 'quarantined') AND segments.segment_id IS NULL"
+            " LEFT JOIN journals ON journal_id = batches.segment_id"
+            " WHERE batches.state IN ('pending', 'in_flight', 'quarantined')"
+            " AND CASE WHEN record_offset IS NULL THEN segments.segment_id ELSE journal_id END IS NULL"
         )
         assert orphans == []
 

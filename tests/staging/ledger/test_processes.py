@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.staging.promises import batch, claimed, promise
+from tests.staging.promises import batch, claimed, promise, seal
 from timestore_pipeline.model.flush import FlushState, RetryReason
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.processes import ProcessRecord
@@ -15,11 +15,11 @@ def test_an_idle_process_is_forgotten_once(ledger: Ledger) -> None:
     assert not ledger.processes.forget_idle("p")
 
 
-def test_a_process_with_an_open_segment_is_not_forgotten(ledger: Ledger) -> None:
+def test_a_process_that_builds_a_segment_is_not_forgotten(ledger: Ledger) -> None:
     ledger.processes.add(ProcessRecord("p", 1, "host"))
     ledger.segments.register("s", ledger.datasets.ensure("d").dataset_id, "p")
     assert not ledger.processes.forget_idle("p")
-    ledger.segments.mark_sealed("s")
+    seal(ledger, "s")
     assert ledger.processes.forget_idle("p")
 
 

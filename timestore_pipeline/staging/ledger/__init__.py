@@ -17,6 +17,7 @@ from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.narrowing import Narrowing
 from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
@@ -50,6 +51,7 @@ class Ledger:
         self.batches = Batches(self.database)
         self.blocks = Blocks(self.database)
         self.narrowing = Narrowing(self.database)
+        self.journals = Journals(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)
         self.incidents = Incidents(self.database)

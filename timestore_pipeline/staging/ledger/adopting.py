@@ -27,6 +27,7 @@ class FoundSegment:
     segment_id: str
     batches: Sequence[StagedBatch]
     published: Collection[str]  # ids of batches that are in the lake, these or others
+    offset: int | None = None  # of a record, in a journal whose id stands in for the segment's
 
     def ordered(self) -> list[StagedBatch]:
         """Published ones first: theirs is the idempotency key."""
@@ -63,10 +64,18 @@ class Adopting:
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, found.dataset)
-            new = _register(tx, dataset_id, found.segment_id, "open")
-            moved = [_follow(tx, found.segment_id, batch, has_file) for batch in found.batches]
+            new = _register(tx, dataset_id, found.segment_id, "sealed")
+            moved = [_follow(tx, found, batch, has_file) for batch in found.batches]
             owed = _enter(tx, dataset_id, found, BatchState.PENDING, None)
             return len(owed) if new or owed or any(moved) else None
+
+    def record(self, found: FoundSegment, has_file: Callable[[str], bool]) -> int | None:
+        """The same for a record of a journal."""
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, found.dataset)
+            moved = [_follow(tx, found, batch, has_file) for batch in found.batches]
+            owed = _enter(tx, dataset_id, found, BatchState.PENDING, None)
+            return len(owed) if owed or any(moved) else None
 
     def aside(self, found: FoundSegment, error: str) -> int | None:
         """Enter a file that lies in quarantine; returns the incident that was opened for it, if one was.
@@ -91,7 +100,7 @@ class Adopting:
 
 
 def _register(tx: sqlite3.Connection, dataset_id: int, segment_id: str, state: str) -> bool:
-    """As a dead writer's; False when it is known."""
+    """As one whose process is gone; False when it is known."""
     entered = tx.execute(
         "INSERT OR IGNORE INTO segments (segment_id, dataset_id, owner, state, created_at) VALUES (?, ?, '', ?, ?)",
         (segment_id, dataset_id, state, clock.to_micros(clock.now())),
@@ -118,16 +127,16 @@ def _open(tx: sqlite3.Connection, dataset_id: int, segment_id: str, error: str) 
     return incident
 
 
-def _follow(tx: sqlite3.Connection, segment_id: str, batch: StagedBatch, has_file: Callable[[str], bool]) -> bool:
+def _follow(tx: sqlite3.Connection, found: FoundSegment, batch: StagedBatch, has_file: Callable[[str], bool]) -> bool:
     """Point a batch at the copy of it that still has a file."""
     row = tx.execute(
         "SELECT segment_id FROM batches WHERE batch_id = ? AND state IN ('pending', 'in_flight')", (batch.batch_id,)
     ).fetchone()
-    if row is None or row["segment_id"] == segment_id or has_file(row["segment_id"]):
+    if row is None or row["segment_id"] == found.segment_id or has_file(row["segment_id"]):
         return False
     tx.execute(
-        "UPDATE batches SET segment_id = ?, sequence = ? WHERE batch_id = ?",
-        (segment_id, batch.sequence, batch.batch_id),
+        "UPDATE batches SET segment_id = ?, sequence = ?, record_offset = ? WHERE batch_id = ?",
+        (found.segment_id, batch.sequence, found.offset, batch.batch_id),
     )
     return True
 
@@ -156,10 +165,10 @@ def _insert(
     published = batch.batch_id in found.published
     standing = (BatchState.PUBLISHED, now, None) if published else (state, None, incident)
     inserted = tx.execute(
-        "INSERT OR IGNORE INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at,"
-        " idempotency_key, state, published_at, incident_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO batches (batch_id, dataset_id, segment_id, record_offset, sequence, rows, bytes,"
+        " staged_at, idempotency_key, state, published_at, incident_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            batch.batch_id, dataset_id, found.segment_id, batch.sequence, batch.rows, batch.bytes,
+            batch.batch_id, dataset_id, found.segment_id, found.offset, batch.sequence, batch.rows, batch.bytes,
             clock.to_micros(batch.staged_at), batch.idempotency_key, *standing,
         ),
     )  # fmt: skip

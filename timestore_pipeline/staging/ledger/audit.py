@@ -14,6 +14,7 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.journals import WAITING, RecordPlace, places_of
 from timestore_pipeline.staging.ledger.reconciling import FROM_THE_LOG
 
 Totals = Mapping[str, Volume]  # batch state, or 'accepted' -> volume; absent = none
@@ -45,8 +46,6 @@ class SegmentFacts:
     """A segment and the batches promised from it that are not published yet."""
 
     segment_id: str
-    owner: str
-    sealed: bool
     known: bool  # False = batches name it, but it has no row of its own
     promised: Mapping[int, int] = field(default_factory=dict)  # sequence -> rows
 
@@ -67,12 +66,13 @@ class LedgerFacts:
     totals: LedgerTotals
     flushes: Sequence[FlushFacts]  # oldest first; aborted ones are left out
     segments: Sequence[SegmentFacts]
+    records: Sequence[RecordPlace]  # in journals, with pending batches
     provenance_gaps: Sequence[ProvenanceGap]
 
     @classmethod
     def empty(cls) -> LedgerFacts:
         """Of a dataset that the ledger does not know."""
-        return cls(LedgerTotals({}, {}, Volume(), Volume()), (), (), ())
+        return cls(LedgerTotals({}, {}, Volume(), Volume()), (), (), (), ())
 
 
 class Audit:
@@ -86,7 +86,11 @@ class Audit:
         with self._database.snapshot() as tx:
             dataset_id = dataset_id_of(tx, dataset)
             return LedgerFacts(
-                _totals(tx, dataset_id), _flushes(tx, dataset_id), _segments(tx, dataset_id), _gaps(tx, dataset_id)
+                _totals(tx, dataset_id),
+                _flushes(tx, dataset_id),
+                _segments(tx, dataset_id),
+                places_of(tx.execute(WAITING, {"dataset": dataset, "journal": None}).fetchall()),
+                _gaps(tx, dataset_id),
             )
 
     def totals(self, dataset: str) -> LedgerTotals:
@@ -137,7 +141,9 @@ class Audit:
             return True
 
 
-_PROMISED = "SELECT segment_id, sequence, rows FROM batches WHERE state IN ('pending', 'in_flight')"
+_PROMISED = (
+    "SELECT segment_id, sequence, rows FROM batches WHERE state IN ('pending', 'in_flight') AND record_offset IS NULL"
+)
 _SUM = "count(*) AS batches, coalesce(sum(rows), 0) AS rows, coalesce(sum(bytes), 0) AS bytes"
 
 
@@ -183,14 +189,9 @@ def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[SegmentFacts]:
     promised: dict[str, dict[int, int]] = {}
     for row in tx.execute(f"{_PROMISED} AND dataset_id = ?", (dataset_id,)):
         promised.setdefault(row["segment_id"], {})[row["sequence"]] = row["rows"]
-    rows = tx.execute("SELECT segment_id, owner, state FROM segments WHERE dataset_id = ?", (dataset_id,))
-    found = [
-        SegmentFacts(
-            row["segment_id"], row["owner"], row["state"] == "sealed", True, promised.pop(row["segment_id"], {})
-        )
-        for row in rows
-    ]
-    return found + [SegmentFacts(name, "", True, False, batches) for name, batches in promised.items()]
+    listed = tx.execute("SELECT segment_id FROM segments WHERE dataset_id = ?", (dataset_id,))
+    found = [SegmentFacts(row["segment_id"], True, promised.pop(row["segment_id"], {})) for row in listed]
+    return found + [SegmentFacts(name, False, batches) for name, batches in promised.items()]
 
 
 def _gaps(tx: sqlite3.Connection, dataset_id: int) -> list[ProvenanceGap]:

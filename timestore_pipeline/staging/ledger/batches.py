@@ -15,6 +15,7 @@ from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
+from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
@@ -44,32 +45,31 @@ class BacklogRow:
     layout_open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A dataset's batches whose rows are durable, and what they were fitted to."""
+
+    dataset_id: int
+    offset: int | None  # of their record in the journal; None = they lie in a segment
+    batches: Sequence[StagedBatch]
+    basis: Basis | None = None  # None = that cannot have changed
+
+
 class Batches:
     """The `batches` table."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(
-        self, dataset_id: int, segment_id: str, staged: Sequence[StagedBatch], basis: schema_changes.Basis | None = None
-    ) -> dict[str, StagedBatch]:
-        """Promise the batches of one group commit; the rows must already be durable in the segment.
+    def promise(self, journal_id: str, records: Sequence[Promise]) -> list[Mapping[str, StagedBatch] | SchemaMoved]:
+        """Promise the batches of one group commit; their rows must already be durable.
 
-        Returns the batches that another process staged first under the same idempotency key, by key: their rows in this
-        segment stay without a ledger row and are never exported. basis: what the batches were fitted to, None = that
-        cannot have changed. Raises `SchemaMoved` when it has; then nothing is promised.
+        Gives for each record, in order, the batches that another process staged first under the same idempotency key,
+        by key: their rows in this record stay without a ledger row and are never published. Or `SchemaMoved`, and then
+        nothing of that record is promised.
         """
         with self._database.transaction() as tx:
-            known = _known_keys(tx, dataset_id, staged)
-            fresh = [batch for batch in staged if batch.idempotency_key not in known]
-            if basis is not None and fresh:
-                schema_changes.admit(tx, basis)
-            _insert(tx, dataset_id, segment_id, fresh)
-            total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
-            volumes.add(tx, dataset_id, BatchState.PENDING, total)
-            volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
-            bring_back(tx, dataset_id)
-        return known
+            return [_promise(tx, journal_id, record) for record in records]
 
     def known_keys(self, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:
         """Batches already staged or published under these idempotency keys."""
@@ -79,7 +79,7 @@ class Batches:
             return _by_key(tx, dataset_id, keys)
 
     def in_segment(self, segment_id: str) -> int:
-        """How many batches were ever promised from a segment and are still known."""
+        """How many batches the ledger knows that lie in a segment, whatever became of them."""
         row = self._database.row("SELECT count(*) AS batches FROM batches WHERE segment_id = ?", (segment_id,))
         return int(row["batches"]) if row else 0
 
@@ -149,11 +149,11 @@ class Batches:
         return min([now, *filter(None, oldest)])
 
     def stranded(self, dataset: str) -> list[str]:
-        """Segments from which batches wait although none of them can ever be sealed; none in a sound ledger."""
+        """Segments in which batches wait and no claim finds them; none in a sound ledger."""
         rows = self._database.rows(
             "SELECT DISTINCT batches.segment_id FROM batches JOIN datasets USING (dataset_id)"
             " LEFT JOIN segments USING (segment_id) WHERE name = ? AND batches.state = 'pending'"
-            " AND coalesce(segments.state, 'quarantined') = 'quarantined' ORDER BY segment_id",
+            " AND record_offset IS NULL AND coalesce(segments.state, '') != 'sealed' ORDER BY segment_id",
             (dataset,),
         )
         return [row["segment_id"] for row in rows]
@@ -238,16 +238,36 @@ def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dic
     return found
 
 
-def _insert(tx: sqlite3.Connection, dataset_id: int, segment_id: str, batches: Sequence[StagedBatch]) -> None:
+def _promise(tx: sqlite3.Connection, journal_id: str, record: Promise) -> Mapping[str, StagedBatch] | SchemaMoved:
+    known = _known_keys(tx, record.dataset_id, record.batches)
+    fresh = [batch for batch in record.batches if batch.idempotency_key not in known]
+    if not fresh:
+        return known
+    if record.basis is not None:
+        try:
+            schema_changes.admit(tx, record.basis)
+        except SchemaMoved as moved:
+            return moved
+    _insert(tx, record.dataset_id, journal_id, record.offset, fresh)
+    total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
+    volumes.add(tx, record.dataset_id, BatchState.PENDING, total)
+    volumes.add(tx, record.dataset_id, volumes.ACCEPTED, total)
+    bring_back(tx, record.dataset_id)
+    return known
+
+
+def _insert(
+    tx: sqlite3.Connection, dataset_id: int, journal_id: str, offset: int | None, batches: Sequence[StagedBatch]
+) -> None:
     tx.executemany(
-        "INSERT INTO batches"
-        " (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
+        "INSERT INTO batches (batch_id, dataset_id, segment_id, record_offset, sequence, rows, bytes, staged_at,"
+        " idempotency_key, state) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'pending')",
         [
             (
                 b.batch_id,
                 dataset_id,
-                segment_id,
+                journal_id,
+                offset,
                 b.sequence,
                 b.rows,
                 b.bytes,

@@ -241,7 +241,7 @@ def retry_delay(failures: int) -> timedelta:
 
 
 def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """The claim of this epoch leaves sealed batches behind: a manual request is not fulfilled before a later one."""
+    """The claim of this epoch has left batches in segments: a manual request is not fulfilled before a later one."""
     tx.execute(
         "UPDATE datasets SET manual_requested_epoch = :epoch"
         f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS_SEALED})",

@@ -52,7 +52,7 @@ class Holding:
     process_id: str
     pid: int | None
     host: str | None
-    open_segments: int
+    unfinished_segments: int
     claims: int
 
 
@@ -89,7 +89,7 @@ class LedgerInspection:
         return [_health(row) for row in self._rows(_HEALTH)]
 
     def holdings(self) -> list[Holding]:
-        """Every process that owns an open segment or a claim, in the order of the ids."""
+        """Every process that builds a segment or owns a claim, in the order of the ids."""
         return [
             Holding(row["owner"], row["pid"], row["host"], row["segments"], row["claims"])
             for row in self._rows(_HOLDINGS)
@@ -119,7 +119,7 @@ FROM datasets d WHERE removed_at IS NULL ORDER BY name
 _HOLDINGS = """
 SELECT owner, pid, host, sum(segment) AS segments, sum(claim) AS claims
 FROM (
-    SELECT owner, 1 AS segment, 0 AS claim FROM segments WHERE state = 'open'
+    SELECT owner, 1 AS segment, 0 AS claim FROM segments WHERE state = 'building'
     UNION ALL SELECT owner, 0, 1 FROM flushes WHERE state IN ('claimed', 'exported')
 ) LEFT JOIN processes ON process_id = owner
 GROUP BY owner ORDER BY owner

@@ -49,11 +49,11 @@ class Processes:
         return None if row is None else instant_or_none(row["heartbeat_at"])
 
     def forget_idle(self, process_id: str) -> bool:
-        """Remove a process that owns neither an open segment nor a claim; False when it still owns one."""
+        """Remove a process that neither builds a segment nor owns a claim; False when it still does."""
         with self._database.transaction() as tx:
             removed = tx.execute(
                 "DELETE FROM processes WHERE process_id = :id"
-                " AND NOT EXISTS (SELECT 1 FROM segments WHERE owner = :id AND state = 'open')"
+                " AND NOT EXISTS (SELECT 1 FROM segments WHERE owner = :id AND state = 'building')"
                 " AND NOT EXISTS (SELECT 1 FROM flushes WHERE owner = :id AND state IN ('claimed', 'exported'))",
                 {"id": process_id},
             )

@@ -55,19 +55,26 @@ CREATE TABLE IF NOT EXISTS processes (
 CREATE TABLE IF NOT EXISTS segments (
     segment_id TEXT PRIMARY KEY,
     dataset_id INTEGER NOT NULL REFERENCES datasets,
-    owner TEXT NOT NULL,              -- process that may write it while it is open
-    state TEXT NOT NULL,              -- open, sealed, quarantined
-    seal_requested INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL,              -- process that builds or has built it
+    state TEXT NOT NULL,              -- building, sealed, quarantined
     created_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segments_by_dataset ON segments (dataset_id, state);
 CREATE INDEX IF NOT EXISTS segments_by_owner ON segments (owner, state);
 
+CREATE TABLE IF NOT EXISTS journals (
+    journal_id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,              -- the only process that appends to it
+    state TEXT NOT NULL,              -- open, closed
+    created_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS batches (
     batch_id TEXT PRIMARY KEY,
     dataset_id INTEGER NOT NULL REFERENCES datasets,
-    segment_id TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
+    segment_id TEXT NOT NULL,         -- of the segment or journal that holds its rows
+    sequence INTEGER NOT NULL,        -- its position among the dataset's batches there
+    record_offset INTEGER,            -- in a journal: where its record begins, in bytes; NULL = it lies in a segment
     rows INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
     staged_at INTEGER NOT NULL,
@@ -82,6 +89,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS batches_by_key ON batches (dataset_id, idempot
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_state ON batches (dataset_id, state, staged_at);
 CREATE INDEX IF NOT EXISTS batches_by_segment ON batches (segment_id, state);
+CREATE INDEX IF NOT EXISTS batches_in_journals ON batches (dataset_id, segment_id, record_offset)
+    WHERE record_offset IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_epoch ON batches (dataset_id, epoch) WHERE epoch IS NOT NULL;
 CREATE INDEX IF NOT EXISTS batches_by_incident ON batches (incident_id) WHERE incident_id IS NOT NULL;
 

@@ -1,4 +1,4 @@
-"""Segment files in the ledger: who may write them, who asked for a seal, which are drained.
+"""Segment files in the ledger: which are being built, which hold what is owed, which are drained.
 
 A row is written before the file exists and removed after the file is gone, so a crash on either side leaves a row that
 says what to look for, never a file nobody knows.
@@ -38,49 +38,17 @@ class Segments:
         self._database = database
 
     def register(self, segment_id: str, dataset_id: int, owner: str) -> None:
+        """Of a file that this process is about to make."""
         with self._database.transaction() as tx:
             tx.execute(
-                "INSERT INTO segments (segment_id, dataset_id, owner, state, created_at) VALUES (?, ?, ?, 'open', ?)",
+                "INSERT INTO segments (segment_id, dataset_id, owner, state, created_at)"
+                " VALUES (?, ?, ?, 'building', ?)",
                 (segment_id, dataset_id, owner, clock.to_micros(clock.now())),
             )
 
-    def mark_sealed(self, segment_id: str) -> None:
-        """From here on a claim may take the segment's batches; its writer must have detached the file before."""
-        with self._database.transaction() as tx:
-            tx.execute("UPDATE segments SET state = 'sealed' WHERE segment_id = ?", (segment_id,))
-
-    def adopt(self, segment_id: str, owner: str, previous: str) -> bool:
-        """Make `owner` the one that may touch an open segment, if it is still `previous`'s; False = it is not."""
-        with self._database.transaction() as tx:
-            changed = tx.execute(
-                "UPDATE segments SET owner = ? WHERE segment_id = ? AND state = 'open' AND owner = ?",
-                (owner, segment_id, previous),
-            )
-            return changed.rowcount == 1
-
-    def disown(self, segment_id: str) -> None:
-        """Its owner could not create, detach or replay it: let a flush take it over like a dead writer's."""
-        with self._database.transaction() as tx:
-            tx.execute("UPDATE segments SET owner = '' WHERE segment_id = ? AND state = 'open'", (segment_id,))
-
-    def request_seal(self, *datasets: str) -> None:
-        """Raise the flag on every open segment of the datasets; a no-op writes nothing."""
-        wanted = [(dataset,) for dataset in datasets if self.open_segments(dataset)]
-        if not wanted:
-            return
-        with self._database.transaction() as tx:
-            tx.executemany(
-                "UPDATE segments SET seal_requested = 1 WHERE state = 'open' AND seal_requested = 0"
-                " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
-                wanted,
-            )
-
-    def seal_requests(self, owner: str) -> list[SegmentRecord]:
-        """Open segments of this owner that someone waits for."""
-        return self._select("WHERE owner = ? AND segments.state = 'open' AND seal_requested = 1", owner)
-
-    def open_segments(self, dataset: str) -> list[SegmentRecord]:
-        return self._select("WHERE name = ? AND segments.state = 'open'", dataset)
+    def building(self, dataset: str) -> list[SegmentRecord]:
+        """Those that are not whole yet; of an owner that is gone, never will be."""
+        return self._select("WHERE name = ? AND segments.state = 'building'", dataset)
 
     def of_dataset(self, dataset: str) -> list[SegmentRecord]:
         return self._select("WHERE name = ?", dataset)

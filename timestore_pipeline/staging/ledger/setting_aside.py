@@ -55,6 +55,22 @@ class SettingAside:
             held = [(batch, error) for batch, error in culprits.items() if _holds(tx, dataset_id, ref, batch)]
             return [_one_batch(tx, dataset_id, batch, error) for batch, error in held]
 
+    def journaled(
+        self, dataset: str, kind: IncidentKind, culprits: Mapping[str, str], reason: IncidentReason
+    ) -> list[int]:
+        """Take batches out of the queue that lie in a journal and cannot be moved to a segment.
+
+        culprits: batch id -> what is wrong with it. Returns one incident id for each error; none for a batch that is no
+        longer pending in a journal.
+        """
+        by_error: dict[str, list[str]] = {}
+        for batch, error in culprits.items():
+            by_error.setdefault(error, []).append(batch)
+        with self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, dataset)
+            opened = (_journaled(tx, dataset_id, kind, some, reason, error) for error, some in by_error.items())
+            return [incident_id for incident_id in opened if incident_id is not None]
+
     def release(self, ref: FlushRef, batch_ids: Sequence[str], owner: str) -> int:
         """Give batches of a claim back to the queue with nothing counted against them; returns how many.
 
@@ -79,7 +95,7 @@ def _require_ours(tx: sqlite3.Connection, segment_id: str, owner: str) -> int:
         " AND batches.state = 'in_flight' AND NOT (flushes.owner = ? AND flushes.state = 'claimed')",
         (segment_id, owner),
     ).fetchone()
-    taken = row is None or row["state"] == "quarantined" or (row["state"] == "open" and row["owner"] != owner)
+    taken = row is None or row["state"] != "sealed"
     if taken or others is not None:
         raise Fenced(f"segment {segment_id} is somebody else's by now", hint="the next flush looks at it again")
     return int(row["dataset_id"])
@@ -109,12 +125,10 @@ def _relocate(tx: sqlite3.Connection, segment_id: str, damage: Damage) -> None:
         ((damage.salvaged_to, segment_id, sequence) for sequence in damage.salvaged),
     )
     sealed = tx.execute(
-        "UPDATE segments SET state = 'sealed' WHERE segment_id = ? AND state = 'open'", (damage.salvaged_to,)
+        "UPDATE segments SET state = 'sealed' WHERE segment_id = ? AND state = 'building'", (damage.salvaged_to,)
     )
     if sealed.rowcount != 1:
-        raise Fenced(
-            f"segment {damage.salvaged_to} was taken over while it was made", hint="the next flush tries again"
-        )
+        raise Fenced(f"segment {damage.salvaged_to} was removed while it was made", hint="the next flush tries again")
 
 
 def _holds(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, batch_id: str) -> bool:
@@ -130,6 +144,25 @@ def _one_batch(tx: sqlite3.Connection, dataset_id: int, batch_id: str, error: st
     reason = IncidentReason.POISON
     incident_id = open_incident(tx, dataset_id, IncidentKind.BATCH, row["segment_id"], reason, error)
     _quarantine(tx, dataset_id, "batch_id = :batch", {"batch": batch_id}, incident_id, reason)
+    return incident_id
+
+
+def _journaled(
+    tx: sqlite3.Connection,
+    dataset_id: int,
+    kind: IncidentKind,
+    batch_ids: Sequence[str],
+    reason: IncidentReason,
+    error: str,
+) -> int | None:
+    condition = "batch_id = :batch AND record_offset IS NOT NULL AND state = 'pending'"
+    held = [batch for batch in batch_ids if _volumes(tx, condition, {"batch": batch})]
+    if not held:
+        return None
+    row = tx.execute("SELECT segment_id FROM batches WHERE batch_id = ?", (held[0],)).fetchone()
+    incident_id = open_incident(tx, dataset_id, kind, row["segment_id"], reason, error)
+    for batch in held:
+        _quarantine(tx, dataset_id, condition, {"batch": batch}, incident_id, reason)
     return incident_id
 
 

@@ -1,4 +1,4 @@
-"""What of a dataset is staged and not known to be published, as of one instant: what a reader adds to the table."""
+"""What of a dataset lies in segments and is not known to be published, at one instant, for readers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ class StagedSegment:
     """A segment and what is owed from it, pending and in flight."""
 
     segment_id: str
-    owner: str
-    sealed: bool
     batches: Mapping[int, HeldBatch]  # by sequence, in order
 
 
@@ -70,17 +68,14 @@ def _settled_epoch(tx: sqlite3.Connection, record: DatasetRecord) -> int:
 
 def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[StagedSegment]:
     rows = tx.execute(
-        "SELECT segment_id, sequence, batch_id, rows, coalesce(segments.owner, '') AS owner,"
-        " coalesce(segments.state, '') AS segment_state"
-        " FROM batches LEFT JOIN segments USING (segment_id)"
-        " WHERE batches.dataset_id = ? AND batches.state IN ('pending', 'in_flight') ORDER BY segment_id, sequence",
+        "SELECT segment_id, sequence, batch_id, rows FROM batches WHERE dataset_id = ? AND record_offset IS NULL"
+        " AND state IN ('pending', 'in_flight') ORDER BY segment_id, sequence",
         (dataset_id,),
     )
-    batches: dict[tuple[str, str, bool], dict[int, HeldBatch]] = {}
+    batches: dict[str, dict[int, HeldBatch]] = {}
     for row in rows:
-        segment = row["segment_id"], row["owner"], row["segment_state"] != "open"
-        batches.setdefault(segment, {})[row["sequence"]] = HeldBatch(row["batch_id"], row["rows"])
-    return [StagedSegment(*segment, held) for segment, held in batches.items()]
+        batches.setdefault(row["segment_id"], {})[row["sequence"]] = HeldBatch(row["batch_id"], row["rows"])
+    return [StagedSegment(segment_id, held) for segment_id, held in batches.items()]
 
 
 def _quarantined(tx: sqlite3.Connection, dataset_id: int) -> Volume:

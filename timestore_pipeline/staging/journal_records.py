@@ -1,0 +1,227 @@
+"""The records of a journal: framed, checksummed, each with the rows of one dataset's batches as an Arrow IPC stream.
+
+    record = magic (4 bytes) | header bytes (uint32) | body bytes (uint64) | CRC-32 (uint32) | header | body
+
+Integers are little-endian; the checksum is of header and body. The header is JSON that says whose rows these are and
+describes each batch, so that a journal tells what it holds without a ledger; the body holds the batches' rows one after
+the other. A file begins with one line of JSON that names the journal and its shard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import UnreadableSegment
+from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.columns import schema_from_json, schema_to_json
+
+FORMAT_VERSION = 1
+MAGIC = b"\xf5TSJ"  # no UTF-8 text holds its first byte
+
+_FRAME = struct.Struct("<4sIQI")
+_LONGEST_LINE = 4096  # bytes
+_SEARCHED = 1 << 20  # bytes that are looked through at a time for the next intact record
+_HINT = "the journal is kept; put a copy from a backup in its place, or discard what it owes"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns and the layout that rows were staged for."""
+
+    schema: pa.Schema  # canonical columns
+    time_column: str | None  # None = the dataset has none, or its layout is open
+    granularity: str | None  # None = the layout is open
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One dataset's batches of one group commit."""
+
+    dataset: str
+    layout: Layout
+    batches: Sequence[StagedBatch]
+    rows: pa.Table  # of all batches, one after the other, in the types in which rows are stored
+
+    def slices(self) -> Iterator[tuple[StagedBatch, pa.Table]]:
+        """Each batch with its rows."""
+        first = 0
+        for batch in self.batches:
+            yield batch, self.rows.slice(first, batch.rows)
+            first += batch.rows
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRecord:
+    """A record that was found by reading a journal from its beginning."""
+
+    offset: int
+    record: Record
+
+
+@dataclass
+class Scan:
+    """What a journal's file holds."""
+
+    shard: str
+    records: list[FoundRecord] = field(default_factory=list)
+    damaged_bytes: int = 0  # between intact records; a torn end is none
+
+
+def first_line(journal_id: str, shard: str) -> bytes:
+    """What a journal's file begins with."""
+    return json.dumps({"format_version": FORMAT_VERSION, "journal_id": journal_id, "shard": shard}).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A record as it is written."""
+
+    head: bytes  # frame and header
+    body: pa.Buffer
+
+    @property
+    def bytes(self) -> int:
+        return len(self.head) + int(self.body.size)
+
+
+def encode(record: Record) -> Encoded:
+    """The bytes to append to a journal."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, record.rows.schema) as stream:
+        stream.write_table(record.rows)
+    body = sink.getvalue()
+    header = _header(record)
+    checksum = zlib.crc32(body, zlib.crc32(header))
+    return Encoded(_FRAME.pack(MAGIC, len(header), body.size, checksum) + header, body)
+
+
+def read_record(descriptor: int, path: Path, offset: int) -> Record:
+    """The record that begins at an offset; raises `UnreadableSegment` when it is damaged, and `OSError`."""
+    frame = os.pread(descriptor, _FRAME.size, offset)
+    if len(frame) < _FRAME.size:
+        raise _damaged(path, offset, "the file ends before it")
+    magic, header_bytes, body_bytes, checksum = _FRAME.unpack(frame)
+    size = os.fstat(descriptor).st_size
+    if magic != MAGIC or offset + _FRAME.size + header_bytes + body_bytes > size:
+        raise _damaged(path, offset, "no record begins there, or the file ends within it")
+    content = _read(descriptor, offset + _FRAME.size, header_bytes + body_bytes)
+    if zlib.crc32(content) != checksum:
+        raise _damaged(path, offset, "its checksum does not match")
+    return _decode(content, header_bytes)
+
+
+def scan(path: Path) -> Scan:
+    """Every intact record of a journal; raises `UnreadableSegment` when the file does not say what it is.
+
+    Bytes that are no intact record are passed over: what follows them may be sound.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        line = os.pread(descriptor, _LONGEST_LINE, 0).partition(b"\n")[0]
+        found = Scan(_shard(path, line))
+        end = offset = len(line) + 1  # end: of the last intact record
+        while (offset := _next_magic(descriptor, offset)) >= 0:
+            try:
+                record = read_record(descriptor, path, offset)
+            except UnreadableSegment:
+                offset += 1
+                continue
+            found.damaged_bytes += offset - end
+            found.records.append(FoundRecord(offset, record))
+            end = offset = offset + _record_bytes(descriptor, offset)
+        return found
+    finally:
+        os.close(descriptor)
+
+
+def _record_bytes(descriptor: int, offset: int) -> int:
+    """How long a sound record is, with its frame."""
+    _, header_bytes, body_bytes, _ = _FRAME.unpack(os.pread(descriptor, _FRAME.size, offset))
+    return int(_FRAME.size + header_bytes + body_bytes)
+
+
+def _header(record: Record) -> bytes:
+    layout = record.layout
+    return json.dumps(
+        {
+            "dataset": record.dataset,
+            "schema": _schema_text(layout.schema),
+            "time_column": layout.time_column,
+            "granularity": layout.granularity,
+            "batches": [
+                (b.batch_id, b.sequence, b.rows, b.bytes, clock.to_micros(b.staged_at), b.idempotency_key)
+                for b in record.batches
+            ],
+        }
+    ).encode()
+
+
+@lru_cache(maxsize=256)
+def _schema_text(schema: pa.Schema) -> str:
+    return schema_to_json(schema)
+
+
+@lru_cache(maxsize=256)
+def _schema(text: str) -> pa.Schema:
+    return schema_from_json(text)
+
+
+def _decode(content: bytes, header_bytes: int) -> Record:
+    told: dict[str, Any] = json.loads(content[:header_bytes])
+    layout = Layout(_schema(told["schema"]), told["time_column"], told["granularity"])
+    batches = [
+        StagedBatch(name, sequence, rows, size, clock.from_micros(staged_at), key)
+        for name, sequence, rows, size, staged_at, key in told["batches"]
+    ]
+    with pa.ipc.open_stream(pa.py_buffer(content)[header_bytes:]) as stream:
+        return Record(told["dataset"], layout, batches, stream.read_all())
+
+
+def _read(descriptor: int, offset: int, size: int) -> bytes:
+    parts = []
+    while size:
+        part = os.pread(descriptor, size, offset)  # at most 2 GiB at once
+        if not part:
+            break
+        parts.append(part)
+        offset, size = offset + len(part), size - len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _next_magic(descriptor: int, offset: int) -> int:
+    """Where the next record may begin, at `offset` or after it; -1 = nowhere."""
+    while chunk := os.pread(descriptor, _SEARCHED, offset):
+        if (at := chunk.find(MAGIC)) >= 0:
+            return offset + at
+        if len(chunk) < len(MAGIC):
+            break
+        offset += len(chunk) - len(MAGIC) + 1
+    return -1
+
+
+def _shard(path: Path, line: bytes) -> str:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or (told.get("format_version"), told.get("journal_id")) != (
+        FORMAT_VERSION,
+        path.stem,
+    ):
+        raise UnreadableSegment(f"journal {path} does not say what it is, but {line[:80]!r}", hint=_HINT)
+    return str(told.get("shard"))
+
+
+def _damaged(path: Path, offset: int, why: str) -> UnreadableSegment:
+    return UnreadableSegment(f"the record at byte {offset} of journal {path} is damaged: {why}", hint=_HINT)
