@@ -321,8 +321,10 @@ def test_a_claim_that_was_not_exported_cannot_be_published(staging: StagingManag
 def test_a_second_claim_of_a_dataset_is_refused(staging: StagingManager, timestore: Timestore) -> None:
     staging.enqueue("d", hourly(1))
     claimed(timestore)
+    staging.enqueue("d", hourly(1, 1))
     with pytest.raises(FlushInFlight, match="flush 1 of dataset 'd' is in flight"):
         timestore.pipeline.claim("d", Trigger.MANUAL, "other")
+    assert timestore.area.ledger.journals.datasets_waiting() == ["d"]  # nothing was rolled up in vain
 
 
 def test_a_failed_export_returns_its_batches_and_counts_them(

@@ -20,9 +20,10 @@ from timestore_pipeline.staging import roll_up as module
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.journal_records import Layout
+from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal_records import Layout, Record
 from timestore_pipeline.staging.ledger import database
-from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.staging.ledger.journals import Journals, RecordPlace
 from timestore_pipeline.staging.roll_up import RollUp, remove_idle_journals, roll_up
 from timestore_pipeline.staging.segment_contents import read_contents
 from timestore_pipeline.staging.segments import attach_sealed
@@ -100,7 +101,7 @@ def test_what_is_promised_beside_it_waits_for_the_next_roll_up(
 def test_only_one_journal_is_rolled_up_if_asked(area: StagingArea) -> None:
     staged(area, record(3, stream="a"))
     second = staged(area, record(4, stream="b"))
-    roll_up(area, "d", journal_id=second.stem)
+    roll_up(area, "d", only={second.stem})
     assert in_segments(area) == {"b-000000": 4}
 
 
@@ -178,7 +179,7 @@ from pathlib import Path
 from tests.staging.journals import record, staged
 from timestore_pipeline.staging import roll_up as module, segments
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.staging.ledger.journals import Journals, RecordPlace
 
 def die(*_, **__):
     os.kill(os.getpid(), 9)
@@ -248,13 +249,34 @@ def test_after_an_error_everything_waits_and_nothing_is_left_behind(
 
     with monkeypatch.context() as patch:
         patch.setattr(Journals if step == "move" else module, step, fails)
-        with pytest.raises(type(error)):
-            roll_up(area, "d")
+        if isinstance(error, DiskFull):
+            assert roll_up(area, "d").full is error
+        else:
+            with pytest.raises(type(error)):
+                roll_up(area, "d")
     assert files(area) == []
     assert area.ledger.segments.of_dataset("d") == []
     assert remove_idle_journals(area) == 0
     assert path.exists()
     roll_up(area, "d")
+    assert in_segments(area) == {"b-000000": 3}
+
+
+def test_what_another_roll_up_has_moved_meanwhile_is_not_written_again(
+    area: StagingArea, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged(area, record(3))
+    read = JournalReader.read
+
+    def overtaken(self: JournalReader, place: RecordPlace, dataset: str) -> tuple[Record, dict[str, pa.Table]]:
+        found = read(self, place, dataset)
+        monkeypatch.undo()
+        assert roll_up(area, "d").segments
+        monkeypatch.setattr(module, "write_segment", lambda *_: pytest.fail("it was moved already"))
+        return found
+
+    monkeypatch.setattr(JournalReader, "read", overtaken)
+    assert roll_up(area, "d").segments == []
     assert in_segments(area) == {"b-000000": 3}
 
 

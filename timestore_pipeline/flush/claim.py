@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timestore_pipeline.errors import AllSetAside, DiskFull, LayoutUndecided, LedgerIncomplete, ShardConflict
+from timestore_pipeline.errors import AllSetAside, LayoutUndecided, LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
@@ -18,7 +18,7 @@ from timestore_pipeline.model.layout_words import undecided
 from timestore_pipeline.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
-from timestore_pipeline.staging.roll_up import LeftOut, RollUp, remove_idle_journals, roll_up
+from timestore_pipeline.staging.roll_up import LeftOut, remove_idle_journals, roll_up
 
 _MOST_SHOWN = 5  # segments in a message
 
@@ -62,28 +62,20 @@ def claim_backlog(area: StagingArea, lake: Lake, dataset: str, trigger: Trigger,
     _refuse_undecided(area, dataset)
     area.tidy_segments(dataset)
     put_in_place(area, dataset)
-    rolled, full = _roll_up(area, dataset)
+    area.ledger.flushes.refuse_second_claim(dataset)
+    rolled = roll_up(area, dataset)
+    remove_idle_journals(area)
     ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, most_bytes)
     if ref is not None:
         area.held_claims.add(ref)
-    elif full is not None:
-        raise full
+    elif rolled.full is not None:
+        raise rolled.full
     elif rolled.left_out:
         postpone(area, dataset)
     else:
         _refuse_stranded(area, dataset)
     incidents = tuple(area.ledger.incidents.get(incident_id) for incident_id in rolled.incidents)
     return Claim(dataset, ref, settled, tuple(rolled.left_out.values()), incidents)
-
-
-def _roll_up(area: StagingArea, dataset: str) -> tuple[RollUp, DiskFull | None]:
-    """On a full disk the claim goes on with what lies in segments already: only a flush makes room."""
-    try:
-        rolled, full = roll_up(area, dataset), None
-    except DiskFull as error:
-        rolled, full = RollUp(), error
-    remove_idle_journals(area)
-    return rolled, full
 
 
 def _refuse_undecided(area: StagingArea, dataset: str) -> None:

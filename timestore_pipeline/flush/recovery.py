@@ -24,7 +24,7 @@ from timestore_pipeline.rebuild.learnt import Reconciliation
 from timestore_pipeline.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
-from timestore_pipeline.staging.roll_up import LeftOut, remove_idle_journals, roll_up
+from timestore_pipeline.staging.roll_up import LeftOut, RollUp, remove_idle_journals, roll_up
 from timestore_pipeline.staging.scratch import owner_of
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix
@@ -58,7 +58,8 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
     area.ledger.blocks.lift_all()  # whoever recovers has changed something
     _finish_moves(area)
-    rolled = [roll_up(area, dataset) for dataset in area.ledger.journals.datasets_waiting()]
+    rolled = _roll_up_all(area)
+    told |= {str(one.full): one.full for one in rolled if one.full is not None}
     remove_idle_journals(area, of_the_dead=False)  # `recover --restored`, said too late, still finds what they hold
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
@@ -96,6 +97,13 @@ def _finish_moves(area: StagingArea) -> None:
     for dataset in area.ledger.datasets.names():
         put_in_place(area, dataset)
         remove_given_up(area, dataset)
+
+
+def _roll_up_all(area: StagingArea) -> list[RollUp]:
+    """What a living process appends to is left to its own thread, and to the flushes."""
+    rows = area.ledger.journals.all()
+    ended = {row.journal_id for row in rows if row.closed or not area.identity.is_alive(row.owner)}
+    return [roll_up(area, dataset, only=ended) for dataset in area.ledger.journals.datasets_waiting()]
 
 
 def _clean_spool(area: StagingArea) -> list[str]:

@@ -74,7 +74,9 @@ class Roller:
 
         for dataset in self._area.ledger.journals.datasets_waiting(journal_id):
             began = clock.monotonic()
-            roll_up(self._area, dataset, journal_id=journal_id)
+            rolled = roll_up(self._area, dataset, only={journal_id})
+            if rolled.full is not None:
+                raise rolled.full
             self._pause((clock.monotonic() - began) * _PAUSE_FACTOR)
             if self._stopped:
                 return

@@ -27,7 +27,9 @@ def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataTy
     record = area.ledger.datasets.find(dataset)
     if record is None or record.schema is None:
         return {}
-    roll_up(area, dataset, sets_aside=False)
+    rolled = roll_up(area, dataset, sets_aside=False)
+    if rolled.full is not None:
+        raise rolled.full
     becomes = pa.schema([pa.field(field.name, after) if field.name == column else field for field in record.schema])
     wanted = replace(record, schema=becomes)
     found: dict[str, str] = {}

@@ -83,6 +83,8 @@ def _rolled_up(area: StagingArea, dataset: str) -> RollUp:
     if area.ledger.datasets.find(dataset) is None:
         return RollUp()
     rolled = roll_up(area, dataset, sets_aside=False)
+    if rolled.full is not None:
+        raise rolled.full
     for error in rolled.damaged:
         raise with_remedy(error)
     return rolled
@@ -132,7 +134,7 @@ def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int,
 
 def _unread(area: StagingArea, dataset: str, rolled: RollUp) -> Iterator[str]:
     for left in rolled.left_out.values():
-        places = area.ledger.journals.waiting(dataset, left.journal_id)
+        places = [place for place in area.ledger.journals.waiting(dataset) if place.journal_id == left.journal_id]
         rows = sum(batch.rows for place in places for batch in place.batches)
         yield f"{rows} staged rows of dataset {dataset!r} are not read: {left.reason}"
 

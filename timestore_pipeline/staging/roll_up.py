@@ -13,12 +13,12 @@ stays where it is. So are batches that DuckDB refuses.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import AccessDenied, InvalidData, TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.model.staged_ids import new_id
@@ -55,21 +55,27 @@ class RollUp:
     segments: list[str] = field(default_factory=list)  # ids of those that were made
     incidents: list[int] = field(default_factory=list)  # for batches that were set aside
     left_out: dict[str, LeftOut] = field(default_factory=dict)  # by journal id
+    full: DiskFull | None = None  # there was room for a part only; a flush of that part makes room for the rest
     damaged: list[TimestoreError] = field(default_factory=list)  # records that were left where they are, see `roll_up`
 
 
-def roll_up(area: StagingArea, dataset: str, *, journal_id: str | None = None, sets_aside: bool = True) -> RollUp:
+def roll_up(area: StagingArea, dataset: str, *, only: Collection[str] | None = None, sets_aside: bool = True) -> RollUp:
     """Move every batch of the dataset that lies in a journal now into a segment.
 
-    journal_id: only those in this one. sets_aside: False = what is damaged stays pending, and is told of. Raises
-    `DiskFull` or another `RetryLater`; what was moved by then is moved.
+    only: in these journals. sets_aside: False = what is damaged stays pending, and is told of. Raises `RetryLater`
+    other than for a full disk; what was moved by then is moved.
     """
     _remove_unfinished(area, dataset)
     work = _Work(area, dataset, sets_aside)
-    with JournalReader(area.directory) as journals:
-        for place in area.ledger.journals.waiting(dataset, journal_id):
-            work.add(place, journals)
-    work.finish()
+    places = area.ledger.journals.waiting(dataset)
+    try:
+        with JournalReader(area.directory) as journals:
+            for place in places:
+                if only is None or place.journal_id in only:
+                    work.add(place, journals)
+        work.finish()
+    except DiskFull as error:
+        work.done.full = error
     return work.done
 
 
@@ -184,13 +190,16 @@ class _Work:
 
     def _are_owed(self, batches: Sequence[StagedBatch]) -> bool:
         """Not if they were rolled up, or set aside, while we looked: then their journal may be gone."""
-        places = self._area.ledger.journals.waiting(self._dataset)
-        owed = {batch.batch_id for place in places for batch in place.batches}
+        owed = self._area.ledger.journals.batches_waiting(self._dataset)
         return any(batch.batch_id in owed for batch in batches)
 
 
 def _make_segment(area: StagingArea, dataset: str, layout: Layout, batches: _Rows) -> str | None:
     """The id of a segment that the batches lie in now; None = each of them was moved or published meanwhile."""
+    owed = area.ledger.journals.batches_waiting(dataset)  # another roll-up may have been faster, and a segment is work
+    batches = [(batch, rows) for batch, rows in batches if batch.batch_id in owed]
+    if not batches:
+        return None
     segment_id = new_id()
     path = area.directory.segment(dataset, segment_id)
     header = SegmentHeader(segment_id, area.shard, dataset, layout.schema, layout.time_column, layout.granularity)

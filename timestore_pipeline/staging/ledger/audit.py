@@ -89,7 +89,7 @@ class Audit:
                 _totals(tx, dataset_id),
                 _flushes(tx, dataset_id),
                 _segments(tx, dataset_id),
-                places_of(tx.execute(WAITING, {"dataset": dataset, "journal": None}).fetchall()),
+                places_of(tx.execute(WAITING, (dataset,)).fetchall()),
                 _gaps(tx, dataset_id),
             )
 

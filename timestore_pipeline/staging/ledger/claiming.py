@@ -27,7 +27,7 @@ def take(
     most_bytes: int | None,
 ) -> int | None:
     """The epoch of a new claim; None when there is nothing to take. most_bytes: None = any. Raises `FlushInFlight`."""
-    _refuse_second_claim(tx, dataset_id, dataset)
+    refuse_second(tx, dataset_id, dataset)
     epoch = _next_epoch(tx, dataset_id)
     held = _hold_sealed(tx, dataset_id, epoch, most_bytes)
     if held is None:
@@ -44,7 +44,8 @@ _IN_FLIGHT = (
 )
 
 
-def _refuse_second_claim(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
+def refuse_second(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None:
+    """Raise `FlushInFlight` when the dataset has a claim."""
     row = tx.execute(_IN_FLIGHT, (dataset_id,)).fetchone()
     if row is not None:
         raise FlushInFlight(

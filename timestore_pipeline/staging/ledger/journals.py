@@ -85,9 +85,18 @@ class Journals:
         with self._database.transaction() as tx:
             tx.executemany("DELETE FROM journals WHERE journal_id = ?", ((name,) for name in journal_ids))
 
-    def waiting(self, dataset: str, journal_id: str | None = None) -> list[RecordPlace]:
-        """Records with pending batches of the dataset, in this journal or in any, oldest journal first."""
-        return places_of(self._database.rows(WAITING, {"dataset": dataset, "journal": journal_id}))
+    def waiting(self, dataset: str) -> list[RecordPlace]:
+        """Records with pending batches of the dataset, oldest journal first."""
+        return places_of(self._database.rows(WAITING, (dataset,)))
+
+    def batches_waiting(self, dataset: str) -> set[str]:
+        """Ids of the dataset's pending batches that lie in journals."""
+        rows = self._database.rows(
+            "SELECT batch_id FROM batches JOIN datasets USING (dataset_id)"
+            " WHERE name = ? AND record_offset IS NOT NULL AND batches.state = 'pending'",
+            (dataset,),
+        )
+        return {row["batch_id"] for row in rows}
 
     def set_aside(self, incident_id: int) -> list[RecordPlace]:
         """Records with batches that an incident has set aside."""
@@ -148,12 +157,11 @@ class Journals:
             return moved
 
 
-# Pending batches of a dataset in this journal, or in any where it is NULL, as `places_of` needs them.
+# Pending batches of a dataset, as `places_of` needs them.
 WAITING = (
     "SELECT batch_id, segment_id, record_offset, sequence, rows, bytes, staged_at, idempotency_key"
-    " FROM batches JOIN datasets USING (dataset_id) WHERE name = :dataset AND record_offset IS NOT NULL"
-    " AND batches.state = 'pending' AND (:journal IS NULL OR segment_id = :journal)"
-    " ORDER BY segment_id, record_offset, sequence"
+    " FROM batches JOIN datasets USING (dataset_id) WHERE name = ? AND record_offset IS NOT NULL"
+    " AND batches.state = 'pending' ORDER BY segment_id, record_offset, sequence"
 )
 
 
