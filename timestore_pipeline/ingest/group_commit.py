@@ -47,7 +47,7 @@ class _Seen:
     newest: int = 0  # version of the schema that this process has seen change last
     noted: Extents | None = field(default_factory=dict)  # extents that the ledger has; None = it needs none any more
     journal_id: str = ""  # the journal that the next two are for
-    stream_id: str = ""  # of the dataset's batches in that journal; theirs are numbered without gaps
+    stream_id: str = ""  # of the dataset's batches in that journal
     next_sequence: int = 0
 
     def begin(self, journal_id: str) -> None:

@@ -67,8 +67,8 @@ class StagedBatch:
 def batch_id(stream_id: str, sequence: int) -> str:
     """Of a batch as its process first wrote it; it stays wherever the rows are moved.
 
-    stream_id: of the dataset's batches in one journal. They are numbered without gaps, so a commit names many of them
-    in few words.
+    stream_id: of the dataset's batches in one journal. They are numbered one after the other, so a commit names many of
+    them in few words.
     """
     return f"{stream_id}-{sequence:06d}"
 
