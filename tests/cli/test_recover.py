@@ -37,11 +37,14 @@ def test_what_a_killed_writer_staged_is_rolled_up(home: Path) -> None:
     assert timestore_json("flush", "weather", "--now")["flushes"][0]["rows"] == 5
 
 
-def test_a_living_writer_is_left_alone_and_what_it_staged_is_rolled_up(home: Path) -> None:
-    with producer(rows=5):
+def test_what_a_living_producer_appends_to_is_left_to_it_and_a_dead_ones_journal_is_rolled_up(home: Path) -> None:
+    with producer(rows=5) as process:
         document = timestore_json("recover")
-        assert (len(document["rolled_up"]), document["forgotten_processes"]) == (1, 0)
+        assert (document["rolled_up"], document["forgotten_processes"]) == ([], 0)
         assert journal_of(home).exists()
+        process.kill()
+        process.wait()
+        assert len(timestore_json("recover")["rolled_up"]) == 1
 
 
 def test_a_record_that_cannot_be_read_is_named(home: Path) -> None:

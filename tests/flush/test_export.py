@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
 from timestore_pipeline.flush import runs, table_fit
@@ -135,12 +136,13 @@ def test_a_sort_over_several_segments_takes_no_more_memory_than_over_one(setting
 
 
 def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> None:
-    """Segments, not rows, were what filled half a gigabyte: a host on which writers die often has many."""
+    """Segments, not rows, were what filled half a gigabyte."""
     one_batch_each = settings.model_copy(update={"staging_segment_max_bytes": 1, "export_memory_mb": 256})
     with StagingManager.open(one_batch_each) as staging:
         for number in range(240):
-            staging.enqueue("d", hourly(20).set_column(1, "n", pa.array(range(20 * number, 20 * number + 20))))
+            staging.submit("d", hourly(20).set_column(1, "n", pa.array(range(20 * number, 20 * number + 20))))
     with Timestore(one_batch_each) as timestore:
+        roll_up_all(timestore.area)
         assert len(timestore.area.ledger.segments.of_dataset("d")) == 240
         timestore.flush("d", Trigger.MANUAL, "run")
         assert published(timestore) == list(range(4800))

@@ -388,3 +388,13 @@ def test_an_old_journal_is_closed_and_followed_by_another(
     ids = journals_of(area, [first, second, third])
     assert ids[0] == ids[1] != ids[2]
     assert closed == [ids[0]]
+
+
+def test_duplicates_alone_begin_no_journal(area: StagingArea, commits: GroupCommit) -> None:
+    commits.commit([queued(area, readings(1), "k")])
+    commits.close_journal()
+    [known] = area.ledger.journals.all()
+    again = queued(area, readings(1), "k")
+    commits.commit([again])
+    assert again.receipt.result().duplicate
+    assert area.ledger.journals.all() == [known]

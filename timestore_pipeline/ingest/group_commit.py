@@ -117,7 +117,8 @@ class GroupCommit:
             group, later = self._first_group(self._refuse_duplicates(batches))
             groups.append(group)
             left += later
-        return self._stage([group for group in groups if group]) + left
+        groups = [group for group in groups if group]
+        return (self._stage(groups) if groups else []) + left
 
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> Iterator[QueuedBatch]:
         """Those whose keys the ledger does not know; the others are resolved."""
