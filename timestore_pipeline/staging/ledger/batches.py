@@ -98,7 +98,7 @@ class Batches:
             " AND state IN ('pending', 'in_flight', 'quarantined') ORDER BY sequence",
             (segment_id,),
         )
-        return [_staged(row) for row in rows]
+        return [staged_batch(row) for row in rows]
 
     def of_flush(self, ref: FlushRef) -> dict[tuple[str, int], str]:
         """(segment id, sequence) -> batch id: a salvaged batch no longer lies where its id says."""
@@ -234,7 +234,7 @@ def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dic
             f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE dataset_id = ? AND idempotency_key IN ({marks(some)})",
             (dataset_id, *some),
         )
-        found |= {row["idempotency_key"]: _staged(row) for row in rows}
+        found |= {row["idempotency_key"]: staged_batch(row) for row in rows}
     return found
 
 
@@ -279,7 +279,8 @@ def _insert(
     )
 
 
-def _staged(row: Row) -> StagedBatch:
+def staged_batch(row: Row) -> StagedBatch:
+    """Of a row with a batch's own columns."""
     return StagedBatch(
         batch_id=row["batch_id"],
         sequence=row["sequence"],

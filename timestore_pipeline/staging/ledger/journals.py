@@ -13,6 +13,7 @@ from itertools import groupby
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.staging.ledger.batches import staged_batch
 from timestore_pipeline.staging.ledger.database import Database, Row
 
 
@@ -168,7 +169,9 @@ WAITING = (
 def places_of(rows: Sequence[Row]) -> list[RecordPlace]:
     """Rows of batches in journals, in order, by record."""
     by_record = groupby(rows, key=lambda row: (row["segment_id"], row["record_offset"]))
-    return [RecordPlace(journal_id, offset, [_staged(row) for row in some]) for (journal_id, offset), some in by_record]
+    return [
+        RecordPlace(journal_id, offset, [staged_batch(row) for row in some]) for (journal_id, offset), some in by_record
+    ]
 
 
 def _move(tx: sqlite3.Connection, segment_id: str, batch_id: str, sequence: int) -> int:
@@ -190,14 +193,3 @@ def _seal(tx: sqlite3.Connection, segment_id: str) -> None:
 
 def _journal(row: Row) -> JournalRow:
     return JournalRow(row["journal_id"], row["owner"], row["state"] == "closed")
-
-
-def _staged(row: Row) -> StagedBatch:
-    return StagedBatch(
-        batch_id=row["batch_id"],
-        sequence=row["sequence"],
-        rows=row["rows"],
-        bytes=row["bytes"],
-        staged_at=clock.from_micros(row["staged_at"]),
-        idempotency_key=row["idempotency_key"],
-    )
