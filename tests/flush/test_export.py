@@ -24,6 +24,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.roll_up import roll_up
 from timestore_pipeline.wiring import Timestore
 
 _MUCH = "SELECT random() AS n, hash(i) AS h FROM range(4000000) AS r(i) ORDER BY n"  # more than 64 MiB
@@ -184,6 +185,18 @@ def exported_by_partition(settings: Settings, dataset: str, granularity: str) ->
         )
         for partition, add in files.items()
     }
+
+
+def test_rows_of_one_instant_keep_the_order_in_which_they_were_staged(settings: Settings, timestore: Timestore) -> None:
+    """Also when the younger of two producers rolled its journal up first."""
+    for number in (0, 1):
+        with StagingManager.open(settings) as staging:
+            staging.enqueue("d", hourly(1).set_column(1, "n", pa.array([number])))
+    first, second = (journal.journal_id for journal in timestore.area.ledger.journals.all())
+    for journal_id in (second, first):
+        assert len(roll_up(timestore.area, "d", only={journal_id}).segments) == 1
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert timestore.lake.table("d").to_arrow_dataset().to_table()["n"].to_pylist() == [0, 1]
 
 
 def test_of_many_partitions_none_stays_when_the_disk_fills(

@@ -107,15 +107,15 @@ class _Selection:
     record: DatasetRecord
     partitioning: Partitioning
     leeway: LeewayOf
-    batches: Mapping[Place, str]
+    batches: Mapping[Place, str]  # oldest first
     spill: Path
 
     def segments(self) -> dict[str, list[int]]:
-        """Segment id -> sequences, both in order."""
+        """Segment id -> sequences in order; the oldest batch's segment first, whichever journal was rolled up first."""
         found: dict[str, list[int]] = {}
-        for segment_id, sequence in sorted(self.batches):
+        for segment_id, sequence in self.batches:
             found.setdefault(segment_id, []).append(sequence)
-        return found
+        return {segment_id: sorted(sequences) for segment_id, sequences in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

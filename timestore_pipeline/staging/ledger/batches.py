@@ -101,10 +101,10 @@ class Batches:
         return [staged_batch(row) for row in rows]
 
     def of_flush(self, ref: FlushRef) -> dict[tuple[str, int], str]:
-        """(segment id, sequence) -> batch id: a salvaged batch no longer lies where its id says."""
+        """(segment id, sequence) -> batch id, oldest first: a salvaged batch no longer lies where its id says."""
         rows = self._database.rows(
             "SELECT segment_id, sequence, batch_id FROM batches JOIN datasets USING (dataset_id)"
-            " WHERE name = ? AND batches.epoch = ?",
+            " WHERE name = ? AND batches.epoch = ? ORDER BY staged_at, segment_id, sequence",
             (ref.dataset, ref.epoch),
         )
         return {(row["segment_id"], row["sequence"]): row["batch_id"] for row in rows}
