@@ -14,6 +14,7 @@ import pytest
 from tests.attack.beside import check_beside
 from tests.http_api.hostile import CSV, JSON, NDJSON, PARQUET, parquet
 from tests.http_api.serving import ARROW, Server, post, server, stream
+from timestore_pipeline.model.canonical import LONGEST_NAME
 
 MIB = 1 << 20
 LEAST_CPU = 20.0  # seconds of all processes together for one body; without bounds these take minutes
@@ -29,10 +30,10 @@ def sparse(keys: int, rows: int) -> bytes:
 
 def bad_names() -> dict[str, bytes]:
     """Arrow streams whose schema has names that no dataset takes."""
-    long = pa.struct([("n" * 256, pa.int64())])
+    long = pa.struct([("n" * (LONGEST_NAME + 1), pa.int64())])
     rows = pa.table({"a": [1], "abcdefgh": [2]})
     return {
-        "a long name": stream(pa.table({"n" * 256: [1]})),
+        "a long name": stream(pa.table({"n" * (LONGEST_NAME + 1): [1]})),
         "a long name inside": stream(pa.table({"a": pa.array([None], pa.list_(long))})),
         "a long name inside a map": stream(pa.table({"a": pa.array([None], pa.map_(pa.string(), long))})),
         "a name that is not UTF-8": stream(rows).replace(b"abcdefgh", b"\xff\xfeabcdef"),

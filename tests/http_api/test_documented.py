@@ -86,7 +86,7 @@ def test_every_limit_is_documented_with_its_number() -> None:
         f"| a client that does not read its answer | {limits.write_seconds:.0f} s |",
         f"| a body, as sent, unpacked, and as Arrow data | {limits.body_bytes // mib} MiB |",
         f"| columns of a batch and of a dataset, fields inside included | {MOST_FIELDS:,} |",
-        f"| the name of a column or field | {LONGEST_NAME} bytes |",
+        f"| the name of a column or field | {LONGEST_NAME:,} bytes |",
         f"| metadata of a dataset | {limits.metadata_bytes >> 10} KiB |",
         f"| batches whose bodies are there | {limits.batches}, of them {limits.batches_of_one} from one address |",
         f"| rows of short bodies in memory | {limits.short.room_bytes // mib} MiB |",

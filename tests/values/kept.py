@@ -147,6 +147,7 @@ KEPT: dict[str, Example] = {
     "microseconds": one(listed(datetime(2026, 1, 1, 10, 0, 0, 1, UTC)), Instant(_LOCAL_NS + 1_000)),
     "NUL in a name of Polars": one(pl.DataFrame({ROW: [0], "v\0w": [1]}), REFUSED),
     "NUL in a name of a batch": one(pa.record_batch({ROW: [0], "v\0w": [1]}), REFUSED),
+    "a name of 300 letters": one(pa.table({ROW: [0], "x" * 300: [7]}), 7, column="x" * 300),
     "an ID of Python": one(listed(_ID), str(_ID)),
     "an ID of DuckDB": one(sql(f"'{_ID}'::UUID"), str(_ID)),
     "an ID of Arrow": one(

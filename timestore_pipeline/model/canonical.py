@@ -25,7 +25,7 @@ _RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _RESERVED_PREFIX = "__timestore"
 DEEPEST = 32  # levels of a column, its values' included; Parquet readers give up at 100 of theirs, two for a list
 MOST_FIELDS = 2_000  # columns of a dataset, fields inside columns included
-LONGEST_NAME = 255  # bytes of UTF-8 of a column's or field's name
+LONGEST_NAME = 1_024  # bytes of UTF-8 of a column's or field's name
 _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and DuckDB share
 
 
