@@ -5,10 +5,10 @@ BIN := .venv/bin
 READY := .venv/.installed
 DIR = $(shell mkdir -p .crashtest && mktemp -d .crashtest/XXXXXX)
 
-.PHONY: help venv demo demo-chaos dev monitoring bench test crashtest nightly values check format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench bench-quick test crashtest nightly values check format lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(READY) ## install everything into .venv, at the versions of constraints.txt
 
@@ -39,11 +39,12 @@ nightly: $(READY) ## what takes too long for every change: 1,000 kills by the se
 values: $(READY) ## an hour of random values through every door, read by three engines; SECONDS=, SEED= choose
 	@$(BIN)/python -m tests.values --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1) --processes 1 --living
 
-bench: $(READY) ## what durable writes and flushes cost against what users would do instead, and how fast a thousand datasets are published (eight minutes)
-	@$(BIN)/python benchmarks/enqueue.py
-	@$(BIN)/python -m benchmarks.http_door
-	@$(BIN)/python -m benchmarks.flushes
-	@$(BIN)/python -m benchmarks.thousand_datasets
+bench: $(READY) ## every target of docs/performance.md, beside PostgreSQL, Quack and others; AGAINST= an older commit (20 minutes, quiet machine)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m benchmarks --write $(if $(AGAINST),--against $(AGAINST))
+
+bench-quick: $(READY) ## a durable write against the floor and write_deltalake, with loose limits (half a minute)
+	@$(BIN)/python -m benchmarks --quick
 
 dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 	@$(BIN)/python -m demo dev
@@ -65,4 +66,4 @@ lock: ## rewrite constraints.txt with the newest versions pyproject.toml allows
 	scripts/lock.sh
 
 clean: ## remove what make and the demo made; staged data under .timestore stays
-	rm -rf .venv .demo .crashtest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench .demo .crashtest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

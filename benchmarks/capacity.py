@@ -14,7 +14,7 @@ import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-from benchmarks.enqueue import rows
+from benchmarks.workers.rows import rows
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore

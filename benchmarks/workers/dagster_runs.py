@@ -1,25 +1,24 @@
-"""A thousand datasets that become due at one tick: how long until all are published, against one run per dataset.
+"""Many datasets that become due at one tick: how long until all are published, against one run per dataset.
 
-Real daemon, code server, run queue and run workers on this machine, one benchmark process beside them that looks. Both
-ways are measured in one execution: all datasets in shared runs, then a sample of datasets in runs of their own, whose
-steady pace is extrapolated. Run it with `make bench`; it exits 1 when a bound is missed.
+Real daemon, code server, run queue and run workers, and this process beside them that looks. Both ways are measured in
+one execution: all datasets in shared runs, then a few in runs of their own, whose steady pace is extrapolated.
 """
 
 from __future__ import annotations
 
-import shutil
+import json
+import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
-import pyarrow as pa
 from dagster import DagsterInstance, RunRecord, RunsFilter
 from dagster._core.scheduler.instigation import InstigatorTick
 
+from benchmarks.workers.rows import rows
 from demo.dagster_processes import DagsterProcesses
 from demo.environment import Home, Limits, adopt, inherited
 from demo.processes import Children
@@ -28,16 +27,9 @@ from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.defs.job import JOB_NAME
 from timestore_pipeline.staging.area import StagingArea
 
-DATASETS = 1_000
-ROWS = 1_000  # of each
-SAMPLE = 10  # runs of one dataset each
-DUE_AFTER = 1.0  # seconds; everything is older than that when the first tick comes
-
-MOST_SECONDS = 90.0  # from the tick until everything is published
-MOST_RUNS_AT_A_TIME = 2
-MOST_TICK_SECONDS = 5.0
-LEAST_SPEED_UP = 20.0  # over one run per dataset
-
+_ROWS = 1_000  # of each dataset
+_DUE_AFTER = 1.0  # seconds; everything is older than that when the first tick comes
+_AT_A_TIME = 2  # runs, as dagster.yaml has it: the first wave, which the pace leaves out
 _PATIENCE = 600.0  # seconds
 
 
@@ -54,19 +46,12 @@ class Measured:
     @property
     def pace(self) -> float:
         """Seconds a run, without the start and the first wave."""
-        rest = self.ends[MOST_RUNS_AT_A_TIME:]
-        return (rest[-1] - self.ends[MOST_RUNS_AT_A_TIME - 1]) / len(rest)
-
-
-def rows(count: int) -> pa.Table:
-    """Two columns, one row a second."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    instants = [start + timedelta(seconds=second) for second in range(count)]
-    return pa.table({"ts": pa.array(instants, pa.timestamp("us", "UTC")), "value": [n / 3 for n in range(count)]})
+        rest = self.ends[_AT_A_TIME:]
+        return (rest[-1] - self.ends[_AT_A_TIME - 1]) / len(rest)
 
 
 def stage(datasets: Sequence[str]) -> None:
-    table = rows(ROWS)
+    table = rows(_ROWS)
     with StagingManager.open(Settings.from_env()) as staging:
         for dataset in datasets:
             staging.enqueue(dataset, table)
@@ -111,33 +96,21 @@ def _launching_ticks(instance: DagsterInstance, began: datetime) -> list[Instiga
     return [tick for tick in ticks if tick.run_ids and tick.timestamp > began.timestamp()]
 
 
-def verdict(shared: Measured, alone: Measured) -> bool:
-    """Print what was measured; whether every bound is kept."""
-    extrapolated = alone.pace * DATASETS
-    speed_up = extrapolated / shared.seconds
-    print(f"{DATASETS} datasets of {ROWS} rows, due at one tick: published {shared.seconds:.1f} s after the tick began")
-    print(f"  {shared.runs} runs, {shared.at_a_time} at a time; the longest tick took {shared.tick_seconds:.2f} s")
-    print(f"one run per dataset: {alone.pace:.2f} s a run over {alone.runs} runs, {alone.at_a_time} at a time;")
-    print(f"  extrapolated to {DATASETS} datasets {extrapolated:.0f} s, so shared runs are {speed_up:.1f} times faster")
-    in_time = shared.seconds < MOST_SECONDS and shared.tick_seconds < MOST_TICK_SECONDS
-    return in_time and shared.at_a_time <= MOST_RUNS_AT_A_TIME and speed_up >= LEAST_SPEED_UP
-
-
-def main() -> int:
-    folder = Path(tempfile.mkdtemp(prefix="timestore-bench-", dir=Path.cwd()))
-    try:
-        home = Home(folder)
-        with home.fresh():
-            adopt(home.variables(Limits(rows=0, age_seconds=DUE_AFTER)))
-            datasets = [f"dataset-{number:04}" for number in range(DATASETS)]
-            stage(datasets)
-            shared = published(home, datasets, {})
-            stage(datasets[:SAMPLE])
-            alone = published(home, datasets[:SAMPLE], {"TIMESTORE_RUN_MAX_DATASETS": "1"})
-        return 0 if verdict(shared, alone) else 1
-    finally:
-        shutil.rmtree(folder)
+def main(folder: Path, count: int, alone_count: int) -> None:
+    """Prints, as JSON, the measures of both ways; the seconds of runs of their own are for all datasets."""
+    home = Home(folder)
+    with home.fresh():
+        adopt(home.variables(Limits(rows=0, age_seconds=_DUE_AFTER)))
+        datasets = [f"dataset-{number:04}" for number in range(count)]
+        stage(datasets)
+        shared = published(home, datasets, {})
+        few = datasets[: max(alone_count, _AT_A_TIME + 1)]
+        stage(few)
+        alone = published(home, few, {"TIMESTORE_RUN_MAX_DATASETS": "1"})
+    measures = {"seconds": shared.seconds, "tick": shared.tick_seconds, "runs": shared.at_a_time}
+    print(json.dumps({"shared": measures, "alone": {"seconds": alone.pace * count}}))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the daemon would outlive it
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

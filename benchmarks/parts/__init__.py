@@ -1,0 +1,1 @@
+"""What is measured, a part each: which contenders take turns at what, and which figures come of an answer."""
