@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.landing.dropping import readings
-from timestore_pipeline.doctor.finding import Status
-from timestore_pipeline.doctor.patient import Patient
-from timestore_pipeline.doctor.permissions import permissions
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import move_durably
+from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.patient import Patient
+from timestore_pipeline.tools.doctor.permissions import permissions
 from timestore_pipeline.wiring import Timestore
 
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.cli.running import ROOT, command, complaint, timestore, timestore_json
-from tests.crashtest.processes import running
+from tests.tools.crashtest.processes import running
 from timestore_pipeline import clock
 
 

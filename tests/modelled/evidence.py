@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from timestore_pipeline.crashtest.lake_files import PlainLog
+from timestore_pipeline.tools.crashtest.lake_files import PlainLog
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from timestore_pipeline.advice.history import History
-from timestore_pipeline.advice.proposal import REACTION, Proposal, Wish, propose
-from timestore_pipeline.advice.replay import Outlook
 from timestore_pipeline.cli.arguments import YEAR, Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, limit, size
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.arrivals import arrivals
+from timestore_pipeline.tools.advise.history import History
+from timestore_pipeline.tools.advise.proposal import REACTION, Proposal, Wish, propose
+from timestore_pipeline.tools.advise.replay import Outlook
 from timestore_pipeline.wiring import Timestore
 
 _MOST_BATCHES = 200_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.tools.doctor.patient import Patient
 
 
 def dataset_names(incomplete: str) -> list[str]:

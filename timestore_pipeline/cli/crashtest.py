@@ -22,11 +22,11 @@ from timestore_pipeline.cli.output import (
     print_verdict,
 )
 from timestore_pipeline.cli.wording import count, size
-from timestore_pipeline.crashtest import run
-from timestore_pipeline.crashtest.plan import Plan
-from timestore_pipeline.crashtest.report import Maintained, Report
-from timestore_pipeline.crashtest.sabotage import SABOTAGES
 from timestore_pipeline.errors import Interrupted, InvalidInput
+from timestore_pipeline.tools.crashtest import run
+from timestore_pipeline.tools.crashtest.plan import Plan
+from timestore_pipeline.tools.crashtest.report import Maintained, Report
+from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
 
 _SHOWN = 20  # problems told one by one; --json has all
 

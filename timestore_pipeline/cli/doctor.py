@@ -8,11 +8,11 @@ from importlib.util import find_spec
 
 from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
-from timestore_pipeline.doctor.checks import checks
-from timestore_pipeline.doctor.examination import examine
-from timestore_pipeline.doctor.finding import Check, Diagnosis, Finding, Status, ok
-from timestore_pipeline.doctor.patient import Patient
 from timestore_pipeline.settings import dagster_home
+from timestore_pipeline.tools.doctor.checks import checks
+from timestore_pipeline.tools.doctor.examination import examine
+from timestore_pipeline.tools.doctor.finding import Check, Diagnosis, Finding, Status, ok
+from timestore_pipeline.tools.doctor.patient import Patient
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.wording import duration
-from timestore_pipeline.doctor.queue_health import SENSOR_LATE
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.tools.doctor.queue_health import SENSOR_LATE
 from timestore_pipeline.wiring import Timestore
 
 

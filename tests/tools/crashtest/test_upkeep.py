@@ -1,0 +1,26 @@
+"""What maintainers did is counted, whatever became of them, and a long test in which they did nothing fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.tools.crashtest.plan import Plan
+from timestore_pipeline.tools.crashtest.report import Maintained
+from timestore_pipeline.tools.crashtest.run import idleness
+from timestore_pipeline.tools.crashtest.upkeep import maintained, note_maintained
+
+
+def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Path) -> None:
+    assert maintained(tmp_path) == Maintained()
+    note_maintained(tmp_path, DatasetUpkeep("trades", compactions=2, compacted_files=5, deleted=["a"], log_commits=7))
+    [file] = tmp_path.iterdir()
+    file.write_text(file.read_text() + '{"compactions": 1')
+    note_maintained(tmp_path, DatasetUpkeep("sensors", compactions=1, compacted_files=2))
+    assert maintained(tmp_path) == Maintained(compactions=3, files=7, deleted=1, log_commits=7)
+
+
+def test_a_long_test_in_which_nothing_was_compacted_fails(tmp_path: Path) -> None:
+    assert len(idleness(Plan(tmp_path, kills=100, seed=1), Maintained(log_commits=3))) == 1
+    assert idleness(Plan(tmp_path, kills=100, seed=1), Maintained(compactions=1)) == []
+    assert idleness(Plan(tmp_path, kills=99, seed=1), Maintained()) == []

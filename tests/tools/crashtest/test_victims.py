@@ -1,0 +1,26 @@
+"""Whoever loses the parent of the victims is told so, whenever it dies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.tools.crashtest.plan import Plan
+from timestore_pipeline.tools.crashtest.victims import Victims
+
+
+def test_a_parent_that_died_between_two_orders_is_named_with_its_log(tmp_path: Path) -> None:
+    plan = Plan(tmp_path, kills=1, seed=1)
+    plan.logs.mkdir()
+    with pytest.raises(TimestoreError, match="is gone") as lost:
+        start_without_parent(plan)
+    assert "nursery.log" in (lost.value.hint or "")
+
+
+def start_without_parent(plan: Plan) -> None:
+    with Victims(plan) as victims:
+        victims._nursery.kill()
+        victims._nursery.wait()
+        victims.start()

@@ -1,0 +1,32 @@
+"""What the doctor finds, by check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.cli.running import readings
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.tools.doctor.checks import CHECKS
+from timestore_pipeline.tools.doctor.finding import Finding, Status
+from timestore_pipeline.tools.doctor.patient import Patient
+
+
+def found(check: str) -> list[Finding]:
+    """Raises what the check raises."""
+    return list(CHECKS[check](Patient.from_env()))
+
+
+def told(check: str, status: Status) -> str:
+    """What the findings of that status say, and their remedies."""
+    return "\n".join(f"{finding.seen} -> {finding.remedy}" for finding in found(check) if finding.status is status)
+
+
+def staged(home: Path, rows: int = 10) -> None:
+    """A batch of the dataset `weather`, in a sealed segment."""
+    with StagingManager.open(Settings.build(home=home)) as staging:
+        staging.enqueue("weather", readings(rows))
+
+
+def files(folder: Path) -> dict[str, int]:
+    """Everything below a folder, with the instant of its last change."""
+    return {str(path): path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")] if path.exists()}

@@ -1,0 +1,140 @@
+"""Ledger, sensor, owners and quarantine: what is stuck is named with its remedy."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import producer
+from tests.staging.rolled import roll_up_in
+from tests.tools.doctor.looking import files, found, staged, told
+from timestore_pipeline import Settings, clock
+from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
+from timestore_pipeline.model.backlog import Block
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
+from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.wiring import Timestore
+
+
+def test_no_ledger_is_fine_and_none_is_made(home: Path) -> None:
+    assert "the first process makes it" in told("ledger", Status.OK)
+    assert not home.exists()
+
+
+def test_a_sound_ledger_is_told_with_its_shard(home: Path) -> None:
+    staged(home)
+    assert "SQLite finds it whole; format version 3, shard shard-0" in told("ledger", Status.OK)
+
+
+def test_a_ledger_in_use_is_read_beside_its_users(home: Path) -> None:
+    with producer(rows=5):
+        assert "SQLite finds it whole" in told("ledger", Status.OK)
+        assert "1 processes live" in told("dead owners", Status.OK)
+
+
+def test_a_lost_ledger_fails(home: Path) -> None:
+    staged(home)
+    (home / "staging" / "ledger.sqlite").unlink()
+    with pytest.raises(LedgerLost, match="is lost"):
+        found("ledger")
+
+
+def test_a_damaged_ledger_fails(home: Path) -> None:
+    staged(home)
+    ledger = home / "staging" / "ledger.sqlite"
+    content = ledger.read_bytes()
+    ledger.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(UnreadableLedger):
+        found("ledger")
+
+
+def test_a_ledger_of_another_shard_fails(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged(home)
+    monkeypatch.setenv("TIMESTORE_SHARD", "other")
+    assert "set TIMESTORE_SHARD to its owner" in told("ledger", Status.FAILED)
+
+
+def test_a_sensor_that_never_ran_is_a_warning_and_one_that_stopped_a_failure(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged(home)
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+    assert "no flush sensor has run" in told("flush sensor", Status.WARNING)
+    _ticked(home, timedelta(minutes=5))
+    assert "ticked 300 s ago" in told("flush sensor", Status.FAILED)
+    _ticked(home, timedelta(0))
+    assert "ticked 0 s ago" in told("flush sensor", Status.OK)
+    _ticked(home, -timedelta(hours=1))
+    assert "the clock was set back" in told("flush sensor", Status.WARNING)
+
+
+def test_a_killed_producer_leaves_nothing_that_needs_anything(home: Path) -> None:
+    """Its journal is read by the next flush like a living one's."""
+    with producer(rows=5) as process:
+        process.kill()
+        process.wait()
+        before = files(home / "staging")
+        assert "none died with anything in hand" in told("dead owners", Status.OK)
+        assert files(home / "staging").keys() == before.keys()
+
+
+def test_what_a_process_that_died_in_a_roll_up_left_is_told(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.build(home=home)) as store:
+        dataset_id = store.area.ledger.datasets.get("weather").dataset_id
+        store.area.ledger.segments.register("unfinished", dataset_id, "0" * 16)
+    assert "left 1 unfinished segment(s)" in told("dead owners", Status.WARNING)
+
+
+def test_what_a_killed_query_left_in_the_spool_is_told(home: Path) -> None:
+    staged(home)
+    left = home / "staging" / "spool" / f"query-{'0' * 16}-abcdefgh"
+    left.mkdir()
+    (left / "a.duckdb").write_bytes(bytes(2_000_000))
+    assert "killed processes left 2 MB in the spool" in told("dead owners", Status.WARNING)
+    assert left.exists()
+
+
+def test_a_paused_and_a_failing_dataset_are_told(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.build(home=home)) as store:
+        store.area.ledger.datasets.set_paused("weather", True)
+        store.area.ledger.datasets.postpone("weather", clock.now())
+    assert "weather: flushes are paused" in told("backlogs", Status.WARNING)
+    assert "weather: 1 flushes failed in a row" in told("backlogs", Status.FAILED)
+
+
+def test_rows_that_wait_longer_than_the_pager_allows_are_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staged(home)
+    later = clock.now() + timedelta(minutes=10)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert "weather: the oldest batch waits for 600 s" in told("backlogs", Status.FAILED)
+
+
+def test_what_is_set_aside_is_told(home: Path) -> None:
+    staged(home)
+    [segment] = roll_up_in(Settings.build(home=home))
+    segment.write_bytes(b"no database")
+    with Timestore(Settings.build(home=home)) as store, pytest.raises(AllSetAside):
+        store.flush("weather", Trigger.MANUAL, "test")
+    assert "weather: 1 incident(s)" in told("quarantine", Status.WARNING)
+
+
+def _ticked(home: Path, ago: timedelta) -> None:
+    ledger = Ledger(home / "staging" / "ledger.sqlite", "shard-0")
+    ledger.set_meta(SENSOR_LAST_TICK, str(clock.to_micros(clock.now() - ago)))
+    ledger.close()
+
+
+def test_what_blocks_a_dataset_is_told_with_its_remedy(home: Path) -> None:
+    staged(home)
+    with Timestore(Settings.from_env()) as store:
+        block = Block("unsupported_table", "the table has a constraint", "take it off", clock.now(), "")
+        store.area.ledger.blocks.put("weather", block)
+    [finding] = [finding for finding in found("backlogs") if finding.status is Status.FAILED]
+    assert finding.seen == "weather: blocked: the table has a constraint"
+    assert finding.remedy == "take it off; then `timestore flush weather`"

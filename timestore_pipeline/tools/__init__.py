@@ -1,0 +1,1 @@
+"""Programs beside the product, each loaded only by its command: `crashtest`, `simulate`, `advise` and `doctor`."""

@@ -1,0 +1,82 @@
+"""The roles that move rows on: flushers, which race each other for every dataset, and the recovery beside them.
+
+Whatever they are refused with `RetryLater`, `Fenced` or `OutcomeUnknown` is the product's word that all is well and
+somebody else is at it; any other error is a fault and ends the process, which the test reports.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.tools.crashtest import phases
+from timestore_pipeline.tools.crashtest.life import Life
+from timestore_pipeline.tools.crashtest.plan import DATASETS
+from timestore_pipeline.wiring import Timestore
+
+_FLUSH_PAUSE = 0.02  # seconds at most
+_RECOVERY_PAUSE = 0.1  # beside as long as the recovery took: it reads whole logs, and must not starve the others
+
+
+def flush_in_a_loop(life: Life) -> None:
+    """One dataset after the other, in any order."""
+    with opened(life) as timestore:
+        while not life.ending:
+            dataset = random.choice(list(DATASETS))
+            with life.marker.during(phases.FLUSH), refusals_are_fine():
+                _flush(life, timestore, dataset)
+            clock.sleep(random.uniform(0, _FLUSH_PAUSE))
+
+
+def recover_in_a_loop(life: Life) -> None:
+    with opened(life) as timestore:
+        while not life.ending:
+            started = clock.monotonic()
+            with life.marker.during(phases.RECOVER), refusals_are_fine():
+                note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
+            clock.sleep(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
+
+
+def settled(folder: Path) -> int:
+    """Interrupted flushes that somebody settled and lived to tell."""
+    file = folder / "settled"
+    return file.stat().st_size if file.exists() else 0
+
+
+def note_settled(folder: Path, flushes: int) -> None:
+    """One byte each: appending cannot tear it."""
+    if flushes:
+        with (folder / "settled").open("ab") as file:
+            file.write(b"." * flushes)
+
+
+@contextmanager
+def opened(life: Life) -> Iterator[Timestore]:
+    """The store; the start of this life is over then."""
+    with Timestore(life.plan.settings()) as timestore:
+        life.marker.idle()
+        yield timestore
+
+
+def _flush(life: Life, timestore: Timestore, dataset: str) -> None:
+    claim = timestore.pipeline.claim(dataset, Trigger.MANUAL, f"crashtest-{os.getpid()}")
+    note_settled(life.plan.journals, claim.settled is not None)
+    if claim.ref is not None:
+        timestore.pipeline.export(claim.ref, timestore.export_options())
+        timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
+
+
+@contextmanager
+def refusals_are_fine() -> Iterator[None]:
+    """Whoever is refused goes on with something else; any other error goes through."""
+    try:
+        yield
+    except (RetryLater, Fenced, OutcomeUnknown):
+        return

@@ -1,0 +1,149 @@
+"""What each process of the test is doing, in memory that its killer shares: a kill of an idle process proves nothing.
+
+A phase is marked around the product's own functions. Every thread writes its own byte, so no lock is needed and a kill
+between two instructions leaves what was true at that instant.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+from timestore_pipeline.flush import claim
+from timestore_pipeline.flush.pipeline import FlushPipeline
+from timestore_pipeline.lake.log_upkeep import LogUpkeep
+from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.maintain import vacuum
+from timestore_pipeline.maintain.compact import Compactor
+from timestore_pipeline.maintain.rewrite import Rewriter
+from timestore_pipeline.staging import roll_up, segments
+from timestore_pipeline.staging.journal import Journal
+from timestore_pipeline.staging.ledger import schema_changes
+from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.tools.crashtest.plan import Role
+
+IDLE = "idle"
+START = "start"  # from the fork to the opened staging directory
+SEND = "send"
+FLUSH = "flush"
+RECOVER = "recover"
+READ = "read"
+MAINTAIN = "maintain"
+
+# Where each phase stands in the product. Of several at once, in threads of one process, the last one named counts.
+MARKED: dict[str, tuple[Any, str]] = {
+    "roll up": (claim, "roll_up"),
+    "schema change": (schema_changes, "apply"),
+    "table change": (LakeTable, "ensure"),
+    "journal begin": (Journal, "__init__"),
+    "journal append": (Journal, "append"),
+    "ledger promise": (Batches, "promise"),
+    "segment write": (roll_up, "write_segment"),
+    "ledger move": (Journals, "move"),
+    "unlink journals": (claim, "remove_idle_journals"),
+    "claim": (Flushes, "claim"),
+    "export": (FlushPipeline, "export"),
+    "write file": (LakeTable, "write"),
+    "record export": (Flushes, "record_export"),
+    "delta commit": (LakeTable, "publish"),
+    "finalize": (Flushes, "finalize"),
+    "burn": (LakeTable, "burn"),
+    "abort": (Flushes, "abort"),
+    "discard files": (LakeTable, "discard"),
+    "unlink": (segments, "remove"),
+    "compact": (Compactor, "run"),
+    "write compacted": (TableUpkeep, "write"),
+    "prove compacted": (Rewriter, "_prove"),
+    "swap files": (TableUpkeep, "replace"),
+    "burn generation": (TableUpkeep, "burn"),
+    "vacuum": (vacuum, "vacuum"),
+    "trim log": (LogUpkeep, "trim"),
+}
+PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, MAINTAIN, FLUSH, SEND, *MARKED)
+_NUMBER = {name: number for number, name in enumerate(PHASES)}
+
+# What a killer may wait for; what comes too rarely is left to chance.
+TARGETS: dict[Role, tuple[str, ...]] = {
+    Role.PRODUCER: ("start", "journal begin", "journal append", "ledger promise", "segment write", "ledger move"),
+    Role.FLUSHER: (
+        "roll up", "segment write", "ledger move", "unlink journals", "claim", "export", "write file", "record export",
+        "delta commit", "delta commit", "finalize", "finalize", "unlink",
+    ),
+    Role.RECOVERY: ("recover", "segment write", "ledger move", "burn", "abort", "finalize"),
+    Role.READER: ("read",),
+    Role.EVOLVER: ("schema change", "schema change", "journal append", "ledger promise"),
+    Role.MAINTAINER: (
+        "compact", "write compacted", "prove compacted", "swap files", "swap files", "vacuum", "trim log",
+    ),
+}  # fmt: skip
+
+_LANES = 16  # threads of one process that are told apart
+
+
+class PhaseBoard:
+    """One row of bytes per process; made before the fork, shared after it."""
+
+    def __init__(self, processes: int) -> None:
+        self._memory = mmap.mmap(-1, processes * _LANES)
+
+    def clear(self, process: int, phase: str = IDLE) -> None:
+        self._memory[process * _LANES : (process + 1) * _LANES] = bytes([_NUMBER[phase], *bytes(_LANES - 1)])
+
+    def read(self, process: int) -> str:
+        """The phase that counts, of all threads of the process."""
+        return PHASES[max(self._memory[process * _LANES : (process + 1) * _LANES])]
+
+    def marker(self, process: int) -> PhaseMarker:
+        return PhaseMarker(self._memory, process * _LANES)
+
+
+class PhaseMarker:
+    """Marks the phases of one process; the thread that makes it has the first lane."""
+
+    def __init__(self, memory: mmap.mmap, first: int) -> None:
+        self._memory = memory
+        self._first = first
+        self._thread = threading.local()
+        self._threads = itertools.count()
+        self._lane()
+
+    def idle(self) -> None:
+        """The start is over."""
+        self._memory[self._lane()] = _NUMBER[IDLE]
+
+    @contextmanager
+    def during(self, phase: str) -> Iterator[None]:
+        lane = self._lane()
+        before = self._memory[lane]
+        self._memory[lane] = _NUMBER[phase]
+        try:
+            yield
+        finally:
+            self._memory[lane] = before
+
+    def mark_product(self) -> None:
+        """Put a mark around every function of the product that is a phase; for the life of this process."""
+        for phase, (owner, name) in MARKED.items():
+            setattr(owner, name, self._marked(phase, getattr(owner, name)))
+
+    def _marked(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def marked(*arguments: Any, **options: Any) -> Any:
+            with self.during(phase):
+                return function(*arguments, **options)
+
+        return marked
+
+    def _lane(self) -> int:
+        if not hasattr(self._thread, "lane"):
+            self._thread.lane = self._first + next(self._threads) % _LANES
+        lane: int = self._thread.lane
+        return lane

@@ -1,0 +1,120 @@
+"""The role that is told "durable": it sends batches, again when in doubt, and writes down what it was told.
+
+Dead before the intent: nothing was sent. Dead after it: the next life of this producer sends the batch again under its
+key. Batches without a key stay in doubt for ever and may be there once or not at all.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import QueueFull, RetryLater
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.tools.crashtest import phases
+from timestore_pipeline.tools.crashtest.journal import Journal, Story, read_end
+from timestore_pipeline.tools.crashtest.life import Life
+from timestore_pipeline.tools.crashtest.plan import Role
+from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
+
+_WINDOW = 8  # receipts that a producer of odd position leaves open
+_AGAIN = 0.08  # share of batches after which one that was acknowledged is sent a second time
+_LONGEST_PAUSE = 0.01  # seconds between two batches
+_SLOWER = 10  # times: an evolver
+_SURELY_TOLD = _WINDOW + 2  # batches below the newest one: of older ones, each with a key is acknowledged
+_PATIENCE = timedelta(seconds=10)  # for room in the queue
+
+
+def produce(life: Life) -> None:
+    """Until it is told to end; then everything that can be settled is."""
+    with (
+        Journal(life.plan.journals, life.process) as journal,
+        StagingManager.open(life.plan.settings()) as staging,
+    ):
+        story = read_end(life.plan.journals, life.process)
+        life.marker.idle()
+        _Producer(life, journal, staging, story).run()
+
+
+@dataclass
+class _Producer:
+    life: Life
+    journal: Journal
+    staging: StagingManager
+    story: Story
+    waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)
+
+    def run(self) -> None:
+        source = random.Random()  # what is repeated when may differ from run to run
+        window = _WINDOW if self.life.process % 2 else 1
+        with self.life.marker.during(phases.SEND):
+            self._settle_doubts()
+        pause = _LONGEST_PAUSE * (_SLOWER if self.life.role is Role.EVOLVER else 1)
+        number = self.story.next_number
+        while not self.life.ending:
+            with self.life.marker.during(phases.SEND):
+                self._send_new(number, window)
+                if number > _SURELY_TOLD and source.random() < _AGAIN:
+                    self._send_again(source.randrange(number - _SURELY_TOLD))
+            number += 1
+            clock.sleep(source.uniform(0, pause))
+        self._collect(0)
+
+    def _settle_doubts(self) -> None:
+        for number in self.story.in_doubt():
+            self._send_until_told(make_batch(self.life.plan.seed, self.life.process, number))
+
+    def _send_new(self, number: int, window: int) -> None:
+        batch = make_batch(self.life.plan.seed, self.life.process, number)
+        self.journal.intend(batch)
+        self.waiting.append((batch, self._submit(batch)))
+        self._collect(window - 1)
+
+    def _collect(self, leave: int) -> None:
+        """Wait for receipts, oldest first, until at most `leave` are open."""
+        while len(self.waiting) > leave:
+            batch, future = self.waiting.popleft()
+            try:
+                receipt = future.result()
+            except RetryLater as error:
+                self.journal.refused(batch.number, str(error))
+                if batch.key is None and not isinstance(error, QueueFull):
+                    continue  # a commit whose answer was lost may have happened
+                self._send_until_told(batch)
+            else:
+                self._note(batch, receipt)
+
+    def _send_again(self, number: int) -> None:
+        """A batch that was acknowledged, perhaps published long ago: it must be recognised."""
+        batch = make_batch(self.life.plan.seed, self.life.process, number)
+        if batch.key is None:
+            return
+        receipt = self._send_until_told(batch)
+        if not receipt.duplicate:
+            self.journal.complain(f"batch {batch.producer}/{number} of {batch.dataset} was accepted a second time")
+
+    def _send_until_told(self, batch: ProvableBatch) -> Receipt:
+        """The answer; `RetryLater` means not staged, so the same key may be sent again at once."""
+        while True:
+            try:
+                receipt = self._submit(batch).result()
+            except RetryLater as error:
+                self.journal.refused(batch.number, str(error))
+                clock.sleep(0.05)
+            else:
+                self._note(batch, receipt)
+                return receipt
+
+    def _submit(self, batch: ProvableBatch) -> Future[Receipt]:
+        return self.staging.submit(batch.dataset, batch.table, idempotency_key=batch.key, max_wait=_PATIENCE)
+
+    def _note(self, batch: ProvableBatch, receipt: Receipt) -> None:
+        self.journal.acked(batch.number, duplicate=receipt.duplicate)
+        if receipt.rows != batch.rows:
+            told = f"{receipt.rows} of its {batch.rows} rows"
+            self.journal.complain(f"batch {batch.producer}/{batch.number} of {batch.dataset}: receipt for {told}")

@@ -1,0 +1,129 @@
+"""The role that reads what is published, all the time: every commit must bring whole batches, each for the first time.
+
+It follows the Delta log commit by commit, so it sees what any reader of any version would have seen, and keeps a diary
+of what it has seen. After a kill it goes on there: a commit is in the diary only after what is wrong with it is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from timestore_pipeline import clock
+from timestore_pipeline.tools.crashtest import phases
+from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
+from timestore_pipeline.tools.crashtest.life import Life
+from timestore_pipeline.tools.crashtest.notes import append_lines, whole_lines
+from timestore_pipeline.tools.crashtest.plan import DATASETS, Plan
+
+_PAUSE = 0.02  # seconds
+_COLUMNS = ["producer", "batch", "row", "of"]
+
+Batch = tuple[int, int]  # producer, number
+Entry = tuple[int, list[Batch], str | None]  # version, the batches it brings, until when it says to be complete
+
+
+def read_in_a_loop(life: Life) -> None:
+    """Write down every commit that shows something it may not."""
+    tables = published_tables(life.plan)
+    life.marker.idle()
+    while not life.ending:
+        with life.marker.during(phases.READ):
+            read_on(life.plan, tables)
+        clock.sleep(_PAUSE)
+
+
+def published_tables(plan: Plan) -> list[PublishedTable]:
+    return [published_table(plan, dataset) for dataset in DATASETS]
+
+
+def published_table(plan: Plan, dataset: str) -> PublishedTable:
+    return PublishedTable(plan.home / "lake" / dataset, plan.journals / f"reader-{dataset}.ndjson")
+
+
+def read_on(plan: Plan, tables: Sequence[PublishedTable]) -> None:
+    for table in tables:
+        note_sightings(plan.journals, table.look())
+        table.remember()
+
+
+@dataclass(slots=True)
+class PublishedTable:
+    """One table, and the batches seen in it so far, by this life of the reader and those before."""
+
+    folder: Path
+    diary: Path
+    seen: set[Batch] = field(default_factory=set)
+    _log: PlainLog = field(init=False)
+    _new: list[Entry] = field(default_factory=list)  # commits looked at and not in the diary
+
+    def __post_init__(self) -> None:
+        self._log = PlainLog(self.folder)
+        for version, batches, _ in self.entries():
+            self._log.next = version + 1
+            self.seen.update(batches)
+
+    def entries(self) -> Iterator[Entry]:
+        """What the diary holds, oldest version first."""
+        for version, batches, complete_until in whole_lines(self.diary):
+            yield version, [(producer, number) for producer, number in batches], complete_until
+
+    def look(self) -> list[str]:
+        """What new commits show and may not."""
+        skipped = self._log.skipped
+        found = [wrong for commit in self._log.advance() for wrong in self._wrong_with(commit)]
+        if self._log.skipped > skipped:
+            found.append(f"{self._log.skipped - skipped} commits of {self.folder.name} went before they were read")
+        return found
+
+    def behind(self) -> timedelta:
+        """How long the oldest commit that is not in the diary has been there."""
+        since = self._log.next_since()
+        return timedelta(0) if since is None else clock.now() - since
+
+    def remember(self) -> None:
+        """Enter into the diary what was looked at; a torn line says nothing, so the next life looks again."""
+        append_lines(self.diary, self._new)
+        self._new = []
+
+    def _wrong_with(self, commit: Commit) -> Iterator[str]:
+        where = f"version {commit.version} of {self.folder.name}"
+        if gone := [path.name for path in commit.added if not path.exists()]:
+            yield f"{where} names {gone[0]}, which is not there"
+        found = list(_batches([path for path in commit.added if path.exists()]))
+        for producer, number, of, rows, distinct in found:
+            if (rows, distinct) != (of, of):
+                yield f"{where} shows {rows} rows, {distinct} different ones, of the {of} of batch {producer}/{number}"
+            if (producer, number) in self.seen:
+                yield f"{where} shows batch {producer}/{number} a second time"
+            self.seen.add((producer, number))
+        brought = [(producer, number) for producer, number, *_ in found]
+        self._new.append((commit.version, brought, commit.complete_until))
+
+
+def note_sightings(folder: Path, sightings: list[str]) -> None:
+    append_lines(_file(folder), sightings)
+
+
+def sightings(folder: Path) -> list[str]:
+    """What any life of the reader wrote down, each once."""
+    return list(dict.fromkeys(whole_lines(_file(folder))))
+
+
+def _file(folder: Path) -> Path:
+    return folder / "reader.ndjson"
+
+
+def _batches(files: list[Path]) -> Iterator[tuple[int, int, int, int, int]]:
+    """Per batch: producer, number, the rows it should have, has, and has different ones of."""
+    if not files:
+        return
+    rows = pa.concat_tables([pq.read_table(file, columns=_COLUMNS, partitioning=None) for file in files])
+    found = rows.group_by(_COLUMNS[:2] + _COLUMNS[3:]).aggregate([("row", "count"), ("row", "count_distinct")])
+    columns = (found[name].to_pylist() for name in ("producer", "batch", "of", "row_count", "row_count_distinct"))
+    yield from zip(*columns, strict=True)

@@ -1,0 +1,118 @@
+"""What a crash test found, as figures: the product's own books stand apart from what the test saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from timestore_pipeline.tools.crashtest.oracle import Verdict
+from timestore_pipeline.tools.crashtest.phases import IDLE
+from timestore_pipeline.tools.crashtest.plan import Plan, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Flushes:
+    """How the flushes ended, from the product's ledger; `settled` by somebody else after their process was killed."""
+
+    published: int
+    aborted: int
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What maintainers did while everybody was being killed, as far as they lived to tell."""
+
+    compactions: int = 0  # groups of files that became one
+    files: int = 0  # that were compacted
+    deleted: int = 0  # files
+    log_commits: int = 0  # removed from the tables' logs
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the test took. `pace`: strikes per second in the first and in the last quarter of them."""
+
+    seconds: float
+    pace: tuple[float, float]
+    disk: int  # bytes in the directory at the end
+    memory: int  # bytes, the largest process at its largest
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`duplicates_refused`: batches sent again and recognised. `refused`: answers of the kind "come again later".
+
+    `faults`: everything that may never happen, besides `verdict.findings`. `verify_problems`: what `timestore verify`
+    says at the end.
+    """
+
+    plan: Plan
+    kills: Mapping[tuple[Role, str], int]  # by role and by what the victim was doing
+    hosts_lost: int
+    verdict: Verdict
+    duplicates_refused: int
+    refused: int
+    flushes: Flushes
+    maintained: Maintained
+    faults: Sequence[str]
+    verify_problems: Sequence[str]
+    cost: Cost
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict.ok and not self.faults and not self.verify_problems
+
+    @property
+    def total_kills(self) -> int:
+        return sum(self.kills.values())
+
+    def kills_by_role(self) -> dict[str, int]:
+        return _summed((role.value, kills) for (role, _), kills in self.kills.items())
+
+    def kills_by_phase(self) -> dict[str, int]:
+        """Most frequent first."""
+        return _summed((phase, kills) for (_, phase), kills in self.kills.items())
+
+    def kills_at_work(self) -> int:
+        return self.total_kills - self.kills_by_phase().get(IDLE, 0)
+
+    def problems(self) -> list[str]:
+        return [*self.verdict.findings, *self.faults, *(f"verify: {text}" for text in self.verify_problems)]
+
+    def to_dict(self) -> dict[str, Any]:
+        verdict = self.verdict
+        return {
+            "ok": self.ok,
+            "directory": str(self.plan.home),
+            "seed": self.plan.seed,
+            "sabotage": self.plan.sabotage,
+            "kills": {"total": self.total_kills, "at_work": self.kills_at_work()}
+            | {"hosts_lost": self.hosts_lost}
+            | {"by_role": self.kills_by_role(), "by_phase": self.kills_by_phase()},
+            "acknowledged": {"batches": verdict.acked_batches, "rows": verdict.acked_rows},
+            "published": {"batches": verdict.published_batches, "rows": verdict.published_rows},
+            "in_doubt": {"batches": verdict.in_doubt, "published": verdict.in_doubt_published},
+            "duplicates_refused": self.duplicates_refused,
+            "refused": self.refused,
+            "flushes": {name: getattr(self.flushes, name) for name in ("published", "aborted", "settled")},
+            "maintenance": asdict(self.maintained),
+            "lost_rows": verdict.lost,
+            "duplicated_rows": verdict.duplicated,
+            "unverifiable_rows": verdict.unverifiable,
+            "verify_ok": not self.verify_problems,
+            "problems": self.problems(),
+            "seconds": round(self.cost.seconds, 1),
+            "strikes_per_second": {"first_quarter": self.cost.pace[0], "last_quarter": self.cost.pace[1]},
+            "disk_bytes": self.cost.disk,
+            "memory_bytes": self.cost.memory,
+        }
+
+
+def _summed(pairs: Any) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for name, amount in pairs:
+        total[name] += amount
+    return dict(total.most_common())

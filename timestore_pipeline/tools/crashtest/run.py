@@ -1,0 +1,140 @@
+"""A crash test from the empty directory to the verdict.
+
+    prepare -> storm (strike after strike) -> let everybody end -> drain -> maintain once more -> judge
+
+Interrupted at any point, it ends its processes and leaves the directory as it is.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.tools.crashtest.completeness import broken_promises
+from timestore_pipeline.tools.crashtest.draining import PATIENCE, drain
+from timestore_pipeline.tools.crashtest.flushing import settled
+from timestore_pipeline.tools.crashtest.journal import Story, read_story
+from timestore_pipeline.tools.crashtest.oracle import judge, leftovers
+from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, SENDERS, Plan, Role
+from timestore_pipeline.tools.crashtest.reader import published_tables, read_on, sightings
+from timestore_pipeline.tools.crashtest.report import Cost, Flushes, Maintained, Report
+from timestore_pipeline.tools.crashtest.upkeep import maintain_all, maintained
+from timestore_pipeline.tools.crashtest.victims import Tally, Victims
+from timestore_pipeline.wiring import Timestore
+
+_EVERYTHING = 1_000_000_000
+_SURELY_COMPACTED = 100  # kills by which there are small files to compact
+
+Progress = Callable[[int], None]  # told the kills so far
+
+
+def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
+    """Run the test in `plan.home`, which must be new or empty; raises `InvalidInput` if it is not."""
+    started = clock.monotonic()
+    _prepare(plan)
+    tally = _storm(plan, progress)
+    with Timestore(plan.settings()) as timestore:
+        undone = _drain(timestore)
+        read_on(plan, published_tables(plan))  # the last flushes, after the last life of the reader
+        undone += [*maintain_all(timestore), *leftovers(plan.home / "lake")]
+        return _report(plan, timestore, tally, undone, started)
+
+
+def remove(plan: Plan) -> None:
+    """Delete all that the test made."""
+    shutil.rmtree(plan.home)
+
+
+def _prepare(plan: Plan) -> None:
+    check_is_new(plan.home)
+    plan.journals.mkdir(parents=True)
+    plan.logs.mkdir()
+    with Timestore(plan.settings()) as timestore:
+        for dataset, granularity in DATASETS.items():
+            timestore.set_metadata(dataset, {"time_column": "at", "partition": {"granularity": granularity.value}})
+
+
+def check_is_new(home: Path) -> None:
+    """A directory with anything in it is never touched."""
+    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+        raise InvalidInput(f"{home} is not empty", hint="name a directory that does not exist yet, or an empty one")
+
+
+def _storm(plan: Plan, progress: Progress) -> Tally:
+    with Victims(plan) as victims:
+        victims.start()
+        for strike in plan.strikes():
+            began = clock.monotonic()
+            clock.sleep(strike.delay)
+            victims.strike(strike)
+            victims.tally.took.append(clock.monotonic() - began)
+            progress(victims.tally.kills)
+        for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY, Role.MAINTAINER], [Role.READER]):
+            victims.stop(roles, PATIENCE)
+        return victims.tally
+
+
+def _drain(timestore: Timestore) -> list[str]:
+    """Publish all that is staged; returns why something could not be."""
+    problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
+    return problems + drain(timestore, DATASETS, "crashtest-drain")
+
+
+def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], started: float) -> Report:
+    done = maintained(plan.journals)
+    stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
+    promises = [text for table in published_tables(plan) for text in broken_promises(table, stories)]
+    return Report(
+        plan=plan,
+        kills=tally.phases,
+        hosts_lost=tally.hosts_lost,
+        verdict=judge(plan.home / "lake", stories),
+        duplicates_refused=_total(stories, "duplicates"),
+        refused=_total(stories, "refused"),
+        flushes=_flushes(plan, timestore),
+        maintained=done,
+        faults=[*undone, *tally.faults, *sightings(plan.journals), *promises, *idleness(plan, done)],
+        verify_problems=_verify(timestore),
+        cost=_cost(plan, tally, started),
+    )
+
+
+def idleness(plan: Plan, done: Maintained) -> list[str]:
+    """A role that does nothing would prove nothing; a short test may end before there is anything to compact."""
+    if plan.kills < _SURELY_COMPACTED or done.compactions:
+        return []
+    return [f"nothing was compacted while {plan.kills} processes were killed"]
+
+
+def _cost(plan: Plan, tally: Tally, started: float) -> Cost:
+    quarter = max(1, len(tally.took) // 4)
+    disk = sum(path.stat().st_size for path in plan.home.rglob("*") if path.is_file())
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    memory = max(resource.getrusage(one).ru_maxrss for one in who) * 1024
+    pace = (_per_second(tally.took[:quarter]), _per_second(tally.took[-quarter:]))
+    return Cost(clock.monotonic() - started, pace, disk, memory)
+
+
+def _per_second(took: Sequence[float]) -> float:
+    return round(len(took) / sum(took), 2) if took else 0.0
+
+
+def _total(stories: dict[int, Story], name: str) -> int:
+    return sum(getattr(story, name) for story in stories.values())
+
+
+def _flushes(plan: Plan, timestore: Timestore) -> Flushes:
+    states = [flush.state for flush in timestore.area.ledger.flushes.history(most=_EVERYTHING)]
+    return Flushes(states.count(FlushState.PUBLISHED), states.count(FlushState.ABORTED), settled(plan.journals))
+
+
+def _verify(timestore: Timestore) -> list[str]:
+    audit = verify(timestore.area, timestore.lake)
+    return [f"{found.dataset}: {problem.message}" for found in audit.datasets for problem in found.problems]

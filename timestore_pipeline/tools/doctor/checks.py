@@ -1,0 +1,40 @@
+"""All checks that need no Dagster, in the order in which an operator wants to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from timestore_pipeline.tools.doctor.clocks import clocks
+from timestore_pipeline.tools.doctor.configuration import configuration, overrides
+from timestore_pipeline.tools.doctor.disk import disk_fit, disk_speed
+from timestore_pipeline.tools.doctor.finding import Check, Finding
+from timestore_pipeline.tools.doctor.lake_access import lake_access
+from timestore_pipeline.tools.doctor.landing_folder import landing_folder
+from timestore_pipeline.tools.doctor.ledger_health import ledger_health
+from timestore_pipeline.tools.doctor.patient import Patient
+from timestore_pipeline.tools.doctor.permissions import permissions
+from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, quarantine
+from timestore_pipeline.tools.doctor.services import pushgateway, webserver
+
+CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
+    "configuration": configuration,
+    "datasets": overrides,
+    "disk fit": disk_fit,
+    "disk speed": disk_speed,
+    "clock": clocks,
+    "permissions": permissions,
+    "ledger": ledger_health,
+    "lake": lake_access,
+    "landing": landing_folder,
+    "flush sensor": flush_sensor,
+    "web server": webserver,
+    "pushgateway": pushgateway,
+    "backlogs": backlogs,
+    "dead owners": dead_owners,
+    "quarantine": quarantine,
+}
+
+
+def checks(patient: Patient) -> list[Check]:
+    return [Check(name, partial(look, patient)) for name, look in CHECKS.items()]

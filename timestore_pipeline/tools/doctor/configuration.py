@@ -1,0 +1,70 @@
+"""The limits that are configured: what is wrong, what contradicts what, and what works but surely is not meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+
+from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, ladder_problems
+from timestore_pipeline.monitoring.promql import AGE_FLOOR
+from timestore_pipeline.settings import Settings, unknown_variables, variable
+from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.patient import Patient
+
+_AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
+
+
+def configuration(patient: Patient) -> Iterator[Finding]:
+    """Environment variables: all problems at once."""
+    for problem in patient.problems:
+        yield failed(problem, "correct the variable; nothing starts until then")
+    for name in unknown_variables():
+        yield warning(f"{name} is no variable of this product and sets nothing", _meant(name))
+    settings = patient.settings
+    if settings.staging_guardrail_mode is GuardrailMode.HARD and not (
+        settings.staging_max_dataset_bytes or settings.staging_max_total_bytes
+    ):
+        yield warning(
+            "TIMESTORE_STAGING_GUARDRAIL_MODE=hard, and both byte limits are off: nothing is ever rejected",
+            "set TIMESTORE_STAGING_MAX_DATASET_BYTES or TIMESTORE_STAGING_MAX_TOTAL_BYTES",
+        )
+    yield from _ages("by default", settings.thresholds, f"set {_AGE}")
+    yield ok(f"shard {settings.shard}, staging {settings.staging_directory}, lake {settings.lake_uri}")
+
+
+def overrides(patient: Patient) -> Iterator[Finding]:
+    """Thresholds of single datasets against the guardrails in force."""
+    datasets = patient.datasets()
+    for dataset in datasets:
+        own = dataset.metadata.staging.flush
+        thresholds = patient.settings.thresholds.overridden(own)
+        remedy = f"timestore datasets set {dataset.name} staging.flush"
+        if own.max_bytes is not None:  # a default that contradicts is the configuration's own problem
+            for problem in ladder_problems(thresholds, patient.settings.guardrails):
+                named = problem.replace("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "staging.flush.maxBytes")
+                yield failed(f"{dataset.name}: {named}", f"{remedy}.maxBytes=, below the guardrail")
+        if own.model_fields_set:
+            yield from _ages(dataset.name, thresholds, f"{remedy}.maxAgeMs=60000")
+    own_limits = sum(bool(dataset.metadata.staging.flush.model_fields_set) for dataset in datasets)
+    yield ok(f"{len(datasets)} in use, {own_limits} with thresholds of their own")
+
+
+def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Finding]:
+    pager = timedelta(seconds=AGE_FLOOR)
+    if thresholds.all_off:
+        told = "every threshold is off: each tick flushes whatever is staged, into many small files"
+        return [warning(f"{whose}: {told}", remedy)]
+    if not thresholds.max_age:
+        told = "age is off: a dataset that goes quiet below its other limits is never flushed"
+        return [warning(f"{whose}: {told}", remedy)]
+    if thresholds.max_age >= pager:
+        told = f"a batch may wait {thresholds.max_age.total_seconds():g} s, the pager fires at {AGE_FLOOR:g} s or later"
+        return [warning(f"{whose}: {told}", f"{remedy}, or leave it if rows may be that old")]
+    return []
+
+
+def _meant(name: str) -> str:
+    known = [variable(field) for field in Settings.model_fields]
+    near = difflib.get_close_matches(name.upper(), known, n=1)
+    return f"unset it; did you mean {near[0]}?" if near else "unset it"

@@ -1,0 +1,68 @@
+"""Whether this user may do in the staging directory what a producer or a flush has to do there."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
+from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.patient import Patient
+
+_TOLD = 3  # files named one by one
+
+
+def permissions(patient: Patient) -> Iterator[Finding]:
+    """Folders and files, their owner, and who else may write there."""
+    root = patient.directory.root
+    if not root.is_dir():
+        yield from _to_be_made(root)
+        return
+    denied = [path for path in _needed(root) if not os.access(path, _mode(path))]
+    foreign = [path for path in _needed(root) if path.stat().st_uid != os.geteuid()]
+    if denied:
+        yield failed(f"no access to {_some(denied)}", f"chown -R the user that runs timestore {root}; chmod -R u+rwX")
+    if foreign and not denied:
+        yield warning(
+            f"{_some(foreign)} belongs to another user than {os.geteuid()}, who asks",
+            "run every process of a staging directory, and this command, as one user",
+        )
+    if root.stat().st_mode & stat.S_IWOTH:
+        yield warning(f"everybody may write in {root}", f"chmod o-w {root}")
+    elif root.stat().st_mode & stat.S_IRWXO:
+        yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
+    if apart := patient.directory.apart():
+        yield failed(apart, "move them together, or link one into the other's filesystem: no process starts meanwhile")
+    if not denied:
+        durable_write(root)
+        yield ok(f"{root} can be read and written")
+
+
+def _to_be_made(root: Path) -> Iterator[Finding]:
+    if (place := in_the_way(root)) is not None:
+        yield failed(f"{place} is no folder", "move it away, or choose another TIMESTORE_STAGING_DIRECTORY")
+        return
+    place = nearest_folder(root)
+    if os.access(place, os.W_OK | os.X_OK):
+        yield ok(f"{root} does not exist yet and can be made")
+    else:
+        yield failed(f"{root} does not exist, and {place} may not be written", "make it and give it to this user")
+
+
+def _needed(root: Path) -> list[Path]:
+    """What every process opens; segments are looked at when a flush takes them."""
+    folders = [root, *(root / name for name in ("segments", "processes", "spool", "quarantine"))]
+    datasets = [path for path in root.glob("segments/*") if path.is_dir()]
+    files = [*root.glob("ledger.sqlite*"), *root.glob("processes/*.lock"), *root.glob("segments/*/*.duckdb*")]
+    return [path for path in [*folders, *datasets, *files] if path.exists()]
+
+
+def _mode(path: Path) -> int:
+    return os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+
+
+def _some(paths: list[Path]) -> str:
+    told = ", ".join(str(path) for path in paths[:_TOLD])
+    return told if len(paths) <= _TOLD else f"{told} and {len(paths) - _TOLD} more"

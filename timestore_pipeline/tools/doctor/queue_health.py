@@ -1,0 +1,99 @@
+"""What is stuck: flushes nobody asks for, rows that wait too long, owners that died, batches that were set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.monitoring.promql import AGE_FLOOR
+from timestore_pipeline.staging.directory import folder_bytes
+from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
+from timestore_pipeline.staging.liveness import others_alive
+from timestore_pipeline.staging.scratch import owned_folders
+from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.patient import Patient
+
+SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
+
+
+def flush_sensor(patient: Patient) -> Iterator[Finding]:
+    """The daemon's heartbeat, as the ledger has it: who flushes by themselves when a limit is reached?"""
+    ticked = patient.ledger(LedgerInspection.sensor_ticked_at)
+    by_hand = "start Dagster (`dagster dev`, or webserver and daemon), or flush by hand: `timestore flush --all --now`"
+    if ticked is None:
+        yield warning("no flush sensor has run on this staging directory yet", by_hand)
+        return
+    silent = clock.now() - ticked
+    told = f"the flush sensor ticked {silent.total_seconds():.0f} s ago"
+    if silent < -SENSOR_LATE:
+        yield warning(f"{told}: the clock was set back, and nobody can tell whether it ticks", "look again in a minute")
+        return
+    yield failed(told, by_hand) if silent > SENSOR_LATE else ok(told)
+
+
+def backlogs(patient: Patient) -> Iterator[Finding]:
+    """Rows that wait longer than the pager allows, and datasets that fail or are paused."""
+    datasets = patient.datasets()
+    for dataset in datasets:
+        yield from _backlog(dataset, patient)
+    batches = sum(dataset.pending + dataset.in_flight for dataset in datasets)
+    yield ok(f"{batches} batches of {len(datasets)} datasets wait or are in flight")
+
+
+def dead_owners(patient: Patient) -> Iterator[Finding]:
+    """Processes that ended without giving back what they held."""
+    alive = set(others_alive(patient.directory.processes))
+    holdings = patient.ledger(LedgerInspection.holdings) or []
+    dead = [holding for holding in holdings if holding.process_id not in alive]
+    for holding in dead:
+        remedy = "the next flush takes it over; `timestore recover` does it now"
+        yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
+    left = [path for path, owner in _owned_folders(patient) if owner not in alive]
+    if left:
+        told = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
+        yield warning(told, "the next query or flush removes it; `timestore recover` does it now")
+    if not dead and not left:
+        yield ok(f"{len(alive)} processes live, none died with anything in hand")
+
+
+def quarantine(patient: Patient) -> Iterator[Finding]:
+    """What is set aside is acknowledged and published by nobody until somebody decides."""
+    held = [dataset for dataset in patient.datasets() if dataset.open_incidents]
+    for dataset in held:
+        told = f"{dataset.name}: {dataset.open_incidents} incident(s) wait for a decision"
+        yield warning(told, f"timestore quarantine list {dataset.name}, then requeue or discard")
+    if not held:
+        yield ok("nothing is set aside")
+
+
+def _owned_folders(patient: Patient) -> list[tuple[Path, str]]:
+    return owned_folders(patient.directory) if patient.directory.spool.is_dir() else []
+
+
+def _backlog(dataset: DatasetHealth, patient: Patient) -> Iterator[Finding]:
+    limit = patient.settings.thresholds.overridden(dataset.metadata.staging.flush).max_age
+    patience = max(timedelta(seconds=AGE_FLOOR), limit * 1.5 + timedelta(seconds=30))
+    explain = f"timestore explain {dataset.name}"
+    block = dataset.block
+    if block is not None and block.holds(block.configuration, clock.now()):
+        yield failed(f"{dataset.name}: blocked: {block.error}", f"{block.hint}; then `timestore flush {dataset.name}`")
+    elif dataset.failures:
+        told = f", the last: {dataset.last_error}" if dataset.last_error else ""
+        remedy = f"timestore flushes {dataset.name}"
+        yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row{told}", remedy)
+    if dataset.paused:
+        yield warning(f"{dataset.name}: flushes are paused", f"timestore resume {dataset.name}")
+    elif limit and dataset.oldest_staged_at is not None and clock.now() - dataset.oldest_staged_at > patience:
+        waited = (clock.now() - dataset.oldest_staged_at).total_seconds()
+        yield failed(f"{dataset.name}: the oldest batch waits for {waited:.0f} s", explain)
+
+
+def _name(holding: Holding) -> str:
+    return holding.process_id if holding.pid is None else f"{holding.pid} ({holding.process_id}, {holding.host})"
+
+
+def _left(holding: Holding) -> str:
+    parts = [(holding.unfinished_segments, "unfinished segment(s)"), (holding.claims, "claim(s)")]
+    return " and ".join(f"{amount} {what}" for amount, what in parts if amount)

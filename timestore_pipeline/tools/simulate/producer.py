@@ -1,0 +1,110 @@
+"""One producer of a simulation: it sends its batches as fast as it is let, and writes down what it was told.
+
+    python -m timestore_pipeline.tools.simulate.producer PLAN NUMBER
+
+PLAN is the plan as JSON. Every "come again later" is written down as a drop, although the batch is sent again: a
+producer less patient than this one would have lost it. At the end one line on standard output has its latencies.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.tools.crashtest.journal import Journal
+from timestore_pipeline.tools.crashtest.workload import ProvableBatch
+from timestore_pipeline.tools.simulate.plan import Plan
+from timestore_pipeline.tools.simulate.workload import make_batch
+
+_WINDOW = 8  # receipts left open
+_PATIENCE = 5.0  # seconds that one batch is sent again and again; then the producer gives up and ends
+
+
+@dataclass
+class _Producer:
+    plan: Plan
+    number: int
+    journal: Journal
+    staging: StagingManager
+    latencies: list[float] = field(default_factory=list)  # seconds from the call to the receipt
+    waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)
+
+    def run(self) -> None:
+        """Raises what a batch was refused with to the end."""
+        began, sent = clock.monotonic(), 0
+        with open_engine() as connection:
+            while self._goes_on(sent, clock.monotonic() - began):
+                self._send(make_batch(self.plan, connection, self.number, sent))
+                sent += 1
+        self._collect(0)
+
+    def _goes_on(self, sent: int, seconds: float) -> bool:
+        return seconds < self.plan.seconds if self.plan.batches is None else sent < self.plan.batches
+
+    def _send(self, batch: ProvableBatch) -> None:
+        self.journal.intend(batch)
+        self.waiting.append((batch, self._submit(batch)))
+        self._collect(_WINDOW - 1)
+
+    def _submit(self, batch: ProvableBatch) -> Future[Receipt]:
+        """What is refused at once is a failed future, too."""
+        began = clock.monotonic()
+        try:
+            future = self.staging.submit(batch.dataset, batch.table, idempotency_key=batch.key)
+        except RetryLater as error:
+            refused: Future[Receipt] = Future()
+            refused.set_exception(error)
+            return refused
+        future.add_done_callback(partial(self._note_latency, began))
+        return future
+
+    def _collect(self, leave: int) -> None:
+        while len(self.waiting) > leave:
+            batch, future = self.waiting.popleft()
+            deadline = clock.monotonic() + _PATIENCE
+            while not self._is_settled(batch, future, deadline):
+                future = self._submit(batch)
+
+    def _is_settled(self, batch: ProvableBatch, future: Future[Receipt], deadline: float) -> bool:
+        try:
+            receipt = future.result()
+        except RetryLater as error:
+            self.journal.refused(batch.number, error.code)
+            if clock.monotonic() > deadline:
+                raise
+            clock.sleep(min(error.retry_after.total_seconds(), 0.2))
+            return False
+        self.journal.acked(batch.number, duplicate=receipt.duplicate)
+        return True
+
+    def _note_latency(self, began: float, future: Future[Receipt]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self.latencies.append(clock.monotonic() - began)
+
+
+def main() -> None:
+    """Run one producer; exit code 1 with the reason on standard error when it gave up."""
+    leave_pandas_out()
+    plan, number = Plan.from_json(sys.argv[1]), int(sys.argv[2])
+    with Journal(plan.journals, number) as journal, StagingManager.open(plan.settings()) as staging:
+        producer = _Producer(plan, number, journal, staging)
+        try:
+            producer.run()
+        except RetryLater as error:
+            sys.exit(f"gave up after {_PATIENCE:g} s: {error} [{error.code}]")
+        finally:
+            sys.stdout.write(json.dumps([round(seconds, 6) for seconds in producer.latencies]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

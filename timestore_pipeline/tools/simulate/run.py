@@ -1,0 +1,132 @@
+"""A simulation from the empty directory to the verdict.
+
+    prepare -> producers send, what is due is flushed -> drain -> judge
+
+Flushes run in this process, by the same decision and through the same phases as in Dagster, whose own start of a run
+comes on top. Interrupted at any point, it ends its processes and leaves the directory to whoever named it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from timestore_pipeline import clock
+from timestore_pipeline.audit.verify import verify
+from timestore_pipeline.model.flush import Flush, FlushState, Trigger
+from timestore_pipeline.tools.crashtest.draining import drain, flush_once
+from timestore_pipeline.tools.crashtest.journal import read_story
+from timestore_pipeline.tools.crashtest.oracle import judge
+from timestore_pipeline.tools.crashtest.run import check_is_new
+from timestore_pipeline.tools.simulate.crew import Crew, Outcome
+from timestore_pipeline.tools.simulate.plan import Plan
+from timestore_pipeline.tools.simulate.report import Measured, Report
+from timestore_pipeline.wiring import Timestore
+
+RUN = "simulation"
+
+_LOOK = 0.2  # seconds between two looks at the backlogs
+_EVERYTHING = 1_000_000_000
+
+Progress = Callable[[int], None]  # told the batches acknowledged so far
+
+
+@dataclass
+class _Watch:
+    """What was seen while the producers worked."""
+
+    problems: list[str] = field(default_factory=list)
+    peak_batches: int = 0
+    peak_bytes: int = 0
+
+
+def simulate(plan: Plan, slo: float, progress: Progress = lambda _batches: None) -> Report:
+    """slo: seconds that 95 of 100 flushes may take. Raises `InvalidInput` if `plan.home` is not new or empty."""
+    check_is_new(plan.home)
+    plan.journals.mkdir(parents=True)
+    watch = _Watch()
+    with Timestore(plan.settings()) as store:
+        for name in plan.names():
+            store.set_metadata(name, {"time_column": "at"})
+        began = clock.monotonic()
+        outcomes = _produce(plan, store, watch, progress)
+        produced = clock.monotonic() - began
+        watch.problems += drain(store, plan.names(), RUN)
+        return _report(plan, slo, store, watch, outcomes, (produced, clock.monotonic() - began - produced))
+
+
+def _produce(plan: Plan, store: Timestore, watch: _Watch, progress: Progress) -> list[Outcome]:
+    with Crew(plan) as crew:
+        while crew.at_work():
+            _look(store, watch, progress)
+            clock.sleep(_LOOK)
+        return crew.outcomes()
+
+
+def _look(store: Timestore, watch: _Watch, progress: Progress) -> None:
+    """As a tick of the sensor does: flush what is due."""
+    statuses = store.statuses()
+    progress(sum(status.backlog.accepted.batches for status in statuses))
+    watch.peak_batches = max(watch.peak_batches, sum(status.backlog.queued.batches for status in statuses))
+    watch.peak_bytes = max(watch.peak_bytes, sum(status.backlog.disk_bytes for status in statuses))
+    for status in statuses:
+        if status.decision.due:
+            trigger = status.decision.trigger or Trigger.MANUAL
+            watch.problems += flush_once(store, status.backlog.dataset, trigger, RUN)
+
+
+def _report(
+    plan: Plan, slo: float, store: Timestore, watch: _Watch, outcomes: list[Outcome], seconds: tuple[float, float]
+) -> Report:
+    flushes = store.area.ledger.flushes.history(most=_EVERYTHING)
+    audit = verify(store.area, store.lake)
+    stories = {number: read_story(plan.journals, number) for number in range(plan.producers)}
+    return Report(
+        plan=plan,
+        slo=slo,
+        verdict=judge(plan.lake, stories, plan.names()),
+        verify_problems=[f"{d.dataset}: {problem.message}" for d in audit.datasets for problem in d.problems],
+        depth=sum(status.backlog.queued.batches for status in store.statuses()),
+        drops=_drops(store),
+        refusals=sum(story.refused for story in stories.values()),
+        faults=[*watch.problems, *(outcome.fault for outcome in outcomes if outcome.fault)],
+        measured=_measured(watch, outcomes, flushes, seconds),
+    )
+
+
+def _drops(store: Timestore) -> dict[str, int]:
+    """By reason, as the metric counts them."""
+    found: dict[str, int] = {}
+    for counter in store.area.ledger.counters.all():
+        if counter.series == "dropped_batches_total" and counter.value:
+            reason = counter.labels["reason"]
+            found[reason] = found.get(reason, 0) + int(counter.value)
+    return found
+
+
+def _measured(watch: _Watch, outcomes: list[Outcome], flushes: list[Flush], seconds: tuple[float, float]) -> Measured:
+    published = [flush for flush in flushes if flush.state is FlushState.PUBLISHED]
+    latencies = [latency for outcome in outcomes for latency in outcome.latencies]
+    return Measured(
+        producing_seconds=seconds[0],
+        draining_seconds=seconds[1],
+        peak_batches=watch.peak_batches,
+        peak_disk_bytes=watch.peak_bytes,
+        flushes=len(published),
+        failed_flushes=len(flushes) - len(published),
+        files=sum(flush.files for flush in published),
+        file_bytes=sum(flush.file_bytes for flush in published),
+        flush_p95=percentile([flush.duration.total_seconds() for flush in published if flush.duration], 95),
+        ack_p50=percentile(latencies, 50),
+        ack_p95=percentile(latencies, 95),
+    )
+
+
+def percentile(values: list[float], share: int) -> float | None:
+    """The smallest value that `share` of 100 do not exceed; None of nothing."""
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    return min(statistics.quantiles(values, n=100, method="inclusive")[share - 1], max(values))
