@@ -33,7 +33,7 @@ crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lo
 nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test, an hour of values
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dagster-dg-cli
-	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/tools/crashtest tests/live/test_starting.py tests/landing/test_memory.py tests/values
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/tools/crashtest tests/live/test_starting.py tests/doors/landing/test_memory.py tests/values
 	@$(MAKE) --no-print-directory values SEED=$(or $(SEED),$(shell date +%Y%m%d))
 
 values: $(READY) ## an hour of random values through every door, read by three engines; SECONDS=, SEED= choose

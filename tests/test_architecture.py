@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 IMPORT_EVERYTHING = """
 import importlib, json, os, pkgutil, sys, threading
 
-EXTRAS = {"timestore_pipeline.definitions", "timestore_pipeline.defs", "timestore_pipeline.http_api"}
+EXTRAS = {"timestore_pipeline.definitions", "timestore_pipeline.defs", "timestore_pipeline.doors.http"}
 written, connected = [], []
 
 def watch(event, arguments):

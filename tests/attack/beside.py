@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from tests.http_api.serving import Server, post, stream, table
+from tests.doors.http.serving import Server, post, stream, table
 from timestore_pipeline import clock
 
 _log = logging.getLogger(__name__)

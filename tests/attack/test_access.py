@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.landing.dropping import readings
+from tests.doors.landing.dropping import readings
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from tests.attack.beside import check_beside
-from tests.http_api.hostile import CSV, JSON, NDJSON, PARQUET, parquet
-from tests.http_api.serving import ARROW, Server, post, server, stream
+from tests.doors.http.hostile import CSV, JSON, NDJSON, PARQUET, parquet
+from tests.doors.http.serving import ARROW, Server, post, server, stream
 from timestore_pipeline.model.canonical import LONGEST_NAME
 
 MIB = 1 << 20

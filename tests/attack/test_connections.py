@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from tests.attack.beside import check_beside
-from tests.http_api.serving import Server, post, server, stream, table
-from tests.http_api.test_connection import everything
+from tests.doors.http.serving import Server, post, server, stream, table
+from tests.doors.http.test_connection import everything
 from timestore_pipeline import clock
 
 CONNECTIONS = 64  # of the server; fewer than usual, so that the attacks are short

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_api.serving import Server, server
-from tests.http_api.test_connection import problem, told
+from tests.doors.http.serving import Server, server
+from tests.doors.http.test_connection import problem, told
 
 ROUTES = [
     (b"GET", b"/health"),

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.attack.hostile_folders import nested
-from tests.legacy.trees import write
+from tests.doors.legacy.trees import write
+from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
+from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.legacy.importing import Import, Imported, Result
-from timestore_pipeline.legacy.journal import ImportJournal
-from timestore_pipeline.legacy.tree import Tree
 from timestore_pipeline.settings import Settings
 
 

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.running import ROOT
-from tests.landing.dropping import drop, folder, numbers, readings, take_in
+from tests.doors.landing.dropping import drop, folder, numbers, readings, take_in
 from timestore_pipeline import clock
+from timestore_pipeline.doors.landing.outcome import Result
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.trial import MOST_AT_ONCE, Trial
-from timestore_pipeline.landing.outcome import Result
 from timestore_pipeline.settings import Settings
 
 MIB = 1 << 20
@@ -126,7 +126,7 @@ def died(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr("timestore_pipeline.landing.intake.check_rows", dies)
+        patched.setattr("timestore_pipeline.doors.landing.intake.check_rows", dies)
         with pytest.raises(Killed):
             take_in(settings)
 
@@ -156,7 +156,7 @@ def test_what_is_not_the_files_fault_is_no_attempt(settings: Settings, monkeypat
     drop(settings, "a.csv", b"n\n1\n")
     for _ in range(5):
         with monkeypatch.context() as patched:
-            patched.setattr("timestore_pipeline.landing.intake.check_rows", full_disk)
+            patched.setattr("timestore_pipeline.doors.landing.intake.check_rows", full_disk)
             [outcome] = take_in(settings)
         assert outcome.result is Result.POSTPONED
         landing = folder(settings)

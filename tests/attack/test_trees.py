@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.attack.hostile_folders import nested
-from tests.landing.dropping import drop, files, folder, numbers, take_in
+from tests.doors.landing.dropping import drop, files, folder, numbers, take_in
 from timestore_pipeline.confined import DEEPEST
+from timestore_pipeline.doors.landing.intake import Intake
+from timestore_pipeline.doors.landing.status import landing_status
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.landing.intake import Intake
-from timestore_pipeline.landing.status import landing_status
 from timestore_pipeline.settings import Settings
 
 MANY = 4_000  # files; a hundred thousand take a minute to make, and go the same way
@@ -84,7 +84,7 @@ def test_a_file_name_in_the_place_of_a_folder_is_told(settings: Settings, landin
 def test_very_many_files_hold_no_other_dataset_up(
     settings: Settings, landing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("timestore_pipeline.landing.folder._MOST_LISTED", MANY // 2)
+    monkeypatch.setattr("timestore_pipeline.doors.landing.folder._MOST_LISTED", MANY // 2)
     (landing / "hostile").mkdir()
     for number in range(MANY):
         os.close(os.open(landing / "hostile" / f"{number}.csv", os.O_CREAT))

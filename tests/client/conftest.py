@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.http_api.serving import Server, server
+from tests.doors.http.serving import Server, server
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.client.scripted import RECEIPT, Scene, Scripted, scripted
-from tests.http_api.serving import table
+from tests.doors.http.serving import table
 from timestore_pipeline import clock
 from timestore_pipeline.client import Batcher, Client, Retry
 from timestore_pipeline.errors import InvalidInput, UnsentRows

@@ -10,7 +10,7 @@ import pytest
 
 from demo.processes import free_port
 from tests.client.scripted import HANG_UP, RECEIPT, scripted
-from tests.http_api.serving import Server, server, stream, table
+from tests.doors.http.serving import Server, server, stream, table
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import (
     BodyTooLarge,

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from demo.processes import free_port
-from tests.http_api.serving import ROOT, published, server, table
+from tests.doors.http.serving import ROOT, published, server, table
 from timestore_pipeline import clock
 from timestore_pipeline.client import Client, Retry
 

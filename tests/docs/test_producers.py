@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.documents import ROOT
-from tests.http_api.serving import server
+from tests.doors.http.serving import server
 from timestore_pipeline import Settings
 from timestore_pipeline.wiring import Timestore
 

@@ -25,7 +25,7 @@ FORKED.set_forkserver_preload(
         "tests.crash.victims",
         "tests.flush.dying_aside",
         "tests.flush.stopping",
-        "tests.http_api.serving",
+        "tests.doors.http.serving",
         "tests.ingest.batches",
         "tests.rebuild.dying",
         "tests.services.warm",

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from tests.values.sources import File
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.http_api.formats import FORMATS
-from timestore_pipeline.http_api.reading import Job, read_body
+from timestore_pipeline.doors.http.formats import FORMATS
+from timestore_pipeline.doors.http.reading import Job, read_body
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.staging_loop import StagingLoop
 from timestore_pipeline.ingest.trial import Trial
-from timestore_pipeline.landing.folder import LandingFolder
-from timestore_pipeline.landing.intake import Intake
 
 _MOST_BYTES = 1 << 24
 

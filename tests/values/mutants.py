@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from timestore_pipeline.http_api import reading
+from timestore_pipeline.doors.http import reading
+from timestore_pipeline.doors.landing import intake
 from timestore_pipeline.ingest import inputs
 from timestore_pipeline.ingest.catalog import DatasetCatalog, Fitted
 from timestore_pipeline.lake import faults, features, handle
-from timestore_pipeline.landing import intake
 
 Mutate = Callable[[pytest.MonkeyPatch], None]
 _Change = Callable[[pa.ChunkedArray], pa.ChunkedArray]

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from hypothesis import given, settings
 
-from tests.http_api.serving import post, server
+from tests.doors.http.serving import post, server
 from tests.values.bench import Bench, Example
 from tests.values.doors import Workplace
 from tests.values.examples import ONE_BATCH
 from tests.values.sources import File
+from timestore_pipeline.doors.http.formats import FORMATS
 from timestore_pipeline.errors import InvalidInput
-from timestore_pipeline.http_api.formats import FORMATS
 
 _EXAMPLES = 50
 _TYPES = {known.suffix: known.types[0] for known in FORMATS}

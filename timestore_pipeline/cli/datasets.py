@@ -14,7 +14,7 @@ from timestore_pipeline.cli.output import AsJson, print_fields, print_json, prin
 from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
-from timestore_pipeline.documents import dataset_document, layout_of
+from timestore_pipeline.doors.documents import dataset_document, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.local_times import schema_local_paths

@@ -24,14 +24,14 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count, size
+from timestore_pipeline.doors.landing.day import Day
+from timestore_pipeline.doors.landing.folder import Ignored, LandingFolder
+from timestore_pipeline.doors.landing.intake import Intake
+from timestore_pipeline.doors.landing.outcome import Outcome, Result, error_document
+from timestore_pipeline.doors.landing.replay import Replay, Replayed
+from timestore_pipeline.doors.landing.status import Amount, LandingStatus, landing_status
 from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError
 from timestore_pipeline.ingest.whole_file import open_staging
-from timestore_pipeline.landing.day import Day
-from timestore_pipeline.landing.folder import Ignored, LandingFolder
-from timestore_pipeline.landing.intake import Intake
-from timestore_pipeline.landing.outcome import Outcome, Result, error_document
-from timestore_pipeline.landing.replay import Replay, Replayed
-from timestore_pipeline.landing.status import Amount, LandingStatus, landing_status
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore

@@ -29,12 +29,12 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, instant, size
+from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
+from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.errors import NotImportable, TimestoreError, UnknownDataset
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.legacy.importing import Import, Imported, Result
-from timestore_pipeline.legacy.journal import ImportJournal
-from timestore_pipeline.legacy.tree import Tree
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.wiring import Timestore

@@ -26,7 +26,7 @@ def serve(
       timestore serve --port 8451
     """
     try:
-        from timestore_pipeline.http_api import server
+        from timestore_pipeline.doors.http import server
     except ModuleNotFoundError as error:
         raise InvalidInput(
             f"the HTTP API needs {error.name}, which is not installed", hint="pip install 'timestore_pipeline[http]'"

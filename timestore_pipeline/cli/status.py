@@ -7,7 +7,7 @@ from timestore_pipeline.cli.arguments import OneOrAll
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
-from timestore_pipeline.documents import status_document
+from timestore_pipeline.doors.documents import status_document
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.wiring import DatasetStatus
 

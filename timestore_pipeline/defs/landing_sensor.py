@@ -11,8 +11,8 @@ from timestore_pipeline.defs.active_runs import active_run
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_job import INGEST_JOB
 from timestore_pipeline.defs.sensor import shortened
+from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.errors import LandingUnusable
-from timestore_pipeline.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

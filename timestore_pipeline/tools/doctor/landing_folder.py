@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.tools.doctor.disk import durable_write
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.tools.doctor.patient import Patient

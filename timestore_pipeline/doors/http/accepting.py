@@ -1,0 +1,134 @@
+"""Accepting connections: a few a turn of the event loop, and never more than there may be.
+
+asyncio accepts all that wait at once, whatever is open already, and reports every failure with a traceback. Here a
+connection that finds no room waits in the system's queue until another one has given way; those beyond the last place
+are kept for probes. When the process may open no more files, new connections wait for a second, and the log says so
+once a minute.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+
+from timestore_pipeline import clock
+from timestore_pipeline.doors.http.connection import Connection
+from timestore_pipeline.doors.http.roster import Roster
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE = 32  # connections looked at in one turn of the event loop
+_NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_PAUSE_SECONDS = 1.0  # when there are no files left
+_QUIET_SECONDS = 60.0  # between two lines about the same
+
+
+class Acceptor:
+    """One listening socket; made and used in the event loop."""
+
+    def __init__(self, listener: socket.socket, roster: Roster, make: Callable[[], Connection]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._roster = roster
+        self._make = make
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next: tuple[socket.socket, str] | None = None  # accepted, and waiting for room; with its address
+        self._told_at: float | None = None
+        self._is_listening = self._is_closed = False
+        listener.setblocking(False)
+        roster.on_change(self._listen)
+        self._listen()
+
+    def close(self) -> None:
+        """Take no more connections; those that are there stay."""
+        self._is_closed = True
+        self._stop()
+        if self._next is not None:
+            self._next[0].close()
+
+    async def wait_closed(self) -> None:
+        """At once: the connections are uvicorn's."""
+
+    def _listen(self) -> None:
+        if not self._is_listening and not self._is_closed:
+            self._is_listening = True
+            self._loop.add_reader(self._listener, self._accept)
+            if self._next is not None:
+                self._loop.call_soon(self._accept)
+
+    def _stop(self) -> None:
+        if self._is_listening:
+            self._is_listening = False
+            self._loop.remove_reader(self._listener)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            if not self._is_listening:
+                return
+            if self._next is None and (found := self._taken()) is not None and _is_alive(found[0]):
+                self._next = found
+            if self._next is not None and not self._has_room():
+                self._stop()  # until one is closed
+                return
+            if self._next is not None:
+                accepted, self._next = self._next, None
+                self._admit(*accepted)
+
+    def _has_room(self) -> bool:
+        """False = not yet, or all are at work."""
+        return not self._roster.is_full or not (self._roster.make_room() or self._roster.is_full_to_the_last)
+
+    def _taken(self) -> tuple[socket.socket, str] | None:
+        try:
+            accepted, address = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return None
+        except OSError as error:
+            self._fail(error)
+            return None
+        accepted.setblocking(False)
+        return accepted, str(address[0])
+
+    def _admit(self, accepted: socket.socket, peer: str) -> None:
+        connection = self._make()
+        connection.peer = peer
+        connection.is_spare = self._roster.is_full
+        self._roster.add(connection)
+        task = self._loop.create_task(self._connect(connection, accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self._roster.exceeds_its_share(peer):
+            self._roster.make_room(peer)
+
+    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: connection, accepted)
+        except OSError:  # it is gone already
+            accepted.close()
+            self._roster.remove(connection)
+
+    def _fail(self, error: OSError) -> None:
+        self._stop()
+        if error.errno not in _NO_FILES:
+            _log.error("no connection can be accepted: %s", error)
+        elif self._told_at is None or clock.monotonic() - self._told_at > _QUIET_SECONDS:
+            self._told_at = clock.monotonic()
+            told = "new connections wait: %s; raise the limit on open files (ulimit -n), or send over fewer connections"
+            _log.error(told, error)
+        self._loop.call_later(_PAUSE_SECONDS, self._listen)
+
+
+def _is_alive(accepted: socket.socket) -> bool:
+    """Closes one that its client has reset or closed already: for a flood of those nothing else is made."""
+    try:
+        if accepted.recv(1, socket.MSG_PEEK):
+            return True
+    except (BlockingIOError, InterruptedError):
+        return True
+    except OSError:
+        pass
+    accepted.close()
+    return False

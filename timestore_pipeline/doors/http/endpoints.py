@@ -1,0 +1,119 @@
+"""The routes' handlers: translations between HTTP and the service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from timestore_pipeline.doors.documents import receipt_document
+from timestore_pipeline.doors.http.body import BodyReader, body_too_large
+from timestore_pipeline.doors.http.formats import body_format, content_encoding, csv_dialect
+from timestore_pipeline.doors.http.openapi import openapi_document
+from timestore_pipeline.doors.http.probes import Probes
+from timestore_pipeline.doors.http.service import Batch, Service
+from timestore_pipeline.errors import InvalidInput, UnreadableInput, UnsupportedType
+from timestore_pipeline.model.dataset import check_dataset_name
+
+
+class Endpoints:
+    """One method per operation of the API."""
+
+    def __init__(self, service: Service, probes: Probes) -> None:
+        self._service = service
+        self._probes = probes
+        self._description = JSONResponse(openapi_document(service.limits)).body  # once: it is long, and anybody may ask
+
+    def handlers(self) -> Mapping[str, Callable[[Request], Awaitable[Response]]]:
+        """By operation id."""
+        return {
+            "stageBatch": self.stage_batch,
+            "requestFlush": self.request_flush,
+            "listDatasets": self.list_datasets,
+            "getDataset": self.get_dataset,
+            "setMetadata": self.set_metadata,
+            "health": self.health,
+            "ready": self.ready,
+            "metrics": self.metrics,
+            "describe": self.describe,
+        }
+
+    async def stage_batch(self, request: Request) -> Response:
+        content_type = _only(request, "content-type")
+        batch = Batch(
+            peer=request.state.connection.peer,
+            dataset=check_dataset_name(request.path_params["dataset"]),
+            format=body_format(content_type),
+            csv=csv_dialect(content_type),
+            encoding=content_encoding(request.headers.getlist("content-encoding")),
+            idempotency_key=_text(_only(request, "idempotency-key")),
+        )
+        staged = await self._service.stage(batch, self._pieces(request, self._service.limits.body_bytes))
+        status = HTTPStatus.OK if staged.receipt.duplicate else HTTPStatus.CREATED
+        return JSONResponse(receipt_document(staged.receipt) | staged.decided.to_dict(), status)
+
+    async def request_flush(self, request: Request) -> Response:
+        dataset = request.path_params["dataset"]
+        outcome = await self._service.request_flush(dataset)
+        return JSONResponse({"dataset": dataset, "outcome": outcome}, HTTPStatus.ACCEPTED)
+
+    async def list_datasets(self, _: Request) -> Response:
+        return JSONResponse(await self._service.statuses(None))
+
+    async def get_dataset(self, request: Request) -> Response:
+        return JSONResponse(await self._service.statuses(request.path_params["dataset"]))
+
+    async def set_metadata(self, request: Request) -> Response:
+        if body_format(_only(request, "content-type")).suffix != ".json":
+            raise UnsupportedType("metadata is JSON", hint="send Content-Type: application/json")
+        if content_encoding(request.headers.getlist("content-encoding")) != "identity":
+            raise UnsupportedType("metadata is sent as it is", hint="send it without Content-Encoding")
+        body = await self._pieces(request, self._service.limits.metadata_bytes).whole()
+        return JSONResponse(await self._service.set_metadata(request.path_params["dataset"], _json_text(body)))
+
+    async def health(self, _: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def ready(self, _: Request) -> Response:
+        await self._probes.ready()
+        return JSONResponse({"status": "ready"})
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(await self._probes.metrics(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    async def describe(self, _: Request) -> Response:
+        return Response(self._description, media_type="application/json")
+
+    def _pieces(self, request: Request, most: int) -> BodyReader:
+        """Refuses by the announced length what it can, before a byte is read."""
+        if int(request.headers.get("content-length", "0")) > most:
+            raise body_too_large(most)
+        return BodyReader(request.receive, self._service.limits, most)
+
+
+def _only(request: Request, name: str) -> str | None:
+    """A header that may stand there once; which of two was meant is not for us to say."""
+    given = request.headers.getlist(name)
+    if len(given) > 1:
+        raise InvalidInput(f"the request has {len(given)} headers {name}", hint="send one")
+    return given[0] if given else None
+
+
+def _text(header: str | None) -> str | None:
+    """Header values come as bytes, one character each; keys are UTF-8."""
+    if header is None:
+        return None
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the Idempotency-Key is not UTF-8", hint="send letters, digits and punctuation") from error
+
+
+def _json_text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise UnreadableInput(f"the body is not UTF-8: {error}", hint="send a JSON object in UTF-8") from error

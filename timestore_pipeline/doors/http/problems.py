@@ -1,0 +1,113 @@
+"""Errors as HTTP says them: a status, `application/problem+json` (RFC 9457), and when to come again.
+
+Handlers are coroutines: a plain function would be called in another thread, which an exhausted process may not have.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from http import HTTPStatus
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from timestore_pipeline import errors
+from timestore_pipeline.doors.http.body import Disconnected
+from timestore_pipeline.errors import RetryLater, SchemaConflict, TimestoreError
+
+MEDIA_TYPE = "application/problem+json"
+
+# The first class an error belongs to decides.
+STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
+    (errors.QueueFull, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.ServerBusy, HTTPStatus.TOO_MANY_REQUESTS),
+    (errors.GuardrailExceeded, HTTPStatus.INSUFFICIENT_STORAGE),
+    (errors.DiskFull, HTTPStatus.INSUFFICIENT_STORAGE),
+    (errors.SlowRequest, HTTPStatus.REQUEST_TIMEOUT),
+    (errors.RetryLater, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.UnreadableInput, HTTPStatus.BAD_REQUEST),
+    (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),
+    (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (errors.ForeignSite, HTTPStatus.FORBIDDEN),
+    (errors.ForeignHost, HTTPStatus.MISDIRECTED_REQUEST),
+    (errors.UnknownDataset, HTTPStatus.NOT_FOUND),
+    (errors.BodyTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (errors.UnsupportedType, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
+    (errors.InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.Conflict, HTTPStatus.CONFLICT),
+    (errors.TimestoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
+_CLIENT_GONE = 499  # what access logs call it since nginx; nobody receives it
+
+
+def status_of(error: TimestoreError) -> HTTPStatus:
+    return next(status for kind, status in STATUSES if isinstance(error, kind))
+
+
+async def of_error(request: Request, error: Exception) -> Response:
+    """Handler of every `TimestoreError`."""
+    assert isinstance(error, TimestoreError)
+    status = status_of(error)
+    document = {"code": error.code, "detail": str(error), "hint": error.hint, "dataset": error.dataset}
+    if isinstance(error, SchemaConflict):
+        document |= {"column": error.column, "existing": error.existing, "incoming": error.incoming}
+    if isinstance(error, errors.GuardrailExceeded):
+        document |= {"guardrail": error.guardrail}
+    return _problem(request, status, document, _headers(error))
+
+
+async def of_system_error(request: Request, error: Exception) -> Response:
+    """Handler of `OSError`: without files to open a request can come again; any other one is a bug."""
+    assert isinstance(error, OSError)
+    if error.errno not in _NO_FILES:
+        raise error
+    hint = "retry with the same idempotency key; the operator raises the limit on open files (ulimit -n)"
+    return await of_error(request, RetryLater(f"the server can open no more files: {error.strerror}", hint=hint))
+
+
+async def of_http_exception(request: Request, error: Exception) -> Response:
+    """Handler of what routing raises: no such path, or not with this method."""
+    assert isinstance(error, HTTPException)
+    code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "method_not_allowed"
+    document = {"code": code, "detail": error.detail, "hint": "see /openapi.json", "dataset": None}
+    return _problem(request, HTTPStatus(error.status_code), document, dict(error.headers or {}))
+
+
+async def of_bug(request: Request, _: Exception) -> Response:
+    """Handler of everything else; what it was stands in the log, under the request's id."""
+    document = {"code": "internal_error", "detail": "the server failed", "hint": "see its log", "dataset": None}
+    return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, document, {})
+
+
+async def of_disconnect(_request: Request, _error: Exception) -> Response:
+    """For the access log."""
+    return Response(status_code=_CLIENT_GONE)
+
+
+def _problem(request: Request, status: HTTPStatus, document: dict[str, Any], headers: dict[str, str]) -> Response:
+    head = {"type": f"urn:timestore:error:{document['code']}", "title": status.phrase, "status": int(status)}
+    tail = {"request_id": request.scope.get("state", {}).get("request_id")}
+    return JSONResponse(head | document | tail, status, headers, MEDIA_TYPE)
+
+
+def _headers(error: TimestoreError) -> dict[str, str]:
+    if isinstance(error, RetryLater):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after.total_seconds())))}
+    if isinstance(error, errors.Unauthenticated):
+        return {"WWW-Authenticate": 'Bearer realm="timestore"'}
+    if isinstance(error, errors.Forbidden):
+        return {"WWW-Authenticate": 'Bearer realm="timestore", error="invalid_token"'}
+    return {}
+
+
+HANDLERS = {
+    TimestoreError: of_error,
+    OSError: of_system_error,
+    HTTPException: of_http_exception,
+    Disconnected: of_disconnect,
+    Exception: of_bug,
+}

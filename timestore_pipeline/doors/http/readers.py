@@ -1,0 +1,216 @@
+"""The server's side of its reader processes: a thread for each gives it bodies, and passes on the rows that come back.
+
+One that dies of a body, or does not come to an end with it, is replaced, and the body is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from timestore_pipeline import clock
+from timestore_pipeline.doors.http.frames import FramedPipes
+from timestore_pipeline.doors.http.limits import ReaderLimits
+from timestore_pipeline.doors.http.reader_process import ERRORS
+from timestore_pipeline.doors.http.reading import Parsed
+from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
+from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.model.batch import Receipt
+
+_log = logging.getLogger(__name__)
+
+Stage = Callable[[Parsed, memoryview], Future[Receipt]]
+_ARROW_OVERHEAD = 16 << 20  # bytes of a stream that are no rows
+_LOOK_SECONDS = 1.0  # an idle process that was killed is replaced as soon
+_DYING_SECONDS = 1.0  # between the end of a process's pipes and its own
+
+
+class Reader:
+    """One process; used by one thread."""
+
+    def __init__(self, limits: ReaderLimits) -> None:
+        self._limits = limits
+        self._process: subprocess.Popen[bytes] | None = None  # None = not needed yet, or it could not be started
+
+    def read(self, job: Mapping[str, Any], body: bytes) -> tuple[Parsed, memoryview]:
+        """What is in the body, and its rows as an Arrow stream where they do not go to a file.
+
+        Raises what reading raises, `BodyTooLarge` when it does not come to an end, and `UnreadableInput` when the
+        process dies of the body.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        deadline = clock.monotonic() + self._limits.seconds
+        try:
+            self._pipes.send(job, body, deadline)
+            answer, rows = self._pipes.receive(deadline)
+        except TimeoutError as error:
+            self.close()
+            _remove(job)
+            raise _endless(f"{self._limits.seconds:.0f} s") from error
+        except (EOFError, OSError, ValueError) as error:
+            code = self._last_word()
+            _remove(job)
+            if code == -signal.SIGXCPU:
+                raise _endless(f"{self._limits.cpu_seconds:g} s of a processor") from error
+            _log.warning("a body ended its reader process with code %s", code)
+            hint = str(job["hint"])
+            raise UnreadableInput("the body ends the process that reads it", hint=hint) from error
+        return _parsed(answer), rows
+
+    def replace_if_dead(self) -> None:
+        """Raises nothing: what is in the way of starting it will be in the way of the next body, too."""
+        if self._process is not None and self._process.poll() is not None:
+            with suppress(OSError):
+                self.start()
+
+    def kill(self) -> None:
+        """In whatever it is at; from any thread."""
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+
+    def _last_word(self) -> int:
+        """The exit code of a process that has closed its pipes."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(_DYING_SECONDS)
+        self._process.kill()
+        return self._process.wait()
+
+    def start(self) -> None:
+        """A new process; raises `OSError`."""
+        self.close()
+        command = (sys.executable, "-m", "timestore_pipeline.doors.http.reader_process")
+        self._process = subprocess.Popen(
+            [*command, str(self._limits.memory_bytes), str(self._limits.niceness)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal is for the server, which has bodies to finish
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        to_process, from_process = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._pipes = FramedPipes(to_process, from_process, 2 * self._limits.body_bytes + _ARROW_OVERHEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """A body on its way from its request to its receipt."""
+
+    job: Mapping[str, Any]
+    body: bytes
+    stage: Stage
+    receipt: asyncio.Future[Receipt]
+
+    def carry_out(self, reader: Reader) -> None:
+        try:
+            staged = self.stage(*reader.read(self.job, self.body))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is the request's
+            self._settle(partial(self.receipt.set_exception, error))
+        else:
+            staged.add_done_callback(self._staged)
+
+    def _staged(self, staged: Future[Receipt]) -> None:
+        error = staged.exception()
+        if error is None:
+            self._settle(partial(self.receipt.set_result, staged.result()))
+        else:
+            self._settle(partial(self.receipt.set_exception, error))
+
+    def _settle(self, settle: Callable[[], None]) -> None:
+        """In the event loop of the request, if it still waits."""
+
+        def in_loop() -> None:
+            if not self.receipt.done():
+                settle()
+
+        with suppress(RuntimeError):  # the loop is closed
+            self.receipt.get_loop().call_soon_threadsafe(in_loop)
+
+
+class Readers:
+    """As many processes as the limits allow. From its reader to its writer a body does without the event loop."""
+
+    def __init__(self, limits: ReaderLimits) -> None:
+        self._limits = limits
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._readers: list[Reader] = []
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Those that are always needed start now, so that the first request does not wait for imports."""
+        self._readers = [Reader(self._limits) for _ in range(self._limits.processes)]
+        for reader in self._readers if self._limits.starts_at_once else ():
+            reader.start()
+        self._threads = [threading.Thread(target=self._work, args=(reader,)) for reader in self._readers]
+        for thread in self._threads:
+            thread.start()
+
+    async def stage(self, job: Mapping[str, Any], body: bytes, stage: Stage) -> Receipt:
+        """Read a body and stage its rows; `stage` is called in a reader's thread.
+
+        Raises what reading and staging raise.
+        """
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._orders.put(_Order(job, body, stage, receipt))
+        return await receipt
+
+    def close(self) -> None:
+        """End all of them; what is at work was given up by its request."""
+        for reader in self._readers:
+            self._orders.put(None)
+            reader.kill()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self, reader: Reader) -> None:
+        with closing(reader):
+            while (order := self._next(reader)) is not None:
+                if not order.receipt.done():
+                    order.carry_out(reader)
+
+    def _next(self, reader: Reader) -> _Order | None:
+        while True:
+            try:
+                return self._orders.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                reader.replace_if_dead()
+
+
+def _parsed(answer: Mapping[str, Any]) -> Parsed:
+    error = answer.get("error")
+    if error is not None:
+        raise ERRORS[error["code"]](error["message"], hint=error["hint"])
+    return Parsed(answer["rows"], answer["bytes"], [Note(*note) for note in answer["notes"]])
+
+
+def _remove(job: Mapping[str, Any]) -> None:
+    """What a process that is gone leaves behind."""
+    shutil.rmtree(job["work"], ignore_errors=True)
+
+
+def _endless(what: str) -> BodyTooLarge:
+    return BodyTooLarge(f"the body takes more than {what} to read", hint="send smaller batches")

@@ -1,0 +1,128 @@
+"""Running the server: open, bind, serve, and end.
+
+The socket is bound before anything is opened for writing, and requests are taken only when all is open. On SIGTERM or
+SIGINT the server stops listening, finishes the requests at work, and stages what is queued.
+`kill -9` at any moment loses no acknowledged batch: see `ingest/group_commit.py`.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from types import FrameType
+from typing import cast
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from timestore_pipeline.doors.http.accepting import Acceptor
+from timestore_pipeline.doors.http.app import build_app
+from timestore_pipeline.doors.http.connection import Connection
+from timestore_pipeline.doors.http.exchange import ACCESS_LOG
+from timestore_pipeline.doors.http.limits import Limits
+from timestore_pipeline.doors.http.roster import Roster
+from timestore_pipeline.doors.http.service import Service
+from timestore_pipeline.doors.http.token import check_binding
+from timestore_pipeline.doors.http.turns import Turns
+from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.wiring import Timestore
+
+__all__ = ["ACCESS_LOG", "serve"]
+
+
+def serve(
+    settings: Settings, host: str, port: int, announce: Callable[[str], None], limits: Limits | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    port: 0 = any free one. announce: called with the URL once the socket listens. limits: None = the usual ones.
+    Raises `InvalidSettings` for a host beyond loopback without a token, `InvalidInput` when the address cannot be had,
+    and what opening the stores raises.
+    """
+    check_binding(host, settings.api_token)
+    with (
+        closing(_listen(host, port)) as listener,
+        Timestore(settings) as store,
+        StagingManager.open(settings) as staging,
+    ):
+        _run(store, staging, listener, announce, limits or Limits(settings.api_max_body_bytes))
+
+
+def _run(
+    store: Timestore,
+    staging: StagingManager,
+    listener: socket.socket,
+    announce: Callable[[str], None],
+    limits: Limits,
+) -> None:
+    make_service = partial(Service, store, staging, limits)
+    app = build_app(make_service, store.settings.api_token, stopping=lambda: server.should_exit)
+    roster = Roster(limits.connections, limits.connections_of_one, limits.connections_for_probes)
+    server = _Server(_config(app, limits, roster), roster)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        announce(_url(listener))  # whoever hears of it may end it from now on
+        server.run(sockets=[listener])  # at its end it raises the signal that ended it once more, here to no effect
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, with an `Acceptor` in the place of asyncio's servers."""
+
+    def __init__(self, config: uvicorn.Config, roster: Roster) -> None:
+        super().__init__(config)
+        self._roster = roster
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(STARTUP_FAILURE)
+        self.servers = [Acceptor(listener, self._roster, self._connection) for listener in sockets or []]  # type: ignore[misc]
+        self.started = True
+
+    def _connection(self) -> Connection:
+        kind = cast(type[Connection], self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+
+def _config(app: object, limits: Limits, roster: Roster) -> uvicorn.Config:
+    shared = {"limits": limits, "roster": roster, "turns": Turns()}
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http=type("LimitedConnection", (Connection,), shared),
+        loop="asyncio",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=limits.keep_alive_seconds,
+        timeout_graceful_shutdown=limits.shutdown_seconds,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError, UnicodeError) as error:
+        hint = "choose another --host or --port; --port 0 takes any free one"
+        raise InvalidInput(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

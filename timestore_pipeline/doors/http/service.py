@@ -1,0 +1,165 @@
+"""What the routes do, without HTTP around it: taking in a body, reading it, staging it, and asking about datasets.
+
+A batch is staged as a whole or not at all: until `submit` gets the complete, checked table, nothing of it is anywhere
+but in the spool, which nobody reads after a crash.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from timestore_pipeline.doors.documents import dataset_document, status_document
+from timestore_pipeline.doors.http.body import Body, BodyReader, Spool
+from timestore_pipeline.doors.http.capacity import BlockingCalls, Reservation, Shares
+from timestore_pipeline.doors.http.formats import BodyFormat
+from timestore_pipeline.doors.http.lanes import Lanes
+from timestore_pipeline.doors.http.limits import Limits
+from timestore_pipeline.doors.http.reading import Parsed
+from timestore_pipeline.errors import InvalidMetadata, UnsupportedType
+from timestore_pipeline.ingest.decided import Decided
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.refusals import Note, explaining
+from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.wiring import FlushRequest, Timestore
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the head of a request says about its body."""
+
+    peer: str  # the address it comes from
+    dataset: str
+    format: BodyFormat
+    encoding: str
+    idempotency_key: str | None
+    csv: Mapping[str, Any] = field(default_factory=dict)  # what is said of a CSV body
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What a producer is told of its batch."""
+
+    receipt: Receipt
+    decided: Decided
+
+
+class Service:
+    """One server's work; made and used in its event loop."""
+
+    def __init__(self, store: Timestore, staging: StagingManager, limits: Limits) -> None:
+        self.store = store
+        self.limits = limits
+        self._staging = staging
+        self._slots = Shares(limits.batches, limits.batches_of_one, "batches")
+        self._lanes = Lanes(limits)
+        self._spool_calls = BlockingCalls(4, 2 * limits.connections, "spool calls")
+        self._batch_calls = BlockingCalls(2, limits.batches, "batches")
+        self.calls = BlockingCalls(4, 32, "questions")
+        self.probe_calls = BlockingCalls(1, 8, "probes")
+        self._with_columns = set[str]()  # datasets that were seen to have some: no later batch is their first
+        self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
+        self._spool = Spool(self._folder, limits, self._spool_calls)
+
+    async def start(self) -> None:
+        await self.calls.run(self._prepare_folder)
+        self._lanes.start()
+
+    async def close(self) -> None:
+        """After the last request."""
+        self._lanes.close()
+        for calls in (self._spool_calls, self._batch_calls, self.calls, self.probe_calls):
+            calls.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def stage(self, batch: Batch, pieces: BodyReader) -> Staged:
+        """Stage a body and wait until it is durable; raises what reading and `StagingManager.submit` raise."""
+        async with self._spool.take_in(pieces) as body:
+            with self._slots.one(batch.peer):
+                return await self._stage(batch, body)
+
+    async def statuses(self, dataset: str | None) -> dict[str, Any]:
+        """One dataset's status, or all; raises `UnknownDataset`."""
+        return await self.calls.run(self._statuses, dataset)
+
+    async def request_flush(self, dataset: str) -> FlushRequest:
+        """What came of it: see `Timestore.request_flush`."""
+        return await self.calls.run(self.store.request_flush, dataset)
+
+    async def set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
+        """Replace the metadata; raises `InvalidMetadata` or `InvalidDatasetName`."""
+        return await self.calls.run(self._set_metadata, dataset, document)
+
+    async def _stage(self, batch: Batch, body: Body) -> Staged:
+        notes: list[Note] = []
+        before = await self._record(batch.dataset)
+        reading = await self._batch_calls.run(self._reading, batch) if batch.format.is_text else None
+        job, sender = self._job(batch, body, reading), (batch.peer, batch.dataset)
+        receipt = await self._lanes.stage(sender, job, body, partial(self._submit, batch, body, notes))
+        return Staged(receipt, Decided.by(before, await self._record(batch.dataset), notes))
+
+    async def _record(self, dataset: str) -> DatasetRecord | None:
+        """As long as its first batch may be under way; afterwards nothing is asked, and None."""
+        if dataset in self._with_columns:
+            return None
+        record = await self._batch_calls.run(self._staging.record, dataset)
+        if record is not None and record.schema is not None:
+            self._with_columns.add(dataset)
+        return record
+
+    def _job(self, batch: Batch, body: Body, reading: str | None) -> dict[str, Any]:
+        return {
+            "work": str(body.work),
+            "inline": body.short is not None,
+            "suffix": batch.format.suffix,
+            "encoding": batch.encoding,
+            "hint": batch.format.hint,
+            "reading": reading,
+        }
+
+    def _reading(self, batch: Batch) -> str:
+        """What is known of the dataset now, and what the request says about its CSV."""
+        reading = self._staging.reading(batch.dataset)
+        try:
+            return reading.with_csv(batch.csv).to_json()
+        except InvalidMetadata as error:
+            raise UnsupportedType(f"Content-Type: {error}", hint="see 'Send a batch' in docs/http-api.md") from error
+
+    def _submit(
+        self, batch: Batch, body: Body, notes: list[Note], room: Reservation, parsed: Parsed, rows: memoryview
+    ) -> Future[Receipt]:
+        room.shrink(parsed.bytes)
+        notes += parsed.notes
+        table = _rows_in_file(body.work) if body.short is None else pa.ipc.open_stream(pa.py_buffer(rows)).read_all()
+        with explaining("the body", parsed.notes):
+            return self._staging.submit(batch.dataset, table, idempotency_key=batch.idempotency_key)
+
+    def _statuses(self, dataset: str | None) -> dict[str, Any]:
+        found = self.store.statuses() if dataset is None else [self.store.status(dataset)]
+        return status_document(self.store.area.shard, found)
+
+    def _set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
+        return dataset_document(self.store, self.store.set_metadata(dataset, document))
+
+    def _prepare_folder(self) -> None:
+        """Make the spool's folder, and remove those of servers that were killed."""
+        for folder in self._folder.parent.glob("http-*"):
+            if not self.store.area.identity.is_alive(folder.name.removeprefix("http-")):
+                shutil.rmtree(folder, ignore_errors=True)
+        self._folder.mkdir()
+
+
+def _rows_in_file(work: Path) -> pa.Table:
+    try:
+        with pa.memory_map(str(work / "rows")) as file:
+            return pa.ipc.open_stream(file).read_all()
+    finally:
+        shutil.rmtree(work, ignore_errors=True)  # the mapping outlives the file's name

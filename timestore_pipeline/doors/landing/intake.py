@@ -1,0 +1,247 @@
+"""One file from the landing folder into the staging area, and then out of the way.
+
+In hand → named by its content → looked through → staged → archived. Dead before the last of these: the file is still in
+hand, the next run goes through it again, and batches that are durable are skipped by their keys. A file that cannot get
+in goes to the rejected ones; one that may get in later stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path, PurePath
+
+from timestore_pipeline import clock
+from timestore_pipeline.confined import readable
+from timestore_pipeline.doors.landing import names
+from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.doors.landing.locking import lock
+from timestore_pipeline.doors.landing.outcome import Outcome, Result, reason_text
+from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
+from timestore_pipeline.ingest.decided import Decided
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
+from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.trial import Trial
+from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+
+RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
+_PREFIX = "landing"  # of the keys
+_MOST_ATTEMPTS = 3  # to read a file that came to no end; a full disk or a busy ledger is none
+_PATIENCE = timedelta(minutes=1)  # what cannot be read and is younger may be a slow copy
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Intake:
+    """The work of one run; `archived` is asked at most once per dataset."""
+
+    folder: LandingFolder
+    staging: StagingManager
+    progress: Callable[[int], None] = lambda _: None
+    trial: Trial = field(default_factory=Trial)
+    _known: dict[str, set[str]] = field(default_factory=dict)
+    _file: LandingFile = field(init=False)  # the one at work, under the name it has now
+    _loop: StagingLoop | None = None
+    _stopped: bool = False
+
+    def stop(self) -> None:
+        """End soon, between two batches or two files; safe in a signal handler."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[Outcome]:
+        """Take every file that is ready, in hand ones first; begin none after so many seconds.
+
+        A folder that cannot be listed is told with an outcome of its own. Raises `Interrupted` after `stop`.
+        """
+        with self.trial:
+            yield from self._run(datasets, clock.monotonic() + seconds)
+
+    def _run(self, datasets: list[str], deadline: float) -> Iterator[Outcome]:
+        for dataset in datasets:
+            try:
+                files = self.folder.ready(dataset)
+            except LandingUnusable as error:
+                yield Outcome(dataset, "", 0, Result.POSTPONED, Tally(), error=error)
+                continue
+            for file in files:
+                if clock.monotonic() >= deadline:
+                    return
+                self._go_on()
+                yield from self._one(file)
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise Interrupted("stopped on request", hint="run it again: nothing is lost, and nothing doubled")
+
+    def _one(self, listed: LandingFile) -> Iterator[Outcome]:
+        try:
+            _check_shown(listed)
+            file = self.folder.take(listed)
+            if file is not None and file.identity == listed.identity:
+                yield from self._in_hand(file)
+        except LandingUnusable as error:  # the system does not let us move it
+            yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
+
+    def _in_hand(self, file: LandingFile) -> Iterator[Outcome]:
+        self._file = file
+        try:
+            with self.folder.opened(file) as descriptor:
+                if descriptor is not None and lock(descriptor) and self.folder.is_unchanged(file):
+                    counted = self.folder.put_off(file, clock.now(), min(file.attempts + 1, _MOST_ATTEMPTS + 1))
+                    if counted is not None:
+                        yield self._go_through(counted, descriptor)
+        except LandingUnusable as error:
+            yield self._put_off(self._file, Tally(), error)
+
+    def _go_through(self, file: LandingFile, descriptor: int) -> Outcome:
+        """What is open is read: the name may be given to something else meanwhile."""
+        tally, content, path = Tally(), "", file.path
+        self._file = file
+        before = self.staging.record(file.dataset)
+        notes: tuple[Note, ...] | None = None
+        try:
+            with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
+                content = content_digest(path, *pairs(path_columns(file.relative.parts[:-1])))
+                self._check_attempts(file)
+                notes = self._stage_unless_known(file, path, content, tally)
+        except Interrupted:
+            self.folder.put_off(self._file, clock.now(), file.attempts - 1)
+            raise
+        except OSError as error:
+            return self._put_off(self._file, tally, _refused(file, error))
+        except TimestoreError as error:
+            error.args = (str(error).replace(str(path), file.name),)  # as whoever dropped it knows it
+            if self._is_refused(file, tally, error):
+                return self._rejected(self._file, content, tally, error)
+            return self._put_off(self._file, tally, error, file.attempts if _is_memory(error) else 0)
+        except Exception as error:  # noqa: BLE001  # it must not keep every file after this one out for ever
+            _log.exception("%s cannot be staged", file.name)
+            return self._put_off(self._file, tally, _unforeseen(file, error), file.attempts)
+        place = self.folder.archive(self._file, content)
+        if notes is None or (tally.duplicates and not tally.batches):
+            return _outcome(file, Result.DUPLICATE, tally, place)
+        decided = Decided.by(before, self.staging.record(file.dataset), notes)
+        return replace(_outcome(file, Result.STAGED, tally, place), decided=decided)
+
+    def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...] | None:
+        """What is to be said of the file; None = it was taken before."""
+        known = self._archived(file.dataset)
+        if names.beginning(content) in known:
+            return None
+        notes = self._stage(file, path, content, tally)
+        known.add(names.beginning(content))
+        return notes
+
+    def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
+        """`tally` counts along, also when this ends early."""
+
+        def durable(rows: int) -> None:
+            """What gets on is not what a reader dies of."""
+            if tally.batches == 1 and self._file.attempts:
+                self._file = self.folder.put_off(self._file, clock.now()) or self._file
+            self.progress(rows)
+
+        self.trial.check(path, self._go_on)
+        reading = self.staging.reading(file.dataset)
+        columns = path_columns(file.relative.parts[:-1])
+        source = open_source(path, reading).with_columns(with_path_columns(columns, reading, {}))
+        check_rows(self.staging, file.dataset, source, self._go_on)
+        self._check_unchanged(file)
+        self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, durable)
+        self._loop.tally = tally
+        self._go_on()
+        self._loop.run([source])
+        self._check_unchanged(file)
+        return source.notes
+
+    def _check_attempts(self, file: LandingFile) -> None:
+        if file.attempts > _MOST_ATTEMPTS:
+            raise InvalidData(
+                f"{file.name} came to no end {_MOST_ATTEMPTS} times: what read it died, or had too little memory",
+                dataset=file.dataset,
+                hint="look into the system's log; write the file in smaller batches or row groups, then drop it again",
+            )
+
+    def _check_unchanged(self, file: LandingFile) -> None:
+        if not self.folder.is_unchanged(self._file):
+            raise FileChanged(
+                f"{file.name} was written to while it was read",
+                dataset=file.dataset,
+                hint="write files elsewhere on the same filesystem, and rename them into the landing folder once whole",
+            )
+
+    def _is_refused(self, file: LandingFile, tally: Tally, error: TimestoreError) -> bool:
+        """False = it may get in later."""
+        if isinstance(error, FileChanged):
+            return bool(tally.batches)  # of what it was before; somebody has to look at that
+        return is_the_files_fault(error) and not self._may_be_unfinished(file, error)
+
+    def _rejected(self, file: LandingFile, content: str, tally: Tally, error: TimestoreError) -> Outcome:
+        place = self.folder.reject(file, content, reason_text(file.name, content, error, tally))
+        return _outcome(file, Result.REJECTED, tally, place, error)
+
+    def _put_off(self, file: LandingFile, tally: Tally, error: TimestoreError, attempts: int = 0) -> Outcome:
+        self.folder.put_off(file, clock.now() + RETRY_AFTER, attempts)
+        return _outcome(file, Result.POSTPONED, tally, error=error)
+
+    def _may_be_unfinished(self, file: LandingFile, error: TimestoreError) -> bool:
+        """What cannot be read may be the beginning of what can."""
+        written = clock.from_micros(file.identity[2] // 1000)
+        return error.code == "unreadable_input" and timedelta(0) <= clock.now() - written < _PATIENCE
+
+    def _archived(self, dataset: str) -> set[str]:
+        """Contents that were taken since the archive was last cleared; keys are forgotten after their retention."""
+        if dataset not in self._known:
+            found = (names.content_of(path.name) for path in self.folder.archived(dataset))
+            self._known[dataset] = {content for content in found if content is not None}
+        return self._known[dataset]
+
+
+def _outcome(
+    file: LandingFile,
+    result: Result,
+    tally: Tally,
+    place: PurePath | None = None,
+    error: TimestoreError | None = None,
+) -> Outcome:
+    relative = "" if place is None else names.shown(place)
+    return Outcome(file.dataset, names.shown(file.relative), file.bytes, result, tally, relative, error)
+
+
+def _check_shown(file: LandingFile) -> None:
+    """In hand, folders have names that can be printed; a value in such a name would come out as another."""
+    odd = next((name for name in file.relative.parts[:-1] if "=" in name and names.shown(name) != name), None)
+    if odd is not None:
+        raise LandingUnusable(
+            f"{file.name}: the folder {names.shown(odd)!r} has characters that cannot be printed",
+            dataset=file.dataset,
+            hint="escape them, such as station=caf%C3%A9",
+        )
+
+
+def _refused(file: LandingFile, error: OSError) -> LandingUnusable:
+    return LandingUnusable(
+        f"{file.name} cannot be read: {error.strerror or error}",
+        dataset=file.dataset,
+        hint="give the ingesting user access to the file; it stays where it is",
+    )
+
+
+def _is_memory(error: TimestoreError) -> bool:
+    return isinstance(error.__cause__, MemoryError)  # Arrow's is one, too
+
+
+def _unforeseen(file: LandingFile, error: Exception) -> TimestoreError:
+    return TimestoreError(
+        f"{file.name} cannot be staged: {type(error).__name__}: {error}",
+        dataset=file.dataset,
+        hint="the log has the details; the file stays where it is, and the others get in",
+    )

@@ -1,0 +1,205 @@
+"""Archived files staged again, all their rows or those of one day: for what is gone from the lake.
+
+Under the files' own keys the rows would be duplicates, so a replay has a name of its own, and its list of files, in
+`<landing>/_replays/<dataset>/`. Both are fixed before anything is staged. Killed, the same command goes on under the
+same name, with the same files: one that was dropped meanwhile is in already. At its end the name is forgotten, and the
+next replay is a new one; whether the rows are gone is asked before it begins.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
+from hashlib import sha256
+from pathlib import Path, PurePath
+from typing import Any
+
+from timestore_pipeline.confined import Place, readable
+from timestore_pipeline.doors.landing import names
+from timestore_pipeline.doors.landing.day import Day
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.locking import lock
+from timestore_pipeline.errors import (
+    Corrupted,
+    Interrupted,
+    LandingUnusable,
+    ReplayInProgress,
+    RowsPresent,
+    TimestoreError,
+)
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
+
+_MOST_PLAN = 256 << 20  # bytes; a million files
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay is about; on disk from before it begins to its end."""
+
+    name: str  # in the keys; unique
+    files: tuple[str, ...]  # relative to the dataset's folder in the archive
+    checked: bool  # whether it was found that the rows are gone
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One file. `tally` counts the rows that are staged again, by this run or by one before it that was killed."""
+
+    file: str
+    tally: Tally
+    error: TimestoreError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys are a contract."""
+        error = self.error
+        told = None if error is None else error.told()
+        rows = self.tally.rows + self.tally.duplicate_rows
+        return {"file": self.file, "rows": rows, "error": told}
+
+
+@dataclass
+class Replay:
+    """One dataset's; day None = all rows. files: a pattern such as `2013-*`, of paths in the dataset's archive."""
+
+    folder: LandingFolder
+    dataset: str
+    day: Day | None
+    files: str = "*"
+    _loop: StagingLoop | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Raise `ReplayInProgress` when another one of the same dataset is at work."""
+        with ExitStack() as stack:
+            with self._usable():
+                held = stack.enter_context(self.folder.tree.file((*self._place[:-1], "lock"), make=True))
+            if not lock(held):
+                hint = "wait for it to end, then run the command again"
+                raise ReplayInProgress(f"{self.dataset!r} is being replayed", dataset=self.dataset, hint=hint)
+            yield
+
+    def begin(self, present: Callable[[], int]) -> Plan:
+        """The plan of a replay that was killed, or a new one. Call it before `run`, `alone`.
+
+        present: how many of the rows are in the lake, once all that is staged is published. Raises `RowsPresent` if any
+        are; not for a plan that was checked before: then they are its own.
+        """
+        found = self._read()
+        plan = found or self._new_plan()
+        if plan.checked:
+            return plan
+        rows = present()
+        if rows:
+            if found is None:
+                self._forget()
+            raise self._rows_present(rows)
+        plan = replace(plan, checked=True)
+        self._write(plan)
+        return plan
+
+    def run(self, plan: Plan, staging: StagingManager) -> Iterator[Replayed]:
+        """File by file. Raises what keeps any file from getting in now; then the plan stays, to be gone on with."""
+        for file in plan.files:
+            if self._stopped:
+                raise Interrupted("stopped on request", hint="run the same command again to go on")
+            yield self._one(plan, file, staging)
+        self._forget()
+
+    def _one(self, plan: Plan, file: str, staging: StagingManager) -> Replayed:
+        tally = Tally()
+        path = self.folder.archive_of(self.dataset) / file
+        try:
+            with (
+                self.folder.opened_archived(self.dataset, PurePath(file)) as descriptor,
+                readable(descriptor, path, names.suffixes(path.name)) as held,
+            ):
+                self._stage(plan, path, held, staging, tally)
+        except OSError as error:
+            hint = "bring it back from a backup, then replay it alone with --beside --files"
+            return Replayed(names.shown(file), tally, Corrupted(f"{names.shown(path)}: {error}", hint=hint))
+        except TimestoreError as error:
+            if not (is_the_files_fault(error) or isinstance(error, Corrupted)):
+                raise
+            return Replayed(names.shown(file), tally, error)
+        return Replayed(names.shown(file), tally)
+
+    def _stage(self, plan: Plan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
+        """held: a path of what is open; `path` is for people."""
+        columns = path_columns(path.relative_to(self.folder.archive_of(self.dataset)).parts[:-1])
+        content = content_digest(held, *pairs(columns))
+        if names.content_of(path.name) != names.beginning(content):
+            hint = "it was damaged or replaced in the archive: bring it back from a backup"
+            raise Corrupted(f"{names.shown(path)} is not the file that was archived", dataset=self.dataset, hint=hint)
+        reading = staging.reading(self.dataset)
+        source = open_source(held, reading).with_columns(with_path_columns(columns, reading, {}))
+        if self.day is not None:
+            source = source.only(self.day.keep)
+        self._loop = staging_loop(staging, self.dataset, source, f"replay/{plan.name}", content, lambda _: None)
+        self._loop.tally = tally
+        if self._stopped:
+            self._loop.stop()
+        self._loop.run([source])
+
+    def _new_plan(self) -> Plan:
+        """Files of the same content count once. What is archived after this was staged after it, too, or before."""
+        archive = self.folder.archive_of(self.dataset)
+        found = dict[str | None, str]()
+        for path in self.folder.archived(self.dataset):
+            relative = str(path.relative_to(archive))
+            if fnmatch(relative, self.files):
+                found.setdefault(names.content_of(path.name), relative)
+        plan = Plan(uuid.uuid4().hex[:12], tuple(found.values()), checked=False)
+        self._write(plan)
+        return plan
+
+    def _rows_present(self, rows: int) -> RowsPresent:
+        return RowsPresent(
+            f"the lake has {rows} of the rows that would be replayed",
+            dataset=self.dataset,
+            hint="a replay puts back what is gone: delete what is left there first, or add to it with --beside",
+        )
+
+    @property
+    def _place(self) -> Place:
+        subject = f"{self.day.first if self.day else 'all'} {self.files}"
+        return ("_replays", self.dataset, f"{sha256(subject.encode()).hexdigest()[:16]}.json")
+
+    def _read(self) -> Plan | None:
+        with self._usable():
+            try:
+                document = json.loads(self.folder.tree.read(self._place, _MOST_PLAN))
+                return Plan(str(document["name"]), tuple(map(str, document["files"])), bool(document["checked"]))
+            except FileNotFoundError:
+                return None
+
+    def _write(self, plan: Plan) -> None:
+        with self._usable():
+            self.folder.tree.write(self._place, json.dumps(asdict(plan)))
+
+    def _forget(self) -> None:
+        with self._usable(), suppress(FileNotFoundError):  # another run of the same plan was quicker
+            self.folder.tree.remove(self._place)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        path = self.folder.tree.path(self._place)
+        try:
+            yield
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            hint = f"look at it, and move it away if no replay of {self.dataset} is to be gone on with"
+            raise LandingUnusable(f"{path} is of no use: {error}", dataset=self.dataset, hint=hint) from error

@@ -1,0 +1,147 @@
+"""Existing Parquet files into the staging area, each content once; the source stays as it is unless told otherwise.
+
+A file is named by its content and its path's columns, looked through, staged in batches keyed by that and the first
+row, and then entered in the journal. Killed anywhere, the same import goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.tree import Tree, TreeFile
+from timestore_pipeline.errors import (
+    AccessDenied,
+    DiskFailing,
+    FileChanged,
+    Interrupted,
+    NotImportable,
+    TimestoreError,
+    UnreadableInput,
+)
+from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.path_columns import Types, with_path_columns
+from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+
+_PREFIX = "legacy"  # of the keys
+
+
+class Result(StrEnum):
+    """What became of one file."""
+
+    IMPORTED = "imported"  # every row is durable
+    SKIPPED = "skipped"  # its content was imported before
+    FAILED = "failed"  # it can never get in as it is
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One file. `tally` counts what of it is durable."""
+
+    file: TreeFile
+    result: Result
+    tally: Tally
+    error: TimestoreError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Keys are a contract."""
+        error = self.error
+        told = None if error is None else error.told()
+        rows, again = self.tally.rows, self.tally.duplicate_rows
+        return {
+            "file": self.file.shown, "bytes": self.file.bytes, "result": self.result.value, "rows": rows,
+            "duplicate_rows": again, "error": told,
+        }  # fmt: skip
+
+
+@dataclass
+class Import:
+    """One run over one tree."""
+
+    staging: StagingManager
+    dataset: str
+    tree: Tree
+    journal: ImportJournal
+    spool: Path
+    delete: bool = False  # each file, once all its rows are durable
+    _loop: StagingLoop | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """End soon; safe in a signal handler."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()
+
+    def run(self) -> Iterator[Imported]:
+        """File by file. Raises what keeps any file from getting in or away now: `RetryLater`, `AccessDenied`."""
+        types = self.tree.column_types()
+        for file in self.tree.files:
+            self._go_on()
+            done = self._one(file, types)
+            if self.delete and done.result is not Result.FAILED:
+                self._delete(file)
+            yield done
+
+    def _delete(self, file: TreeFile) -> None:
+        try:
+            if self.tree.is_unchanged(file):
+                self.tree.delete(file)
+        except OSError as error:
+            hint = "its rows are durable: delete it by hand, or run the same command again with access to its folder"
+            raise AccessDenied(f"{file.path} cannot be deleted: {error}", dataset=self.dataset, hint=hint) from error
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise Interrupted("stopped on request", dataset=self.dataset, hint="run the same command again to go on")
+
+    def _one(self, file: TreeFile, types: Types) -> Imported:
+        tally = Tally()
+        if file.refused:
+            hint = "import what it leads to by its own path, or copy it"
+            error = NotImportable(f"{file.path} is not looked into: {file.refused}", dataset=self.dataset, hint=hint)
+            return Imported(file, Result.FAILED, tally, error)
+        try:
+            with self.tree.local(file, self.spool) as path:
+                content = content_digest(path, *file.pairs)
+                if content in self.journal:
+                    return Imported(file, Result.SKIPPED, tally)
+                self._stage(file, path, content, types, tally)
+        except OSError as error:
+            hint = "run the same command again once it can be read: what is durable is skipped"
+            raise DiskFailing(f"{file.path} cannot be read: {error}", dataset=self.dataset, hint=hint) from error
+        except TimestoreError as error:
+            if isinstance(error, Interrupted) or not (is_the_files_fault(error) or isinstance(error, FileChanged)):
+                raise
+            return Imported(file, Result.FAILED, tally, _named(error, file))
+        self.journal.add(content, tally.rows + tally.duplicate_rows)
+        return Imported(file, Result.IMPORTED, tally)
+
+    def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
+        reading = self.staging.reading(self.dataset)
+        source = open_source(path, reading).with_columns(with_path_columns(file.columns, reading, types))
+        check_rows(self.staging, self.dataset, source, self._go_on)
+        self._check_unchanged(file)
+        self._loop = staging_loop(self.staging, self.dataset, source, _PREFIX, content, lambda _: None)
+        self._loop.tally = tally
+        self._go_on()
+        self._loop.run([source])
+        self._check_unchanged(file)
+
+    def _check_unchanged(self, file: TreeFile) -> None:
+        if not self.tree.is_unchanged(file):
+            hint = "somebody still writes there: stop them, then run the same command again"
+            raise FileChanged(f"{file.path} was written to while it was read", dataset=self.dataset, hint=hint)
+
+
+def _named(error: TimestoreError, file: TreeFile) -> TimestoreError:
+    """A download's error names the download."""
+    if not isinstance(error, UnreadableInput):
+        return error
+    return UnreadableInput(f"{file.path} cannot be read: {error.__cause__ or error}", hint=error.hint)
