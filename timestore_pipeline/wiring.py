@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from timestore_pipeline.lake.parquet import ParquetOptions
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.run import MaintainOptions
-    from timestore_pipeline.reading.query import Answer
+    from timestore_pipeline.query.query import Answer
     from timestore_pipeline.rebuild.learnt import Reconciliation
     from timestore_pipeline.rebuild.ledger import Rebuilt
 
@@ -65,7 +65,7 @@ def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Re
 
 def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answer]:
     """SQL over published rows alone; the staging directory need not exist. Raises as `Timestore.query` does."""
-    from timestore_pipeline.reading.query import query_published
+    from timestore_pipeline.query.query import query_published
 
     return query_published(_lake(settings), sql, memory_mb=settings.export_memory_mb)
 
@@ -137,7 +137,7 @@ class Timestore(Closing):
         What was acknowledged before is seen; `Answer.notes` says what is not. Raises `InvalidQuery`, `RetryLater`,
         `UnreadableSegment` for a damaged segment, and what ledger and lake raise; so does reading the rows.
         """
-        from timestore_pipeline.reading.query import query
+        from timestore_pipeline.query.query import query
 
         return query(self.area, self.lake, sql, memory_mb=self.settings.export_memory_mb)
 

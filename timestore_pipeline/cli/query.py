@@ -14,7 +14,7 @@ from timestore_pipeline.cli.output import FAILED, AsJson, json_text, print_error
 from timestore_pipeline.cli.plain_values import plain
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.reading.query import Answer
+from timestore_pipeline.query.query import Answer
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore, read_published
 

@@ -20,11 +20,11 @@ from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.columns import quote
-from timestore_pipeline.reading.pins import Pins
-from timestore_pipeline.reading.plan import Source, plan_all, plan_published
-from timestore_pipeline.reading.staged_rows import StagedRows
-from timestore_pipeline.reading.statement import QUOTING, check_reads, names_read
-from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.query.pins import Pins
+from timestore_pipeline.query.plan import Source, plan_all, plan_published
+from timestore_pipeline.query.staged_rows import StagedRows
+from timestore_pipeline.query.statement import QUOTING, check_reads, names_read
+from timestore_pipeline.query.stream import Worker
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder

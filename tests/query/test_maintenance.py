@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.maintain.small_files import AT_ONCE, content, live, maintained, publish
-from tests.reading.answers import ask
+from tests.query.answers import ask
 from timestore_pipeline.errors import Corrupted, RetryLater
 from timestore_pipeline.wiring import Timestore
 

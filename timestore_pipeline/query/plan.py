@@ -20,7 +20,7 @@ from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableSeg
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
-from timestore_pipeline.reading.pins import Pins
+from timestore_pipeline.query.pins import Pins
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment

@@ -18,7 +18,7 @@ from tests.flush.conftest import hourly
 from tests.flush.damaging import flip, journal_of, lose_end, poison, segment_of, stage, stage_in_journal
 from tests.flush.damaging import numbers as numbers_of
 from tests.flush.owners import start_owner
-from tests.reading.answers import ask, numbers, published_numbers, table
+from tests.query.answers import ask, numbers, published_numbers, table
 from tests.services.forked import Script, script
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
@@ -27,7 +27,7 @@ from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import dataset
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.reading import staged_rows
+from timestore_pipeline.query import staged_rows
 from timestore_pipeline.staging import scratch
 from timestore_pipeline.wiring import Timestore
 
@@ -36,7 +36,7 @@ __all__ = ["start_owner"]  # a fixture is found by its name in this module
 _INTERRUPTED = """
 import os, signal, sys, threading
 from timestore_pipeline import Settings
-from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.query.stream import Worker
 from timestore_pipeline.wiring import Timestore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = Worker.run

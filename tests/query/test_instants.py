@@ -9,15 +9,15 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly
-from tests.reading.answers import numbers
+from tests.query.answers import numbers
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import RetryLater, UnreadableSegment
 from timestore_pipeline.flush import claim
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.reading import plan
-from timestore_pipeline.reading.pins import Pins
+from timestore_pipeline.query import plan
+from timestore_pipeline.query.pins import Pins
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes

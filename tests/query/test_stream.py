@@ -7,8 +7,8 @@ import threading
 import duckdb
 import pytest
 
-from timestore_pipeline.reading import stream
-from timestore_pipeline.reading.stream import Worker
+from timestore_pipeline.query import stream
+from timestore_pipeline.query.stream import Worker
 from timestore_pipeline.staging.engine import open_engine
 
 LONG = "SELECT sum(hash(a.i, b.i)) FROM range(100000) a(i), range(20000) b(i)"  # seconds of work

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.flush.conftest import hourly
-from tests.reading.answers import numbers, published_numbers
+from tests.query.answers import numbers, published_numbers
 from tests.services.s3 import S3Server, s3_server
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.model.flush import Trigger
