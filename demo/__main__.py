@@ -18,7 +18,7 @@ from demo.environment import REPOSITORY, UnusableHome
 from demo.processes import INTERRUPTIONS, ChildFailed
 from demo.source import WHOLE_YEAR, Airport
 from demo.waiting import TookTooLong
-from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 
 app = typer.Typer(add_completion=False)
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from timestore_pipeline.legible import legible
+from timestore_pipeline.system.legible import legible
 
 
 class TimestoreError(Exception):

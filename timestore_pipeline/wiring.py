@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
@@ -25,6 +24,7 @@ from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_optio
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system.context_managers import Closing
 
 if TYPE_CHECKING:
     from timestore_pipeline.flush.export import ExportOptions

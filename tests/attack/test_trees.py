@@ -10,11 +10,11 @@ import pytest
 
 from tests.attack.hostile_folders import nested
 from tests.doors.landing.dropping import drop, files, folder, numbers, take_in
-from timestore_pipeline.confined import DEEPEST
 from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.doors.landing.status import landing_status
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system.confined import DEEPEST
 
 MANY = 4_000  # files; a hundred thousand take a minute to make, and go the same way
 

@@ -14,8 +14,8 @@ from deltalake import DeltaTable
 
 from tests.cli.running import ROOT, command, complaint, readings, timestore, timestore_json, write_file
 from timestore_pipeline import clock
-from timestore_pipeline.confined import Entry, Place, Tree
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system.confined import Entry, Place, Tree
 from timestore_pipeline.wiring import Timestore
 
 

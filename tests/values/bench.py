@@ -19,9 +19,9 @@ from tests.values.plain import STRICT, Broken, Policy, same
 from tests.values.readers import READERS, ROW, Reader, Rows, read_everywhere
 from tests.values.sources import File
 from timestore_pipeline import Settings, StagingManager, TimestoreError
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.wiring import Timestore
 
 FLUSH = "flush"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 
 __all__ = ["main"]
 

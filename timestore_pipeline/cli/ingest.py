@@ -32,8 +32,8 @@ from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
-from timestore_pipeline.legible import legible
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system.legible import legible
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, JSON (both also .gz) or Arrow files.")]
 BatchRows = Annotated[int, typer.Option(min=1, help="Rows of one batch, the unit of acknowledgement.")]

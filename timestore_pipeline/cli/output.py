@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 import typer
 
 from timestore_pipeline.errors import InvalidSettings, TimestoreError
-from timestore_pipeline.legible import legible, legible_json
+from timestore_pipeline.system.legible import legible, legible_json
 
 if TYPE_CHECKING:  # rich is imported where something is printed: `--help` and completion do without
     from rich.console import Console, JustifyMethod

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidInput, TimestoreError, UnsentRows
 from timestore_pipeline.ingest.normalize import read_arrow
+from timestore_pipeline.system.context_managers import Closing
 
 if TYPE_CHECKING:
     from timestore_pipeline.client.client import Client

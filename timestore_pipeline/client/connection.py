@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged
+from timestore_pipeline.system.context_managers import Closing
 
 _SHORT = 256 << 10  # bytes of a body
 _MOST_READ = 1 << 20  # bytes of an answer

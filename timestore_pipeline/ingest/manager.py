@@ -18,7 +18,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.by_row import arrow_errors_typed
@@ -37,6 +36,7 @@ from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.telemetry.reporter import Reporter
 
 _NO_WAIT = timedelta(0)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from timestore_pipeline import clock
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.bounded import limit_memory
 from timestore_pipeline.ingest.expansion import plain_bytes
 from timestore_pipeline.ingest.sources import open_source
-from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.system.context_managers import Closing
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 
 BATCH_ROWS = 10_000  # of a file that is staged whole, at most
 MOST_MEMORY = 1 << 30  # bytes of the trying process

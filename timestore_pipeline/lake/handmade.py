@@ -16,9 +16,10 @@ from typing import Any
 
 from deltalake import Schema
 
-from timestore_pipeline import clock, durable
+from timestore_pipeline import clock
 from timestore_pipeline.lake.features import protocol_with_feature
 from timestore_pipeline.lake.log import Action, DeltaLog
+from timestore_pipeline.system import durable
 
 
 def create_table(log: DeltaLog, schema: Schema, partition_by: Sequence[str]) -> bool:

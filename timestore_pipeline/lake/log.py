@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from timestore_pipeline import clock
-from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.system.durable import make_folder, sync
 
 BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
 METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata

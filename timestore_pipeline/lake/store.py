@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from timestore_pipeline.durable import make_folder, move_all, replacing
+from timestore_pipeline.system.durable import make_folder, move_all, replacing
 
 
 class FileStore(Protocol):

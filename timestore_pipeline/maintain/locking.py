@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from timestore_pipeline.durable import make_folder, open_private
 from timestore_pipeline.errors import AccessDenied, MaintenanceInProgress
+from timestore_pipeline.system.durable import make_folder, open_private
 
 
 @contextmanager

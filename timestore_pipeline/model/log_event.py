@@ -11,7 +11,7 @@ import json
 import re
 from datetime import timedelta
 
-from timestore_pipeline.legible import is_legible, legible_json
+from timestore_pipeline.system.legible import is_legible, legible_json
 
 Value = str | int | float | timedelta | None
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from timestore_pipeline.durable import make_folder, replacing
 from timestore_pipeline.errors import UnwritableOutput
+from timestore_pipeline.system.durable import make_folder, replacing
 
 
 def write_files(folder: Path, contents: Mapping[str, str]) -> list[Path]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
@@ -29,6 +28,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder
 from timestore_pipeline.staging.system_errors import interruptions, system_error
+from timestore_pipeline.system.context_managers import Closing
 
 _BATCH_ROWS = 10_000  # of a result
 _LOCKED = (  # in this order: the last one fixes the others

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import duckdb
 
-from timestore_pipeline.closing import Closing
+from timestore_pipeline.system.context_managers import Closing
 
 T = TypeVar("T")
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
 from timestore_pipeline.rebuild.segment_files import has_file
@@ -20,6 +19,7 @@ from timestore_pipeline.staging.journal_records import FoundRecord, scan
 from timestore_pipeline.staging.ledger.adopting import FoundSegment
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
+from timestore_pipeline.system.durable import make_folder, sync
 
 
 @dataclass

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.durable import make_folder, replacing, sync
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.rebuild.learnt import OfflineBooks, Reconciliation, Trust
@@ -28,6 +27,7 @@ from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
 from timestore_pipeline.staging.opening import exclusively
 from timestore_pipeline.staging.system_errors import system_error
+from timestore_pipeline.system.durable import make_folder, replacing, sync
 
 _LOGS = ("-wal", "-shm")
 _SUFFIXES = ("", *_LOGS)  # of the ledger's files, in the order in which they move

@@ -9,8 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.closing import Closing
-from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
@@ -28,6 +26,8 @@ from timestore_pipeline.staging.ledger.batches import BacklogRow
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.opening import opening
+from timestore_pipeline.system.context_managers import Closing
+from timestore_pipeline.system.durable import make_folder, sync
 
 _log = logging.getLogger(__name__)
 

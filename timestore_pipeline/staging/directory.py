@@ -21,8 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from timestore_pipeline.durable import make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidSettings
+from timestore_pipeline.system.durable import make_folder, sync
 
 _SEGMENT_SUFFIX = ".duckdb"
 _JOURNAL_SUFFIX = ".journal"

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline.durable import keep_private, sync
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.staging.journal_records import Encoded, first_line
 from timestore_pipeline.staging.system_errors import system_error
+from timestore_pipeline.system.durable import keep_private, sync
 
 _MOST_PARTS = 1000  # of one `writev`; the system takes 1024
 

@@ -15,10 +15,10 @@ import socket
 import uuid
 from pathlib import Path
 
-from timestore_pipeline.durable import open_private
 from timestore_pipeline.errors import AccessDenied, TimestoreError
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
+from timestore_pipeline.system.durable import open_private
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from timestore_pipeline.durable import sync
 from timestore_pipeline.errors import TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
@@ -25,6 +24,7 @@ from timestore_pipeline.staging.ledger.segments import SegmentRecord
 from timestore_pipeline.staging.roll_up import remove_idle_journals
 from timestore_pipeline.staging.salvage import Examination, copy_whole, examine
 from timestore_pipeline.staging.system_errors import system_error
+from timestore_pipeline.system.durable import sync
 
 _log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import duckdb
 
-from timestore_pipeline.durable import keep_private, make_folder, sync
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, NO_BATCH, description
 from timestore_pipeline.staging.segments import BLOCK_SIZE, attach_sealed, building, remove, translated
+from timestore_pipeline.system.durable import keep_private, make_folder, sync
 
 # Of one examination. A hundred thousand lost batches one by one would take half an hour; what is not resolved by then
 # counts as unreadable, which costs an operator's look and no data: the file is kept.

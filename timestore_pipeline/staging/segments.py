@@ -18,13 +18,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.durable import keep_private, make_folder, sync
 from timestore_pipeline.errors import DiskFull, InvalidData, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, group_rows
 from timestore_pipeline.staging.system_errors import interruptions, system_error
+from timestore_pipeline.system.durable import keep_private, make_folder, sync
 
 FORMAT_VERSION = 2
 

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from timestore_pipeline.legible import legible_json
 from timestore_pipeline.model.log_event import LogEvent, logfmt
 from timestore_pipeline.settings import LogFormat, Settings
+from timestore_pipeline.system.legible import legible_json
 
 PACKAGE = "timestore_pipeline"
 

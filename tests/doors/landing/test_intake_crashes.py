@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.doors.landing.dropping import drop, files, numbers, readings, take_in
-from timestore_pipeline.confined import Tree
 from timestore_pipeline.doors.landing import intake
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.ingest.staging_loop import StagingLoop
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system.confined import Tree
 
 
 class Died(BaseException):

@@ -20,7 +20,7 @@ from timestore_pipeline.doors.http.reading import Job, Parsed, read_body, read_s
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
 from timestore_pipeline.ingest.bounded import CpuExceeded, cpu_limit, limit_memory
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
-from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 
 ERRORS: dict[str, type[TimestoreError]] = {
     error.code: error for error in (UnreadableInput, InvalidData, BodyTooLarge, DiskFull)

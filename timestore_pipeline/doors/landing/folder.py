@@ -23,10 +23,10 @@ from itertools import islice
 from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
-from timestore_pipeline.confined import Entry, Place, Tree
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system.confined import Entry, Place, Tree
 
 _IN_HAND, _ARCHIVE, _REJECTED = "_ingesting", "_archive", "_rejected"
 _MOST_LISTED = 100_000  # files of a dataset in one listing; what is left is listed once these are in

@@ -14,7 +14,6 @@ from datetime import timedelta
 from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
-from timestore_pipeline.confined import readable
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.doors.landing.locking import lock
@@ -28,6 +27,7 @@ from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.system.confined import readable
 
 RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
 _PREFIX = "landing"  # of the keys

@@ -18,7 +18,6 @@ from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 
-from timestore_pipeline.confined import Place, readable
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.day import Day
 from timestore_pipeline.doors.landing.folder import LandingFolder
@@ -36,6 +35,7 @@ from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_pat
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.system.confined import Place, readable
 
 _MOST_PLAN = 256 << 20  # bytes; a million files
 

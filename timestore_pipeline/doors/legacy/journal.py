@@ -10,7 +10,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from timestore_pipeline import durable
+from timestore_pipeline.system import durable
 
 
 class ImportJournal:

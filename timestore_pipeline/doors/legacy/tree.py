@@ -20,10 +20,10 @@ from tempfile import TemporaryDirectory
 import pyarrow as pa
 from pyarrow import fs
 
-from timestore_pipeline import confined
 from timestore_pipeline.errors import NotImportable
 from timestore_pipeline.ingest.path_columns import PathColumns, Types, pairs, path_columns
 from timestore_pipeline.lake.location import Location
+from timestore_pipeline.system import confined
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _CHUNK = 8 << 20  # bytes of a download held in memory

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.closing import Closing
+from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch
 
 _RECENT = 32  # batches; more than a producer leaves open at once

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from timestore_pipeline.closing import Closing
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.phases import TARGETS
 from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role, Strike
 

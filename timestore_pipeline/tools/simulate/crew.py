@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timestore_pipeline.closing import Closing
+from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.simulate.plan import Plan
 
 

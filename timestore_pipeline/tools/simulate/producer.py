@@ -18,9 +18,9 @@ from functools import partial
 from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.lean import leave_pandas_out
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 from timestore_pipeline.tools.crashtest.journal import Journal
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch
 from timestore_pipeline.tools.simulate.plan import Plan

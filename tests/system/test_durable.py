@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from timestore_pipeline.durable import make_folder, replacing, sync
+from timestore_pipeline.system.durable import make_folder, replacing, sync
 
 
 def test_a_replaced_file_has_its_old_content_until_the_new_one_is_whole(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ with StagingManager.open(Settings.from_env()) as staging:
 """
 
 _VALUES = """
-from timestore_pipeline.lean import leave_pandas_out
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 leave_pandas_out()
 import pyarrow as pa, pyarrow.dataset
 assert pa.array([1]).to_pylist() == [1]
