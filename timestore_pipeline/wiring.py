@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.run import MaintainOptions
     from timestore_pipeline.query.query import Answer
-    from timestore_pipeline.rebuild.learnt import Reconciliation
-    from timestore_pipeline.rebuild.ledger import Rebuilt
+    from timestore_pipeline.recovery.rebuild.learnt import Reconciliation
+    from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class DatasetStatus:
 
 def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
     """Rebuild a lost or damaged ledger; None when it is sound. Call it before the staging directory is opened."""
-    from timestore_pipeline.rebuild.ledger import rebuild_if_lost as rebuild_ledger
+    from timestore_pipeline.recovery.rebuild.ledger import rebuild_if_lost as rebuild_ledger
 
     directory = StagingDirectory(settings.staging_directory)
     return rebuild_ledger(directory, settings.shard, _lake(settings, directory))
@@ -57,7 +57,7 @@ def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
 
 def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
     """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
-    from timestore_pipeline.rebuild.restored import learn_since_backup as learn_restored
+    from timestore_pipeline.recovery.rebuild.restored import learn_since_backup as learn_restored
 
     directory = StagingDirectory(settings.staging_directory)
     return learn_restored(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)

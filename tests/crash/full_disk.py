@@ -17,9 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 
 PLACES = {"staging": "staging", "kept": "staging", "ledger": "staging", "lake": "lake", "spool": "staging/spool"}

@@ -17,7 +17,7 @@ from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.rebuild import ledger
+from timestore_pipeline.recovery.rebuild import ledger
 from timestore_pipeline.staging import quarantine, roll_up, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from timestore_pipeline.audit.report import DatasetAudit, Finding
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.flush.decide import FlushDecision
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 from timestore_pipeline.wiring import DatasetStatus
 

@@ -11,10 +11,10 @@ from tests.flush.conftest import hourly, published
 from tests.services.s3 import S3Server, s3_server
 from tests.services.s3_proxy import HOW, S3Proxy, proxied
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 
 pytestmark = pytest.mark.service

@@ -13,7 +13,6 @@ import pytest
 
 from tests.ingest.batches import group_commit, journal_rows, queued, readings, segment_rows, volumes
 from tests.staging.rolled import roll_up_all
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import (
     DiskFull,
     GuardrailExceeded,
@@ -26,6 +25,7 @@ from timestore_pipeline.ingest import group_commit as module
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal

@@ -23,7 +23,6 @@ from tests.lake.processes import run_together
 from tests.maintain import small_files
 from tests.maintain.retyping import retyped
 from tests.services.s3 import S3Server, s3_server, serving
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
 from timestore_pipeline.lake.handle import CHECKPOINT_EVERY
 from timestore_pipeline.lake.table import Lake
@@ -31,6 +30,7 @@ from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.model.recast import Leeway
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

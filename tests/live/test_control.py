@@ -8,8 +8,8 @@ from tests.defs.flushing import hourly, published, run_config
 from tests.live.graphql import Refused
 from tests.live.holding import OPS
 from tests.live.instance import LiveInstance
-from timestore_pipeline.audit.verify import audit_dataset
 from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.recovery.audit.verify import audit_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

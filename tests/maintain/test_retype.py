@@ -15,7 +15,6 @@ from deltalake import DeltaTable, write_deltalake
 from tests.lake.reading import READERS, check_readable
 from tests.maintain.retyping import retyped
 from tests.maintain.small_files import AT_ONCE, Space, books, content, live, maintained, publish, rows, stored
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import (
     Conflict,
     Corrupted,
@@ -30,6 +29,7 @@ from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.maintain.small_files import AT_ONCE, DAY, books, content, live, maintained, publish, rows, stored
-from timestore_pipeline.audit.verify import direct_files
 from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.audit.verify import direct_files
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

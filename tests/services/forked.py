@@ -27,7 +27,7 @@ FORKED.set_forkserver_preload(
         "tests.flush.stopping",
         "tests.doors.http.serving",
         "tests.ingest.batches",
-        "tests.rebuild.dying",
+        "tests.recovery.rebuild.dying",
         "tests.services.warm",
         "tests.staging.nobody",
         "tests.staging.rows",

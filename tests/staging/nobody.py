@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 
-from tests.rebuild.conftest import numbers
+from tests.recovery.rebuild.conftest import numbers
 from tests.services.forked import FORKED
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError

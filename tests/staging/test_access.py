@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rebuild.conftest import flush, in_lake, problems, stage
+from tests.recovery.rebuild.conftest import flush, in_lake, problems, stage
 from tests.staging.nobody import NOBODY, Action, as_nobody, enqueue, flush_now, recover_and_tell, recover_now
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings

@@ -11,7 +11,6 @@ import typer
 from pyarrow import fs
 from rich.progress import track
 
-from timestore_pipeline.audit.verify import direct_files, known_datasets
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.completion import dataset_names
 from timestore_pipeline.cli.ingest import ctrl_c_stops
@@ -36,6 +35,7 @@ from timestore_pipeline.errors import NotImportable, TimestoreError, UnknownData
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.recovery.audit.verify import direct_files, known_datasets
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.wiring import Timestore
 

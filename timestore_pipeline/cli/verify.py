@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from timestore_pipeline.audit.report import AuditReport, DatasetAudit
-from timestore_pipeline.audit.verify import verify as audit
 from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
+from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit
+from timestore_pipeline.recovery.audit.verify import verify as audit
 
 _NUMBERS = ("accepted", "pending", "in flight", "published", "quarantined", "discarded")
 _COLUMNS = ("dataset", *_NUMBERS, "verdict")

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import dagster as dg
 
-from timestore_pipeline.audit.report import DatasetAudit, Finding
-from timestore_pipeline.audit.totals import total_findings
 from timestore_pipeline.defs.events import Metadata, asset_key
+from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
+from timestore_pipeline.recovery.audit.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 from timestore_pipeline.wiring import DatasetStatus
 

@@ -6,10 +6,10 @@ Read-only, so it may be terminated and launched again at any time; the verdicts 
 import dagster as dg
 from pydantic import Field
 
-from timestore_pipeline.audit.report import DatasetAudit
-from timestore_pipeline.audit.verify import audit_dataset, known_datasets
 from timestore_pipeline.defs.checks import audited
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.recovery.audit.report import DatasetAudit
+from timestore_pipeline.recovery.audit.verify import audit_dataset, known_datasets
 from timestore_pipeline.wiring import Timestore
 
 VERIFY_JOB = "verify_lake"

@@ -15,7 +15,7 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.layout_words import undecided
-from timestore_pipeline.rebuild.ownership import check_ownership
+from timestore_pipeline.recovery.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
 from timestore_pipeline.staging.roll_up import LeftOut, remove_idle_journals, roll_up

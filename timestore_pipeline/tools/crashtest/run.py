@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.errors import InvalidInput
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.tools.crashtest.completeness import broken_promises
 from timestore_pipeline.tools.crashtest.draining import PATIENCE, drain
 from timestore_pipeline.tools.crashtest.flushing import settled

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from timestore_pipeline import clock
-from timestore_pipeline.audit.verify import verify
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.tools.crashtest.draining import drain, flush_once
 from timestore_pipeline.tools.crashtest.journal import read_story
 from timestore_pipeline.tools.crashtest.oracle import judge

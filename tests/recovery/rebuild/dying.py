@@ -1,0 +1,40 @@
+"""What processes do that are killed at a named step."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from timestore_pipeline import Settings
+from timestore_pipeline.flush import recovery
+from timestore_pipeline.recovery.rebuild import ledger
+from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
+
+
+def rebuild_and_die(home: Path, step: str, moment: str) -> None:
+    arm(ledger, step, moment)
+    rebuild_if_lost(Settings.build(home=home))
+
+
+def learn_and_die(home: Path, owner: type, step: str, moment: str) -> None:
+    arm(owner, step, moment)
+    learn_since_backup(Settings.build(home=home))
+
+
+def recover_and_end(home: Path) -> None:
+    with Timestore(Settings.build(home=home)) as store:
+        recovery.recover(store.area, store.lake)
+
+
+def arm(owner: Any, step: str, moment: str) -> None:
+    """Die before or after the first call of a function."""
+    real = getattr(owner, step)
+
+    def dying(*arguments: Any, **options: Any) -> None:
+        if moment == "after":
+            real(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(owner, step, dying)

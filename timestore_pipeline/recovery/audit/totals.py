@@ -1,0 +1,91 @@
+"""Conservation inside the ledger: accepted = pending + in flight + published + quarantined + discarded.
+
+Each side is there twice: as running totals, changed with every move, and as the rows that moved. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import astuple
+
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.recovery.audit.report import Finding
+from timestore_pipeline.staging.ledger.audit import LedgerTotals, Totals
+from timestore_pipeline.staging.ledger.volumes import ACCEPTED
+
+TOTALS_DIFFER = "totals_differ"
+
+_MENDABLE = "`timestore verify --repair` recomputes the running totals from the batches"
+_LOST = (
+    "batches were added or removed behind the ledger's back: keep the directory, restore ledger.sqlite from a backup"
+)
+
+
+def counted_totals(totals: LedgerTotals) -> dict[str, Volume]:
+    """Each state's volume from the rows that moved, as far as they are still there.
+
+    Published batches are forgotten in time, so their flushes answer for them; so may be discarded ones, of which the
+    larger amount counts.
+    """
+    counted = {state.value: totals.counted.get(state, Volume()) for state in BatchState}
+    kept = totals.kept.get(BatchState.DISCARDED, Volume())
+    discarded = kept if _covers(kept, counted[BatchState.DISCARDED]) else counted[BatchState.DISCARDED]
+    return counted | {BatchState.PUBLISHED: totals.flushed, BatchState.DISCARDED: discarded}
+
+
+def total_findings(totals: LedgerTotals) -> Iterator[Finding]:
+    """Every disagreement, with what can be done about it."""
+    hint = _LOST if mended(totals) is None else _MENDABLE
+    for state, counted in counted_totals(totals).items():
+        kept = totals.kept.get(state, Volume())
+        if kept != counted:
+            yield Finding(TOTALS_DIFFER, f"{state}: the running total is {_told(kept)}, counted {_told(counted)}", hint)
+    accepted, states = _accepted(totals), _sum(totals.kept)
+    if accepted != states:
+        yield Finding(TOTALS_DIFFER, f"accepted {_told(accepted)}, but all states add up to {_told(states)}", hint)
+    yield from _batch_findings(totals)
+
+
+def mended(totals: LedgerTotals) -> Totals | None:
+    """The running totals as they should be; None when nothing is wrong, or when it is not they that are wrong.
+
+    The batches are believed only where something else agrees with them: the total ever accepted, or every other total.
+    Without that, a batch missing from the ledger would be mended away.
+    """
+    counted = counted_totals(totals)
+    whole = dict(counted) | {ACCEPTED: _sum(counted)}
+    if any(_batch_findings(totals)) or _same(totals.kept, whole):
+        return None
+    only_accepted_differs = _same({**totals.kept, ACCEPTED: whole[ACCEPTED]}, whole)
+    return whole if _accepted(totals) == whole[ACCEPTED] or only_accepted_differs else None
+
+
+def _batch_findings(totals: LedgerTotals) -> Iterator[Finding]:
+    in_flight = totals.counted.get(BatchState.IN_FLIGHT, Volume())
+    if in_flight != totals.claimed:
+        text = f"the flushes in flight claimed {_told(totals.claimed)}, the batches in flight are {_told(in_flight)}"
+        yield Finding("claims_differ", text, _LOST)
+    published = totals.counted.get(BatchState.PUBLISHED, Volume())
+    if not _covers(totals.flushed, published):
+        text = f"published batches are {_told(published)}, their flushes claimed {_told(totals.flushed)}"
+        yield Finding("claims_differ", text, _LOST)
+
+
+def _accepted(totals: LedgerTotals) -> Volume:
+    return totals.kept.get(ACCEPTED, Volume())
+
+
+def _sum(states: Totals) -> Volume:
+    return sum((states.get(state, Volume()) for state in BatchState), Volume())
+
+
+def _same(kept: Totals, whole: Totals) -> bool:
+    return all(kept.get(state, Volume()) == volume for state, volume in whole.items())
+
+
+def _covers(large: Volume, small: Volume) -> bool:
+    return all(most >= least for most, least in zip(astuple(large), astuple(small), strict=True))
+
+
+def _told(volume: Volume) -> str:
+    return f"{volume.batches} batches of {volume.rows} rows and {volume.bytes} bytes"

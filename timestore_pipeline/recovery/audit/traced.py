@@ -1,0 +1,63 @@
+"""Each published flush is traced into the files the table has now, through every compaction, by whomever.
+
+The name of a flush's file says whose rows it holds, and the footer of a compacted one does. So this needs neither the
+commits, which log cleanup removes, nor the files that were replaced. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from timestore_pipeline.lake.layout import compacted_by, written_by
+from timestore_pipeline.lake.origins import Origins
+from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.model.lake import LiveFile
+from timestore_pipeline.recovery.audit.report import Finding
+from timestore_pipeline.staging.ledger.audit import FlushFacts
+
+_RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
+
+
+@dataclass(frozen=True, slots=True)
+class TracedAudit:
+    """One shard's flushes, and where the rows of the table's files come from."""
+
+    shard: str
+    flushes: Sequence[FlushFacts]
+    epochs: Mapping[int, FlushState]
+    live: Mapping[str, LiveFile]
+    origins: Mapping[str, Origins]  # of live files, by path
+    complete: bool  # False = log cleanup has removed the oldest commits
+
+    def problems(self) -> Iterator[Finding]:
+        """Flushes of which the table has too few or too many rows, and rows of flushes that nobody made."""
+        if self.complete and not any(map(compacted_by, self.live)):
+            return  # the commits tell it all
+        found = self._rows_by_epoch()
+        for flush in self.flushes:
+            rows = found.pop(flush.epoch, 0)
+            if flush.state is FlushState.PUBLISHED and rows != flush.rows and not self._is_elsewhere(flush.rows, rows):
+                text = f"epoch {flush.epoch} published {flush.rows} rows, the table's files hold {rows} of them"
+                yield Finding("flush_not_traced", text, _RESTORE)
+        yield from (self._unknown(epoch, rows) for epoch, rows in found.items() if self._is_unknown(epoch))
+
+    def _rows_by_epoch(self) -> dict[int, int]:
+        rows: dict[int, int] = {}
+        for origins in self.origins.values():
+            for epoch, amount in origins.of_shard(self.shard):
+                rows[epoch] = rows.get(epoch, 0) + amount
+        return rows
+
+    def _is_elsewhere(self, published: int, found: int) -> bool:
+        """Somebody else has put rows into files of his own; how many of ours are among them, he did not write down."""
+        return found < published and any((written_by(path) or compacted_by(path)) is None for path in self.live)
+
+    def _is_unknown(self, epoch: int) -> bool:
+        """A ledger that was rebuilt begins with the oldest commit that was left."""
+        state = self.epochs.get(epoch)
+        return state is FlushState.ABORTED or (state is None and epoch > min(self.epochs, default=epoch))
+
+    def _unknown(self, epoch: int, rows: int) -> Finding:
+        text = f"the table's files hold {rows} rows of epoch {epoch} of this shard, which the ledger did not publish"
+        return Finding("unknown_rows", text, "`timestore recover` enters it if this ledger is an older copy")

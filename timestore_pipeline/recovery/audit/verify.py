@@ -1,0 +1,176 @@
+"""The audit of one shard: ledger against itself, against the segments, and against the Delta log, in both directions.
+
+Read-only and safe beside producers and flushes, unless `repair` is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+from pyarrow import fs
+
+from timestore_pipeline.errors import TimestoreError, UnknownDataset
+from timestore_pipeline.lake.history import TableHistory
+from timestore_pipeline.lake.table import Lake, LakeTable
+from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.recovery.audit.aside import quarantine_problems, unfinished_moves
+from timestore_pipeline.recovery.audit.engines import Engines
+from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
+from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, finish_moves, mend_totals, told
+from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
+from timestore_pipeline.recovery.audit.staged import audit_staged
+from timestore_pipeline.recovery.audit.totals import counted_totals, total_findings
+from timestore_pipeline.recovery.audit.traced import TracedAudit
+from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
+from timestore_pipeline.recovery.rebuild.reconcile import reconcile
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.directory import file_sizes
+from timestore_pipeline.staging.ledger.audit import LedgerFacts
+from timestore_pipeline.staging.ledger.volumes import ACCEPTED
+
+_UNMANAGED = "unmanaged_file"  # only where there is one is the table read again
+_THREADS = 4  # tables are read at the same time: most of it is waiting, and work outside Python
+
+
+def verify(
+    area: StagingArea, lake: Lake, datasets: Sequence[str] = (), *, repair: bool = False, deep: bool = False
+) -> AuditReport:
+    """Audit these datasets, or all that ledger, staging directory or lake know.
+
+    deep: also read every row of segments and Parquet files. repair: first enter what the ledger lacks, as `recover`
+    does, then mend what can be (see `repair`). Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the
+    ledger damaged.
+    """
+    area.ledger.audit.check_file()
+    done = _entered(area, lake) if repair else {}
+    known = known_datasets(area, lake)
+    for dataset in datasets:
+        if dataset not in known:
+            raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
+    with Engines() as engines, ThreadPoolExecutor(_THREADS) as pool:
+        one = partial(_audit, area, lake, engines=engines, deep=deep)
+        audits = list(pool.map(one, datasets or known))
+        if repair:
+            audits = [_repaired(area, lake, audit, done.get(audit.dataset, []), one) for audit in audits]
+    return AuditReport(area.shard, audits)
+
+
+def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
+    """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
+    names = set(area.ledger.datasets.names())
+    names |= {name for name in area.directory.datasets() if _has_files(area, name)}
+    names |= {name for path in unknown_journals(area) for name in datasets_in(path)}
+    return sorted(names | {name for name in lake.datasets() if name not in names and _published_by(area, lake, name)})
+
+
+def _has_files(area: StagingArea, dataset: str) -> bool:
+    folders = area.directory.segment_folder(dataset), area.directory.quarantine_folder(dataset)
+    return any(any(file_sizes(folder)) for folder in folders)
+
+
+def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
+    return any(metadata.get("shard") == area.shard for _, metadata in lake.table(dataset).commits())
+
+
+def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
+    """Audit one dataset, also one that the ledger does not know; a lake that does not answer is a problem it tells."""
+    with Engines() as engines:
+        return _audit(area, lake, dataset, engines=engines, deep=deep)
+
+
+def direct_files(area: StagingArea, lake: Lake, dataset: str) -> list[fs.FileInfo]:
+    """Parquet files in a dataset's folder that somebody wrote past this software; by path relative to the folder."""
+    direct = set(_published(area, lake, dataset, _facts(area, dataset)).direct())
+    return [file for file in lake.table(dataset).stored_files() if file.path in direct]
+
+
+def _facts(area: StagingArea, dataset: str) -> LedgerFacts:
+    try:
+        return area.ledger.audit.facts(dataset)
+    except UnknownDataset:
+        return LedgerFacts.empty()
+
+
+def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
+    facts = _facts(area, dataset)
+    staged = audit_staged(area, dataset, facts, engines, deep=deep)
+    problems = [*total_findings(facts.totals), *staged, *provenance_findings(facts.provenance_gaps)]
+    problems += quarantine_problems(area, dataset)
+    warnings = list(unfinished_moves(area, dataset))
+    try:
+        published = _published(area, lake, dataset, facts)
+    except TimestoreError as error:
+        problems.append(Finding.of(error))
+    else:
+        problems += published.problems()
+        if published.history is not None:
+            problems += content_findings(lake.table(dataset), published.history, deep=deep)
+            problems += _traced(lake.table(dataset), published, published.history, deep=deep)
+        warnings += published.warnings()
+    return replace(
+        _books(dataset, facts),
+        problems=abridged(problems),
+        warnings=abridged(warnings),
+    )
+
+
+def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) -> PublishedAudit:
+    table = lake.table(dataset)
+    history = table.history()
+    folder = {} if history is not None else {file.path: file.size for file in table.stored_files()}
+    epochs = area.ledger.audit.epochs(dataset)
+    return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset), folder)
+
+
+def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, *, deep: bool) -> list[Finding]:
+    """In a bucket a footer costs a request, so there only when the commits do not tell, or everything is read."""
+    if table.is_remote and history.complete and not deep:
+        return []
+    try:
+        origins = table.origins(history.live.values())
+    except TimestoreError as error:
+        return [Finding.of(error)]
+    audit = TracedAudit(
+        published.shard, published.flushes, published.epochs, history.live, origins, complete=history.complete
+    )
+    return list(audit.problems())
+
+
+def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
+    accepted = facts.totals.kept.get(ACCEPTED, Volume())
+    rows = {state: volume.rows for state, volume in counted_totals(facts.totals).items()}
+    return DatasetAudit(
+        dataset=dataset,
+        accepted_batches=accepted.batches,
+        accepted_rows=accepted.rows,
+        pending_rows=rows[BatchState.PENDING],
+        in_flight_rows=rows[BatchState.IN_FLIGHT],
+        published_rows=rows[BatchState.PUBLISHED],
+        quarantined_rows=rows[BatchState.QUARANTINED],
+        discarded_rows=rows[BatchState.DISCARDED],
+    )
+
+
+def _entered(area: StagingArea, lake: Lake) -> Mended:
+    done = told(area, reconcile(area, lake))
+    finish_moves(area, done)
+    return done
+
+
+def _repaired(
+    area: StagingArea,
+    lake: Lake,
+    audit: DatasetAudit,
+    entered: Sequence[str],
+    one: Callable[[str], DatasetAudit],
+) -> DatasetAudit:
+    mended = mend_totals(area, audit)
+    if any(warning.code == _UNMANAGED for warning in audit.warnings):
+        facts = area.ledger.audit.facts(audit.dataset)
+        mended += delete_leftovers(lake.table(audit.dataset), _published(area, lake, audit.dataset, facts))
+    again = one(audit.dataset) if mended else audit
+    return replace(again, mended=[*entered, *mended])

@@ -1,0 +1,164 @@
+"""A ledger that is lost or damaged is put together again from its remains, the segments and the Delta log.
+
+In this order, so that a rebuild killed anywhere is simply run again:
+1. a folder `quarantine/_ledger-<instant>.rebuilding` is made: from here on nobody takes the directory for a new one;
+2. the damaged files move there, the database first: whoever finds it gone carries on with this folder;
+3. a new ledger is built beside, as `ledger.sqlite.building`, and made durable;
+4. it is renamed to `ledger.sqlite`; 5. the folder loses its suffix, or goes when nothing was left of the old ledger.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
+from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.recovery.rebuild.learnt import OfflineBooks, Reconciliation, Trust
+from timestore_pipeline.recovery.rebuild.reconcile import reconcile
+from timestore_pipeline.staging.directory import StagingDirectory
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
+from timestore_pipeline.staging.opening import exclusively
+from timestore_pipeline.staging.system_errors import system_error
+from timestore_pipeline.system.durable import make_folder, replacing, sync
+
+_LOGS = ("-wal", "-shm")
+_SUFFIXES = ("", *_LOGS)  # of the ledger's files, in the order in which they move
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What the new ledger was made of."""
+
+    kept: Path | None  # where the old ledger's files are now; None = there were none
+    salvaged: Mapping[str, int]  # table -> rows
+    learnt: Reconciliation
+
+
+def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebuilt | None:
+    """Rebuild the ledger if it is lost or damaged; None when it is sound, or when there was never one.
+
+    Raises `RetryLater` while other processes use the directory and the ledger has to be rebuilt, or when the lake does
+    not answer; `LedgerMismatch` when the remains belong to another shard; `DiskFull`, `AccessDenied` or `DiskFailing`,
+    after which it is simply run again.
+    """
+    directory.prepare()
+    with _translated(directory):
+        if not _is_needed(directory):
+            _finish(directory)
+            return None
+        with exclusively(directory):
+            remains = _set_aside(directory)
+            salvaged, learnt = _build(directory, shard, lake, remains / directory.ledger.name)
+            _install(directory)
+            return Rebuilt(_finish(directory), salvaged, learnt)
+
+
+@contextmanager
+def _translated(directory: StagingDirectory) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        typed = system_error(error, f"the rebuilding of {directory.ledger}")
+        if typed is None:
+            raise
+        raise typed from error
+
+
+def _is_needed(directory: StagingDirectory) -> bool:
+    if not directory.ledger.exists():
+        return directory.holds_rows() or directory.ledger_log.exists() or directory.rebuilding() is not None
+    return not is_sound(directory.ledger, used=directory.holds_rows())
+
+
+def _set_aside(directory: StagingDirectory) -> Path:
+    folder = directory.rebuilding() or directory.new_rebuilding(f"{clock.now():%Y%m%dT%H%M%S%f}")
+    make_folder(folder.parent, private=True)
+    make_folder(folder, private=True)
+    for suffix in _SUFFIXES:
+        old = directory.ledger.with_name(directory.ledger.name + suffix)
+        if old.exists():
+            _move(old, folder / old.name)
+    sync(folder)
+    sync(directory.root)
+    return folder
+
+
+def _move(old: Path, new: Path) -> None:
+    """Quarantine may lie on another filesystem than the ledger; nobody else has the directory open."""
+    try:
+        old.rename(new)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(new) as copy:
+            shutil.copy2(old, copy)
+        old.unlink()
+
+
+def _build(
+    directory: StagingDirectory, shard: str, lake: Lake, remains: Path
+) -> tuple[Mapping[str, int], Reconciliation]:
+    for suffix in _SUFFIXES:
+        directory.building.with_name(directory.building.name + suffix).unlink(missing_ok=True)
+    ledger = Ledger(directory.building, shard)
+    try:
+        salvaged = _salvaged(directory, shard, remains, ledger)
+        learnt = reconcile(OfflineBooks(directory, ledger, shard), lake, replace_shard=True, trust=Trust.NOTHING)
+        if learnt.errors:
+            raise _silent(learnt.errors[0])
+        ledger.reconciling.recount()
+    finally:
+        ledger.close()
+    return salvaged, learnt
+
+
+def _salvaged(directory: StagingDirectory, shard: str, remains: Path, ledger: Ledger) -> Mapping[str, int]:
+    with tempfile.TemporaryDirectory(dir=directory.spool) as scratch:
+        copy = Path(scratch) / remains.name
+        if not copy_remains(remains, copy):
+            return {}
+        if (theirs := shard_of(copy)) not in (None, shard):
+            raise LedgerMismatch(
+                f"the damaged ledger {remains} belongs to shard {theirs!r}, not to {shard!r}",
+                hint="set TIMESTORE_SHARD to its owner",
+            )
+        return salvage(copy, ledger.database)
+
+
+def _silent(error: TimestoreError) -> RetryLater:
+    return RetryLater(
+        f"the ledger cannot be rebuilt while the lake does not tell what is published: {error}",
+        hint="mend the lake, then run `timestore recover` again; nothing is lost meanwhile",
+    )
+
+
+def _install(directory: StagingDirectory) -> None:
+    """SQLite removes the log once all of it is in the file, and says nothing when it cannot, as on a full disk."""
+    log = directory.building.with_name(directory.building.name + "-wal")
+    if log.exists():
+        raise RetryLater(
+            f"the rebuilt ledger cannot be used yet: {log} could not be folded into its file",
+            hint="make room on that disk, then run `timestore recover` again; nothing is lost meanwhile",
+        )
+    sync(directory.building)
+    directory.building.rename(directory.ledger)
+    sync(directory.root)
+
+
+def _finish(directory: StagingDirectory) -> Path | None:
+    """Give the folder of the old ledger its final name; where it is, None = there is nothing in it."""
+    folder = directory.rebuilding()
+    if folder is None:
+        return None
+    if not any(folder.iterdir()):
+        shutil.rmtree(folder)
+        return None
+    return folder.rename(folder.with_suffix(""))
