@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from timestore_pipeline.monitoring.alert import Severity
-from timestore_pipeline.monitoring.panel import Unit
+from timestore_pipeline.monitoring.alerting.alert import Severity
+from timestore_pipeline.monitoring.alerting.panel import Unit
 
 _GROUND, _PANEL, _TEXT, _GRID = "#0f1116", "#181b21", "#d0d4dc", "#2b3038"
 _COLOURS = ("#5794f2", "#73bf69", "#f2cc0c", "#b877d9", "#ff9830", "#8ab8ff", "#ca95e5", "#ffb357")

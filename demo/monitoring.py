@@ -29,11 +29,11 @@ from demo.waiting import wait_until
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.cli.monitoring import watch_of
 from timestore_pipeline.errors import MissingExtra
-from timestore_pipeline.monitoring.alerts import Watch
-from timestore_pipeline.monitoring.dashboard import dashboard_json
-from timestore_pipeline.monitoring.files import write_files
-from timestore_pipeline.monitoring.rules import rule_file
-from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.monitoring.alerting.alerts import Watch
+from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
+from timestore_pipeline.monitoring.alerting.files import write_files
+from timestore_pipeline.monitoring.alerting.rules import rule_file
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.wiring import Timestore
 
 _LOOK_SECONDS = 1.0

@@ -22,9 +22,9 @@ from demo.lively import SHARD, Timeline, live
 from demo.monitoring import Servers, render, start
 from demo.processes import Children
 from timestore_pipeline import Settings, clock
-from timestore_pipeline.monitoring.panel import Kind, Panel, filled
-from timestore_pipeline.monitoring.panels import rows
-from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
+from timestore_pipeline.monitoring.alerting.panels import rows
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
 
 TEMPO = Tempo(20)  # two minutes of patience become six seconds
 

@@ -57,7 +57,7 @@ def test_without_grafanas_builders_the_extra_is_named_and_nothing_is_written(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "grafana_foundation_sdk.builders", None)
-    monkeypatch.delitem(sys.modules, "timestore_pipeline.monitoring.grafana", raising=False)
+    monkeypatch.delitem(sys.modules, "timestore_pipeline.monitoring.alerting.grafana", raising=False)
     said = complaint("monitoring", "render", home / "out")
     assert "missing_extra" in said
     assert "timestore_pipeline[monitoring]" in said

@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.telemetry.patience import patient_push
+from tests.monitoring.telemetry.patience import patient_push
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.wiring import Timestore
 

@@ -13,11 +13,11 @@ import dagster as dg
 import pytest
 
 from tests.defs.flushing import build, hourly, logged, published
-from tests.telemetry.gateway import listening
+from tests.monitoring.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.gateway import MetricsGateway
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.telemetry import push
+from timestore_pipeline.monitoring.telemetry import push
 from timestore_pipeline.wiring import Timestore
 
 DEAD = "http://127.0.0.1:9"  # the discard port: nothing listens

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from demo.drawing import Curve, Drawn, Span, draw, lively, unbroken
-from timestore_pipeline.monitoring.alert import Severity
-from timestore_pipeline.monitoring.panel import Unit
+from timestore_pipeline.monitoring.alerting.alert import Severity
+from timestore_pipeline.monitoring.alerting.panel import Unit
 
 RISING = [(float(second), float(second)) for second in range(10)]
 

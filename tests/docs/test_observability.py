@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from tests.docs.documents import ROOT, anchors
-from timestore_pipeline.monitoring.alert import Alert
-from timestore_pipeline.monitoring.alerts import Watch, alerts, recorded
-from timestore_pipeline.monitoring.panels import rows
-from timestore_pipeline.monitoring.tempo import Tempo
-from timestore_pipeline.telemetry import series
+from timestore_pipeline.monitoring.alerting.alert import Alert
+from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts, recorded
+from timestore_pipeline.monitoring.alerting.panels import rows
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
+from timestore_pipeline.monitoring.telemetry import series
 
 PAGE = ROOT / "docs" / "timestore-observability.md"
 RUNBOOK = ROOT / "docs" / "runbooks" / "timestore-staging-operations.md"

@@ -31,7 +31,7 @@ FORKED.set_forkserver_preload(
         "tests.services.warm",
         "tests.staging.nobody",
         "tests.staging.rows",
-        "tests.telemetry.flushing_and_dying",
+        "tests.monitoring.telemetry.flushing_and_dying",
     ]
 )
 

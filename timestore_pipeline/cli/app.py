@@ -63,8 +63,8 @@ def main() -> None:
 
 
 def _log_as_configured() -> None:
+    from timestore_pipeline.monitoring.telemetry.logs import log_to_stderr
     from timestore_pipeline.settings import Settings  # now: `--help` and completion need no settings
-    from timestore_pipeline.telemetry.logs import log_to_stderr
 
     with suppress(InvalidSettings):  # the command says what is wrong with them
         log_to_stderr(Settings.from_env())

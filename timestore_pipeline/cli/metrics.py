@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.telemetry.metrics import exposition
+from timestore_pipeline.monitoring.telemetry.metrics import exposition
 
 
 def metrics() -> None:

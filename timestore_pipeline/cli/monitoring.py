@@ -9,11 +9,11 @@ import typer
 
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.monitoring.alerts import Watch
-from timestore_pipeline.monitoring.dashboard import dashboard_json
-from timestore_pipeline.monitoring.files import write_files
-from timestore_pipeline.monitoring.rules import RUNBOOK, rule_file
-from timestore_pipeline.monitoring.tempo import Tempo
+from timestore_pipeline.monitoring.alerting.alerts import Watch
+from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
+from timestore_pipeline.monitoring.alerting.files import write_files
+from timestore_pipeline.monitoring.alerting.rules import RUNBOOK, rule_file
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.wiring import Timestore
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from timestore_pipeline.telemetry.push import Push, begin_if_due
+from timestore_pipeline.monitoring.telemetry.push import Push, begin_if_due
 from timestore_pipeline.wiring import Timestore
 
 

@@ -12,8 +12,8 @@ import dagster as dg
 
 from timestore_pipeline.defs.event_storage import kept_open
 from timestore_pipeline.defs.run_log import RunLog
+from timestore_pipeline.monitoring.telemetry.logs import forwarded
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.telemetry.logs import forwarded
 from timestore_pipeline.wiring import Timestore
 
 PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sense

@@ -13,8 +13,8 @@ from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import busy_datasets
 from timestore_pipeline.defs.dispatch import Launch, RunBounds, plan_launches, why_not
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
+from timestore_pipeline.monitoring.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
-from timestore_pipeline.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.wiring import Timestore
 
 _PRIORITY_TAG = "dagster/priority"

@@ -33,11 +33,11 @@ from timestore_pipeline.ingest.roller import Roller
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import BatchWriter
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
+from timestore_pipeline.monitoring.telemetry.reporter import Reporter
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.system.context_managers import Closing
-from timestore_pipeline.telemetry.reporter import Reporter
 
 _NO_WAIT = timedelta(0)
 

@@ -1,1 +1,1 @@
-"""What watches the series: alert rules and a dashboard, rendered from the limits in force. Nothing here runs them."""
+"""What Prometheus sees: `telemetry` derives and pushes the series, `alerting` renders rules and a dashboard."""

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from timestore_pipeline import clock
 from timestore_pipeline.doors.http.service import Service
 from timestore_pipeline.errors import DiskFull, LedgerBusy, ManagerClosed
-from timestore_pipeline.telemetry.metrics import exposition
+from timestore_pipeline.monitoring.telemetry.metrics import exposition
 
 T = TypeVar("T")
 

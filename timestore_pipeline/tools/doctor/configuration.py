@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, ladder_problems
-from timestore_pipeline.monitoring.promql import AGE_FLOOR
+from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
 from timestore_pipeline.settings import Settings, unknown_variables, variable
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
 from timestore_pipeline.tools.doctor.patient import Patient

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.monitoring.promql import AGE_FLOOR
+from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive

@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
-from timestore_pipeline.telemetry.delivery import Address
-from timestore_pipeline.telemetry.push import DEADLINE
+from timestore_pipeline.monitoring.telemetry.delivery import Address
+from timestore_pipeline.monitoring.telemetry.push import DEADLINE
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok
 from timestore_pipeline.tools.doctor.patient import Patient
 

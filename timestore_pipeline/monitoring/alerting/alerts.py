@@ -1,0 +1,257 @@
+"""Every alert: when it fires, how bad that is, and what it tells the person it wakes.
+
+Levels come from series wherever a series carries them (flush thresholds, guardrails, sizes), so that a rule loaded last
+month judges by today's limits. The rest are the constants below, and the backlog levels of `limits.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from timestore_pipeline.model.dataset import AlertOverrides
+from timestore_pipeline.monitoring.alerting import promql
+from timestore_pipeline.monitoring.alerting.alert import Alert, Severity
+from timestore_pipeline.monitoring.alerting.limits import backlog_limits
+from timestore_pipeline.monitoring.alerting.promql import Scope
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
+from timestore_pipeline.monitoring.telemetry import series
+
+DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
+
+MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
+
+DISK_WARN, DISK_PAGE = 0.75, 0.90  # of a guardrail, or of the volume
+SILENCE = 120.0  # seconds without a sensor tick or a push
+PUSHES_MISSED = 3  # where pushes are rarer than that
+RECENTLY = 10 * MINUTE  # how long one drop keeps an alert up
+SLOWER = 2.0  # times its own past
+SLOW_ENOUGH = 1.0  # seconds; below, twice as slow is noise
+FAILING = 0.5  # of the flushes that ended
+RECORDED_EVERY = MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is watched: one shard, its datasets' own levels, at a tempo."""
+
+    shard: str
+    overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
+    tempo: Tempo = field(default_factory=Tempo)
+    push_interval: float = 0.0  # seconds, TIMESTORE_METRICS_PUSH_INTERVAL_MS; no series carries it
+
+    @property
+    def silence(self) -> float:
+        """Seconds without news that are too many."""
+        return max(SILENCE, PUSHES_MISSED * self.push_interval)
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.of_shard(self.shard)
+
+
+def alerts(watch: Watch) -> list[Alert]:
+    """All of them, in the order of the runbook."""
+    return [alert for group in _GROUPS for alert in group(watch)]
+
+
+def recorded(watch: Watch) -> dict[str, str]:
+    """Recording rules: name -> expression."""
+    return {DURATION_P95: promql.duration_quantile(watch.scope, 0.95, watch.tempo.span(HOUR))}
+
+
+def _backlog(watch: Watch) -> Iterator[Alert]:
+    for severity in Severity:
+        for limit in backlog_limits(watch.overrides, page=severity is Severity.PAGE):
+            depth = replace(watch.scope, dataset=limit.matcher).level(series.QUEUE_DEPTH, metric="batches")
+            yield Alert(
+                "TimestoreBacklog",
+                severity,
+                f"{depth} > {limit.batches}",
+                "{{ $labels.dataset }}: {{ $value }} batches wait to be published",
+                f"More than {limit.batches} batches of dataset {{{{ $labels.dataset }}}} are staged on shard"
+                " {{ $labels.shard }} and not published. If that is its usual pace, give it a level of its own"
+                " (staging.alerts in its metadata).",
+                hold=5 * MINUTE,
+                labels={"dataset": limit.dataset} if limit.dataset else {},
+            )
+
+
+def _oldest(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreOldestBatch",
+        Severity.PAGE,
+        f"{promql.age(watch.scope)}\n> {promql.age_limit(watch.scope, watch.tempo)}",
+        "{{ $labels.dataset }}: the oldest batch has waited {{ $value | humanizeDuration }}",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is not being flushed. The limit is"
+        f" {promql.AGE_FLOOR:.0f} s, or {promql.AGE_FACTOR} times its own max age and {promql.AGE_MARGIN:.0f} s if that"
+        " is longer.",
+    )
+
+
+def _disk(watch: Watch) -> Iterator[Alert]:
+    scope = watch.scope
+    used = scope.level(series.DISK_USAGE, component="total")
+    yield from _filling(
+        "TimestoreDatasetDisk",
+        promql.share(used, scope.level(series.DISK_LIMIT)),
+        "{{ $labels.dataset }}: staged files take {{ $value | humanizePercentage }} of the guardrail",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} nears TIMESTORE_STAGING_MAX_DATASET_BYTES; at 100 %"
+        " a flush is forced, and in hard mode producers are refused.",
+    )
+    yield from _filling(
+        "TimestoreTotalDisk",
+        promql.share(scope.level(series.TOTAL_DISK_USAGE), scope.level(series.TOTAL_DISK_LIMIT)),
+        "{{ $labels.shard }}: all staged files take {{ $value | humanizePercentage }} of the total guardrail",
+        "Shard {{ $labels.shard }} nears TIMESTORE_STAGING_MAX_TOTAL_BYTES; at 100 % every dataset is flushed, and in"
+        " hard mode every producer is refused.",
+    )
+
+
+def _volume(watch: Watch) -> Iterator[Alert]:
+    size, left = watch.scope.level(series.VOLUME_SIZE), watch.scope.level(series.VOLUME_AVAILABLE)
+    yield from _filling(
+        "TimestoreVolume",
+        f"1 - {left}\n/ {size}",
+        "{{ $labels.shard }}: the volume of the staging directory is {{ $value | humanizePercentage }} full",
+        "On shard {{ $labels.shard }} the disk itself runs out, whoever fills it. When it is full, nothing can be"
+        " staged and nothing can be flushed.",
+    )
+
+
+def _filling(name: str, ratio: str, summary: str, description: str) -> Iterator[Alert]:
+    for severity, level in ((Severity.WARNING, DISK_WARN), (Severity.PAGE, DISK_PAGE)):
+        yield Alert(name, severity, f"{ratio}\n> {level:g}", summary, description, hold=MINUTE)
+
+
+def _backpressure(watch: Watch) -> Iterator[Alert]:
+    window = watch.tempo.span(RECENTLY)
+    dropped, retried = series.counter("dropped_batches_total"), series.counter("retried_batches_total")
+    recently = f"in the last {window}"
+    yield Alert(
+        "TimestoreBatchesDropped",
+        Severity.WARNING,
+        f"{promql.increase(watch.scope, dropped, window, by='reason')} > 0",
+        "{{ $labels.dataset }}: {{ $value }} batches refused (reason: {{ $labels.reason }})",
+        "Producers of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} were told to come back later,"
+        f" {recently}. Nothing acknowledged is lost; what they do not send again is.",
+    )
+    yield Alert(
+        "TimestoreBackpressure",
+        Severity.PAGE,
+        f"{promql.increase(watch.scope, dropped, window)} > 0\nand {promql.increase(watch.scope, retried, window)} > 0",
+        "{{ $labels.dataset }}: {{ $value }} batches refused while flushes fail",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is filling up because what is staged cannot be"
+        f" published: both batches refused and batches returned by failed flushes grew {recently}.",
+    )
+    yield Alert(
+        "TimestoreGuardrail",
+        Severity.WARNING,
+        f"{promql.increase(watch.scope, series.counter('guardrail_exceeded_total'), window, by='guardrail')} > 0",
+        "{{ $labels.dataset }}: {{ $value }} batches arrived above the guardrail {{ $labels.guardrail }}",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} takes more disk than configured. In soft mode the"
+        " batches were accepted, in hard mode they were refused.",
+    )
+
+
+def _flushes(watch: Watch) -> Iterator[Alert]:
+    window, ended = watch.tempo.span(30 * MINUTE), series.counter("flushes_total")
+    failed = promql.increase(watch.scope, ended, window, result="failure")
+    yield Alert(
+        "TimestoreFlushFailing",
+        Severity.WARNING,
+        f"{failed}\n/ {promql.increase(watch.scope, ended, window)} > {FAILING:g}\nand {failed} >= 3",
+        "{{ $labels.dataset }}: {{ $value | humanizePercentage }} of the flushes fail",
+        "Flushes of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} abort more often than they publish. The"
+        " batches stay staged and are tried again, at growing distances.",
+    )
+    yield Alert(
+        "TimestoreFlushBlocked",
+        Severity.WARNING,
+        f"{promql.blocked(watch.scope)} > 0",
+        "{{ $labels.dataset }}: flushes wait for a person (error: {{ $labels.code }})",
+        "The last flush of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed with an error that trying"
+        " again does not cure. What is staged stays staged; timestore explain says what is to be done.",
+    )
+
+
+def _pace(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreFlushSlower",
+        Severity.WARNING,
+        _slower(watch),
+        "{{ $labels.dataset }}: flushes take {{ $value | humanizeDuration }} (p95)",
+        f"That is more than {SLOWER:g} times what they took over the day before, for dataset"
+        " {{ $labels.dataset }} on shard {{ $labels.shard }}.",
+        hold=15 * MINUTE,
+    )
+
+
+def _slower(watch: Watch) -> str:
+    """An hour of its own past at least, and five flushes now: a first flush or a single slow one is no regression."""
+    recorded = f"{DURATION_P95}{{{watch.scope.shard}}}"
+    past = f"{recorded}[{watch.tempo.span(DAY)}] offset {watch.tempo.span(HOUR)}"
+    finished = watch.scope.select(series.FLUSH_DURATION, part="_count", result="success")
+    count = f"sum by ({promql.DATASET}) ({finished} - min_over_time({finished}[{watch.tempo.span(HOUR)}]))"
+    return (
+        f"{recorded} > {SLOWER:g} * avg_over_time({past})\n"
+        f"and {recorded} > {SLOW_ENOUGH:g}\n"
+        f"and count_over_time({past}) >= {HOUR / RECORDED_EVERY:.0f}\n"
+        f"and {count} >= 5"
+    )
+
+
+def _silence(watch: Watch) -> Iterator[Alert]:
+    limit, tick = watch.tempo.seconds(watch.silence), watch.scope.select(series.SENSOR_LAST_TICK)
+    yield Alert(
+        "TimestoreSensorStale",
+        Severity.PAGE,
+        f"{promql.silence(tick)} > {limit}",
+        "{{ $labels.shard }}: the flush sensor has been silent for {{ $value | humanizeDuration }}",
+        "Nothing decides about flushes on shard {{ $labels.shard }}; what is staged stays staged. Either the Dagster"
+        " daemon is down or its news do not arrive: then TimestorePushStale fires as well.",
+    )
+    yield Alert(
+        "TimestorePushStale",
+        Severity.WARNING,
+        f"{promql.silence(promql.pushed_at(watch.scope))} > {limit}",
+        "{{ $labels.shard }}: no metrics were pushed for {{ $value | humanizeDuration }}",
+        "Every gauge of shard {{ $labels.shard }} shows a moment of the past. Ages still grow, because they are"
+        " computed from instants.",
+    )
+    yield Alert(
+        "TimestoreAbsent",
+        Severity.PAGE,
+        f"absent({tick})",
+        f"{watch.shard}: no series at all",
+        f"Shard {watch.shard} is not scraped, or its flush sensor has never run: nothing else about it can alert.",
+        hold=5 * MINUTE,
+    )
+
+
+def _twice(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreSeenTwice",
+        Severity.WARNING,
+        f"count by (shard) ({watch.scope.select(series.SENSOR_LAST_TICK)}) > 1",
+        "{{ $labels.shard }}: its series arrive from {{ $value }} sources",
+        "Shard {{ $labels.shard }} is both pushed and scraped, or two hosts have its name. The other alerts take the"
+        " worst of both: a frozen push may keep them up, and counts may be doubled.",
+        hold=5 * MINUTE,
+    )
+
+
+def _quarantine(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreQuarantine",
+        Severity.WARNING,
+        f"{watch.scope.level(series.QUARANTINED, metric='batches')} > 0",
+        "{{ $labels.dataset }}: {{ $value }} batches are set aside",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} goes on without them. They wait for a person to"
+        " requeue or discard them.",
+    )
+
+
+_GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
+    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _pace, _silence, _twice, _quarantine,
+)  # fmt: skip

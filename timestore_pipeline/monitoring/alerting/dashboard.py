@@ -1,0 +1,22 @@
+"""The door to the dashboard. Its library is an extra: hosts that only stage and flush do without."""
+
+from __future__ import annotations
+
+from timestore_pipeline.errors import MissingExtra
+from timestore_pipeline.monitoring.alerting.rules import RUNBOOK
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
+
+
+def dashboard_json(tempo: Tempo, runbook: str = RUNBOOK) -> str:
+    """A dashboard to import or provision, its panels with their place in the runbook.
+
+    Raises `MissingExtra` when Grafana's builders are not installed.
+    """
+    try:
+        from timestore_pipeline.monitoring.alerting.grafana import dashboard_document
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"the dashboard needs the package {error.name}",
+            hint="pip install 'timestore_pipeline[monitoring]', or render with --no-dashboard",
+        ) from error
+    return dashboard_document(tempo, runbook)

@@ -1,0 +1,227 @@
+"""What the dashboard shows, without a word about Grafana: the same panels are drawn by others from the same queries.
+
+With a thousand datasets a panel draws `$top` lines: ranked once over the whole time range, because a rank per step
+would let lines come and go.
+"""
+
+from __future__ import annotations
+
+from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
+from timestore_pipeline.monitoring.alerting import promql
+from timestore_pipeline.monitoring.alerting.alert import Severity
+from timestore_pipeline.monitoring.alerting.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
+from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row, Unit
+from timestore_pipeline.monitoring.alerting.promql import DATASET, Scope
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
+from timestore_pipeline.monitoring.telemetry import series
+from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
+
+ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading of the runbook says what to do
+    "Since the last sensor tick": "TimestoreSensorStale",
+    "Since the last push": "TimestorePushStale",
+    "Batches staged": "TimestoreBacklog",
+    "Batches in quarantine": "TimestoreQuarantine",
+    "Volume in use": "TimestoreVolume",
+    "Age of the oldest batch": "TimestoreOldestBatch",
+    "Flush duration (p95)": "TimestoreFlushSlower",
+    "Failed flushes": "TimestoreFlushFailing",
+    "Blocked datasets": "TimestoreFlushBlocked",
+    "Dropped batches": "TimestoreBatchesDropped",
+    "Retried batches": "TimestoreBackpressure",
+    "Guardrail exceeded": "TimestoreGuardrail",
+    "Share of the dataset's guardrail": "TimestoreDatasetDisk",
+    "Shard: share of the total guardrail, and of the volume": "TimestoreTotalDisk",
+    "Batches in quarantine, by dataset": "TimestoreQuarantine",
+}
+
+_SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
+
+
+def rows(tempo: Tempo) -> tuple[Row, ...]:
+    """The dashboard from top to bottom; tempo: that of the rules, so that panels show what alerts see."""
+    return (
+        Row("At a glance", _glance()),
+        Row("Backlog", _backlog(tempo)),
+        Row("Flushes", _flushes(tempo)),
+        Row("Backpressure", _backpressure(tempo.span(RECENTLY))),
+        Row("Disk", _disk()),
+        Row("Claims and quarantine", _trouble()),
+        Row("Limits in force", (_limits(),)),
+    )
+
+
+def _glance() -> tuple[Panel, ...]:
+    depth = _SCOPE.level(series.QUEUE_DEPTH, metric="batches")
+    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
+    firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
+    tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
+    pushed = f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as gateway or ledger know it
+    quiet = ((Severity.PAGE, SILENCE),)
+    return (
+        _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
+        _number("Since the last sensor tick", tick, Unit.SECONDS, "{{shard}}", quiet),
+        _number("Since the last push", promql.silence(pushed), Unit.SECONDS, "{{shard}}", quiet),
+        _number("Batches staged", f"sum({depth})", Unit.COUNT, ""),
+        _number("Batches in quarantine", f"sum({aside})", Unit.COUNT, "", ((Severity.WARNING, 1),)),
+        _number("Volume in use", _volume(), Unit.SHARE, "{{shard}}", _FILLING),
+    )
+
+
+def _backlog(tempo: Tempo) -> tuple[Panel, ...]:
+    usual = ((Severity.WARNING, float(BACKLOG_WARN)), (Severity.PAGE, float(BACKLOG_PAGE)))
+    age, limit = promql.age(_SCOPE), promql.age_limit(_SCOPE, tempo)
+    ages = (Query(_top_gauge(f"({age})", series.OLDEST_AGE)),
+            Query(_top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
+    return (
+        _staged("Batches staged", "batches", "In flight included. Levels of a dataset's own are not drawn.", usual),
+        Panel(
+            "Age of the oldest batch",
+            "Computed from the instant it was staged: grows also when nothing is pushed any more.",
+            Unit.SECONDS,
+            ages,
+        ),
+        _staged("Rows staged", "rows", "What the next flushes will write; sizes compaction."),
+        Panel("Batches in flight", "Claimed by a flush that has not ended.", Unit.COUNT, (
+            Query(_top_gauge(_SCOPE.level(series.IN_FLIGHT, metric="batches"), series.IN_FLIGHT, metric="batches")),
+        )),
+    )  # fmt: skip
+
+
+def _flushes(tempo: Tempo) -> tuple[Panel, ...]:
+    window = tempo.span(RECENTLY)
+    ended = series.counter("flushes_total")
+    slow = _top_counter(f"({promql.duration_quantile(_SCOPE, 0.95, window)})", ended)
+    failed = promql.increase(_SCOPE, ended, window, result="failure")
+    rows, batches = (
+        f"sum by ({DATASET}) ({_per_second(accepted)})" for accepted in (series.ACCEPTED_ROWS, series.ACCEPTED_BATCHES)
+    )
+    share = f"{failed} / ({promql.increase(_SCOPE, ended, window)} > 0)"
+    return (
+        Panel("Flush duration (p95)", "Of published flushes, claim to end.", Unit.SECONDS, (Query(slow),)),
+        Panel("Flushed rows per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+              (_rate("flush_rows_total", "result"),)),
+        Panel("Flushed batches per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+              (_rate("flush_batches_total", "result"),)),
+        Panel("Flushes by trigger", "Which limit, or who, asked for them.", Unit.COUNT,
+              (Query(f"sum by (trigger, result) ({promql.increase(_SCOPE, ended, window, by='trigger, result')})",
+                     "{{trigger}}, {{result}}"),)),
+        Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(_top_counter(share, ended)),)),
+        Panel("Accepted rows per second", "What producers were promised.", Unit.PER_SECOND,
+              (Query(_top_counter(rows, series.ACCEPTED_ROWS)),)),
+        Panel("Accepted batches per second", "How small what they write is.", Unit.PER_SECOND,
+              (Query(_top_counter(batches, series.ACCEPTED_BATCHES)),)),
+    )  # fmt: skip
+
+
+def _backpressure(window: str) -> tuple[Panel, ...]:
+    return (
+        _grown("Dropped batches", "dropped_batches_total", "reason", window, "Refused for lack of room, recently."),
+        _grown("Retried batches", "retried_batches_total", "reason", window, "Returned by failed flushes, recently."),
+        _grown("Guardrail exceeded", "guardrail_exceeded_total", "guardrail", window, "Batches above it, recently."),
+    )
+
+
+def _disk() -> tuple[Panel, ...]:
+    used = _SCOPE.level(series.DISK_USAGE, component="total")
+    share = promql.share(used, _SCOPE.level(series.DISK_LIMIT))
+    total = promql.share(_SCOPE.level(series.TOTAL_DISK_USAGE), _SCOPE.level(series.TOTAL_DISK_LIMIT))
+    in_total = {"component": "total"}
+    return (
+        Panel("Share of the dataset's guardrail", "At 100 % a flush is forced; in hard mode producers are refused.",
+              Unit.SHARE, (Query(_top_gauge(share, series.DISK_USAGE, **in_total)),), levels=_FILLING),
+        Panel("Shard: share of the total guardrail, and of the volume", "The first only where a total is set.",
+              Unit.SHARE, (Query(total, "guardrail ({{shard}})"), Query(_volume(), "volume ({{shard}})")),
+              levels=_FILLING),
+        Panel("Staged bytes on disk", "Files of the segments, logs included.", Unit.BYTES,
+              (Query(_top_gauge(used, series.DISK_USAGE, **in_total)),
+               Query(_top_gauge(f"{_SCOPE.level(series.DISK_LIMIT)} > 0", series.DISK_USAGE, **in_total),
+                     "limit of {{dataset}} ({{shard}})", limit=True))),
+    )  # fmt: skip
+
+
+def _trouble() -> tuple[Panel, ...]:
+    claimed = f"time() - min by ({DATASET}) ({_SCOPE.select(series.CLAIMED_AT)})"
+    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
+    failed_pushes = f"max by (shard) ({_SCOPE.select(series.METRICS_PUSH_FAILURES)})"
+    incidents, files = _SCOPE.level(series.OPEN_INCIDENTS), _SCOPE.level(series.QUARANTINE_USAGE)
+    return (
+        Panel("Age of the flush in flight", "Since it took its claim.", Unit.SECONDS,
+              (Query(_top_gauge(f"({claimed})", series.IN_FLIGHT, metric="batches")),)),
+        Panel("Failures in a row", "Nothing where the last flush succeeded.", Unit.COUNT,
+              (Query(_top_gauge(_SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
+        Panel("Batches in quarantine, by dataset", "They wait for a person.", Unit.COUNT,
+              (Query(_top_gauge(aside, series.QUARANTINED, metric="batches")),)),
+        Panel("Set aside, requeued, discarded", "Batches, all datasets together, in the time shown.", Unit.COUNT, tuple(
+            Query(f"sum(increase({_SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
+            for name in ("quarantined", "requeued", "discarded")
+        )),
+        Panel("Shard: claims, incidents, failed pushes", "", Unit.COUNT, (
+            Query(_SCOPE.level(series.ACTIVE_CLAIMS), "flushes in flight ({{shard}})"),
+            Query(incidents, "open incidents ({{shard}})"),
+            Query(failed_pushes, "failed pushes ({{shard}})"),
+        )),
+        Panel("Shard: bytes in quarantine", "", Unit.BYTES, (Query(files, "{{shard}}"),)),
+        Panel("Paused datasets", "An operator stopped their automatic flushes.", Unit.COUNT,
+              (Query(_top_gauge(_SCOPE.level(series.PAUSED), series.PAUSED)),)),
+        Panel("Blocked datasets", "An error that no repetition cures: their flushes wait for a person.", Unit.COUNT,
+              (Query(_top_gauge(promql.blocked(_SCOPE), series.BLOCKED), "{{dataset}}: {{code}}"),)),
+    )  # fmt: skip
+
+
+def _limits() -> Panel:
+    threshold = {
+        f"flush at {metric}": _SCOPE.level(series.FLUSH_THRESHOLD, metric=metric)
+        for metric in ("rows", "bytes", "age_seconds")
+    }
+    columns = {**threshold, "guardrail bytes": _SCOPE.level(series.DISK_LIMIT)}
+    return Panel(
+        "Flush thresholds and guardrails",
+        "Overrides of the metadata included; 0 = off.",
+        Unit.COUNT,
+        tuple(Query(expression, name) for name, expression in columns.items()),
+        Kind.TABLE,
+    )
+
+
+_FILLING = ((Severity.WARNING, DISK_WARN), (Severity.PAGE, DISK_PAGE))
+
+
+def _number(
+    title: str, expression: str, unit: Unit, legend: str, levels: tuple[tuple[Severity, float], ...] = ()
+) -> Panel:
+    return Panel(title, "", unit, (Query(expression, legend),), Kind.NUMBER, levels)
+
+
+def _staged(title: str, metric: str, description: str, levels: tuple[tuple[Severity, float], ...] = ()) -> Panel:
+    expression = _top_gauge(_SCOPE.level(series.QUEUE_DEPTH, metric=metric), series.QUEUE_DEPTH, metric=metric)
+    return Panel(title, description, Unit.COUNT, (Query(expression),), levels=levels)
+
+
+def _grown(title: str, name: str, by: str, window: str, description: str) -> Panel:
+    counter = series.counter(name)
+    expression = _top_counter(promql.increase(_SCOPE, counter, window, by=by), counter)
+    return Panel(title, description, Unit.COUNT, (Query(f"({expression}) > 0", f"{{{{dataset}}}}: {{{{{by}}}}}"),))
+
+
+def _rate(name: str, by: str) -> Query:
+    return Query(f"sum by ({by}) ({_per_second(series.counter(name))})", f"{{{{{by}}}}}")
+
+
+def _per_second(counter: CounterSeries) -> str:
+    return f"rate({_SCOPE.select(counter)}[$__rate_interval])"
+
+
+def _volume() -> str:
+    return f"1 - {_SCOPE.level(series.VOLUME_AVAILABLE)} / {_SCOPE.level(series.VOLUME_SIZE)}"
+
+
+def _top_gauge(expression: str, ranked: GaugeSeries, **labels: str) -> str:
+    return _top(expression, f"max by ({DATASET}) (max_over_time({_SCOPE.select(ranked, **labels)}[$__range] @ end()))")
+
+
+def _top_counter(expression: str, ranked: CounterSeries) -> str:
+    return _top(expression, f"sum by ({DATASET}) (increase({_SCOPE.select(ranked)}[$__range] @ end()))")
+
+
+def _top(expression: str, rank: str) -> str:
+    return f"{expression}\nand on ({DATASET}) topk($top, {rank})"

@@ -1,0 +1,67 @@
+"""The rule file that Prometheus loads: one per shard, every expression limited to that shard.
+
+So the files of many shards lie side by side in one Prometheus without a rule firing twice, and a shard that has gone
+entirely still has a rule that knows its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from timestore_pipeline.monitoring.alerting.alert import Alert
+from timestore_pipeline.monitoring.alerting.alerts import RECORDED_EVERY, Watch, alerts, recorded
+from timestore_pipeline.monitoring.alerting.tempo import Tempo
+
+RUNBOOK = "docs/runbooks/timestore-staging-operations.md"
+
+
+def rule_file(watch: Watch, runbook: str = RUNBOOK) -> str:
+    """YAML. runbook: address of the page whose headings are the alerts' names."""
+    lines = [
+        f"# Alert rules of shard {watch.shard}, by `timestore monitoring render`. Render again after a change of a",
+        "# dataset's staging.alerts; flush thresholds and guardrails may change without: they are read as series.",
+        "groups:",
+        *_group(f"timestore-{watch.shard}-recorded", watch.tempo.span(RECORDED_EVERY)),
+        *(line for name, expression in recorded(watch).items() for line in _recording(name, expression)),
+        *_group(f"timestore-{watch.shard}"),
+        *(line for alert in alerts(watch) for line in _alerting(alert, watch.tempo, runbook)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _group(name: str, interval: str = "") -> Iterator[str]:
+    yield f"  - name: {_text(name)}"
+    if interval:
+        yield f"    interval: {interval}"
+    yield "    rules:"
+
+
+def _recording(name: str, expression: str) -> Iterator[str]:
+    yield f"      - record: {name}"
+    yield from _expression(expression)
+
+
+def _alerting(alert: Alert, tempo: Tempo, runbook: str) -> Iterator[str]:
+    yield f"      - alert: {alert.name}"
+    yield from _expression(alert.expression)
+    if alert.hold:
+        yield f"        for: {tempo.span(alert.hold)}"
+    yield from _mapping("labels", {"severity": alert.severity.value, **alert.labels})
+    annotations = {"summary": alert.summary, "description": alert.description}
+    yield from _mapping("annotations", annotations | {"runbook_url": f"{runbook}#{alert.anchor}"})
+
+
+def _expression(expression: str) -> Iterator[str]:
+    yield "        expr: |-"
+    yield from (f"          {line}" for line in expression.splitlines())
+
+
+def _mapping(name: str, values: Mapping[str, str]) -> Iterator[str]:
+    yield f"        {name}:"
+    yield from (f"          {key}: {_text(value)}" for key, value in values.items())
+
+
+def _text(value: str) -> str:
+    """A JSON string is a YAML string, whatever it holds."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,161 @@
+"""Pushing to a Pushgateway without ever being in the way of what is measured.
+
+A push replaces the shard's whole group with the durable state of the moment, so a push that fails is made good by the
+next one, from whatever process, and nothing is retried here. Series of datasets that were removed go the same way.
+
+Whoever comes by pushes (a tick, a run, a producer), if a push is due: a flush has ended since the last one, or the
+last one is as old as `TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the
+shard, for a pause that doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway
+answers: the counters of a flush are there when its run has ended (at the next look, if another push was under way
+then: they go one by one, so that none overtakes another), everything else an interval and a tick later. If it does
+not answer, no run waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process a
+minute waits at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import urllib.request
+from datetime import datetime, timedelta
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.monitoring.telemetry.delivery import Address, Delivery
+from timestore_pipeline.monitoring.telemetry.metrics import exposition
+from timestore_pipeline.monitoring.telemetry.text import CONTENT_TYPE
+from timestore_pipeline.settings import Settings
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.pushes import PushState
+
+JOB = "timestore"
+DEADLINE = 2.0  # seconds that a gateway has to answer
+
+_FIRST_PAUSE = timedelta(seconds=5)
+_LONGEST_PAUSE = timedelta(minutes=1)
+
+_OVERDUE = timedelta(seconds=30)  # well before anybody calls the shard silent
+
+_log = logging.getLogger(__name__)
+
+
+def push_if_due(area: StagingArea, settings: Settings) -> bool:
+    """Push unless no gateway is configured or nothing is due; False when a push failed. Never raises."""
+    push = begin_if_due(area, settings)
+    return push is None or push.settle()
+
+
+def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False) -> Push | None:
+    """Send what is to be pushed and do not wait for the answer; never raises.
+
+    None where nothing is due, or a push is under way: what that one missed is due afterwards.
+    """
+    if not settings.pushgateway_url:
+        return None
+    try:
+        state, flushes_ended = area.ledger.pushes.state(), area.ledger.pushes.flushes_ended()
+        due = is_due(state, flushes_ended, clock.now(), settings.metrics_push_interval)
+        due = due or (leaving and not state.failures_in_a_row and _waits_unheard(area, state))
+        due = due and area.ledger.pushes.begin(timedelta(seconds=DEADLINE))
+    except TimestoreError:
+        due = True  # the push says what is wrong
+    return Push(area, settings) if due else None
+
+
+def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
+    """`push_if_due` of a process that has no time to wait for a gateway, and knows that another will push soon."""
+    try:
+        tried = area.ledger.pushes.state().tried
+    except TimestoreError:
+        tried = None
+    if tried is not None and timedelta(0) <= clock.now() - tried < _OVERDUE:
+        return True
+    return push_if_due(area, settings)
+
+
+def push_before_leaving(area: StagingArea, settings: Settings) -> bool:
+    """`push_if_due` of a process that will not come by again: what nobody has told of is due at once."""
+    push = begin_if_due(area, settings, leaving=True)
+    return push is None or push.settle()
+
+
+def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timedelta) -> bool:
+    """flushes_ended: as of now. A last try that lies in the future was written before the clock was set back."""
+    if state.tried is None or state.tried > now:
+        return True
+    if state.failures_in_a_row:
+        return now - state.tried >= _pause(state.failures_in_a_row)
+    return flushes_ended != state.flushes_ended or now - state.tried >= interval
+
+
+def push_metrics(area: StagingArea, settings: Settings) -> bool:
+    """PUT every series of this shard under job="timestore", shard=…, due or not; True when the gateway took it.
+
+    Never raises, and waits for the gateway no longer than `DEADLINE`: False when none is configured, or it is away,
+    slow or refuses.
+    """
+    return settings.pushgateway_url is not None and Push(area, settings).settle()
+
+
+class Push:
+    """A push that was sent. Never raises; to be settled by the thread that made it, which owns the ledger."""
+
+    def __init__(self, area: StagingArea, settings: Settings) -> None:
+        self._area = area
+        self._address = Address.of(settings.pushgateway_url or "")
+        self._sent: Delivery | Exception
+        self._as_of = clock.now()  # before the ledger is read
+        try:
+            self._flushes_ended = area.ledger.pushes.flushes_ended()
+            self._sent = Delivery(self._request(settings), DEADLINE)
+        except Exception as error:  # noqa: BLE001  whatever it is: a metric must never break the flush that it counts
+            self._sent = error
+
+    @property
+    def over(self) -> bool:
+        """Whether `settle` would not have to wait."""
+        return isinstance(self._sent, Exception) or self._sent.over
+
+    def settle(self) -> bool:
+        """Wait for the answer, until `DEADLINE` after it was sent, and write down what it was. To be called once."""
+        try:
+            failures = self._answered()
+        except Exception as error:  # noqa: BLE001  as above
+            _tell_failure(self._area, self._address.shown, error)
+            return False
+        if failures:
+            _log.info("metrics are pushed to %s again, after %d failures", self._address.shown, failures)
+        return True
+
+    def _answered(self) -> int:
+        if isinstance(self._sent, Exception):
+            raise self._sent
+        self._sent.settle()
+        return self._area.ledger.pushes.succeeded(self._flushes_ended, self._as_of)
+
+    def _request(self, settings: Settings) -> urllib.request.Request:
+        group = f"{self._address.shown}/metrics/job/{JOB}/shard/{self._area.shard}"
+        body = exposition(self._area, settings).encode()
+        return urllib.request.Request(
+            group, body, {"Content-Type": CONTENT_TYPE, **self._address.headers()}, method="PUT"
+        )
+
+
+def _waits_unheard(area: StagingArea, state: PushState) -> bool:
+    """Whether the oldest batch of any dataset came after the last push read the ledger: its age is in no series yet."""
+    oldest = [row.oldest_pending_at for row in area.ledger.batches.backlogs() if row.oldest_pending_at]
+    return any(state.pushed is None or staged > state.pushed for staged in oldest)
+
+
+def _tell_failure(area: StagingArea, shown: str, error: Exception) -> None:
+    """An outage is one line in the log, of whichever process meets it first, and not one a minute."""
+    try:
+        in_a_row = area.ledger.pushes.failed()
+    except TimestoreError as unwritten:
+        _log.warning("metrics could not be pushed to %s: %s; nor could that be counted: %s", shown, error, unwritten)
+    else:
+        if in_a_row == 1:
+            _log.warning("metrics could not be pushed to %s: %s; silent until a push succeeds", shown, error)
+
+
+def _pause(failures_in_a_row: int) -> timedelta:
+    return min(_FIRST_PAUSE * int(2 ** min(failures_in_a_row - 1, 10)), _LONGEST_PAUSE)
