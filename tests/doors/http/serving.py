@@ -33,7 +33,7 @@ from timestore_pipeline.doors.http.server import serve
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ARROW = "application/vnd.apache.arrow.stream"
 CSV = {"content-type": "text/csv"}
 

@@ -22,7 +22,7 @@ from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
