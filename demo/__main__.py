@@ -52,10 +52,10 @@ def main(
 @app.command()
 def dev(port: Annotated[int, typer.Option(help="of the Dagster UI")] = 3000, home: HomeOption = _HOME / "dev") -> None:
     """The Dagster UI and one live producer, until Ctrl-C."""
-    from demo import at_leisure
+    from demo import dev_server
 
     with _ending_well() as console:
-        at_leisure.run(home, port, console)
+        dev_server.run(home, port, console)
 
 
 @app.command()
@@ -74,7 +74,7 @@ def monitoring(
 def picture(target: Annotated[Path, typer.Argument()] = REPOSITORY / "docs" / "images" / "dashboard.png") -> None:
     """Draw the dashboard's panels after two lively minutes; takes as long."""
     from demo import picture as drawing
-    from demo.lively import Timeline
+    from demo.outage_scenario import Timeline
 
     logging.getLogger("timestore_pipeline").setLevel(logging.CRITICAL)  # the outage is meant: see it in the picture
     with _ending_well() as console:

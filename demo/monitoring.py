@@ -31,9 +31,9 @@ from timestore_pipeline.cli.monitoring import watch_of
 from timestore_pipeline.errors import MissingExtra
 from timestore_pipeline.monitoring.alerting.alerts import Watch
 from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.files import write_files
 from timestore_pipeline.monitoring.alerting.rules import rule_file
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.wiring import Timestore
 
 _LOOK_SECONDS = 1.0
@@ -53,7 +53,7 @@ def run(folder: Path, hurry: float, console: Console) -> None:
     """Serve until interrupted; raise `ChildFailed` when a server is not installed, or ends."""
     _require_commands()
     folder = folder.absolute()
-    rules = render(folder, Settings.from_env(), Tempo(hurry))
+    rules = render(folder, Settings.from_env(), Durations(hurry))
     with Children(folder / "logs", inherited()) as children:
         servers, started = start(children, folder, rules)
         with suppress(KeyboardInterrupt):
@@ -64,15 +64,15 @@ def run(folder: Path, hurry: float, console: Console) -> None:
                 clock.sleep(_LOOK_SECONDS)
 
 
-def render(folder: Path, settings: Settings, tempo: Tempo) -> Path:
+def render(folder: Path, settings: Settings, durations: Durations) -> Path:
     """Rules and dashboard; returns the rule file. A staging directory that is not there is not made for this."""
-    watch = Watch(settings.shard, tempo=tempo, push_interval=settings.metrics_push_interval.total_seconds())
+    watch = Watch(settings.shard, durations=durations, push_interval=settings.metrics_push_interval.total_seconds())
     if settings.staging_directory.exists():
         with Timestore(settings) as store:
-            watch = watch_of(store, tempo)
+            watch = watch_of(store, durations)
     contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch)}
     with suppress(MissingExtra):  # alerts are worth having without
-        contents["timestore-dashboard.json"] = dashboard_json(tempo)
+        contents["timestore-dashboard.json"] = dashboard_json(durations)
     return write_files(folder, contents)[0]
 
 

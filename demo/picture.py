@@ -18,15 +18,15 @@ from rich.console import Console
 
 from demo.drawing import Curve, Drawn, Span, draw
 from demo.environment import inherited
-from demo.lively import SHARD, Timeline, live
 from demo.monitoring import Servers, render, start
+from demo.outage_scenario import SHARD, Timeline, live
 from demo.processes import Children
 from timestore_pipeline import Settings, clock
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
 from timestore_pipeline.monitoring.alerting.panels import rows
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 
-TEMPO = Tempo(20)  # two minutes of patience become six seconds
+DURATIONS = Durations(20)  # two minutes of patience become six seconds
 
 _SHOWN = (
     "Batches staged", "Age of the oldest batch", "Share of the dataset's guardrail",
@@ -56,7 +56,7 @@ def run(target: Path, console: Console, timeline: Timeline) -> None:
         folder = Path(name)
         settings = Settings.build(home=folder / "home", shard=SHARD)
         with Children(folder / "logs", inherited()) as children:
-            servers, _ = start(children, folder, render(folder, settings, TEMPO), interval="1s")
+            servers, _ = start(children, folder, render(folder, settings, DURATIONS), interval="1s")
             window = _lived(folder, servers, console, timeline)
             panels = [_asked(servers, panel, window) for panel in _chosen()]
             spans = _alarms(servers, window)
@@ -73,7 +73,7 @@ def _lived(folder: Path, servers: Servers, console: Console, timeline: Timeline)
 
 
 def _chosen() -> list[Panel]:
-    lines = {panel.title: panel for row in rows(TEMPO) for panel in row.panels if panel.kind is Kind.LINES}
+    lines = {panel.title: panel for row in rows(DURATIONS) for panel in row.panels if panel.kind is Kind.LINES}
     return [lines[title] for title in _SHOWN]
 
 

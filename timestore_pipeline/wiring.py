@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.run import MaintainOptions
     from timestore_pipeline.query.query import Answer
-    from timestore_pipeline.recovery.rebuild.learnt import Reconciliation
     from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
+    from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 
 
 @dataclass(frozen=True, slots=True)

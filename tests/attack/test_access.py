@@ -14,8 +14,8 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import move_durably
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Status
-from timestore_pipeline.tools.doctor.patient import Patient
 from timestore_pipeline.tools.doctor.permissions import permissions
 from timestore_pipeline.wiring import Timestore
 
@@ -61,7 +61,7 @@ def test_a_directory_that_all_may_look_into_is_left_so_and_told(settings: Settin
     settings.staging_directory.chmod(0o755)
     at_work(settings)
     assert stat.S_IMODE(settings.staging_directory.stat().st_mode) == 0o755
-    [told] = [finding for finding in permissions(Patient(settings, ())) if finding.status is Status.WARNING]
+    [told] = [finding for finding in permissions(Deployment(settings, ())) if finding.status is Status.WARNING]
     assert "every user of this host may look into" in told.seen
 
 

@@ -80,9 +80,9 @@ def test_when_the_test_itself_is_killed_its_processes_go(tmp_path: Path) -> None
 
 def test_when_the_parent_of_the_victims_is_killed_the_test_fails(tmp_path: Path) -> None:
     with endless_test(tmp_path / "test") as process:
-        [nursery] = psutil.Process(process.pid).children()
-        nursery.kill()
+        [fork_server] = psutil.Process(process.pid).children()
+        fork_server.kill()
         _, told = process.communicate(timeout=120)
         assert process.returncode == 1
-        assert "nursery.log" in told
+        assert "fork-server.log" in told
         wait_until(lambda: running(tmp_path) == [])

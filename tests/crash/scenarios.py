@@ -16,7 +16,7 @@ from tests.staging.rolled import roll_up_in
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
-from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
+from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.maintain import run
 from timestore_pipeline.maintain.retype import Wish, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger

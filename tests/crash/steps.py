@@ -14,23 +14,23 @@ from deltalake import DeltaTable
 from timestore_pipeline.errors import DiskFull
 from timestore_pipeline.flush import claim, recovery, settle, staged_view
 from timestore_pipeline.lake.log import DeltaLog
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.recovery.rebuild import ledger
 from timestore_pipeline.staging import quarantine, roll_up, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.journal import Journal
-from timestore_pipeline.staging.ledger.adopting import Adopting
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
+from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.ledger.segments import Segments
-from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.liveness import ProcessIdentity
 
 MOMENTS = ("before", "during", "after")
@@ -126,10 +126,10 @@ STEPS = (
     Step("register copy", "rotten segment", Segments, "register"),
     Step("copy whole batches", "rotten segment", quarantine, "copy_whole"),
     Step("compare copy", "rotten segment", salvage, "_check_equal", moments=("before", "after")),
-    Step("set segment aside", "rotten segment", SettingAside, "segment"),
+    Step("set segment aside", "rotten segment", Quarantine, "segment"),
     Step("move aside", "rotten segment", quarantine, "move_durably", system_error),
-    Step("set batch aside", "poisonous batch", SettingAside, "batches"),
-    Step("set record aside", "rotten record", SettingAside, "journaled"),
+    Step("set batch aside", "poisonous batch", Quarantine, "batches"),
+    Step("set record aside", "rotten record", Quarantine, "journaled"),
     Step("requeue a record", "record set aside", Incidents, "requeue"),
     Step("discard a record", "record given up", Incidents, "discard"),
     Step("requeue", "set aside", Incidents, "requeue"),
@@ -140,20 +140,20 @@ STEPS = (
     Step("set ledger aside", "lost ledger", ledger, "_set_aside"),
     Step("salvage ledger", "lost ledger", ledger, "salvage"),
     Step("learn from files and log", "lost ledger", ledger, "reconcile"),
-    Step("enter a segment", "no ledger", Adopting, "segment"),
-    Step("enter a record", "no ledger", Adopting, "record"),
+    Step("enter a segment", "no ledger", SegmentImport, "segment"),
+    Step("enter a record", "no ledger", SegmentImport, "record"),
     Step("list found journals", "no ledger", Journals, "list_found"),
     Step("build anew", "lost ledger", ledger, "_build"),
     Step("install ledger", "lost ledger", ledger, "_install"),
     Step("finish rebuild", "lost ledger", ledger, "_finish"),
     Step("build anew, second time", "dead in a rebuild", ledger, "_build"),
     Step("install, second time", "dead in a rebuild", ledger, "_install"),
-    Step("write compacted file", "fragmented", TableUpkeep, "write"),
-    Step("replace files", "fragmented", TableUpkeep, "replace"),
-    Step("write retyped file", "to be retyped", TableUpkeep, "write"),
+    Step("write compacted file", "fragmented", TableMaintenance, "write"),
+    Step("replace files", "fragmented", TableMaintenance, "replace"),
+    Step("write retyped file", "to be retyped", TableMaintenance, "write"),
     Step("prove retyped file", "to be retyped", Rewriter, "_compare", moments=("before", "after")),
-    Step("commit a change of type", "to be retyped", TableUpkeep, "retype"),
+    Step("commit a change of type", "to be retyped", TableMaintenance, "retype"),
     Step("learn a changed type", "to be retyped", Datasets, "learn"),
-    Step("vacuum", "fragmented", TableUpkeep, "delete"),
+    Step("vacuum", "fragmented", TableMaintenance, "delete"),
     Step("trim log", "fragmented", DeltaLog, "trim", system_error),
 )

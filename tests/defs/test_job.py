@@ -231,7 +231,7 @@ def test_an_interruption_gives_every_claim_back_at_once(
     staging.enqueue("flights", hourly(2))
     staging.enqueue("weather", hourly(3))
     with monkeypatch.context() as patched:
-        patched.setattr("timestore_pipeline.flush.relieve.export_claim", _terminated)
+        patched.setattr("timestore_pipeline.flush.export_with_quarantine.export_claim", _terminated)
         with pytest.raises(dg.DagsterExecutionInterruptedError):
             job().execute_in_process(run_config("flights", "weather"), instance=instance)
     states = {flush.dataset: flush.state for flush in timestore.area.ledger.flushes.history()}

@@ -13,7 +13,7 @@ from tests.defs.ticking import recover, run_in
 from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.defs import recovery
 from timestore_pipeline.defs.resource import TimestoreResource
-from timestore_pipeline.flush.sweep import sweep_interrupted
+from timestore_pipeline.flush.settle_interrupted import settle_all_interrupted
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -116,8 +116,8 @@ def test_a_flush_that_was_published_after_all_is_reported_by_the_tick_that_finds
 
 def test_a_sweep_without_time_leaves_the_rest_to_the_next(stopped: Timestore, timestore: Timestore) -> None:
     timestore.area.lease = timedelta(0)
-    assert sweep_interrupted(timestore.area, timestore.lake, timedelta(0)).left == 1
-    assert len(sweep_interrupted(timestore.area, timestore.lake, timedelta(minutes=1)).settled) == 1
+    assert settle_all_interrupted(timestore.area, timestore.lake, timedelta(0)).left == 1
+    assert len(settle_all_interrupted(timestore.area, timestore.lake, timedelta(minutes=1)).settled) == 1
 
 
 def forget_heartbeat(process: Timestore) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from demo.lively import Timeline
+from demo.outage_scenario import Timeline
 from demo.picture import run
 from tests.services.require import require_command
 

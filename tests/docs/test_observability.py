@@ -7,8 +7,8 @@ import re
 from tests.docs.documents import ROOT, anchors
 from timestore_pipeline.monitoring.alerting.alert import Alert
 from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts, recorded
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panels import rows
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.monitoring.telemetry import series
 
 PAGE = ROOT / "docs" / "timestore-observability.md"
@@ -51,7 +51,7 @@ def every_alert() -> list[Alert]:
 
 
 def expressions() -> str:
-    asked = [query.expression for row in rows(Tempo()) for panel in row.panels for query in panel.queries]
+    asked = [query.expression for row in rows(Durations()) for panel in row.panels for query in panel.queries]
     return "\n".join([*asked, *recorded(Watch("any")).values(), *(alert.expression for alert in every_alert())])
 
 

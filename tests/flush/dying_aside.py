@@ -11,8 +11,8 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import quarantine, salvage
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.incidents import Incidents
+from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.staging.ledger.segments import Segments
-from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -21,8 +21,8 @@ POINTS: dict[str, tuple[Any, str]] = {
     "copy rows": (salvage, "_copy"),
     "check copy": (salvage, "_check_equal"),
     "copy": (quarantine, "copy_whole"),
-    "segment aside": (SettingAside, "segment"),
-    "batches aside": (SettingAside, "batches"),
+    "segment aside": (Quarantine, "segment"),
+    "batches aside": (Quarantine, "batches"),
     "move": (quarantine, "move_durably"),
     "requeue": (Incidents, "requeue"),
     "discard": (Incidents, "discard"),

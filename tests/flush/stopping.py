@@ -12,26 +12,26 @@ from typing import Any
 from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush import table_fit
+from timestore_pipeline.flush import schema_sync
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import quarantine, roll_up
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
-from timestore_pipeline.staging.ledger.setting_aside import SettingAside
+from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {
-    "table": (table_fit, "ensure_table"),
+    "table": (schema_sync, "ensure_table"),
     "file": (LakeTable, "write"),
     "record export": (Flushes, "record_export"),
     "publish": (LakeTable, "publish"),
     "commit": (epochs, "_try_commit"),  # the snapshot it commits from has been taken
     "finalize": (Flushes, "finalize"),
     "salvage": (quarantine, "copy_whole"),
-    "set aside": (SettingAside, "segment"),
-    "record aside": (SettingAside, "journaled"),
+    "set aside": (Quarantine, "segment"),
+    "record aside": (Quarantine, "journaled"),
     "roll up": (roll_up, "write_segment"),
     "roll-up's move": (Journals, "move"),
     "move": (quarantine, "move_durably"),

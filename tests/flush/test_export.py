@@ -16,7 +16,7 @@ from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
-from timestore_pipeline.flush import runs, table_fit
+from timestore_pipeline.flush import runs, schema_sync
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.settle import ensure_table
 from timestore_pipeline.lake.layout import Partitioning
@@ -115,7 +115,7 @@ def test_a_column_that_is_added_while_an_export_begins_is_in_the_next_flushs_fil
 
     staging.enqueue("d", hourly(3))
     with monkeypatch.context() as patched:
-        patched.setattr(table_fit, "ensure_table", ensure_and_evolve)
+        patched.setattr(schema_sync, "ensure_table", ensure_and_evolve)
         timestore.flush("d", Trigger.MANUAL, "run")
     (file,) = Path(timestore.settings.lake_uri).rglob("*.parquet")
     assert "late" not in pq.read_schema(file).names

@@ -10,7 +10,7 @@ from deltalake import DeltaTable, write_deltalake
 
 from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.lake.layout import Partitioning
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.model.dataset import Granularity
@@ -167,17 +167,17 @@ def test_a_damaged_file_stops_its_group_and_no_other(fragmented: Timestore) -> N
 def test_files_that_somebody_else_replaced_meanwhile_are_his(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = TableUpkeep.replace
+    replace = TableMaintenance.replace
 
-    def late(self: TableUpkeep, *arguments: object) -> int | None:
-        monkeypatch.setattr(TableUpkeep, "replace", replace)
+    def late(self: TableMaintenance, *arguments: object) -> int | None:
+        monkeypatch.setattr(TableMaintenance, "replace", replace)
         other = fragmented.lake.table("weather").upkeep("other")
         files = other.files("at")
         assert files is not None
         DeltaTable(self.uri).optimize.compact()
         return replace(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TableUpkeep, "replace", late)
+    monkeypatch.setattr(TableMaintenance, "replace", late)
     before = content(fragmented)
     done = maintained(fragmented)
     assert (done.gave_way, done.errors) == (2, [])
@@ -189,17 +189,17 @@ def test_files_that_somebody_else_replaced_meanwhile_are_his(
 def test_files_that_somebody_else_replaced_and_deleted_are_no_fault(
     fragmented: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    origins = TableUpkeep.origins
+    origins = TableMaintenance.origins
     theirs = settings.model_copy(update={"staging_directory": settings.home / "other", "shard": "other"})
 
-    def late(self: TableUpkeep, *arguments: object) -> object:
-        monkeypatch.setattr(TableUpkeep, "origins", origins)
+    def late(self: TableMaintenance, *arguments: object) -> object:
+        monkeypatch.setattr(TableMaintenance, "origins", origins)
         with Timestore(theirs) as other:
             assert len(maintained(other, retention=AT_ONCE).deleted) == 12
         return origins(self, *arguments)  # type: ignore[arg-type]
 
     before = content(fragmented)
-    monkeypatch.setattr(TableUpkeep, "origins", late)
+    monkeypatch.setattr(TableMaintenance, "origins", late)
     done = maintained(fragmented)
     assert (done.gave_way, done.errors) == (2, [])
     assert content(fragmented) == before
@@ -209,14 +209,14 @@ def test_files_that_somebody_else_replaced_and_deleted_are_no_fault(
 def test_ctrl_c_after_the_commit_ends_the_maintenance_and_keeps_the_file(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace = TableUpkeep.replace
+    replace = TableMaintenance.replace
 
-    def pressed(self: TableUpkeep, *arguments: object) -> None:
+    def pressed(self: TableMaintenance, *arguments: object) -> None:
         replace(self, *arguments)  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
     before = content(fragmented)
-    monkeypatch.setattr(TableUpkeep, "replace", pressed)
+    monkeypatch.setattr(TableMaintenance, "replace", pressed)
     with pytest.raises(KeyboardInterrupt):
         maintained(fragmented)
     assert content(fragmented) == before

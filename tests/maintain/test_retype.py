@@ -24,7 +24,7 @@ from timestore_pipeline.errors import (
     MissingTable,
     SchemaConflict,
 )
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain import rows as maintained_rows
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.model.flush import Trigger
@@ -353,7 +353,7 @@ def test_a_commit_that_fails_leaves_no_file_behind(fragmented: Timestore, monkey
         raise InvalidData("injected")
 
     before = stored(fragmented)
-    monkeypatch.setattr(TableUpkeep, "retype", refuse)
+    monkeypatch.setattr(TableMaintenance, "retype", refuse)
     with pytest.raises(InvalidData, match="injected"):
         retyped(fragmented, "n", "double")
     assert (live(fragmented), stored(fragmented)) == (before, before)

@@ -14,7 +14,7 @@ from tests.maintain.retyping import retyped
 from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
 from tests.maintain.test_races import settings_of
 from timestore_pipeline.errors import Conflict, OutcomeUnknown, RetryLater
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -34,15 +34,15 @@ def numbers(store: Timestore) -> list[float]:
 
 def before_the_commit(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object], times: int = 1) -> None:
     """Something happens right before a change of type is committed, some times."""
-    real, left = TableUpkeep.retype, [None] * times
+    real, left = TableMaintenance.retype, [None] * times
 
-    def retype(self: TableUpkeep, *arguments: Any) -> int | None:
+    def retype(self: TableMaintenance, *arguments: Any) -> int | None:
         if left:
             left.pop()
             action()
         return real(self, *arguments)
 
-    monkeypatch.setattr(TableUpkeep, "retype", retype)
+    monkeypatch.setattr(TableMaintenance, "retype", retype)
 
 
 def test_what_flushes_publish_meanwhile_is_written_anew_too(
@@ -139,14 +139,14 @@ def test_another_hosts_compaction_in_between_is_started_from(
 def test_a_compaction_that_finds_the_type_changed_gives_way(
     fragmented: Timestore, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = TableUpkeep.replace
+    real = TableMaintenance.replace
 
-    def replace(self: TableUpkeep, *arguments: Any) -> int | None:
-        monkeypatch.setattr(TableUpkeep, "replace", real)
+    def replace(self: TableMaintenance, *arguments: Any) -> int | None:
+        monkeypatch.setattr(TableMaintenance, "replace", real)
         retyped(fragmented, "n", "double")
         return real(self, *arguments)
 
-    monkeypatch.setattr(TableUpkeep, "replace", replace)
+    monkeypatch.setattr(TableMaintenance, "replace", replace)
     with Timestore(elsewhere) as other:
         done = maintained(other)
     assert (done.errors, done.gave_way > 0) == ([], True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.maintain.small_files import AT_ONCE, DAY, books, content, live, maintained, publish, rows, stored
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.audit.verify import direct_files
 from timestore_pipeline.settings import Settings
@@ -87,8 +87,8 @@ def test_files_that_nobody_published_stay(fragmented: Timestore) -> None:
 
 def test_a_leftover_of_a_dead_compaction_goes_at_once(fragmented: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(TableUpkeep, "replace", _die)
-        patched.setattr(TableUpkeep, "burn", _die)
+        patched.setattr(TableMaintenance, "replace", _die)
+        patched.setattr(TableMaintenance, "burn", _die)
         with pytest.raises(SystemExit):
             maintained(fragmented)
     [leftover] = _compacted(fragmented)
@@ -102,8 +102,8 @@ def test_a_leftover_is_never_taken_for_rows_of_somebody_else(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(TableUpkeep, "replace", _die)
-        patched.setattr(TableUpkeep, "delete", lambda *_: None)
+        patched.setattr(TableMaintenance, "replace", _die)
+        patched.setattr(TableMaintenance, "delete", lambda *_: None)
         with pytest.raises(SystemExit):
             maintained(fragmented)
     assert len(_compacted(fragmented)) == 1

@@ -23,8 +23,8 @@ from tests.services.forked import Script, script
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake import dataset
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.query import staged_rows

@@ -12,7 +12,7 @@ from timestore_pipeline.cli.output import AsJson, print_fields, print_json, prin
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, limit, size
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.staging.ledger.arrivals import arrivals
+from timestore_pipeline.staging.ledger.batch_history import arrivals
 from timestore_pipeline.tools.advise.history import History
 from timestore_pipeline.tools.advise.proposal import REACTION, Proposal, Wish, propose
 from timestore_pipeline.tools.advise.replay import Outlook

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from timestore_pipeline.cli.broken_stdout import exiting_when_stdout_breaks
 from timestore_pipeline.cli.commands import Commands
-from timestore_pipeline.cli.unheard import unheard
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 
@@ -58,7 +58,7 @@ app.callback(help=_HELP)(_timestore)
 def main() -> None:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")  # of other libraries
-    with unheard():
+    with exiting_when_stdout_breaks():
         app(prog_name="timestore", obj=_log_as_configured)
 
 

@@ -10,9 +10,9 @@ from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.tools.doctor.checks import checks
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.examination import examine
 from timestore_pipeline.tools.doctor.finding import Check, Diagnosis, Finding, Status, ok
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 
@@ -27,12 +27,12 @@ def doctor(as_json: AsJson = False) -> None:
     Example:
       timestore doctor
     """
-    patient = Patient.from_env()
+    patient = Deployment.from_env()
     diagnosis = examine([*checks(patient), Check("dagster", partial(_dagster, patient))])
     print_verdict(diagnosis, _print, as_json=as_json)
 
 
-def _dagster(patient: Patient) -> Iterator[Finding]:
+def _dagster(patient: Deployment) -> Iterator[Finding]:
     if find_spec("dagster") is None:
         yield ok("not installed in this environment: producers do without, flushes come from one that has it")
         return

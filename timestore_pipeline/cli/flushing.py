@@ -19,7 +19,7 @@ from timestore_pipeline.errors import (
     RetryLater,
     TimestoreError,
 )
-from timestore_pipeline.flush.relieve import ATTEMPTS_BEFORE_ISOLATION
+from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.staging.roll_up import LeftOut

@@ -11,9 +11,9 @@ from timestore_pipeline.cli.output import AsJson, print_json, print_line, report
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.monitoring.alerting.alerts import Watch
 from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.files import write_files
 from timestore_pipeline.monitoring.alerting.rules import RUNBOOK, rule_file
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.wiring import Timestore
 
 
@@ -34,10 +34,10 @@ def render(
       timestore monitoring render /etc/prometheus/timestore --runbook https://wiki.example/timestore
     """
     with open_store() as store:
-        watch = watch_of(store, Tempo(hurry))
+        watch = watch_of(store, Durations(hurry))
     contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch, runbook)}
     if not no_dashboard:
-        contents["timestore-dashboard.json"] = dashboard_json(watch.tempo, runbook)
+        contents["timestore-dashboard.json"] = dashboard_json(watch.durations, runbook)
     written = [str(path) for path in write_files(folder, contents)]
     if as_json:
         print_json({"shard": watch.shard, "files": written})
@@ -46,11 +46,11 @@ def render(
             print_line(path)
 
 
-def watch_of(store: Timestore, tempo: Tempo) -> Watch:
+def watch_of(store: Timestore, durations: Durations) -> Watch:
     """The shard with the alert levels that its datasets' metadata name."""
     records = store.area.ledger.datasets.all()
     overrides = {record.name: record.metadata.staging.alerts for record in records}
-    return Watch(store.area.shard, overrides, tempo, store.settings.metrics_push_interval.total_seconds())
+    return Watch(store.area.shard, overrides, durations, store.settings.metrics_push_interval.total_seconds())
 
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")

@@ -21,8 +21,8 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
-from timestore_pipeline.recovery.rebuild.learnt import Reconciliation
 from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
+from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import learn_since_backup, rebuild_if_lost
 

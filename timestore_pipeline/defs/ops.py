@@ -13,8 +13,8 @@ import dagster as dg
 from timestore_pipeline.defs.claiming import claim_each, refuse_unknown, tell_set_aside_since
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
+from timestore_pipeline.defs.flush_phases import Phase, WorkerPool, in_isolation, raise_failures
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
-from timestore_pipeline.defs.isolation import Crew, Phase, in_isolation, raise_failures
 from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.wiring import Timestore
 
@@ -82,7 +82,7 @@ def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> P
     return result.to_plain()
 
 
-def _crew(timestore: Timestore) -> Crew:
+def _crew(timestore: Timestore) -> WorkerPool:
     """What can be sorted in a thread's share of the memory is small."""
     threads = timestore.settings.run_threads
-    return Crew(threads, timestore.export_options(sharers=threads).sortable_bytes)
+    return WorkerPool(threads, timestore.export_options(sharers=threads).sortable_bytes)

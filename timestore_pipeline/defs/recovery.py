@@ -21,12 +21,12 @@ import dagster as dg
 from timestore_pipeline.defs.active_runs import vanished_runs
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.flush.settle import Settlement
-from timestore_pipeline.flush.sweep import Sweep, sweep_interrupted
+from timestore_pipeline.flush.settle_interrupted import SettledFlushes, settle_all_interrupted
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.scratch import remove_abandoned
 from timestore_pipeline.wiring import Timestore
 
-SWEEP_BUDGET = timedelta(seconds=20)  # of the 60 that Dagster gives a tick; one more claim may be begun at its end
+SETTLING_BUDGET = timedelta(seconds=20)  # of the 60 that Dagster gives a tick; one more claim may be begun at its end
 
 _GONE = "the worker process is gone; what it had claimed goes to the next flush"
 
@@ -43,8 +43,8 @@ def flush_recovery_sensor(
 
     The cursor holds the runs that looked vanished at the last tick; those that still do are ended.
     """
-    sweep = sweep_interrupted(timestore.area, timestore.lake, SWEEP_BUDGET)
-    for problem in sweep.errors:
+    settled = settle_all_interrupted(timestore.area, timestore.lake, SETTLING_BUDGET)
+    for problem in settled.errors:
         context.log.warning("an interrupted flush cannot be settled yet: %s", problem)
     suspected = _suspected(context.cursor)
     vanished = vanished_runs(context.instance, timestore.area)
@@ -56,8 +56,8 @@ def flush_recovery_sensor(
     newly = sorted(run.run_id for run in vanished if run not in ended)
     return dg.SensorResult(
         cursor=json.dumps(newly),
-        skip_reason=_told(sweep, [run.run_id[:8] for run in ended]),
-        asset_events=[event for settlement in sweep.settled for event in _published(timestore, settlement)],
+        skip_reason=_told(settled, [run.run_id[:8] for run in ended]),
+        asset_events=[event for settlement in settled.settled for event in _published(timestore, settlement)],
     )
 
 
@@ -76,9 +76,9 @@ def _published(timestore: Timestore, settlement: Settlement) -> list[dg.AssetMat
     return materializations(timestore, timestore.area.ledger.flushes.get(settlement.ref))
 
 
-def _told(sweep: Sweep, ended: list[str]) -> str:
-    told = [f"flush {s.ref.epoch} of {s.ref.dataset} is {s.state}" for s in sweep.settled]
-    told += [f"not settled yet: {error}" for error in sweep.errors]
-    told += [f"{sweep.left} more at the next tick"] if sweep.left else []
+def _told(settled: SettledFlushes, ended: list[str]) -> str:
+    told = [f"flush {s.ref.epoch} of {s.ref.dataset} is {s.state}" for s in settled.settled]
+    told += [f"not settled yet: {error}" for error in settled.errors]
+    told += [f"{settled.left} more at the next tick"] if settled.left else []
     told += [f"ended {', '.join(ended)}"] if ended else []
     return "; ".join(told) or "every claim is worked on and every started run has a living worker"

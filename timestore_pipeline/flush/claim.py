@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.errors import AllSetAside, LayoutUndecided, LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.settle import Settlement
-from timestore_pipeline.flush.sweep import postpone, settle_or_postpone
+from timestore_pipeline.flush.settle_interrupted import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.incident import Incident

@@ -19,9 +19,9 @@ from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.flush.retyped_columns import LeewayOf, Place
 from timestore_pipeline.flush.runs import runs
+from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
-from timestore_pipeline.flush.table_fit import fit_table
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable

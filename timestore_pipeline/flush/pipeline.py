@@ -19,11 +19,11 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
-from timestore_pipeline.flush.blocking import block_if_configured_wrong
 from timestore_pipeline.flush.claim import Claim, claim_backlog
+from timestore_pipeline.flush.claim_size import most_bytes_now, narrowing
 from timestore_pipeline.flush.export import ExportOptions
-from timestore_pipeline.flush.narrowing import most_bytes_now, narrowing
-from timestore_pipeline.flush.relieve import export_relieved
+from timestore_pipeline.flush.export_with_quarantine import export_relieved
+from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake

@@ -20,9 +20,9 @@ from timestore_pipeline.errors import InvalidData, MissingTable, RetryLater
 from timestore_pipeline.lake import evolution, faults, features, handmade, layout
 from timestore_pipeline.lake.actions import partition_of, without_bounds
 from timestore_pipeline.lake.features import FEATURE
-from timestore_pipeline.lake.foreign import check_writable
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.log import DeltaLog
+from timestore_pipeline.lake.table_compatibility import check_writable
 
 CHECKPOINT_EVERY = 50  # versions; what a reader has to replay at most
 ATTEMPTS = 20  # at a commit that others keep getting in the way of; deltalake itself retries the harmless conflicts

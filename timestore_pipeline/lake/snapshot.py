@@ -17,7 +17,7 @@ from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.log import commit_metadata
-from timestore_pipeline.lake.retyped import leeway_of
+from timestore_pipeline.lake.type_changes import leeway_of
 from timestore_pipeline.model.commit import ranges_to_batches
 from timestore_pipeline.model.recast import Leeway
 

@@ -28,14 +28,14 @@ from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import TableHistory, live_files, read_history, stored_files
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
+from timestore_pipeline.lake.maintenance import TableMaintenance, file_origins
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetFile, ParquetOptions, parquet_problem, write_parquet, write_parquets
 from timestore_pipeline.lake.parts import parts
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
-from timestore_pipeline.lake.retyped import check_types, leeway_of, times_retyped
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
-from timestore_pipeline.lake.upkeep import TableUpkeep, file_origins
+from timestore_pipeline.lake.type_changes import check_types, leeway_of, times_retyped
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
 from timestore_pipeline.model.recast import Leeway
@@ -301,9 +301,9 @@ class LakeTable:
         with faults.reading(self.uri):
             return arrow_dataset(table, self._root)
 
-    def upkeep(self, shard: str) -> TableUpkeep:
+    def upkeep(self, shard: str) -> TableMaintenance:
         """Maintenance of the table, on behalf of a shard."""
-        return TableUpkeep(self.uri, self._handle, self._store, self._root, shard)
+        return TableMaintenance(self.uri, self._handle, self._store, self._root, shard)
 
     def snapshot(self) -> TableSnapshot | None:
         """The newest version, to be held on to; None when there is no table."""

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.lake.log_upkeep import LogTrim
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.log_maintenance import LogTrim
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.model.staged_ids import begun_at
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
@@ -23,7 +23,9 @@ from timestore_pipeline.staging.roll_up import idle_journals, remove_idle_journa
 SLACK = timedelta(days=1)  # between a segment's clock and a commit's
 
 
-def prune_log(area: StagingArea, table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: bool) -> LogTrim:
+def prune_log(
+    area: StagingArea, table: TableMaintenance, dataset: str, retention: timedelta, *, dry_run: bool
+) -> LogTrim:
     """Remove commits that are older than the retention and that no rebuild would need.
 
     Returns what was removed, of a dry run what would be; nothing while another shard may still need it.

@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from timestore_pipeline.errors import Conflict, MissingTable, RetryLater
-from timestore_pipeline.flush.table_fit import fit_table
+from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.lake.handle import ATTEMPTS
+from timestore_pipeline.lake.maintenance import TableFiles, TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement, TypeChange
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.lake.upkeep import TableFiles, TableUpkeep
 from timestore_pipeline.maintain.column_type import ColumnType, column_type
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import Group, plan_all
@@ -127,7 +127,7 @@ class Retyping:
         return found, column_type(schema, self.wish.column, self.wish.type, self.wish.leeway, laid_out_by)
 
     @property
-    def _table(self) -> TableUpkeep:
+    def _table(self) -> TableMaintenance:
         return self.lake.table(self.wish.dataset).upkeep(self.area.shard)
 
     def _rewriter(self, found: TableFiles, change: ColumnType) -> Rewriter:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import Corrupted, DiskFull, InvalidData, OutcomeUnknown, TimestoreError
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain.plan import Group, memory_bytes
 from timestore_pipeline.maintain.rows import Rows, open_rows
 from timestore_pipeline.model.batch import Volume
@@ -39,7 +39,7 @@ class Rewriter:
     """Writes new files for groups of old ones, of one table."""
 
     area: StagingArea
-    table: TableUpkeep
+    table: TableMaintenance
     dataset: str
     what: str  # in a sentence: "the compaction of 'weather'"
     schema: pa.Schema  # of the rows as they are

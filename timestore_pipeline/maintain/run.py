@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from timestore_pipeline.errors import Conflict, Corrupted, SchemaConflict, TimestoreError, UnknownDataset
 from timestore_pipeline.flush.export import ExportOptions
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import prune, vacuum
 from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.locking import maintaining
@@ -88,7 +88,7 @@ class Maintenance:
         return done
 
     @property
-    def _table(self) -> TableUpkeep:
+    def _table(self) -> TableMaintenance:
         return self.lake.table(self.dataset).upkeep(self.area.shard)
 
     def _attempt(self, step: Callable[[DatasetUpkeep], None], done: DatasetUpkeep) -> None:

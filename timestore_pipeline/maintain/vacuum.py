@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from timestore_pipeline import clock
-from timestore_pipeline.lake.disused import DisusedFile
-from timestore_pipeline.lake.upkeep import TableUpkeep
+from timestore_pipeline.lake.garbage import GarbageFile
+from timestore_pipeline.lake.maintenance import TableMaintenance
 
 _LONGEST_WRITE = timedelta(days=1)  # a file that nothing was added to for so long is no longer being written
 
 
-def vacuum(table: TableUpkeep, dataset: str, retention: timedelta, *, dry_run: bool) -> Sequence[DisusedFile]:
+def vacuum(table: TableMaintenance, dataset: str, retention: timedelta, *, dry_run: bool) -> Sequence[GarbageFile]:
     """Delete, and return what was deleted, by path; of a dry run what would be. None when there is no table.
 
     To be called under the dataset's lock: a generation of this shard that is not settled is a dead process's.

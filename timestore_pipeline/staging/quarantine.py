@@ -152,7 +152,7 @@ def _set_aside(
     salvaged = {sequence: rows for sequence, (rows, _) in found.whole.items()} if copy else {}
     try:
         damage = Damage(reason, error, copy, salvaged)
-        return area.ledger.incidents.get(area.ledger.setting_aside.segment(segment.segment_id, damage, me))
+        return area.ledger.incidents.get(area.ledger.quarantine.segment(segment.segment_id, damage, me))
     except BaseException:
         if copy is not None:
             _drop(area, segment.dataset, copy)

@@ -183,7 +183,7 @@ class _Work:
             self.done.damaged += [error] if self._are_owed(batches) else []
             return
         culprits = {batch.batch_id: str(error) for batch in batches}
-        incidents = self._area.ledger.setting_aside.journaled(self._dataset, kind, culprits, reason)
+        incidents = self._area.ledger.quarantine.journaled(self._dataset, kind, culprits, reason)
         self.done.incidents += incidents
         for incident_id in incidents:
             _log.warning("dataset %s: batches were set aside as incident %d: %s", self._dataset, incident_id, error)

@@ -12,14 +12,14 @@ from tests.services import alertmanager, prometheus, pushgateway
 from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alerts import Watch
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.rules import rule_file
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import Timestore
 
-HURRY = Tempo(40)  # two minutes become three seconds, five minutes seven and a half
+HURRY = Durations(40)  # two minutes become three seconds, five minutes seven and a half
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, shards: Sequence[str], tempo: Tempo = HURRY) -> Iterator[Stack]:
+def running(folder: Path, shards: Sequence[str], durations: Durations = HURRY) -> Iterator[Stack]:
     """Everything up, with hurried rules for these shards."""
     with ExitStack() as started:
         operators = started.enter_context(alertmanager.webhook())
         gateway = started.enter_context(pushgateway.serving(folder))
         manager = started.enter_context(alertmanager.serving(folder, operators.url))
-        rules = [_rules(folder, shard, tempo) for shard in shards]
+        rules = [_rules(folder, shard, durations) for shard in shards]
         config = prometheus_config(gateway, manager, rules, interval="200ms")
         server = started.enter_context(prometheus.serving(folder, config, rules))
         yield Stack(gateway, server, operators)
@@ -52,7 +52,7 @@ def beat(store: Timestore) -> None:
     assert push_metrics(store.area, store.settings)
 
 
-def _rules(folder: Path, shard: str, tempo: Tempo) -> Path:
+def _rules(folder: Path, shard: str, durations: Durations) -> Path:
     path = folder / f"timestore-{shard}.rules.yml"
-    path.write_text(rule_file(Watch(shard, {"deep": AlertOverrides(backlog_warn=2, backlog_page=3)}, tempo)))
+    path.write_text(rule_file(Watch(shard, {"deep": AlertOverrides(backlog_warn=2, backlog_page=3)}, durations)))
     return path

@@ -15,8 +15,8 @@ from tests.monitoring.alerting.scenes import healthy, played
 from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.rules import rule_file
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
 
@@ -103,7 +103,7 @@ def test_who_pushes_rarely_is_not_called_silent_for_it() -> None:
 
 
 def test_hurrying_shortens_every_wait() -> None:
-    text = rule_file(Watch(SHARD, tempo=Tempo(60)))
+    text = rule_file(Watch(SHARD, durations=Durations(60)))
     assert "for: 5s" in text
     assert "[10s]" in text
     assert " > 2\n" in text

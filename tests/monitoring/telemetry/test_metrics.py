@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied
-from timestore_pipeline.flush.blocking import block_if_configured_wrong
+from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.metrics import exposition, registry

@@ -17,7 +17,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
-from timestore_pipeline.staging.ledger.reconciling import Reconciling
+from timestore_pipeline.staging.ledger.log_import import LogImport
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 
@@ -110,13 +110,13 @@ def test_a_new_ledger_whose_log_cannot_be_folded_in_does_not_take_its_place(
     remove(ledger(history))
     with ExitStack() as readers, monkeypatch.context() as patched:
 
-        def counted_and_read(reconciling: Reconciling) -> None:
+        def counted_and_read(reconciling: LogImport) -> None:
             recount(reconciling)
             building = sqlite3.connect(ledger(history).with_name("ledger.sqlite.building"))
             readers.enter_context(closing(building)).execute("SELECT count(*) FROM batches").fetchone()
 
-        recount = Reconciling.recount
-        patched.setattr(Reconciling, "recount", counted_and_read)
+        recount = LogImport.recount
+        patched.setattr(LogImport, "recount", counted_and_read)
         with pytest.raises(RetryLater, match="could not be folded"):
             rebuild_if_lost(history)
         assert not ledger(history).exists()

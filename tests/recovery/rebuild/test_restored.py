@@ -24,8 +24,8 @@ from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import RetryLater, ShardConflict
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.staging.ledger.adopting import Adopting
-from timestore_pipeline.staging.ledger.reconciling import Reconciling
+from timestore_pipeline.staging.ledger.log_import import LogImport
+from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 from timestore_pipeline.wiring import Timestore, learn_since_backup
 
@@ -147,7 +147,7 @@ def test_learning_twice_changes_nothing(settings: Settings, grown: Path) -> None
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(
     ("owner", "step"),
-    [(Adopting, "segment"), (Adopting, "aside"), (Reconciling, "describe"), (Reconciling, "raise_epoch")],
+    [(SegmentImport, "segment"), (SegmentImport, "aside"), (LogImport, "describe"), (LogImport, "raise_epoch")],
 )
 def test_learning_that_is_killed_is_run_again(
     settings: Settings, grown: Path, owner: type, step: str, moment: str

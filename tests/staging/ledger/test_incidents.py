@@ -35,7 +35,7 @@ def counted(ledger: Ledger, series: str) -> float:
 def poisoned(ledger: Ledger, sequence: int = 0) -> int:
     """The incident of one of two batches, set aside out of a claim."""
     promise(ledger, "d", "s", batch("s", 0), batch("s", 1))
-    [incident_id] = ledger.setting_aside.batches(claimed(ledger), {batch_id("s", sequence): "bad"}, "flusher")
+    [incident_id] = ledger.quarantine.batches(claimed(ledger), {batch_id("s", sequence): "bad"}, "flusher")
     return incident_id
 
 
@@ -61,7 +61,7 @@ def test_the_rest_of_the_claim_is_published_as_usual(ledger: Ledger) -> None:
 
 def test_a_culprit_is_set_aside_once(ledger: Ledger) -> None:
     poisoned(ledger)
-    assert ledger.setting_aside.batches(CLAIM, {batch_id("s", 0): "bad"}, "flusher") == []
+    assert ledger.quarantine.batches(CLAIM, {batch_id("s", 0): "bad"}, "flusher") == []
     assert counted(ledger, "quarantined_batches_total") == 1
 
 
@@ -69,18 +69,18 @@ def test_only_who_works_on_a_claim_may_make_it_smaller(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     ref = claimed(ledger)
     with pytest.raises(Fenced, match="no longer this process's"):
-        ledger.setting_aside.batches(ref, {batch_id("s", 0): "bad"}, "zombie")
+        ledger.quarantine.batches(ref, {batch_id("s", 0): "bad"}, "zombie")
     ledger.flushes.record_export(ref, [], [])
     with pytest.raises(Fenced, match="no longer this process's"):
-        ledger.setting_aside.batches(ref, {batch_id("s", 0): "bad"}, "flusher")
+        ledger.quarantine.batches(ref, {batch_id("s", 0): "bad"}, "flusher")
     assert volumes(ledger) == {"accepted": TEN, "in_flight": TEN}
 
 
 def test_released_batches_are_pending_with_nothing_counted_against_them(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0), batch("s", 1))
     ref = claimed(ledger)
-    assert ledger.setting_aside.release(ref, [batch_id("s", 1)], "flusher") == 1
-    assert ledger.setting_aside.release(ref, [batch_id("s", 1)], "flusher") == 0
+    assert ledger.quarantine.release(ref, [batch_id("s", 1)], "flusher") == 1
+    assert ledger.quarantine.release(ref, [batch_id("s", 1)], "flusher") == 0
     assert volumes(ledger) == {"accepted": Volume(2, 20, 160), "in_flight": TEN, "pending": TEN}
     assert ledger.flushes.get(ref).volume == TEN
 
@@ -89,7 +89,7 @@ def test_a_claim_with_nothing_left_ends_without_a_failure(ledger: Ledger) -> Non
     promise(ledger, "d", "s", batch("s", 0))
     ref = claimed(ledger)
     assert not ledger.flushes.end_if_empty(ref, "nothing left")
-    ledger.setting_aside.batches(ref, {batch_id("s", 0): "bad"}, "flusher")
+    ledger.quarantine.batches(ref, {batch_id("s", 0): "bad"}, "flusher")
     assert ledger.flushes.end_if_empty(ref, "nothing left")
     assert ledger.flushes.get(ref).state is FlushState.ABORTED
     assert ledger.batches.backlogs("d")[0].failures == 0
@@ -98,7 +98,7 @@ def test_a_claim_with_nothing_left_ends_without_a_failure(ledger: Ledger) -> Non
 def test_a_damaged_segment_keeps_its_whole_batches_in_the_claim(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0), batch("s", 1))
     ref = claimed(ledger)
-    incident_id = ledger.setting_aside.segment("s", salvaging(ledger, 1), "flusher")
+    incident_id = ledger.quarantine.segment("s", salvaging(ledger, 1), "flusher")
     assert places(ledger) == {"s-000000": ("s", "quarantined"), "s-000001": ("copy", "in_flight")}
     assert ledger.flushes.claimed_segments(ref) == {"copy": [1]}
     assert ledger.flushes.get(ref).volume == ledger.incidents.get(incident_id).volume == TEN
@@ -110,7 +110,7 @@ def test_a_damaged_segment_keeps_its_whole_batches_in_the_claim(ledger: Ledger) 
 
 def test_pending_batches_of_a_damaged_segment_are_set_aside_too(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0), batch("s", 1))
-    ledger.setting_aside.segment("s", salvaging(ledger, 0), "flusher")
+    ledger.quarantine.segment("s", salvaging(ledger, 0), "flusher")
     assert places(ledger) == {"s-000000": ("copy", "pending"), "s-000001": ("s", "quarantined")}
 
 
@@ -119,15 +119,15 @@ def test_a_segment_claimed_by_another_is_left_to_him(ledger: Ledger, owner: str)
     promise(ledger, "d", "s", batch("s", 0))
     claimed(ledger)
     with pytest.raises(Fenced, match="somebody else's"):
-        ledger.setting_aside.segment("s", DAMAGED, owner)
+        ledger.quarantine.segment("s", DAMAGED, owner)
     assert ledger.incidents.all() == []
 
 
 def test_a_segment_is_set_aside_once(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
-    ledger.setting_aside.segment("s", DAMAGED, "flusher")
+    ledger.quarantine.segment("s", DAMAGED, "flusher")
     with pytest.raises(Fenced, match="somebody else's"):
-        ledger.setting_aside.segment("s", DAMAGED, "other")
+        ledger.quarantine.segment("s", DAMAGED, "other")
     assert len(ledger.incidents.all()) == 1
 
 
@@ -136,13 +136,13 @@ def test_a_copy_that_was_removed_meanwhile_takes_nothing_along(ledger: Ledger) -
     damage = salvaging(ledger, 0)
     ledger.segments.forget(["copy"])
     with pytest.raises(Fenced, match="removed while it was made"):
-        ledger.setting_aside.segment("s", damage, "flusher")
+        ledger.quarantine.segment("s", damage, "flusher")
     assert places(ledger) == {"s-000000": ("s", "pending")}
 
 
 def test_poison_in_a_segment_that_is_damaged_later_is_the_later_incidents(ledger: Ledger) -> None:
     first = poisoned(ledger)
-    second = ledger.setting_aside.segment("s", salvaging(ledger, 1), "flusher")
+    second = ledger.quarantine.segment("s", salvaging(ledger, 1), "flusher")
     assert ledger.incidents.get(first).resolution is Resolution.SUPERSEDED
     assert ledger.incidents.get(second).volume == TEN
     assert volumes(ledger)["quarantined"] == TEN
@@ -150,7 +150,7 @@ def test_poison_in_a_segment_that_is_damaged_later_is_the_later_incidents(ledger
 
 def test_poison_that_can_still_be_read_moves_with_the_copy(ledger: Ledger) -> None:
     first = poisoned(ledger)
-    ledger.setting_aside.segment("s", salvaging(ledger, 0, 1), "flusher")
+    ledger.quarantine.segment("s", salvaging(ledger, 0, 1), "flusher")
     assert places(ledger) == {"s-000000": ("copy", "quarantined"), "s-000001": ("copy", "in_flight")}
     assert ledger.incidents.get(first).resolution is None
 
@@ -168,7 +168,7 @@ def test_a_requeued_batch_is_pending_with_a_clean_record(ledger: Ledger) -> None
 
 def test_a_requeued_segment_can_be_claimed(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
-    incident_id = ledger.setting_aside.segment("s", DAMAGED, "flusher")
+    incident_id = ledger.quarantine.segment("s", DAMAGED, "flusher")
     assert ledger.flushes.in_flight("d") == []
     ledger.incidents.requeue(incident_id)
     assert ledger.flushes.claimed_segments(claimed(ledger)) == {"s": [0]}
@@ -194,7 +194,7 @@ def test_an_incident_ends_in_one_way_only(ledger: Ledger) -> None:
 
 def test_a_quarantined_segment_is_given_up_only_by_an_operator(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
-    incident_id = ledger.setting_aside.segment("s", DAMAGED, "flusher")
+    incident_id = ledger.quarantine.segment("s", DAMAGED, "flusher")
     assert (ledger.segments.drained("d"), ledger.incidents.given_up("d")) == ([], [])
     ledger.incidents.discard(incident_id)
     assert (ledger.segments.drained("d"), ledger.incidents.given_up("d")) == ([], ["s"])

@@ -109,15 +109,15 @@ def test_a_journal_is_idle_once_nothing_is_owed_from_it(ledger: Ledger) -> None:
 def test_a_batch_that_was_set_aside_keeps_its_journal_until_it_is_decided(ledger: Ledger) -> None:
     journal(ledger, "d", "j", batch("b", 0), batch("b", 1))
     culprits = {"b-000000": "rot", "b-000001": "rot", "unknown": "rot"}
-    [incident_id] = ledger.setting_aside.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED)
-    assert ledger.setting_aside.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED) == []
+    [incident_id] = ledger.quarantine.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED)
+    assert ledger.quarantine.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED) == []
     assert ledger.journals.waiting("d") == []
     assert idle(ledger) == []
     assert ledger.journals.bytes_of("d") == 160
     assert volumes(ledger) == {"quarantined": Volume(2, 20, 160), "accepted": Volume(2, 20, 160)}
     assert ledger.incidents.requeue(incident_id)
     assert len(ledger.journals.waiting("d")) == 1
-    [again] = ledger.setting_aside.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED)
+    [again] = ledger.quarantine.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED)
     assert ledger.incidents.discard(again)
     assert idle(ledger) == ["j"]
 
@@ -125,7 +125,7 @@ def test_a_batch_that_was_set_aside_keeps_its_journal_until_it_is_decided(ledger
 def test_each_error_is_an_incident_of_its_own(ledger: Ledger) -> None:
     journal(ledger, "d", "j", batch("b", 0), batch("b", 1))
     culprits = {"b-000000": "one thing", "b-000001": "another"}
-    first, second = ledger.setting_aside.journaled("d", IncidentKind.BATCH, culprits, IncidentReason.POISON)
+    first, second = ledger.quarantine.journaled("d", IncidentKind.BATCH, culprits, IncidentReason.POISON)
     assert ledger.incidents.get(first).volume == ledger.incidents.get(second).volume == TEN
 
 
@@ -134,6 +134,6 @@ def test_a_batch_that_was_moved_is_not_set_aside(ledger: Ledger) -> None:
     building(ledger, "s")
     ledger.journals.move("s", {"b-000000": 0})
     culprits = {"b-000000": "too late"}
-    assert ledger.setting_aside.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED) == []
+    assert ledger.quarantine.journaled("d", IncidentKind.RECORD, culprits, IncidentReason.DAMAGED) == []
     promise(ledger, "d", "t", batch("t", 0))
     assert volumes(ledger)["pending"].batches == 2

@@ -95,8 +95,8 @@ class LedgerMachine(RuleBasedStateMachine):
         some = data.draw(st.lists(st.sampled_from(waiting), unique=True) if waiting else st.just([]))
         culprits = dict.fromkeys(some, "rot")
         kind, reason = IncidentKind.RECORD, IncidentReason.DAMAGED
-        assert len(self.ledger.setting_aside.journaled("d", kind, culprits, reason)) == bool(some)
-        assert self.ledger.setting_aside.journaled("d", kind, culprits, reason) == [], "once"
+        assert len(self.ledger.quarantine.journaled("d", kind, culprits, reason)) == bool(some)
+        assert self.ledger.quarantine.journaled("d", kind, culprits, reason) == [], "once"
 
     @precondition(lambda self: self.claim is None)
     @rule()
@@ -136,10 +136,10 @@ class LedgerMachine(RuleBasedStateMachine):
         culprits = dict.fromkeys(some, "poison")
         if self.ledger.flushes.get(self.claim).state is not FlushState.CLAIMED:
             with pytest.raises(Fenced):
-                self.ledger.setting_aside.batches(self.claim, culprits, "flusher")
+                self.ledger.quarantine.batches(self.claim, culprits, "flusher")
             return
-        assert len(self.ledger.setting_aside.batches(self.claim, culprits, "flusher")) == len(some)
-        assert self.ledger.setting_aside.batches(self.claim, culprits, "flusher") == [], "once"
+        assert len(self.ledger.quarantine.batches(self.claim, culprits, "flusher")) == len(some)
+        assert self.ledger.quarantine.batches(self.claim, culprits, "flusher") == [], "once"
         if self.ledger.flushes.end_if_empty(self.claim, "all of it was set aside"):
             self.claim = None
 
@@ -155,13 +155,13 @@ class LedgerMachine(RuleBasedStateMachine):
         copy = self._new_segment()
         damage = Damage(IncidentReason.DAMAGED, "rot", copy, {one.sequence: one.rows for one in saved})
         try:
-            self.ledger.setting_aside.segment(segment_id, damage, "flusher")
+            self.ledger.quarantine.segment(segment_id, damage, "flusher")
         except Fenced:
             assert self.ledger.batches.in_segment(copy) == 0
             self.ledger.segments.forget([copy])
             return
         with pytest.raises(Fenced):
-            self.ledger.setting_aside.segment(segment_id, damage, "flusher")
+            self.ledger.quarantine.segment(segment_id, damage, "flusher")
         assert {one.batch_id for one in self.ledger.batches.owed(copy)} == {one.batch_id for one in saved}
         if self.claim is not None and self.ledger.flushes.end_if_empty(self.claim, "all of it was set aside"):
             self.claim = None

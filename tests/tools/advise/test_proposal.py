@@ -10,7 +10,7 @@ from timestore_pipeline.errors import TooLittleHistory
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.staging.ledger.arrivals import Arrival
+from timestore_pipeline.staging.ledger.batch_history import Arrival
 from timestore_pipeline.tools.advise.history import History
 from timestore_pipeline.tools.advise.proposal import Wish, propose
 from timestore_pipeline.tools.advise.replay import replay

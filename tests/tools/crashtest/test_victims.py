@@ -16,11 +16,11 @@ def test_a_parent_that_died_between_two_orders_is_named_with_its_log(tmp_path: P
     plan.logs.mkdir()
     with pytest.raises(TimestoreError, match="is gone") as lost:
         start_without_parent(plan)
-    assert "nursery.log" in (lost.value.hint or "")
+    assert "fork-server.log" in (lost.value.hint or "")
 
 
 def start_without_parent(plan: Plan) -> None:
     with Victims(plan) as victims:
-        victims._nursery.kill()
-        victims._nursery.wait()
+        victims._fork_server.kill()
+        victims._fork_server.wait()
         victims.start()

@@ -7,13 +7,13 @@ from pathlib import Path
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.tools.doctor.checks import CHECKS
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, Status
-from timestore_pipeline.tools.doctor.patient import Patient
 
 
 def found(check: str) -> list[Finding]:
     """Raises what the check raises."""
-    return list(CHECKS[check](Patient.from_env()))
+    return list(CHECKS[check](Deployment.from_env()))
 
 
 def told(check: str, status: Status) -> str:

@@ -8,9 +8,9 @@ from demo.processes import free_port
 from tests.services.s3 import S3Server, s3_server
 from tests.tools.doctor.looking import told
 from timestore_pipeline.errors import RetryLater, TimestoreError
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Status
 from timestore_pipeline.tools.doctor.lake_access import lake_access
-from timestore_pipeline.tools.doctor.patient import Patient
 
 pytestmark = pytest.mark.service
 __all__ = ["s3_server"]  # a fixture is found by its name in this module
@@ -32,7 +32,7 @@ def test_a_wrong_secret_fails(s3_server: S3Server, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     monkeypatch.setenv("TIMESTORE_LAKE_URI", f"{s3_server.new_bucket()}/prefix")
     with pytest.raises(TimestoreError, match=r"(?i)access.?denied|signature|forbidden"):
-        list(lake_access(Patient.from_env()))
+        list(lake_access(Deployment.from_env()))
 
 
 def test_a_store_that_is_away_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,4 +41,4 @@ def test_a_store_that_is_away_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("TIMESTORE_LAKE_URI", "s3://bucket/prefix")
     with pytest.raises(RetryLater):
-        list(lake_access(Patient.from_env()))
+        list(lake_access(Deployment.from_env()))

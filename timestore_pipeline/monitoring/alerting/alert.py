@@ -24,7 +24,7 @@ class Alert:
     expression: str
     summary: str
     description: str
-    hold: float = 0.0  # seconds the expression must stay true; `Tempo` shortens them
+    hold: float = 0.0  # seconds the expression must stay true; `Durations` shortens them
     labels: Mapping[str, str] = field(default_factory=dict)  # beside those of the expression
 
     @property

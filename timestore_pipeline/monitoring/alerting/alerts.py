@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Alert, Severity
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.limits import backlog_limits
 from timestore_pipeline.monitoring.alerting.promql import Scope
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.monitoring.telemetry import series
 
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
@@ -33,11 +33,11 @@ RECORDED_EVERY = MINUTE
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is watched: one shard, its datasets' own levels, at a tempo."""
+    """What is watched: one shard, its datasets' own levels, at a durations."""
 
     shard: str
     overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
-    tempo: Tempo = field(default_factory=Tempo)
+    durations: Durations = field(default_factory=Durations)
     push_interval: float = 0.0  # seconds, TIMESTORE_METRICS_PUSH_INTERVAL_MS; no series carries it
 
     @property
@@ -57,7 +57,7 @@ def alerts(watch: Watch) -> list[Alert]:
 
 def recorded(watch: Watch) -> dict[str, str]:
     """Recording rules: name -> expression."""
-    return {DURATION_P95: promql.duration_quantile(watch.scope, 0.95, watch.tempo.span(HOUR))}
+    return {DURATION_P95: promql.duration_quantile(watch.scope, 0.95, watch.durations.span(HOUR))}
 
 
 def _backlog(watch: Watch) -> Iterator[Alert]:
@@ -81,7 +81,7 @@ def _oldest(watch: Watch) -> Iterator[Alert]:
     yield Alert(
         "TimestoreOldestBatch",
         Severity.PAGE,
-        f"{promql.age(watch.scope)}\n> {promql.age_limit(watch.scope, watch.tempo)}",
+        f"{promql.age(watch.scope)}\n> {promql.age_limit(watch.scope, watch.durations)}",
         "{{ $labels.dataset }}: the oldest batch has waited {{ $value | humanizeDuration }}",
         "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is not being flushed. The limit is"
         f" {promql.AGE_FLOOR:.0f} s, or {promql.AGE_FACTOR} times its own max age and {promql.AGE_MARGIN:.0f} s if that"
@@ -125,7 +125,7 @@ def _filling(name: str, ratio: str, summary: str, description: str) -> Iterator[
 
 
 def _backpressure(watch: Watch) -> Iterator[Alert]:
-    window = watch.tempo.span(RECENTLY)
+    window = watch.durations.span(RECENTLY)
     dropped, retried = series.counter("dropped_batches_total"), series.counter("retried_batches_total")
     recently = f"in the last {window}"
     yield Alert(
@@ -155,7 +155,7 @@ def _backpressure(watch: Watch) -> Iterator[Alert]:
 
 
 def _flushes(watch: Watch) -> Iterator[Alert]:
-    window, ended = watch.tempo.span(30 * MINUTE), series.counter("flushes_total")
+    window, ended = watch.durations.span(30 * MINUTE), series.counter("flushes_total")
     failed = promql.increase(watch.scope, ended, window, result="failure")
     yield Alert(
         "TimestoreFlushFailing",
@@ -190,9 +190,9 @@ def _pace(watch: Watch) -> Iterator[Alert]:
 def _slower(watch: Watch) -> str:
     """An hour of its own past at least, and five flushes now: a first flush or a single slow one is no regression."""
     recorded = f"{DURATION_P95}{{{watch.scope.shard}}}"
-    past = f"{recorded}[{watch.tempo.span(DAY)}] offset {watch.tempo.span(HOUR)}"
+    past = f"{recorded}[{watch.durations.span(DAY)}] offset {watch.durations.span(HOUR)}"
     finished = watch.scope.select(series.FLUSH_DURATION, part="_count", result="success")
-    count = f"sum by ({promql.DATASET}) ({finished} - min_over_time({finished}[{watch.tempo.span(HOUR)}]))"
+    count = f"sum by ({promql.DATASET}) ({finished} - min_over_time({finished}[{watch.durations.span(HOUR)}]))"
     return (
         f"{recorded} > {SLOWER:g} * avg_over_time({past})\n"
         f"and {recorded} > {SLOW_ENOUGH:g}\n"
@@ -202,7 +202,7 @@ def _slower(watch: Watch) -> str:
 
 
 def _silence(watch: Watch) -> Iterator[Alert]:
-    limit, tick = watch.tempo.seconds(watch.silence), watch.scope.select(series.SENSOR_LAST_TICK)
+    limit, tick = watch.durations.seconds(watch.silence), watch.scope.select(series.SENSOR_LAST_TICK)
     yield Alert(
         "TimestoreSensorStale",
         Severity.PAGE,

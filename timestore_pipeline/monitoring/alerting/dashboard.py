@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from timestore_pipeline.errors import MissingExtra
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.rules import RUNBOOK
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 
 
-def dashboard_json(tempo: Tempo, runbook: str = RUNBOOK) -> str:
+def dashboard_json(durations: Durations, runbook: str = RUNBOOK) -> str:
     """A dashboard to import or provision, its panels with their place in the runbook.
 
     Raises `MissingExtra` when Grafana's builders are not installed.
@@ -19,4 +19,4 @@ def dashboard_json(tempo: Tempo, runbook: str = RUNBOOK) -> str:
             f"the dashboard needs the package {error.name}",
             hint="pip install 'timestore_pipeline[monitoring]', or render with --no-dashboard",
         ) from error
-    return dashboard_document(tempo, runbook)
+    return dashboard_document(durations, runbook)

@@ -14,9 +14,9 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from timestore_pipeline.monitoring.alerting.alert import Severity, anchor_of
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 
 UID = "timestore-staging"
 _SOURCE = dashboard.DataSourceRef("prometheus", "$datasource")
@@ -31,7 +31,7 @@ _WIDTHS = {Kind.NUMBER: 4, Kind.LINES: 12, Kind.TABLE: 24}  # of the 24 columns 
 Visual = TypeVar("Visual", stat.Panel, timeseries.Panel, table.Panel)
 
 
-def dashboard_document(tempo: Tempo, runbook: str) -> str:
+def dashboard_document(durations: Durations, runbook: str) -> str:
     """The dashboard's JSON, the same text for the same arguments."""
     built = build.Dashboard("Timestore staging").uid(UID).tags(["timestore"]).refresh("30s").time("now-6h", "now")
     built = built.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)
@@ -41,7 +41,7 @@ def dashboard_document(tempo: Tempo, runbook: str) -> str:
     if _can_be_opened(runbook):
         built = built.link(_link(runbook))
     numbers = itertools.count(1)
-    for row in rows(tempo):
+    for row in rows(durations):
         built = _with_row(built, row, numbers, runbook)
     return JSONEncoder(sort_keys=True, indent=2).encode(built.build()) + "\n"
 

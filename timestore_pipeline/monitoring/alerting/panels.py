@@ -10,9 +10,9 @@ from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
 from timestore_pipeline.monitoring.alerting.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
+from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row, Unit
 from timestore_pipeline.monitoring.alerting.promql import DATASET, Scope
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
 
@@ -37,13 +37,13 @@ ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading 
 _SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
 
 
-def rows(tempo: Tempo) -> tuple[Row, ...]:
-    """The dashboard from top to bottom; tempo: that of the rules, so that panels show what alerts see."""
+def rows(durations: Durations) -> tuple[Row, ...]:
+    """The dashboard from top to bottom; durations: that of the rules, so that panels show what alerts see."""
     return (
         Row("At a glance", _glance()),
-        Row("Backlog", _backlog(tempo)),
-        Row("Flushes", _flushes(tempo)),
-        Row("Backpressure", _backpressure(tempo.span(RECENTLY))),
+        Row("Backlog", _backlog(durations)),
+        Row("Flushes", _flushes(durations)),
+        Row("Backpressure", _backpressure(durations.span(RECENTLY))),
         Row("Disk", _disk()),
         Row("Claims and quarantine", _trouble()),
         Row("Limits in force", (_limits(),)),
@@ -67,9 +67,9 @@ def _glance() -> tuple[Panel, ...]:
     )
 
 
-def _backlog(tempo: Tempo) -> tuple[Panel, ...]:
+def _backlog(durations: Durations) -> tuple[Panel, ...]:
     usual = ((Severity.WARNING, float(BACKLOG_WARN)), (Severity.PAGE, float(BACKLOG_PAGE)))
-    age, limit = promql.age(_SCOPE), promql.age_limit(_SCOPE, tempo)
+    age, limit = promql.age(_SCOPE), promql.age_limit(_SCOPE, durations)
     ages = (Query(_top_gauge(f"({age})", series.OLDEST_AGE)),
             Query(_top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
     return (
@@ -87,8 +87,8 @@ def _backlog(tempo: Tempo) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
-def _flushes(tempo: Tempo) -> tuple[Panel, ...]:
-    window = tempo.span(RECENTLY)
+def _flushes(durations: Durations) -> tuple[Panel, ...]:
+    window = durations.span(RECENTLY)
     ended = series.counter("flushes_total")
     slow = _top_counter(f"({promql.duration_quantile(_SCOPE, 0.95, window)})", ended)
     failed = promql.increase(_SCOPE, ended, window, result="failure")

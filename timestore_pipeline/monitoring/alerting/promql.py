@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timestore_pipeline.monitoring.alerting.tempo import Tempo, seconds_of
+from timestore_pipeline.monitoring.alerting.durations import Durations, seconds_of
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.push import JOB
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries, ShardCounter
@@ -56,10 +56,10 @@ def blocked(scope: Scope) -> str:
     return f"max by ({DATASET}, code) ({scope.select(series.BLOCKED)})"
 
 
-def age_limit(scope: Scope, tempo: Tempo) -> str:
+def age_limit(scope: Scope, durations: Durations) -> str:
     """Seconds a batch of the dataset may wait; nothing where age is off and another threshold is on."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
-    floor, margin = tempo.seconds(AGE_FLOOR), tempo.seconds(AGE_MARGIN)
+    floor, margin = durations.seconds(AGE_FLOOR), durations.seconds(AGE_MARGIN)
     other = " or ".join(f"{scope.level(series.FLUSH_THRESHOLD, metric=metric)} > 0" for metric in ("rows", "bytes"))
     return f"(clamp_min({AGE_FACTOR} * {max_age} + {margin}, {floor})\nunless ({max_age} == 0 and ({other})))"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from timestore_pipeline.monitoring.alerting.alert import Alert
 from timestore_pipeline.monitoring.alerting.alerts import RECORDED_EVERY, Watch, alerts, recorded
-from timestore_pipeline.monitoring.alerting.tempo import Tempo
+from timestore_pipeline.monitoring.alerting.durations import Durations
 
 RUNBOOK = "docs/runbooks/timestore-staging-operations.md"
 
@@ -22,10 +22,10 @@ def rule_file(watch: Watch, runbook: str = RUNBOOK) -> str:
         f"# Alert rules of shard {watch.shard}, by `timestore monitoring render`. Render again after a change of a",
         "# dataset's staging.alerts; flush thresholds and guardrails may change without: they are read as series.",
         "groups:",
-        *_group(f"timestore-{watch.shard}-recorded", watch.tempo.span(RECORDED_EVERY)),
+        *_group(f"timestore-{watch.shard}-recorded", watch.durations.span(RECORDED_EVERY)),
         *(line for name, expression in recorded(watch).items() for line in _recording(name, expression)),
         *_group(f"timestore-{watch.shard}"),
-        *(line for alert in alerts(watch) for line in _alerting(alert, watch.tempo, runbook)),
+        *(line for alert in alerts(watch) for line in _alerting(alert, watch.durations, runbook)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -42,11 +42,11 @@ def _recording(name: str, expression: str) -> Iterator[str]:
     yield from _expression(expression)
 
 
-def _alerting(alert: Alert, tempo: Tempo, runbook: str) -> Iterator[str]:
+def _alerting(alert: Alert, durations: Durations, runbook: str) -> Iterator[str]:
     yield f"      - alert: {alert.name}"
     yield from _expression(alert.expression)
     if alert.hold:
-        yield f"        for: {tempo.span(alert.hold)}"
+        yield f"        for: {durations.span(alert.hold)}"
     yield from _mapping("labels", {"severity": alert.severity.value, **alert.labels})
     annotations = {"summary": alert.summary, "description": alert.description}
     yield from _mapping("annotations", annotations | {"runbook_url": f"{runbook}#{alert.anchor}"})

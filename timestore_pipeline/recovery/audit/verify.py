@@ -17,9 +17,9 @@ from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
-from timestore_pipeline.recovery.audit.aside import quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.engines import Engines
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
+from timestore_pipeline.recovery.audit.quarantine_audit import quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, finish_moves, mend_totals, told
 from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.recovery.audit.staged import audit_staged

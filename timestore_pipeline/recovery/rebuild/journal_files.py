@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.recovery.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
+from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust, Unadopted
 from timestore_pipeline.recovery.rebuild.segment_files import has_file
 from timestore_pipeline.staging.journal_records import FoundRecord, scan
-from timestore_pipeline.staging.ledger.adopting import FoundSegment
+from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
 from timestore_pipeline.system.durable import make_folder, sync
@@ -34,7 +34,7 @@ class FoundJournals:
         return {name for name, records in self.records.items() if any(where == journal_id for where, _ in records)}
 
 
-def find_journals(area: Books, found: Reconciliation, trust: Trust) -> FoundJournals:
+def find_journals(area: LedgerContext, found: Reconciliation, trust: Trust) -> FoundJournals:
     """Read the journals that are to be entered; `found` says which cannot be."""
     journals = FoundJournals()
     for path in unknown_journals(area) if trust is Trust.CURRENT else _not_written(area):
@@ -57,30 +57,30 @@ def find_journals(area: Books, found: Reconciliation, trust: Trust) -> FoundJour
 
 
 def adopt_records(
-    area: Books, dataset: str, journals: FoundJournals, published: set[str], found: Reconciliation
+    area: LedgerContext, dataset: str, journals: FoundJournals, published: set[str], found: Reconciliation
 ) -> None:
     """Enter the dataset's batches. published: ids of batches that are in the lake."""
     for journal_id, one in journals.records.get(dataset, ()):
         record = one.record
         area.ledger.datasets.ensure(dataset)
-        area.ledger.reconciling.describe(
+        area.ledger.log_import.describe(
             dataset, record.layout.schema, record.layout.time_column, record.layout.granularity
         )
         place = FoundSegment(dataset, journal_id, record.batches, published, one.offset)
-        owed = area.ledger.adopting.record(place, lambda other: has_file(area, dataset, other))
+        owed = area.ledger.segment_import.record(place, lambda other: has_file(area, dataset, other))
         if owed is not None:
             found.owed += owed
             found.journals += [journal_id] if journal_id not in found.journals else []
 
 
-def list_journals(area: Books, journals: FoundJournals, left: set[str]) -> None:
+def list_journals(area: LedgerContext, journals: FoundJournals, left: set[str]) -> None:
     """Say of each journal that all its batches are entered; left: datasets whose batches are not."""
     for journal_id in journals.journal_ids:
         if not journals.datasets_of(journal_id) & left:
             area.ledger.journals.list_found(journal_id)
 
 
-def unknown_journals(area: Books) -> list[Path]:
+def unknown_journals(area: LedgerContext) -> list[Path]:
     """A journal is registered before its file is made and forgotten after the file is gone."""
     files = area.directory.journal_files()
     return [path for path in files if area.ledger.journals.find(path.stem) is None and path.exists()]
@@ -94,7 +94,7 @@ def datasets_in(path: Path) -> set[str]:
         return set()
 
 
-def _not_written(area: Books) -> Iterator[Path]:
+def _not_written(area: LedgerContext) -> Iterator[Path]:
     alive = set(others_alive(area.directory.processes))
     for path in area.directory.journal_files():
         known = area.ledger.journals.find(path.stem)
@@ -102,7 +102,7 @@ def _not_written(area: Books) -> Iterator[Path]:
             yield path
 
 
-def _kept(area: Books, path: Path) -> Path:
+def _kept(area: LedgerContext, path: Path) -> Path:
     """A second name for a damaged journal: without a ledger, only its bytes say what was lost."""
     kept = area.directory.root / "quarantine" / "_journals" / path.name
     with suppress(FileExistsError):

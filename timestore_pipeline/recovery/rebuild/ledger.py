@@ -20,8 +20,8 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.recovery.rebuild.learnt import OfflineBooks, Reconciliation, Trust
 from timestore_pipeline.recovery.rebuild.reconcile import reconcile
+from timestore_pipeline.recovery.rebuild.reconciliation import OfflineLedger, Reconciliation, Trust
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
@@ -111,10 +111,10 @@ def _build(
     ledger = Ledger(directory.building, shard)
     try:
         salvaged = _salvaged(directory, shard, remains, ledger)
-        learnt = reconcile(OfflineBooks(directory, ledger, shard), lake, replace_shard=True, trust=Trust.NOTHING)
+        learnt = reconcile(OfflineLedger(directory, ledger, shard), lake, replace_shard=True, trust=Trust.NOTHING)
         if learnt.errors:
             raise _silent(learnt.errors[0])
-        ledger.reconciling.recount()
+        ledger.log_import.recount()
     finally:
         ledger.close()
     return salvaged, learnt

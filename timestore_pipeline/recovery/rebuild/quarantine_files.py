@@ -10,21 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.errors import AccessDenied, RetryLater, TimestoreError
-from timestore_pipeline.recovery.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
+from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust, Unadopted
 from timestore_pipeline.recovery.rebuild.segment_files import describe
-from timestore_pipeline.staging.ledger.adopting import FoundSegment
+from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
 _FOUND = "found in quarantine by a ledger that did not know of it; why it was set aside is not known any more"
 
 
-def unknown_quarantined(area: Books, dataset: str) -> list[Path]:
+def unknown_quarantined(area: LedgerContext, dataset: str) -> list[Path]:
     """An incident is opened before its file is moved, and stays in the ledger for ever."""
     paths = area.directory.quarantined_segments(dataset)
     return [path for path in paths if path.exists() and not _has_incident(area, path) and not _is_known(area, path)]
 
 
-def adopt_quarantined(area: Books, dataset: str, published: set[str], found: Reconciliation, trust: Trust) -> None:
+def adopt_quarantined(
+    area: LedgerContext, dataset: str, published: set[str], found: Reconciliation, trust: Trust
+) -> None:
     """Open the incidents, after the segments were entered: what lies there as well is not quarantined."""
     every = trust is not Trust.CURRENT
     for path in area.directory.quarantined_segments(dataset) if every else unknown_quarantined(area, dataset):
@@ -41,7 +43,7 @@ def adopt_quarantined(area: Books, dataset: str, published: set[str], found: Rec
 
 
 def _adopt(
-    area: Books,
+    area: LedgerContext,
     dataset: str,
     path: Path,
     contents: SegmentContents | None,
@@ -53,7 +55,7 @@ def _adopt(
     if contents is not None:
         describe(area, contents)
     batches = () if contents is None else contents.batches
-    incident = area.ledger.adopting.aside(FoundSegment(dataset, path.stem, batches, published), error)
+    incident = area.ledger.segment_import.aside(FoundSegment(dataset, path.stem, batches, published), error)
     if incident is not None:
         found.incidents.append(incident)
 
@@ -68,9 +70,9 @@ def _read(path: Path, dataset: str) -> tuple[SegmentContents | None, str]:
         return None, f"{_FOUND}; {error}"
 
 
-def _has_incident(area: Books, path: Path) -> bool:
-    return area.ledger.adopting.has_incident(path.stem)
+def _has_incident(area: LedgerContext, path: Path) -> bool:
+    return area.ledger.segment_import.has_incident(path.stem)
 
 
-def _is_known(area: Books, path: Path) -> bool:
+def _is_known(area: LedgerContext, path: Path) -> bool:
     return area.ledger.audit.is_known(path.stem)

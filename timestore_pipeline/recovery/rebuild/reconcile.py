@@ -18,13 +18,15 @@ from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.recovery.rebuild.journal_files import FoundJournals, adopt_records, find_journals, list_journals
-from timestore_pipeline.recovery.rebuild.learnt import Books, Reconciliation, Trust
 from timestore_pipeline.recovery.rebuild.quarantine_files import adopt_quarantined
+from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust
 from timestore_pipeline.recovery.rebuild.segment_files import adopt_segments
-from timestore_pipeline.staging.ledger.reconciling import PublishedFlush
+from timestore_pipeline.staging.ledger.log_import import PublishedFlush
 
 
-def reconcile(area: Books, lake: Lake, *, replace_shard: bool = False, trust: Trust = Trust.CURRENT) -> Reconciliation:
+def reconcile(
+    area: LedgerContext, lake: Lake, *, replace_shard: bool = False, trust: Trust = Trust.CURRENT
+) -> Reconciliation:
     """Reconcile every dataset that ledger, files or lake know.
 
     replace_shard: also enter what other ledgers have published under this shard's name, whose heir this one becomes.
@@ -37,7 +39,7 @@ def reconcile(area: Books, lake: Lake, *, replace_shard: bool = False, trust: Tr
     return found
 
 
-def _pass(area: Books, lake: Lake, replace_shard: bool, trust: Trust) -> Reconciliation:
+def _pass(area: LedgerContext, lake: Lake, replace_shard: bool, trust: Trust) -> Reconciliation:
     found = Reconciliation()
     journals = find_journals(area, found, trust)
     left: set[str] = set()
@@ -49,7 +51,7 @@ def _pass(area: Books, lake: Lake, replace_shard: bool, trust: Trust) -> Reconci
     return found
 
 
-def known_datasets(area: Books, lake: Lake, found: Reconciliation) -> list[str]:
+def known_datasets(area: LedgerContext, lake: Lake, found: Reconciliation) -> list[str]:
     """Valid names only: what else lies in a lake's folder is not ours."""
     names = set(area.ledger.datasets.names()) | set(area.directory.datasets())
     try:
@@ -60,7 +62,7 @@ def known_datasets(area: Books, lake: Lake, found: Reconciliation) -> list[str]:
 
 
 def reconcile_dataset(
-    area: Books,
+    area: LedgerContext,
     lake: Lake,
     dataset: str,
     journals: FoundJournals,
@@ -81,7 +83,7 @@ def reconcile_dataset(
 
 
 def _enter_published(
-    area: Books, table: LakeTable, dataset: str, found: Reconciliation, replace_shard: bool, trust: Trust
+    area: LedgerContext, table: LakeTable, dataset: str, found: Reconciliation, replace_shard: bool, trust: Trust
 ) -> list[PublishedCommit]:
     commits = [c for c in table.published(area.shard) if replace_shard or c.ledger_id == area.ledger.identity]
     newest = table.newest(app_id(area.shard, dataset)).epoch
@@ -89,23 +91,21 @@ def _enter_published(
         area.ledger.datasets.ensure(dataset)
         _describe_as_published(area, dataset, table, commits[-1])
     for commit in commits:
-        if area.ledger.reconciling.enter_published(_flush(dataset, commit), whole=trust is Trust.NOTHING):
+        if area.ledger.log_import.enter_published(_flush(dataset, commit), whole=trust is Trust.NOTHING):
             found.published.append(FlushRef(dataset, commit.epoch))
     if newest and replace_shard:
         area.ledger.datasets.ensure(dataset)
-        area.ledger.reconciling.raise_epoch(dataset, newest)
+        area.ledger.log_import.raise_epoch(dataset, newest)
     return commits
 
 
-def _describe_as_published(area: Books, dataset: str, table: LakeTable, newest: PublishedCommit) -> None:
+def _describe_as_published(area: LedgerContext, dataset: str, table: LakeTable, newest: PublishedCommit) -> None:
     granularity = newest.metadata.get("granularity")
     if granularity is None or area.ledger.datasets.get(dataset).schema is not None:
         return
     partition = set(table.partition_columns())
     columns = pa.schema([column for column in table.schema() if column.name not in partition])
-    area.ledger.reconciling.describe(
-        dataset, canonical_schema(columns), newest.metadata.get("time_column"), granularity
-    )
+    area.ledger.log_import.describe(dataset, canonical_schema(columns), newest.metadata.get("time_column"), granularity)
 
 
 def _flush(dataset: str, commit: PublishedCommit) -> PublishedFlush:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.recovery.rebuild.learnt import Books, Reconciliation, Trust, Unadopted
-from timestore_pipeline.staging.ledger.adopting import FoundSegment
+from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust, Unadopted
+from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
 
-def adopt_segments(area: Books, dataset: str, published: set[str], found: Reconciliation, trust: Trust) -> None:
+def adopt_segments(area: LedgerContext, dataset: str, published: set[str], found: Reconciliation, trust: Trust) -> None:
     """Enter the dataset's segment files. published: ids of batches that are in the lake."""
     for path in unknown_segments(area, dataset) if trust is Trust.CURRENT else _not_set_aside(area, dataset):
         contents = contents_or_reason(area, path, dataset, found)
@@ -21,12 +21,12 @@ def adopt_segments(area: Books, dataset: str, published: set[str], found: Reconc
             _adopt(area, path, contents, published, found)
 
 
-def unknown_segments(area: Books, dataset: str) -> list[Path]:
+def unknown_segments(area: LedgerContext, dataset: str) -> list[Path]:
     """A segment is registered before its file is made and forgotten after the file is gone."""
     return [path for path in _files(area, dataset) if not area.ledger.audit.is_known(path.stem) and path.exists()]
 
 
-def contents_or_reason(area: Books, path: Path, dataset: str, found: Reconciliation) -> SegmentContents | None:
+def contents_or_reason(area: LedgerContext, path: Path, dataset: str, found: Reconciliation) -> SegmentContents | None:
     """What a file holds; None when that cannot be told, which `found` then says, or when it is of no interest."""
     try:
         contents = read_contents(path, dataset)
@@ -40,33 +40,35 @@ def contents_or_reason(area: Books, path: Path, dataset: str, found: Reconciliat
     return contents
 
 
-def describe(area: Books, contents: SegmentContents) -> None:
+def describe(area: LedgerContext, contents: SegmentContents) -> None:
     """Make sure that there is the dataset, with the columns and the layout that the segment was written for."""
     header = contents.header
     area.ledger.datasets.ensure(header.dataset)
-    area.ledger.reconciling.describe(header.dataset, header.schema, header.time_column, header.granularity)
+    area.ledger.log_import.describe(header.dataset, header.schema, header.time_column, header.granularity)
 
 
-def has_file(area: Books, dataset: str, staged_id: str) -> bool:
+def has_file(area: LedgerContext, dataset: str, staged_id: str) -> bool:
     """Whether there is a segment or a journal of this id."""
     return area.directory.segment(dataset, staged_id).exists() or area.directory.journal(staged_id).exists()
 
 
-def _files(area: Books, dataset: str) -> list[Path]:
+def _files(area: LedgerContext, dataset: str) -> list[Path]:
     return sorted(area.directory.segment_folder(dataset).glob("*.duckdb"))
 
 
-def _not_set_aside(area: Books, dataset: str) -> list[Path]:
+def _not_set_aside(area: LedgerContext, dataset: str) -> list[Path]:
     """A file whose move to quarantine was interrupted goes there, and counts there."""
-    quarantined = area.ledger.adopting.quarantined(dataset)
+    quarantined = area.ledger.segment_import.quarantined(dataset)
     return [path for path in _files(area, dataset) if path.stem not in quarantined]
 
 
-def _adopt(area: Books, path: Path, contents: SegmentContents, published: set[str], found: Reconciliation) -> None:
+def _adopt(
+    area: LedgerContext, path: Path, contents: SegmentContents, published: set[str], found: Reconciliation
+) -> None:
     describe(area, contents)
     dataset = contents.header.dataset
     segment = FoundSegment(dataset, path.stem, contents.batches, published)
-    owed = area.ledger.adopting.segment(segment, lambda other: has_file(area, dataset, other))
+    owed = area.ledger.segment_import.segment(segment, lambda other: has_file(area, dataset, other))
     if owed is not None:
         found.adopted.append(path.stem)
         found.owed += owed

@@ -8,25 +8,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.staging.ledger.adopting import Adopting
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.blocks import Blocks
+from timestore_pipeline.staging.ledger.claim_size import ClaimSizes
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
-from timestore_pipeline.staging.ledger.narrowing import Narrowing
+from timestore_pipeline.staging.ledger.log_import import LogImport
 from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.pushes import Pushes
-from timestore_pipeline.staging.ledger.reconciling import Reconciling
+from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
+from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.ledger.segments import Segments
-from timestore_pipeline.staging.ledger.setting_aside import SettingAside
 from timestore_pipeline.staging.ledger.staged import Staged
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
@@ -50,18 +50,18 @@ class Ledger:
         self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
         self.blocks = Blocks(self.database)
-        self.narrowing = Narrowing(self.database)
+        self.claim_sizes = ClaimSizes(self.database)
         self.journals = Journals(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)
         self.incidents = Incidents(self.database)
-        self.setting_aside = SettingAside(self.database)
+        self.quarantine = Quarantine(self.database)
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
         self.audit = Audit(self.database)
         self.staged = Staged(self.database)
-        self.reconciling = Reconciling(self.database)
-        self.adopting = Adopting(self.database)
+        self.log_import = LogImport(self.database)
+        self.segment_import = SegmentImport(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one
         self.pushes = Pushes(self.database)
         self.phases = Phases(self.database)

@@ -15,7 +15,7 @@ from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.journals import WAITING, RecordPlace, places_of
-from timestore_pipeline.staging.ledger.reconciling import FROM_THE_LOG
+from timestore_pipeline.staging.ledger.log_import import FROM_THE_LOG
 
 Totals = Mapping[str, Volume]  # batch state, or 'accepted' -> volume; absent = none
 

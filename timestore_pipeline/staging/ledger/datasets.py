@@ -14,9 +14,9 @@ from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownData
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.blocks import lift
+from timestore_pipeline.staging.ledger.claim_size import widen
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
-from timestore_pipeline.staging.ledger.narrowing import widen
-from timestore_pipeline.staging.ledger.retyped import mark_retyped, segments_differ, times_changed
+from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segments_differ, times_changed
 
 if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
     import pyarrow as pa

@@ -17,8 +17,8 @@ from timestore_pipeline.model.extent import Extents
 from timestore_pipeline.model.remedies import publish_first, retype
 from timestore_pipeline.model.widening import check_extents
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.staging.ledger.retyped import mark_declared
 from timestore_pipeline.staging.ledger.schema_changes import extents_of, write
+from timestore_pipeline.staging.ledger.type_changes import mark_declared
 
 _Layout = tuple[str | None, Granularity | None]
 

@@ -15,7 +15,7 @@ from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Row, translated
-from timestore_pipeline.staging.ledger.looking import look_at
+from timestore_pipeline.staging.ledger.readonly import look_at
 
 T = TypeVar("T")
 

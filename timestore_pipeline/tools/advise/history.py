@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.errors import TooLittleHistory
 from timestore_pipeline.model.flush import Flush, FlushState
-from timestore_pipeline.staging.ledger.arrivals import Arrival
+from timestore_pipeline.staging.ledger.batch_history import Arrival
 
 LEAST_FLUSHES = 3  # published; fewer say nothing about the next one
 LEAST_BATCHES = 10

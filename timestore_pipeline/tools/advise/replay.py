@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.staging.ledger.arrivals import Arrival
+from timestore_pipeline.staging.ledger.batch_history import Arrival
 from timestore_pipeline.tools.advise.history import History
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from timestore_pipeline.flush import claim
 from timestore_pipeline.flush.pipeline import FlushPipeline
-from timestore_pipeline.lake.log_upkeep import LogUpkeep
+from timestore_pipeline.lake.log_maintenance import LogMaintenance
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.maintain import vacuum
 from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.rewrite import Rewriter
@@ -60,12 +60,12 @@ MARKED: dict[str, tuple[Any, str]] = {
     "discard files": (LakeTable, "discard"),
     "unlink": (segments, "remove"),
     "compact": (Compactor, "run"),
-    "write compacted": (TableUpkeep, "write"),
+    "write compacted": (TableMaintenance, "write"),
     "prove compacted": (Rewriter, "_prove"),
-    "swap files": (TableUpkeep, "replace"),
-    "burn generation": (TableUpkeep, "burn"),
+    "swap files": (TableMaintenance, "replace"),
+    "burn generation": (TableMaintenance, "burn"),
     "vacuum": (vacuum, "vacuum"),
-    "trim log": (LogUpkeep, "trim"),
+    "trim log": (LogMaintenance, "trim"),
 }
 PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, MAINTAIN, FLUSH, SEND, *MARKED)
 _NUMBER = {name: number for number, name in enumerate(PHASES)}

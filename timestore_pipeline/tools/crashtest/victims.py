@@ -1,4 +1,4 @@
-"""The test's side of the nursery: orders out, answers in, and a tally of what was killed while it did what."""
+"""The test's side of the fork_server: orders out, answers in, and a tally of what was killed while it did what."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Victims(Closing):
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
         self._plan = plan
-        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.nursery", json.dumps(_document(plan))]
+        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(_document(plan))]
         # A session of its own: Ctrl-C is this process's to answer, not theirs.
-        with (plan.logs / "nursery.log").open("w") as log:
-            self._nursery = subprocess.Popen(
+        with (plan.logs / "fork-server.log").open("w") as log:
+            self._fork_server = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
             )
 
@@ -66,23 +66,23 @@ class Victims(Closing):
 
     def close(self) -> None:
         """Whatever still runs is killed."""
-        assert self._nursery.stdin is not None
+        assert self._fork_server.stdin is not None
         with suppress(BrokenPipeError):  # it died before it had read its last order
-            self._nursery.stdin.close()
-        self._nursery.terminate()  # it may be in the middle of an order
-        self._nursery.wait()
-        assert self._nursery.stdout is not None
-        self._nursery.stdout.close()
+            self._fork_server.stdin.close()
+        self._fork_server.terminate()  # it may be in the middle of an order
+        self._fork_server.wait()
+        assert self._fork_server.stdout is not None
+        self._fork_server.stdout.close()
 
     def _order(self, name: str, **arguments: Any) -> dict[str, Any]:
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
+        assert self._fork_server.stdin is not None
+        assert self._fork_server.stdout is not None
         try:
-            self._nursery.stdin.write(json.dumps([name, arguments]) + "\n")
-            self._nursery.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._nursery.stdout.readline())
+            self._fork_server.stdin.write(json.dumps([name, arguments]) + "\n")
+            self._fork_server.stdin.flush()
+            answer: dict[str, Any] = json.loads(self._fork_server.stdout.readline())
         except (BrokenPipeError, ValueError) as error:
-            hint = f"see {self._plan.logs / 'nursery.log'}"
+            hint = f"see {self._plan.logs / 'fork-server.log'}"
             raise TimestoreError("the parent of the test's processes is gone", hint=hint) from error
         return answer
 

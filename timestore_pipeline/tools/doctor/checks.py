@@ -7,17 +7,17 @@ from functools import partial
 
 from timestore_pipeline.tools.doctor.clocks import clocks
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import disk_fit, disk_speed
 from timestore_pipeline.tools.doctor.finding import Check, Finding
 from timestore_pipeline.tools.doctor.lake_access import lake_access
 from timestore_pipeline.tools.doctor.landing_folder import landing_folder
 from timestore_pipeline.tools.doctor.ledger_health import ledger_health
-from timestore_pipeline.tools.doctor.patient import Patient
 from timestore_pipeline.tools.doctor.permissions import permissions
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, quarantine
 from timestore_pipeline.tools.doctor.services import pushgateway, webserver
 
-CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
     "configuration": configuration,
     "datasets": overrides,
     "disk fit": disk_fit,
@@ -36,5 +36,5 @@ CHECKS: dict[str, Callable[[Patient], Iterator[Finding]]] = {
 }
 
 
-def checks(patient: Patient) -> list[Check]:
-    return [Check(name, partial(look, patient)) for name, look in CHECKS.items()]
+def checks(deployment: Deployment) -> list[Check]:
+    return [Check(name, partial(look, deployment)) for name, look in CHECKS.items()]

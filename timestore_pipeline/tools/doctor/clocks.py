@@ -7,29 +7,29 @@ from datetime import timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, nearest_folder
 from timestore_pipeline.tools.doctor.finding import Finding, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _SKEW = timedelta(seconds=5)  # as the flush decision allows
 
 
-def clocks(patient: Patient) -> Iterator[Finding]:
+def clocks(deployment: Deployment) -> Iterator[Finding]:
     """A clock that was set back makes waiting batches look young and breaks leases; age then counts as due."""
-    place = nearest_folder(patient.directory.root)
+    place = nearest_folder(deployment.directory.root)
     apart = abs(durable_write(place).stamped_at - clock.now())
     if apart > _SKEW:
         told = f"the filesystem of {place} stamps files {apart.total_seconds():.0f} s apart from this host's clock"
         yield warning(told, "synchronise both with NTP")
-    jumps = _from_the_future(patient)
+    jumps = _from_the_future(deployment)
     if jumps:
         yield warning("; ".join(jumps), "the clock was set back: check NTP; what is staged is flushed all the same")
     if apart <= _SKEW and not jumps:
         yield ok(f"{clock.now():%Y-%m-%d %H:%M:%S} UTC, {apart.total_seconds():.1f} s from the filesystem's clock")
 
 
-def _from_the_future(patient: Patient) -> list[str]:
-    found = patient.ledger(LedgerInspection.newest_instants) or {}
+def _from_the_future(deployment: Deployment) -> list[str]:
+    found = deployment.ledger(LedgerInspection.newest_instants) or {}
     now = clock.now()
     return [
         f"{kind} at {instant:%Y-%m-%d %H:%M:%S} UTC, {(instant - now).total_seconds():.0f} s from now"

@@ -9,19 +9,19 @@ from datetime import timedelta
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
 from timestore_pipeline.settings import Settings, unknown_variables, variable
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
 
 
-def configuration(patient: Patient) -> Iterator[Finding]:
+def configuration(deployment: Deployment) -> Iterator[Finding]:
     """Environment variables: all problems at once."""
-    for problem in patient.problems:
+    for problem in deployment.problems:
         yield failed(problem, "correct the variable; nothing starts until then")
     for name in unknown_variables():
         yield warning(f"{name} is no variable of this product and sets nothing", _meant(name))
-    settings = patient.settings
+    settings = deployment.settings
     if settings.staging_guardrail_mode is GuardrailMode.HARD and not (
         settings.staging_max_dataset_bytes or settings.staging_max_total_bytes
     ):
@@ -33,15 +33,15 @@ def configuration(patient: Patient) -> Iterator[Finding]:
     yield ok(f"shard {settings.shard}, staging {settings.staging_directory}, lake {settings.lake_uri}")
 
 
-def overrides(patient: Patient) -> Iterator[Finding]:
+def overrides(deployment: Deployment) -> Iterator[Finding]:
     """Thresholds of single datasets against the guardrails in force."""
-    datasets = patient.datasets()
+    datasets = deployment.datasets()
     for dataset in datasets:
         own = dataset.metadata.staging.flush
-        thresholds = patient.settings.thresholds.overridden(own)
+        thresholds = deployment.settings.thresholds.overridden(own)
         remedy = f"timestore datasets set {dataset.name} staging.flush"
         if own.max_bytes is not None:  # a default that contradicts is the configuration's own problem
-            for problem in ladder_problems(thresholds, patient.settings.guardrails):
+            for problem in ladder_problems(thresholds, deployment.settings.guardrails):
                 named = problem.replace("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "staging.flush.maxBytes")
                 yield failed(f"{dataset.name}: {named}", f"{remedy}.maxBytes=, below the guardrail")
         if own.model_fields_set:

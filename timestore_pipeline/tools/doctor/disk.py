@@ -14,8 +14,8 @@ from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, folder_bytes
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _LEAST_SHARE = 0.05  # of the disk free; filesystems slow down below, and other programs write too
 _SLOW_COMMIT = 0.1  # seconds; every acknowledgement waits for two commits
@@ -30,12 +30,12 @@ class DurableWrite:
     stamped_at: datetime
 
 
-def disk_fit(patient: Patient) -> Iterator[Finding]:
+def disk_fit(deployment: Deployment) -> Iterator[Finding]:
     """Free space against what the guardrails let the datasets take."""
-    settings, directory = patient.settings, patient.directory
+    settings, directory = deployment.settings, deployment.directory
     place = nearest_folder(directory.root)
     space, used = StagingDirectory(place).volume(), _staged_bytes(directory)
-    datasets = max(len(patient.datasets()), 1)
+    datasets = max(len(deployment.datasets()), 1)
     total = settings.staging_max_total_bytes
     allowed = total or settings.staging_max_dataset_bytes * datasets
     what = "the total guardrail" if total else f"{datasets} times the guardrail of a dataset"
@@ -44,7 +44,7 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
             f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total} does not fit the disk of {space.size} bytes",
             "lower it: producers refuse to start",
         )
-    elif not allowed and patient.problems:
+    elif not allowed and deployment.problems:
         yield ok(f"{_mb(space.available)} free; limits that contradict each other limit nothing")
     elif not allowed:
         yield warning("no guardrail is on: staged rows may fill the disk", "set TIMESTORE_STAGING_MAX_DATASET_BYTES")
@@ -56,9 +56,9 @@ def disk_fit(patient: Patient) -> Iterator[Finding]:
     yield from _nearly_full(place, space, settings.staging_min_free_bytes)
 
 
-def disk_speed(patient: Patient) -> Iterator[Finding]:
+def disk_speed(deployment: Deployment) -> Iterator[Finding]:
     """How long one durable write takes in the staging directory."""
-    place = nearest_folder(patient.directory.root)
+    place = nearest_folder(deployment.directory.root)
     seconds = durable_write(place).seconds
     if seconds > _SLOW_COMMIT:
         remedy = "look at the disk's load and health: every acknowledgement waits for two such writes"

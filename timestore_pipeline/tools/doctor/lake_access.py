@@ -13,16 +13,16 @@ from timestore_pipeline import clock
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.settings import storage_options
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and what they may do"
 
 
-def lake_access(patient: Patient) -> Iterator[Finding]:
+def lake_access(deployment: Deployment) -> Iterator[Finding]:
     """Read, then write; raises `RetryLater` when the store does not answer."""
-    uri = patient.settings.lake_uri
+    uri = deployment.settings.lake_uri
     began = clock.monotonic()
     tables = len(Lake(uri, storage_options()).datasets())
     read = f"{uri} answers in {(clock.monotonic() - began) * 1000:.0f} ms, tables: {tables}"

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _LATE = timedelta(minutes=10)  # a run of `ingest_files` takes five, then the next one begins
 _TOLD = 3  # names
 
 
-def landing_folder(patient: Patient) -> Iterator[Finding]:
+def landing_folder(deployment: Deployment) -> Iterator[Finding]:
     """Raises `LandingUnusable`, or `OSError` when it cannot be written."""
-    if patient.settings.landing_directory is None:
+    if deployment.settings.landing_directory is None:
         yield ok("TIMESTORE_LANDING_DIRECTORY is unset: files are not taken from a folder")
         return
-    folder = LandingFolder.of(patient.settings)
+    folder = LandingFolder.of(deployment.settings)
     durable_write(folder.root)
     yield from _unmovable(folder)
     yield from _left_alone(folder)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.opening import lost
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 
-def ledger_health(patient: Patient) -> Iterator[Finding]:
+def ledger_health(deployment: Deployment) -> Iterator[Finding]:
     """The file, its format and its owner."""
-    directory, shard = patient.directory, patient.settings.shard
+    directory, shard = deployment.directory, deployment.settings.shard
     if directory.rebuilding() is not None:
         yield failed("a rebuild of the ledger was begun and not finished", "run `timestore recover` again")
     if not directory.ledger.exists():
@@ -21,8 +21,8 @@ def ledger_health(patient: Patient) -> Iterator[Finding]:
             raise lost(directory)
         yield ok("there is none yet; the first process makes it")
         return
-    patient.ledger(LedgerInspection.check_file)
-    meta = patient.ledger(LedgerInspection.meta) or {}
+    deployment.ledger(LedgerInspection.check_file)
+    meta = deployment.ledger(LedgerInspection.meta) or {}
     if meta.get("format_version") != str(FORMAT_VERSION):
         told = f"format version {meta.get('format_version')}, this release reads {FORMAT_VERSION}"
         yield failed(told, "use the release that wrote it, or drain it there first")

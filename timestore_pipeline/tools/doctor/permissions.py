@@ -7,16 +7,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _TOLD = 3  # files named one by one
 
 
-def permissions(patient: Patient) -> Iterator[Finding]:
+def permissions(deployment: Deployment) -> Iterator[Finding]:
     """Folders and files, their owner, and who else may write there."""
-    root = patient.directory.root
+    root = deployment.directory.root
     if not root.is_dir():
         yield from _to_be_made(root)
         return
@@ -33,7 +33,7 @@ def permissions(patient: Patient) -> Iterator[Finding]:
         yield warning(f"everybody may write in {root}", f"chmod o-w {root}")
     elif root.stat().st_mode & stat.S_IRWXO:
         yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
-    if apart := patient.directory.apart():
+    if apart := deployment.directory.apart():
         yield failed(apart, "move them together, or link one into the other's filesystem: no process starts meanwhile")
     if not denied:
         durable_write(root)

@@ -12,15 +12,15 @@ from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.scratch import owned_folders
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
-from timestore_pipeline.tools.doctor.patient import Patient
 
 SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
 
-def flush_sensor(patient: Patient) -> Iterator[Finding]:
+def flush_sensor(deployment: Deployment) -> Iterator[Finding]:
     """The daemon's heartbeat, as the ledger has it: who flushes by themselves when a limit is reached?"""
-    ticked = patient.ledger(LedgerInspection.sensor_ticked_at)
+    ticked = deployment.ledger(LedgerInspection.sensor_ticked_at)
     by_hand = "start Dagster (`dagster dev`, or webserver and daemon), or flush by hand: `timestore flush --all --now`"
     if ticked is None:
         yield warning("no flush sensor has run on this staging directory yet", by_hand)
@@ -33,24 +33,24 @@ def flush_sensor(patient: Patient) -> Iterator[Finding]:
     yield failed(told, by_hand) if silent > SENSOR_LATE else ok(told)
 
 
-def backlogs(patient: Patient) -> Iterator[Finding]:
+def backlogs(deployment: Deployment) -> Iterator[Finding]:
     """Rows that wait longer than the pager allows, and datasets that fail or are paused."""
-    datasets = patient.datasets()
+    datasets = deployment.datasets()
     for dataset in datasets:
-        yield from _backlog(dataset, patient)
+        yield from _backlog(dataset, deployment)
     batches = sum(dataset.pending + dataset.in_flight for dataset in datasets)
     yield ok(f"{batches} batches of {len(datasets)} datasets wait or are in flight")
 
 
-def dead_owners(patient: Patient) -> Iterator[Finding]:
+def dead_owners(deployment: Deployment) -> Iterator[Finding]:
     """Processes that ended without giving back what they held."""
-    alive = set(others_alive(patient.directory.processes))
-    holdings = patient.ledger(LedgerInspection.holdings) or []
+    alive = set(others_alive(deployment.directory.processes))
+    holdings = deployment.ledger(LedgerInspection.holdings) or []
     dead = [holding for holding in holdings if holding.process_id not in alive]
     for holding in dead:
         remedy = "the next flush takes it over; `timestore recover` does it now"
         yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
-    left = [path for path, owner in _owned_folders(patient) if owner not in alive]
+    left = [path for path, owner in _owned_folders(deployment) if owner not in alive]
     if left:
         told = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
         yield warning(told, "the next query or flush removes it; `timestore recover` does it now")
@@ -58,9 +58,9 @@ def dead_owners(patient: Patient) -> Iterator[Finding]:
         yield ok(f"{len(alive)} processes live, none died with anything in hand")
 
 
-def quarantine(patient: Patient) -> Iterator[Finding]:
+def quarantine(deployment: Deployment) -> Iterator[Finding]:
     """What is set aside is acknowledged and published by nobody until somebody decides."""
-    held = [dataset for dataset in patient.datasets() if dataset.open_incidents]
+    held = [dataset for dataset in deployment.datasets() if dataset.open_incidents]
     for dataset in held:
         told = f"{dataset.name}: {dataset.open_incidents} incident(s) wait for a decision"
         yield warning(told, f"timestore quarantine list {dataset.name}, then requeue or discard")
@@ -68,12 +68,12 @@ def quarantine(patient: Patient) -> Iterator[Finding]:
         yield ok("nothing is set aside")
 
 
-def _owned_folders(patient: Patient) -> list[tuple[Path, str]]:
-    return owned_folders(patient.directory) if patient.directory.spool.is_dir() else []
+def _owned_folders(deployment: Deployment) -> list[tuple[Path, str]]:
+    return owned_folders(deployment.directory) if deployment.directory.spool.is_dir() else []
 
 
-def _backlog(dataset: DatasetHealth, patient: Patient) -> Iterator[Finding]:
-    limit = patient.settings.thresholds.overridden(dataset.metadata.staging.flush).max_age
+def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[Finding]:
+    limit = deployment.settings.thresholds.overridden(dataset.metadata.staging.flush).max_age
     patience = max(timedelta(seconds=AGE_FLOOR), limit * 1.5 + timedelta(seconds=30))
     explain = f"timestore explain {dataset.name}"
     block = dataset.block

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from timestore_pipeline.monitoring.telemetry.delivery import Address
 from timestore_pipeline.monitoring.telemetry.push import DEADLINE
+from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok
-from timestore_pipeline.tools.doctor.patient import Patient
 
 _AGENT = {"User-Agent": "timestore-doctor"}
 
@@ -25,16 +25,16 @@ class _Refused(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Refused)
 
 
-def pushgateway(patient: Patient) -> Iterator[Finding]:
+def pushgateway(deployment: Deployment) -> Iterator[Finding]:
     """Alerts are only as alive as the way their samples take."""
     unset = "metrics are scraped, from `timestore serve` or a text file"
-    yield _asked(patient.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
+    yield _asked(deployment.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
 
 
-def webserver(patient: Patient) -> Iterator[Finding]:
+def webserver(deployment: Deployment) -> Iterator[Finding]:
     """It is asked to load the definitions anew when a dataset is new."""
     unset = "an operator reloads the definitions for new datasets"
-    yield _asked(patient.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
+    yield _asked(deployment.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
 
 
 def _asked(url: str | None, variable: str, path: str, unset: str) -> Finding:

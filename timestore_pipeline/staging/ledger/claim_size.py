@@ -12,7 +12,7 @@ from timestore_pipeline.staging.ledger.database import Database
 _PREFIX = "narrowed/"
 
 
-class Narrowing:
+class ClaimSizes:
     """Rows of the `meta` table."""
 
     def __init__(self, database: Database) -> None:

@@ -1,7 +1,7 @@
 """Settling interrupted claims without waiting for the next flush, a bounded amount of work at a time.
 
 What cannot be settled now, because the lake does not answer, waits like any failed flush of its dataset: it is neither
-asked at every sweep nor does it keep the others waiting.
+asked by every call nor does it keep the others waiting.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from timestore_pipeline.staging.ledger.datasets import retry_delay
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What one sweep did."""
+class SettledFlushes:
+    """What one call did."""
 
     settled: Sequence[Settlement]
     errors: Sequence[TimestoreError]  # each dataset's claim waits for its next try
-    left: int  # interrupted claims for which this sweep had no time
+    left: int  # interrupted claims for which it had no time
 
 
-def sweep_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> Sweep:
+def settle_all_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> SettledFlushes:
     """Settle interrupted claims until `budget` is used up; one that was begun is finished."""
     deadline = clock.monotonic() + budget.total_seconds()
     settled: list[Settlement] = []
@@ -41,7 +41,7 @@ def sweep_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> Sweep
             errors.append(error)
         else:
             settled += [settlement] if settlement is not None else []
-    return Sweep(settled, errors, len(due))
+    return SettledFlushes(settled, errors, len(due))
 
 
 def settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:

@@ -23,7 +23,7 @@ from timestore_pipeline.staging.ledger.incidents import open_incident
 _OWED = "('pending', 'in_flight', 'quarantined')"  # states of batches that a segment still has to hold
 
 
-class SettingAside:
+class Quarantine:
     """Moves over `batches`, `flushes`, `segments`, `incidents` and `volumes` at once."""
 
     def __init__(self, database: Database) -> None:

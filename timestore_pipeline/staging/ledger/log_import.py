@@ -19,8 +19,8 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
-from timestore_pipeline.staging.ledger.retyped import mark_retyped
 from timestore_pipeline.staging.ledger.schema_changes import fix_types
+from timestore_pipeline.staging.ledger.type_changes import mark_retyped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ class PublishedFlush:
     files: Sequence[ExportedFile]
 
 
-class Reconciling:
+class LogImport:
     """Writes that belong to `recover` only."""
 
     def __init__(self, database: Database) -> None:

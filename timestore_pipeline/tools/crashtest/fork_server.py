@@ -1,6 +1,6 @@
 """The warm parent: it has imported everything and opened nothing, so a new victim costs a fork, not an import.
 
-    python -m timestore_pipeline.tools.crashtest.nursery PLAN
+    python -m timestore_pipeline.tools.crashtest.fork_server PLAN
 
 PLAN is the plan as JSON. One JSON order a line on standard input, one answer a line on standard output. It is the
 parent of all victims, so a process id that it kills is never somebody else's. When standard input ends, because the
@@ -23,12 +23,12 @@ from typing import Any, NoReturn
 from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest.flushing import flush_in_a_loop, recover_in_a_loop
 from timestore_pipeline.tools.crashtest.life import Life
+from timestore_pipeline.tools.crashtest.maintenance import maintain_in_a_loop
 from timestore_pipeline.tools.crashtest.phases import START, PhaseBoard
 from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role
 from timestore_pipeline.tools.crashtest.producer import produce
 from timestore_pipeline.tools.crashtest.reader import read_in_a_loop
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
-from timestore_pipeline.tools.crashtest.upkeep import maintain_in_a_loop
 
 _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.PRODUCER: produce,
@@ -50,7 +50,7 @@ _AIM_PATIENCE = {
 }
 
 
-class Nursery:
+class ForkServer:
     """Starts, kills and reaps the processes of one test."""
 
     def __init__(self, plan: Plan) -> None:
@@ -152,17 +152,17 @@ class Nursery:
 def main() -> None:
     """Follow orders until they end."""
     document = json.loads(sys.argv[1])
-    nursery = Nursery(Plan(Path(document.pop("home")), **document))
+    fork_server = ForkServer(Plan(Path(document.pop("home")), **document))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     gc.freeze()  # a child's first collection would otherwise copy all of these pages
     try:
         for line in sys.stdin:
             name, arguments = json.loads(line)
-            answer = getattr(nursery, name)(**arguments)
+            answer = getattr(fork_server, name)(**arguments)
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
     finally:
-        nursery.kill_everything()
+        fork_server.kill_everything()
 
 
 if __name__ == "__main__":

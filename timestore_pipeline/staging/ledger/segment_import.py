@@ -34,7 +34,7 @@ class FoundSegment:
         return sorted(self.batches, key=lambda batch: batch.batch_id not in self.published)
 
 
-class Adopting:
+class SegmentImport:
     """Writes that belong to `recover` only."""
 
     def __init__(self, database: Database) -> None:

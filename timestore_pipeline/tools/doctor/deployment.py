@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class Deployment:
     """`problems`: what is wrong with the environment; what cannot be read stands at its default in `settings`."""
 
     settings: Settings
     problems: Sequence[str] = ()
 
     @classmethod
-    def from_env(cls) -> Patient:
+    def from_env(cls) -> Deployment:
         return cls(*Settings.lenient())
 
     @property

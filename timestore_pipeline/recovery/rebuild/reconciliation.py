@@ -57,7 +57,7 @@ class Reconciliation:
         return self
 
 
-class Books(Protocol):
+class LedgerContext(Protocol):
     """A staging area, or one whose ledger is being put together."""
 
     @property
@@ -69,7 +69,7 @@ class Books(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class OfflineBooks:
+class OfflineLedger:
     """A ledger in a directory that nobody has open, not even this process."""
 
     directory: StagingDirectory

@@ -12,10 +12,10 @@ from deltalake import DeltaTable
 
 from tests.lake.exporting import NUMBERS, publish
 from timestore_pipeline.errors import Conflict, Fenced, OutcomeUnknown, TimestoreError
+from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.replacing import OwnFile, Replacement
 from timestore_pipeline.lake.table import Lake, LakeTable
-from timestore_pipeline.lake.upkeep import TableUpkeep
 from timestore_pipeline.model.lake import EpochOutcome
 
 
@@ -26,7 +26,7 @@ def fragmented(table: LakeTable) -> LakeTable:
     return table
 
 
-def swap(upkeep: TableUpkeep, con: duckdb.DuckDBPyConnection, old: Sequence[OwnFile] = ()) -> Replacement:
+def swap(upkeep: TableMaintenance, con: duckdb.DuckDBPyConnection, old: Sequence[OwnFile] = ()) -> Replacement:
     """All files, or some, written as one."""
     found = upkeep.files(None)
     assert found is not None

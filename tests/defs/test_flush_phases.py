@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import dagster as dg
 import pytest
 
-from timestore_pipeline.defs import isolation
+from timestore_pipeline.defs import flush_phases
+from timestore_pipeline.defs.flush_phases import Phase, WorkerPool, in_isolation
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
-from timestore_pipeline.defs.isolation import Crew, Phase, in_isolation
 from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.model.flush import FlushRef
 
@@ -34,7 +34,7 @@ def names(handover: Handover) -> list[str]:
 
 def test_small_flushes_are_worked_on_at_the_same_time() -> None:
     together = threading.Barrier(2, timeout=30)
-    result = in_isolation(carried(1, 1), phase(lambda _: together.wait()), LOG, Crew(threads=2, most_bytes=10))
+    result = in_isolation(carried(1, 1), phase(lambda _: together.wait()), LOG, WorkerPool(threads=2, most_bytes=10))
     assert names(result) == ["d0", "d1"]
 
 
@@ -44,7 +44,7 @@ def test_a_large_flush_is_alone_in_the_runs_own_thread_after_the_small_ones() ->
     def work(flush: CarriedFlush) -> None:
         seen.append((flush.ref.dataset, threading.current_thread() is threading.main_thread()))
 
-    result = in_isolation(carried(99, 1, 1), phase(work), LOG, Crew(threads=2, most_bytes=10))
+    result = in_isolation(carried(99, 1, 1), phase(work), LOG, WorkerPool(threads=2, most_bytes=10))
     assert sorted(seen[:2]) == [("d1", False), ("d2", False)]
     assert seen[2:] == [("d0", True)]
     assert names(result) == ["d0", "d1", "d2"]
@@ -53,8 +53,8 @@ def test_a_large_flush_is_alone_in_the_runs_own_thread_after_the_small_ones() ->
 def test_one_thread_and_one_flush_need_no_pool() -> None:
     threads: list[threading.Thread] = []
     work = phase(lambda _: threads.append(threading.current_thread()))
-    in_isolation(carried(1, 1), work, LOG, Crew(threads=1, most_bytes=10))
-    in_isolation(carried(1), work, LOG, Crew(threads=2, most_bytes=10))
+    in_isolation(carried(1, 1), work, LOG, WorkerPool(threads=1, most_bytes=10))
+    in_isolation(carried(1), work, LOG, WorkerPool(threads=2, most_bytes=10))
     assert set(threads) == {threading.main_thread()}
 
 
@@ -64,7 +64,7 @@ def test_a_flush_that_fails_is_remembered_and_the_others_go_on(threads: int) -> 
         if flush.ref.dataset == "d1":
             raise OSError("broken")
 
-    result = in_isolation(carried(1, 1, 1), phase(work), LOG, Crew(threads=threads, most_bytes=10))
+    result = in_isolation(carried(1, 1, 1), phase(work), LOG, WorkerPool(threads=threads, most_bytes=10))
     assert names(result) == ["d0", "d2"]
     assert [(failure.dataset, failure.message) for failure in result.failures] == [("d1", "OSError: broken")]
 
@@ -91,9 +91,9 @@ def test_an_interruption_begins_no_other_flush_and_waits_for_those_at_work(monke
     def interrupted(flush: CarriedFlush, _result: object) -> CarriedFlush:
         raise dg.DagsterExecutionInterruptedError
 
-    monkeypatch.setattr(isolation, "ThreadPoolExecutor", Pool)
+    monkeypatch.setattr(flush_phases, "ThreadPoolExecutor", Pool)
     with pytest.raises(dg.DagsterExecutionInterruptedError):
-        in_isolation(carried(*[1] * 9), Phase("done", work, interrupted), LOG, Crew(threads=2, most_bytes=10))
+        in_isolation(carried(*[1] * 9), Phase("done", work, interrupted), LOG, WorkerPool(threads=2, most_bytes=10))
     assert sorted(begun) == sorted(ended)
     assert len(begun) < 9
 
@@ -102,10 +102,10 @@ def test_a_long_phase_says_how_far_it_has_got(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    in_isolation(carried(1, 1), phase(lambda _: None), LOG, Crew())
+    in_isolation(carried(1, 1), phase(lambda _: None), LOG, WorkerPool())
     assert not caplog.records
-    monkeypatch.setattr(isolation, "TELL_EVERY", 0.0)
-    in_isolation(carried(1, 1), phase(lambda _: None), LOG, Crew())
+    monkeypatch.setattr(flush_phases, "TELL_EVERY", 0.0)
+    in_isolation(carried(1, 1), phase(lambda _: None), LOG, WorkerPool())
     assert [record.getMessage().rsplit(" ", 1)[0] for record in caplog.records] == [
         "flushes done flushes=1 of=2",
         "flushes done flushes=2 of=2",

@@ -30,7 +30,7 @@ class LogTrim:
     waiting_for: Sequence[str]  # shards that have not said that they need it no more
 
 
-class LogUpkeep:
+class LogMaintenance:
     """The log of one table, on behalf of one shard."""
 
     def __init__(self, handle: TableHandle, shard: str) -> None:

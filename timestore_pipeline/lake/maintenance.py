@@ -26,11 +26,10 @@ from timestore_pipeline.errors import Fenced, RetryLater
 from timestore_pipeline.lake import faults, layout
 from timestore_pipeline.lake.actions import partition_of
 from timestore_pipeline.lake.dataset import check_features
-from timestore_pipeline.lake.disused import FolderFacts, folder_facts
 from timestore_pipeline.lake.epochs import EpochCommit, settle
-from timestore_pipeline.lake.foreign import check_writable
+from timestore_pipeline.lake.garbage import FolderFacts, folder_facts
 from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.log_upkeep import LogUpkeep
+from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import ParquetOptions, read_note, write_parquet
 from timestore_pipeline.lake.replacing import (
@@ -44,6 +43,7 @@ from timestore_pipeline.lake.replacing import (
 )
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.lake.table_compatibility import check_writable
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 
@@ -62,7 +62,7 @@ class TableFiles:
     time_column: str | None  # by which its rows are in order
 
 
-class TableUpkeep:
+class TableMaintenance:
     """Maintenance of one table, on behalf of one shard. Any number may be at work at once."""
 
     def __init__(self, uri: str, handle: TableHandle, store: FileStore, root: fs.FileSystem, shard: str) -> None:
@@ -72,7 +72,7 @@ class TableUpkeep:
         self._store = store
         self._root = root
         self._app_id = compaction_app_id(shard)
-        self.log = LogUpkeep(handle, shard)
+        self.log = LogMaintenance(handle, shard)
 
     def files(self, time_column: str | None) -> TableFiles | None:
         """What the newest version has; None when there is no table.

@@ -23,7 +23,7 @@ from timestore_pipeline.model.commit import app_id, compaction_app_id
 
 
 @dataclass(frozen=True, slots=True)
-class DisusedFile:
+class GarbageFile:
     """A file that may be deleted."""
 
     path: str
@@ -42,16 +42,16 @@ class FolderFacts:
     named: frozenset[str]  # by any commit that is left
     reached: Mapping[str, int] = field(default_factory=dict)  # transaction identifier -> version, of `stored`'s writers
 
-    def disused(self, before: datetime) -> Iterator[DisusedFile]:
+    def disused(self, before: datetime) -> Iterator[GarbageFile]:
         """What was taken out of the table before an instant, and what never got in."""
         for path, info in self.stored.items():
             if path in self.live:
                 continue
             if path in self.removed:
                 if self.removed[path] < before:
-                    yield DisusedFile(path, info.size, leftover=False)
+                    yield GarbageFile(path, info.size, leftover=False)
             elif self._is_settled(path) and (layout.compacted_by(path) or _modified(info) < before):
-                yield DisusedFile(path, info.size, leftover=True)
+                yield GarbageFile(path, info.size, leftover=True)
 
     def unsettled(self, shard: str) -> int:
         """The highest generation of a shard's compactions that left a file and may still get in; 0 = none."""

@@ -73,13 +73,13 @@ def _relieve(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOption
     verdict = isolate_poison(area, lake, ref, options)
     _set_aside(area, ref, verdict.culprits)
     if verdict.culprits and verdict.unresolved:
-        area.ledger.setting_aside.release(ref, verdict.unresolved, area.identity.process_id)
+        area.ledger.quarantine.release(ref, verdict.unresolved, area.identity.process_id)
     return bool(verdict.culprits)
 
 
 def _set_aside(area: StagingArea, ref: FlushRef, culprits: Mapping[str, str]) -> None:
     """culprits: batch id -> error."""
-    for incident_id in area.ledger.setting_aside.batches(ref, culprits, area.identity.process_id)[:_MOST_TOLD]:
+    for incident_id in area.ledger.quarantine.batches(ref, culprits, area.identity.process_id)[:_MOST_TOLD]:
         incident = area.ledger.incidents.get(incident_id)
         _log.warning("dataset %s: a batch was set aside as incident %d: %s", ref.dataset, incident_id, incident.error)
 

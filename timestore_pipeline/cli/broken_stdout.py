@@ -17,12 +17,12 @@ from typing import Any
 from timestore_pipeline.cli.output import FAILED, print_note
 
 
-class Unheard(OSError):
+class BrokenStdout(OSError):
     """Standard output takes no more; any other `OSError` is a bug, and shows."""
 
 
 @contextmanager
-def unheard() -> Iterator[None]:
+def exiting_when_stdout_breaks() -> Iterator[None]:
     """For a whole process: exit with `FAILED`, and a line on standard error, when standard output takes no more."""
     _open_closed()
     answer = sys.stdout  # held on to: what nobody holds is closed
@@ -32,7 +32,7 @@ def unheard() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # here, and not when Python has ended and can only print a traceback
-    except Unheard as error:
+    except BrokenStdout as error:
         _silence(answer.fileno())
         if error.errno != errno.EPIPE:
             with suppress(OSError):  # the same file, perhaps
@@ -45,7 +45,7 @@ class _Output(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            raise Unheard(error.errno, error.strerror) from error
+            raise BrokenStdout(error.errno, error.strerror) from error
 
 
 def _told_apart(stream: Any) -> io.TextIOWrapper:

@@ -15,7 +15,7 @@ from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.errors import AccessDenied, InvalidMetadata, LedgerIncomplete, RetryLater, SchemaConflict
-from timestore_pipeline.flush import blocking, claim
+from timestore_pipeline.flush import claim, failure_policy
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
 from timestore_pipeline.model.flush import Trigger
@@ -63,7 +63,7 @@ def test_a_request_is_one_more_try(blocked: Timestore) -> None:
 def test_new_metadata_and_a_recovery_are_reasons_to_try_again(blocked: Timestore) -> None:
     blocked.set_metadata("d", {"description": "another"})
     assert blocked.status("d").backlog.block is None
-    blocking.block_if_configured_wrong(blocked.area, "d", AccessDenied("no"), "")
+    failure_policy.block_if_configured_wrong(blocked.area, "d", AccessDenied("no"), "")
     assert blocked.status("d").backlog.block is not None
     recover(blocked.area, blocked.lake)
     assert blocked.status("d").backlog.block is None
@@ -92,7 +92,7 @@ def test_it_is_tried_now_and_then_lest_nobody_tells(blocked: Timestore) -> None:
 
 def test_what_passes_by_itself_blocks_nobody(staging: StagingManager, timestore: Timestore) -> None:
     staging.enqueue("d", hourly(3))
-    blocking.block_if_configured_wrong(timestore.area, "d", RetryLater("the lake is silent"), "")
+    failure_policy.block_if_configured_wrong(timestore.area, "d", RetryLater("the lake is silent"), "")
     assert timestore.status("d").backlog.block is None
 
 

@@ -17,7 +17,7 @@ _MOVE = "the next flush finishes the move; `timestore verify --repair` does it n
 def quarantine_problems(area: StagingArea, dataset: str) -> Iterator[Finding]:
     """An incident is opened before its file is moved, and stays for ever; so a file without one was forgotten."""
     for path in area.directory.quarantined_segments(dataset):
-        if path.exists() and not area.ledger.adopting.has_incident(path.stem):
+        if path.exists() and not area.ledger.segment_import.has_incident(path.stem):
             yield Finding("unknown_quarantined", f"no incident knows the file {path}", _ADOPT)
 
 

@@ -39,7 +39,7 @@ class Phase(Generic[Result]):
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class WorkerPool:
     """How many flushes are worked on at a time, and which are too large for that; bytes: Arrow data of a flush."""
 
     threads: int = 1
@@ -49,7 +49,7 @@ class Crew:
         return self.threads > 1 and not flush.alone and flush.bytes <= self.most_bytes
 
 
-def in_isolation(before: Handover, phase: Phase[Result], log: logging.Logger, crew: Crew) -> Handover:
+def in_isolation(before: Handover, phase: Phase[Result], log: logging.Logger, crew: WorkerPool) -> Handover:
     """Run the phase for every flush; those that fail move to the failures. The order stays."""
     done: dict[str, CarriedFlush] = {}
     failures = list(before.failures)
@@ -84,7 +84,7 @@ Outcome = Callable[[], Result]  # gives what the work came to, or raises what it
 
 
 def _outcomes(
-    flushes: Sequence[CarriedFlush], work: Callable[[CarriedFlush], Result], crew: Crew
+    flushes: Sequence[CarriedFlush], work: Callable[[CarriedFlush], Result], crew: WorkerPool
 ) -> Generator[tuple[CarriedFlush, Outcome[Result]]]:
     small = [flush for flush in flushes if crew.shares_with(flush)]
     if len(small) > 1:

@@ -12,7 +12,7 @@ _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms
 
 
 @dataclass(frozen=True, slots=True)
-class Tempo:
+class Durations:
     """Divides every duration."""
 
     hurry: float = 1.0
@@ -34,6 +34,6 @@ class Tempo:
 
 
 def seconds_of(span: str) -> str:
-    """The seconds of what `Tempo.span` wrote, to compare with."""
+    """The seconds of what `Durations.span` wrote, to compare with."""
     unit = span.lstrip("0123456789")
     return f"{int(span.removesuffix(unit)) * dict(_UNITS)[unit] / 1_000:.10g}"
