@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.reading import answers
 
 from tests.flush.conftest import START
 from tests.lake.reading import READERS
+from tests.query import answers
 from timestore_pipeline import StagingManager
 from timestore_pipeline.model.canonical import LONGEST_NAME
 from timestore_pipeline.model.flush import Trigger
