@@ -61,6 +61,36 @@ def test_the_usual_batch_costs_no_ledger_access(
     assert again.rows.num_rows == 3
 
 
+def test_rows_in_the_stored_columns_are_taken_as_they_come(area: StagingArea, catalog: DatasetCatalog) -> None:
+    settle(area, catalog, readings(2))
+    settle(area, catalog, readings(2))
+    rows = readings(3)
+    assert catalog.fit("d", rows).rows is rows
+    noted = rows.replace_schema_metadata({"from": "a notebook"})
+    assert catalog.fit("d", noted).rows.schema.metadata is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "good", "bad"),
+    [
+        (pa.timestamp("us"), 0, 2**62),
+        (pa.date32(), 0, 2**30),
+        (pa.list_(pa.date32()), [0], [2**30]),
+        (pa.map_(pa.string(), pa.int64()), [("a", 1)], [("a", 1), ("a", 2)]),
+        (pa.time64("us"), 0, 86_400_000_000),
+    ],
+    ids=str,
+)
+def test_no_batch_of_a_known_schema_brings_a_value_that_is_none(
+    type_: pa.DataType, good: object, bad: object, area: StagingArea, catalog: DatasetCatalog
+) -> None:
+    fine = readings(2).append_column("v", pa.array([None, good], type_))
+    for _ in range(3):
+        settle(area, catalog, fine)
+    with pytest.raises(InvalidData, match=r"row 1"):
+        catalog.fit("d", readings(2).append_column("v", pa.array([good, bad], type_)))
+
+
 def test_a_new_column_is_appended_and_missing_ones_are_null(area: StagingArea, catalog: DatasetCatalog) -> None:
     settle(area, catalog, readings(1))
     settle(area, catalog, readings(1, extra=pa.int16()))

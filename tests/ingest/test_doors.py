@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
-from timestore_pipeline.ingest import exact_cast, interpret
+from timestore_pipeline.ingest import catalog, exact_cast, interpret
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop
@@ -62,7 +62,7 @@ def test_an_error_of_arrows_from_anywhere_else_is_invalid_data(
     def fail(*_: object) -> None:
         raise pa.ArrowNotImplementedError("no kernel")
 
-    monkeypatch.setattr(manager._catalog, "fit", fail)
+    monkeypatch.setattr(catalog, "interpret", fail)
     with pytest.raises(InvalidData, match=r"'v' \(dictionary.*no kernel"):
         manager.submit("d", CODES)
 

@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pytest
 
 from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.conform import conform
 from timestore_pipeline.ingest.interpret import interpret
-from timestore_pipeline.ingest.normalize import conform, read_arrow
+from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
 from timestore_pipeline.model.columns import DURATION, TIMESTAMP, TIMESTAMP_UTC, canonical_schema
 from timestore_pipeline.model.dataset import DatasetMetadata

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -164,10 +164,10 @@ def test_a_batch_that_cannot_be_written_fails_alone(
 ) -> None:
     staged = group_commit._staged
 
-    def refuses_two_rows(seen: Any, batch: QueuedBatch) -> StagedBatch:
+    def refuses_two_rows(seen: Any, batch: QueuedBatch, now: datetime) -> StagedBatch:
         if batch.rows.num_rows == 2:
             raise InvalidData("no such rows")
-        return staged(seen, batch)
+        return staged(seen, batch, now)
 
     monkeypatch.setattr(group_commit, "_staged", refuses_two_rows)
     manager.submit("e", readings(1))

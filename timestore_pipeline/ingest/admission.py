@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -84,7 +84,7 @@ class Admission:
         self._lock = threading.Lock()
         self._total = DiskMeter(area.total_bytes)
         self._lacking = DiskMeter(lambda: area.directory.volume().lacks(guardrails.free_bytes))
-        self._datasets: dict[str, DiskMeter] = {}
+        self._checks: dict[str, Sequence[_Check]] = {}  # by dataset
         self._warned_at: dict[tuple[str, str], float] = {}
 
     def admit(self, dataset: str, size: int) -> None:
@@ -94,7 +94,7 @@ class Admission:
         """
         with self._lock:
             self._leave_room(dataset)
-            checks = list(self._checks(dataset))
+            checks = self._checks_of(dataset)
             for check in checks:
                 used = check.meter.used()
                 if used >= check.limit or size > check.limit:
@@ -106,17 +106,21 @@ class Admission:
     def settle(self, dataset: str, size: int, *, written: bool) -> None:
         """An admitted batch was staged, or was not after all."""
         with self._lock:
-            for check in self._checks(dataset):
+            for check in self._checks_of(dataset):
                 check.meter.settle(size, written=written)
             self._lacking.settle(size, written=written)
 
-    def _checks(self, dataset: str) -> Iterator[_Check]:
-        limits = self._guardrails
-        if limits.dataset_bytes:
-            meter = self._datasets.setdefault(dataset, DiskMeter(lambda: self._area.dataset_usage(dataset).total))
-            yield _Check("dataset_bytes", "TIMESTORE_STAGING_MAX_DATASET_BYTES", limits.dataset_bytes, meter)
-        if limits.total_bytes:
-            yield _Check("total_bytes", "TIMESTORE_STAGING_MAX_TOTAL_BYTES", limits.total_bytes, self._total)
+    def _checks_of(self, dataset: str) -> Sequence[_Check]:
+        checks = self._checks.get(dataset)
+        if checks is None:
+            meter = DiskMeter(lambda: self._area.dataset_usage(dataset).total)
+            limits = self._guardrails
+            possible = (
+                _Check("dataset_bytes", "TIMESTORE_STAGING_MAX_DATASET_BYTES", limits.dataset_bytes, meter),
+                _Check("total_bytes", "TIMESTORE_STAGING_MAX_TOTAL_BYTES", limits.total_bytes, self._total),
+            )
+            checks = self._checks[dataset] = [check for check in possible if check.limit]
+        return checks
 
     def _leave_room(self, dataset: str) -> None:
         """Whether the batch itself would fit is not asked, for the same reason."""

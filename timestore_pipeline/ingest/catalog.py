@@ -6,14 +6,17 @@ it (`schema_changes`): so a batch that is refused, by whatever comes later, leav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.ingest.by_row import arrow_errors_typed
+from timestore_pipeline.ingest.conform import columns_with_range, conform
+from timestore_pipeline.ingest.exact_cast import is_in_range
 from timestore_pipeline.ingest.interpret import interpret
-from timestore_pipeline.ingest.normalize import conform
 from timestore_pipeline.ingest.policy import ValuePolicy
 from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.model.canonical import check_column_names, is_untyped
@@ -52,6 +55,21 @@ class _Known:
     record: DatasetRecord
     policy: ValuePolicy
     times_changed: int
+    ranged: Sequence[int] | None  # see `columns_with_range`; None = rows in `incoming` have to be converted
+
+    @classmethod
+    def of(cls, fitted: Fitted, plain: pa.Table, rows: pa.Table) -> _Known:
+        """The same rows as they came in, as `interpret` left them, and as they fit."""
+        record = fitted.record
+        as_they_come = plain is rows and plain.schema.equals(fitted.rows.schema, check_metadata=True)
+        ranged = columns_with_range(record.schema) if as_they_come else None
+        return cls(plain.schema, record, ValuePolicy.of(record.metadata), fitted.times_changed, ranged)
+
+    def keeps(self, rows: pa.Table) -> bool:
+        """Whether rows are stored as they come: they have the very schema, and every value is one that can be kept."""
+        if self.ranged is None or not rows.schema.equals(self.incoming, check_metadata=True):
+            return False
+        return all(is_in_range(rows.column(position)) for position in self.ranged)
 
 
 class DatasetCatalog:
@@ -69,19 +87,10 @@ class DatasetCatalog:
         both types; nothing is to be staged then.
         """
         known = self._known.get(dataset)
-        if known is not None:
-            plain = interpret(rows, known.policy, known.record.schema)
-            if known.incoming.equals(plain.schema):
-                return Fitted(known.record, _conformed(known.record, plain, known.policy), known.times_changed)
-        changed = self._changed
-        self._ledger.datasets.ensure(dataset)
-        standing = self._ledger.schema_changes.standing(dataset)
-        assert standing is not None, "it was just made"
-        fitted, plain = _fit(standing, rows)
-        if fitted.change is None and _layout_settled(fitted.record) and changed == self._changed:
-            policy = ValuePolicy.of(fitted.record.metadata)
-            self._known[dataset] = _Known(plain.schema, fitted.record, policy, fitted.times_changed)
-        return fitted
+        if known is not None and known.keeps(rows):
+            return Fitted(known.record, rows, known.times_changed)
+        with arrow_errors_typed(rows):
+            return self._converted(dataset, rows, known)
 
     def refit(self, dataset: str, rows: pa.Table) -> Fitted:
         """`fit` without what is remembered."""
@@ -114,7 +123,22 @@ class DatasetCatalog:
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""
         standing = self._ledger.schema_changes.standing(check_dataset_name(dataset))
-        _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows)
+        with arrow_errors_typed(rows):
+            _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows)
+
+    def _converted(self, dataset: str, rows: pa.Table, known: _Known | None) -> Fitted:
+        if known is not None:
+            plain = interpret(rows, known.policy, known.record.schema)
+            if known.incoming.equals(plain.schema):
+                return Fitted(known.record, _conformed(known.record, plain, known.policy), known.times_changed)
+        changed = self._changed
+        self._ledger.datasets.ensure(dataset)
+        standing = self._ledger.schema_changes.standing(dataset)
+        assert standing is not None, "it was just made"
+        fitted, plain = _fit(standing, rows)
+        if fitted.change is None and _layout_settled(fitted.record) and changed == self._changed:
+            self._known[dataset] = _Known.of(fitted, plain, rows)
+        return fitted
 
 
 def _fit(standing: Standing, rows: pa.Table) -> tuple[Fitted, pa.Table]:

@@ -40,6 +40,17 @@ def conform(
     return pa.Table.from_arrays(columns, schema=stored)
 
 
+def columns_with_range(schema: pa.Schema) -> list[int] | None:
+    """Positions of the columns in which not every value can be kept, where all others are stored as they come.
+
+    None = rows in the canonical `schema` are not stored as they come.
+    """
+    if schema != stored_schema(schema) or any(has_map(field.type) for field in schema):
+        return None
+    ranged = [position for position, field in enumerate(schema) if has_range(field.type)]
+    return None if any(pa.types.is_nested(schema.field(position).type) for position in ranged) else ranged
+
+
 def _check_time_column(schema: pa.Schema, time_column: str | None) -> None:
     if time_column is None:
         return

@@ -110,15 +110,19 @@ def _is_fine(type_: pa.DataType) -> bool:
     return getattr(type_, "unit", None) == "ns"
 
 
+def is_in_range(values: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether all are values of their type, one that `has_range` and is not nested."""
+    low, high = _RANGES[values.type]
+    ends = pc.min_max(values)
+    first, last = ends["min"].value, ends["max"].value
+    return first is None or (first >= low and last <= high)
+
+
 def _in_range(array: pa.Array, path: str) -> pa.Array:
-    if array.type not in _RANGES:
+    if array.type not in _RANGES or is_in_range(array):
         return array
     low, high = _RANGES[array.type]
     numbers = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
-    ends = pc.min_max(numbers)
-    first, last = ends["min"].as_py(), ends["max"].as_py()
-    if first is None or (first >= low and last <= high):
-        return array
     outside = pc.index(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), True).as_py()
     if array.type == TIME:
         value, remedy = f"{numbers[outside]} microseconds", "send a duration where a day's length may be passed"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pyarrow as pa
 
@@ -66,6 +67,7 @@ class _Group:
 
     batches: Sequence[QueuedBatch]
     promised: Sequence[StagedBatch]
+    rows: pa.Table  # of all of them
     written: Encoded
 
 
@@ -193,7 +195,7 @@ class GroupCommit:
 
     def _promise(self, journal_id: str, groups: Sequence[_Group], offsets: Sequence[int]) -> list[QueuedBatch]:
         """Row second, receipts last. Not tried again on error: a commit whose answer was lost may have happened."""
-        bases = [self._basis(group.batches) for group in groups]
+        bases = [self._basis(group) for group in groups]
         promises = [
             Promise(group.batches[0].record.dataset_id, offset, group.promised, basis)
             for group, offset, basis in zip(groups, offsets, bases, strict=True)
@@ -227,19 +229,16 @@ class GroupCommit:
             else:
                 resolve_duplicate(batch, first)
 
-    def _basis(self, group: Sequence[QueuedBatch]) -> Basis:
+    def _basis(self, group: _Group) -> Basis:
         """What the group was fitted to; of several, to the oldest."""
-        dataset = group[0].dataset
-        changed = min(batch.fitted.times_changed for batch in group)
+        dataset = group.batches[0].dataset
+        changed = min(batch.fitted.times_changed for batch in group.batches)
         known = self._of(dataset).noted
-        extents: dict[str, Extent] = {}
-        for batch in group if known is not None else ():
-            for path, extent in extents_of(batch.rows).items():
-                extents[path] = extents.get(path, Extent()) | extent
+        extents = {} if known is None else extents_of(group.rows)
         known = known or {}
         news = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
         news = {path: extent for path, extent in news.items() if known.get(path) != extent}
-        return Basis(dataset, changed, group[0].fitted.change, news)
+        return Basis(dataset, changed, group.batches[0].fitted.change, news)
 
     def _writing(self, dataset: str, journal_id: str) -> _Seen:
         """What is remembered of a dataset that is written to this journal."""
@@ -277,26 +276,27 @@ def _encode(seen: _Seen, batches: Sequence[QueuedBatch]) -> _Group:
     newest = max((batch.record for batch in batches), key=lambda record: record.schema_version)
     assert newest.schema is not None, "a dataset that accepted rows has a schema"
     tables = [_in_columns_of(newest.schema, batch) for batch in batches]
-    promised = [_staged(seen, batch) for batch in batches]
+    now = clock.now()
+    promised = [_staged(seen, batch, now) for batch in batches]
     layout = Layout(newest.schema, newest.time_column, newest.granularity)
     rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
-    return _Group(batches, promised, encode(Record(newest.name, layout, promised, rows)))
+    return _Group(batches, promised, rows, encode(Record(newest.name, layout, promised, rows)))
 
 
-def _staged(seen: _Seen, batch: QueuedBatch) -> StagedBatch:
+def _staged(seen: _Seen, batch: QueuedBatch, now: datetime) -> StagedBatch:
     sequence = seen.take_sequence()
     return StagedBatch(
         batch_id=batch.batch_id or batch_id(seen.stream_id, sequence),
         sequence=sequence,
         rows=batch.rows.num_rows,
         bytes=batch.bytes,
-        staged_at=clock.now(),
+        staged_at=now,
         idempotency_key=batch.idempotency_key,
     )
 
 
 def _in_columns_of(schema: pa.Schema, batch: QueuedBatch) -> pa.Table:
     """The batch's rows in a schema that may be newer than the one they were conformed to."""
-    if schema.equals(batch.record.schema):
+    if schema is batch.record.schema or schema.equals(batch.record.schema):
         return batch.rows
     return fitted_to(schema, batch.record, batch.source)

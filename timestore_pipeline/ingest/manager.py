@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import Any, Self
 
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.ingest.admission import Admission
-from timestore_pipeline.ingest.by_row import arrow_errors_typed
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.housekeeper import Housekeeper
@@ -104,10 +102,13 @@ class StagingManager(Closing):
         source = read_arrow(data)
         if self._catalog.is_nothing(dataset, source):
             return nothing_staged(dataset)
-        with self._closing_named(), arrow_errors_typed(source):
+        try:
             fitted = self._catalog.fit(dataset, source)
             size = int(fitted.rows.nbytes)
             self._admission.admit(dataset, size)
+        except TimestoreError:
+            self._check_open()  # a call that `close` overtakes meets a closed ledger, and says so
+            raise
         batch = QueuedBatch(fitted, source, idempotency_key, size)
         batch.receipt.add_done_callback(partial(self._settle, dataset, size))
         try:
@@ -147,8 +148,7 @@ class StagingManager(Closing):
         table = read_arrow(data)
         if self._catalog.is_nothing(dataset, table):
             return
-        with arrow_errors_typed(table):
-            self._catalog.check(dataset, table)
+        self._catalog.check(dataset, table)
 
     def close(self) -> None:
         """Stage what is queued, close the journal, let go of the directory. Idempotent."""
@@ -175,15 +175,6 @@ class StagingManager(Closing):
     def _check_open(self) -> None:
         if self._closed:
             raise ManagerClosed("the staging manager is closed", hint="open a new one")
-
-    @contextmanager
-    def _closing_named(self) -> Iterator[None]:
-        """A call that `close` overtakes meets a closed ledger, and says so."""
-        try:
-            yield
-        except TimestoreError:
-            self._check_open()
-            raise
 
     def _settle(self, dataset: str, size: int, receipt: Future[Receipt]) -> None:
         error = CancelledError() if receipt.cancelled() else receipt.exception()

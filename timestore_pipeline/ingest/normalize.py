@@ -13,13 +13,10 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.ingest.by_row import unreadable_column
-from timestore_pipeline.ingest.conform import conform
 from timestore_pipeline.ingest.frames import exportable
 from timestore_pipeline.ingest.malformed import malformed
 from timestore_pipeline.ingest.pandas_notes import pandas_note
 from timestore_pipeline.ingest.rows import table_from_rows
-
-__all__ = ["conform", "read_arrow"]
 
 _INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
 _HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings, one per row"
@@ -33,6 +30,15 @@ def read_arrow(data: object) -> pa.Table:
     offsets out of bounds). The result may share memory with `data`.
     """
     table = _imported(data) if _is_arrow(data) else _from_rows(data)
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        _refuse_malformed_column(table)
+        raise InvalidData(f"{_kind(data)} is malformed: {error}", hint="write the data anew") from error
+    return table
+
+
+def _refuse_malformed_column(table: pa.Table) -> None:
     for name, column in zip(table.column_names, table.columns, strict=True):
         try:
             column.validate(full=True)
@@ -40,7 +46,6 @@ def read_arrow(data: object) -> pa.Table:
             raise malformed(name, column, error) from error
         except pa.ArrowException as error:
             raise unreadable_column(name, column.type, error) from error
-    return table
 
 
 def _is_arrow(data: object) -> bool:

@@ -15,8 +15,10 @@ _EXACT = 2**53  # beyond it a float may already be another integer's neighbour
 
 def pandas_note(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """pandas' own JSON; empty when there is none, or something else stands under its key."""
+    if not metadata:
+        return {}
     try:
-        document = json.loads((metadata or {}).get(b"pandas", b"null"))
+        document = json.loads(metadata.get(b"pandas", b"null"))
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}

@@ -58,10 +58,10 @@ class BatchQueue:
         """limit: batches of one dataset."""
         self._limit = limit
         self._start = start
-        lock = threading.Lock()
-        self._arrived = threading.Condition(lock)
-        self._room = threading.Condition(lock)
-        self._ended = threading.Condition(lock)
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._ended = threading.Condition(self._lock)
         self._batches: deque[QueuedBatch] = deque()
         self._waiting: Counter[str] = Counter()  # batches by dataset
         self._closed = False
@@ -73,18 +73,19 @@ class BatchQueue:
         Raises `QueueFull`, `ManagerClosed` once the queue is closed, and what `start` raises; nothing is queued then.
         """
         dataset = batch.dataset
-        with self._arrived:
+        with self._lock:
             if not self._has_room(dataset):
                 self._room.wait_for(lambda: self._has_room(dataset), max_wait.total_seconds())
             self._refuse_when_closed_or_full(dataset)
             self._ensure_consumer()
             self._batches.append(batch)
             self._waiting[dataset] += 1
-            self._arrived.notify()
+            if len(self._batches) == 1:  # else the consumer is at work, or woken already
+                self._arrived.notify()
 
     def take(self, idle: timedelta) -> list[QueuedBatch]:
         """What waits, oldest first, as much as one group may hold; nothing = nothing came for `idle`."""
-        with self._arrived:
+        with self._lock:
             if not self._batches:
                 self._arrived.wait_for(lambda: self._batches or self._closed, idle.total_seconds())
             group = self._take_group()
@@ -93,14 +94,14 @@ class BatchQueue:
 
     def try_stop(self) -> bool:
         """The consumer wants to end; False = something came in meanwhile, it must go on."""
-        with self._ended:
+        with self._lock:
             self._consumed = bool(self._batches)
             self._ended.notify_all()
             return not self._consumed
 
     def close(self) -> None:
         """Refuse further batches and wait until those queued are consumed and the consumer is gone."""
-        with self._ended:
+        with self._lock:
             self._closed = True
             self._arrived.notify_all()
             self._room.notify_all()
