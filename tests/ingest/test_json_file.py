@@ -200,8 +200,8 @@ def test_no_rows_are_no_rows(name: str, text: str, tmp_path: Path) -> None:
         (b'[{"v": 1} {"v": 2}]', "line 1: ',' is expected"),
         (b'[{"v": 1},]', "line 1: "),
         (b'[{"v": 1}]\n[{"v": 1}]', "line 2: it goes on after the end of its array"),
-        (b'[{"v": 1},\n 7]', "line 2, object 2 is a number, not an object"),
-        (b'["x"]', "line 1, object 1 is a string, not an object"),
+        (b'[{"v": 1},\n 7]', "line 2, object 2: it is a number, not an object"),
+        (b'["x"]', "line 1, object 1: it is a string, not an object"),
         (b'[{"v": 1},\n{"v": NaN}]', "line 2: NaN is not JSON"),
         (b"\xff\xfe[]", "UTF-16"),
         (b'[{"v": "\xff"}]', "no UTF-8"),
@@ -224,7 +224,7 @@ def test_brackets_beyond_all_measure_are_refused_unparsed(tmp_path: Path) -> Non
 def test_a_file_without_line_ends_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(json_blocks, "_PIECE_BYTES", 16)
     monkeypatch.setattr(json_blocks, "_ROW_BYTES", 64)
-    with pytest.raises(UnreadableInput, match="line 1 is longer"):
+    with pytest.raises(UnreadableInput, match="line 1: it is longer"):
         read(tmp_path / "a.json", '{"v": "' + "x" * 200 + '"}')
     with pytest.raises(UnreadableInput, match="longer than 64 bytes"):
         read(tmp_path / "a.json", '[{"v": "' + "x" * 200 + '"}]')

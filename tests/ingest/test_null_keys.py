@@ -61,9 +61,9 @@ def test_other_maps_are_read(shape: str, tmp_path: Path) -> None:
     assert table.num_rows == 3
 
 
-def test_where_the_row_cannot_be_told_it_is_the_batchs_first(tmp_path: Path) -> None:
+def test_where_the_row_cannot_be_told_it_is_one_of_the_batch(tmp_path: Path) -> None:
     fixed = pa.list_(MAP, 1), pa.list_(LISTED, 1)
-    with pytest.raises(InvalidData, match=r"column 'v\[\]\{key\}', row 1: null"):
+    with pytest.raises(InvalidData, match=r"column 'v\[\]\{key\}', one of rows 1 to 2: null"):
         read(tmp_path / "a.arrows", stream(*fixed, [[GOOD]], [[GOOD], [BAD]]))
 
 

@@ -23,6 +23,7 @@ from timestore_pipeline.model.canonical import check_column_names, is_untyped
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.remedies import declare, publish_first
+from timestore_pipeline.model.source_types import plain_type
 from timestore_pipeline.model.widening import check_extents
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Layout
@@ -112,9 +113,9 @@ class DatasetCatalog:
     def is_nothing(self, dataset: str, rows: pa.Table) -> bool:
         """Whether there are neither rows nor any column whose type is known: a header over nothing, for a new dataset.
 
-        Raises as `reading`, and `InvalidData` for names that no dataset can have.
+        Raises as `reading`, and `InvalidData` for names and types that no dataset can have.
         """
-        if rows.num_rows or not all(is_untyped(field.type) for field in rows.schema):
+        if rows.num_rows or not all(is_untyped(plain_type(f.type, f.metadata, f.name)) for f in rows.schema):
             return False
         check_column_names(rows.column_names)
         reading = self.reading(dataset)

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.csv
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
-from timestore_pipeline.ingest.refusals import WHOLE_FILE, structure_refused
 from timestore_pipeline.ingest.text_input import lines_in, utf8_pieces
+from timestore_pipeline.model.refusals import WHOLE_FILE, unreadable_file
 
 _PIECE_BYTES = 4 << 20  # read at once, and what one block of text costs in memory
 _RECORD_BYTES = 16 << 20  # the longest record accepted: without a limit an open quote would read the whole file
@@ -75,7 +75,7 @@ def blocks(layout: Layout, skip: int, line: int) -> Iterator[Block]:
         whole = _whole_records(layout, text, line, last=last)
         carry = text[len(whole) :]
         if len(carry) > _RECORD_BYTES:
-            raise structure_refused(layout.path, line, 1, f"a record is longer than {_RECORD_BYTES} bytes", _QUOTE_HINT)
+            raise _refused(layout, line, 1, f"a record is longer than {_RECORD_BYTES} bytes", _QUOTE_HINT)
         if whole[:1].strip(b"\r\n") or whole.strip(b"\r\n"):  # the first spares a copy
             block = Block(line, whole, layout.delimiter)
             blank = _checked_blanks(layout, block, blank)
@@ -110,9 +110,7 @@ def read_block(layout: Layout, block: Block, nulls: tuple[str, ...]) -> pa.Table
         )
     except pa.ArrowInvalid as error:
         _check_records(layout, block.text.decode(), block.line)
-        raise UnreadableInput(
-            f"{layout.path} cannot be read: from line {block.line} on: {error}", hint=WHOLE_FILE
-        ) from error
+        raise unreadable_file(layout.path, f"from line {block.line} on", error) from error
 
 
 def _checked_blanks(layout: Layout, block: Block, blank: int) -> int:
@@ -124,7 +122,7 @@ def _checked_blanks(layout: Layout, block: Block, blank: int) -> int:
     for record in reader:
         if record and blank:
             hint = 'write an empty value as "", or delete the line'
-            raise structure_refused(layout.path, blank, 1, "an empty line may be a value or none", hint)
+            raise _refused(layout, blank, 1, "an empty line may be a value or none", hint)
         blank = blank or (0 if record else begins)
         begins = block.line + reader.line_num
     return blank
@@ -179,7 +177,12 @@ def _check_bytes(layout: Layout, text: bytes, line: int) -> None:
 def _bad_byte(layout: Layout, before: bytes, line: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
     record = re.split(rb"[\r\n]", before)[-1]
     field = record.count(layout.delimiter.encode()) + 1
-    return structure_refused(layout.path, line + lines_in(before), field, problem, hint)
+    return _refused(layout, line + lines_in(before), field, problem, hint)
+
+
+def _refused(layout: Layout, line: int, field: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
+    """field: which of the line's, from 1."""
+    return unreadable_file(layout.path, f"line {line}, column {field}", problem, hint)
 
 
 def _check_records(layout: Layout, text: str, line: int, *, last: bool = True) -> int:
@@ -215,7 +218,7 @@ def _ragged(layout: Layout, record: list[str], line: int) -> UnreadableInput:
     if found == layout.fields + 1 and not record[-1]:
         hint = f"the line ends with {mark!r}, which begins another field: leave it out, or name a column {found}"
     problem = f"it has {found} fields, expected {layout.fields}"
-    return structure_refused(layout.path, line, min(found, layout.fields) + 1, problem, hint)
+    return _refused(layout, line, min(found, layout.fields) + 1, problem, hint)
 
 
 def _broken(layout: Layout, text: str, line: int) -> UnreadableInput | InvalidData:
@@ -224,11 +227,11 @@ def _broken(layout: Layout, text: str, line: int) -> UnreadableInput | InvalidDa
     if opened is None:
         field, end = _bad_field(layout, text)
         line += lines_in(text[:end].encode())
-        return structure_refused(layout.path, line, field, f"{text[end:][:20]!r} follows a closing quote", _QUOTE_HINT)
+        return _refused(layout, line, field, f"{text[end:][:20]!r} follows a closing quote", _QUOTE_HINT)
     field, begin = opened
     line += lines_in(text[:begin].encode())
     problem = f"a quote is never closed: {text[begin:][:60]!r}"
-    refused = structure_refused(layout.path, line, field, problem, _QUOTE_HINT)
+    refused = _refused(layout, line, field, problem, _QUOTE_HINT)
     if lines_in(text[begin:].encode()) == 0:
         return refused  # the file may break off there
     return InvalidData(str(refused), hint=refused.hint)  # it has swallowed lines: more of the file would not mend it

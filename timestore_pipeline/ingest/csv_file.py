@@ -14,12 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.csv_blocks import Block, Layout, blocks, read_block
 from timestore_pipeline.ingest.csv_head import read_head
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.text_column import TextColumn
+from timestore_pipeline.model.refusals import quoted, refused_in_file
 
 _KEPT_BYTES = 16 << 20  # of text; its cells take about as much again
 
@@ -71,11 +71,11 @@ class CsvFile:
         """Only the first column may be without one: it may be the index of pandas, which counts the rows."""
         nameless = [position for position, name in enumerate(self._head.names, 1) if not name]
         if nameless not in ([], [1]) or len(self._head.names) == len(nameless):
-            where = f"{self._path}, line {self._head.lines}, column {nameless[-1]}"
+            where = f"line {self._head.lines}, column {nameless[-1]}"
             hint = "give every column a name"
             if nameless == [len(self._head.names)]:
                 hint += f"; or leave out the {self._head.delimiter!r} at the end of the header and of every line"
-            raise InvalidData(f"{where}: the header names no column here", hint=hint)
+            raise refused_in_file(self._path, where, "the header names no column here", hint)
 
     def _look(self, columns: Sequence[TextColumn]) -> int:
         rows = 0
@@ -112,8 +112,8 @@ class CsvFile:
         expected = pa.array(range(first, first + len(cells))).cast(pa.string())
         other = pc.index(pc.fill_null(pc.equal(cells, expected), False), False).as_py()
         if other >= 0:
-            where = f"{self._path}, line {block.line_of(other)}, column 1"
-            problem = (
-                f"{cells[other].as_py()!r} stands in a column without a name, which is no count of the rows either"
-            )
-            raise InvalidData(f"{where}: {problem}", hint="name the column in the header, or leave it out")
+            where = f"line {block.line_of(other)}, column 1"
+            value = quoted(cells[other].as_py() or "")
+            problem = f"{value} stands in a column without a name, which is no count of the rows either"
+            hint = "name the column in the header, or leave it out"
+            raise refused_in_file(self._path, where, problem, hint)

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.errors import UnreadableInput
 from timestore_pipeline.ingest.csv_blocks import records
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import shown, structure_refused
 from timestore_pipeline.ingest.text_input import utf8_pieces
+from timestore_pipeline.model.refusals import quoted, refused_in_file, unreadable_file
 
 _HEAD_BYTES = 1 << 20
 _CANDIDATES = ",;\t|"
@@ -70,8 +70,8 @@ def _recognised(path: Path, text: str, *, complete: bool) -> str:
         return fitting[0]
     marks = " or ".join(map(repr, fitting or present))
     first = text.strip("\r\n").splitlines()[0]
-    problem = f"{shown(first)} may be separated by {marks}"
-    raise InvalidData(f"{path}, line 1: {problem}", hint="set csv.delimiter for the dataset, or for this input")
+    problem = f"{quoted(first)} may be separated by {marks}"
+    raise refused_in_file(path, "line 1", problem, "set csv.delimiter for the dataset, or for this input")
 
 
 def _separates(text: str, mark: str, *, complete: bool) -> bool:
@@ -97,7 +97,7 @@ def _first_record(path: Path, text: str, delimiter: str) -> tuple[list[str], int
     try:
         first = next(record for record in reader if record)
     except csv.Error as error:
-        raise structure_refused(path, 1, 1, f"the header cannot be read: {error}") from error
+        raise unreadable_file(path, "line 1, column 1", f"the header cannot be read: {error}") from error
     return first, len(text[:taken].encode()), reader.line_num
 
 
@@ -107,16 +107,15 @@ def _checked_names(path: Path, names: list[str], line: int) -> list[str]:
         before = seen.setdefault(name.casefold(), position)
         if before != position and name:
             hint = "rename one of them: SQL engines do not tell them apart"
-            same = f"the header names {shown(name)} twice, or with another case: columns {before} and {position}"
-            raise InvalidData(f"{path}, line {line}, column {position}: {same}", hint=hint)
+            same = f"the header names {quoted(name)} twice, or with another case: columns {before} and {position}"
+            raise refused_in_file(path, f"line {line}, column {position}", same, hint)
     return names
 
 
 def _declared_names(path: Path, reading: Reading, fields: int) -> Sequence[str]:
     names = reading.declared_names
     if len(names) != fields:
-        raise InvalidData(
-            f"{path}, line 1: it has {fields} fields, and {len(names)} columns are declared ({', '.join(names):.60})",
-            hint="without a header the columns are those of schema.columns, in order: declare all of them",
-        )
+        problem = f"it has {fields} fields, and {len(names)} columns are declared ({', '.join(names):.60})"
+        hint = "without a header the columns are those of schema.columns, in order: declare all of them"
+        raise refused_in_file(path, "line 1", problem, hint)
     return names

@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.rows import array_from_values
-from timestore_pipeline.model.refusals import refused_type, refused_value
+from timestore_pipeline.model.canonical import check_field_names
+from timestore_pipeline.model.refusals import refused_type, too_many_digits
 
 _DOUBLE_BYTES = 8
 DUCKDB_REMEDIES = {  # DuckDB exports most of these as bytes, or without what made them different
@@ -88,6 +89,7 @@ def _is_missing(value: Any) -> bool:
 def _from_polars(frame: Any) -> Any:
     """With 128-bit integers, which Arrow has no name for, as decimals; Python objects would arrive as addresses."""
     polars = sys.modules["polars"]
+    check_field_names(frame.columns, "")
     for name, dtype in frame.schema.items():
         wanted = _polars_type(polars, name, dtype)
         if wanted != dtype:
@@ -99,6 +101,7 @@ def _from_polars(frame: Any) -> Any:
 def _from_polars_series(series: Any) -> Any:
     """One of structs without gaps is a frame."""
     polars = sys.modules["polars"]
+    check_field_names(filter(None, [series.name]), "")
     _polars_type(polars, series.name, series.dtype)
     is_frame = series.dtype == polars.Struct and not series.null_count()
     return _from_polars(series.struct.unnest()) if is_frame else series
@@ -106,7 +109,6 @@ def _from_polars_series(series: Any) -> Any:
 
 def _polars_type(polars: Any, name: str, dtype: Any) -> Any:
     """The type to export; raises `InvalidData` for Python objects and for names with NUL, at any depth."""
-    _check_exported(name)
     if dtype == polars.Object:
         raise refused_type(name, "Object of Polars", "cast the column to a type of its own, such as pl.String")
     if dtype in (polars.Int128, polars.UInt128):
@@ -116,17 +118,9 @@ def _polars_type(polars: Any, name: str, dtype: Any) -> Any:
     if isinstance(dtype, polars.Array):
         return polars.Array(_polars_type(polars, name, dtype.inner), dtype.size)
     if isinstance(dtype, polars.Struct):
-        for field in dtype.fields:
-            _check_exported(field.name, name)
+        check_field_names([field.name for field in dtype.fields], name)
         return polars.Struct({field.name: _polars_type(polars, name, field.dtype) for field in dtype.fields})
     return dtype
-
-
-def _check_exported(name: str, column: str = "") -> None:
-    """column: the one whose struct has a field of that name."""
-    if "\0" in name:
-        where = f" in {column!r}" if column else ""
-        raise InvalidData(f"column name {name!r}{where} contains NUL", hint="rename it without that character")
 
 
 def _from_arro3(data: Any) -> Any:
@@ -146,7 +140,7 @@ def _check_digits(polars: Any, frame: Any, name: str) -> None:
     for row, value in enumerate(frame[name]):
         for number in _integers(polars, value):
             if abs(number) >= 10**38:
-                raise _too_wide(name, row, number)
+                raise too_many_digits(name, number).in_row(row)
 
 
 def _integers(polars: Any, value: Any) -> Iterable[int]:
@@ -160,6 +154,7 @@ def _integers(polars: Any, value: Any) -> Iterable[int]:
 
 
 def _from_duckdb(relation: Any) -> Any:
+    check_field_names(relation.columns, "")
     for name, type_ in zip(relation.columns, relation.types, strict=True):
         _check_duckdb(name, type_)
     wide = [name for name, type_ in zip(relation.columns, relation.types, strict=True) if type_.id == "uhugeint"]
@@ -172,20 +167,16 @@ def _without_wrapped(table: pa.Table, wide: list[str]) -> pa.Table:
         column = table.column(name)
         row = pc.index(pc.less(column, 0), True).as_py() if pa.types.is_decimal(column.type) else -1
         if row >= 0:
-            raise _too_wide(name, row, int(column[row].as_py()) + 2**128)
+            raise too_many_digits(name, int(column[row].as_py()) + 2**128).in_row(row)
     return table
 
 
-def _too_wide(name: str, row: int, number: int) -> InvalidData:
-    problem = "which has too few digits for it: precision would be lost"
-    return refused_value(name, row, str(number), "decimal(38,0)", problem, "send such numbers as text")
-
-
 def _check_duckdb(path: str, type_: Any) -> None:
-    _check_exported(path)
     if type_.id in DUCKDB_REMEDIES:
         raise refused_type(path, f"{type_} of DuckDB", DUCKDB_REMEDIES[type_.id])
     if type_.id in ("list", "array", "struct", "map"):
+        if type_.id == "struct":
+            check_field_names([name for name, _ in type_.children], path)
         children = [(_below(path, type_.id, name), child) for name, child in type_.children if hasattr(child, "id")]
         for inner, child in children:  # an array's size stands among them, as a number
             if child.id == "uhugeint":

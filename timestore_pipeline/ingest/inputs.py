@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import Source, open_source
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 from timestore_pipeline.ingest.json_shape import number_refused
 from timestore_pipeline.ingest.known_text import KnownColumn
 from timestore_pipeline.ingest.numbers import keeps
-from timestore_pipeline.ingest.refusals import Cell, value_refused
 from timestore_pipeline.ingest.text_times import TIMES
 from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.refusals import Cell, refused_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class ArrayBuilder:
         for value, place, ok in zip(values, places, known.reads(text).to_pylist(), strict=True):
             if value is not None and not ok:
                 hint = "write it in ISO 8601, with an offset where the column has one"
-                raise value_refused(self.file, Cell(place, value), path, f"is no {known.description}", hint)
+                raise refused_cell(self.file, Cell(place, value), path, f"is no {known.description}", hint)
         return known.parse(text, self.finer)
 
 

@@ -15,6 +15,7 @@ from timestore_pipeline.errors import InvalidData, UnreadableInput
 from timestore_pipeline.ingest.json_nesting import is_deeper
 from timestore_pipeline.ingest.text_input import utf8_pieces
 from timestore_pipeline.model.canonical import DEEPEST
+from timestore_pipeline.model.refusals import refused_in_file, unreadable_file
 
 _PIECE_BYTES = 4 << 20  # read at once
 _ROW_BYTES = 64 << 20  # the longest row accepted: without a limit a file without line ends would be read whole
@@ -55,7 +56,7 @@ def _stripped(path: Path) -> Iterator[bytes]:
 def _too_deep(path: Path, rows: Rows) -> InvalidData:
     places = (place for line, place in zip(rows.lines, rows.places, strict=True) if is_deeper(line, _BRACKETS))
     where = next(places, rows.places[0])
-    return InvalidData(f"{path}, {where}: a row is nested deeper than {DEEPEST} levels", hint="flatten it")
+    return refused_in_file(path, where, f"a row is nested deeper than {DEEPEST} levels", "flatten it")
 
 
 def _line_rows(path: Path) -> Iterator[Rows]:
@@ -65,7 +66,7 @@ def _line_rows(path: Path) -> Iterator[Rows]:
         yield from _numbered(lines, number)
         number += len(lines)
         if len(carry) > _ROW_BYTES:
-            raise UnreadableInput(f"{path}, line {number} is longer than {_ROW_BYTES} bytes", hint=ROW_HINT)
+            raise unreadable_file(path, f"line {number}", f"it is longer than {_ROW_BYTES} bytes", ROW_HINT)
     yield from _numbered([carry], number)
 
 
@@ -120,8 +121,7 @@ class _ArrayReader:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._position)
             except RecursionError:
-                hint = "flatten it"
-                raise UnreadableInput(f"{self._path}, {self._last_place}: it is nested too deeply", hint=hint) from None
+                raise unreadable_file(self._path, self._last_place, "it is nested too deeply", "flatten it") from None
             except ValueError as error:
                 if not self._more():
                     raise self._broken(str(error)) from None
@@ -130,7 +130,7 @@ class _ArrayReader:
                 break  # a number that ends with the piece may go on in the next
         if not isinstance(value, dict):
             kind = "a number" if isinstance(value, str) and self._text[self._position] != '"' else _NAMES[type(value)]
-            raise InvalidData(f"{self._path}, {self._last_place} is {kind}, not an object", hint=ROW_HINT)
+            raise refused_in_file(self._path, self._last_place, f"it is {kind}, not an object", ROW_HINT)
         return self._pass(end)
 
     def _next(self) -> str:
@@ -177,7 +177,7 @@ class _ArrayReader:
         return text
 
     def _broken(self, problem: str) -> UnreadableInput:
-        return UnreadableInput(f"{self._path} cannot be read: line {self._line}: {problem}", hint=ROW_HINT)
+        return unreadable_file(self._path, f"line {self._line}", problem, ROW_HINT)
 
 
 _NAMES = {str: "a string", list: "an array", bool: "a truth value", type(None): "null"}

@@ -20,8 +20,8 @@ from timestore_pipeline.ingest.json_arrays import ArrayBuilder
 from timestore_pipeline.ingest.json_blocks import Rows, row_blocks
 from timestore_pipeline.ingest.json_rows import parse_rows
 from timestore_pipeline.ingest.json_shape import MixedKinds, Shape
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.text_column import TextColumn
 from timestore_pipeline.ingest.text_times import TIMES
 from timestore_pipeline.model.canonical import MOST_FIELDS, TIMESTAMP_UTC

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from timestore_pipeline.errors import InvalidData, UnreadableInput
 from timestore_pipeline.ingest.json_blocks import ROW_HINT, Rows
-from timestore_pipeline.ingest.refusals import shown
+from timestore_pipeline.model.refusals import SHOWN_IN_FILE, quoted, refused_in_file, unreadable_file
 
 _LONGEST_WHOLE = 40  # characters; more are refused as they stand
 
@@ -36,9 +35,8 @@ def check_strings(path: Path, value: Any, place: str, column: str = "") -> None:
         try:
             value.encode()
         except UnicodeEncodeError:
-            problem = f"{ascii(value)[:60]} holds half of a surrogate pair, which is no character"
-            where = f"{place}, column {column!a}" if column else place
-            raise InvalidData(f"{path}, {where}: {problem}", hint="write whole characters") from None
+            problem = f"{ascii(value)[:SHOWN_IN_FILE]} holds half of a surrogate pair, which is no character"
+            raise refused_in_file(path, place, problem, "write whole characters", column or None) from None
     elif isinstance(value, dict):
         for name, inner in value.items():
             below = f"{column}.{name}" if column else name
@@ -56,14 +54,13 @@ def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:
         )
     except _Twice as error:
         hint = "write every key once: which of two values is meant cannot be told"
-        raise InvalidData(f"{path}, {place}, column {str(error)!r}: an object has this key twice", hint=hint) from None
+        raise refused_in_file(path, place, "an object has this key twice", hint, str(error)) from None
     except RecursionError:
-        raise UnreadableInput(f"{path}, {place}: it is nested too deeply", hint="flatten it") from None
+        raise unreadable_file(path, place, "it is nested too deeply", "flatten it") from None
     except ValueError as error:  # also of bytes that are no UTF-8
-        raise UnreadableInput(f"{path} cannot be read: {place}: {error}", hint=ROW_HINT) from None
+        raise unreadable_file(path, place, error, ROW_HINT) from None
     if not isinstance(row, dict):
-        text = shown(line.decode().strip())
-        raise InvalidData(f"{path}, {place}: {text} is not an object", hint=ROW_HINT)
+        raise refused_in_file(path, place, f"{quoted(line.decode().strip())} is not an object", ROW_HINT)
     if b"\\u" in line:
         check_strings(path, row, place)
     return row

@@ -16,9 +16,9 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.json_rows import Fraction
 from timestore_pipeline.ingest.numbers import keeps
-from timestore_pipeline.ingest.refusals import shown
 from timestore_pipeline.ingest.text_times import TIMES
 from timestore_pipeline.model.canonical import MOST_FIELDS
+from timestore_pipeline.model.refusals import SHOWN_IN_FILE, quoted, refused_in_file
 
 _DIGITS = 38
 _IN_DOUBLE = 15  # characters: any number so short is kept by a double
@@ -70,8 +70,9 @@ class Shape:
     def _add_inner(self, file: Path, value: Any, kind: str, place: str) -> None:
         if kind == "object":
             if max(len(value), len(self.fields)) > MOST_FIELDS:
-                told = f"{file}, {place}: an object has more than {MOST_FIELDS} keys, in one row or in all together"
-                raise InvalidData(told, hint="send what the keys say as values, in rows of their own")
+                problem = f"an object has more than {MOST_FIELDS} keys, in one row or in all together"
+                hint = "send what the keys say as values, in rows of their own"
+                raise refused_in_file(file, place, problem, hint, self.path or None)
             for name, inner in value.items():
                 self.at(name).add(file, inner, place)
         elif kind == "list":
@@ -147,15 +148,13 @@ class Shape:
         return pa.float64()
 
     def _mixed(self, file: Path, value: Any, kind: str, place: str) -> InvalidData:
-        text = shown(value) if isinstance(value, str) and not isinstance(value, Fraction) else str(value)[:60]
-        return InvalidData(
-            f"{file}, {place}, column {self.path!r}: {text} is a {kind}, and {self.place} has a {self.kind}",
-            hint="write one kind of value per column, or null",
-        )
+        text = quoted(value) if isinstance(value, str) and not isinstance(value, Fraction) else str(value)
+        problem = f"{text[:SHOWN_IN_FILE]} is a {kind}, and {self.place} has a {self.kind}"
+        return refused_in_file(file, place, problem, "write one kind of value per column, or null", self.path)
 
 
 def number_refused(file: Path, place: str, path: str, text: str, problem: str) -> InvalidData:
-    return InvalidData(f"{file}, {place}, column {path!r}: {text[:60]} has digits that {problem}", hint=_DIGITS_HINT)
+    return refused_in_file(file, place, f"{text[:SHOWN_IN_FILE]} has digits that {problem}", _DIGITS_HINT, path)
 
 
 def kind_of(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Maps with a null for a key, in Arrow streams and files: they are refused before Arrow makes arrays of them.
 
 The format allows it to be written, and Arrow ends the process that opens such an array. How many nulls a batch has, and
-where, stands in its head, which can be read without.
+where, stands in its head, which can be read without. What is handed over in memory is checked in `handed_over`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from timestore_pipeline.ingest.flatbuffer import Table
 from timestore_pipeline.ingest.map_keys import has_map
-from timestore_pipeline.model.refusals import refused_value
+from timestore_pipeline.model.refusals import null_key
 
 _FILE_MAGIC = b"ARROW1"
 _FIRST_MESSAGE = 8  # byte of a file
@@ -32,7 +32,7 @@ def refuse_null_keys(file: pa.NativeFile, schema: pa.Schema) -> None:
 
 
 def _check_messages(messages: Iterator[pa.ipc.Message], schema: pa.Schema) -> None:
-    keys = list(_key_nodes(schema))
+    keys = list(key_nodes(schema))
     first = 0
     for message in _whole(messages):
         if message.type != "record batch":
@@ -41,8 +41,8 @@ def _check_messages(messages: Iterator[pa.ipc.Message], schema: pa.Schema) -> No
         nodes = [] if head is None else list(head.structs(_NODES, _NODE))
         for column, path, places in keys:
             if any(place < len(nodes) and nodes[place][1] for place in places):
-                row = first + _row_of(message, schema, column)
-                raise refused_value(path, row, "null", "a key", "which no map can have", "give each entry a key")
+                row = _row_of(message, schema, column)
+                raise null_key(path).in_row(range(first, first + nodes[0][0]) if row is None else first + row)
         first += nodes[0][0] if nodes else 0
 
 
@@ -54,8 +54,8 @@ def _whole(messages: Iterator[pa.ipc.Message]) -> Iterator[pa.ipc.Message]:
         return
 
 
-def _key_nodes(schema: pa.Schema) -> Iterator[tuple[str, str, tuple[int, int]]]:
-    """Column, path and nodes of every map's entries and keys: a batch has a node for each array, outer ones first."""
+def key_nodes(schema: pa.Schema) -> Iterator[tuple[str, str, tuple[int, int]]]:
+    """Column, path and nodes (entries and keys) of every map: a batch has a node for each array, outer ones first."""
     count = 0
 
     def visit(kind: pa.DataType, column: str, path: str) -> Iterator[tuple[str, str, tuple[int, int]]]:
@@ -64,7 +64,7 @@ def _key_nodes(schema: pa.Schema) -> Iterator[tuple[str, str, tuple[int, int]]]:
         if isinstance(kind, pa.BaseExtensionType):
             kind = kind.storage_type
         if pa.types.is_map(kind):
-            yield column, f"{path}{{key}}", (place + 1, place + 2)
+            yield column, path, (place + 1, place + 2)
             count += 1
             yield from visit(kind.key_type, column, f"{path}{{key}}")
             yield from visit(kind.item_type, column, f"{path}{{value}}")
@@ -77,17 +77,17 @@ def _key_nodes(schema: pa.Schema) -> Iterator[tuple[str, str, tuple[int, int]]]:
         yield from visit(field.type, field.name, field.name)
 
 
-def _row_of(message: pa.ipc.Message, schema: pa.Schema, column: str) -> int:
-    """Of the batch; its first one where it cannot be read without the dictionaries before it, or without maps."""
+def _row_of(message: pa.ipc.Message, schema: pa.Schema, column: str) -> int | None:
+    """Of the batch; None where it cannot be read without the dictionaries before it, or without maps."""
     listed = pa.schema([field.with_type(_without_maps(field.type)) for field in schema])
     if any(has_map(field.type) for field in listed):
-        return 0
+        return None
     try:
         values = pa.ipc.read_record_batch(message, listed).column(column)
     except (pa.ArrowException, KeyError):
-        return 0
+        return None
     kind = schema.field(column).type
-    return next((row for row, value in enumerate(values.to_pylist()) if _has_null_key(value, kind)), 0)
+    return next((row for row, value in enumerate(values.to_pylist()) if _has_null_key(value, kind)), None)
 
 
 def _without_maps(kind: pa.DataType) -> pa.DataType:

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.known_text import KnownColumn
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import shown
 from timestore_pipeline.model.canonical import canonical_type
 from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.refusals import quoted
 
 _PAIR = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _NULL = "__HIVE_DEFAULT_PARTITION__"
@@ -73,7 +73,7 @@ def _unescaped(folder: str, text: str) -> str:
         return unquote(text, errors="strict")
     except UnicodeDecodeError as error:
         hint = "escape names in UTF-8"
-        raise InvalidData(f"the folder {shown(folder)} is escaped, but not in UTF-8", hint=hint) from error
+        raise InvalidData(f"the folder {quoted(folder)} is escaped, but not in UTF-8", hint=hint) from error
 
 
 def _typed(name: str, value: str | None, known: KnownColumn | None, found: pa.DataType | None) -> pa.Scalar:
@@ -81,7 +81,7 @@ def _typed(name: str, value: str | None, known: KnownColumn | None, found: pa.Da
         known = KnownColumn(found or pa.string())
     elif value is not None and not known.reads(pa.array([value]))[0].as_py():
         raise InvalidData(
-            f"a folder gives column {name!r} the value {shown(value)}, and the column is {known.description}",
+            f"a folder gives column {name!r} the value {quoted(value)}, and the column is {known.description}",
             hint="rename the folder, or declare another type for the column: `timestore datasets set` (schema.columns)",
         )
     return known.parse(pa.array([value], pa.string()), SubMicroseconds.REFUSE)[0]
@@ -91,7 +91,7 @@ def _check_same(column: pa.ChunkedArray, name: str, value: str | None) -> None:
     for found in pc.unique(column).to_pylist():
         if not _is_same(found, value, column.type):
             raise InvalidData(
-                f"a folder gives column {name!r} the value {value!r}, and the file has {str(found)[:60]!r} there",
+                f"a folder gives column {name!r} the value {value!r}, and the file has {quoted(str(found))} there",
                 hint="rename the folder, or leave the column out of the file",
             )
 

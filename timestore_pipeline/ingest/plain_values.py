@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.model.refusals import UnfitValue
+from timestore_pipeline.model.refusals import null_key, too_many_digits
 from timestore_pipeline.model.source_types import extension_of, is_list, plain_type
 
 _DIGITS = 38
@@ -97,7 +97,7 @@ def _map(array: pa.MapArray, path: str) -> pa.Array:
     listed = entries(array, keys, plain_values(array.items, kind.item_field.metadata, f"{path}{{value}}"))
     used, items = pc.list_flatten(listed).flatten()
     if used.null_count:  # a dictionary may have a null among its values
-        raise UnfitValue(f"{path}{{key}}", "null", "a key", "which no map can have", "give each entry a key")
+        raise null_key(path)
     return map_of(listed, used, items)
 
 
@@ -123,9 +123,7 @@ def _wide_integers(signed: bool) -> Callable[[pa.Array, str], pa.Array]:
         ]
         for number in numbers:
             if number is not None and abs(number) >= 10**_DIGITS:
-                taken_for = f"decimal({_DIGITS},0)"
-                problem = "which has too few digits for it: precision would be lost"
-                raise UnfitValue(path, str(number), taken_for, problem, "send such numbers as text")
+                raise too_many_digits(path, number)
         return pa.array(numbers, pa.decimal128(_DIGITS, 0))
 
     return decimals

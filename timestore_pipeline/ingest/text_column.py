@@ -11,10 +11,11 @@ import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.known_text import KnownColumn
-from timestore_pipeline.ingest.refusals import Cell, Note, shown, value_refused
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.text_kinds import ColumnKinds
 from timestore_pipeline.ingest.text_times import TIMES, are_too_fine
 from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.refusals import Cell, quoted, refused_cell
 
 TOO_FINE = "has more digits than microseconds: precision would be lost"
 TOO_FINE_HINT = "round the times, or set schema.subMicroseconds of the dataset to round or truncate"
@@ -76,7 +77,7 @@ class TextColumn:
                 self._too_fine = self._kinds.too_fine
             self._refuse_commas()
         if self._too_fine is not None and self.finer is SubMicroseconds.REFUSE:
-            raise value_refused(self.path, self._too_fine, self.name, TOO_FINE, TOO_FINE_HINT)
+            raise refused_cell(self.path, self._too_fine, self.name, TOO_FINE, TOO_FINE_HINT)
 
     def parse(self, text: pa.Array) -> pa.Array:
         """Cells as the settled type."""
@@ -91,7 +92,7 @@ class TextColumn:
         """What its producer should know."""
         if self._unreadable is not None and self.known is not None:
             cell = self._unreadable
-            text = f"{cell.place} has {shown(cell.value)}, and the column is {self.known.description}"
+            text = f"{cell.place} has {quoted(cell.value)}, and the column is {self.known.description}"
             return Note(self.name, f"column {self.name!r}: {text}")
         return self._kinds.note(self.name) if self.known is None else None
 
@@ -110,7 +111,7 @@ class TextColumn:
 
     def _not_as_declared(self, cell: Cell, known: KnownColumn) -> InvalidData:
         hint = "correct the value, or declare another type for the column: `timestore datasets set` (schema.columns)"
-        return value_refused(self.path, cell, self.name, f"cannot be read: the column is {known.description}", hint)
+        return refused_cell(self.path, cell, self.name, f"cannot be read: the column is {known.description}", hint)
 
     def _may_be(self, found: pa.DataType) -> bool:
         return self.only is None or pa.types.is_null(found) or found in self.only
@@ -124,4 +125,4 @@ class TextColumn:
             assert cell is not None, "without one it would not be text"
             problem = "may be a number with a decimal comma, or text; fields are not separated by commas here"
             hint = 'set csv.decimal to "," for numbers, to "." to keep such cells as text'
-            raise value_refused(self.path, cell, self.name, problem, hint)
+            raise refused_cell(self.path, cell, self.name, problem, hint)

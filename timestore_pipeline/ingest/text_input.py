@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import UnreadableInput
+from timestore_pipeline.model.refusals import unreadable_file
 
 _WIDE_MARKS = {  # the longer ones first: UTF-32's little-endian mark begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",
@@ -47,10 +47,9 @@ def _check_mark(path: Path, first: bytes, encoding: str | None) -> None:
         return
     found = next((name for mark, name in _WIDE_MARKS.items() if first.startswith(mark)), None)
     if found is not None:
-        raise UnreadableInput(
-            f"{path} cannot be read: line 1, column 1: it begins with the byte order mark of {found.upper()}",
-            hint=f'{_SETTING} to "{found}" for the dataset, or for this input',
-        )
+        problem = f"it begins with the byte order mark of {found.upper()}"
+        hint = f'{_SETTING} to "{found}" for the dataset, or for this input'
+        raise unreadable_file(path, "line 1, column 1", problem, hint)
 
 
 def _transcoded(path: Path, file: pa.NativeFile, piece: bytes, encoding: str, piece_bytes: int) -> Iterator[bytes]:
@@ -63,8 +62,8 @@ def _transcoded(path: Path, file: pa.NativeFile, piece: bytes, encoding: str, pi
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(encoding, "ignore").encode()
             hint = f"{_SETTING} to what the file is written in"
-            message = f"line {line + lines_in(before)}: {error.object[error.start : error.end]!r} is no {encoding}"
-            raise UnreadableInput(f"{path} cannot be read: {message} ({error.reason})", hint=hint) from error
+            problem = f"{error.object[error.start : error.end]!r} is no {encoding} ({error.reason})"
+            raise unreadable_file(path, f"line {line + lines_in(before)}", problem, hint) from error
         converted = text.removeprefix("\ufeff").encode() if line == 1 else text.encode()
         if converted:
             yield converted

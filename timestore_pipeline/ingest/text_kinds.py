@@ -14,10 +14,11 @@ from enum import StrEnum
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.numbers import Numbers, are_numbers, first_not_kept, numbers_of, with_point
-from timestore_pipeline.ingest.refusals import Cell, Note, shown
 from timestore_pipeline.ingest.text_times import are_times, are_too_fine
 from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
+from timestore_pipeline.model.refusals import Cell, quoted
 
 Locate = Callable[[int], Cell]
 
@@ -102,19 +103,19 @@ class ColumnKinds:
         if not others:
             return self._why_one_kind_is_text(kind)
         cell = min(others, key=lambda cell: cell.order)
-        return f"{cell.place} has {shown(cell.value)}, and {self._counts[kind]} cells hold a {kind}"
+        return f"{cell.place} has {quoted(cell.value)}, and {self._counts[kind]} cells hold a {kind}"
 
     def _why_one_kind_is_text(self, kind: Kind) -> str:
         if kind is Kind.TRUTH:
             return f"truth values are spelled in several ways ({', '.join(sorted(self._truths))})"
         cell = self._beyond or self._first[Kind.NUMBER]
-        return f"{cell.place} has {shown(cell.value)}, and no type of number keeps every digit of the column"
+        return f"{cell.place} has {quoted(cell.value)}, and no type of number keeps every digit of the column"
 
     def _other_dates(self) -> str | None:
         cell = self._first.get(Kind.TEXT)
         if cell is None or _OTHER_DATE.fullmatch(cell.value) is None:
             return None
-        return f"{cell.place} has {shown(cell.value)}, which looks like a date or time but is not ISO 8601"
+        return f"{cell.place} has {quoted(cell.value)}, which looks like a date or time but is not ISO 8601"
 
     def _is_text(self) -> bool:
         """Most cells are: then the column stays text, whatever comes, and no note is needed."""

@@ -110,17 +110,6 @@ def fields_of(type_: pa.DataType, depth: int = 1) -> int:
     return 1 + sum(fields_of(type_.field(index).type, depth + 1) for index in range(type_.num_fields))
 
 
-def unwrap(type_: pa.DataType) -> pa.DataType:
-    """The type of the values behind dictionary, run-end and extension encodings."""
-    while True:
-        if pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
-            type_ = type_.value_type
-        elif isinstance(type_, pa.BaseExtensionType):
-            type_ = type_.storage_type
-        else:
-            return type_
-
-
 def stored_type(type_: pa.DataType) -> pa.DataType:
     """The Arrow type in which rows of the canonical `type_` are staged and published."""
     if type_ in (TIME, DURATION):
@@ -140,9 +129,8 @@ def stored_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def is_untyped(type_: pa.DataType) -> bool:
-    """Whether a column of this type can only hold nulls; an object without fields counts as one."""
-    plain = unwrap(type_)
-    return bool(pa.types.is_null(plain) or (pa.types.is_struct(plain) and plain.num_fields == 0))
+    """Whether a column of this plain type can only hold nulls; an object without fields counts as one."""
+    return bool(pa.types.is_null(type_) or (pa.types.is_struct(type_) and type_.num_fields == 0))
 
 
 def _canonical_struct(type_: pa.StructType, path: str, level: int) -> pa.DataType:

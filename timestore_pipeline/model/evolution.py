@@ -21,7 +21,6 @@ from timestore_pipeline.model.canonical import (
     check_field_names,
     fields_of,
     is_untyped,
-    unwrap,
 )
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.declared import DeclaredType
@@ -45,7 +44,7 @@ class Rules:
 
 
 def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolution) -> pa.Schema:
-    """The dataset's schema after accepting data of the raw schema `incoming`.
+    """The dataset's schema after accepting data of the schema `incoming`, in plain types.
 
     `existing` is canonical, or None for a new dataset. Its columns keep their order, new ones are appended. Raises
     `InvalidData` for data no dataset can hold, `SchemaConflict` for data this one cannot.
@@ -154,20 +153,21 @@ def _wanted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rule
 def _merged(
     existing: pa.DataType, incoming: pa.DataType, path: str, rules: Rules, takes: _Holds, *, grows: bool = True
 ) -> pa.DataType:
-    plain = unwrap(incoming)
-    if is_untyped(plain):
+    if is_untyped(incoming):
         return existing
     if pa.types.is_null(existing):
-        return canonical_type(plain, path)
-    if is_list(existing) and is_list(plain):
-        return pa.list_(_merged(existing.value_type, plain.value_type, f"{path}[]", rules, takes, grows=grows))
-    if pa.types.is_struct(existing) and pa.types.is_struct(plain):
-        return _merged_struct(existing, plain, path, rules, takes, grows)
-    if pa.types.is_map(existing) and pa.types.is_map(plain):
+        return canonical_type(incoming, path)
+    if is_list(existing) and is_list(incoming):
+        return pa.list_(_merged(existing.value_type, incoming.value_type, f"{path}[]", rules, takes, grows=grows))
+    if pa.types.is_struct(existing) and pa.types.is_struct(incoming):
+        return _merged_struct(existing, incoming, path, rules, takes, grows)
+    if pa.types.is_map(existing) and pa.types.is_map(incoming):
         grows = grows and rules.widens  # DataFusion cannot open a table whose files have fewer fields inside a map
-        key = _merged(existing.key_type, plain.key_type, f"{path}{{key}}", rules, takes, grows=grows)
-        return pa.map_(key, _merged(existing.item_type, plain.item_type, f"{path}{{value}}", rules, takes, grows=grows))
-    leaf = canonical_type(plain, path)
+        key = _merged(existing.key_type, incoming.key_type, f"{path}{{key}}", rules, takes, grows=grows)
+        return pa.map_(
+            key, _merged(existing.item_type, incoming.item_type, f"{path}{{value}}", rules, takes, grows=grows)
+        )
+    leaf = canonical_type(incoming, path)
     if takes(existing, leaf):
         return existing
     if rules.widens and (wide := wider(existing, leaf)) is not None:

@@ -1,13 +1,19 @@
-"""Where data are refused in words: every refusal names the column, what was found there, and the way out.
+"""Where data are refused in words: every refusal names the place, what was found there, and the way out.
 
-A value's refusal also names its row, counted from 0 in the batch as it was handed over, and what it was taken for.
+The place of a value in memory is its column and its row, counted from 0 in the batch as it was handed over; of one in a
+file, the file and the line. A value's refusal also says what the value was taken for.
 """
 
 from __future__ import annotations
 
-from timestore_pipeline.errors import InvalidData
+from dataclasses import dataclass
+from pathlib import Path
 
-SHOWN_CHARACTERS = 200  # of a value or a type
+from timestore_pipeline.errors import InvalidData, UnreadableInput
+
+SHOWN_CHARACTERS = 200  # of a value in memory, or of a type
+SHOWN_IN_FILE = 60  # of a value in a file, where the rest of it can be looked up
+WHOLE_FILE = "check that the file is complete and its suffix right"
 
 
 class UnfitValue(Exception):
@@ -21,18 +27,63 @@ class UnfitValue(Exception):
         self.problem = problem
         self.remedy = remedy
 
-    def in_row(self, row: int) -> InvalidData:
+    def in_row(self, row: int | range) -> InvalidData:
         return refused_value(self.path, row, self.value, self.taken_for, self.problem, self.remedy)
 
 
-def refused_value(path: str, row: int, value: str, taken_for: str, problem: str, remedy: str) -> InvalidData:
-    """`column 'v', row 3: 2.5 (double) was taken for int64, …`: problem is the rest of that sentence."""
+def refused_value(path: str, row: int | range, value: str, taken_for: str, problem: str, remedy: str) -> InvalidData:
+    """`column 'v', row 3: 2.5 (double) was taken for int64, …`: problem is the rest of that sentence.
+
+    row: several, where it cannot be told which of them has the value.
+    """
+    row = row.start if isinstance(row, range) and len(row) < 2 else row
+    where = f"row {row}" if isinstance(row, int) else f"one of rows {row[0]} to {row[-1]}"
     shown = value[:SHOWN_CHARACTERS]
-    error = InvalidData(f"column {path!r}, row {row}: {shown} was taken for {taken_for}, {problem}", hint=remedy)
-    error.row = row
+    error = InvalidData(f"column {path!r}, {where}: {shown} was taken for {taken_for}, {problem}", hint=remedy)
+    error.row = row if isinstance(row, int) else None
     return error
 
 
 def refused_type(path: str, type_: object, remedy: str, problem: str = "which datasets cannot hold") -> InvalidData:
     """`column 'v' has type interval, which datasets cannot hold`."""
     return InvalidData(f"column {path!r} has type {str(type_)[:SHOWN_CHARACTERS]}, {problem}", hint=remedy)
+
+
+def null_key(path: str) -> UnfitValue:
+    """path: of the map."""
+    return UnfitValue(f"{path}{{key}}", "null", "a key", "which no map can have", "give each entry a key")
+
+
+def too_many_digits(path: str, number: int) -> UnfitValue:
+    problem = "which has too few digits for it: precision would be lost"
+    return UnfitValue(path, str(number), "decimal(38,0)", problem, "send such numbers as text")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of a file. `place`: where its row begins, such as `line 7`; `order`: of the cells of one column."""
+
+    place: str
+    value: str
+    order: int = 0
+
+
+def quoted(value: str) -> str:
+    """A value of a file for a message: quoted, and cut."""
+    return repr(value if len(value) <= SHOWN_IN_FILE else value[:SHOWN_IN_FILE] + "…")
+
+
+def refused_cell(file: Path, cell: Cell, column: str, problem: str, remedy: str) -> InvalidData:
+    """`f.csv, line 7, column 'v': 'x' is no number`: problem is the rest of that sentence."""
+    return refused_in_file(file, cell.place, f"{quoted(cell.value)} {problem}", remedy, column)
+
+
+def refused_in_file(file: Path, place: str, problem: str, remedy: str, column: str | None = None) -> InvalidData:
+    """`f.csv, line 1: …`: text that can be read and not be kept. column: None = it is about none, or about several."""
+    where = place if column is None else f"{place}, column {column!r}"
+    return InvalidData(f"{file}, {where}: {problem}", hint=remedy)
+
+
+def unreadable_file(file: Path, place: str, problem: object, remedy: str = WHOLE_FILE) -> UnreadableInput:
+    """`f.csv cannot be read: line 7, column 2: …`: text that is not what its format says."""
+    return UnreadableInput(f"{file} cannot be read: {place}: {problem}", hint=remedy)

@@ -26,7 +26,7 @@ from timestore_pipeline.doors.http.limits import ReaderLimits
 from timestore_pipeline.doors.http.reader_process import ERRORS
 from timestore_pipeline.doors.http.reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
-from timestore_pipeline.ingest.refusals import Note
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.model.batch import Receipt
 
 _log = logging.getLogger(__name__)

@@ -18,9 +18,10 @@ from timestore_pipeline.errors import BodyTooLarge, InvalidData, TimestoreError,
 from timestore_pipeline.ingest.arrow_files import stream_tables
 from timestore_pipeline.ingest.expansion import check_shape, plain_bytes
 from timestore_pipeline.ingest.json_blocks import is_array
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.refusals import WHOLE_FILE, Note
 from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.model.refusals import WHOLE_FILE
 
 _ROWS_AT_ONCE = 65_536
 _CELL_BYTES = 8  # of an absent number, once the rows are Arrow data

@@ -21,8 +21,8 @@ from timestore_pipeline.doors.landing.outcome import Outcome, Result, reason_tex
 from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
-from timestore_pipeline.ingest.refusals import Note
 from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.trial import Trial
