@@ -62,6 +62,14 @@ def test_columns_of_pandas_arrive_as_they_are(frame: pd.DataFrame, values: list[
     assert staged(frame) == values
 
 
+def test_a_frame_of_a_derived_class_is_one() -> None:
+    """As GeoPandas and others derive theirs."""
+    own = type("OwnFrame", (pd.DataFrame,), {})
+    assert staged(own({"v": [ID, None]})) == [str(ID), None]
+    with pytest.raises(InvalidData, match="column 'v' has type complex128"):
+        staged(own({"v": [1j]}))
+
+
 @pytest.mark.parametrize(
     ("frame", "named"),
     [

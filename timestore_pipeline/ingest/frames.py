@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.ingest.handed_over import table_of
 from timestore_pipeline.ingest.rows import array_from_values
 from timestore_pipeline.model.canonical import check_field_names
 from timestore_pipeline.model.refusals import refused_type, too_many_digits
@@ -31,15 +32,12 @@ DUCKDB_REMEDIES = {  # DuckDB exports most of these as bytes, or without what ma
 
 def exportable(data: Any) -> Any:
     """`data` in a form whose Arrow export keeps every value; raises `InvalidData` naming the column that has none."""
-    if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    if isinstance(data, pa.RecordBatchReader):
-        return data.read_all()
-    if isinstance(data, (pa.StructArray, pa.ChunkedArray)) and pa.types.is_struct(data.type) and not data.null_count:
-        return pa.Table.from_struct_array(data)
-    module = type(data).__module__.partition(".")[0].removeprefix("_")
-    prepare = _LIBRARIES.get((module, type(data).__name__))
-    return data if prepare is None else prepare(data)
+    for kind in type(data).__mro__:
+        module = kind.__module__.partition(".")[0].removeprefix("_")
+        prepare = _LIBRARIES.get((module, kind.__name__))
+        if prepare is not None:
+            return prepare(data)
+    return data
 
 
 def _from_pandas(frame: Any) -> Any:
@@ -53,7 +51,7 @@ def _from_pandas(frame: Any) -> Any:
         frame = frame.copy(deep=False)
         for position, column in changed.items():
             frame.isetitem(position, column)
-    return frame
+    return pa.Table.from_pandas(frame)
 
 
 def _check_pandas_names(names: Iterable[Any]) -> None:
@@ -158,7 +156,7 @@ def _from_duckdb(relation: Any) -> Any:
     for name, type_ in zip(relation.columns, relation.types, strict=True):
         _check_duckdb(name, type_)
     wide = [name for name, type_ in zip(relation.columns, relation.types, strict=True) if type_.id == "uhugeint"]
-    return _without_wrapped(pa.table(relation), wide) if wide else relation
+    return _without_wrapped(table_of(relation), wide) if wide else relation
 
 
 def _without_wrapped(table: pa.Table, wide: list[str]) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.ingest.by_row import unreadable_column
 from timestore_pipeline.ingest.frames import exportable
+from timestore_pipeline.ingest.handed_over import table_of
 from timestore_pipeline.ingest.malformed import malformed
 from timestore_pipeline.ingest.pandas_notes import pandas_note
 from timestore_pipeline.ingest.rows import table_from_rows
@@ -57,7 +58,7 @@ def _imported(data: object) -> pa.Table:
         return _without_unnamed_index(data)
     try:
         ready = exportable(data)
-        table = ready if isinstance(ready, pa.Table) else pa.table(ready)
+        table = ready if isinstance(ready, pa.Table) else table_of(ready)
     except (TimestoreError, MemoryError):
         raise
     except Exception as error:  # the export is the library's own, and a query may run in it
