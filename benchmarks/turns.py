@@ -56,12 +56,11 @@ class Execution:
     @contextmanager
     def part(self, name: str) -> Iterator[ExitStack]:
         """A part's workers live within; what fails outside of a turn ends the part, not the benchmark."""
-        _say(name)
         try:
             with ExitStack() as stack:
                 yield stack
         except (Failed, OSError) as error:
-            _say(f"  given up: {error}")
+            _say(f"{name}: given up: {error}")
             self.results.missing[name] = str(error)
         for folder in self._folder.glob(f"*/{name}"):
             shutil.rmtree(folder)
@@ -88,6 +87,7 @@ class Execution:
         """turns: by case.contender. One whose turn fails has no more, and no figures."""
         left = dict(turns)
         for number in range(rounds):
+            _say(f"{part}: round {number + 1} of {rounds}")
             for name in _beginning_with(list(left), number):
                 try:
                     self.results.enter(f"{part}.{name}", left[name]())

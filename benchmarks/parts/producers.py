@@ -19,7 +19,7 @@ DATASETS = 1_000
 
 _EVERYONE = ("floor", "ours", "older", "http", "client", "postgres", "quack", "ducklake", "delta")
 _IN_GROUPS = ("ours", "older", "http", "postgres", "quack")  # what several processes can write to at once
-_BATCHES_OF_EACH = 3
+_BATCHES_OF_EACH = 2  # after the first
 _RECORDS = 500
 
 

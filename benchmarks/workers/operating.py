@@ -55,8 +55,10 @@ class Operator:
         with Timestore(self._settings) as store:
             assert store.pipeline is not None  # its libraries are imported before the clock starts
             began = time.perf_counter()
-            assert store.flush(_LARGE, Trigger.MANUAL, "benchmark") is not None
-            return {"seconds": time.perf_counter() - began, "peak": peak_mb()}
+            store.flush(_LARGE, Trigger.MANUAL, "benchmark")
+            seconds = time.perf_counter() - began
+            assert store.status(_LARGE).backlog.pending.batches == 0  # all of it was one flush
+            return {"seconds": seconds, "peak": peak_mb()}
 
     def flush_all(self) -> None:
         with Timestore(self._settings) as store:
