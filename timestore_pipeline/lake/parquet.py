@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.sql_types import literal
 
 _WORTH_A_DICTIONARY = 100  # rows
+_WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter
+_WORTH_COMPRESSING = 1000  # bytes of a file's rows in Arrow: with fewer, compressing takes longer than all the rest
 NOTE_KEY = "timestore"  # in the footer of a file that says where its rows come from
 
 
@@ -67,26 +69,36 @@ def write_parquets(
     By Arrow, because a COPY costs milliseconds however few its rows, and a COPY with PARTITION_BY does not keep the
     order of rows, in DuckDB 2.0 on one thread neither. Return the bytes of each; raise as `write_parquet` does.
     """
-    options = options or ParquetOptions()
-    with _translated(next(iter(parts))), store.workshop() as folder, ThreadPoolExecutor(os.cpu_count()) as threads:
+    write = partial(_write_each, options or ParquetOptions())
+    rows = sum(part.num_rows for part in parts.values())
+    many = os.cpu_count() or 1 if rows >= _WORTH_A_THREAD * len(parts) else 1
+    with _translated(next(iter(parts))), store.workshop() as folder, ThreadPoolExecutor(many) as threads:
         paths = {relative: folder / f"{number}.parquet" for number, relative in enumerate(parts)}
-        for _ in threads.map(partial(_write, options), paths.values(), parts.values()):
+        targets = list(zip(paths.values(), parts.values(), strict=True))
+        for _ in threads.map(write, (targets[first::many] for first in range(many))):
             pass
         sizes = {relative: path.stat().st_size for relative, path in paths.items()}
         store.receive_all(paths)
     return sizes
 
 
-def _write(options: ParquetOptions, path: Path, rows: pa.Table) -> None:
+def _write_each(options: ParquetOptions, targets: Sequence[tuple[Path, pa.Table]]) -> None:
+    for path, rows in targets:
+        path.write_bytes(_encoded(rows, options))
+
+
+def _encoded(rows: pa.Table, options: ParquetOptions) -> pa.Buffer:
     """Without Arrow's own schema in the footer, as DuckDB writes it."""
+    content = pa.BufferOutputStream()
     pq.write_table(
         rows,
-        path,
+        content,
         row_group_size=options.row_group_size,
-        compression=options.compression,
+        compression=options.compression if rows.nbytes >= _WORTH_COMPRESSING else "none",
         store_schema=False,
         use_dictionary=rows.num_rows >= _WORTH_A_DICTIONARY,
     )
+    return content.getvalue()
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def _exact(found: Mapping[str, str], side: str) -> str | None:
 def _bound(found: Mapping[str, str], kind: pa.DataType, side: str) -> Any:
     """The bound as a JSON value that no reader can take for a tighter one, or None."""
     text = _exact(found, side)
-    render = next((render for matches, render in _RENDERERS if matches(kind)), None)
+    render = _RENDERERS.get(kind.id)
     if text is None or render is None or found.get("has_nan", "false") != "false":
         return None
     return render(text, kind, side)
@@ -152,12 +152,16 @@ def _instant(text: str | None) -> datetime | None:
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
-_RENDERERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[str, pa.DataType, str], Any]], ...] = (
-    (pa.types.is_boolean, _boolean),
-    (pa.types.is_integer, _integer),
-    (pa.types.is_floating, _float),
-    (pa.types.is_string, _string),
-    (pa.types.is_decimal, _decimal),
-    (pa.types.is_date, _date),
-    (pa.types.is_timestamp, _timestamp),
-)
+_RENDERERS: Mapping[int, Callable[[str, pa.DataType, str], Any]] = {  # by the number that Arrow has for a type
+    kind.id: render
+    for render, kinds in (
+        (_boolean, [pa.bool_()]),
+        (_integer, [pa.int8(), pa.int16(), pa.int32(), pa.int64()]),
+        (_float, [pa.float32(), pa.float64()]),
+        (_string, [pa.string()]),
+        (_decimal, [pa.decimal128(1)]),
+        (_date, [pa.date32()]),
+        (_timestamp, [pa.timestamp("us")]),
+    )
+    for kind in kinds
+}
