@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -57,6 +58,14 @@ def test_what_was_written_is_read_and_nothing_lies_beside_it(path: Path) -> None
     assert batches_in(path) == {0: 3, 1: 4, 2: 5}
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("many", [20, 400_000])
+def test_a_segment_takes_about_the_room_of_its_rows(engine: duckdb.DuckDBPyConnection, path: Path, many: int) -> None:
+    rows = pa.table({"r": np.random.default_rng(1).random(many)})
+    batch = StagedBatch("b", 0, many, rows.nbytes, clock.now(), None)
+    write_segment(engine, path, SegmentHeader(path.stem, "shard-0", "weather", rows.schema), [(batch, rows)])
+    assert path.stat().st_size < 70_000 + 1.1 * rows.nbytes
 
 
 def test_a_segment_says_what_it_is(path: Path) -> None:

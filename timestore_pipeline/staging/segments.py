@@ -31,6 +31,11 @@ FORMAT_VERSION = 2
 # DuckDB's default of 256 kB makes the smallest file 540 kB; at a thousand datasets that is the guardrail itself.
 BLOCK_SIZE = 16384
 
+# Of segments whose columns fill them: a vector of 2,048 numbers does not fit twice into the small ones, so these make a
+# file half as large again, and slower to read. A reader holds a block of every column.
+_LARGE_BLOCK_SIZE = 65_536
+_LARGE_BLOCKS = 16  # at least, in a column
+
 _HELD = ("Could not set lock", "Unique file handle conflict")  # by another process, or by another thread of this one
 _GIVEN_UP = ("fsync failed", "database has been invalidated")
 
@@ -61,7 +66,8 @@ def write_segment(
     try:
         with translated(path, header.dataset), _refused_rows_named(header.dataset):
             make_folder(path.parent, private=True)
-            connection.execute(f"ATTACH {literal(str(temporary))} AS building (BLOCK_SIZE {BLOCK_SIZE})")
+            size = _block_size(header, batches)
+            connection.execute(f"ATTACH {literal(str(temporary))} AS building (BLOCK_SIZE {size})")
             keep_private(temporary)
             _create_tables(connection, header)
             rows = group_rows(batches)  # noqa: F841  # DuckDB reads it by its name
@@ -123,6 +129,11 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
     # Whatever else: DuckDB reports a damaged file under half a dozen classes, the base class among them.
     hint = "the file is kept; copy it away before you try to repair it"
     return UnreadableSegment(f"segment {path} cannot be used: {message}", dataset=dataset, hint=hint)
+
+
+def _block_size(header: SegmentHeader, batches: Sequence[tuple[StagedBatch, pa.Table]]) -> int:
+    staged = sum(batch.bytes for batch, _ in batches)
+    return _LARGE_BLOCK_SIZE if staged >= _LARGE_BLOCK_SIZE * _LARGE_BLOCKS * len(header.schema) else BLOCK_SIZE
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, header: SegmentHeader) -> None:
