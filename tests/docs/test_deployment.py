@@ -61,11 +61,11 @@ def test_the_workspace_has_our_code_location_beside_another_one() -> None:
 
 
 def test_the_assets_stage_and_follow_the_published_dataset(home: Path, tmp_path: Path) -> None:
-    [source] = blocks("Stage from your assets, continue with what is published", "python")
+    [source] = blocks("Stage from your assets, continue with published rows", "python")
     (tmp_path / "team_definitions.py").write_text(source)
     defs = runpy.run_path(str(tmp_path / "team_definitions.py"))["defs"]
     assert defs.resolve_implicit_global_asset_job_def().execute_in_process().success
-    [lineage] = blocks("Stage from your assets, continue with what is published", "sh")
+    [lineage] = blocks("Stage from your assets, continue with published rows", "sh")
     type_in(lineage, tmp_path)
     with Timestore(Settings.from_env()) as timestore:
         assert timestore.status("weather").backlog.pending.rows == 24
