@@ -32,14 +32,13 @@ FOLDER = Path(tempfile.gettempdir()) / "timestore-captures"
 _PROGRESS = re.compile(r"^(rows|kills|batches|files) .*(\d:\d\d:\d\d|-:--:--)$")
 _MOST_LINES = 30  # of one capture
 
-_HEAD = """# Command line
+_HEAD = """# Use the command line
 
-Written by `scripts/captures.py`: each command as it answers on a terminal of 80 columns.
-`timestore COMMAND --help` explains the options and has an example; `timestore --install-completion` teaches the shell
-the commands and your datasets' names. `timestore --version` says which release it is, and
-which format of the ledger it reads.
+Written by `scripts/captures.py`: the output of each command on a terminal of 80 columns.
+`timestore COMMAND --help` explains the options and has an example; `timestore --install-completion` adds shell
+completion for commands and dataset names. `timestore --version` prints the release and its ledger format.
 
-- Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
+- Exit code 0 = done, 1 = the answer is no or the command failed, 2 = wrong usage.
 - `--json` prints one JSON document instead, also for an error: `{"error": {"code", "message", "dataset", "hint"}}`.
 - Colours and progress bars appear on a terminal only, and never with `NO_COLOR`. Notes go to standard error.
 """
