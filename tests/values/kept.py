@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -148,6 +150,28 @@ KEPT: dict[str, Example] = {
     "NUL in a name of Polars": one(pl.DataFrame({ROW: [0], "v\0w": [1]}), REFUSED),
     "NUL in a name of a batch": one(pa.record_batch({ROW: [0], "v\0w": [1]}), REFUSED),
     "a name of 300 letters": one(pa.table({ROW: [0], "x" * 300: [7]}), 7, column="x" * 300),
+    "lists of no values": one(table(pa.array([[], None], pa.list_(pa.int8(), 0))), [], None),
+    "arrays of no values of Polars": one(
+        pl.DataFrame({ROW: [0], "v": pl.Series([[]], dtype=pl.Array(pl.String, 0))}), []
+    ),
+    "a dictionary of nothing": one(table(pa.array([None, None]).dictionary_encode()), None, None),
+    "an index of pandas with the name of a column": one(
+        pd.DataFrame({ROW: [0], "v": [1]}, index=pd.Index([7], name="v")), REFUSED
+    ),
+    "half of a surrogate pair in a name": one([{ROW: 0, "v\ud800": 1}], REFUSED),
+    "half of a surrogate pair in a name inside": one(listed({"a\ud800": 1}), REFUSED),
+    "integers of numpy beside a large one": one(listed(np.int8(1), 2**70), 1, 2**70),
+    "an offset of seconds": one(
+        listed(datetime(1970, 1, 1, tzinfo=timezone(timedelta(seconds=90)))), Instant(-90 * 10**9)
+    ),
+    "an offset of microseconds": one(
+        listed(datetime(1970, 1, 1, tzinfo=timezone(timedelta(microseconds=5))), pd.Timestamp(0, tz="UTC")),
+        Instant(-5_000),
+        Instant(0),
+    ),
+    "an offset of a zone's first years": one(
+        listed(datetime(1900, 1, 1, tzinfo=ZoneInfo("Europe/Amsterdam"))), Instant(-2_208_989_972 * 10**9)
+    ),
     "an ID of Python": one(listed(_ID), str(_ID)),
     "an ID of DuckDB": one(sql(f"'{_ID}'::UUID"), str(_ID)),
     "an ID of Arrow": one(

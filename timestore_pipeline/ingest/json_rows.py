@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from timestore_pipeline.ingest.json_blocks import ROW_HINT, Rows
+from timestore_pipeline.model.canonical import is_text
 from timestore_pipeline.model.refusals import SHOWN_IN_FILE, quoted, refused_in_file, unreadable_file
 
 _LONGEST_WHOLE = 40  # characters; more are refused as they stand
@@ -32,11 +33,9 @@ def parse_rows(path: Path, rows: Rows) -> list[dict[str, Any]]:
 def check_strings(path: Path, value: Any, place: str, column: str = "") -> None:
     """Refuse text that no encoding of Unicode can hold: half of a surrogate pair. column: the path of the value."""
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
+        if not is_text(value):
             problem = f"{ascii(value)[:SHOWN_IN_FILE]} holds half of a surrogate pair, which is no character"
-            raise refused_in_file(path, place, problem, "write whole characters", column or None) from None
+            raise refused_in_file(path, place, problem, "write whole characters", column or None)
     elif isinstance(value, dict):
         for name, inner in value.items():
             below = f"{column}.{name}" if column else name

@@ -16,7 +16,7 @@ from timestore_pipeline.ingest.by_row import unreadable_column
 from timestore_pipeline.ingest.frames import exportable
 from timestore_pipeline.ingest.handed_over import table_of
 from timestore_pipeline.ingest.malformed import malformed
-from timestore_pipeline.ingest.pandas_notes import pandas_note
+from timestore_pipeline.ingest.pandas_notes import pandas_names, pandas_note
 from timestore_pipeline.ingest.rows import table_from_rows
 
 _INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
@@ -98,9 +98,16 @@ def _with_named_range_index(table: pa.Table) -> pa.Table:
 
 
 def _without_unnamed_index(table: pa.Table) -> pa.Table:
-    """Leave out row numbers that survived a filter; refuse an unnamed index that may well be the time."""
+    """Leave out row numbers that survived a filter; refuse an unnamed index that may well be the time.
+
+    One that has the name of a column has none in the table either, and is refused.
+    """
+    names = pandas_names(table.schema.metadata)
     for index in _pandas_indexes(table):
         if isinstance(index, str) and index.startswith(_INDEX_PREFIX) and index in table.column_names:
+            if (name := names.get(index)) is not None:
+                hint = "rename the index (df.index.name = …), or leave it out: reset_index(drop=True)"
+                raise InvalidData(f"column {name!r} and the pandas index have the same name", hint=hint)
             type_ = table.schema.field(index).type
             if not pa.types.is_integer(type_):
                 raise InvalidData(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -26,10 +26,19 @@ def pandas_note(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
 
 def float_columns(metadata: Mapping[bytes, bytes] | None) -> frozenset[str]:
     """Columns that pandas held as floats: it turns integers into such when one of them is missing."""
+    return frozenset(name for name, column in _described(metadata) if column.get("numpy_type") in _FLOATS)
+
+
+def pandas_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """What pandas calls each column, None = it has no name, by its name in the table."""
+    return {name: column.get("name") for name, column in _described(metadata)}
+
+
+def _described(metadata: Mapping[bytes, bytes] | None) -> Iterator[tuple[str, dict[str, Any]]]:
     columns = pandas_note(metadata).get("columns", [])
-    described = [column for column in columns if isinstance(column, dict)] if isinstance(columns, list) else []
-    names = (column.get("field_name") for column in described if column.get("numpy_type") in _FLOATS)
-    return frozenset(name for name in names if isinstance(name, str))
+    for column in columns if isinstance(columns, list) else []:
+        if isinstance(column, dict) and isinstance(column.get("field_name"), str):
+            yield column["field_name"], column
 
 
 def whole_numbers(column: pa.ChunkedArray, known: pa.DataType | None) -> pa.ChunkedArray:

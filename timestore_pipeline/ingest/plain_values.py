@@ -69,7 +69,10 @@ def _decoded(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
 def _list(array: pa.Array, path: str) -> pa.Array:
     """The values first: Arrow cannot flatten lists of some encodings. Some lie under a null."""
     field = array.type.value_field
-    plain = _with_values(array, plain_values(array.values, field.metadata, f"{path}[]"))
+    values = plain_values(array.values, field.metadata, f"{path}[]")
+    if isinstance(array, pa.FixedSizeListArray) and array.type.list_size == 0:  # Arrow makes none of other values
+        return list_of(array, values.slice(0, 0))
+    plain = _with_values(array, values)
     return list_of(plain, pc.list_flatten(plain))
 
 

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.by_row import ARROW_ERRORS
+from timestore_pipeline.model.canonical import check_field_names
 from timestore_pipeline.model.refusals import refused_value
 
 _MERGED = {frozenset({"int", "float"}): "float", frozenset({"int", "decimal"}): "decimal"}  # Arrow checks each value
 _MISSING = frozenset({"NaTType", "NAType"})  # pandas' nulls, by name: pandas need not be installed
+_AWARE = "datetime with time zone"
+_MINUTE = timedelta(minutes=1)
 _PLAIN = ({bool}, {int}, {float}, {str}, {bytes}, {Decimal}, {date}, {timedelta}, set[type]())
 _HINT = "send one kind of value per column, or null"
 _DIGITS, _MOST_DIGITS = 38, 76  # of Arrow's decimals that can be published, and of its widest ones
@@ -40,6 +44,7 @@ def table_from_rows(rows: Iterable[object]) -> pa.Table:
     for name in names:
         if not isinstance(name, str):
             raise InvalidData(f"column name {name!r} is not a string", hint="name columns by strings")
+    check_field_names(names, "")
     arrays = [array_from_values(name, [row.get(name) for row in mappings]) for name in names]
     return pa.Table.from_arrays(arrays, names=names)
 
@@ -71,7 +76,8 @@ def _is_uniform(values: list[Any]) -> bool:
     """Whether no value can hide another kind: true of nearly every column, and found at the speed of a set."""
     types = set(map(type, values)) - {type(None)}
     if types == {datetime}:
-        return len({value.tzinfo is None for value in values if value is not None}) == 1
+        zones = {id(value.tzinfo): value.tzinfo for value in values if value is not None}.values()
+        return all(zone is None for zone in zones) or all(map(_has_whole_minutes, zones))
     return types in _PLAIN
 
 
@@ -140,6 +146,7 @@ class _Kinds:
         if kind == "list":
             return _within(self.type(f"{path}[]"), pa.list_)
         if kind == "mapping":
+            check_field_names(self._children.get(path, {}), path)
             types = {key: self.type(inner) for key, inner in self._children.get(path, {}).items()}
             return None if None in types.values() else pa.struct(list(types.items()))
         if kind == "int":
@@ -159,20 +166,33 @@ class _Kinds:
             self._decimals.setdefault(path, []).append(value)
             if kind == "int" and not -(2**63) <= value < 2**63:
                 self._wide.add(path)
-        elif getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas' Timestamp and Timedelta
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas' Timestamp and Timedelta
             self._fine.add(path)
         elif kind == "float" and value == value and float(value) != value:  # a long double, or a fraction
             raise refused_value(path, row, repr(value), "double", "which would round it", "send a decimal, or text")
         elif kind == "time" and value.tzinfo is not None:
             remedy = "send a timestamp with a time zone, or the time of day alone"
             raise refused_value(path, row, repr(value), "a time of day", "which has no time zone", remedy)
-        return str(value) if kind == "uuid" else value
+        return _PREPARED[kind](value) if kind in _PREPARED else value
 
     def _child(self, children: dict[str, str], path: str, key: Any, value: Any, row: int) -> Any:
         if not isinstance(key, str):
             problem = "but its key is not a string"
             raise refused_value(path, row, repr({key: value}), "a mapping", problem, "name fields by strings")
         return self.note(children.setdefault(key, f"{path}.{key}"), value, row)
+
+
+def _has_whole_minutes(zone: tzinfo | None) -> bool:
+    """Whether Arrow knows its offsets: a named zone's too, also where they have seconds."""
+    return isinstance(zone, ZoneInfo) or (isinstance(zone, timezone) and not zone.utcoffset(None) % _MINUTE)
+
+
+def _exact_instant(value: datetime) -> datetime:
+    """Arrow cuts off the microseconds of an offset. A time that leaves the years 0001 to 9999 is refused later."""
+    try:
+        return value.astimezone(UTC) if (value.utcoffset() or _MINUTE) % _MINUTE else value
+    except OverflowError:
+        return value
 
 
 def _decimal_type(numbers: list[Decimal | int]) -> pa.DataType:
@@ -199,7 +219,7 @@ def _kind(value: Any) -> str:
     if type(value).__name__ == "timedelta64":  # an Integral, for numpy
         return "timedelta64"
     if isinstance(value, datetime):
-        return "datetime without time zone" if value.tzinfo is None else "datetime with time zone"
+        return "datetime without time zone" if value.tzinfo is None else _AWARE
     for kind, types in _KINDS:
         if isinstance(value, types):
             return kind
@@ -231,5 +251,10 @@ _TYPES: dict[str, Any] = {  # kind -> the type for a unit of time
     "duration": pa.duration,
     "uuid": lambda _: pa.string(),
     "datetime without time zone": pa.timestamp,
-    "datetime with time zone": lambda unit: pa.timestamp(unit, "UTC"),
+    _AWARE: lambda unit: pa.timestamp(unit, "UTC"),
+}
+_PREPARED: dict[str, Any] = {  # kind -> a value of it for Arrow, which makes no decimal of an integer of numpy
+    "int": int,
+    "uuid": str,
+    _AWARE: _exact_instant,
 }

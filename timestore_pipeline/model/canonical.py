@@ -78,7 +78,7 @@ def check_column_names(names: Iterable[str]) -> None:
 
 
 def check_field_names(names: Iterable[str], parent: str) -> None:
-    """Refuse names that are empty, hold NUL, are too long or differ by case only.
+    """Refuse names that are empty, hold NUL, are no text, are too long or differ by case only.
 
     parent: the enclosing struct's path, or ''.
     """
@@ -87,7 +87,10 @@ def check_field_names(names: Iterable[str], parent: str) -> None:
     for name in names:
         if not name or "\0" in name:
             raise InvalidData(f"column name {name!r}{where} is empty or contains NUL", hint="give the column a name")
-        if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        if not is_text(name):
+            problem = f"column name {name!r}{where} holds half of a surrogate pair, which is no character"
+            raise InvalidData(problem, hint="write whole characters")
+        if len(name.encode()) > LONGEST_NAME:
             problem = f"column name {name[:40]!r}…{where} is longer than {LONGEST_NAME} bytes"
             raise InvalidData(problem, hint="shorten the name, or send its parts as values")
         folded = name.casefold()
@@ -97,6 +100,15 @@ def check_field_names(names: Iterable[str], parent: str) -> None:
                 hint="rename one of them: SQL engines do not tell them apart",
             )
         seen[folded] = name
+
+
+def is_text(text: str) -> bool:
+    """Whether an encoding of Unicode can hold it: half of a surrogate pair none can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fields_of(type_: pa.DataType, depth: int = 1) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.system.legible import legible
 
 SHOWN_CHARACTERS = 200  # of a value in memory, or of a type
 SHOWN_IN_FILE = 60  # of a value in a file, where the rest of it can be looked up
@@ -38,7 +39,7 @@ def refused_value(path: str, row: int | range, value: str, taken_for: str, probl
     """
     row = row.start if isinstance(row, range) and len(row) < 2 else row
     where = f"row {row}" if isinstance(row, int) else f"one of rows {row[0]} to {row[-1]}"
-    shown = value[:SHOWN_CHARACTERS]
+    shown = legible(value[:SHOWN_CHARACTERS])
     error = InvalidData(f"column {path!r}, {where}: {shown} was taken for {taken_for}, {problem}", hint=remedy)
     error.row = row if isinstance(row, int) else None
     return error
