@@ -45,14 +45,14 @@ def test_a_claim_grows_by_a_quarter_with_each_success_until_it_is_as_large_as_an
     with Timestore(cramped) as store:
         usual = store.export_options().sortable_bytes
         stage(cramped, 1, width=10)
-        store.area.ledger.claim_sizes.put("d", usual // 2)
+        store.area.ledger.flush_failures.limit_claims("d", usual // 2)
         attempt(store)
-        narrowed = store.area.ledger.claim_sizes.most_bytes("d")
+        narrowed = store.area.ledger.flush_failures.most_claim_bytes("d")
         assert narrowed == usual // 2 * 5 // 4 + 1
-        store.area.ledger.claim_sizes.put("d", 2**40)
+        store.area.ledger.flush_failures.limit_claims("d", 2**40)
         stage(cramped, 1, width=11)
         attempt(store)
-        assert store.area.ledger.claim_sizes.most_bytes("d") is None
+        assert store.area.ledger.flush_failures.most_claim_bytes("d") is None
 
 
 def test_a_batch_that_does_not_fit_alone_blocks_its_dataset_with_the_setting_that_helps(
@@ -78,4 +78,4 @@ def test_a_batch_that_failed_in_a_share_of_the_memory_is_tried_with_all_of_it_be
     with Timestore(cramped) as store:
         assert isinstance(attempt(store), OutOfMemory)
         assert store.status("d").backlog.block is None
-        assert store.area.ledger.claim_sizes.most_bytes("d") is not None
+        assert store.area.ledger.flush_failures.most_claim_bytes("d") is not None

@@ -126,7 +126,7 @@ def test_metadata_that_nobody_here_can_read_stops_its_dataset_alone_and_can_be_r
 
 def test_a_block_that_another_release_wrote_down_is_none(blocked: Timestore, settings: Settings) -> None:
     with closing(sqlite3.connect(settings.staging_directory / "ledger.sqlite")) as ledger, ledger:
-        ledger.execute("""UPDATE meta SET value = '{"new": 1}' WHERE key = 'blocked/d'""")
+        ledger.execute("""UPDATE datasets SET blocked = '{"new": 1}' WHERE name = 'd'""")
     assert blocked.status("d").backlog.block is None
 
 

@@ -57,7 +57,7 @@ def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushR
         _log.info("%s: nothing to claim", request.dataset)
         return []
     size = timestore.area.ledger.flushes.get(claim.ref).volume.bytes
-    alone = timestore.area.ledger.claim_sizes.most_bytes(request.dataset) is not None
+    alone = timestore.area.ledger.flush_failures.most_claim_bytes(request.dataset) is not None
     return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size, alone=alone)]
 
 

@@ -15,9 +15,9 @@ from timestore_pipeline.staging.area import StagingArea
 
 def most_bytes_now(area: StagingArea, dataset: str, usual: int) -> int:
     """What the next claim may take. usual: where no export has failed."""
-    narrowed = area.ledger.claim_sizes.most_bytes(dataset)
+    narrowed = area.ledger.flush_failures.most_claim_bytes(dataset)
     if narrowed is not None and narrowed >= usual:
-        area.ledger.claim_sizes.forget(dataset)
+        area.ledger.flush_failures.limit_claims(dataset, None)
     return usual if narrowed is None else min(narrowed, usual)
 
 
@@ -32,7 +32,7 @@ def narrowing(area: StagingArea, ref: FlushRef) -> Iterator[None]:
         yield
     except OutOfMemory as error:
         claimed = area.ledger.flushes.get(ref).volume
-        if claimed.batches == 1 and area.ledger.claim_sizes.most_bytes(ref.dataset) is not None:
+        if claimed.batches == 1 and area.ledger.flush_failures.most_claim_bytes(ref.dataset) is not None:
             [identity] = area.ledger.batches.of_flush(ref).values()
             raise BatchTooLarge(
                 f"batch {identity} of dataset {ref.dataset!r}, {claimed.rows} rows of {claimed.bytes} bytes, cannot be"
@@ -40,5 +40,5 @@ def narrowing(area: StagingArea, ref: FlushRef) -> Iterator[None]:
                 dataset=ref.dataset,
                 hint="raise TIMESTORE_EXPORT_MEMORY_MB, and let producers send smaller batches",
             ) from error
-        area.ledger.claim_sizes.put(ref.dataset, claimed.bytes // min(claimed.batches, 2))
+        area.ledger.flush_failures.limit_claims(ref.dataset, claimed.bytes // min(claimed.batches, 2))
         raise

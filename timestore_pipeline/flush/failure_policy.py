@@ -34,4 +34,4 @@ def block_if_configured_wrong(area: StagingArea, dataset: str, error: BaseExcept
     if isinstance(error, UnreadableTable) and area.backlog(dataset).failures < _FAILURES_BEFORE_BELIEF:
         return
     if isinstance(error, TimestoreError) and needs_a_person(error):
-        area.ledger.blocks.put(dataset, Block(error.code, str(error), error.hint, clock.now(), configuration))
+        area.ledger.flush_failures.block(dataset, Block(error.code, str(error), error.hint, clock.now(), configuration))

@@ -56,7 +56,7 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
         reconciled += reconcile(area, lake, replace_shard=True)
     told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
-    area.ledger.blocks.lift_all()  # whoever recovers has changed something
+    area.ledger.flush_failures.lift_all_blocks()  # whoever recovers has changed something
     _finish_moves(area)
     rolled = _roll_up_all(area)
     told |= {str(one.full): one.full for one in rolled if one.full is not None}

@@ -16,7 +16,7 @@ from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import retry_delay
+from timestore_pipeline.staging.ledger.flush_failures import retry_delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlemen
 def postpone(area: StagingArea, dataset: str) -> None:
     """Nothing could be done: without a pause the sensors would try at every tick."""
     failures = area.backlog(dataset).failures
-    area.ledger.datasets.postpone(dataset, clock.now() + retry_delay(failures))
+    area.ledger.flush_failures.postpone(dataset, clock.now() + retry_delay(failures))
 
 
 def _is_due(backlog: Backlog) -> bool:

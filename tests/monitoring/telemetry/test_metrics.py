@@ -126,7 +126,7 @@ def test_levels_that_are_nearly_always_zero_are_exposed_while_they_are_not(
     names = ("failures_in_a_row", "paused", "claimed_timestamp_seconds")
     assert [value(scraped, name, dataset="weather") for name in names] == [None, None, None]
     store.area.ledger.datasets.set_paused("weather", True)
-    store.area.ledger.datasets.postpone("weather", clock.now())
+    store.area.ledger.flush_failures.postpone("weather", clock.now())
     claimed = store.pipeline.claim("weather", Trigger.MANUAL, "test")
     assert claimed.ref is not None
     instant = store.area.ledger.flushes.get(claimed.ref).claimed_at.timestamp()
@@ -140,7 +140,7 @@ def test_a_dataset_that_waits_for_a_person_is_told_with_the_errors_code(
     assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
     block_if_configured_wrong(store.area, "weather", AccessDenied("the lake's keys are another's"), "")
     assert value(scraped, "blocked", dataset="weather", code="access_denied") == 1
-    store.area.ledger.blocks.lift_all()
+    store.area.ledger.flush_failures.lift_all_blocks()
     assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
 
 

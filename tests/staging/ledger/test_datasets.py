@@ -109,7 +109,7 @@ def test_pausing_asking_and_postponing_show_in_the_backlog(ledger: Ledger) -> No
     ledger.datasets.set_paused("d", True)
     ledger.datasets.request_flush("d")
     until = datetime(2030, 1, 1, tzinfo=UTC)
-    ledger.datasets.postpone("d", until)
+    ledger.flush_failures.postpone("d", until)
     [row] = ledger.batches.backlogs("d")
     assert (row.paused, row.retry_at, row.failures) == (True, until, 1)
     assert row.manual_requested_at is not None

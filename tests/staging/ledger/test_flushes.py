@@ -14,8 +14,8 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.datasets import retry_delay
 from timestore_pipeline.staging.ledger.exports import BatchShare
+from timestore_pipeline.staging.ledger.flush_failures import retry_delay
 
 AT = datetime(2026, 1, 1, 5, tzinfo=UTC)
 FILE = ExportedFile("day/a.parquet", 20, 99, PartitionKey("partition_date", "2026-01-01"), "{}", AT, AT)
@@ -173,7 +173,7 @@ def test_a_request_is_fulfilled_by_the_next_epoch_whatever_became_of_the_clock(
 
 
 def test_publishing_moves_counts_and_remembers(ledger: Ledger, ref: FlushRef) -> None:
-    ledger.datasets.postpone("d", datetime(2030, 1, 1, tzinfo=UTC))
+    ledger.flush_failures.postpone("d", datetime(2030, 1, 1, tzinfo=UTC))
     export(ledger, ref)
     finalize(ledger, ref)
     flush = ledger.flushes.get(ref)

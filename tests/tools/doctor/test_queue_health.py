@@ -103,7 +103,7 @@ def test_a_paused_and_a_failing_dataset_are_told(home: Path) -> None:
     staged(home)
     with Timestore(Settings.build(home=home)) as store:
         store.area.ledger.datasets.set_paused("weather", True)
-        store.area.ledger.datasets.postpone("weather", clock.now())
+        store.area.ledger.flush_failures.postpone("weather", clock.now())
     assert "weather: flushes are paused" in told("backlogs", Status.WARNING)
     assert "weather: 1 flushes failed in a row" in told("backlogs", Status.FAILED)
 
@@ -134,7 +134,7 @@ def test_what_blocks_a_dataset_is_told_with_its_remedy(home: Path) -> None:
     staged(home)
     with Timestore(Settings.from_env()) as store:
         block = Block("unsupported_table", "the table has a constraint", "take it off", clock.now(), "")
-        store.area.ledger.blocks.put("weather", block)
+        store.area.ledger.flush_failures.block("weather", block)
     [finding] = [finding for finding in found("backlogs") if finding.status is Status.FAILED]
     assert finding.seen == "weather: blocked: the table has a constraint"
     assert finding.remedy == "take it off; then `timestore flush weather`"

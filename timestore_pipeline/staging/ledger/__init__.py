@@ -10,11 +10,10 @@ from pathlib import Path
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.batches import Batches
-from timestore_pipeline.staging.ledger.blocks import Blocks
-from timestore_pipeline.staging.ledger.claim_size import ClaimSizes
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.flush_failures import FlushFailures
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
@@ -49,8 +48,7 @@ class Ledger:
         self.datasets = Datasets(self.database)
         self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
-        self.blocks = Blocks(self.database)
-        self.claim_sizes = ClaimSizes(self.database)
+        self.flush_failures = FlushFailures(self.database)
         self.journals = Journals(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)

@@ -12,9 +12,9 @@ from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
-from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
+from timestore_pipeline.staging.ledger.flush_failures import block_of
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
@@ -197,8 +197,8 @@ class Batches:
 
 _WAITING = "SELECT dataset_id FROM volumes WHERE state IN ('pending', 'in_flight') AND batches > 0"
 # Left to itself SQLite takes the primary key, and reads a year of flushes at every tick.
-_BACKLOG = f"""
-SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures,
+_BACKLOG = """
+SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures, d.blocked,
     (SELECT min(staged_at) FROM batches b
         WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
     (SELECT max(staged_at) FROM batches b
@@ -207,8 +207,7 @@ SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.fail
         WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
     (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
     d.schema IS NOT NULL AND d.granularity IS NULL AS layout_open,
-    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at,
-    {COLUMN}
+    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at
 FROM datasets d
 LEFT JOIN flushes f INDEXED BY flushes_by_state ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
 """

@@ -6,15 +6,12 @@ import logging
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
-from timestore_pipeline.model.limits import LONGEST_BACKOFF
-from timestore_pipeline.staging.ledger.blocks import lift
-from timestore_pipeline.staging.ledger.claim_size import widen
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segments_differ, times_changed
 
@@ -29,8 +26,6 @@ WAITS_SEALED = (  # batches that nothing but a flush is missing
 _NO_METADATA = DatasetMetadata()
 
 _log = logging.getLogger(__name__)
-
-_RETRY_FIRST = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +133,7 @@ class Datasets:
             current = _current(tx, name, replacing=True)
             settle_declared(tx, current, metadata)  # in here: a first batch may come at any moment
             values = metadata.to_json(), int(_paused(current, metadata)), name
-            tx.execute("UPDATE datasets SET metadata = ?, paused = ? WHERE name = ?", values)
-            lift(tx, current.dataset_id)
+            tx.execute("UPDATE datasets SET metadata = ?, paused = ?, blocked = NULL WHERE name = ?", values)
         return self.get(name)
 
     def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
@@ -186,14 +180,8 @@ class Datasets:
         The request stands until a flush with a later epoch is published: instants do not tell what came later once
         somebody has set the clock.
         """
-        assignment = "retry_at = NULL, manual_requested_epoch = last_epoch, manual_requested_at = ?"
-        with self._database.transaction() as tx:
-            lift(tx, dataset_id_of(tx, name))
+        assignment = "retry_at = NULL, blocked = NULL, manual_requested_epoch = last_epoch, manual_requested_at = ?"
         self._update(name, assignment, clock.to_micros(clock.now()))
-
-    def postpone(self, name: str, until: datetime) -> None:
-        """Count a failure and hold automatic flushes back until then."""
-        self._update(name, "failures = failures + 1, retry_at = ?", clock.to_micros(until))
 
     def _update(self, name: str, assignment: str, value: int) -> None:
         self.get(name)
@@ -235,37 +223,12 @@ def _current(tx: sqlite3.Connection, name: str, *, replacing: bool = False) -> D
     return record_of(row, _readable(row) if replacing else None)
 
 
-def retry_delay(failures: int) -> timedelta:
-    """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
-    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), LONGEST_BACKOFF)
-
-
 def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     """The claim of this epoch has left batches in segments: a manual request is not fulfilled before a later one."""
     tx.execute(
         "UPDATE datasets SET manual_requested_epoch = :epoch"
         f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS_SEALED})",
         {"id": dataset_id, "epoch": epoch},
-    )
-
-
-def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """All is well again, and a request made before this epoch was taken is fulfilled."""
-    lift(tx, dataset_id)
-    widen(tx, dataset_id)
-    tx.execute(
-        "UPDATE datasets SET failures = 0, retry_at = NULL, manual_requested_at ="
-        " CASE WHEN coalesce(manual_requested_epoch, 0) >= :epoch THEN manual_requested_at END"
-        " WHERE dataset_id = :id",
-        {"id": dataset_id, "epoch": epoch},
-    )
-
-
-def back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
-    failures = tx.execute("SELECT failures FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()["failures"]
-    tx.execute(
-        "UPDATE datasets SET failures = failures + 1, retry_at = ? WHERE dataset_id = ?",
-        (clock.to_micros(clock.now() + retry_delay(failures)), dataset_id),
     )
 
 

@@ -18,7 +18,8 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import claiming, exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database
-from timestore_pipeline.staging.ledger.datasets import back_off, dataset_id_of, prolong_request, settle
+from timestore_pipeline.staging.ledger.datasets import dataset_id_of, prolong_request
+from timestore_pipeline.staging.ledger.flush_failures import back_off, settle
 from timestore_pipeline.staging.ledger.flush_rows import GROUP, SELECT, flush_of
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush

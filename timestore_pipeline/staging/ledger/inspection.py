@@ -13,8 +13,8 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.staging.ledger.blocks import COLUMN, block_of
 from timestore_pipeline.staging.ledger.database import Row, translated
+from timestore_pipeline.staging.ledger.flush_failures import block_of
 from timestore_pipeline.staging.ledger.readonly import look_at
 
 T = TypeVar("T")
@@ -105,8 +105,8 @@ def inspect(path: Path, look: Callable[[LedgerInspection], T]) -> T:
     return look_at(path, lambda connection: look(LedgerInspection(path, connection)))
 
 
-_HEALTH = f"""
-SELECT name, metadata, paused, failures, {COLUMN},
+_HEALTH = """
+SELECT name, metadata, paused, failures, blocked,
     (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
     coalesce((SELECT batches FROM volumes v WHERE v.dataset_id = d.dataset_id AND state = 'pending'), 0) AS pending,
     coalesce((SELECT batches FROM volumes v WHERE v.dataset_id = d.dataset_id AND state = 'in_flight'), 0) AS in_flight,

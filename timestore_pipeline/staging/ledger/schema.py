@@ -31,6 +31,13 @@ CREATE TABLE IF NOT EXISTS datasets (
     manual_requested_epoch INTEGER,   -- last_epoch at the request: a later epoch fulfils it, whatever the clock says
     failures INTEGER NOT NULL DEFAULT 0,
     retry_at INTEGER,
+    blocked TEXT,                     -- why no flush can succeed before something is changed, as JSON; NULL = nothing
+    claim_bytes INTEGER,              -- most bytes of the next claim; NULL = as configured
+    times_retyped INTEGER NOT NULL DEFAULT 0,   -- see type_changes.py
+    times_grown INTEGER NOT NULL DEFAULT 0,
+    times_declared INTEGER NOT NULL DEFAULT 0,
+    extents TEXT,                     -- how far the numbers of all staged batches reach, as JSON; NULL = no type widens
+    settled TEXT,                     -- paths that held nothing when first published and became text, as JSON
     removed_at INTEGER,               -- hidden from operators until something arrives; the books stay
     created_at INTEGER NOT NULL
 );

@@ -1,7 +1,7 @@
 """How a dataset's columns and layout change: with the promise of the batch that needs it, or before a flush decides.
 
 A change is made in the transaction that promises its batch, so a batch that is refused, or known already, leaves none.
-As long as `extents/<dataset>` stands in `meta`, the dataset has no table, and it says how far the numbers of every
+As long as the dataset's `extents` are not NULL, it has no table, and they say how far the numbers of every
 staged batch reach: columns may take wider types. A flush removes it before it touches the table, for good.
 """
 
@@ -21,8 +21,6 @@ from timestore_pipeline.staging.ledger.type_changes import mark_grown, mark_rety
 
 if TYPE_CHECKING:  # imported with the first change: a backlog is read without
     import pyarrow as pa
-
-_EXTENTS, _SETTLED = "extents/", "settled/"
 
 
 class SchemaMoved(Exception):
@@ -60,7 +58,7 @@ class Standing:
 
 
 class SchemaChanges:
-    """Reads and writes over `datasets`, `flushes` and `meta`."""
+    """Reads and writes over `datasets` and `flushes`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -77,7 +75,7 @@ class SchemaChanges:
     def settled_as_text(self, name: str) -> list[str]:
         """Paths of what was only empty when it was first published."""
         with self._database.snapshot() as tx:
-            return _read(tx, _SETTLED + name) or []
+            return _read(tx, name, "settled") or []
 
     def is_fixed(self, name: str) -> bool:
         """Whether no column will ever take a wider type again; extents need not be noted then."""
@@ -99,8 +97,8 @@ class SchemaChanges:
             if before.granularity is not None and not waiting_leaves(before.schema):
                 return before, before
             if waiting := waiting_leaves(before.schema):
-                known = _read(tx, _SETTLED + name) or []
-                _put(tx, _SETTLED + name, [*known, *(path for path in waiting if path not in known)])
+                known = _read(tx, name, "settled") or []
+                _put(tx, name, "settled", [*known, *(path for path in waiting if path not in known)])
             layout = before.time_column, before.granularity or Granularity.NONE
             write(tx, before, schema_settled_as_text(before.schema), *layout)
             return before, record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
@@ -133,7 +131,7 @@ def apply(tx: sqlite3.Connection, dataset: str, change: SchemaChange) -> None:
 
 def fix_types(tx: sqlite3.Connection, dataset: str) -> None:
     """No column of the dataset takes a wider type by itself any more."""
-    tx.execute("DELETE FROM meta WHERE key = ?", (_EXTENTS + dataset,))
+    tx.execute("UPDATE datasets SET extents = NULL WHERE name = ?", (dataset,))
 
 
 def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
@@ -146,8 +144,8 @@ def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
 
 
 def _noted(tx: sqlite3.Connection, dataset: str) -> Extents | None:
-    told = _read(tx, _EXTENTS + dataset)
-    return None if told is None else {path: Extent(**extent) for path, extent in told.items()}
+    noted = _read(tx, dataset, "extents")
+    return None if noted is None else {path: Extent(**extent) for path, extent in noted.items()}
 
 
 def _note(tx: sqlite3.Connection, dataset: str, extents: Extents) -> None:
@@ -155,17 +153,17 @@ def _note(tx: sqlite3.Connection, dataset: str, extents: Extents) -> None:
     known = _noted(tx, dataset)
     if known is not None:
         grown = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
-        _put(tx, _EXTENTS + dataset, {path: asdict(extent) for path, extent in {**known, **grown}.items()})
+        _put(tx, dataset, "extents", {path: asdict(extent) for path, extent in {**known, **grown}.items()})
 
 
-def _read(tx: sqlite3.Connection, key: str) -> Any:
-    row = tx.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-    return None if row is None else json.loads(row["value"])
+def _read(tx: sqlite3.Connection, dataset: str, column: str) -> Any:
+    row = tx.execute(f"SELECT {column} AS document FROM datasets WHERE name = ?", (dataset,)).fetchone()
+    return None if row is None or row["document"] is None else json.loads(row["document"])
 
 
-def _put(tx: sqlite3.Connection, key: str, document: Any) -> None:
+def _put(tx: sqlite3.Connection, dataset: str, column: str, document: Any) -> None:
     text = json.dumps(document, ensure_ascii=False)
-    tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, text))
+    tx.execute(f"UPDATE datasets SET {column} = ? WHERE name = ?", (text, dataset))
 
 
 def write(
@@ -181,7 +179,7 @@ def write(
 
     if record.schema is None:
         if record.last_epoch == 0:
-            _put(tx, _EXTENTS + record.name, {})
+            _put(tx, record.name, "extents", {})
     elif changed_leaves(record.schema, schema):
         mark_retyped(tx, record.name)
     elif any(schema.field(column.name).type != column.type for column in record.schema):
