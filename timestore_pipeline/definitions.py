@@ -37,5 +37,5 @@ def defs() -> dg.Definitions:
         schedules=[verify_round, nightly_maintenance],
         sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
-        executor=dg.in_process_executor,  # of checks that are executed by hand: a process per step costs seconds
+        executor=dg.in_process_executor,  # for checks that are executed by hand: a process per step costs seconds
     )

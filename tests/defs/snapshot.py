@@ -1,7 +1,7 @@
 """The definitions as one readable text: what operators, dashboards and saved launchpad configurations rely on.
 
 `python -m tests.defs.snapshot` in the repository renews `definitions.txt` beside it; read the difference before you
-commit it, a name that changed is a name that somebody has to change too.
+commit it; users and scripts have to follow a changed name.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def snapshot(home: Path) -> str:
     with StagingManager.open(settings) as staging, Timestore(settings) as timestore:
         timestore.set_metadata("weather", _METADATA)
         staging.enqueue("weather", hourly(1))
-    return "\n".join(_told(defs())).replace(str(home), "<home>") + "\n"
+    return "\n".join(_lines(defs())).replace(str(home), "<home>") + "\n"
 
 
-def _told(definitions: dg.Definitions) -> Iterator[str]:
+def _lines(definitions: dg.Definitions) -> Iterator[str]:
     repository = definitions.get_repository_def()
     for job in sorted(repository.get_all_jobs(), key=lambda job: job.name):
         if not job.name.startswith("__"):  # the one that Dagster makes of the assets

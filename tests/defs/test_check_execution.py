@@ -1,4 +1,4 @@
-"""Checks that somebody executes: they answer now, for the selected ones only, and read the lake only if asked to."""
+"""Executed checks: they are answered at once, only the selected ones, and read the lake only if they need it."""
 
 from __future__ import annotations
 

@@ -81,13 +81,15 @@ def test_books_that_do_not_balance_are_found(staging: StagingManager, timestore:
 
 
 @pytest.mark.parametrize(
-    ("last", "verdict", "told"),
+    ("last", "verdict", "stored"),
     [(None, FINE, True), (FINE, FINE, False), (FINE, LATE, True), (LATE, FINE, True), (WARNED, LATE, True)],
 )
-def test_only_news_are_stored(instance: dg.DagsterInstance, last: Verdict | None, verdict: Verdict, told: bool) -> None:
+def test_only_news_are_stored(
+    instance: dg.DagsterInstance, last: Verdict | None, verdict: Verdict, stored: bool
+) -> None:
     if last is not None:
         instance.report_runless_asset_event(last.evaluation())
-    assert bool(news(instance, [verdict], clock.now())) is told
+    assert bool(news(instance, [verdict], clock.now())) is stored
 
 
 def test_an_old_verdict_is_given_again(instance: dg.DagsterInstance) -> None:
@@ -96,13 +98,13 @@ def test_an_old_verdict_is_given_again(instance: dg.DagsterInstance) -> None:
     assert news(instance, [FINE], clock.now() + timedelta(hours=25)) == [FINE]
 
 
-@pytest.mark.parametrize(("verdict", "told"), [(LATE, [LATE]), (FINE, [])])
+@pytest.mark.parametrize(("verdict", "stored"), [(LATE, [LATE]), (FINE, [])])
 def test_a_verdict_that_a_flush_has_greyed_is_given_again_if_it_fails(
-    instance: dg.DagsterInstance, verdict: Verdict, told: list[Verdict]
+    instance: dg.DagsterInstance, verdict: Verdict, stored: list[Verdict]
 ) -> None:
     instance.report_runless_asset_event(verdict.evaluation())
     in_a_while = clock.now() + timedelta(minutes=2)
     assert news(instance, [verdict], in_a_while) == []
     instance.report_runless_asset_event(dg.AssetMaterialization(verdict.key.asset_key))
     assert news(instance, [verdict], clock.now()) == []  # at most once a minute
-    assert news(instance, [verdict], in_a_while) == told
+    assert news(instance, [verdict], in_a_while) == stored

@@ -48,7 +48,7 @@ def test_a_batch_may_wait_for_twice_its_age_limit(waits: int, passed: bool) -> N
     assert verdict("fresh", waits=waits).passed is passed
 
 
-def test_a_late_batch_is_told_with_the_reason_why_it_is_not_flushed() -> None:
+def test_a_late_batch_is_reported_with_the_reason_why_it_is_not_flushed() -> None:
     text = "the oldest staged batch waits for 300 s, the age limit is 60 s: flushes are paused"
     assert verdict("fresh", waits=300).text == text
 
@@ -72,7 +72,7 @@ def test_a_quarantined_batch_is_counted_with_the_command_that_lists_it() -> None
     assert found.text == "2 batches of 50 rows are set aside: `timestore quarantine list weather`"
 
 
-def test_running_totals_that_differ_from_the_batches_are_told() -> None:
+def test_running_totals_that_differ_from_the_batches_are_reported() -> None:
     totals = LedgerTotals({"accepted": Volume(1, 5, 40)}, {BatchState.PENDING: Volume(1, 5, 40)}, Volume(), Volume())
     found = verdict("books_balance", totals=totals)
     assert not found.passed
@@ -85,7 +85,7 @@ def test_an_audit_without_problems_passes_with_its_numbers() -> None:
     assert (found.passed, files.passed) == (True, True)
 
 
-def test_the_problems_of_an_audit_are_told_with_their_remedies() -> None:
+def test_the_problems_of_an_audit_are_listed_with_their_remedies() -> None:
     found, _ = audited(DatasetAudit("weather", problems=[Finding("file_missing", "x.parquet is gone", "restore it")]))
     assert (found.passed, found.text) == (False, "- x.parquet is gone [restore it]")
 

@@ -12,17 +12,19 @@ from tests.defs.flushing import build, hourly, logged
 from timestore_pipeline import StagingManager
 
 
-def test_a_run_tells_of_each_flush_once(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+def test_a_run_logs_each_flush_once(staging: StagingManager, instance: dg.DagsterInstance) -> None:
     for dataset in ("weather", "planes"):
         staging.enqueue(dataset, hourly(3))
     run = build(instance, "weather", "planes")
-    told = logged(instance, run.run_id)
+    output = logged(instance, run.run_id)
     for dataset in ("weather", "planes"):
-        assert told.count(f'event="flush published" dataset={dataset} epoch=1 trigger=manual run_id={run.run_id}') == 1
-    assert "publish_seconds=" in told
+        assert (
+            output.count(f'event="flush published" dataset={dataset} epoch=1 trigger=manual run_id={run.run_id}') == 1
+        )
+    assert "publish_seconds=" in output
 
 
-def test_a_run_tells_of_a_failed_flush_in_the_chosen_format(
+def test_a_run_logs_a_failed_flush_in_the_chosen_format(
     staging: StagingManager, instance: dg.DagsterInstance, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIMESTORE_LOG_FORMAT", "json")
@@ -31,6 +33,6 @@ def test_a_run_tells_of_a_failed_flush_in_the_chosen_format(
     (home / "lake" / "weather").write_text("not a table")
     run = build(instance, "weather")
     [line] = [line for line in logged(instance, run.run_id).splitlines() if '"event": "flush aborted"' in line]
-    told = json.loads(line)
-    assert (told["dataset"], told["outcome"], told["files"]) == ("weather", "aborted", 0)
-    assert {"claim_seconds", "export_seconds", "code", "error", "reason"} <= told.keys()
+    fields = json.loads(line)
+    assert (fields["dataset"], fields["outcome"], fields["files"]) == ("weather", "aborted", 0)
+    assert {"claim_seconds", "export_seconds", "code", "error", "reason"} <= fields.keys()

@@ -26,28 +26,28 @@ def dagster_home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def told(home: Path | None, status: Status, *, landing: bool = False) -> str:
+def seen(home: Path | None, status: Status, *, landing: bool = False) -> str:
     return "\n".join(finding.seen for finding in instance_health(home, landing=landing) if finding.status is status)
 
 
 def test_without_a_home_there_is_nothing_to_ask() -> None:
-    assert "DAGSTER_HOME is unset" in told(None, Status.OK)
+    assert "DAGSTER_HOME is unset" in seen(None, Status.OK)
 
 
 def test_an_instance_is_not_made_by_looking(tmp_path: Path) -> None:
-    assert "holds no Dagster instance yet" in told(tmp_path, Status.WARNING)
+    assert "holds no Dagster instance yet" in seen(tmp_path, Status.WARNING)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_daemon_that_never_ran_fails(dagster_home: Path) -> None:
-    assert "QUEUED_RUN_COORDINATOR (never), SENSOR (never)" in told(dagster_home, Status.FAILED)
+    assert "QUEUED_RUN_COORDINATOR (never), SENSOR (never)" in seen(dagster_home, Status.FAILED)
 
 
 def test_a_daemon_that_lives_is_fine_until_somebody_switches_the_sensor_off(dagster_home: Path) -> None:
     with dg.DagsterInstance.from_config(str(dagster_home)) as instance:
         for daemon in ("SENSOR", "QUEUED_RUN_COORDINATOR"):
             instance.add_daemon_heartbeat(DaemonHeartbeat(clock.now().timestamp(), daemon, "test", []))
-        assert "Dagster's daemon lives" in told(dagster_home, Status.OK)
+        assert "Dagster's daemon lives" in seen(dagster_home, Status.OK)
         location = InProcessCodeLocationOrigin(LoadableTargetOrigin(), location_name="timestore_pipeline")
         kind = dg._core.definitions.run_request.InstigatorType.SENSOR
         for name in ("staging_flush_sensor", "landing_sensor"):
@@ -55,12 +55,12 @@ def test_a_daemon_that_lives_is_fine_until_somebody_switches_the_sensor_off(dags
             instance.add_instigator_state(
                 InstigatorState(origin, kind, InstigatorStatus.STOPPED, SensorInstigatorData(min_interval=4))
             )
-    assert told(dagster_home, Status.FAILED) == "the sensor staging_flush_sensor is switched off"
-    assert "landing_sensor is switched off" in told(dagster_home, Status.FAILED, landing=True)
+    assert seen(dagster_home, Status.FAILED) == "the sensor staging_flush_sensor is switched off"
+    assert "landing_sensor is switched off" in seen(dagster_home, Status.FAILED, landing=True)
 
 
 def test_runs_that_start_away_from_the_segments_are_a_warning(dagster_home: Path) -> None:
-    assert "runs are started" not in told(dagster_home, Status.WARNING)
+    assert "runs are started" not in seen(dagster_home, Status.WARNING)
     with (dagster_home / "dagster.yaml").open("a") as configuration:
         configuration.write("run_launcher: {module: not_installed_here, class: K8sRunLauncher}\n")
-    assert "runs are started by K8sRunLauncher" in told(dagster_home, Status.WARNING)
+    assert "runs are started by K8sRunLauncher" in seen(dagster_home, Status.WARNING)

@@ -55,7 +55,7 @@ def test_a_live_flush_of_the_same_dataset_is_left_alone(
     assert timestore.pipeline.claim("weather", Trigger.MANUAL, "someone else").ref is not None
     run = build(instance, "weather")
     assert run.success
-    assert "weather: left alone" in logged(instance, run.run_id)
+    assert "weather: skipped" in logged(instance, run.run_id)
 
 
 def test_one_dataset_that_fails_does_not_keep_another_from_being_published(

@@ -139,9 +139,9 @@ def test_maintenance_records_what_it_did_on_each_dataset(
         build(instance, "weather")
     run = launch(instance, "lake_maintenance")
     assert run.success
-    [told] = [e.asset_observation_data.asset_observation for e in run.all_events if e.is_asset_observation]
-    assert told.asset_key == asset_key("weather")
-    assert (told.metadata["files_before"].value, told.metadata["files_after"].value) == (5, 1)
+    [event] = [e.asset_observation_data.asset_observation for e in run.all_events if e.is_asset_observation]
+    assert event.asset_key == asset_key("weather")
+    assert (event.metadata["files_before"].value, event.metadata["files_after"].value) == (5, 1)
     assert published(timestore, "weather") == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]
 
 
@@ -156,9 +156,9 @@ def test_maintenance_names_the_dataset_that_fails_after_it_did_the_others(
     run = launch(instance, "lake_maintenance")
     assert "- flights: " in error_of(run)
     for dataset, problems in (("flights", 1), ("weather", 0)):
-        [told] = instance.fetch_observations(asset_key(dataset), limit=1).records
-        assert told.asset_observation is not None
-        assert told.asset_observation.metadata["problems"].value == problems
+        [event] = instance.fetch_observations(asset_key(dataset), limit=1).records
+        assert event.asset_observation is not None
+        assert event.asset_observation.metadata["problems"].value == problems
 
 
 def test_maintenance_of_an_unknown_dataset_is_refused_by_name(

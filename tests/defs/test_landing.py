@@ -85,7 +85,7 @@ def test_a_file_that_may_be_incomplete_waits(
     (landing / "lost.csv").write_text("a\n1\n")
     said = tick(instance).skip_message
     assert said.startswith("1 files wait, the next for 3")
-    assert said.endswith("; left alone: lost.csv")
+    assert said.endswith("; ignored: lost.csv")
 
 
 def test_all_files_that_are_ready_share_a_run(landing: Path, instance: dg.DagsterInstance) -> None:
@@ -129,14 +129,14 @@ def test_as_long_as_a_run_is_at_work_there_is_no_second_one(
 ) -> None:
     drop(landing, "a.parquet", 3)
     run_id = run_of(instance, timestore, timestore.area.identity.process_id)
-    assert tick(instance).skip_message == f"run {run_id[:8]} is at it"
+    assert tick(instance).skip_message == f"run {run_id[:8]} is in progress"
 
 
 def test_a_run_whose_worker_is_gone_holds_nothing_up(
     landing: Path, timestore: Timestore, instance: dg.DagsterInstance
 ) -> None:
     drop(landing, "a.parquet", 3)
-    run_of(instance, timestore, "nobody")
+    run_of(instance, timestore, "unknown")
     assert len(tick(instance).run_requests) == 1
 
 
@@ -148,8 +148,8 @@ def test_a_run_reports_what_it_took_on_the_landing_asset(
     result = ingest(instance)
     [event] = result.get_asset_materialization_events()
     assert event.asset_key == dg.AssetKey(["landing", "weather"])
-    told = {name: value.value for name, value in event.materialization.metadata.items()}
-    assert (told["files"], told["rows"], told["taken_before"], told["rejected"]) == (2, 7, 0, 0)
+    metadata = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert (metadata["files"], metadata["rows"], metadata["taken_before"], metadata["rejected"]) == (2, 7, 0, 0)
 
 
 def test_a_bad_file_fails_the_run_after_the_others_are_in(
@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_listed_holds_no_other_up(
     run = ingest(instance)
     assert run.success
     assert "barred is left out: barred cannot be listed" in logged(instance, run.run_id)
-    assert tick(instance).skip_message == "no file has been dropped; left alone: barred cannot be listed"
+    assert tick(instance).skip_message == "no file has been dropped; ignored: barred cannot be listed"
 
 
 def test_a_name_that_no_dataset_can_have_is_refused(landing: Path, instance: dg.DagsterInstance) -> None:

@@ -1,4 +1,4 @@
-"""`flush_recovery_sensor`: runs that nobody works on any more are ended, all others are left alone."""
+"""`flush_recovery_sensor`: runs whose worker is gone are ended, all others continue."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_a_tick_that_launches_does_not_wait_for_a_gateway(
 
 def test_a_broken_ledger_fails_the_tick_by_name(home: Path, instance: dg.DagsterInstance) -> None:
     (home / "staging").mkdir(parents=True)
-    (home / "staging" / "ledger.sqlite").write_text("this is no database, whatever its name says\n" * 50)
+    (home / "staging" / "ledger.sqlite").write_text("this is no database, in spite of its name\n" * 50)
     with pytest.raises(dg.DagsterResourceFunctionError) as raised:
         tick(instance)
     assert "ledger.sqlite" in str(raised.value.user_exception)

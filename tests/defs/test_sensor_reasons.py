@@ -41,7 +41,7 @@ def _triggers(decided: Any) -> list[str]:
         ({**OFF, "maxRows": 3}, "rows"),
         ({**OFF, "maxBytes": 1}, "bytes"),
         ({**OFF, "maxAgeMs": 1}, "age"),
-        (OFF, "age"),  # without any limit whatever is staged is due
+        (OFF, "age"),  # without any limit every backlog is due
     ],
 )
 def test_each_limit_launches_under_its_own_name(
@@ -72,7 +72,7 @@ def test_a_clock_that_was_set_back_launches(
 
 def test_a_flush_in_flight_is_left_to_its_process(waiting: Timestore, instance: dg.DagsterInstance) -> None:
     _limit(waiting, {**OFF, "maxRows": 1})
-    assert waiting.pipeline.claim("weather", Trigger.MANUAL, "somebody at a terminal").ref is not None
+    assert waiting.pipeline.claim("weather", Trigger.MANUAL, "an operator at a terminal").ref is not None
     assert tick(instance).run_requests == []
 
 

@@ -1,7 +1,7 @@
 """The code location with a place to stop inside each op of `partition_build`, for runs that are to be caught there.
 
 While the file `<TIMESTORE_HOME>/holds/<op>` exists, a run's worker that comes to that op's middle writes `<op>.reached`
-beside it and waits. The middle is where most is at stake: something durable has happened that nobody was told of yet.
+beside it and waits. The middle is where most is at stake: something durable has happened that is not reported yet.
 Sensors, which the code server evaluates itself, are never held.
 """
 

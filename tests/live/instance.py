@@ -30,7 +30,7 @@ from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.wiring import Timestore
 
 PATIENCE = 200.0  # seconds for any one thing to happen on a busy machine
-LIMITS = Limits(rows=0, age_seconds=1)  # whatever is staged is due at the next tick
+LIMITS = Limits(rows=0, age_seconds=1)  # every backlog is due at the next tick
 SENSORS = ("staging_flush_sensor", "flush_recovery_sensor")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _LOOK_EVERY = 0.05  # seconds

@@ -18,7 +18,7 @@ def test_a_run_terminated_in_any_op_loses_nothing_and_its_dataset_flushes_at_the
     for op in OPS:
         _terminate_in(live, op)
         backlog = live.backlog(op)
-        # What the Delta log has is published, whoever was told; anything else is pending again, at once.
+        # Batches in the Delta log are published, reported or not; all others are pending again, at once.
         committed = op in ("publish_tables", "finalize_flushes")
         assert (backlog.pending.rows, backlog.in_flight.rows) == (0 if committed else 3, 0)
         assert audit_dataset(live.timestore.area, live.timestore.lake, op).ok
@@ -54,7 +54,7 @@ def test_a_run_terminated_while_its_threads_are_at_work_keeps_no_claim(live: Liv
 
 
 @pytest.mark.parametrize(
-    ("request_", "told"),
+    ("request_", "message"),
     [
         ({"dataset": "refused", "overrides": {"compression": "rar"}}, "overrides:compression not in enum type"),
         ({"dataset": "refused", "overrides": {"codec": "zstd"}}, 'unexpected config entry "codec"'),
@@ -63,9 +63,9 @@ def test_a_run_terminated_while_its_threads_are_at_work_keeps_no_claim(live: Liv
     ],
 )
 def test_invalid_overrides_are_refused_before_there_is_a_run(
-    live: LiveInstance, request_: dict[str, object], told: str
+    live: LiveInstance, request_: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(Refused, match=told):
+    with pytest.raises(Refused, match=message):
         live.api.launch("partition_build", run_config(request_))
 
 

@@ -1,4 +1,4 @@
-"""A host is lost: code server and run worker are gone at once, and nobody is left to report what became of the run."""
+"""A host is lost: code server and run worker are gone at once, and no process is left to report the run's end."""
 
 from __future__ import annotations
 

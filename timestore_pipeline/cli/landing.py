@@ -37,7 +37,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 _COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
-_MOST_TOLD = 20  # rejected files, and names that are left alone
+_MOST_LISTED = 20  # rejected files, and names that are left alone
 _COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
 
 
@@ -242,12 +242,12 @@ def _amount(amount: Amount) -> str:
 
 def _print_reasons(statuses: Sequence[LandingStatus]) -> None:
     reasons: list[dict[str, Any]] = [reason for one in statuses for reason in one.reasons]
-    for reason in reasons[:_MOST_TOLD]:
+    for reason in reasons[:_MOST_LISTED]:
         print_note(f"rejected: {reason['place']}: {reason['message']} [{reason['code']}]", "yellow")
         if reason["hint"]:
             print_note(f"  hint: {reason['hint']}", "yellow")
-    if len(reasons) > _MOST_TOLD:
-        print_note(f"and {len(reasons) - _MOST_TOLD} more; --json has all", "yellow")
+    if len(reasons) > _MOST_LISTED:
+        print_note(f"and {len(reasons) - _MOST_LISTED} more; --json has all", "yellow")
 
 
 def _strangers(strangers: Sequence[Ignored]) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _strangers(strangers: Sequence[Ignored]) -> dict[str, Any]:
 
 
 def _print_ignored(ignored: Sequence[Ignored]) -> None:
-    for one in ignored[:_MOST_TOLD]:
+    for one in ignored[:_MOST_LISTED]:
         print_note(f"{one.place}: left alone, {one.reason}", "yellow")
-    if len(ignored) > _MOST_TOLD:
-        print_note(f"and {len(ignored) - _MOST_TOLD} more are left alone; --json has all", "yellow")
+    if len(ignored) > _MOST_LISTED:
+        print_note(f"and {len(ignored) - _MOST_LISTED} more are left alone; --json has all", "yellow")

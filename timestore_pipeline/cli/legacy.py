@@ -42,7 +42,7 @@ from timestore_pipeline.wiring import Timestore
 Found = dict[str, list[fs.FileInfo]]  # dataset -> files, by path
 
 _COLUMNS = ("dataset", "files", "bytes", "oldest", "newest")
-_MOST_TOLD = 20  # files of one dataset
+_MOST_LISTED = 20  # files of one dataset
 
 
 def audit(
@@ -209,10 +209,10 @@ def _print(found: Found) -> None:
         return
     print_table(_COLUMNS, [_row(name, files) for name, files in found.items()], numbers=_COLUMNS[1:3])
     for name, files in found.items():
-        for file in files[:_MOST_TOLD]:
+        for file in files[:_MOST_LISTED]:
             print_line(f"{name}/{file.path}  {size(file.size)}  {instant(file.mtime)}")
-        if len(files) > _MOST_TOLD:
-            print_line(f"{name}: and {len(files) - _MOST_TOLD} more; --json has all")
+        if len(files) > _MOST_LISTED:
+            print_line(f"{name}: and {len(files) - _MOST_LISTED} more; --json has all")
     print_note("stop whoever writes them; `timestore legacy import DATASET` takes their rows in", "yellow")
 
 

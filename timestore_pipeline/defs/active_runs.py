@@ -1,14 +1,14 @@
-"""Which datasets a run has in hand already, and which runs only look as if they were running.
+"""Which datasets belong to an active run already, and which runs count as started although their worker is gone.
 
-Launching a dataset twice is harmless, the second claim finds nothing or a flush in flight, but it costs a run; not
-launching it at all strands its backlog. So a run holds its datasets only as long as it can still get to them:
+Launching a dataset twice is harmless, because the second claim finds nothing or a flush in flight, but it costs a run.
+Not launching it at all strands its backlog. So a run holds its datasets only as long as it can still flush them:
 
 - queued: it waits in Dagster's storage and cannot vanish, however long the queue is;
-- being launched, or started and not yet signed by its worker: for two minutes from its last change of state, after
-  which the launch has failed, or run monitoring is about to say so;
-- signed (`resource.PROCESS_TAG`): as long as that process lives and gives signs of life. It holds a lock that the
-  kernel drops with it, so a worker that was killed together with its code server, which Dagster keeps as started for
-  ever, blocks nothing; and one that is stopped blocks its datasets for one lease.
+- being launched, or started and not yet signed by its worker: for two minutes from its last change of state; after
+  that, the launch has failed, or run monitoring is about to report that it has;
+- signed (`resource.PROCESS_TAG`): as long as that process is alive and renews its lease. The kernel drops its lock
+  when the process ends, so a worker that was killed together with its code server blocks nothing, although Dagster
+  keeps its run as started for ever. A stopped worker blocks its datasets for one lease.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,7 +38,7 @@ def busy_datasets(instance: dg.DagsterInstance, area: StagingArea, now: datetime
 
 
 def active_run(instance: dg.DagsterInstance, area: StagingArea, now: datetime, job_name: str) -> str | None:
-    """Id of a run of this job and shard that works or is about to; None = there is none."""
+    """Id of a run of this job and shard that is running or about to; None = there is none."""
     of_job = (record for record in _active(instance, area.shard) if record.dagster_run.job_name == job_name)
     return next((record.dagster_run.run_id for record in of_job if _is_coming(record, area, now)), None)
 
@@ -46,8 +46,8 @@ def active_run(instance: dg.DagsterInstance, area: StagingArea, now: datetime, j
 def vanished_runs(instance: dg.DagsterInstance, area: StagingArea) -> list[dg.DagsterRun]:
     """Runs that count as started although the process that signed them is gone.
 
-    A run that is just ending looks like this for an instant, between its worker's last act and its last event: believe
-    it only when it is seen again a while later.
+    A run that is just ending looks like this for an instant, between its worker's exit and its last event: a caller
+    ends a run only if it is listed again a while later.
     """
     runs = [record.dagster_run for record in _active(instance, area.shard)]
     return [run for run in runs if run.status in _WORKING and _worker_lives(run, area) is False]
@@ -81,6 +81,6 @@ def _worker_lives(run: dg.DagsterRun, area: StagingArea) -> bool | None:
 
 
 def _worker_works(run: dg.DagsterRun, area: StagingArea) -> bool | None:
-    """The same, but a worker that is stopped or hung counts as gone: what it had claimed is settled without it."""
+    """The same, but a stopped or hung worker counts as gone: its claims are settled without it."""
     process = run.tags.get(PROCESS_TAG)
     return None if process is None else area.is_working(process)

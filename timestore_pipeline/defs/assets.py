@@ -1,8 +1,8 @@
-"""Every known dataset as an asset: what it holds, where it lies, how to read it, which days it has.
+"""Every known dataset as an asset: its columns, its location, sample queries, and its partitions.
 
-Read from the ledger when the definitions are loaded; `watch` notices what is new since then and can ask for a reload.
+Read from the ledger when the definitions are loaded; `watch` notices newer datasets and can ask for a reload.
 Upstream of a dataset are its folder in the landing folder, if it has one, and the assets that its metadata names. The
-ledger does not know who produced a batch, and a guessed arrow would mislead.
+ledger does not record which program produced a batch, and a guessed arrow would mislead.
 """
 
 import logging
@@ -26,9 +26,9 @@ _log = logging.getLogger(__name__)
 
 
 def known_datasets(settings: Settings) -> list[CatalogEntry]:
-    """The datasets in the ledger; none when there is no ledger yet, and none is made.
+    """The datasets in the ledger; none when there is no ledger yet. Does not create a ledger.
 
-    A ledger that cannot be read is logged only: the sensor says so on every tick, and could not if loading failed.
+    An unreadable ledger is only logged here: the sensor reports it at every tick, which it could not if loading failed.
     """
     try:
         return read_catalog(StagingDirectory(settings.staging_directory).ledger)
@@ -38,7 +38,7 @@ def known_datasets(settings: Settings) -> list[CatalogEntry]:
 
 
 def landed_datasets(settings: Settings) -> list[str]:
-    """Datasets whose files were dropped in the landing folder; none when it cannot be listed, the sensor says why."""
+    """Datasets with files in the landing folder; none when it cannot be listed: the sensor reports why."""
     if settings.landing_directory is None:
         return []
     try:

@@ -1,6 +1,6 @@
-"""The checks as Dagster defines them: shown with every dataset, and executed when somebody clicks Execute.
+"""The checks as Dagster definitions: shown with every dataset, and executed by a click on Execute.
 
-All checks of all datasets are one op that can run a part of itself: an op per check would double the time it takes to
+All checks of all datasets are one op that can run a subset of them: an op per check would double the time it takes to
 load the definitions.
 """
 

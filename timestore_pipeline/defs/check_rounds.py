@@ -1,8 +1,8 @@
-"""Which datasets are checked at a tick, and which verdicts are news. Every dataset gets its turn, trouble comes first.
+"""Which datasets are checked at a tick, and which verdicts are stored. Every dataset gets its turn, failing ones first.
 
-A tick looks at every status, which is one ledger query, and counts the batches of a bounded number of datasets. An
-event is stored for a changed verdict, and once a day for an old one, so that its page does not look abandoned. Dagster
-shows a verdict in grey once a flush came after it, so one that fails is stored again after a flush: trouble stays red.
+A tick reads every status, which is one ledger query, and counts the batches of a bounded number of datasets. An event
+is stored for a changed verdict, and once a day for an unchanged one, so that its page does not look abandoned. Dagster
+greys a verdict out once a flush came after it, so a failed verdict is stored again after a flush and stays red.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _TIME_TO_COUNT = 5.0  # seconds of a tick; a dataset of a hundred thousand batch
 def check_round(
     timestore: Timestore, statuses: Sequence[DatasetStatus], now: datetime, state: WatchState
 ) -> tuple[list[Verdict], WatchState]:
-    """The verdicts of this tick, and whose turn is next; `statuses` in name order."""
+    """The verdicts of this tick, and the state that holds the next turn; `statuses` in name order."""
     guardrail = timestore.settings.staging_max_dataset_bytes
     glances = {status.backlog.dataset: at_a_glance(status, guardrail, now) for status in statuses}
     next_ones = turn(list(glances), state.after)
@@ -39,13 +39,13 @@ def check_round(
 
 
 def turn(datasets: Sequence[str], after: str) -> list[str]:
-    """The next ones in name order; begins anew at the end. `datasets` is sorted."""
+    """The next datasets in name order; starts over at the end. `datasets` is sorted."""
     later = [dataset for dataset in datasets if dataset > after]
     return (later or list(datasets))[:PER_ROUND]
 
 
 def news(instance: dg.DagsterInstance, verdicts: Sequence[Verdict], now: datetime) -> list[Verdict]:
-    """Verdicts that differ from the last one Dagster has, or whose last one is old."""
+    """Verdicts that differ from the last one that Dagster stored, or whose last one is old."""
     if not verdicts:
         return []
     records = instance.event_log_storage.get_latest_asset_check_execution_by_key([verdict.key for verdict in verdicts])
@@ -54,7 +54,7 @@ def news(instance: dg.DagsterInstance, verdicts: Sequence[Verdict], now: datetim
 
 
 def _in_trouble(glances: Mapping[str, Sequence[Verdict]], state: WatchState) -> list[str]:
-    """Whatever failed before first, so that a recovery shows at once."""
+    """Failing datasets, those that failed at the last tick first, so that a recovery shows at once."""
     failed_before = [dataset for dataset in state.failing if dataset in glances]
     failing = [dataset for dataset, verdicts in glances.items() if not _passes(verdicts)]
     return list(dict.fromkeys([*failed_before, *failing]))[:MOST_FAILING]
@@ -63,7 +63,7 @@ def _in_trouble(glances: Mapping[str, Sequence[Verdict]], state: WatchState) -> 
 def _answered(
     timestore: Timestore, glances: Mapping[str, list[Verdict]], datasets: Sequence[str]
 ) -> Iterator[tuple[str, list[Verdict]]]:
-    """One dataset at least, then as many as there is time for."""
+    """At least one dataset, then as many as there is time for."""
     deadline = clock.monotonic() + _TIME_TO_COUNT
     for dataset in dict.fromkeys(datasets):
         yield dataset, [*glances[dataset], books(dataset, timestore.area.ledger.audit.totals(dataset))]

@@ -1,10 +1,10 @@
-"""What is checked about a dataset, and how a verdict is reached. Pure: status and audits in, verdicts out.
+"""The checks of a dataset, and how their verdicts are reached. Pure: status and audits in, verdicts out.
 
-`watch` asks the first four all day long, from the ledger alone. The other two read the lake: a run of `verify_lake`, or
-somebody who clicks Execute, asks them.
+`watch` answers the first four at its ticks, from the ledger alone. The other two read the lake, so they are answered by
+a run of `verify_lake`, or by a click on Execute.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -37,7 +37,7 @@ AUDITED: Mapping[str, str] = {
     NO_UNMANAGED_FILES: "The table's folder has no Parquet file that neither a commit nor a flush knows.",
 }
 _UNMANAGED = "unmanaged_file"  # code of the audit's finding
-_MOST_TOLD = 5  # findings in a description; `timestore verify` tells all
+_MOST_LISTED = 5  # findings in a description; `timestore verify` lists all
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Verdict:
         )
 
     def result(self) -> dg.AssetCheckResult:
-        """As the answer of a check that somebody executes."""
+        """As the answer of an executed check."""
         return dg.AssetCheckResult(
             asset_key=asset_key(self.dataset),
             check_name=self.check,
@@ -97,14 +97,14 @@ def audited(audit: DatasetAudit) -> list[Verdict]:
             audit.dataset,
             VERIFIED,
             audit.ok,
-            _told(audit.problems) or proven,
+            _description(audit.problems) or proven,
             numbers={"problems": len(audit.problems), "published_rows": audit.published_rows},
         ),
         Verdict(
             audit.dataset,
             NO_UNMANAGED_FILES,
             not unmanaged,
-            _told(unmanaged) or "every file is known",
+            _description(unmanaged) or "every file is known",
             dg.AssetCheckSeverity.WARN,  # no row is lost, and readers do not see them
             {"unmanaged_files": len(unmanaged)},
         ),
@@ -148,16 +148,12 @@ def _quarantine(status: DatasetStatus) -> Verdict:
 def books(dataset: str, totals: LedgerTotals) -> Verdict:
     """Conservation inside the ledger, counted from the batches."""
     findings = list(total_findings(totals))
-    text = _told(findings) or "every accepted row is in exactly one state"
+    text = _description(findings) or "every accepted row is in exactly one state"
     return Verdict(dataset, BOOKS_BALANCE, not findings, text, numbers={"problems": len(findings)})
 
 
-def _told(findings: Sequence[Finding]) -> str:
-    return "\n".join(_lines(findings))
-
-
-def _lines(findings: Sequence[Finding]) -> Iterator[str]:
-    for finding in findings[:_MOST_TOLD]:
-        yield f"- {finding.message}" + (f" [{finding.hint}]" if finding.hint else "")
-    if len(findings) > _MOST_TOLD:
-        yield f"- and {len(findings) - _MOST_TOLD} more, see `timestore verify`"
+def _description(findings: Sequence[Finding]) -> str:
+    lines = [f"- {one.message}" + (f" [{one.hint}]" if one.hint else "") for one in findings[:_MOST_LISTED]]
+    if len(findings) > _MOST_LISTED:
+        lines.append(f"- and {len(findings) - _MOST_LISTED} more, see `timestore verify`")
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Claiming for a run: who is refused, who is left alone, what an operator should read about it."""
+"""Claiming for a run: which datasets are refused, which are skipped, and what the run's log says about it."""
 
 import logging
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from timestore_pipeline.wiring import Timestore
 
 _log = logging.getLogger(__name__)
 
-_MOST_TOLD = 20  # incidents of one flush
+_MOST_LISTED = 20  # incidents of one flush
 
 
 def refuse_unknown(timestore: Timestore, requests: Sequence[FlushRequest]) -> None:
-    """Raise `dg.Failure` that names every dataset nobody ever staged, before anything is claimed."""
+    """Raise `dg.Failure` that names every unknown dataset, before anything is claimed."""
     known = timestore.area.ledger.datasets.names()
     unknown = [repr(request.dataset) for request in requests if request.dataset not in known]
     if unknown:
@@ -39,7 +39,7 @@ def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: S
         try:
             flushes += _claim(context, timestore, request)
         except FlushInFlight as busy:
-            _log.info("%s: left alone, %s", request.dataset, busy)
+            _log.info("%s: skipped, %s", request.dataset, busy)
         except Exception as error:
             context.log.exception("%s: the claim failed", request.dataset)
             failures.append(FailedFlush.of(request.dataset, error))
@@ -49,10 +49,13 @@ def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: S
 
 def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest) -> list[CarriedFlush]:
     claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
-    _tell_left_out(context, claim)
-    _tell_settled(context, timestore, claim)
+    for left in claim.left_out:
+        context.log.warning(
+            "%s: journal %s is left out, its batches stay pending: %s", claim.dataset, left.journal_id, left.reason
+        )
+    _report_settled(context, timestore, claim)
     for incident in claim.set_aside:
-        tell_set_aside(context, incident)
+        log_set_aside(context, incident)
     if claim.ref is None:
         _log.info("%s: nothing to claim", request.dataset)
         return []
@@ -61,15 +64,8 @@ def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushR
     return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size, alone=alone)]
 
 
-def _tell_left_out(context: dg.OpExecutionContext, claim: Claim) -> None:
-    for left in claim.left_out:
-        context.log.warning(
-            "%s: journal %s is left out, its batches stay pending: %s", claim.dataset, left.journal_id, left.reason
-        )
-
-
-def tell_set_aside(context: dg.OpExecutionContext, incident: Incident) -> None:
-    """What an operator has to decide on, with the command that shows it."""
+def log_set_aside(context: dg.OpExecutionContext, incident: Incident) -> None:
+    """One incident that an operator has to decide on, with the command that shows it."""
     context.log.warning(
         "%s: %d batches of %d rows were set aside (%s), see `timestore quarantine show %d`: %s",
         incident.dataset, incident.volume.batches, incident.volume.rows, incident.reason, incident.incident_id,
@@ -77,18 +73,18 @@ def tell_set_aside(context: dg.OpExecutionContext, incident: Incident) -> None:
     )  # fmt: skip
 
 
-def tell_set_aside_since(context: dg.OpExecutionContext, timestore: Timestore, flush: Flush) -> None:
-    """Everything that was set aside since the flush was claimed; a thousand bad batches must not fill the log."""
+def log_set_aside_since(context: dg.OpExecutionContext, timestore: Timestore, flush: Flush) -> None:
+    """The incidents since the claim, at most `_MOST_LISTED`: a thousand bad batches must not fill the log."""
     incidents = timestore.area.ledger.incidents.all(flush.dataset)
     fresh = [incident for incident in incidents if incident.opened_at >= flush.claimed_at]
-    for incident in fresh[:_MOST_TOLD]:
-        tell_set_aside(context, incident)
-    if len(fresh) > _MOST_TOLD:
-        context.log.warning("%s: and %d more were set aside", flush.dataset, len(fresh) - _MOST_TOLD)
+    for incident in fresh[:_MOST_LISTED]:
+        log_set_aside(context, incident)
+    if len(fresh) > _MOST_LISTED:
+        context.log.warning("%s: and %d more were set aside", flush.dataset, len(fresh) - _MOST_LISTED)
 
 
-def _tell_settled(context: dg.OpExecutionContext, timestore: Timestore, claim: Claim) -> None:
-    """A flush that was in the Delta log after all is reported here: the run that published it never got to."""
+def _report_settled(context: dg.OpExecutionContext, timestore: Timestore, claim: Claim) -> None:
+    """An interrupted flush that the Delta log has is reported here: the run that published it never reported it."""
     if claim.settled is None:
         return
     flush = timestore.area.ledger.flushes.get(claim.settled.ref)

@@ -1,13 +1,13 @@
 """Which due datasets go into which run. Pure: backlogs and busy datasets in, launches or a reason out.
 
-A run costs seconds of CPU whatever it flushes, so due datasets share runs, bounded in datasets and bytes. The most
-urgent go first: a guardrail means that producers are about to be rejected, then people who wait, then whoever's data
-has waited longest.
+A run costs seconds of CPU even for a small flush, so due datasets share runs, bounded in datasets and bytes. The most
+urgent go first: datasets at a guardrail, whose producers are about to be rejected, then manual requests, then the
+datasets whose oldest batch has waited longest.
 
-Nobody starves anybody: a dataset that is flooded, or whose flushes fail and may be searched for the culprit, would hold
-up whatever shares its run. Such slow ones share runs with each other only, and one of those is out at a time, so one of
-the two slots of the run queue is always the others'. More runs than the queue can take soon are not launched: what is
-left is ordered anew at the next tick.
+No dataset starves another. A dataset with a large backlog, or whose flushes fail and may be searched for the bad batch,
+would delay every dataset in its run. Such slow datasets share runs with each other only, and one such run is launched
+at a time, so one of the two slots of the run queue is always free for the others. No more runs are launched than the
+queue can take soon: the rest is ordered anew at the next tick.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import DatasetStatus
 
-MOST_QUICK_RUNS = 3  # queued or at work: two slots (dagster.yaml) stay busy until the next tick, whoever ends first
+MOST_QUICK_RUNS = 3  # queued or running: two slots (dagster.yaml) stay busy until the next tick, whichever ends first
 MOST_SLOW_RUNS = 1
 
 _SLOW_SHARE = 4  # a backlog of more than a run's bytes divided by this is slow: by default twice the flush threshold
@@ -29,7 +29,7 @@ _NAMED = 5  # datasets spelled out in a skip reason; an operator with hundreds l
 
 @dataclass(frozen=True, slots=True)
 class RunBounds:
-    """What one run may be asked for, at least one dataset; bytes: pending Arrow data."""
+    """The most that one run takes, though never less than one dataset; bytes: pending Arrow data."""
 
     datasets: int
     bytes: int
@@ -57,7 +57,7 @@ class Launch:
 
 
 def plan_launches(statuses: Sequence[DatasetStatus], busy: Mapping[str, str], bounds: RunBounds) -> list[Launch]:
-    """Runs for the due datasets that no run has already, as many as there is room for; `busy`: dataset -> run id."""
+    """Runs for the due datasets that no run holds, as many as there is room for; `busy`: dataset -> run id."""
     due = sorted((s for s in statuses if s.decision.due and s.backlog.dataset not in busy), key=_urgency)
     slow_runs = {busy[s.backlog.dataset] for s in statuses if s.backlog.dataset in busy and _is_slow(s, bounds)}
     quick = list(_packed([status for status in due if not _is_slow(status, bounds)], bounds))
@@ -68,7 +68,7 @@ def plan_launches(statuses: Sequence[DatasetStatus], busy: Mapping[str, str], bo
 
 
 def why_not(statuses: Sequence[DatasetStatus], busy: Mapping[str, str]) -> str:
-    """Why nothing is launched, in an operator's words."""
+    """Why nothing is launched, for an operator."""
     running = [
         f"{status.backlog.dataset} is in run {busy[status.backlog.dataset][:8]} already"
         for status in statuses
@@ -86,7 +86,7 @@ def why_not(statuses: Sequence[DatasetStatus], busy: Mapping[str, str]) -> str:
 
 
 def _packed(due: Sequence[DatasetStatus], bounds: RunBounds) -> Iterator[Launch]:
-    """In the given order; a dataset that alone is more than the bounds allow has a run of its own."""
+    """In the given order; a dataset that exceeds the bounds by itself has a run of its own."""
     flushes: list[tuple[str, Trigger]] = []
     size = 0
     for status in due:
@@ -105,7 +105,7 @@ def _is_slow(status: DatasetStatus, bounds: RunBounds) -> bool:
 
 
 def _extended(room: int, launches: Sequence[Launch]) -> int:
-    """What cannot wait gets one run more than there is room for."""
+    """Urgent launches get one run more than there is room for."""
     return max(room, 0) + (1 if launches and launches[0].priority else 0)
 
 

@@ -1,7 +1,7 @@
-"""`drain_all`: publish everything that is staged now, whatever the thresholds say; before a shutdown or a migration.
+"""`drain_all`: publish everything that is staged now, regardless of thresholds; before a shutdown or a migration.
 
-It asks for a manual flush of each dataset before it claims anything. So a drain that is terminated or killed at any op
-is finished by the flush sensor, and launched again it takes what is left.
+It requests a manual flush of each dataset before it claims anything. So if a drain is terminated or killed at any op,
+the flush sensor finishes it; if it is launched again, it takes the rest.
 """
 
 from typing import Any
@@ -30,11 +30,11 @@ def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[
 
 @dg.op
 def confirm_drained(context: dg.OpExecutionContext, timestore: Opened, finalized: dict[str, Any]) -> None:
-    """Fail if anything that was staged before the drain is left; what came since then does not count."""
+    """Fail if any batch that was staged before the drain is left; batches staged since then do not count."""
     left = [status for status in timestore.waiting() if status.backlog.manual_requested_at is not None]
-    told = "\n".join(f"- {s.backlog.dataset}: {s.backlog.queued.rows} rows; {s.decision.reason}" for s in left)
-    if told:
-        raise dg.Failure(f"not drained yet; the flush sensor goes on with these, or launch again:\n{told}")
+    if left:
+        listed = "\n".join(f"- {s.backlog.dataset}: {s.backlog.queued.rows} rows; {s.decision.reason}" for s in left)
+        raise dg.Failure(f"not drained yet; the flush sensor continues with these, or launch again:\n{listed}")
     context.log.info("drained %d datasets", len(finalized["flushes"]))
 
 

@@ -1,8 +1,8 @@
 """A published flush as Dagster shows it: asset materializations whose numbers plot over time.
 
 One for the flush as a whole, and before it one per partition, which marks the days that have data. Their numbers have
-names of their own, so that a plot never mixes a flush with a part of it. A flush into a single partition, which is what
-most are, says both in one event: events cost a run of many small flushes as much as the flushes.
+different names, so that a plot never mixes a flush with a part of it. Most flushes go into a single partition, and have
+both in one event: in a run of many small flushes, events cost as much as the flushes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -101,7 +101,7 @@ def _times(flush: Flush) -> Metadata:
             times[name] = dg.MetadataValue.timestamp(instant)
     if flush.finished_at is not None:
         times["duration_seconds"] = _seconds(flush.claimed_at, flush.finished_at)
-        # Of the batch that waited longest: what a reader of the table had to do without.
+        # Of the batch that waited longest: for so long, readers of the table did not see it.
         times["freshness_lag_seconds"] = _seconds(flush.oldest_staged_at or flush.claimed_at, flush.finished_at)
     return times
 

@@ -1,4 +1,4 @@
-"""What a run of `partition_build` is asked to flush; the same form in the launchpad and from the sensor."""
+"""The configuration of a run of `partition_build`, in the same form from the launchpad and from the sensor."""
 
 from collections import Counter
 from typing import Literal

@@ -1,11 +1,11 @@
-"""One phase over the datasets of a run, each on its own: what one dataset suffers never stops another.
+"""One phase of a run, for each of its datasets: a dataset that fails never stops another.
 
-The pipeline has abandoned a failed flush before its error arrives here, so all that is left is to remember it. A
-termination is not an error: it passes, the worker's exit frees every claim it held, and the next flushes settle them.
+The pipeline has abandoned a failed flush before its error arrives here, so the error only has to be recorded. A
+termination is not caught: the worker's exit frees every claim that it held, and the next flushes settle them.
 
-A few flushes at a time, in threads: a small flush mostly waits, for the disk or the object store. Only the run's own
-thread speaks to Dagster. A large flush has that thread, all the memory and the time to itself, so that it can be
-interrupted; the small ones go first.
+Small flushes run a few at a time, in threads, because they mostly wait for the disk or the object store. Only the run's
+own thread calls Dagster. A large flush runs alone in that thread, with all the memory, so that it can be interrupted;
+the small ones go first.
 """
 
 import logging
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import dagster as dg
 
@@ -22,7 +22,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.model.log_event import LogEvent
 
-TELL_EVERY = 10.0  # seconds between two lines about how far a phase has got
+LOG_EVERY = 10.0  # seconds between two lines about a phase's progress
 
 _log = logging.getLogger(__name__)
 
@@ -30,17 +30,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Phase(Generic[Result]):
-    """What is done with one flush; `done`: the participle for the log."""
-
-    done: str
-    work: Callable[[CarriedFlush], Result]  # in any thread
-    report: Callable[[CarriedFlush, Result], CarriedFlush]  # afterwards, in the run's own
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerPool:
-    """How many flushes are worked on at a time, and which are too large for that; bytes: Arrow data of a flush."""
+    """How many flushes run at a time, and up to which size; `most_bytes`: Arrow data of one flush."""
 
     threads: int = 1
     most_bytes: int = 0
@@ -49,15 +40,27 @@ class WorkerPool:
         return self.threads > 1 and not flush.alone and flush.bytes <= self.most_bytes
 
 
-def in_isolation(before: Handover, phase: Phase[Result], log: logging.Logger, crew: WorkerPool) -> Handover:
-    """Run the phase for every flush; those that fail move to the failures. The order stays."""
+def run_phase(
+    participle: str,
+    before: Handover,
+    *,
+    work: Callable[[CarriedFlush], Result],
+    report: Callable[[CarriedFlush, Result], CarriedFlush],
+    log: logging.Logger,
+    pool: WorkerPool,
+) -> Handover:
+    """Run the phase for every flush. A flush that fails moves to the failures; the others keep their order.
+
+    participle: of the phase, for the log, such as "exported". work: called in any thread. report: called with the
+    result of `work`, in the run's own thread.
+    """
     done: dict[str, CarriedFlush] = {}
     failures = list(before.failures)
-    progress = Progress(phase.done, len(before.flushes))
-    with closing(_outcomes(before.flushes, phase.work, crew)) as outcomes:
+    progress = Progress(participle, len(before.flushes))
+    with closing(_outcomes(before.flushes, work, pool)) as outcomes:
         for flush, outcome in outcomes:
             try:
-                done[flush.ref.dataset] = phase.report(flush, outcome())
+                done[flush.ref.dataset] = report(flush, outcome())
             except Exception as error:
                 log.exception("flush %d of dataset %s failed", flush.ref.epoch, flush.ref.dataset)
                 failures.append(FailedFlush.of(flush.ref.dataset, error))
@@ -66,38 +69,38 @@ def in_isolation(before: Handover, phase: Phase[Result], log: logging.Logger, cr
 
 
 class Progress:
-    """A line now and then while a phase lasts, none when it is short."""
+    """A log line every `LOG_EVERY` seconds while a phase lasts, none when it is short."""
 
-    def __init__(self, done: str, of: int) -> None:
-        self._done, self._of = done, of
-        self._began = self._told = clock.monotonic()
+    def __init__(self, participle: str, of: int) -> None:
+        self._event, self._of = f"flushes {participle}", of
+        self._began = self._logged = clock.monotonic()
 
-    def step(self, well: int) -> None:
-        """well: flushes that succeeded so far."""
+    def step(self, succeeded: int) -> None:
+        """succeeded: number of flushes so far."""
         now = clock.monotonic()
-        if now - self._told >= TELL_EVERY:
-            self._told = now
-            _log.info("%s", LogEvent(f"flushes {self._done}", flushes=well, of=self._of, seconds=now - self._began))
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            _log.info("%s", LogEvent(self._event, flushes=succeeded, of=self._of, seconds=now - self._began))
 
 
-Outcome = Callable[[], Result]  # gives what the work came to, or raises what it raised
+Outcome = Callable[[], Result]  # returns the result of the work, or raises its error
 
 
 def _outcomes(
-    flushes: Sequence[CarriedFlush], work: Callable[[CarriedFlush], Result], crew: WorkerPool
+    flushes: Sequence[CarriedFlush], work: Callable[[CarriedFlush], Result], pool: WorkerPool
 ) -> Generator[tuple[CarriedFlush, Outcome[Result]]]:
-    small = [flush for flush in flushes if crew.shares_with(flush)]
+    small = [flush for flush in flushes if pool.shares_with(flush)]
     if len(small) > 1:
-        yield from _by_threads(small, work, crew.threads)
+        yield from _in_threads(small, work, pool.threads)
     for flush in flushes:
         if len(small) < 2 or flush not in small:
             yield flush, partial(work, flush)
 
 
-def _by_threads(
+def _in_threads(
     flushes: Iterable[CarriedFlush], work: Callable[[CarriedFlush], Result], threads: int
 ) -> Generator[tuple[CarriedFlush, Outcome[Result]]]:
-    """Interrupted, it waits for the flushes at work, which are small, and begins no other."""
+    """If interrupted, wait for the running flushes, which are small, and begin no other."""
     pool = ThreadPoolExecutor(threads, thread_name_prefix="timestore-flush")
     try:
         futures = {pool.submit(work, flush): flush for flush in flushes}
@@ -108,7 +111,7 @@ def _by_threads(
 
 
 def raise_failures(result: Handover) -> None:
-    """End the run as failed if any dataset failed, with every one of them, its error code and its remedy."""
+    """Fail the run if any dataset failed; the error lists every failed dataset with its code and its remedy."""
     if not result.failures:
         return
     total = len(result.failures) + len(result.flushes)

@@ -1,9 +1,9 @@
-"""Pushing metrics from a run: after each op if a push is due, and never at the run's expense.
+"""Pushing metrics from a run: after each op if a push is due, without delaying the run.
 
-A hook sends and does not wait: a gateway that hangs must not hold up claims. The answer is looked at by a later hook,
-or at the end of the run, which waits for it no longer than `telemetry.push.DEADLINE` after it was sent. A push that
-fails is not tried again in the same run, nor in the next ones for a while. Whatever is not pushed is not lost, the
-counters live in the ledger and go out with the next run or heartbeat.
+A hook sends and does not wait: a gateway that hangs must not delay claims. A later hook reads the answer, or the end of
+the run, which waits for it no longer than `telemetry.push.DEADLINE` after the push was sent. A push that fails is not
+repeated in the same run, nor in the next ones for a while. Nothing is lost by that: the counters live in the ledger and
+go out with the next run or heartbeat.
 """
 
 import logging
@@ -25,20 +25,20 @@ class MetricsGateway:
         self._under_way: Push | None = None
 
     def push(self, log: logging.Logger) -> None:
-        """Send everything if it is time to and no answer is outstanding; never raises and never waits."""
+        """Send everything if a push is due and no answer is outstanding; never raises and never waits."""
         if self._under_way is not None and self._under_way.over:
             self._settle(log)
         if self._wanted and self._under_way is None:
             self._under_way = begin_if_due(self._timestore.area, self._timestore.settings)
 
     def close(self, log: logging.Logger) -> None:
-        """Wait for the answer that is outstanding, and send what has changed since."""
+        """Wait for the outstanding answer, and send once more if a push is due."""
         self._settle(log)
         self.push(log)
         self._settle(log)
 
     def _settle(self, log: logging.Logger) -> None:
-        """Says at most once that it did not work."""
+        """Log a failed push, at most once per run."""
         push, self._under_way = self._under_way, None
         if push is not None and not push.settle():
             self._wanted = False

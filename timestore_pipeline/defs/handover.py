@@ -1,8 +1,8 @@
-"""What one op hands to the next: which flushes go on, and which datasets failed so far.
+"""What one op hands to the next: the flushes that continue, and the datasets that failed so far.
 
-Claims live in the ledger; only their names travel, as JSON on the output's own event. So a run re-executed from a later
-op finds them in the log of the run before, in another process and with no file kept for it. What became of the claims
-meanwhile the ledger knows, and refuses with `Fenced`.
+Claims live in the ledger; only their names are handed over, as JSON on the output's own event. So a run that is
+re-executed from a later op finds them in the log of the run before, in another process and without a file for it. If
+the claims were settled meanwhile, the ledger refuses with `Fenced`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class CarriedFlush:
     options: ParquetOptions
     version: int | None = None  # Delta table version that carries it; None until published
     bytes: int = 0  # of Arrow data
-    alone: bool = False  # an export of the dataset ran out of memory: no other shares it with this one
+    alone: bool = False  # an export of the dataset ran out of memory before: this one shares the memory with no other
 
     def at_version(self, version: int | None) -> Self:
         return replace(self, version=version)
@@ -34,7 +34,7 @@ class CarriedFlush:
 
 @dataclass(frozen=True, slots=True)
 class FailedFlush:
-    """A dataset that dropped out; its batches are pending again, or the next flush settles them."""
+    """A dataset that failed; its batches are pending again, or the next flush settles them."""
 
     dataset: str
     code: str  # of the error class; "unexpected" for anything the product does not raise on purpose
@@ -92,10 +92,10 @@ class Handover:
 
 
 class EventLogHandover(dg.IOManager):
-    """Keeps what the ops hand over in the run's event log: no file, no pickle, readable in the UI."""
+    """Keeps the ops' outputs in the run's event log: no file, no pickle, readable in the UI."""
 
     def __init__(self) -> None:
-        # Dagster may be set to write events in batches, so a run does not rely on the log for what it did itself.
+        # Dagster may be configured to write events in batches, so a run does not read its own outputs from the log.
         self._of_this_run: dict[tuple[str, str], dict[str, Any]] = {}
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, Any]) -> None:
@@ -103,7 +103,7 @@ class EventLogHandover(dg.IOManager):
         self._of_this_run[context.run_id, context.step_key] = obj
 
     def load_input(self, context: dg.InputContext) -> dict[str, Any]:
-        """Raise `dg.Failure` when the run before never got as far as the op whose output is wanted."""
+        """Raise `dg.Failure` when the run before did not complete the op whose output is needed."""
         upstream = context.upstream_output
         assert upstream is not None, "every input of the job is another op's output"
         run_id = _source_run(upstream)
@@ -119,7 +119,7 @@ def event_log_handover(_context: dg.InitResourceContext) -> EventLogHandover:
 def _source_run(upstream: dg.OutputContext) -> str:
     try:
         return upstream.run_id
-    except dg.DagsterInvariantViolationError:  # Dagster's way to say that no run before had this output
+    except dg.DagsterInvariantViolationError:  # no run before had this output
         raise _nothing_handed_over(upstream.step_key) from None
 
 
@@ -140,6 +140,6 @@ def _document(event: dg.DagsterEvent) -> dict[str, Any]:
 def _nothing_handed_over(step_key: str) -> dg.Failure:
     return dg.Failure(
         f"{step_key} handed nothing over: it did not succeed in the run before, or its events are deleted. "
-        "Launch the whole job; what is staged is safe.",
+        "Launch the whole job; the staged rows are safe.",
         allow_retries=False,
     )

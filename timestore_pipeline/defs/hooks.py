@@ -1,6 +1,6 @@
-"""Metrics after every op, successful or not, if a push is due.
+"""Push metrics after every op, successful or not, if a push is due.
 
-A run killed outright has no hooks; the sensor's heartbeat covers it.
+A killed run calls no hooks; the sensor's heartbeat pushes instead.
 """
 
 import dagster as dg

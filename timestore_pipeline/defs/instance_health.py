@@ -1,6 +1,6 @@
-"""What Dagster's own storage says about its daemon and our sensors; for `timestore doctor`, which changes nothing.
+"""The state of Dagster's daemon and of our sensors in Dagster's storage; for `timestore doctor`, which changes nothing.
 
-Opening an instance makes what it lacks, so one that was never used is not opened.
+Opening an instance creates its missing files, so an instance that was never used is not opened.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _START = "start the daemon: `dagster-daemon run`, with the same DAGSTER_HOME"
 def instance_health(home: Path | None, *, landing: bool = False) -> Iterator[Finding]:
     """home: DAGSTER_HOME, None = unset. landing: whether there is a landing folder."""
     if home is None:
-        yield ok("DAGSTER_HOME is unset: `dagster dev` keeps its own; the flush sensor's tick tells whether it runs")
+        yield ok("DAGSTER_HOME is unset: `dagster dev` keeps its own; the flush sensor's tick shows whether it runs")
     elif not (home / "dagster.yaml").exists() and not (home / "history").exists():
         yield warning(f"{home} holds no Dagster instance yet", "start Dagster with this DAGSTER_HOME")
     else:
@@ -38,8 +38,8 @@ def _daemons(instance: dg.DagsterInstance) -> Iterator[Finding]:
     statuses = get_daemon_statuses(instance, _NEEDED)
     dead = sorted(name for name, status in statuses.items() if not status.healthy)
     if dead:
-        told = ", ".join(_last(statuses[name]) for name in dead)
-        yield failed(f"Dagster's daemon gives no sign of life: {told}", _START)
+        silent = ", ".join(_last(statuses[name]) for name in dead)
+        yield failed(f"Dagster's daemon has no recent heartbeat: {silent}", _START)
     else:
         yield ok(f"Dagster's daemon lives: {', '.join(_NEEDED)}")
 
@@ -50,7 +50,7 @@ def _last(status: DaemonStatus) -> str:
 
 
 def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
-    """By the configured name: the package that has it may be installed elsewhere only."""
+    """Compares the configured name: the launcher's package may not be installed here."""
     launcher = instance.get_ref().run_launcher_data
     if launcher is not None and launcher.class_name != dg.DefaultRunLauncher.__name__:
         yield warning(
@@ -60,7 +60,7 @@ def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
 
 
 def _stopped(instance: dg.DagsterInstance, sensors: Sequence[str]) -> Iterator[Finding]:
-    """All run by default; a state of their own they have once somebody switched them."""
+    """All sensors run by default; Dagster stores a state only for those that were switched on or off."""
     states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
     for name in sensors:
         if states.get(name) is InstigatorStatus.STOPPED:

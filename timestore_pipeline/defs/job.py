@@ -18,7 +18,7 @@ def flush_datasets() -> None:
 
 
 def partition_build(shard: str) -> dg.JobDefinition:
-    """The job of one shard; the tag tells its runs from those of other shards in the same Dagster instance."""
+    """The job of one shard; the tag separates its runs from those of other shards in the same Dagster instance."""
     return flush_datasets.to_job(
         name=JOB_NAME,
         tags={SHARD_TAG: shard},

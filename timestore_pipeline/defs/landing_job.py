@@ -1,8 +1,8 @@
-"""`ingest_files`: complete files of the landing folder into the staging area, then into the archive.
+"""`ingest_files`: stages complete files of the landing folder, then moves them to the archive.
 
-May be terminated or killed at any instant and launched again: what is durable is skipped by its key, and the file that
-was in hand is gone on with. A bad file fails the run once all others are in, so that somebody hears of it; a file that
-has to wait does not.
+May be terminated or killed at any instant and launched again: durable batches are skipped by their keys, and the
+interrupted file is continued. A bad file fails the run after all others are staged, so that the failure is noticed; a
+postponed file does not.
 """
 
 from collections.abc import Sequence
@@ -24,41 +24,41 @@ from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.wiring import Timestore
 
 INGEST_JOB = "ingest_files"
-_SECONDS = 300.0  # then no further file is begun: other datasets' files wait for the next run
-_MOST_TOLD = 20  # rejected files in the error
+_SECONDS = 300.0  # after that no further file is begun: other datasets' files wait for the next run
+_MOST_LISTED = 20  # rejected files in the error
 
 Opened = dg.ResourceParam[Timestore]
 
 
 class IngestConfig(dg.Config):
-    """Whose files to take."""
+    """Which datasets' files to take."""
 
     datasets: list[str] = Field(default=[], description="Names of folders in the landing folder; none = all.")
 
 
 @dg.op
 def find_files(context: dg.OpExecutionContext, config: IngestConfig, timestore: Opened) -> dict[str, Any]:
-    """Which datasets have files that are ready."""
+    """Find the datasets that have files ready."""
     folder = LandingFolder.of(timestore.settings)
     try:
         datasets = [check_dataset_name(name) for name in config.datasets] or folder.datasets()
     except InvalidDatasetName as error:
         raise dg.Failure(f"{error}; no file was taken", allow_retries=False) from error
     for stranger in folder.strangers():
-        context.log.warning("%s is left alone: %s", stranger.place, stranger.reason)
+        context.log.warning("%s is ignored: %s", stranger.place, stranger.reason)
     return {"datasets": [dataset for dataset in datasets if _has_work(context, folder, dataset)]}
 
 
 @dg.op
 def stage_files(context: dg.OpExecutionContext, timestore: Opened, found: dict[str, Any]) -> dict[str, Any]:
-    """Stage and archive file by file. Crash: the next run goes on, no row is lost or doubled."""
+    """Stage and archive file by file. Crash: the next run continues, no row is lost or doubled."""
     folder = LandingFolder.of(timestore.settings)
     deadline = clock.monotonic() + _SECONDS
     outcomes: list[Outcome] = []
     with open_staging(timestore.settings) as staging:
         intake = Intake(folder, staging)
         for dataset in found["datasets"]:
-            taken = list(_told(context, intake, dataset, deadline - clock.monotonic()))
+            taken = _take(context, intake, dataset, deadline - clock.monotonic())
             outcomes += taken
             if any(outcome.done for outcome in taken):
                 context.log_event(_materialization(dataset, folder, taken))
@@ -89,7 +89,8 @@ def _has_work(context: dg.OpExecutionContext, folder: LandingFolder, dataset: st
         return False
 
 
-def _told(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[Outcome]:
+def _take(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[Outcome]:
+    """Stage a dataset's files and log each outcome."""
     outcomes: list[Outcome] = []
     for outcome in intake.run([dataset], seconds):
         outcomes.append(outcome)
@@ -126,8 +127,8 @@ def _raise_rejected(outcomes: Sequence[Outcome]) -> None:
     rejected = [outcome for outcome in outcomes if outcome.result is Result.REJECTED]
     if not rejected:
         return
-    listed = [f"- {one.place}: {one.error} [{getattr(one.error, 'hint', '')}]" for one in rejected[:_MOST_TOLD]]
-    more = [f"- and {len(rejected) - _MOST_TOLD} more"] if len(rejected) > _MOST_TOLD else []
-    told = "\n".join([*listed, *more])
-    text = f"{len(rejected)} of {len(outcomes)} files were set aside in _rejected, the others are in:\n{told}"
-    raise dg.Failure(text, allow_retries=False)
+    listed = [f"- {one.place}: {one.error} [{getattr(one.error, 'hint', '')}]" for one in rejected[:_MOST_LISTED]]
+    if len(rejected) > _MOST_LISTED:
+        listed.append(f"- and {len(rejected) - _MOST_LISTED} more")
+    summary = f"{len(rejected)} of {len(outcomes)} files were set aside in _rejected, the others are staged:"
+    raise dg.Failure("\n".join([summary, *listed]), allow_retries=False)

@@ -1,7 +1,8 @@
 """`landing_sensor`: launches `ingest_files` when files are ready, one run for all datasets that have some.
 
-It owns no state: the folder says what is ready, and Dagster says what runs. One run of a shard at a time: a file is
-never in two runs' hands, and ingesting never takes both of the queue's slots from the flushes that make room for it.
+It keeps no state: the ready files are read from the folder, and the active runs from Dagster. One run of a shard at a
+time: no file is taken by two runs, and ingestion never takes both of the queue's slots from the flushes that make room
+for it.
 """
 
 import dagster as dg
@@ -39,7 +40,7 @@ def landing_sensor(settings: Settings) -> dg.SensorDefinition:
             return dg.SkipReason("TIMESTORE_LANDING_DIRECTORY is not set")
         running = active_run(context.instance, timestore.area, clock.now(), INGEST_JOB)
         if running is not None:
-            return dg.SkipReason(f"run {running[:8]} is at it")
+            return dg.SkipReason(f"run {running[:8]} is in progress")
         return _launch(timestore.area.shard, LandingFolder.of(timestore.settings))
 
     return sensor
@@ -59,7 +60,7 @@ def _launch(shard: str, folder: LandingFolder) -> dg.RunRequest | dg.SkipReason:
 
 
 def _listed(folder: LandingFolder) -> tuple[list[LandingFile], list[str]]:
-    """All files, and what keeps a dataset's from being listed: the others' are not held up by it."""
+    """All files, and the errors of datasets that cannot be listed: they do not delay the other datasets."""
     files, problems = list[LandingFile](), list[str]()
     for dataset in folder.datasets():
         try:
@@ -70,8 +71,8 @@ def _listed(folder: LandingFolder) -> tuple[list[LandingFile], list[str]]:
 
 
 def _why_not(files: list[LandingFile], strangers: list[str]) -> str:
-    told = f"; left alone: {', '.join(strangers[:5])}" if strangers else ""
+    ignored = f"; ignored: {', '.join(strangers[:5])}" if strangers else ""
     if not files:
-        return f"no file has been dropped{told}"
+        return f"no file has been dropped{ignored}"
     wait = min(file.not_before for file in files) - clock.now()
-    return f"{len(files)} files wait, the next for {max(wait.total_seconds(), 0):.0f} s{told}"
+    return f"{len(files)} files wait, the next for {max(wait.total_seconds(), 0):.0f} s{ignored}"

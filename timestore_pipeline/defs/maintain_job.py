@@ -1,6 +1,6 @@
-"""`lake_maintenance`: `timestore maintain`, with what it did on the datasets' pages. By hand, or by its schedule.
+"""`lake_maintenance`: `timestore maintain`, with its results on the datasets' pages. By hand, or by its schedule.
 
-Every step may be killed and done again, so a run may be terminated and launched again at any time.
+Every step may be killed and repeated, so a run may be terminated and launched again at any time.
 """
 
 from datetime import timedelta
@@ -19,13 +19,13 @@ from timestore_pipeline.wiring import Timestore
 
 MAINTENANCE_JOB = "lake_maintenance"
 _MB = 1_000_000
-_MOST_TOLD = 20  # problems in the error; the log has all
+_MOST_LISTED = 20  # problems in the error; the log has all
 
 Opened = dg.ResourceParam[Timestore]
 
 
 class MaintainConfig(dg.Config):
-    """What to maintain, and how; what is not given is as the TIMESTORE_MAINTAIN_* variables have it."""
+    """What to maintain, and how; options that are not given have the values of the TIMESTORE_MAINTAIN_* variables."""
 
     datasets: list[str] = Field(default=[], description="Names as `timestore status` shows them; none = all.")
     dry_run: bool = Field(default=False, description="Say what would be done, and change nothing.")
@@ -36,20 +36,20 @@ class MaintainConfig(dg.Config):
 
 @dg.op
 def maintain_datasets(context: dg.OpExecutionContext, config: MaintainConfig, timestore: Opened) -> None:
-    """Compact, vacuum and prune each dataset; record what was done. One that fails does not stop the others."""
+    """Compact, vacuum and prune each dataset; record the results. A dataset that fails does not stop the others."""
     problems: list[str] = []
     for done in maintain(timestore.area, timestore.lake, _chosen(timestore, config), _options(timestore, config)):
         context.log_event(_observation(done, dry_run=config.dry_run))
         problems += [f"- {done.dataset}: {error} [{error.hint}]" for error in done.errors]
     if problems:
-        more = [f"- and {len(problems) - _MOST_TOLD} more"] if len(problems) > _MOST_TOLD else []
-        told = "\n".join([*problems[:_MOST_TOLD], *more])
-        raise dg.Failure(f"not everything could be done; what was done is complete:\n{told}", allow_retries=False)
+        more = [f"- and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
+        listed = "\n".join([*problems[:_MOST_LISTED], *more])
+        raise dg.Failure(f"some steps failed; all others are complete:\n{listed}", allow_retries=False)
 
 
 @dg.op
 def forget_old_runs(context: dg.OpExecutionContext, timestore: Opened) -> None:
-    """Remove event logs of finished runs past TIMESTORE_RUN_LOG_RETENTION_DAYS, if that is set."""
+    """Remove the event logs of runs that ended more than TIMESTORE_RUN_LOG_RETENTION_DAYS ago, if that is set."""
     days = timestore.settings.run_log_retention_days
     if not days:
         return
@@ -58,7 +58,7 @@ def forget_old_runs(context: dg.OpExecutionContext, timestore: Opened) -> None:
 
 
 @dg.graph(
-    description="Make large files of small ones, delete replaced files, forget what is past its retention. Safe at any"
+    description="Compact small files, delete replaced files, prune records past their retention. Safe at any"
     " time, beside producers and flushes."
 )
 def maintain_tables() -> None:
@@ -78,7 +78,7 @@ def lake_maintenance(shard: str) -> dg.JobDefinition:
     description="Maintains all datasets once a night (UTC). Switch it on under Automation.",
 )
 def nightly_maintenance(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest:
-    """One run for all datasets: starting a run costs more than a dataset that is in order."""
+    """One run for all datasets: starting a run costs more than a dataset with nothing to do."""
     night = context.scheduled_execution_time.isoformat()
     return dg.RunRequest(run_key=f"{timestore.area.shard}/{night}", tags={SHARD_TAG: timestore.area.shard})
 
@@ -104,7 +104,7 @@ def _observation(done: DatasetUpkeep, *, dry_run: bool) -> dg.AssetObservation:
     verb = "would be" if dry_run else "were"
     return dg.AssetObservation(
         asset_key(done.dataset),
-        description=f"{done.compacted_files} files {verb} put together, {len(done.deleted)} {verb} deleted",
+        description=f"{done.compacted_files} files {verb} compacted, {len(done.deleted)} {verb} deleted",
         metadata={
             "files_before": done.files_before,
             "files_after": done.files_after,

@@ -1,4 +1,4 @@
-"""Depth, age and disk of the datasets as asset observations, on change and seldom enough. Pure."""
+"""Queue depth, age and disk use of the datasets as asset observations, on change and at a limited rate. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ MOST_OBSERVED = 10  # datasets per tick; an observation is 2 kB in Dagster's sto
 def observations(
     backlogs: Sequence[Backlog], before: Mapping[str, Observed], now: datetime
 ) -> tuple[list[dg.AssetObservation], dict[str, Observed]]:
-    """What is worth an event now, longest unobserved first, and what to remember of it."""
+    """The observations to record now, longest unobserved first, and the state to keep for the next tick."""
     due = [backlog for backlog in backlogs if _is_due(backlog, before.get(backlog.dataset), now)]
     due.sort(key=lambda backlog: before[backlog.dataset].at if backlog.dataset in before else 0)
     after, events = dict(before), list[dg.AssetObservation]()

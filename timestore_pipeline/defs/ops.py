@@ -1,8 +1,8 @@
 """The four ops of `partition_build`, one per phase; each goes through the run's datasets.
 
 An op per phase, not per dataset: a step costs Dagster up to 50 ms, a dataset in a loop costs nothing. None has a retry
-policy: Dagster would run an op again although an operator has terminated it. A dataset that goes well is told of in one
-line, by the library: an event of its own for every phase would cost more than the flush.
+policy: Dagster would run an op again although an operator has terminated it. The library logs one line for each dataset
+that succeeds: a Dagster event for every dataset and phase would cost more than the flush.
 """
 
 import logging
@@ -10,10 +10,10 @@ from typing import Any
 
 import dagster as dg
 
-from timestore_pipeline.defs.claiming import claim_each, refuse_unknown, tell_set_aside_since
+from timestore_pipeline.defs.claiming import claim_each, log_set_aside_since, refuse_unknown
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
-from timestore_pipeline.defs.flush_phases import Phase, WorkerPool, in_isolation, raise_failures
+from timestore_pipeline.defs.flush_phases import WorkerPool, raise_failures, run_phase
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
 from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.wiring import Timestore
@@ -34,18 +34,20 @@ def claim_backlogs(context: Context, config: ClaimConfig, timestore: Opened) -> 
 
 @dg.op
 def export_partitions(context: Context, timestore: Opened, claimed: Plain) -> Plain:
-    """Write the claims' Parquet files, durable and invisible. Crash: garbage that no commit names."""
-    crew = _crew(timestore)
+    """Write the claims' Parquet files, durable and invisible. Crash: files that no commit names."""
+    pool = _worker_pool(timestore)
 
     def export(carried: CarriedFlush) -> Flush:
-        sharers = crew.threads if crew.shares_with(carried) else 1
+        sharers = pool.threads if pool.shares_with(carried) else 1
         return timestore.pipeline.export(carried.ref, timestore.export_options(carried.options, sharers))
 
     def report(carried: CarriedFlush, flush: Flush) -> CarriedFlush:
-        tell_set_aside_since(context, timestore, flush)
+        log_set_aside_since(context, timestore, flush)
         return carried
 
-    return in_isolation(Handover.from_plain(claimed), Phase("exported", export, report), context.log, crew).to_plain()
+    before = Handover.from_plain(claimed)
+    after = run_phase("exported", before, work=export, report=report, log=context.log, pool=pool)
+    return after.to_plain()
 
 
 @dg.op
@@ -55,8 +57,9 @@ def publish_tables(context: Context, timestore: Opened, exported: Plain) -> Plai
     def publish(carried: CarriedFlush) -> int | None:
         return timestore.pipeline.publish(carried.ref)
 
-    phase = Phase("published", publish, CarriedFlush.at_version)
-    return in_isolation(Handover.from_plain(exported), phase, context.log, _crew(timestore)).to_plain()
+    before, pool = Handover.from_plain(exported), _worker_pool(timestore)
+    after = run_phase("published", before, work=publish, report=CarriedFlush.at_version, log=context.log, pool=pool)
+    return after.to_plain()
 
 
 @dg.op
@@ -64,25 +67,25 @@ def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> P
     """Mark the batches published, free their space, report. Crash: the next flush finalizes what the log has."""
 
     def finalize(carried: CarriedFlush) -> tuple[Flush, bool]:
-        known = timestore.area.ledger.flushes.get(carried.ref).state is FlushState.PUBLISHED
-        return timestore.pipeline.finalize(carried.ref, carried.version), known
+        was_final = timestore.area.ledger.flushes.get(carried.ref).state is FlushState.PUBLISHED
+        return timestore.pipeline.finalize(carried.ref, carried.version), was_final
 
     def report(carried: CarriedFlush, result: tuple[Flush, bool]) -> CarriedFlush:
-        flush, known = result
-        if known:
+        flush, was_final = result
+        if was_final:
             _log.info("%s: epoch %d was final already", flush.dataset, flush.epoch)
         else:
             for event in materializations(timestore, flush):
                 context.log_event(event)
         return carried
 
-    phase = Phase("finalized", finalize, report)
-    result = in_isolation(Handover.from_plain(published), phase, context.log, _crew(timestore))
-    raise_failures(result)
-    return result.to_plain()
+    before, pool = Handover.from_plain(published), _worker_pool(timestore)
+    after = run_phase("finalized", before, work=finalize, report=report, log=context.log, pool=pool)
+    raise_failures(after)
+    return after.to_plain()
 
 
-def _crew(timestore: Timestore) -> WorkerPool:
-    """What can be sorted in a thread's share of the memory is small."""
+def _worker_pool(timestore: Timestore) -> WorkerPool:
+    """A flush is small if one thread's share of the memory is enough to sort it."""
     threads = timestore.settings.run_threads
     return WorkerPool(threads, timestore.export_options(sharers=threads).sortable_bytes)

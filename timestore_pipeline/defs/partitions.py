@@ -1,6 +1,6 @@
-"""A dataset's lake partitions as Dagster's: one key per hour, day or month, spelt as the Delta log spells it.
+"""A dataset's lake partitions as Dagster partitions: one key per hour, day or month, formatted as in the Delta log.
 
-Time windows, not dynamic partitions: nothing has to be registered before an event counts, and a day without data shows
+Time windows, not dynamic partitions: no key has to be registered before an event counts, and a day without data shows
 as a gap. The range is taken from the ledger when the definitions are loaded. Decision 0013.
 """
 

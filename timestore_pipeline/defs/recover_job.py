@@ -1,6 +1,6 @@
-"""`recover_flushes`: `timestore recover` from the UI, for somebody who does not want to wait for the sensors.
+"""`recover_flushes`: `timestore recover` from the UI, for operators who do not want to wait for the sensors.
 
-Every step of it may be repeated and interrupted, so the run may be terminated and launched again.
+Every step may be interrupted and repeated, so the run may be terminated and launched again.
 """
 
 import dagster as dg
@@ -14,15 +14,15 @@ from timestore_pipeline.wiring import Timestore
 
 @dg.op
 def settle_and_tidy(context: dg.OpExecutionContext, timestore: dg.ResourceParam[Timestore]) -> None:
-    """Settle interrupted flushes, roll up what lies in journals, remove leftovers."""
+    """Settle interrupted flushes, roll up journals, remove leftovers."""
     recovery = recover(timestore.area, timestore.lake)
     for settlement in recovery.settled:
         context.log.info("%s: flush %d is %s now", settlement.ref.dataset, settlement.ref.epoch, settlement.state)
         if settlement.state is FlushState.PUBLISHED:
             for event in materializations(timestore, timestore.area.ledger.flushes.get(settlement.ref)):
                 context.log_event(event)
-    context.log.info("%d segments made of what lay in journals, %d removed", len(recovery.rolled_up), recovery.drained)
-    _raise_what_is_left(recovery)
+    context.log.info("%d segments rolled up from journals, %d removed", len(recovery.rolled_up), recovery.drained)
+    _raise_unsettled(recovery)
 
 
 @dg.graph(description="Settle flushes of processes that are gone and tidy up after them. Safe at any time.")
@@ -37,7 +37,7 @@ def recover_flushes(shard: str) -> dg.JobDefinition:
     )
 
 
-def _raise_what_is_left(recovery: Recovery) -> None:
+def _raise_unsettled(recovery: Recovery) -> None:
     left = [f"- {error}" + (f" [{error.hint}]" if error.hint else "") for error in recovery.errors]
     left += [f"- journal {journal.journal_id}: {journal.reason}" for journal in recovery.left_out]
     if left:

@@ -1,16 +1,16 @@
-"""`flush_recovery_sensor`: settles the claims of processes that are gone, and ends the runs that Dagster has of them.
+"""`flush_recovery_sensor`: settles the claims of processes that are gone, and ends their runs in Dagster.
 
-A claim whose process was killed, or has been silent for a lease, is settled here within a tick, whether or not the run
-queue has room for the next flush: its batches are pending again, or found published. What one tick does is bounded;
-the rest is the next one's.
+A claim whose process was killed, or has not renewed its lease, is settled here within a tick, whether or not the run
+queue has room for the next flush: its batches are pending again, or found published. The work of one tick is bounded;
+the next tick does the rest.
 
-Runs whose worker is gone Dagster would keep as started for ever. That happens when a host dies: worker and code server
-go together and nobody is left to report it. Such a run blocks no dataset (`active_runs`), but it holds one of the
-queue's few slots, and two of them would stop every flush.
+Without this sensor, Dagster would keep a run whose worker is gone as started for ever. That happens when a host dies:
+worker and code server end together, and neither reports it. Such a run blocks no dataset (`active_runs`), but it holds
+one of the queue's few slots, and two of them would stop every flush.
 
-Also unlinks segments that a dead worker had published and not unlinked: nothing is pending in them, so no flush is due,
-and in hard mode a guardrail that they reach would keep producers out for ever. A query that was killed holds on to
-segments that are published and unlinked; its folder goes, too.
+The sensor also unlinks segments that a dead worker had published and not unlinked: nothing is pending in them, so no
+flush is due, and in hard mode a guardrail that they reach would reject producers for ever. It also removes the folder
+of a killed query, whose links keep published segments on disk.
 """
 
 import json
@@ -28,7 +28,7 @@ from timestore_pipeline.wiring import Timestore
 
 SETTLING_BUDGET = timedelta(seconds=20)  # of the 60 that Dagster gives a tick; one more claim may be begun at its end
 
-_GONE = "the worker process is gone; what it had claimed goes to the next flush"
+_GONE = "the worker process is gone; the next flush takes the batches that it had claimed"
 
 
 @dg.sensor(
@@ -39,7 +39,7 @@ _GONE = "the worker process is gone; what it had claimed goes to the next flush"
 def flush_recovery_sensor(
     context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
 ) -> dg.SensorResult:
-    """Claims first, they hold data back.
+    """Settle claims first, because they delay publication.
 
     The cursor holds the runs that looked vanished at the last tick; those that still do are ended.
     """
@@ -56,7 +56,7 @@ def flush_recovery_sensor(
     newly = sorted(run.run_id for run in vanished if run not in ended)
     return dg.SensorResult(
         cursor=json.dumps(newly),
-        skip_reason=_told(settled, [run.run_id[:8] for run in ended]),
+        skip_reason=_summary(settled, [run.run_id[:8] for run in ended]),
         asset_events=[event for settlement in settled.settled for event in _published(timestore, settlement)],
     )
 
@@ -70,15 +70,15 @@ def _suspected(cursor: str | None) -> set[str]:
 
 
 def _published(timestore: Timestore, settlement: Settlement) -> list[dg.AssetMaterialization]:
-    """The run that published it never got to report it."""
+    """The events of a settled flush that was published: its own run never reported it."""
     if settlement.state is not FlushState.PUBLISHED:
         return []
     return materializations(timestore, timestore.area.ledger.flushes.get(settlement.ref))
 
 
-def _told(settled: SettledFlushes, ended: list[str]) -> str:
-    told = [f"flush {s.ref.epoch} of {s.ref.dataset} is {s.state}" for s in settled.settled]
-    told += [f"not settled yet: {error}" for error in settled.errors]
-    told += [f"{settled.left} more at the next tick"] if settled.left else []
-    told += [f"ended {', '.join(ended)}"] if ended else []
-    return "; ".join(told) or "every claim is worked on and every started run has a living worker"
+def _summary(settled: SettledFlushes, ended: list[str]) -> str:
+    parts = [f"flush {s.ref.epoch} of {s.ref.dataset} is {s.state}" for s in settled.settled]
+    parts += [f"not settled yet: {error}" for error in settled.errors]
+    parts += [f"{settled.left} more at the next tick"] if settled.left else []
+    parts += [f"ended {', '.join(ended)}"] if ended else []
+    return "; ".join(parts) or "every claim and every started run has a living worker"

@@ -1,7 +1,7 @@
-"""Asking Dagster's web server to load the definitions again, as somebody who clicks Reload does.
+"""Asks Dagster's web server to reload the definitions, as a click on Reload does.
 
-Dagster has no way to add an asset to a loaded code location. The request is not waited for: the code server that runs
-the asking sensor is the very one that is replaced.
+Dagster has no way to add an asset to a loaded code location. The sensor does not wait for the answer, because the
+reload replaces the very code server that runs the sensor.
 """
 
 import http.client
@@ -20,8 +20,8 @@ mutation ($location: String!) {
   }
 }
 """
-_ACCEPTED = "WorkspaceLocationEntry"  # the type of the answer, whatever the load then comes to
-_MOST_TOLD = 500  # characters of a refusal
+_ACCEPTED = "WorkspaceLocationEntry"  # the type of the answer, whether or not the load then succeeds
+_MOST_SHOWN = 500  # characters of a refusal
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def ask_for_reload(webserver_url: str, location: str = LOCATION) -> bool:
         _log.warning("the web server at %s was not asked to reload: %s", webserver_url, error)
         return False
     if _ACCEPTED not in outcome:
-        _log.warning("the web server at %s refused to reload: %s", webserver_url, outcome[:_MOST_TOLD])
+        _log.warning("the web server at %s refused to reload: %s", webserver_url, outcome[:_MOST_SHOWN])
         return False
     return True
 

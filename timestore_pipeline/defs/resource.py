@@ -1,8 +1,8 @@
 """The staging directory and the lake, opened once per run and once per sensor tick, closed with it.
 
-A run writes on itself which process works on it: after a crash that is the only proof that nobody does any more.
-A run whose process dies drops its locks with it, and so frees every claim it held; one that is terminated gives them
-back on its way out; one that is stopped falls silent, and loses them when its lease ends.
+A run is tagged with the process that works on it: after a crash, that tag is the only proof that the process is gone.
+A process that dies drops its locks, which frees every claim that it held. A terminated run gives its claims back before
+it exits. A stopped process does not renew its lease, and loses its claims when the lease ends.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sen
 class TimestoreResource(dg.ConfigurableResource[Timestore]):
     """Configured by the `TIMESTORE_*` variables alone, so that the command line and Dagster never disagree.
 
-    What the library logs meanwhile, a line per flush above all, goes into the run's event log too.
+    The library's log lines, above all one per flush, also go into the run's event log.
 
     Ops and sensors receive the `Timestore` itself. Raises `InvalidSettings`, `LedgerMismatch`, `Corrupted`.
     """
@@ -30,8 +30,8 @@ class TimestoreResource(dg.ConfigurableResource[Timestore]):
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Timestore]:
         settings = Settings.from_env()
-        told = RunLog(context.log or dg.get_dagster_logger())
-        with closing(told), forwarded(told, settings), Timestore(settings) as timestore, _cheap_events(context):
+        log = RunLog(context.log or dg.get_dagster_logger())
+        with closing(log), forwarded(log, settings), Timestore(settings) as timestore, _cheap_events(context):
             _sign(context, timestore)
             try:
                 yield timestore

@@ -1,9 +1,9 @@
-"""What a run tells, with many lines in one event: an event costs 10 ms of CPU, however long its text is.
+"""Log lines of a run, many in one event: an event costs 10 ms of CPU, however long its text is.
 
-So a run of hundreds of datasets can tell of each. A warning is written at once, and with it what was said before it;
-the rest at the latest a few seconds later, or when the run ends. A run that is killed loses as much.
+So a run of hundreds of datasets can log a line for each. A warning is written at once, with the lines before it; other
+lines follow within a few seconds, or when the run ends. A killed run loses the lines that were not written yet.
 
-Dagster's event log is written to by the run's own thread only: what other threads tell waits for it.
+Only the run's own thread writes to Dagster's event log: lines of other threads wait for it.
 """
 
 import logging
@@ -12,7 +12,7 @@ from itertools import groupby
 
 from timestore_pipeline import clock
 
-_EVERY = 5.0  # seconds that a line waits at most, once another one comes or somebody calls `catch_up`
+_EVERY = 5.0  # seconds; a line that has waited longer is written at the next line or call of `catch_up`
 _MOST_LINES = 500  # in one event
 
 
@@ -32,7 +32,7 @@ class RunLog:
         self.catch_up(at_once=level >= logging.WARNING)
 
     def catch_up(self, *, at_once: bool = False) -> None:
-        """Write what waits, if it is time to; does nothing in another thread than the run's."""
+        """Write the waiting lines if they are due; does nothing in another thread than the run's."""
         if threading.get_ident() != self._thread or not self._lines:
             return
         if at_once or clock.monotonic() - self._written_at >= _EVERY or len(self._lines) >= _MOST_LINES:

@@ -1,8 +1,8 @@
 """Event logs of finished runs. Dagster keeps them for ever, in SQLite a file of 128 kB for each flush.
 
-Not `DagsterInstance.delete_run`: in SQLite it leaves the file where it is, and takes the marks of the partitions that
-the run published. Here the file and the captured output go. The run stays in the list, and so does what it said of
-assets, which Dagster has in another file. A crash leaves logs that the next maintenance removes.
+Not `DagsterInstance.delete_run`: in SQLite it leaves the file in place, and removes the marks of the partitions that
+the run published. Here the file and the captured output are removed. The run stays in the list, and its asset events
+stay, which Dagster keeps in another file. A crash leaves logs that the next maintenance removes.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventL
 from timestore_pipeline.defs.job import SHARD_TAG
 
 MOST = 5_000  # in one run of the job: a night's share, and seconds of work
-_AT_ONCE = 200  # run ids in one question to Dagster
+_AT_ONCE = 200  # run ids in one query to Dagster
 _FILES = ("", "-wal", "-shm")
 
 
 def forget_run_logs(instance: dg.DagsterInstance, shard: str, before: datetime, most: int = MOST) -> int:
-    """Remove the logs of the shard's runs that ended before an instant; returns of how many.
+    """Remove the logs of the shard's runs that ended before an instant; returns the number of runs.
 
-    Nothing where the event log is not in SQLite files: a database has means of its own.
+    Does nothing where the event log is not in SQLite files: a database server has its own means.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqliteEventLogStorage):

@@ -1,8 +1,8 @@
-"""`staging_flush_sensor`: looks at every backlog every few seconds and launches runs for what is due.
+"""`staging_flush_sensor`: reads every backlog every few seconds and launches runs for the due datasets.
 
-It owns no state: what is staged is in the ledger, what runs is in Dagster. A tick that dies is made good by the next.
-A run key launches once for ever, so each launch gets a key of its own: a failed, cancelled or vanished run can then
-never strand a backlog. That nothing is flushed twice is the ledger's business, where a dataset has one claim at a time.
+It keeps no state: backlogs are in the ledger, active runs in Dagster. If a tick dies, the next one does its work.
+A run key launches only once, so each launch has a key of its own: a failed, cancelled or vanished run can then never
+strand a backlog. The ledger ensures that nothing is flushed twice: a dataset has one claim at a time.
 """
 
 from datetime import datetime
@@ -30,7 +30,7 @@ _TAG_LENGTH = 255  # characters; some of Dagster's storages and every tag in the
 def staging_flush_sensor(
     context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One ledger read, one look at the active runs; raises what the ledger raises, so that the tick shows it."""
+    """One query of the ledger, one of the active runs. The ledger's errors pass, so that the tick shows them."""
     statuses = timestore.waiting()
     now = clock.now()
     busy = busy_datasets(context.instance, timestore.area, now)
@@ -43,7 +43,7 @@ def staging_flush_sensor(
 
 
 def _heartbeat(timestore: Timestore, now: datetime, *, launching: bool) -> None:
-    """After the backlogs were read: a sensor that runs but cannot read is as good as dead, and should look it.
+    """Called after the backlogs were read: a sensor that runs but cannot read the ledger must not count as alive.
 
     A tick that launches leaves the push to the run's hooks: no flush waits for a gateway that hangs.
     """

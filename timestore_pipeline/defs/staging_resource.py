@@ -2,7 +2,7 @@
 
     defs = dg.Definitions(assets=[readings], resources={"staging": StagingResource()})
 
-What an asset has a receipt for is durable, whatever becomes of its run.
+Rows with a receipt are durable, even if the run that staged them fails.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from timestore_pipeline.settings import Settings
 
 
 class StagingResource(dg.ConfigurableResource[StagingManager]):
-    """Configured by the `TIMESTORE_*` variables alone, as every other producer of the host.
+    """Configured by the `TIMESTORE_*` variables alone, like every other producer on the host.
 
     Assets and ops receive the `StagingManager` itself: `staging: dg.ResourceParam[StagingManager]`. Raises
     `InvalidSettings`, `LedgerMismatch` or `Corrupted` when the run starts.
@@ -28,9 +28,9 @@ class StagingResource(dg.ConfigurableResource[StagingManager]):
 
 
 def run_key(context: dg.OpExecutionContext | dg.AssetExecutionContext, part: str = "") -> str:
-    """An idempotency key for what a step stages: a re-execution of the run, or a retry of the step, has the same one.
+    """An idempotency key for the rows that a step stages: re-executions of the run and retries of the step reuse it.
 
-    part: tells several batches of one step apart.
+    part: distinguishes several batches of one step.
     """
     run = context.run
     step = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context

@@ -1,6 +1,6 @@
-"""`verify_lake`: `timestore verify`, with its verdicts on the datasets' pages. By hand, and every dataset once a day.
+"""`verify_lake`: `timestore verify`, with its verdicts on the datasets' pages. By hand, and each dataset once a day.
 
-Read-only, so it may be terminated and launched again at any time; the verdicts it has reached by then stay.
+Read-only, so it may be terminated and launched again at any time; verdicts that it has recorded stay.
 """
 
 import dagster as dg
@@ -14,7 +14,7 @@ from timestore_pipeline.wiring import Timestore
 
 VERIFY_JOB = "verify_lake"
 _HOURS = 24
-_MOST_TOLD = 20  # problems in the error; the checks' pages tell those of each dataset
+_MOST_LISTED = 20  # problems in the error; the checks' pages list those of each dataset
 
 Opened = dg.ResourceParam[Timestore]
 
@@ -31,9 +31,9 @@ def verify_datasets(context: dg.OpExecutionContext, config: VerifyConfig, timest
     audits = [_audited(context, timestore, dataset) for dataset in _chosen(timestore, config.datasets)]
     problems = [f"- {audit.dataset}: {problem.message}" for audit in audits for problem in audit.problems]
     if problems:
-        more = [f"- and {len(problems) - _MOST_TOLD} more"] if len(problems) > _MOST_TOLD else []
-        told = "\n".join([*problems[:_MOST_TOLD], *more])
-        raise dg.Failure(f"the books of {sum(not audit.ok for audit in audits)} datasets do not add up:\n{told}")
+        more = [f"- and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
+        listed = "\n".join([*problems[:_MOST_LISTED], *more])
+        raise dg.Failure(f"the books of {sum(not audit.ok for audit in audits)} datasets do not add up:\n{listed}")
     context.log.info("every row of %d datasets is accounted for", len(audits))
 
 
@@ -54,7 +54,7 @@ def verify_lake(shard: str) -> dg.JobDefinition:
     description="Verifies a twenty-fourth of the datasets every hour, so that each has its turn once a day.",
 )
 def verify_round(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest | dg.SkipReason:
-    """Nothing in this hour when there are fewer datasets than hours and none has its turn."""
+    """Skips an hour without datasets, which happens when there are fewer datasets than hours."""
     hour = context.scheduled_execution_time
     names = timestore.area.ledger.datasets.names(active=True)[hour.hour :: _HOURS]
     if not names:
@@ -76,5 +76,5 @@ def _chosen(timestore: Timestore, names: list[str]) -> list[str]:
 def _audited(context: dg.OpExecutionContext, timestore: Timestore, dataset: str) -> DatasetAudit:
     audit = audit_dataset(timestore.area, timestore.lake, dataset)
     for verdict in audited(audit):
-        context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # taken, though the annotation forgets it
+        context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted, though the annotation omits it
     return audit

@@ -1,7 +1,7 @@
-"""`dataset_watch_sensor`: keeps the datasets' pages true. Observations, checks, and a reload when a dataset is new.
+"""`dataset_watch_sensor`: keeps the datasets' pages current: observations, checks, and a reload when a dataset is new.
 
-Nothing depends on it: flushing is `staging_flush_sensor`'s, alerting is the metrics'. A tick that dies is made good by
-the next; what it did not get to is looked at then.
+Nothing depends on it: `staging_flush_sensor` flushes, and alerts use the metrics. If a tick dies, the next one does its
+work.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry
 from timestore_pipeline.wiring import Timestore
 
-ASK_AGAIN = timedelta(minutes=10)  # when a reload changed nothing: not every code server can load anew
+ASK_AGAIN = timedelta(minutes=10)  # after a reload that changed nothing: not every code server can reload
 _LEAST_PAUSE = timedelta(minutes=1)  # between two reloads, however many datasets come: each costs seconds of CPU
 
 
@@ -35,7 +35,7 @@ _LEAST_PAUSE = timedelta(minutes=1)  # between two reloads, however many dataset
 def dataset_watch_sensor(
     context: dg.SensorEvaluationContext, timestore: dg.ResourceParam[Timestore]
 ) -> dg.SensorResult:
-    """Events without a run, for the datasets that the loaded definitions know; raises what the ledger raises."""
+    """Events without a run, for the datasets of the loaded definitions. The ledger's errors pass."""
     now, before = clock.now(), WatchState.parse(context.cursor)
     graph = _loaded(context)
     shown = [status for status in timestore.statuses() if graph.has(asset_key(status.backlog.dataset))]
@@ -44,13 +44,13 @@ def dataset_watch_sensor(
     observed, remembered = observations([status.backlog for status in shown], before.observed, now)
     changed = [verdict.evaluation() for verdict in news(context.instance, verdicts, now)]
     unseen = not_shown(known_datasets(timestore.settings), graph, now)
-    told = f"{len(observed)} observations, {len(changed)} changed verdicts; {_told(unseen)}"
-    state = _asked(timestore.settings, unseen, now, replace(after, observed=remembered))
-    return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=told, cursor=state.to_cursor())
+    summary = f"{len(observed)} observations, {len(changed)} changed verdicts; {_describe(unseen)}"
+    state = _ask_if_due(timestore.settings, unseen, now, replace(after, observed=remembered))
+    return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=summary, cursor=state.to_cursor())
 
 
 def not_shown(known: list[CatalogEntry], graph: AssetGraph, now: datetime) -> list[str]:
-    """Datasets that are new since the definitions were loaded, or have partitions that are."""
+    """Datasets that are newer than the loaded definitions, or have newer partitions."""
     return [entry.record.name for entry in known if not _is_shown(entry, graph, now)]
 
 
@@ -59,18 +59,18 @@ def _is_shown(entry: CatalogEntry, graph: AssetGraph, now: datetime) -> bool:
     return graph.has(key) and covers(graph.get(key).partitions_def, entry, now)
 
 
-def _asked(settings: Settings, unseen: list[str], now: datetime, state: WatchState) -> WatchState:
-    """Ask at most once a minute, and for the same datasets only after a while, if the web server heard it at all."""
+def _ask_if_due(settings: Settings, unseen: list[str], now: datetime, state: WatchState) -> WatchState:
+    """Ask for a reload at most once a minute, and every ten minutes for the same datasets if the server accepted it."""
     pause = _LEAST_PAUSE if len(unseen) > state.asked_for else ASK_AGAIN
     if not unseen:
         return replace(state, asked_for=0)
     if settings.dagster_webserver_url is None or now < clock.from_micros(state.asked_at) + pause:
         return state
-    heard = ask_for_reload(settings.dagster_webserver_url)
-    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if heard else 0)
+    accepted = ask_for_reload(settings.dagster_webserver_url)
+    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if accepted else 0)
 
 
-def _told(unseen: list[str]) -> str:
+def _describe(unseen: list[str]) -> str:
     if not unseen:
         return "every dataset is an asset"
     return f"reload the definitions to see {len(unseen)} new or grown: {', '.join(unseen[:5])}"

@@ -1,4 +1,4 @@
-"""What `dataset_watch_sensor` remembers between two ticks, kept small: Dagster stores it with every tick."""
+"""The state that `dataset_watch_sensor` keeps between two ticks. It is small: Dagster stores it with every tick."""
 
 import json
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ class Observed:
 class WatchState:
     """The sensor's cursor."""
 
-    after: str = ""  # the dataset whose turn was last in the round
-    failing: tuple[str, ...] = ()  # looked at again at every tick, so that a recovery shows at once
+    after: str = ""  # the dataset that was checked last in the round
+    failing: tuple[str, ...] = ()  # checked again at every tick, so that a recovery shows at once
     observed: Mapping[str, Observed] = field(default_factory=dict)
     asked_at: int = 0  # when a reload was asked for, microseconds since the Unix epoch; 0 = never
     asked_for: int = 0  # how many datasets were new then
