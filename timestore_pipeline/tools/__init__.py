@@ -1,1 +1,1 @@
-"""Programs beside the product, each loaded only by its command: `crashtest`, `simulate`, `advise` and `doctor`."""
+"""Diagnosis and test programs, each loaded only by its command: `crashtest`, `simulate`, `advise` and `doctor`."""

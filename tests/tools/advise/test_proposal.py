@@ -86,7 +86,7 @@ def test_fast_rows_get_files_of_the_wanted_size(history: History) -> None:
     assert proposal.conflicts == []
 
 
-def test_freshness_that_makes_files_small_is_told_with_numbers(history: History) -> None:
+def test_freshness_that_makes_files_small_is_reported_with_numbers(history: History) -> None:
     proposal = propose(history, Wish(file_bytes=64e6, freshness=60), _DEFAULTS)
     assert proposal.proposed.max_age == timedelta(seconds=43)
     [conflict] = proposal.conflicts
@@ -94,7 +94,7 @@ def test_freshness_that_makes_files_small_is_told_with_numbers(history: History)
     assert "at 60 MB staged a minute, files of that size need 11 min of waiting" in conflict
 
 
-def test_freshness_that_no_threshold_gives_is_told(history: History) -> None:
+def test_freshness_that_no_threshold_gives_is_reported(history: History) -> None:
     proposal = propose(history, Wish(file_bytes=1e5, freshness=10), _DEFAULTS)
     assert (
         "no threshold gives 10 s: until a flush begins takes up to 15 s, the flush itself 2.0 s"

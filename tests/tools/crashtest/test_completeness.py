@@ -1,4 +1,4 @@
-"""A commit that says to be complete is held to what producers had been told by then."""
+"""A commit that claims to be complete must have every batch that was acknowledged before."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def table(tmp_path: Path) -> PublishedTable:
 
 def promised(table: PublishedTable, rows: pa.Table, until: datetime) -> None:
     """A commit that says to be complete until then, read and remembered."""
-    told = CommitProperties(custom_metadata={"timestore": json.dumps({"complete_until": until.isoformat()})})
-    write_deltalake(table.folder, rows, mode="append", commit_properties=told)
+    properties = CommitProperties(custom_metadata={"timestore": json.dumps({"complete_until": until.isoformat()})})
+    write_deltalake(table.folder, rows, mode="append", commit_properties=properties)
     assert table.look() == []
     table.remember()
 
 
-def told_at(*seconds: int) -> dict[int, Story]:
+def acknowledged_at(*seconds: int) -> dict[int, Story]:
     """Both batches were acknowledged, so many seconds after noon."""
     stories = story(FIRST, SECOND)
     for sent, second in zip(stories[0].sent.values(), seconds, strict=True):
@@ -40,17 +40,17 @@ def told_at(*seconds: int) -> dict[int, Story]:
     return stories
 
 
-def test_what_was_told_later_may_come_later(table: PublishedTable) -> None:
+def test_batches_acknowledged_later_may_be_published_later(table: PublishedTable) -> None:
     promised(table, FIRST.table, NOON + timedelta(seconds=2))
     promised(table, SECOND.table, NOON + timedelta(seconds=9))
-    assert list(broken_promises(table, told_at(1, 2))) == []
+    assert list(broken_promises(table, acknowledged_at(1, 2))) == []
 
 
-def test_what_was_told_before_is_named_once(table: PublishedTable) -> None:
+def test_a_batch_acknowledged_before_is_named_once(table: PublishedTable) -> None:
     promised(table, FIRST.table, NOON + timedelta(seconds=3))
     promised(table, FIRST.table.slice(0, 0), NOON + timedelta(seconds=3))
     promised(table, SECOND.table, NOON + timedelta(seconds=9))
-    (broken,) = broken_promises(table, told_at(1, 2))
+    (broken,) = broken_promises(table, acknowledged_at(1, 2))
     assert f"lacks batch 0/{SECOND.number}" in broken
 
 
@@ -58,4 +58,4 @@ def test_a_commit_without_a_promise_breaks_none(table: PublishedTable) -> None:
     write_deltalake(table.folder, FIRST.table, mode="append")
     assert table.look() == []
     table.remember()
-    assert list(broken_promises(table, told_at(1, 2))) == []
+    assert list(broken_promises(table, acknowledged_at(1, 2))) == []

@@ -1,4 +1,4 @@
-"""What maintainers did is counted, whatever became of them, and a long test in which they did nothing fails."""
+"""The maintainers' work is counted even if they were killed, and a long test in which they did nothing fails."""
 
 from __future__ import annotations
 

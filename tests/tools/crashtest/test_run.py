@@ -14,11 +14,11 @@ from timestore_pipeline.tools.crashtest.run import crashtest
 
 @pytest.mark.slow
 def test_thirty_kills_lose_nothing_and_publish_nothing_twice(tmp_path: Path) -> None:
-    told: list[int] = []
-    report = crashtest(Plan(tmp_path / "test", kills=30, seed=11), told.append)
+    progress: list[int] = []
+    report = crashtest(Plan(tmp_path / "test", kills=30, seed=11), progress.append)
     assert report.problems() == []
     assert report.ok
-    assert told[-1] == report.total_kills == 30
+    assert progress[-1] == report.total_kills == 30
     assert report.verdict.acked_rows > 500
     assert report.flushes.published > 0
     assert report.kills_at_work() > 15, report.kills_by_phase()

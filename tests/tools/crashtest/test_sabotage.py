@@ -33,7 +33,7 @@ class FollowedLogs:
 
 @dataclass(frozen=True, slots=True)
 class Marksman(Plan):
-    """Strikes where the fault shows, instead of anywhere, and only when everybody has done enough for it to show."""
+    """Strikes where the fault shows, instead of anywhere, and only when every process has done enough for it to show."""
 
     role: Role = Role.PRODUCER
     phase: str = "journal append"
@@ -94,6 +94,6 @@ def test_the_fault_is_found_and_a_batch_is_named(tmp_path: Path, fault: str) -> 
         "forget-keys": report.verdict.duplicated,
         "publish-by-halves": report.verdict.lost,
         "compact-carelessly": report.verdict.lost,
-        "promise-too-much": sum("says to be complete until" in fault for fault in report.faults),
+        "promise-too-much": sum("claims to be complete until" in fault for fault in report.faults),
     }
     assert expected[fault] > 0

@@ -1,4 +1,4 @@
-"""Whoever loses the parent of the victims is told so, whenever it dies."""
+"""If the victims' parent dies, at any point, the test gets an error that says so."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ def found(check: str) -> list[Finding]:
     return list(CHECKS[check](Deployment.from_env()))
 
 
-def told(check: str, status: Status) -> str:
-    """What the findings of that status say, and their remedies."""
+def seen(check: str, status: Status) -> str:
+    """The findings of that status, with their remedies."""
     return "\n".join(f"{finding.seen} -> {finding.remedy}" for finding in found(check) if finding.status is status)
 
 

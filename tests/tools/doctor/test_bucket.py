@@ -6,7 +6,7 @@ import pytest
 
 from demo.processes import free_port
 from tests.services.s3 import S3Server, s3_server
-from tests.tools.doctor.looking import told
+from tests.tools.doctor.looking import seen
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Status
@@ -21,7 +21,7 @@ def test_a_bucket_that_answers_is_left_as_it_was(s3_server: S3Server, monkeypatc
     for name, value in s3_server.storage_options.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("TIMESTORE_LAKE_URI", f"{bucket}/prefix")
-    assert "tables: 0; it can be written" in told("lake", Status.OK)
+    assert "tables: 0; it can be written" in seen("lake", Status.OK)
     [left] = s3_server.filesystem().get_file_info([f"{bucket.removeprefix('s3://')}/prefix/x"])
     assert left.type.name == "NotFound"
 

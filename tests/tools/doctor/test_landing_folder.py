@@ -1,4 +1,4 @@
-"""A landing folder into which files can be dropped, and what lies in it that nobody takes."""
+"""A landing folder into which files can be dropped, and files in it that are never taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tools.doctor.looking import files, found, told
+from tests.tools.doctor.looking import files, found, seen
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.tools.doctor.finding import Status
@@ -33,7 +33,7 @@ def test_no_folder_is_fine_and_a_sound_one_is_not_touched(landing: Path, monkeyp
     assert [finding.status for finding in found("landing")] == [Status.OK]
     assert files(landing / "weather") == before
     monkeypatch.delenv("TIMESTORE_LANDING_DIRECTORY")
-    assert "is unset" in told("landing", Status.OK)
+    assert "is unset" in seen("landing", Status.OK)
 
 
 def test_a_folder_that_is_gone_fails(landing: Path) -> None:
@@ -42,19 +42,19 @@ def test_a_folder_that_is_gone_fails(landing: Path) -> None:
         found("landing")
 
 
-def test_strangers_and_rejected_files_are_told(landing: Path) -> None:
+def test_strangers_and_rejected_files_are_reported(landing: Path) -> None:
     drop(landing / "lost.csv")
     drop(landing / "_rejected" / "weather" / "a.0123456789abcdef.csv")
-    assert "lost.csv: no dataset's folder" in told("landing", Status.WARNING)
-    assert "1 rejected file(s)" in told("landing", Status.WARNING)
+    assert "lost.csv: no dataset's folder" in seen("landing", Status.WARNING)
+    assert "1 rejected file(s)" in seen("landing", Status.WARNING)
 
 
 def test_a_file_that_nobody_takes_fails(landing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(landing / "weather" / "a.csv")
     hour_later = clock.now() + timedelta(hours=1)
     monkeypatch.setattr(clock, "now", lambda: hour_later)
-    assert "1 file(s) are ready for more than 600 s, as weather/a.csv" in told("landing", Status.FAILED)
-    assert "landing_sensor" in told("landing", Status.FAILED)
+    assert "1 file(s) are ready for more than 600 s, such as weather/a.csv" in seen("landing", Status.FAILED)
+    assert "landing_sensor" in seen("landing", Status.FAILED)
 
 
 def test_a_folder_on_another_filesystem_fails(landing: Path) -> None:
@@ -62,10 +62,10 @@ def test_a_folder_on_another_filesystem_fails(landing: Path) -> None:
     if not elsewhere.is_dir() or elsewhere.stat().st_dev == landing.stat().st_dev:
         pytest.skip(f"needs a second filesystem at {elsewhere}")
     (landing / "_archive").symlink_to(elsewhere)
-    assert "_archive lies on another filesystem" in told("landing", Status.FAILED)
+    assert "_archive lies on another filesystem" in seen("landing", Status.FAILED)
 
 
 def test_a_link_in_the_place_of_a_folder_fails(landing: Path, tmp_path: Path) -> None:
     (landing / "_archive").symlink_to(tmp_path)
-    assert "_archive is a link, and links are not followed" in told("landing", Status.FAILED)
-    assert "_archive: no dataset's folder" in told("landing", Status.WARNING)
+    assert "_archive is a link, and links are not followed" in seen("landing", Status.FAILED)
+    assert "_archive: no dataset's folder" in seen("landing", Status.WARNING)

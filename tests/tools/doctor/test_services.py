@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo.processes import free_port
-from tests.tools.doctor.looking import found, told
+from tests.tools.doctor.looking import found, seen
 from timestore_pipeline.tools.doctor.finding import Status
 
 
@@ -47,28 +47,28 @@ def test_what_answers_is_fine(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering() as url:
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", url)
         monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", url)
-        assert "answers 200" in told("pushgateway", Status.OK)
-        assert "answers 200" in told("web server", Status.OK)
+        assert "answers 200" in seen("pushgateway", Status.OK)
+        assert "answers 200" in seen("web server", Status.OK)
 
 
 def test_what_answers_something_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering() as url:
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"{url}/elsewhere")
-        assert "answers 404" in told("pushgateway", Status.FAILED)
+        assert "answers 404" in seen("pushgateway", Status.FAILED)
 
 
 def test_a_gateway_that_has_moved_fails_since_no_push_follows_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering() as url:
         monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"{url}/moved")
-        assert "answers 302" in told("pushgateway", Status.FAILED)
+        assert "answers 302" in seen("pushgateway", Status.FAILED)
 
 
 def test_a_gateway_that_is_away_fails_and_its_password_stays_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", f"http://user:geheim@127.0.0.1:{free_port()}")
-    assert "does not answer: [Errno 111] Connection refused" in told("pushgateway", Status.FAILED)
-    assert "geheim" not in told("pushgateway", Status.FAILED)
+    assert "does not answer: [Errno 111] Connection refused" in seen("pushgateway", Status.FAILED)
+    assert "geheim" not in seen("pushgateway", Status.FAILED)
 
 
 def test_a_folder_is_a_lake_that_is_not_made_by_looking(home: Path) -> None:
-    assert "tables: 0; it can be written" in told("lake", Status.OK)
+    assert "tables: 0; it can be written" in seen("lake", Status.OK)
     assert not home.exists()

@@ -1,1 +1,1 @@
-"""Which thresholds would give a dataset the files and the freshness that somebody wants, by its own history."""
+"""Proposes flush thresholds for a wanted file size and freshness, from a dataset's own history."""

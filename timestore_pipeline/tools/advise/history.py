@@ -1,4 +1,4 @@
-"""What a dataset's past says about its future: how it arrives, what its flushes make of it, how long they take."""
+"""A dataset's past as figures: its arrival rate, the files that its flushes wrote, and how long the flushes took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timestore_pipeline.errors import TooLittleHistory
 from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.staging.ledger.batch_history import Arrival
 
-LEAST_FLUSHES = 3  # published; fewer say nothing about the next one
+LEAST_FLUSHES = 3  # published; fewer do not predict the next one
 LEAST_BATCHES = 10
 
 
@@ -62,17 +62,17 @@ class History:
 
     @property
     def flush_seconds(self) -> float:
-        """What 95 of 100 flushes do not exceed, from claim to end."""
+        """The 95th percentile of the flushes' durations, from claim to end."""
         took = sorted(flush.duration.total_seconds() for flush in self.flushes if flush.duration is not None)
         return max(took[math.ceil(0.95 * len(took)) - 1], 0.0) if took else 0.0
 
     @property
     def file_bytes(self) -> float:
-        """Mean size of the files there are."""
+        """Mean size of the files that were written."""
         return sum(flush.file_bytes for flush in self.flushes) / sum(flush.files for flush in self.flushes)
 
     def staged_for(self, file_bytes: float) -> float:
-        """Arrow bytes that a flush needs for files of this size."""
+        """Arrow bytes that a flush must have staged for files of this size."""
         return file_bytes * self.files_per_flush / max(self.shrinkage, 1e-9)
 
     def file_of(self, staged: float) -> float:

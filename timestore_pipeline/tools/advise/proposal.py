@@ -1,7 +1,7 @@
 """Thresholds for files of a wanted size and rows of a wanted freshness, and where the two contradict each other.
 
-Freshness goes first: an age is a promise to readers, a file's size is a convenience. The byte threshold is what makes
-files as large as wanted when rows come fast; the row threshold is put where it does not bind before it.
+Freshness has priority: an age is a promise to readers, a file's size is a convenience. The byte threshold sets the file
+size when rows arrive fast; the row threshold is set so high that the byte threshold is reached first.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.tools.advise.history import History
 from timestore_pipeline.tools.advise.replay import Outlook, outlook
 
-REACTION = 15.0  # seconds from being due to a flush's beginning: the sensor's tick, up to 10 s, and the start of a run
+REACTION = 15.0  # seconds from a dataset being due to its flush: the sensor's tick, up to 10 s, and the start of a run
 
 _LEAST_AGE = 1.0  # seconds
 _BELOW_GUARDRAIL = 0.8  # segments take more room than the rows in them
-_ROWS_MARGIN = 1.25  # rows are of different sizes; bytes shall bind
-_SMALL = 0.5  # of the wanted size: from here on files count as small
+_ROWS_MARGIN = 1.25  # rows differ in size; the byte threshold must be reached first
+_SMALL = 0.5  # of the wanted size: files below it count as small
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What somebody wants: bytes of a Parquet file, seconds from a receipt to being readable."""
+    """The goal: bytes of a Parquet file, and seconds from a receipt until the rows are readable."""
 
     file_bytes: float
     freshness: float
@@ -36,7 +36,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """`now`, `then`: the same past under the thresholds in force, and under those that are proposed."""
+    """`now`, `then`: the same past under the thresholds in force, and under the proposed ones."""
 
     history: History
     wish: Wish
@@ -48,7 +48,7 @@ class Proposal:
 
     @property
     def command(self) -> str:
-        """What applies it."""
+        """The command that applies the proposal."""
         age = round(self.proposed.max_age.total_seconds() * 1000)
         limits = {"maxRows": self.proposed.max_rows, "maxBytes": self.proposed.max_bytes, "maxAgeMs": age}
         pairs = " ".join(f"staging.flush.{name}={value}" for name, value in limits.items())
@@ -114,10 +114,6 @@ def _mb(amount: float) -> str:
 
 
 def _waiting(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

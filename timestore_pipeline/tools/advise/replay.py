@@ -1,7 +1,7 @@
-"""A dataset's past arrivals under other thresholds: which flushes there would have been.
+"""Replays a dataset's past arrivals under other thresholds, and gives the flushes that these would have caused.
 
-A flush begins a while after its dataset is due, and takes what has arrived until then. What arrived last and never
-became due is left out: nobody knows what would have come after it.
+A flush begins a while after its dataset is due, and takes the batches that have arrived until then. The last batches,
+which never became due, are left out: it is unknown which batches would have followed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from timestore_pipeline.tools.advise.history import History
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One flush there would have been. `age`: of its oldest row when the flush began."""
+    """One simulated flush. `age`: of its oldest row when the flush began."""
 
     bytes: int  # Arrow
     age: timedelta
@@ -27,11 +27,11 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What readers would have found. Sizes of Parquet files in bytes, ages in seconds; None = there was no flush."""
+    """What readers would have seen. Sizes of Parquet files in bytes, ages in seconds; None = there was no flush."""
 
     flushes: int
     file_bytes: float | None  # median
-    age_seconds: float | None  # what 95 of 100 oldest rows do not exceed when they can be read
+    age_seconds: float | None  # 95th percentile: of a flush's oldest row when it becomes readable
 
 
 def outlook(history: History, thresholds: FlushThresholds, reaction: float) -> Outlook:
@@ -58,7 +58,7 @@ def replay(arrivals: Sequence[Arrival], thresholds: FlushThresholds, reaction: t
 
 @dataclass(slots=True)
 class _Waiting:
-    """What has arrived since the last flush. `due_at`: None = never, if nothing more comes."""
+    """The arrivals since the last flush. `due_at`: None = never, unless more batches arrive."""
 
     rows: int = 0
     bytes: int = 0

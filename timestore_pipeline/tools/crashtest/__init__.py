@@ -1,10 +1,10 @@
-"""`timestore crashtest`: kill real processes at random, then prove that what was acknowledged is what was published.
+"""`timestore crashtest`: kill real processes at random, then prove that the published rows are the acknowledged ones.
 
-journal    what a producer set out to send and what it was told, in a file of its own: the only truth of the test
-workload   batches whose rows carry who sent them, how many they are, and a checksum each
-roles      producers, flushers, recovery, a maintainer and a reader: the processes that are killed
-phases     what a process is doing at this instant, where its killer can see it
-fork_server the warm parent that forks, kills and restarts them in tens of milliseconds
-oracle     journals against the Delta table's own files, without the product's code
-sabotage   faults one can build in, to see that the test finds them
+journal     the batches that a producer intends to send and the answers that it gets; the test's only source of truth
+workload    batches whose rows carry their producer, the batch's number of rows, and a checksum each
+roles       producers, flushers, recovery, a maintainer and a reader: the processes that are killed
+phases      the current phase of each process, in memory that the killer can read
+fork_server the warm parent that forks, kills and restarts the processes in tens of milliseconds
+oracle      compares the journals with the Delta table's own files, without the product's code
+sabotage    faults that can be built in, to show that the test finds them
 """

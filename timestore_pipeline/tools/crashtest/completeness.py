@@ -1,6 +1,6 @@
-"""Whether the tables kept their word: a commit that says to be complete until an instant lacks nothing told before it.
+"""Checks `complete_until`: a commit that names an instant must not lack a batch that was acknowledged before it.
 
-Compared are the reader's diary, which has every commit, and what the producers wrote down when they were told.
+Compares the reader's diary, which has every commit, with the acknowledgements in the producers' journals.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from timestore_pipeline.tools.crashtest.reader import Batch, PublishedTable
 
 
 def broken_promises(table: PublishedTable, stories: Mapping[int, Story]) -> Iterator[str]:
-    """Each batch that came later than a commit had promised, once."""
+    """One problem for each batch that was published later than a commit had promised."""
     missing = _acknowledged(table.folder.name, stories)
     late: set[Batch] = set()
     for version, batches, promised in table.entries():
         for batch in batches:
             missing.pop(batch, None)
-        for batch in () if promised is None else _told_before(datetime.fromisoformat(promised), missing):
+        for batch in () if promised is None else _acked_before(datetime.fromisoformat(promised), missing):
             if batch not in late:
                 late.add(batch)
                 yield (
-                    f"version {version} of {table.folder.name} says to be complete until {promised}, and lacks batch"
+                    f"version {version} of {table.folder.name} claims to be complete until {promised}, but lacks batch"
                     f" {batch[0]}/{batch[1]}, acknowledged at {missing[batch].acked_at}"
                 )
 
@@ -33,5 +33,5 @@ def _acknowledged(dataset: str, stories: Mapping[int, Story]) -> dict[Batch, Sen
     return {(batch.producer, batch.number): batch for batch in sent if batch.dataset == dataset and batch.acked_at}
 
 
-def _told_before(instant: datetime, missing: Mapping[Batch, Sent]) -> Iterator[Batch]:
+def _acked_before(instant: datetime, missing: Mapping[Batch, Sent]) -> Iterator[Batch]:
     yield from (batch for batch, sent in missing.items() if sent.acked_at is not None and sent.acked_at < instant)

@@ -1,4 +1,4 @@
-"""Publishing all that is staged at the end of a test, for as long as that gets anywhere."""
+"""Publishes everything that is staged at the end of a test, for as long as flushes make progress."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-PATIENCE = 60.0  # seconds without anything being published
+PATIENCE = 60.0  # seconds without progress
 
 
 def drain(timestore: Timestore, datasets: Iterable[str], run_id: str) -> list[str]:
-    """Publish everything; returns why something could not be."""
+    """Publish everything; returns the problems, empty = everything is published."""
     names = list(datasets)
     problems = [problem for name in names for problem in _empty(timestore, name, run_id)]
     left = {name: queued(timestore, name) for name in names}
@@ -28,7 +28,7 @@ def queued(timestore: Timestore, dataset: str) -> int:
 
 
 def flush_once(timestore: Timestore, dataset: str, trigger: Trigger, run_id: str) -> list[str]:
-    """One flush; somebody else at work or a store that is busy is no problem, anything else is told."""
+    """One flush; returns its error as a problem, except `RetryLater`: another flush in flight, or a busy store."""
     try:
         timestore.flush(dataset, trigger, run_id)
     except RetryLater:
@@ -39,7 +39,7 @@ def flush_once(timestore: Timestore, dataset: str, trigger: Trigger, run_id: str
 
 
 def _empty(timestore: Timestore, dataset: str, run_id: str) -> list[str]:
-    """Flush for as long as that publishes something: a long run leaves more than one patience is enough for."""
+    """Flush while that makes progress: a long run leaves more than can be published within `PATIENCE`."""
     problems: list[str] = []
     deadline = clock.monotonic() + PATIENCE
     while (left := queued(timestore, dataset)) and clock.monotonic() < deadline:

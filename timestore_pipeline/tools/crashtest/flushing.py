@@ -1,7 +1,7 @@
-"""The roles that move rows on: flushers, which race each other for every dataset, and the recovery beside them.
+"""The roles that publish rows: flushers, which race each other for every dataset, and a recovery.
 
-Whatever they are refused with `RetryLater`, `Fenced` or `OutcomeUnknown` is the product's word that all is well and
-somebody else is at it; any other error is a fault and ends the process, which the test reports.
+`RetryLater`, `Fenced` and `OutcomeUnknown` are expected: the product raises them when another process does the work.
+Any other error is a fault and ends the process, which the test reports.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from timestore_pipeline.tools.crashtest.plan import DATASETS
 from timestore_pipeline.wiring import Timestore
 
 _FLUSH_PAUSE = 0.02  # seconds at most
-_RECOVERY_PAUSE = 0.1  # beside as long as the recovery took: it reads whole logs, and must not starve the others
+_RECOVERY_PAUSE = 0.1  # seconds at most, plus the duration of the recovery: it reads whole logs, which slows the others
 
 
 def flush_in_a_loop(life: Life) -> None:
@@ -45,7 +45,7 @@ def recover_in_a_loop(life: Life) -> None:
 
 
 def settled(folder: Path) -> int:
-    """Interrupted flushes that somebody settled and lived to tell."""
+    """Interrupted flushes that were settled by a process that could record it before it was killed."""
     file = folder / "settled"
     return file.stat().st_size if file.exists() else 0
 
@@ -59,7 +59,7 @@ def note_settled(folder: Path, flushes: int) -> None:
 
 @contextmanager
 def opened(life: Life) -> Iterator[Timestore]:
-    """The store; the start of this life is over then."""
+    """The opened store; marks the end of this life's start phase."""
     with Timestore(life.plan.settings()) as timestore:
         life.marker.idle()
         yield timestore
@@ -75,7 +75,7 @@ def _flush(life: Life, timestore: Timestore, dataset: str) -> None:
 
 @contextmanager
 def refusals_are_fine() -> Iterator[None]:
-    """Whoever is refused goes on with something else; any other error goes through."""
+    """Ignore the refusals that are expected; any other error passes."""
     try:
         yield
     except (RetryLater, Fenced, OutcomeUnknown):

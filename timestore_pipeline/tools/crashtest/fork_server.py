@@ -2,9 +2,9 @@
 
     python -m timestore_pipeline.tools.crashtest.fork_server PLAN
 
-PLAN is the plan as JSON. One JSON order a line on standard input, one answer a line on standard output. It is the
-parent of all victims, so a process id that it kills is never somebody else's. When standard input ends, because the
-test ended or was killed itself, or on a termination signal, it kills what is left and goes.
+PLAN is the plan as JSON. It reads one JSON order per line from standard input, and writes one answer per line to
+standard output. It is the parent of all victims, so it never kills a process id that has been reused. When standard
+input ends, because the test ended or was killed itself, or on a termination signal, it kills all children and exits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.MAINTAINER: maintain_in_a_loop,
 }
 _AIM_POLL = 0.0002  # seconds
-# Seconds until a victim is killed whatever it does. A recovery finds little to settle where every flush does it too.
+# Seconds until a victim is killed in any phase. A recovery seldom finds a claim to settle: flushes settle them too.
 _AIM_PATIENCE = {
     Role.PRODUCER: 0.6,
     Role.FLUSHER: 1.2,
@@ -69,7 +69,7 @@ class ForkServer:
         return {"started": len(processes)}
 
     def strike(self, victims: Sequence[int], aim: str | None, dwell: float) -> dict[str, Any]:
-        """Kill all victims at once and restart them; tell what each was doing, and who had died by itself."""
+        """Kill all victims at once and restart them; returns their phases, and the processes that had already ended."""
         self._take_aim(victims[0], aim, dwell)
         gone = self._reap_the_dead()
         alive = [process for process in victims if process in self._running]
@@ -82,7 +82,7 @@ class ForkServer:
         return {"killed": killed, "gone": gone}
 
     def stop(self, processes: Sequence[int], patience: float) -> dict[str, Any]:
-        """Ask them to end; after `patience` seconds kill those that have not. Tells who did not end well."""
+        """Ask processes to end; after `patience` seconds kill the rest. Returns the failed and the killed ones."""
         gone = self._reap_the_dead()
         asked = [process for process in processes if process in self._running]
         for process in asked:
@@ -111,7 +111,7 @@ class ForkServer:
         clock.sleep(dwell)
 
     def _reap_the_dead(self) -> list[list[Any]]:
-        """Processes that ended although nobody killed them, with their exit status."""
+        """Processes that ended without being killed, with their exit status."""
         found = {process: os.waitpid(pid, os.WNOHANG) for process, pid in self._running.items()}
         dead = [[process, os.waitstatus_to_exitcode(status)] for process, (pid, status) in found.items() if pid]
         for process, _ in dead:
@@ -133,14 +133,14 @@ class ForkServer:
                 SABOTAGES[self._plan.sabotage]()
             _LIVES[life.role](life)
             status = 0
-        except BaseException:  # noqa: BLE001  # whatever it is, it belongs in the log, and the process ends here
+        except BaseException:  # noqa: BLE001  # every error belongs in the log, and the process ends here
             traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
 
     def _redirect(self, process: int) -> None:
-        """The orders are the parent's; what the child has to say goes into its log."""
+        """Standard input has the parent's orders, so the child gets none; its output goes into its log."""
         path = self._plan.logs / f"{ROSTER[process]}-{process}.log"
         log = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -150,7 +150,7 @@ class ForkServer:
 
 
 def main() -> None:
-    """Follow orders until they end."""
+    """Execute orders until standard input ends."""
     document = json.loads(sys.argv[1])
     fork_server = ForkServer(Plan(Path(document.pop("home")), **document))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

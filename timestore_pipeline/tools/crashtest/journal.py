@@ -1,8 +1,8 @@
-"""A producer's own record: what it set out to send, written before, and what it was told, written after.
+"""A producer's own record: an intent before each batch is sent, and the answer after it.
 
-One line is one `write` to a file opened for appending. A kill may tear a line; it then says nothing: an intent that was
-not written was not sent, an ack that was not written leaves its batch in doubt. Such a batch may be staged or not, and
-only sending it again under its key can tell.
+One line is one `write` to a file opened for appending. A kill may tear a line, which is then ignored: without its
+intent, a batch was not sent; without its ack, a batch is in doubt. A batch in doubt may be staged or not, and is sent
+again under its key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FIRST_LOOK = 16_384  # bytes
 
 @dataclass(slots=True)
 class Sent:
-    """One batch, as its producer knows it."""
+    """One batch, by its producer's record."""
 
     producer: int
     number: int
@@ -35,16 +35,16 @@ class Sent:
     rows: int
     digest: str
     acked: bool = False
-    acked_at: datetime | None = None  # the first time that its producer was told
+    acked_at: datetime | None = None  # of its first acknowledgement
 
 
 @dataclass(slots=True)
 class Story:
-    """What a journal tells. `complaints`: what a producer was told and may never be told."""
+    """The content of a journal. `complaints`: answers that a producer must never get."""
 
     sent: dict[int, Sent] = field(default_factory=dict)
     duplicates: int = 0  # sent again and recognised
-    refused: int = 0  # told to come again later
+    refused: int = 0  # answers with `RetryLater`
     complaints: list[str] = field(default_factory=list)
 
     @property
@@ -62,7 +62,7 @@ class Journal(Closing):
     def __init__(self, folder: Path, producer: int) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(_path(folder, producer), flags, 0o644)
-        os.write(self._descriptor, b"\n")  # ends what the one before may have left torn
+        os.write(self._descriptor, b"\n")  # ends a line that the life before may have left torn
 
     def intend(self, batch: ProvableBatch) -> None:
         fields = ("number", "dataset", "key", "rows", "digest")
@@ -85,15 +85,15 @@ class Journal(Closing):
 
 
 def read_story(folder: Path, producer: int) -> Story:
-    """What the producer knows by now; nothing when it has not begun."""
+    """The whole journal of a producer so far; an empty story before it has begun."""
     return _story(producer, _lines(_path(folder, producer)))
 
 
 def read_end(folder: Path, producer: int) -> Story:
-    """The newest part of the story, however long it is: at least the last `_RECENT` batches and what became of them.
+    """The end of a journal of any length: at least the last `_RECENT` batches and their answers.
 
-    Enough for the next life, which sends again whatever is in doubt before anything new: older batches with a key are
-    all acknowledged.
+    That is enough for the producer's next life, which sends the batches in doubt again before any new one: older
+    batches with a key are all acknowledged.
     """
     path, size = _path(folder, producer), _FIRST_LOOK
     while True:
@@ -131,7 +131,7 @@ def _add(story: Story, producer: int, line: dict[str, Any]) -> None:
     if "intent" in line:
         story.sent[line["intent"]["number"]] = Sent(producer, **line["intent"])
     elif "acked" in line:
-        if line["acked"] in story.sent:  # its intent may lie further back than was read
+        if line["acked"] in story.sent:  # the intent may be in a part of the file that was not read
             sent = story.sent[line["acked"]]
             sent.acked = True
             sent.acked_at = sent.acked_at or datetime.fromisoformat(line["at"])

@@ -1,6 +1,6 @@
-"""A Delta table as its files say, read without the product and without deltalake: the log's JSON, replayed.
+"""A Delta table's state, replayed from the log's JSON, without the product and without deltalake.
 
-Where log cleanup has removed the beginning, a checkpoint stands for it.
+Where log cleanup has removed the first versions, a checkpoint replaces them.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one version changed. `added`: files that bring rows; those of a compaction bring none.
+    """The changes of one version. `added`: files with new rows; files of a compaction have none.
 
-    `complete_until`: the instant before which everything acknowledged is published by now, if the commit says so.
+    `complete_until`: every batch acknowledged before this instant is published, if the commit names one.
     """
 
     version: int
@@ -34,11 +34,11 @@ class PlainLog:
 
     table: Path
     live: set[Path] = field(default_factory=set)
-    next: int = 0  # above 0 from the start: somebody else has seen the ones before, and `live` lacks them
-    skipped: int = 0  # versions that were gone before they were seen
+    next: int = 0  # above 0 at the start: an earlier reader has read the versions before, and `live` lacks them
+    skipped: int = 0  # versions that were removed before they were read
 
     def advance(self) -> Iterator[Commit]:
-        """Versions not seen before, oldest first; `live` follows. Nothing while there is no table."""
+        """The versions not read yet, oldest first; updates `live`. Empty while there is no table."""
         while self._next_file.exists() or self._skip():
             lines = self._next_file.read_text().splitlines()
             yield self._apply([json.loads(line) for line in lines if line])
@@ -55,10 +55,10 @@ class PlainLog:
         return self.table / "_delta_log" / f"{self.next:020}.json"
 
     def _skip(self) -> bool:
-        """Go on behind the oldest checkpoint, when what comes next was removed; True = there is a next version."""
+        """Continue after the oldest checkpoint if the next version was removed; True = there is a next version."""
         found = {int(path.name[:20]): path for path in self._next_file.parent.glob("*.checkpoint.parquet")}
         later = [version for version in found if version >= self.next]
-        if later and not self._next_file.exists():  # it was written before any of them, perhaps since we looked
+        if later and not self._next_file.exists():  # the file may have appeared since the caller's check
             self.live = {self._path(add) for add in _adds(found[min(later)])}
             self.skipped += min(later) + 1 - self.next
             self.next = min(later) + 1
@@ -77,8 +77,8 @@ class PlainLog:
 
 
 def _complete_until(actions: list[dict[str, Any]]) -> str | None:
-    told = [json.loads(action["commitInfo"].get("timestore", "{}")) for action in actions if "commitInfo" in action]
-    return next((metadata["complete_until"] for metadata in told if "complete_until" in metadata), None)
+    ours = [json.loads(action["commitInfo"].get("timestore", "{}")) for action in actions if "commitInfo" in action]
+    return next((metadata["complete_until"] for metadata in ours if "complete_until" in metadata), None)
 
 
 def _adds(checkpoint: Path) -> list[dict[str, Any]]:

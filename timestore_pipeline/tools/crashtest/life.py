@@ -1,4 +1,4 @@
-"""One life of one process of the test, from its fork to its kill: who it is, and whether it may go on."""
+"""One life of one process of the test, from its fork to its kill: its role, and whether it should end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role
 
 
 class Life:
-    """Make it in the process itself: a termination signal asks it to end when its current step is done."""
+    """To be constructed in the process itself: a termination signal asks it to end after its current step."""
 
     def __init__(self, plan: Plan, process: int, marker: PhaseMarker) -> None:
         self.plan = plan
         self.process = process
         self.marker = marker
         self._parent = os.getppid()
-        self._told_to_end = False
+        self._asked_to_end = False
         signal.signal(signal.SIGTERM, self._end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
@@ -28,8 +28,8 @@ class Life:
 
     @property
     def ending(self) -> bool:
-        """Told to end, or nobody is left who could tell."""
-        return self._told_to_end or os.getppid() != self._parent
+        """Asked to end, or the parent, which would ask, is gone."""
+        return self._asked_to_end or os.getppid() != self._parent
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        self._told_to_end = True
+        self._asked_to_end = True

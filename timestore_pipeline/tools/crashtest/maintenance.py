@@ -1,7 +1,7 @@
 """The role that compacts, vacuums and trims the log beside all others, all the time.
 
-What takes weeks elsewhere happens within seconds here. Only what the reader has not looked at yet is kept for longer:
-it follows the log commit by commit, and what is missing there is its complaint.
+Retentions that are weeks in production are seconds here. Only files and commits that the reader has not read yet are
+kept for longer: it follows the log commit by commit, and reports every missing one.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from timestore_pipeline.tools.crashtest.reader import published_table
 from timestore_pipeline.tools.crashtest.report import Maintained
 from timestore_pipeline.wiring import Timestore
 
-_TARGET = 1_000_000  # bytes: what was compacted is compacted again, several times
-_FILES_KEPT = timedelta(seconds=5)  # beyond what the reader needs; one maintenance takes less
+_TARGET = 1_000_000  # bytes: small enough that files are compacted several times
+_FILES_KEPT = timedelta(seconds=5)  # longer than the reader needs them; one maintenance takes less
 _LOG_KEPT = timedelta(seconds=10)  # likewise
 _CLOCKS = timedelta(seconds=2)  # everything is on one host
 _CHECKPOINT_EVERY = 5  # versions
-_PAUSE = 0.2  # seconds at most, beside as long as the maintenance took
+_PAUSE = 0.2  # seconds at most, plus the duration of the maintenance
 
 
 def maintain_in_a_loop(life: Life) -> None:
     """One dataset after the other, in any order."""
-    _live_fast()
+    # In this process alone: otherwise no log of a test would ever be old enough to trim.
+    vars(prune)["SLACK"] = _CLOCKS
+    vars(handle)["CHECKPOINT_EVERY"] = _CHECKPOINT_EVERY
     with opened(life) as timestore:
         while not life.ending:
             started = clock.monotonic()
@@ -46,13 +48,13 @@ def maintain_in_a_loop(life: Life) -> None:
 
 
 def maintain_all(timestore: Timestore) -> list[str]:
-    """When nobody is at work any more, and nothing has to be kept; returns why something could not be done."""
+    """For the end of the test, when no other process runs and nothing has to be kept; returns the errors."""
     done = maintain(timestore.area, timestore.lake, list(DATASETS), _options(timestore, timedelta(0)))
     return [f"the last maintenance of {one.dataset}: {error}" for one in done for error in one.errors]
 
 
 def maintained(folder: Path) -> Maintained:
-    """What maintainers did, as far as they lived to tell."""
+    """The maintainers' work, as far as they recorded it before they were killed."""
     total: Counter[str] = Counter()
     for done in whole_lines(_file(folder)):
         total.update(done)
@@ -74,12 +76,6 @@ def _counted(done: DatasetUpkeep) -> dict[str, int]:
         "deleted": len(done.deleted),
         "log_commits": done.log_commits,
     }
-
-
-def _live_fast() -> None:
-    """For this process, which is its own: without it no log of a test would ever be old enough."""
-    vars(prune)["SLACK"] = _CLOCKS
-    vars(handle)["CHECKPOINT_EVERY"] = _CHECKPOINT_EVERY
 
 
 def _maintain(life: Life, timestore: Timestore, dataset: str) -> None:

@@ -1,6 +1,6 @@
-"""Files that a process which may be killed at any instant adds to, a JSON document a line.
+"""Append-only files, a JSON document per line, for processes that may be killed at any instant.
 
-What it adds at once is one `write`. A kill may tear a line; such a line says nothing, and spoils none after it.
+One call of `append_lines` is one `write`. A kill may tear a line; a torn line is ignored, and spoils none after it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The verdict: what producers were told against what the tables' files hold, row by row.
+"""The verdict: the producers' acknowledgements compared with the tables' files, row by row.
 
-Nothing here asks the product. The tables are read from their log's JSON with plain DuckDB, and once more as any other
-reader would, through deltalake.
+Nothing here uses the product. The tables are read from their log's JSON with plain DuckDB, and once more through
+deltalake, as other readers do.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from timestore_pipeline.tools.crashtest.workload import checksum_sql, digest
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One batch as a table holds it."""
+    """One batch as it is in a table."""
 
     producer: int
     number: int
     dataset: str
     rows: int
     distinct: int
-    of: int  # rows that its rows say it has
+    of: int  # the number of rows that each of its rows carries
     sound: bool  # every row's checksum is that of its values
     digest: str  # of the checksums, each once, in order
 
@@ -39,7 +39,7 @@ class Verdict:
 
     acked_batches: int = 0
     acked_rows: int = 0
-    in_doubt: int = 0  # batches without a key whose producer was killed before it was told
+    in_doubt: int = 0  # batches without a key whose producer was killed before it got the answer
     in_doubt_published: int = 0
     published_batches: int = 0
     published_rows: int = 0
@@ -54,7 +54,7 @@ class Verdict:
 
 
 def judge(lake: Path, stories: Mapping[int, Story], datasets: Iterable[str] = DATASETS) -> Verdict:
-    """Compare every batch that was ever sent with every batch that is published in these tables."""
+    """Compare every batch that was sent with every batch that is published in these tables."""
     names = list(datasets)
     verdict = Verdict()
     sent = {(batch.producer, batch.number): batch for story in stories.values() for batch in story.sent.values()}
@@ -77,7 +77,7 @@ def published(lake: Path, datasets: Iterable[str] = DATASETS) -> Iterator[Found]
 
 
 def leftovers(lake: Path, datasets: Iterable[str] = DATASETS) -> Iterator[str]:
-    """Files in the tables' folders that their newest version does not have: after maintenance there are none."""
+    """Files in the tables' folders that their newest version does not name: after maintenance there are none."""
     for dataset in datasets:
         found = {path for path in (lake / dataset).rglob("*.parquet") if path.parent.name != "_delta_log"}
         yield from (f"{path} is left over" for path in sorted(found - _log(lake / dataset).live))
@@ -95,7 +95,7 @@ def _judge_found(verdict: Verdict, found: Found, sent: Sent | None) -> None:
     name = f"batch {found.producer}/{found.number} of {found.dataset}"
     if sent is None:
         verdict.unverifiable += found.rows
-        verdict.findings.append(f"{name}: {found.rows} rows are published, nobody sent it (or it is there twice)")
+        verdict.findings.append(f"{name}: {found.rows} rows are published that no producer sent, or it is there twice")
         return
     _count_sent(verdict, sent, is_published=True)
     if found.rows > found.distinct:
@@ -137,7 +137,7 @@ def _batches(dataset: str, files: Sequence[str]) -> Iterator[Found]:
     """Row by row: DuckDB computes each row's checksum anew from its values."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute("SET enable_progress_bar = false")  # under `python -m` it would be drawn into the report
+        connection.execute("SET enable_progress_bar = false")  # under `python -m` it would show up in the report
         relation = "read_parquet($files, union_by_name = true, hive_partitioning = false)"
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}", {"files": files}).fetchall()
         rows = connection.execute(

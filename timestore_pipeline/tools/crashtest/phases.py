@@ -1,7 +1,7 @@
-"""What each process of the test is doing, in memory that its killer shares: a kill of an idle process proves nothing.
+"""The current phase of each process, in memory shared with its killer: killing an idle process proves nothing.
 
-A phase is marked around the product's own functions. Every thread writes its own byte, so no lock is needed and a kill
-between two instructions leaves what was true at that instant.
+Phases are marked around the product's own functions. Every thread writes its own byte, so no lock is needed, and after
+a kill at any instruction the memory holds the phase of that instant.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RECOVER = "recover"
 READ = "read"
 MAINTAIN = "maintain"
 
-# Where each phase stands in the product. Of several at once, in threads of one process, the last one named counts.
+# The product's function of each phase. Of several at once, in threads of one process, the last one in this list counts.
 MARKED: dict[str, tuple[Any, str]] = {
     "roll up": (claim, "roll_up"),
     "schema change": (schema_changes, "apply"),
@@ -70,7 +70,7 @@ MARKED: dict[str, tuple[Any, str]] = {
 PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, MAINTAIN, FLUSH, SEND, *MARKED)
 _NUMBER = {name: number for number, name in enumerate(PHASES)}
 
-# What a killer may wait for; what comes too rarely is left to chance.
+# The phases that a killer may wait for; phases that are too rare are left to chance.
 TARGETS: dict[Role, tuple[str, ...]] = {
     Role.PRODUCER: ("start", "journal begin", "journal append", "ledger promise", "segment write", "ledger move"),
     Role.FLUSHER: (
@@ -85,11 +85,11 @@ TARGETS: dict[Role, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-_LANES = 16  # threads of one process that are told apart
+_LANES = 16  # threads of one process that have a byte of their own
 
 
 class PhaseBoard:
-    """One row of bytes per process; made before the fork, shared after it."""
+    """One row of bytes per process; created before the fork, shared after it."""
 
     def __init__(self, processes: int) -> None:
         self._memory = mmap.mmap(-1, processes * _LANES)
@@ -106,7 +106,7 @@ class PhaseBoard:
 
 
 class PhaseMarker:
-    """Marks the phases of one process; the thread that makes it has the first lane."""
+    """Marks the phases of one process; the thread that constructs it has the first lane."""
 
     def __init__(self, memory: mmap.mmap, first: int) -> None:
         self._memory = memory
@@ -116,7 +116,7 @@ class PhaseMarker:
         self._lane()
 
     def idle(self) -> None:
-        """The start is over."""
+        """Mark the end of the start phase."""
         self._memory[self._lane()] = _NUMBER[IDLE]
 
     @contextmanager
@@ -130,7 +130,7 @@ class PhaseMarker:
             self._memory[lane] = before
 
     def mark_product(self) -> None:
-        """Put a mark around every function of the product that is a phase; for the life of this process."""
+        """Wrap every function of the product that is a phase, for the life of this process."""
         for phase, (owner, name) in MARKED.items():
             setattr(owner, name, self._marked(phase, getattr(owner, name)))
 

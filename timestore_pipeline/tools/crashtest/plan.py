@@ -1,6 +1,6 @@
-"""Who takes part in a crash test and who is killed when: everything that follows from its seed alone.
+"""The processes of a crash test, and when each is killed: everything that follows from its seed alone.
 
-The seed fixes the victims, the instants and the batches; what the system is doing at such an instant it cannot fix.
+The seed determines the victims, the instants and the batches, but not what the system does at such an instant.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DATASETS = {"audit-log": Granularity.NONE, "sensors": Granularity.HOUR, "trades"
 
 
 class Role(StrEnum):
-    """What a process of the test does."""
+    """The task of a process of the test."""
 
     PRODUCER = "producer"
     FLUSHER = "flusher"
     RECOVERY = "recovery"
     READER = "reader"
-    EVOLVER = "evolver"  # a producer whose schema goes on growing
+    EVOLVER = "evolver"  # a producer whose schema keeps growing
     MAINTAINER = "maintainer"
 
 
@@ -45,15 +45,15 @@ _WEIGHTS = {
     Role.RECOVERY: 4,
     Role.READER: 1,
     Role.MAINTAINER: 3,
-}  # of being struck, each process
+}  # of each process's chance to be killed
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
     """Processes to kill at once, after `delay` seconds.
 
-    aimed: wait, for a moment at most, until the first victim is at a chosen kind of work, and `dwell` seconds more;
-    `choice` in [0, 1) says which of those its role has.
+    aimed: first wait, for a moment at most, until the first victim is in a chosen phase, and then `dwell` seconds more;
+    `choice` in [0, 1) selects one of the phases of its role.
     """
 
     delay: float
@@ -85,7 +85,7 @@ class Plan:
         return self.home / "logs"
 
     def settings(self) -> Settings:
-        """Of every process. Nothing comes from the environment: this must never meet a production lake."""
+        """Settings of every process. None comes from the environment: a test must never use a production lake."""
         defaults = {name: field.default for name, field in Settings.model_fields.items()}
         chosen: dict[str, Any] = {
             "home": self.home,
@@ -97,7 +97,7 @@ class Plan:
         return Settings.build(**defaults | chosen)
 
     def strikes(self) -> Iterator[Strike]:
-        """As many as make `kills` kills."""
+        """Enough strikes for `kills` kills."""
         source = random.Random(f"strikes/{self.seed}")
         left = self.kills
         while left > 0:

@@ -1,7 +1,7 @@
-"""The role that is told "durable": it sends batches, again when in doubt, and writes down what it was told.
+"""The role that sends batches: it sends a batch again when in doubt, and records every answer in its journal.
 
-Dead before the intent: nothing was sent. Dead after it: the next life of this producer sends the batch again under its
-key. Batches without a key stay in doubt for ever and may be there once or not at all.
+Killed before the intent: nothing was sent. Killed after it: the next life of this producer sends the batch again under
+its key. Batches without a key stay in doubt and may be published once or not at all.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from timestore_pipeline.tools.crashtest.plan import Role
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
 _WINDOW = 8  # receipts that a producer of odd position leaves open
-_AGAIN = 0.08  # share of batches after which one that was acknowledged is sent a second time
+_AGAIN = 0.08  # share of batches after which an acknowledged one is sent a second time
 _LONGEST_PAUSE = 0.01  # seconds between two batches
 _SLOWER = 10  # times: an evolver
-_SURELY_TOLD = _WINDOW + 2  # batches below the newest one: of older ones, each with a key is acknowledged
+_SURELY_ACKED = _WINDOW + 2  # batches below the newest one: of older ones, each with a key is acknowledged
 _PATIENCE = timedelta(seconds=10)  # for room in the queue
 
 
 def produce(life: Life) -> None:
-    """Until it is told to end; then everything that can be settled is."""
+    """Send batches until asked to end; then wait for the open receipts."""
     with (
         Journal(life.plan.journals, life.process) as journal,
         StagingManager.open(life.plan.settings()) as staging,
@@ -50,7 +50,7 @@ class _Producer:
     waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)
 
     def run(self) -> None:
-        source = random.Random()  # what is repeated when may differ from run to run
+        source = random.Random()  # unseeded: repetitions may differ from run to run
         window = _WINDOW if self.life.process % 2 else 1
         with self.life.marker.during(phases.SEND):
             self._settle_doubts()
@@ -59,15 +59,15 @@ class _Producer:
         while not self.life.ending:
             with self.life.marker.during(phases.SEND):
                 self._send_new(number, window)
-                if number > _SURELY_TOLD and source.random() < _AGAIN:
-                    self._send_again(source.randrange(number - _SURELY_TOLD))
+                if number > _SURELY_ACKED and source.random() < _AGAIN:
+                    self._send_again(source.randrange(number - _SURELY_ACKED))
             number += 1
             clock.sleep(source.uniform(0, pause))
         self._collect(0)
 
     def _settle_doubts(self) -> None:
         for number in self.story.in_doubt():
-            self._send_until_told(make_batch(self.life.plan.seed, self.life.process, number))
+            self._send_until_acked(make_batch(self.life.plan.seed, self.life.process, number))
 
     def _send_new(self, number: int, window: int) -> None:
         batch = make_batch(self.life.plan.seed, self.life.process, number)
@@ -85,21 +85,21 @@ class _Producer:
                 self.journal.refused(batch.number, str(error))
                 if batch.key is None and not isinstance(error, QueueFull):
                     continue  # a commit whose answer was lost may have happened
-                self._send_until_told(batch)
+                self._send_until_acked(batch)
             else:
                 self._note(batch, receipt)
 
     def _send_again(self, number: int) -> None:
-        """A batch that was acknowledged, perhaps published long ago: it must be recognised."""
+        """Send an acknowledged batch, perhaps published long ago, again: it must be recognised."""
         batch = make_batch(self.life.plan.seed, self.life.process, number)
         if batch.key is None:
             return
-        receipt = self._send_until_told(batch)
+        receipt = self._send_until_acked(batch)
         if not receipt.duplicate:
             self.journal.complain(f"batch {batch.producer}/{number} of {batch.dataset} was accepted a second time")
 
-    def _send_until_told(self, batch: ProvableBatch) -> Receipt:
-        """The answer; `RetryLater` means not staged, so the same key may be sent again at once."""
+    def _send_until_acked(self, batch: ProvableBatch) -> Receipt:
+        """Returns the receipt; `RetryLater` means not staged, so the same key may be sent again at once."""
         while True:
             try:
                 receipt = self._submit(batch).result()
@@ -116,5 +116,5 @@ class _Producer:
     def _note(self, batch: ProvableBatch, receipt: Receipt) -> None:
         self.journal.acked(batch.number, duplicate=receipt.duplicate)
         if receipt.rows != batch.rows:
-            told = f"{receipt.rows} of its {batch.rows} rows"
-            self.journal.complain(f"batch {batch.producer}/{batch.number} of {batch.dataset}: receipt for {told}")
+            rows = f"{receipt.rows} of its {batch.rows} rows"
+            self.journal.complain(f"batch {batch.producer}/{batch.number} of {batch.dataset}: receipt for {rows}")

@@ -1,7 +1,7 @@
-"""The role that reads what is published, all the time: every commit must bring whole batches, each for the first time.
+"""The role that reads the tables all the time: every commit must add whole batches, each for the first time.
 
-It follows the Delta log commit by commit, so it sees what any reader of any version would have seen, and keeps a diary
-of what it has seen. After a kill it goes on there: a commit is in the diary only after what is wrong with it is noted.
+It follows the Delta log commit by commit, so it sees every version that any reader could have seen, and enters each
+commit into a diary. After a kill it continues from there: a commit is entered only after its problems are recorded.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _PAUSE = 0.02  # seconds
 _COLUMNS = ["producer", "batch", "row", "of"]
 
 Batch = tuple[int, int]  # producer, number
-Entry = tuple[int, list[Batch], str | None]  # version, the batches it brings, until when it says to be complete
+Entry = tuple[int, list[Batch], str | None]  # version, the batches that it adds, its `complete_until`
 
 
 def read_in_a_loop(life: Life) -> None:
-    """Write down every commit that shows something it may not."""
+    """Record the problems of every commit."""
     tables = published_tables(life.plan)
     life.marker.idle()
     while not life.ending:
@@ -54,13 +54,13 @@ def read_on(plan: Plan, tables: Sequence[PublishedTable]) -> None:
 
 @dataclass(slots=True)
 class PublishedTable:
-    """One table, and the batches seen in it so far, by this life of the reader and those before."""
+    """One table, and the batches seen in it so far, by this life of the reader and the earlier ones."""
 
     folder: Path
     diary: Path
     seen: set[Batch] = field(default_factory=set)
     _log: PlainLog = field(init=False)
-    _new: list[Entry] = field(default_factory=list)  # commits looked at and not in the diary
+    _new: list[Entry] = field(default_factory=list)  # commits that were read and are not in the diary yet
 
     def __post_init__(self) -> None:
         self._log = PlainLog(self.folder)
@@ -69,12 +69,12 @@ class PublishedTable:
             self.seen.update(batches)
 
     def entries(self) -> Iterator[Entry]:
-        """What the diary holds, oldest version first."""
+        """The diary's entries, oldest version first."""
         for version, batches, complete_until in whole_lines(self.diary):
             yield version, [(producer, number) for producer, number in batches], complete_until
 
     def look(self) -> list[str]:
-        """What new commits show and may not."""
+        """Read the new commits; returns their problems."""
         skipped = self._log.skipped
         found = [wrong for commit in self._log.advance() for wrong in self._wrong_with(commit)]
         if self._log.skipped > skipped:
@@ -82,12 +82,12 @@ class PublishedTable:
         return found
 
     def behind(self) -> timedelta:
-        """How long the oldest commit that is not in the diary has been there."""
+        """Age of the oldest commit that is not in the diary."""
         since = self._log.next_since()
         return timedelta(0) if since is None else clock.now() - since
 
     def remember(self) -> None:
-        """Enter into the diary what was looked at; a torn line says nothing, so the next life looks again."""
+        """Enter the commits that were read into the diary; after a torn line, the next life reads that commit again."""
         append_lines(self.diary, self._new)
         self._new = []
 
@@ -111,7 +111,7 @@ def note_sightings(folder: Path, sightings: list[str]) -> None:
 
 
 def sightings(folder: Path) -> list[str]:
-    """What any life of the reader wrote down, each once."""
+    """The problems that the reader recorded in any of its lives, each once."""
     return list(dict.fromkeys(whole_lines(_file(folder))))
 
 
@@ -120,7 +120,7 @@ def _file(folder: Path) -> Path:
 
 
 def _batches(files: list[Path]) -> Iterator[tuple[int, int, int, int, int]]:
-    """Per batch: producer, number, the rows it should have, has, and has different ones of."""
+    """Per batch: producer, number, and its expected, actual and distinct rows."""
     if not files:
         return
     rows = pa.concat_tables([pq.read_table(file, columns=_COLUMNS, partitioning=None) for file in files])

@@ -1,4 +1,4 @@
-"""What a crash test found, as figures: the product's own books stand apart from what the test saw."""
+"""The results of a crash test as figures: the product's own books are kept apart from the test's observations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timestore_pipeline.tools.crashtest.plan import Plan, Role
 
 @dataclass(frozen=True, slots=True)
 class Flushes:
-    """How the flushes ended, from the product's ledger; `settled` by somebody else after their process was killed."""
+    """How the flushes ended, from the product's ledger; `settled`: by another process after theirs was killed."""
 
     published: int
     aborted: int
@@ -23,7 +23,7 @@ class Flushes:
 
 @dataclass(frozen=True, slots=True)
 class Maintained:
-    """What maintainers did while everybody was being killed, as far as they lived to tell."""
+    """The maintainers' work during the kills, as far as they recorded it before they were killed."""
 
     compactions: int = 0  # groups of files that became one
     files: int = 0  # that were compacted
@@ -43,14 +43,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`duplicates_refused`: batches sent again and recognised. `refused`: answers of the kind "come again later".
+    """`duplicates_refused`: batches sent again and recognised. `refused`: answers with `RetryLater`.
 
-    `faults`: everything that may never happen, besides `verdict.findings`. `verify_problems`: what `timestore verify`
-    says at the end.
+    `faults`: everything that must never happen, besides `verdict.findings`. `verify_problems`: the problems that
+    `timestore verify` finds at the end.
     """
 
     plan: Plan
-    kills: Mapping[tuple[Role, str], int]  # by role and by what the victim was doing
+    kills: Mapping[tuple[Role, str], int]  # by role and by the victim's phase
     hosts_lost: int
     verdict: Verdict
     duplicates_refused: int

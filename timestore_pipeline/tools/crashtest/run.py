@@ -1,6 +1,6 @@
 """A crash test from the empty directory to the verdict.
 
-    prepare -> storm (strike after strike) -> let everybody end -> drain -> maintain once more -> judge
+    prepare -> storm (strike after strike) -> let all processes end -> drain -> maintain once more -> judge
 
 Interrupted at any point, it ends its processes and leaves the directory as it is.
 """
@@ -32,7 +32,7 @@ from timestore_pipeline.wiring import Timestore
 _EVERYTHING = 1_000_000_000
 _SURELY_COMPACTED = 100  # kills by which there are small files to compact
 
-Progress = Callable[[int], None]  # told the kills so far
+Progress = Callable[[int], None]  # called with the number of kills so far
 
 
 def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
@@ -42,13 +42,13 @@ def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
     tally = _storm(plan, progress)
     with Timestore(plan.settings()) as timestore:
         undone = _drain(timestore)
-        read_on(plan, published_tables(plan))  # the last flushes, after the last life of the reader
+        read_on(plan, published_tables(plan))  # the last flushes came after the last life of the reader
         undone += [*maintain_all(timestore), *leftovers(plan.home / "lake")]
         return _report(plan, timestore, tally, undone, started)
 
 
 def remove(plan: Plan) -> None:
-    """Delete all that the test made."""
+    """Delete the test's directory."""
     shutil.rmtree(plan.home)
 
 
@@ -62,7 +62,7 @@ def _prepare(plan: Plan) -> None:
 
 
 def check_is_new(home: Path) -> None:
-    """A directory with anything in it is never touched."""
+    """Raise `InvalidInput` unless the directory is missing or empty: no other directory is ever touched."""
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise InvalidInput(f"{home} is not empty", hint="name a directory that does not exist yet, or an empty one")
 
@@ -82,7 +82,7 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
 
 
 def _drain(timestore: Timestore) -> list[str]:
-    """Publish all that is staged; returns why something could not be."""
+    """Publish everything that is staged; returns the problems, empty = everything is published."""
     problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
     return problems + drain(timestore, DATASETS, "crashtest-drain")
 
@@ -107,7 +107,7 @@ def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], s
 
 
 def idleness(plan: Plan, done: Maintained) -> list[str]:
-    """A role that does nothing would prove nothing; a short test may end before there is anything to compact."""
+    """A role that does nothing proves nothing; but a short test may end before there are files to compact."""
     if plan.kills < _SURELY_COMPACTED or done.compactions:
         return []
     return [f"nothing was compacted while {plan.kills} processes were killed"]

@@ -1,6 +1,6 @@
-"""Faults one can build into the processes of a crash test, to see that it finds them: a test that cannot fail is none.
+"""Faults that can be built into the processes of a crash test, to show that it finds them.
 
-Each is a promise of the product, broken in one place, in the victims' memory only.
+Each breaks one promise of the product in one place, in the victims' memory only.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def ack_early() -> None:
 
     def stage(self: GroupCommit, groups: Sequence[Sequence[QueuedBatch]]) -> list[QueuedBatch]:
         for batch in itertools.chain.from_iterable(groups):
-            told = (batch.dataset, batch.rows.num_rows, batch.bytes, clock.now())
-            batch.receipt.set_result(Receipt("early", *told, duplicate=False))
+            fields = (batch.dataset, batch.rows.num_rows, batch.bytes, clock.now())
+            batch.receipt.set_result(Receipt("early", *fields, duplicate=False))
         return real(self, [[replace(batch, receipt=Future()) for batch in group] for group in groups])
 
     GroupCommit._stage = stage  # type: ignore[method-assign]
@@ -62,24 +62,24 @@ def write_late() -> None:
 
 
 def unlink_journals() -> None:
-    """Every journal of a dead process is taken for empty."""
+    """Every journal counts as empty once its process is gone."""
     Journals.idle = lambda self: self.all()  # type: ignore[method-assign]
 
 
 def trust_nobody_published() -> None:
-    """The flush of a process that died is taken for unpublished; nobody who could know better asks the log."""
+    """The flush of a dead process counts as unpublished, without a look into the Delta log."""
     vars(claim)["check_ownership"] = lambda *_: None
     LakeTable.published = lambda *_: []  # type: ignore[method-assign]
     LakeTable.burn = lambda *_, **__: EpochOutcome.BURNT  # type: ignore[method-assign]
 
 
 def drop_a_row() -> None:
-    """Now and then a batch loses its last row on its way into the staging area."""
+    """One batch in `_EVERY` loses its last row on its way into the staging area."""
     _change_batches(lambda rows: rows.slice(0, rows.num_rows - 1))
 
 
 def alter_a_value() -> None:
-    """Now and then a batch's values are changed on their way into the staging area."""
+    """One batch in `_EVERY` gets other values on its way into the staging area."""
 
     def altered(rows: pa.Table) -> pa.Table:
         position = rows.schema.get_field_index("value")
@@ -89,7 +89,7 @@ def alter_a_value() -> None:
 
 
 def forget_keys() -> None:
-    """Idempotency keys are not looked at."""
+    """Idempotency keys are ignored."""
     real = manager.StagingManager.submit
 
     def submit(self: manager.StagingManager, dataset: str, data: object, **options: Any) -> Future[Receipt]:
@@ -111,14 +111,14 @@ def publish_by_halves() -> None:
 
 
 def compact_carelessly() -> None:
-    """A compaction loses a row, and nobody compares."""
+    """A compaction loses a row, and the comparison afterwards is off."""
     real = Rows.select
     Rows.select = lambda self: f"{real(self)} OFFSET 1"  # type: ignore[method-assign]
     Rewriter._prove = lambda *_: None  # type: ignore[method-assign]
 
 
 def promise_too_much() -> None:
-    """Every commit says that nothing is missing."""
+    """Every commit claims that nothing is missing."""
     Batches.complete_until = lambda *_, **__: clock.now()  # type: ignore[method-assign]
 
 

@@ -1,4 +1,4 @@
-"""The test's side of the fork_server: orders out, answers in, and a tally of what was killed while it did what."""
+"""The test's side of the fork server: sends orders, reads answers, and counts the kills by role and phase."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tally:
 
     phases: Counter[tuple[Role, str]] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
-    hosts_lost: int = 0  # times that everybody was killed at once
+    hosts_lost: int = 0  # times that all processes were killed at once
     took: list[float] = field(default_factory=list)  # seconds of each strike with the pause before it, in order
 
     @property
@@ -32,13 +32,13 @@ class Tally:
 
 
 class Victims(Closing):
-    """All processes of the roster, alive as long as this is open; on the way out they are killed."""
+    """All processes of the roster; they run until `close`, which kills them."""
 
     def __init__(self, plan: Plan) -> None:
         self.tally = Tally()
         self._plan = plan
         command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(_document(plan))]
-        # A session of its own: Ctrl-C is this process's to answer, not theirs.
+        # A session of its own: Ctrl-C must reach this process only.
         with (plan.logs / "fork-server.log").open("w") as log:
             self._fork_server = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
@@ -65,7 +65,7 @@ class Victims(Closing):
             self.tally.faults.append(f"{ROSTER[process]} {process} did not end within {patience:.0f} s ({phase})")
 
     def close(self) -> None:
-        """Whatever still runs is killed."""
+        """Kill the processes that still run."""
         assert self._fork_server.stdin is not None
         with suppress(BrokenPipeError):  # it died before it had read its last order
             self._fork_server.stdin.close()

@@ -1,7 +1,7 @@
-"""Batches that can be told apart row by row, for ever: the same seed, producer and number make the same batch.
+"""Batches that are distinguishable row by row: the same seed, producer and number always make the same batch.
 
 Every row carries its producer, batch and position, how many rows its batch has, and a checksum of all its values. So
-whoever reads a table can tell, without any other source, whether a batch is there once, twice, half or altered.
+the table alone shows whether a batch is there once, twice, half or altered.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, Role
 
 _START = datetime(2026, 3, 10, 12, tzinfo=UTC)
-_LATE = (0, 0, 0, 0, 1, 1, 2, 26, 75)  # hours before: mostly fresh, some of it for partitions long written
+_LATE = (0, 0, 0, 0, 1, 1, 2, 26, 75)  # hours before: mostly fresh, some for partitions written long ago
 _BASE = {
     "producer": pa.int64(), "batch": pa.int64(), "row": pa.int64(), "of": pa.int64(),
     "at": pa.timestamp("us", "UTC"), "name": pa.string(), "value": pa.float64(),
@@ -33,7 +33,7 @@ _LATER: dict[str, tuple[pa.DataType, Callable[[random.Random], Any]]] = {  # col
     "extra_4": (pa.float64(), lambda source: source.randrange(4000) / 4),
 }
 _EVERY = 40  # batches of one producer until its schema grows
-_EVOLVED = re.compile(r"evolved_(\d+)")  # columns of an evolver: new ones for ever, ever more rarely
+_EVOLVED = re.compile(r"evolved_(\d+)")  # columns of an evolver: new ones without end, but more and more rarely
 
 Row = Mapping[str, Any]
 
@@ -67,7 +67,7 @@ def digest(checksums: Sequence[str]) -> str:
 
 
 def checksum_sql(columns: Sequence[str]) -> str:
-    """What DuckDB computes from a row, to be equal to its `checksum`; `columns` are those the table has by now."""
+    """SQL expression that must equal a row's `checksum`; `columns`: those that the table has by now."""
     grown = [*(name for name in _LATER if name in columns), *filter(_EVOLVED.fullmatch, columns)]
     later = [f"'{name}=' || {name}" for name in grown]
     parts = ["'at=' || epoch_us(\"at\")", "'name=' || name", "'value=' || value", *later]
@@ -93,7 +93,7 @@ def _later_columns(source: random.Random, producer: int, number: int) -> list[st
 
 
 def _schema_level(source: random.Random, number: int) -> int:
-    """It grows with time; now and then somebody still sends what was right long ago."""
+    """The level grows with time; one batch in five still has an older one."""
     level = min(number // _EVERY, len(_LATER))
     return source.randint(0, level) if source.random() < 0.2 else level
 
@@ -119,7 +119,7 @@ def _types(row: Row) -> dict[str, pa.DataType]:
 
 
 def _checksum(row: Row) -> str:
-    """A value that is missing is left out, as `concat_ws` does, so a column added later changes nothing."""
+    """A null is left out, as `concat_ws` does, so a column added later changes nothing."""
     at = None if row["at"] is None else clock.to_micros(row["at"])
     named = {"at": at, "name": row["name"], "value": row["value"], **{k: v for k, v in row.items() if k not in _BASE}}
     parts = [f"{name}={_text(value)}" for name, value in named.items() if value is not None]

@@ -1,1 +1,1 @@
-"""What may be wrong with a deployment, found by looking only: nothing is opened for use, made or changed."""
+"""Finds what is wrong with a deployment. Read-only: nothing is opened for use, created or changed."""

@@ -1,4 +1,4 @@
-"""All checks that need no Dagster, in the order in which an operator wants to read them."""
+"""All checks that need no Dagster, in the order in which an operator reads them."""
 
 from __future__ import annotations
 

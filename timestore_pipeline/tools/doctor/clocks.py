@@ -1,4 +1,4 @@
-"""Whether this host's clock goes with the disk's, and whether anything was written in what is now the future."""
+"""Compares this host's clock with the filesystem's, and looks for instants in the ledger that are in the future."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SKEW = timedelta(seconds=5)  # as the flush decision allows
 
 
 def clocks(deployment: Deployment) -> Iterator[Finding]:
-    """A clock that was set back makes waiting batches look young and breaks leases; age then counts as due."""
+    """A clock that was set back makes waiting batches look younger and breaks leases; such batches count as due."""
     place = nearest_folder(deployment.directory.root)
     apart = abs(durable_write(place).stamped_at - clock.now())
     if apart > _SKEW:
-        told = f"the filesystem of {place} stamps files {apart.total_seconds():.0f} s apart from this host's clock"
-        yield warning(told, "synchronise both with NTP")
+        seen = f"the filesystem of {place} stamps files {apart.total_seconds():.0f} s apart from this host's clock"
+        yield warning(seen, "synchronise both with NTP")
     jumps = _from_the_future(deployment)
     if jumps:
-        yield warning("; ".join(jumps), "the clock was set back: check NTP; what is staged is flushed all the same")
+        yield warning("; ".join(jumps), "the clock was set back: check NTP; staged rows are flushed all the same")
     if apart <= _SKEW and not jumps:
         yield ok(f"{clock.now():%Y-%m-%d %H:%M:%S} UTC, {apart.total_seconds():.1f} s from the filesystem's clock")
 

@@ -1,4 +1,4 @@
-"""The limits that are configured: what is wrong, what contradicts what, and what works but surely is not meant."""
+"""The configured limits: which are invalid, which contradict each other, and which work but are hardly intended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def overrides(deployment: Deployment) -> Iterator[Finding]:
         own = dataset.metadata.staging.flush
         thresholds = deployment.settings.thresholds.overridden(own)
         remedy = f"timestore datasets set {dataset.name} staging.flush"
-        if own.max_bytes is not None:  # a default that contradicts is the configuration's own problem
+        if own.max_bytes is not None:  # `configuration` reports a contradicting default
             for problem in ladder_problems(thresholds, deployment.settings.guardrails):
                 named = problem.replace("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "staging.flush.maxBytes")
                 yield failed(f"{dataset.name}: {named}", f"{remedy}.maxBytes=, below the guardrail")
@@ -53,14 +53,14 @@ def overrides(deployment: Deployment) -> Iterator[Finding]:
 def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Finding]:
     pager = timedelta(seconds=AGE_FLOOR)
     if thresholds.all_off:
-        told = "every threshold is off: each tick flushes whatever is staged, into many small files"
-        return [warning(f"{whose}: {told}", remedy)]
+        seen = "every threshold is off: each tick flushes every backlog, into many small files"
+        return [warning(f"{whose}: {seen}", remedy)]
     if not thresholds.max_age:
-        told = "age is off: a dataset that goes quiet below its other limits is never flushed"
-        return [warning(f"{whose}: {told}", remedy)]
+        seen = "age is off: a dataset that goes quiet below its other limits is never flushed"
+        return [warning(f"{whose}: {seen}", remedy)]
     if thresholds.max_age >= pager:
-        told = f"a batch may wait {thresholds.max_age.total_seconds():g} s, the pager fires at {AGE_FLOOR:g} s or later"
-        return [warning(f"{whose}: {told}", f"{remedy}, or leave it if rows may be that old")]
+        seen = f"a batch may wait {thresholds.max_age.total_seconds():g} s, the pager fires at {AGE_FLOOR:g} s or later"
+        return [warning(f"{whose}: {seen}", f"{remedy}, or leave it if rows may be that old")]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The deployment that is looked at: its settings as far as they can be read, its directory, its ledger."""
+"""The examined deployment: its settings as far as they can be read, its directory, its ledger."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """`problems`: what is wrong with the environment; what cannot be read stands at its default in `settings`."""
+    """`problems`: of the environment; a variable that cannot be read has its default in `settings`."""
 
     settings: Settings
     problems: Sequence[str] = ()
@@ -29,9 +29,9 @@ class Deployment:
         return StagingDirectory(self.settings.staging_directory)
 
     def ledger(self, look: Callable[[LedgerInspection], T]) -> T | None:
-        """What `look` finds in the ledger; None when there is no ledger."""
+        """The result of `look` on the ledger; None when there is no ledger."""
         return inspect(self.directory.ledger, look) if self.directory.ledger.exists() else None
 
     def datasets(self) -> list[DatasetHealth]:
-        """Those the ledger knows."""
+        """The datasets in the ledger."""
         return self.ledger(LedgerInspection.datasets) or []

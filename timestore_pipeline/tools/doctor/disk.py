@@ -1,6 +1,6 @@
-"""Whether what the guardrails allow fits the disk, and whether the disk takes a write and makes it durable in time.
+"""Whether the guardrails fit the disk, and whether the disk takes a write and makes it durable in time.
 
-The write goes into a file without a name, which is gone when it is closed: nobody can find it, not even after a crash.
+The write goes into an unnamed file, which disappears when it is closed, and after a crash as well.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _PROBE = bytes(4096)
 
 @dataclass(frozen=True, slots=True)
 class DurableWrite:
-    """One page written and made durable. `stamped_at`: when the filesystem says that it was."""
+    """One page written and made durable. `stamped_at`: the file's modification time, by the filesystem's clock."""
 
     seconds: float
     stamped_at: datetime
 
 
 def disk_fit(deployment: Deployment) -> Iterator[Finding]:
-    """Free space against what the guardrails let the datasets take."""
+    """Free space against the space that the guardrails let the datasets take."""
     settings, directory = deployment.settings, deployment.directory
     place = nearest_folder(directory.root)
     space, used = StagingDirectory(place).volume(), _staged_bytes(directory)
@@ -49,8 +49,8 @@ def disk_fit(deployment: Deployment) -> Iterator[Finding]:
     elif not allowed:
         yield warning("no guardrail is on: staged rows may fill the disk", "set TIMESTORE_STAGING_MAX_DATASET_BYTES")
     elif space.size and allowed > space.available + used:
-        told = f"{_mb(space.available)} free and {_mb(used)} staged do not hold {what}, {_mb(allowed)}"
-        yield warning(told, "set TIMESTORE_STAGING_MAX_TOTAL_BYTES below what is free, or make room")
+        seen = f"{_mb(space.available)} free and {_mb(used)} staged do not hold {what}, {_mb(allowed)}"
+        yield warning(seen, "set TIMESTORE_STAGING_MAX_TOTAL_BYTES below the free space, or make room")
     else:
         yield ok(f"{_mb(space.available)} free; {what}: {_mb(allowed)}, of which {_mb(used)} are used")
     yield from _nearly_full(place, space, settings.staging_min_free_bytes)
@@ -86,18 +86,18 @@ def nearest_folder(path: Path) -> Path:
 
 
 def in_the_way(path: Path) -> Path | None:
-    """What is no folder where the folder is, or on the way to where it would be made."""
+    """The nearest existing path on the way to the folder, if it is not a folder."""
     place = next(place for place in (path, *path.parents) if os.path.lexists(place))
     return None if place.is_dir() else place
 
 
 def _nearly_full(place: Path, space: FilesystemSpace, kept: int) -> Iterator[Finding]:
     if space.lacks(kept) > 0:
-        told = f"{_mb(space.available)} are free on the disk of {place}: no more than is kept for flushes"
-        yield failed(told, "make room: every batch is refused; or lower TIMESTORE_STAGING_MIN_FREE_BYTES")
+        seen = f"{_mb(space.available)} are free on the disk of {place}: no more than is kept for flushes"
+        yield failed(seen, "make room: every batch is refused; or lower TIMESTORE_STAGING_MIN_FREE_BYTES")
     elif space.available < _LEAST_SHARE * space.size:
-        told = f"{_mb(space.available)} of {_mb(space.size)} are free on the disk of {place}"
-        yield warning(told, "make room: a full disk refuses every batch")
+        seen = f"{_mb(space.available)} of {_mb(space.size)} are free on the disk of {place}"
+        yield warning(seen, "make room: a full disk refuses every batch")
     if os.statvfs(place).f_files and not os.statvfs(place).f_favail:
         yield failed(f"the disk of {place} has no inode left", "remove files: no segment can be made")
 

@@ -1,4 +1,4 @@
-"""What one look found, and what to do about it."""
+"""The result of a check, and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Status(StrEnum):
     """How bad it is."""
 
     OK = "ok"
-    WARNING = "warning"  # it works, and somebody should look
-    FAILED = "failed"  # it does not work, or will not for long
+    WARNING = "warning"  # it works, but an operator should look at it
+    FAILED = "failed"  # it does not work, or soon will not
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`seen`: a sentence. `remedy`: what an operator does next, empty where there is nothing to do."""
+    """`seen`: a sentence. `remedy`: an operator's next step, empty where there is nothing to do."""
 
     status: Status
     seen: str
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Something to look at; `look` may raise whatever it likes."""
+    """One check; `look` may raise any exception."""
 
     name: str
     look: Callable[[], Iterable[Finding]]
@@ -35,7 +35,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What every check found, in order; a check has at least one finding."""
+    """The findings of all checks, in order; a check has at least one finding."""
 
     findings: Sequence[tuple[str, Finding]]
 

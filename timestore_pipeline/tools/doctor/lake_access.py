@@ -1,7 +1,7 @@
-"""Whether the lake answers and takes a file.
+"""Whether the lake can be read and written.
 
-A folder is tried with a file without a name. A bucket knows no such thing: one small object is written beside the
-tables and deleted at once; no reader looks at it.
+In a folder, the check writes an unnamed file. A bucket has no unnamed objects: the check writes one small object beside
+the tables and deletes it at once; no reader looks at it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok
 
-_CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and what they may do"
+_CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and their permissions"
 
 
 def lake_access(deployment: Deployment) -> Iterator[Finding]:

@@ -19,16 +19,16 @@ def ledger_health(deployment: Deployment) -> Iterator[Finding]:
     if not directory.ledger.exists():
         if directory.holds_rows():
             raise lost(directory)
-        yield ok("there is none yet; the first process makes it")
+        yield ok("there is none yet; the first process creates it")
         return
     deployment.ledger(LedgerInspection.check_file)
     meta = deployment.ledger(LedgerInspection.meta) or {}
     if meta.get("format_version") != str(FORMAT_VERSION):
-        told = f"format version {meta.get('format_version')}, this release reads {FORMAT_VERSION}"
-        yield failed(told, "use the release that wrote it, or drain it there first")
+        seen = f"format version {meta.get('format_version')}, this release reads {FORMAT_VERSION}"
+        yield failed(seen, "use the release that wrote it, or drain it there first")
     elif meta.get("shard") != shard:
-        told = f"it belongs to shard {meta.get('shard')!r}, TIMESTORE_SHARD is {shard!r}"
-        yield failed(told, "set TIMESTORE_SHARD to its owner, or use another TIMESTORE_STAGING_DIRECTORY")
+        seen = f"it belongs to shard {meta.get('shard')!r}, TIMESTORE_SHARD is {shard!r}"
+        yield failed(seen, "set TIMESTORE_SHARD to its owner, or use another TIMESTORE_STAGING_DIRECTORY")
     else:
         yield ok(f"SQLite finds it whole; format version {FORMAT_VERSION}, shard {shard}")
     if kept := sorted(directory.root.glob("quarantine/_ledger-*")):

@@ -1,4 +1,4 @@
-"""Whether this user may do in the staging directory what a producer or a flush has to do there."""
+"""Whether this user has the permissions in the staging directory that producers and flushes need."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
 
-_TOLD = 3  # files named one by one
+_MOST_NAMED = 3  # files named one by one
 
 
 def permissions(deployment: Deployment) -> Iterator[Finding]:
-    """Folders and files, their owner, and who else may write there."""
+    """Folders and files, their owner, and the other users' access."""
     root = deployment.directory.root
     if not root.is_dir():
         yield from _to_be_made(root)
@@ -26,11 +26,11 @@ def permissions(deployment: Deployment) -> Iterator[Finding]:
         yield failed(f"no access to {_some(denied)}", f"chown -R the user that runs timestore {root}; chmod -R u+rwX")
     if foreign and not denied:
         yield warning(
-            f"{_some(foreign)} belongs to another user than {os.geteuid()}, who asks",
+            f"{_some(foreign)} belongs to another user than {os.geteuid()}, who runs this command",
             "run every process of a staging directory, and this command, as one user",
         )
     if root.stat().st_mode & stat.S_IWOTH:
-        yield warning(f"everybody may write in {root}", f"chmod o-w {root}")
+        yield warning(f"every user of this host may write in {root}", f"chmod o-w {root}")
     elif root.stat().st_mode & stat.S_IRWXO:
         yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
     if apart := deployment.directory.apart():
@@ -52,7 +52,7 @@ def _to_be_made(root: Path) -> Iterator[Finding]:
 
 
 def _needed(root: Path) -> list[Path]:
-    """What every process opens; segments are looked at when a flush takes them."""
+    """The paths that every process opens; a flush checks the segments that it takes."""
     folders = [root, *(root / name for name in ("segments", "processes", "spool", "quarantine"))]
     datasets = [path for path in root.glob("segments/*") if path.is_dir()]
     files = [*root.glob("ledger.sqlite*"), *root.glob("processes/*.lock"), *root.glob("segments/*/*.duckdb*")]
@@ -64,5 +64,5 @@ def _mode(path: Path) -> int:
 
 
 def _some(paths: list[Path]) -> str:
-    told = ", ".join(str(path) for path in paths[:_TOLD])
-    return told if len(paths) <= _TOLD else f"{told} and {len(paths) - _TOLD} more"
+    named = ", ".join(str(path) for path in paths[:_MOST_NAMED])
+    return named if len(paths) <= _MOST_NAMED else f"{named} and {len(paths) - _MOST_NAMED} more"

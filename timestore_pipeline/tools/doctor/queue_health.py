@@ -1,4 +1,4 @@
-"""What is stuck: flushes nobody asks for, rows that wait too long, owners that died, batches that were set aside."""
+"""What is stuck: a sensor that does not tick, rows that wait too long, dead owners, batches that were set aside."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
 
 def flush_sensor(deployment: Deployment) -> Iterator[Finding]:
-    """The daemon's heartbeat, as the ledger has it: who flushes by themselves when a limit is reached?"""
+    """The sensor's last tick, from the ledger: without it, nothing is flushed when a limit is reached."""
     ticked = deployment.ledger(LedgerInspection.sensor_ticked_at)
     by_hand = "start Dagster (`dagster dev`, or webserver and daemon), or flush by hand: `timestore flush --all --now`"
     if ticked is None:
         yield warning("no flush sensor has run on this staging directory yet", by_hand)
         return
     silent = clock.now() - ticked
-    told = f"the flush sensor ticked {silent.total_seconds():.0f} s ago"
+    seen = f"the flush sensor ticked {silent.total_seconds():.0f} s ago"
     if silent < -SENSOR_LATE:
-        yield warning(f"{told}: the clock was set back, and nobody can tell whether it ticks", "look again in a minute")
+        yield warning(f"{seen}: the clock was set back, so it is unknown whether it ticks", "look again in a minute")
         return
-    yield failed(told, by_hand) if silent > SENSOR_LATE else ok(told)
+    yield failed(seen, by_hand) if silent > SENSOR_LATE else ok(seen)
 
 
 def backlogs(deployment: Deployment) -> Iterator[Finding]:
@@ -43,7 +43,7 @@ def backlogs(deployment: Deployment) -> Iterator[Finding]:
 
 
 def dead_owners(deployment: Deployment) -> Iterator[Finding]:
-    """Processes that ended without giving back what they held."""
+    """Processes that ended without releasing their segments and claims."""
     alive = set(others_alive(deployment.directory.processes))
     holdings = deployment.ledger(LedgerInspection.holdings) or []
     dead = [holding for holding in holdings if holding.process_id not in alive]
@@ -52,18 +52,18 @@ def dead_owners(deployment: Deployment) -> Iterator[Finding]:
         yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
     left = [path for path, owner in _owned_folders(deployment) if owner not in alive]
     if left:
-        told = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
-        yield warning(told, "the next query or flush removes it; `timestore recover` does it now")
+        seen = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
+        yield warning(seen, "the next query or flush removes it; `timestore recover` does it now")
     if not dead and not left:
-        yield ok(f"{len(alive)} processes live, none died with anything in hand")
+        yield ok(f"{len(alive)} processes live, dead ones left nothing behind")
 
 
 def quarantine(deployment: Deployment) -> Iterator[Finding]:
-    """What is set aside is acknowledged and published by nobody until somebody decides."""
+    """Quarantined batches are acknowledged, and are not published until an operator decides."""
     held = [dataset for dataset in deployment.datasets() if dataset.open_incidents]
     for dataset in held:
-        told = f"{dataset.name}: {dataset.open_incidents} incident(s) wait for a decision"
-        yield warning(told, f"timestore quarantine list {dataset.name}, then requeue or discard")
+        seen = f"{dataset.name}: {dataset.open_incidents} incident(s) wait for a decision"
+        yield warning(seen, f"timestore quarantine list {dataset.name}, then requeue or discard")
     if not held:
         yield ok("nothing is set aside")
 
@@ -80,9 +80,9 @@ def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[Finding
     if block is not None and block.holds(block.configuration, clock.now()):
         yield failed(f"{dataset.name}: blocked: {block.error}", f"{block.hint}; then `timestore flush {dataset.name}`")
     elif dataset.failures:
-        told = f", the last: {dataset.last_error}" if dataset.last_error else ""
+        last = f", the last: {dataset.last_error}" if dataset.last_error else ""
         remedy = f"timestore flushes {dataset.name}"
-        yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row{told}", remedy)
+        yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row{last}", remedy)
     if dataset.paused:
         yield warning(f"{dataset.name}: flushes are paused", f"timestore resume {dataset.name}")
     elif limit and dataset.oldest_staged_at is not None and clock.now() - dataset.oldest_staged_at > patience:

@@ -1,4 +1,4 @@
-"""Whether who is told about the queue can be reached: the Pushgateway and Dagster's web server."""
+"""Whether the services that this product calls can be reached: the Pushgateway and Dagster's web server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AGENT = {"User-Agent": "timestore-doctor"}
 
 
 class _Refused(urllib.request.HTTPRedirectHandler):
-    """A push follows no redirect, so what answers with one does not work; nor is it for another host's eyes."""
+    """A push follows no redirect, so a gateway that redirects does not work; no other host may see the credentials."""
 
     def redirect_request(self, *_: object) -> None:
         return None
@@ -26,24 +26,21 @@ _OPENER = urllib.request.build_opener(_Refused)
 
 
 def pushgateway(deployment: Deployment) -> Iterator[Finding]:
-    """Alerts are only as alive as the way their samples take."""
+    """Without a reachable gateway, pushed metrics are missing and alerts on them do not fire."""
     unset = "metrics are scraped, from `timestore serve` or a text file"
-    yield _asked(deployment.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
+    yield _check(deployment.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
 
 
 def webserver(deployment: Deployment) -> Iterator[Finding]:
-    """It is asked to load the definitions anew when a dataset is new."""
+    """`dataset_watch_sensor` asks it to reload the definitions when a dataset is new."""
     unset = "an operator reloads the definitions for new datasets"
-    yield _asked(deployment.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
+    yield _check(deployment.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
 
 
-def _asked(url: str | None, variable: str, path: str, unset: str) -> Finding:
+def _check(url: str | None, variable: str, path: str, unset: str) -> Finding:
     if not url:
         return ok(f"{variable} is unset: {unset}")
-    return _answers(url, path, f"start it or correct {variable}; flushes go on meanwhile")
-
-
-def _answers(url: str, path: str, remedy: str) -> Finding:
+    remedy = f"start it or correct {variable}; flushes continue meanwhile"
     address = Address.of(url)
     request = urllib.request.Request(address.shown + path, headers={**_AGENT, **address.headers()})
     try:

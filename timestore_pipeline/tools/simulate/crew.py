@@ -1,4 +1,4 @@
-"""The producers' processes: started together, watched, and never left behind."""
+"""The producers' processes: started together, watched, and killed if they outlive the simulation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from timestore_pipeline.tools.simulate.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one producer. `fault`: why it did not end well, empty = it did."""
+    """The result of one producer. `fault`: why it failed, empty = it succeeded."""
 
     latencies: Sequence[float]  # seconds
     fault: str
 
 
 class Crew(Closing):
-    """All producers of a plan. Their output goes into files: nobody reads a pipe while they work."""
+    """All producers of a plan. Their output goes into files, because a pipe that is not read would block them."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -30,7 +30,7 @@ class Crew(Closing):
         try:
             for number in range(plan.producers):
                 self._processes.append(self._start(number))
-        except BaseException:  # Ctrl-C, too: nobody has got this object yet, who could close it
+        except BaseException:  # Ctrl-C, too: the caller has no object yet that it could close
             self.close()
             raise
 
@@ -38,7 +38,7 @@ class Crew(Closing):
         return any(process.poll() is None for process in self._processes)
 
     def outcomes(self) -> list[Outcome]:
-        """Once nobody is at work."""
+        """To be called when no producer is at work any more."""
         return [self._outcome(number, process) for number, process in enumerate(self._processes)]
 
     def close(self) -> None:
@@ -55,17 +55,17 @@ class Crew(Closing):
             self._plan.to_json(),
             str(number),
         ]
-        # A session of its own: Ctrl-C is this process's to answer, not theirs.
-        with self._file(number, "out").open("wb") as told, self._file(number, "err").open("wb") as errors:
+        # A session of its own: Ctrl-C must reach this process only.
+        with self._file(number, "out").open("wb") as output, self._file(number, "err").open("wb") as errors:
             return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=told, stderr=errors, start_new_session=True
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
             )
 
     def _outcome(self, number: int, process: subprocess.Popen[bytes]) -> Outcome:
-        told = self._file(number, "out").read_text()
-        said = self._file(number, "err").read_text().strip().rpartition("\n")[2]
-        fault = "" if process.returncode == 0 else f"producer {number}: {said or f'exit code {process.returncode}'}"
-        return Outcome(json.loads(told) if told else (), fault)
+        output = self._file(number, "out").read_text()
+        error = self._file(number, "err").read_text().strip().rpartition("\n")[2]
+        fault = "" if process.returncode == 0 else f"producer {number}: {error or f'exit code {process.returncode}'}"
+        return Outcome(json.loads(output) if output else (), fault)
 
     def _file(self, number: int, kind: str) -> Path:
         return self._plan.home / f"producer-{number}.{kind}"

@@ -1,4 +1,4 @@
-"""What a simulation does: how many producers send how much into how many datasets, under which settings."""
+"""The load of a simulation: the numbers of producers, batches, rows and datasets, and the settings."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SHARD = "simulation"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`settings`: those in force but for the places, as plain values; nothing outside `home` is touched.
+    """`settings_in_force`: except for the places, as plain values; nothing outside `home` is touched.
 
-    `batches`: that each producer sends, None = as many as it can until `seconds` are over.
+    `batches`: of each producer, None = as many as it can send within `seconds`.
     """
 
     home: Path
@@ -33,7 +33,7 @@ class Plan:
     def under(cls, settings: Settings, home: Path, started_at: datetime, **load: Any) -> Self:
         """home: absolute."""
         places = {"home": str(home), "staging_directory": str(home / "staging"), "lake_uri": str(home / "lake")}
-        hidden = {"api_token", "pushgateway_url", "dagster_webserver_url"}  # nobody is to be told of it
+        hidden = {"api_token", "pushgateway_url", "dagster_webserver_url"}  # a simulation must not call real services
         values = settings.model_dump(mode="json", exclude=hidden) | places | {"shard": SHARD}
         return cls(home, started_at, values, **load)
 
@@ -55,7 +55,7 @@ class Plan:
         return self.home / "lake"
 
     def names(self) -> list[str]:
-        """Of the datasets."""
+        """Names of the datasets."""
         return [f"simulation-{number}" for number in range(self.datasets)]
 
     def settings(self) -> Settings:

@@ -1,9 +1,9 @@
-"""One producer of a simulation: it sends its batches as fast as it is let, and writes down what it was told.
+"""One producer of a simulation: it sends its batches as fast as they are accepted, and records every answer.
 
     python -m timestore_pipeline.tools.simulate.producer PLAN NUMBER
 
-PLAN is the plan as JSON. Every "come again later" is written down as a drop, although the batch is sent again: a
-producer less patient than this one would have lost it. At the end one line on standard output has its latencies.
+PLAN is the plan as JSON. Every `RetryLater` is recorded as a drop, although the batch is sent again: a producer without
+retries would have lost it. At the end, it prints its latencies as one line on standard output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from timestore_pipeline.tools.simulate.plan import Plan
 from timestore_pipeline.tools.simulate.workload import make_batch
 
 _WINDOW = 8  # receipts left open
-_PATIENCE = 5.0  # seconds that one batch is sent again and again; then the producer gives up and ends
+_PATIENCE = 5.0  # seconds during which one batch is retried; then the producer gives up and exits
 
 
 @dataclass
@@ -40,7 +40,7 @@ class _Producer:
     waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)
 
     def run(self) -> None:
-        """Raises what a batch was refused with to the end."""
+        """Raises `RetryLater` when a batch is still refused after `_PATIENCE`."""
         began, sent = clock.monotonic(), 0
         with open_engine() as connection:
             while self._goes_on(sent, clock.monotonic() - began):
@@ -57,7 +57,7 @@ class _Producer:
         self._collect(_WINDOW - 1)
 
     def _submit(self, batch: ProvableBatch) -> Future[Receipt]:
-        """What is refused at once is a failed future, too."""
+        """A future; one that has failed already if the batch is refused at once."""
         began = clock.monotonic()
         try:
             future = self.staging.submit(batch.dataset, batch.table, idempotency_key=batch.key)

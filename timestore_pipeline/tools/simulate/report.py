@@ -1,4 +1,4 @@
-"""What a simulation showed: figures, and a verdict on each point of the release notes' validation."""
+"""The results of a simulation: figures, and a verdict on each point of the release notes' validation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from timestore_pipeline.tools.crashtest.oracle import Verdict
 from timestore_pipeline.tools.simulate.plan import Plan
 
-_TOLD = 3  # problems named in a check
-_LIMITS = {  # what binds where a batch is dropped for this reason
+_MOST_NAMED = 3  # problems named in a check
+_LIMITS = {  # the limit behind each reason for a drop
     "queue_full": "TIMESTORE_STAGING_MAX_PENDING",
     "dataset_bytes": "TIMESTORE_STAGING_MAX_DATASET_BYTES",
     "total_bytes": "TIMESTORE_STAGING_MAX_TOTAL_BYTES",
@@ -47,7 +47,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`depth`: batches left after draining. `drops`: by reason. `refusals`: answers "come again later" of any kind."""
+    """`depth`: batches left after draining. `drops`: by reason. `refusals`: answers with `RetryLater` of any kind."""
 
     plan: Plan
     slo: float  # seconds
@@ -103,8 +103,8 @@ class Report:
         return Point("timestore verify", not self.verify_problems, _some(self.verify_problems) or "ok", "ok")
 
     def _drops(self) -> Point:
-        told = ", ".join(f"{amount} {reason} ({_LIMITS[reason]})" for reason, amount in sorted(self.drops.items()))
-        seen = f"{self.refusals} refusals; {told or 'no drop counted'}" if self.refusals or told else "0"
+        drops = ", ".join(f"{amount} {reason} ({_LIMITS[reason]})" for reason, amount in sorted(self.drops.items()))
+        seen = f"{self.refusals} refusals; {drops or 'no drop counted'}" if self.refusals or drops else "0"
         return Point("drops", not self.drops and not self.refusals, seen, "0")
 
     def _processes(self) -> Point:
@@ -113,5 +113,5 @@ class Report:
 
 
 def _some(problems: Sequence[str]) -> str:
-    more = f" and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
-    return "; ".join(problems[:_TOLD]) + more
+    more = f" and {len(problems) - _MOST_NAMED} more" if len(problems) > _MOST_NAMED else ""
+    return "; ".join(problems[:_MOST_NAMED]) + more

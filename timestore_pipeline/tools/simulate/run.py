@@ -1,9 +1,9 @@
 """A simulation from the empty directory to the verdict.
 
-    prepare -> producers send, what is due is flushed -> drain -> judge
+    prepare -> producers send, due datasets are flushed -> drain -> judge
 
-Flushes run in this process, by the same decision and through the same phases as in Dagster, whose own start of a run
-comes on top. Interrupted at any point, it ends its processes and leaves the directory to whoever named it.
+Flushes run in this process, by the same decision and through the same phases as in Dagster, except that Dagster also
+has to start a run. Interrupted at any point, it ends its processes and leaves the directory as it is.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ RUN = "simulation"
 _LOOK = 0.2  # seconds between two looks at the backlogs
 _EVERYTHING = 1_000_000_000
 
-Progress = Callable[[int], None]  # told the batches acknowledged so far
+Progress = Callable[[int], None]  # called with the number of batches acknowledged so far
 
 
 @dataclass
 class _Watch:
-    """What was seen while the producers worked."""
+    """Observations while the producers work."""
 
     problems: list[str] = field(default_factory=list)
     peak_batches: int = 0
@@ -65,7 +65,7 @@ def _produce(plan: Plan, store: Timestore, watch: _Watch, progress: Progress) ->
 
 
 def _look(store: Timestore, watch: _Watch, progress: Progress) -> None:
-    """As a tick of the sensor does: flush what is due."""
+    """Flush the due datasets, as a tick of the sensor does."""
     statuses = store.statuses()
     progress(sum(status.backlog.accepted.batches for status in statuses))
     watch.peak_batches = max(watch.peak_batches, sum(status.backlog.queued.batches for status in statuses))
@@ -124,7 +124,7 @@ def _measured(watch: _Watch, outcomes: list[Outcome], flushes: list[Flush], seco
 
 
 def percentile(values: list[float], share: int) -> float | None:
-    """The smallest value that `share` of 100 do not exceed; None of nothing."""
+    """The percentile `share`, interpolated; None for an empty list."""
     if not values:
         return None
     if len(values) == 1:

@@ -1,6 +1,6 @@
-"""Batches of any size that can be told apart row by row, made by DuckDB so that making them is no part of the load.
+"""Batches of any size that are distinguishable row by row, made by DuckDB so that making them adds little load.
 
-The rows carry what the crash test's rows carry, and are judged by the same oracle.
+The rows have the columns of the crash test's rows, and the same oracle judges them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import pyarrow as pa
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, checksum_sql, digest
 from timestore_pipeline.tools.simulate.plan import Plan
 
-# Times of the last hour, mostly ascending as a sensor's are; the values are binary fractions, which every engine
-# writes alike.
+# Times within the last hour; the values are binary fractions, which every engine prints alike.
 _ROWS = f"""
 SELECT *, {checksum_sql([])} AS checksum
 FROM (
@@ -27,7 +26,7 @@ ORDER BY "row"
 
 
 def make_batch(plan: Plan, connection: duckdb.DuckDBPyConnection, producer: int, number: int) -> ProvableBatch:
-    """The same plan, producer and number make the same batch. connection: one whose time zone is UTC."""
+    """The same plan, producer and number make the same batch. connection: its time zone must be UTC."""
     values = {"producer": producer, "batch": number, "rows": plan.rows, "until": plan.started_at}
     table: pa.Table = connection.sql(_ROWS, params=values).to_arrow_table()
     dataset = plan.names()[(producer + number) % plan.datasets]
