@@ -33,7 +33,7 @@ class FollowedLogs:
 
 @dataclass(frozen=True, slots=True)
 class Marksman(Plan):
-    """Strikes where the fault shows, instead of anywhere, and only when every process has done enough for it to show."""
+    """Strikes where the fault shows, instead of anywhere, and only once every process has done enough for that."""
 
     role: Role = Role.PRODUCER
     phase: str = "journal append"
