@@ -139,7 +139,7 @@ def test_a_file_whose_reading_killed_the_process_three_times_is_rejected(
         died(settings, monkeypatch)
     [outcome] = take_in(settings)
     assert outcome.result is Result.REJECTED
-    assert "came to no end 3 times" in str(outcome.error)
+    assert "was not finished in 3 attempts" in str(outcome.error)
     assert numbers(settings) == []
 
 

@@ -100,7 +100,7 @@ def test_an_answer_that_is_no_receipt_is_not_taken_for_one() -> None:
     assert unclear.value.idempotency_key == server.keys[0]
 
 
-def test_nobody_there_is_told_with_the_address_and_the_key() -> None:
+def test_an_unreachable_server_is_reported_with_the_address_and_the_key() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(NotAcknowledged, match=f"{url} gave no answer: .*refused") as refused:
         Client(url, retry=ONCE).send("d", table(1), idempotency_key="mine")

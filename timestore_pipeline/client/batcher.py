@@ -1,7 +1,7 @@
-"""Rows collected into batches by count, size and time, each sent under a key of its own.
+"""Collects rows into batches by count, size and time, and sends each batch under a key of its own.
 
-A row is acknowledged, or waiting, or handed back in an `UnsentRows`: there is no fourth. What a background send could
-not get rid of stays, under its key, and is tried again by the next call, which says so if it fails once more.
+Every row is acknowledged, waiting, or handed back in an `UnsentRows`. A batch whose background send failed keeps
+waiting under its key; the next call sends it again, and raises if that fails too.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 
 class Batcher(Closing):
-    """Thread-safe; made by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down.
+    """Thread-safe; created by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down.
 
-    A forked child cannot use it: what waits is its parent's to send, and would be sent by both.
+    A forked child cannot use it: otherwise parent and child would both send the waiting rows.
     """
 
     def __init__(self, client: Client, dataset: str, *, max_rows: int, max_bytes: int, max_age: float) -> None:
@@ -43,22 +43,22 @@ class Batcher(Closing):
         self._open_rows = self._open_bytes = 0
         self._oldest = 0.0  # of the open rows, on the monotonic clock
         self._sealed: deque[tuple[str, pa.Table]] = deque()  # key and rows, not acknowledged yet
-        self._failed_at: float | None = None  # a send in the background; None = all is well
+        self._failed_at: float | None = None  # when a background send failed; None = none did since the last success
         self._closed = False
         self._clock = threading.Thread(target=self._send_when_old, name="timestore-batcher", daemon=True)
         self._clock.start()
-        atexit.register(self.close)  # a program that ends without closing sends what it has, or says that it could not
+        atexit.register(self.close)  # a program that ends without closing still sends its rows, or reports an error
 
     @property
     def waiting_rows(self) -> int:
-        """Added and not acknowledged."""
+        """Rows that were added and are not acknowledged."""
         with self._lock:
             return sum(table.num_rows for table in (*self._open, *(rows for _, rows in self._sealed)))
 
     def add(self, data: object) -> None:
-        """Take rows in, and send if a limit is reached; `data` as in `Client.send`.
+        """Add rows, and send if a limit is reached; `data` as in `Client.send`.
 
-        Raises `UnsentRows` with all that is not acknowledged, `InvalidData` for data that are none.
+        Raises `UnsentRows` with every row that is not acknowledged, `InvalidData` for unsupported data.
         """
         table = read_arrow(data)
         self._check_process()
@@ -71,16 +71,16 @@ class Batcher(Closing):
                 self._send()
 
     def flush(self) -> None:
-        """Send what waits; returns when all of it is durable. Raises `UnsentRows`."""
+        """Send the waiting rows; returns when all of them are durable. Raises `UnsentRows`."""
         self._check_process()
         with self._lock:
             self._seal()
             self._send()
 
     def close(self) -> None:
-        """Send what waits and end. Raises `UnsentRows`; it is closed all the same. Idempotent."""
+        """Send the waiting rows and close. Raises `UnsentRows`; the batcher is closed all the same. Idempotent."""
         if os.getpid() != self._process:
-            return  # a forked child, perhaps at its end
+            return  # in a forked child, for example at its exit
         with self._lock:
             if self._closed:
                 return
@@ -91,20 +91,20 @@ class Batcher(Closing):
 
     def _check_process(self) -> None:
         if os.getpid() != self._process:
-            hint = "make one in each process, after the fork"
+            hint = "create one in each process, after the fork"
             raise InvalidInput("this batcher was made in another process", dataset=self._dataset, hint=hint)
 
     def _check_open(self) -> None:
         if self._closed:
-            raise InvalidInput("the batcher is closed", hint="make a new one with Client.batcher")
+            raise InvalidInput("the batcher is closed", hint="create a new one with Client.batcher")
 
     def _rows_at_once(self, table: pa.Table) -> int:
-        """Of one `add` into one batch: rows that are large are fewer."""
+        """The most rows of one `add` that go into one batch: fewer if the rows are large."""
         fitting: int = self._max_bytes * table.num_rows // max(table.nbytes, 1)
         return max(min(self._max_rows, fitting), 1)
 
     def _take(self, table: pa.Table) -> None:
-        """Rows of another schema begin a batch of their own: the server settles what that means."""
+        """Rows of another schema begin a new batch: the server decides whether the schemas fit."""
         if self._open and not self._open[0].schema.equals(table.schema):
             self._seal()
         if not self._open:
@@ -117,13 +117,13 @@ class Batcher(Closing):
             self._seal()
 
     def _seal(self) -> None:
-        """Into one piece: a thousand small ones would each be sent, and read, with a head of its own."""
+        """Seal the open rows as one batch, in one piece: each of a thousand small pieces would need its own header."""
         if self._open:
             self._sealed.append((uuid.uuid4().hex, pa.concat_tables(self._open).combine_chunks()))
             self._open, self._open_rows, self._open_bytes = [], 0, 0
 
     def _send(self) -> None:
-        """In the caller's thread: what cannot be sent is the caller's again."""
+        """Send in the caller's thread: rows that cannot be sent go back to the caller."""
         try:
             self._send_sealed()
         except TimestoreError as error:
@@ -150,7 +150,7 @@ class Batcher(Closing):
                     self._send_in_background()
 
     def _seconds_left(self) -> float | None:
-        """Until the oldest row is too old; None = nothing waits, or only a caller can be told what is wrong."""
+        """Until the oldest row is too old; None = no row waits, or a send failed and the next call has to report it."""
         if not self._open or self._failed_at is not None:
             return None
         return max(self._oldest + self._max_age - clock.monotonic(), 0.0)

@@ -1,7 +1,7 @@
-"""`Client`: the door for producers that reach timestore over the network.
+"""`Client`: for producers that reach timestore over the network.
 
-A receipt means durable, as in Python. Whatever may have been lost on the way is sent again under the same idempotency
-key, so a batch is staged once however often it is sent.
+A receipt means durable, as in Python. A batch whose answer may have been lost is sent again under the same idempotency
+key, so it is staged once however often it is sent.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 class Client(Closing):
-    """Sends batches to one server. Thread-safe; threads that send at once wait for each other."""
+    """Sends batches to one server. Thread-safe; concurrent senders wait for each other."""
 
     def __init__(
         self, url: str, *, token: str | None = None, timeout: float = 30.0, retry: Retry | None = None
     ) -> None:
         """url: http://host:port. token: the server's TIMESTORE_API_TOKEN. timeout: seconds without a byte.
 
-        Raises `InvalidInput` for an address or a token that is none; connects with the first batch.
+        Raises `InvalidInput` for a malformed address or token; connects with the first batch.
         """
         self._connection = Connection(url, timeout)
-        if token and _TOKEN.fullmatch(token) is None:  # not told: it is a secret all the same
-            raise InvalidInput("the token is none of a server's", hint="printable ASCII characters without blanks")
+        if token and _TOKEN.fullmatch(token) is None:  # the message does not show it: it may be a secret all the same
+            raise InvalidInput("the token is malformed", hint="printable ASCII characters without blanks")
         self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._retry = retry or Retry()
 
@@ -47,10 +47,10 @@ class Client(Closing):
         """Stage one batch and wait until it is durable.
 
         data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts.
-        idempotency_key: 1 to 512 printable characters; None = one is made, so that a retry is never a second batch.
-        Retries until the patience ends, then raises what it was told last: `RetryLater` (not staged),
-        `NotAcknowledged` (it may be staged; send it again under the error's `idempotency_key`). Raises at once
-        `InvalidInput` or `Conflict`, which trying again would not mend.
+        idempotency_key: 1 to 512 printable characters; None = generated, so that a retry is never a second batch.
+        Retries until the patience ends, then raises the last error: `RetryLater` (not staged), `NotAcknowledged` (it
+        may be staged; send it again under the error's `idempotency_key`). Raises `InvalidInput` and `Conflict` at once,
+        because a retry would not help.
         """
         key = uuid.uuid4().hex if idempotency_key is None else idempotency_key
         _check_key(key)
@@ -99,15 +99,15 @@ def _stream(table: pa.Table) -> memoryview:
 
 
 def _check_key(key: str) -> None:
-    """A header loses the blanks at a key's ends, and a line end in one would begin another header."""
+    """HTTP strips blanks at the ends of a header's value, and a line end in a key would begin another header."""
     check_idempotency_key(key)
     if not key.isprintable() or key != key.strip():
         raise InvalidInput(
-            f"idempotency key {key!r:.80} is not sent as it is",
+            f"idempotency key {key!r:.80} cannot be sent in a header",
             hint="use printable characters, and no blank at its ends",
         )
 
 
 def _header(key: str) -> str:
-    """Keys are UTF-8; a header's characters are bytes."""
+    """A key as a header's value: its UTF-8 bytes, one character each."""
     return key.encode().decode("latin-1")

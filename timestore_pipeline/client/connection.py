@@ -1,4 +1,4 @@
-"""One connection to a server, kept open between requests and made anew after whatever went wrong with it."""
+"""One connection to a server, kept open between requests and opened again after any error."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Body = bytes | memoryview
 
 
 class _Http(http.client.HTTPConnection):
-    """http.client's connection, without what it costs a small request and one after a pause."""
+    """http.client's connection, made faster for small requests, and safe for requests after a pause."""
 
-    _pieces: list[Body] | None = None  # of the request that is put together; None = they are sent as they come
+    _pieces: list[Body] | None = None  # of the request that is being joined; None = pieces are sent at once
 
     def post(self, path: str, body: Body, headers: Mapping[str, str]) -> None:
-        """A short body in one packet with its head, which http.client would send apart.
+        """Send a short body in one packet with its head; http.client alone would send two.
 
-        A server closes connections that rest, and that is seen before anything is sent on one.
+        Servers close idle connections; a closed one is detected and replaced before anything is sent on it.
         """
-        if self.sock is not None and _has_something_to_say(self.sock.fileno()):
+        if self.sock is not None and _is_closed(self.sock.fileno()):
             self.close()
         self._pieces = [] if len(body) <= _SHORT else None
         try:
@@ -62,7 +62,7 @@ class _Https(_Http, http.client.HTTPSConnection):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`document`: empty where the body is no JSON object. `retry_after`: seconds, 0 = not said."""
+    """`document`: empty if the body is no JSON object. `retry_after`: seconds, 0 = the answer has none."""
 
     status: int
     document: Mapping[str, Any]
@@ -73,7 +73,7 @@ class Connection(Closing):
     """Thread-safe; requests go one after the other. A forked child has a connection of its own."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """timeout: seconds without a byte. Raises `InvalidInput` for an address that is none."""
+        """timeout: seconds without a byte. Raises `InvalidInput` for a malformed address."""
         parts = _address(url)
         kind = _Https if parts.scheme == "https" else _Http
         self._base = parts.path.rstrip("/")
@@ -87,12 +87,12 @@ class Connection(Closing):
         self._connection = self._make()
 
     def post(self, path: str, body: Body, headers: Mapping[str, str]) -> Answer:
-        """Raises `NotAcknowledged` when no answer came: the request may have been carried out."""
-        if os.getpid() != self._process:  # forked: on the parent's socket the two would mix their requests
+        """Raises `NotAcknowledged` when no answer arrived: the request may have been executed."""
+        if os.getpid() != self._process:  # forked: parent and child would mix their requests on the parent's socket
             self._begin()
         with self._lock:
             try:
-                with suppress(BrokenPipeError):  # it may have answered before it had read all
+                with suppress(BrokenPipeError):  # the server may have answered before it had read everything
                     self._connection.post(self._base + path, body, headers)
                 response = self._connection.getresponse()
                 return Answer(response.status, _document(response.read(_MOST_READ)), _retry_after(response))
@@ -108,15 +108,15 @@ class Connection(Closing):
                 self._connection.close()
 
 
-def _has_something_to_say(connection: int) -> bool:
-    """Between two requests that can only be that it is closed."""
+def _is_closed(connection: int) -> bool:
+    """Whether the socket is readable: between two requests, only the end of the connection makes it so."""
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _address(url: str) -> SplitResult:
-    """Raises `InvalidInput`, without the password that may stand in it."""
+    """Raises `InvalidInput`, without a password that the address may contain."""
     hint = "give http://host:port or https://host:port, the token on its own"
     wrong = InvalidInput(f"{_USERINFO.sub('://***@', url)!r} is no address of a server", hint=hint)
     try:
@@ -139,6 +139,6 @@ def _document(body: bytes) -> Mapping[str, Any]:
 
 
 def _retry_after(response: http.client.HTTPResponse) -> float:
-    """In seconds only; a date would need both clocks to agree."""
-    said = response.getheader("Retry-After", "")
-    return min(float(said), _LONGEST_WAIT) if said.isdecimal() else 0.0
+    """Only seconds are read; a date would need both clocks to agree."""
+    value = response.getheader("Retry-After", "")
+    return min(float(value), _LONGEST_WAIT) if value.isdecimal() else 0.0

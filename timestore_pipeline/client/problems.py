@@ -1,4 +1,4 @@
-"""What the server's answers mean: a receipt, or the very error that the library itself would have raised."""
+"""Translates the server's answers into a receipt, or into the error that the library itself would have raised."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.model.batch import Receipt
 
 _LATER = 408, 429, 503, 507
-_PLAINER: dict[type[TimestoreError], type[TimestoreError]] = {  # whose own fields no answer carries
+_PLAINER: dict[type[TimestoreError], type[TimestoreError]] = {  # for classes whose fields no answer carries
     ShardConflict: Conflict,
     InvalidSettings: InvalidInput,
 }
 
 
 def receipt_of(document: Mapping[str, Any]) -> Receipt:
-    """Raises `NotAcknowledged` for an answer that is none."""
+    """Raises `NotAcknowledged` for an answer that is no receipt."""
     try:
         return Receipt(
             batch_id=str(document["batch_id"]),
@@ -44,28 +44,24 @@ def receipt_of(document: Mapping[str, Any]) -> Receipt:
 
 
 def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> TimestoreError:
-    """`RetryLater` may be tried again, and so may `NotAcknowledged`: a proxy's or a server's own failure."""
-    told = f"{document.get('detail') or 'the server gave no reason'} (HTTP {status})"
+    """The error of an answer. `RetryLater` and `NotAcknowledged`, a proxy's or a server's failure, may be retried."""
+    message = f"{document.get('detail') or 'the server gave no reason'} (HTTP {status})"
     common: dict[str, Any] = {"dataset": document.get("dataset"), "hint": str(document.get("hint") or "")}
     later: dict[str, Any] = {"retry_after": timedelta(seconds=retry_after)}
     kind = _KINDS.get(str(document.get("code")))
     if kind is SchemaConflict:
         columns = {name: str(document.get(name)) for name in ("column", "existing", "incoming")}
-        return SchemaConflict(told, hint=common["hint"], **columns)
+        return SchemaConflict(message, hint=common["hint"], **columns)
     if kind is GuardrailExceeded:
-        return GuardrailExceeded(told, guardrail=str(document.get("guardrail")), **common, **later)
+        return GuardrailExceeded(message, guardrail=str(document.get("guardrail")), **common, **later)
     if kind is not None and issubclass(kind, RetryLater):
-        return kind(told, **common, **later)
+        return kind(message, **common, **later)
     if kind is not None:
-        return _PLAINER.get(kind, kind)(told, **common)
-    return _unnamed(status, told, common, later)
-
-
-def _unnamed(status: int, told: str, common: dict[str, Any], later: dict[str, Any]) -> TimestoreError:
-    """Not from timestore, or from a newer one: the status must do."""
+        return _PLAINER.get(kind, kind)(message, **common)
+    # The answer is not from timestore, or from a newer release: only its status is known.
     if status in _LATER:
-        return RetryLater(told, **common, **later)
-    return NotAcknowledged(told, **common) if status >= 500 else InvalidInput(told, **common)
+        return RetryLater(message, **common, **later)
+    return NotAcknowledged(message, **common) if status >= 500 else InvalidInput(message, **common)
 
 
 def _kinds(base: type[TimestoreError]) -> Iterator[type[TimestoreError]]:

@@ -1,1 +1,1 @@
-"""How rows come in other than by the library: the HTTP API, the landing folder, and trees that were written before."""
+"""Ways for rows to come in besides the library: the HTTP API, the landing folder, and existing trees of Parquet."""

@@ -1,4 +1,4 @@
-"""What the product says as JSON: one shape for the command line's `--json` and the HTTP API. Keys are a contract."""
+"""JSON documents, in one shape for the command line's `--json` and for the HTTP API. Keys are a contract."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from timestore_pipeline.wiring import DatasetStatus, Timestore
 
 
 def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, Any]:
-    """As `timestore status --json` prints it, also when one dataset was asked for."""
+    """As `timestore status --json` prints it, with one or several datasets."""
     return {"shard": shard, "datasets": [_status(status) for status in statuses]}
 
 
 def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
-    """A dataset's metadata and what follows from it, as `timestore datasets show --json` prints it."""
-    from timestore_pipeline.model.schema_json import schema_to_json  # now: a status is told without pyarrow
+    """A dataset's metadata and the values derived from it, as `timestore datasets show --json` prints it."""
+    from timestore_pipeline.model.schema_json import schema_to_json  # here: a status must not import pyarrow
     from timestore_pipeline.model.waiting import waiting_leaves
 
     return {

@@ -96,9 +96,9 @@ def server(home: Path, *options: str, limits: dict[str, Any] | None = None, **se
     its_output.close()
     with as_file(from_output, "r") as output:
         try:
-            told = re.match(r"serving (http://\S+)", output.readline())
-            assert told, log.read_text()
-            yield Server(process, told[1], log)
+            announced = re.match(r"serving (http://\S+)", output.readline())
+            assert announced, log.read_text()
+            yield Server(process, announced[1], log)
         finally:
             process.kill()
 

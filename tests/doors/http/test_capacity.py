@@ -32,20 +32,20 @@ def test_one_owner_has_a_part_of_the_slots_only() -> None:
 
 def test_whoever_asks_for_more_than_is_left_waits_in_line() -> None:
     async def story() -> list[str]:
-        told: list[str] = []
+        order: list[str] = []
         budget = Budget(10)
 
         async def worker(name: str, amount: int) -> None:
             async with budget.reserve(amount):
-                told.append(name)
+                order.append(name)
 
         async with budget.reserve(8) as first:
             waiting = [asyncio.create_task(worker(name, amount)) for name, amount in (("large", 9), ("small", 1))]
             await asyncio.sleep(0)
-            assert told == [], "the small one does not overtake the large one"
+            assert order == [], "the small one does not overtake the large one"
             first.shrink(0)
             await asyncio.gather(*waiting)
-        return told
+        return order
 
     assert asyncio.run(story()) == ["large", "small"]
 

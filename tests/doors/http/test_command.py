@@ -15,7 +15,7 @@ from tests.doors.http.serving import ROOT
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_serves_and_ends_in_peace_when_it_is_told_to(home: Path, number: int) -> None:
+def test_it_prints_its_address_and_exits_cleanly_on_a_signal(home: Path, number: int) -> None:
     command = [sys.executable, "-m", "timestore_pipeline", "serve", "--port", "0"]
     environment = os.environ | {"TIMESTORE_HOME": str(home)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as serving:

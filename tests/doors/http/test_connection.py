@@ -36,7 +36,7 @@ def problem(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), json.loads(body)["code"]
 
 
-def told(running: Server, *pieces: bytes, close_sending: bool = False) -> bytes:
+def answer_to(running: Server, *pieces: bytes, close_sending: bool = False) -> bytes:
     """What it answers; it may have done so, and hung up, before all the pieces are sent."""
     with running.connect() as connection:
         with suppress(BrokenPipeError, ConnectionResetError):
@@ -68,7 +68,7 @@ def told(running: Server, *pieces: bytes, close_sending: bool = False) -> bytes:
     ],
 )  # fmt: skip
 def test_what_is_not_http_is_400(shared: Server, request_: bytes) -> None:
-    assert problem(told(shared, request_)) in [(400, "invalid_request"), (501, "invalid_request")]
+    assert problem(answer_to(shared, request_)) in [(400, "invalid_request"), (501, "invalid_request")]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_what_is_not_http_is_400(shared: Server, request_: bytes) -> None:
 )
 def test_a_body_that_breaks_off_is_400_and_nothing_is_staged(home: Path, length: bytes) -> None:
     with server(home) as running:
-        assert problem(told(running, HEAD + length, close_sending=True)) == (400, "unreadable_input")
+        assert problem(answer_to(running, HEAD + length, close_sending=True)) == (400, "unreadable_input")
         running.stop()
     assert staged_batches(home) == 0
 
@@ -91,7 +91,7 @@ def test_a_client_that_is_gone_before_its_body_was_complete_staged_nothing(home:
 
 
 def test_a_client_that_has_said_everything_still_gets_its_answer(shared: Server) -> None:
-    answer = told(shared, HEAD + b"content-length: 4\r\n\r\na\n1\n", close_sending=True)
+    answer = answer_to(shared, HEAD + b"content-length: 4\r\n\r\na\n1\n", close_sending=True)
     assert answer.startswith(b"HTTP/1.1 201 Created")
 
 
@@ -100,11 +100,14 @@ def test_a_refusal_reaches_a_client_that_sends_before_it_listens(shared: Server)
     request = (
         b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: text/plain\r\n"
     )
-    assert problem(told(shared, request + b"content-length: %d\r\n\r\n" % len(body), body)) == (415, "unsupported_type")
+    assert problem(answer_to(shared, request + b"content-length: %d\r\n\r\n" % len(body), body)) == (
+        415,
+        "unsupported_type",
+    )
 
 
 def test_a_body_that_waits_to_be_asked_for_is_refused_unread(shared: Server) -> None:
-    answer = told(shared, HEAD + b"expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n")
+    answer = answer_to(shared, HEAD + b"expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n")
     assert problem(answer) == (413, "body_too_large")
 
 
@@ -113,7 +116,7 @@ def test_requests_that_follow_each_other_unasked_are_answered_in_order(shared: S
         b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n",
         b"GET /none HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     )
-    answers = told(shared, one + one + two)
+    answers = answer_to(shared, one + one + two)
     assert [part.split()[0] for part in answers.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200", b"404"]
 
 
@@ -131,7 +134,7 @@ def test_a_client_that_dawdles_is_ended(
     home: Path, limits: dict[str, Any], sent: bytes, expected: tuple[int, str]
 ) -> None:
     with server(home, limits=limits) as running:
-        assert problem(told(running, sent)) == expected
+        assert problem(answer_to(running, sent)) == expected
 
 
 def test_a_second_request_that_dawdles_is_ended_too(home: Path) -> None:
@@ -169,11 +172,11 @@ def test_where_all_connections_are_at_work_the_last_ones_are_for_probes(home: Pa
         readers = running.readers()
         for reader in readers:
             reader.suspend()
-        while not told(running, DATASETS).startswith(b"HTTP/1.1 429"):
+        while not answer_to(running, DATASETS).startswith(b"HTTP/1.1 429"):
             working = at_work(running)
         for path in (b"/health", b"/ready", b"/metrics"):
             probe = b"GET %s HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n" % path
-            assert told(running, probe).startswith(b"HTTP/1.1 200")
+            assert answer_to(running, probe).startswith(b"HTTP/1.1 200")
         for reader in readers:
             reader.resume()
         with closing(working):

@@ -1,4 +1,4 @@
-"""Whatever ends the server, what it acknowledged is published exactly once."""
+"""However the server ends, acknowledged batches are published exactly once."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_killed_reader_is_replaced(home: Path) -> None:
         assert post(client, stream(table(5, 100))).status_code == 201
 
 
-def test_a_busy_port_is_told_without_a_traceback(home: Path) -> None:
+def test_a_busy_port_is_reported_without_a_traceback(home: Path) -> None:
     with server(home) as running:
         port = str(running.address[1])
         with pytest.raises(AssertionError, match="cannot listen on"), server(home, "--port", port):

@@ -90,7 +90,7 @@ FRAGMENTS = [
 ]
 
 
-def told(pieces: list[bytes]) -> tuple[list[str], bytes, bool]:
+def parsed(pieces: list[bytes]) -> tuple[list[str], bytes, bool]:
     """Kinds of events, the bodies together, and whether it ended with a refusal; what else is raised is a bug."""
     parser, kinds, content = SlicedParser(), list[str](), b""
     for piece in pieces:
@@ -113,25 +113,25 @@ def test_it_does_not_matter_how_bytes_arrive(fragments: list[bytes], data: st.Da
     sent = b"".join(fragments)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
     pieces = [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
-    whole, cut = told([sent]), told(pieces)
+    whole, cut = parsed([sent]), parsed(pieces)
     assert (whole[0], whole[2]) == (cut[0], cut[2])
     assert whole[1] == cut[1] or whole[2], "up to a refusal as much as was there"
 
 
 def test_each_turn_of_the_loop_serves_one_of_the_line() -> None:
     async def story() -> list[str]:
-        turns, told = Turns(), list[str]()
+        turns, calls = Turns(), list[str]()
 
         def work(name: str, left: int) -> None:
-            told.append(name)
+            calls.append(name)
             if left:
                 turns.join(lambda: work(name, left - 1))
 
         for name in ("a", "b"):
             work(name, 2)
         for _ in range(5):
-            told.append("|")
+            calls.append("|")
             await asyncio.sleep(0)
-        return told
+        return calls
 
     assert "".join(asyncio.run(story())) == "ab|a|b|a|b|"

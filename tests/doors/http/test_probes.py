@@ -57,11 +57,11 @@ def test_metrics_are_the_expositions(client: httpx.Client) -> None:
 def test_the_status_is_the_command_lines(shared: Server, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     post(client, stream(table(10)), dataset="same")
     monkeypatch.setenv("TIMESTORE_HOME", str(shared.log.parent))
-    told, asked = timestore_json("status", "same"), client.get("/v1/datasets/same").json()
-    for document in (told, asked):
+    printed, asked = timestore_json("status", "same"), client.get("/v1/datasets/same").json()
+    for document in (printed, asked):
         assert document["datasets"][0].pop("oldest_age_seconds") >= 0
         document["datasets"][0].pop("reason")  # it tells the age, too
-    assert asked == told
+    assert asked == printed
     assert "same" in [status["dataset"] for status in client.get("/v1/datasets").json()["datasets"]]
 
 

@@ -1,4 +1,4 @@
-"""Whatever cannot be staged is refused with a status, a code and a hint that say what to do; nothing is staged."""
+"""A body that cannot be staged is refused with a status, a code and a hint on what to do; nothing is staged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gives way when there is no room: the same whoever asks, and never a request that is whole."""
+"""Which connection gives way when there is no room: the same for every client, and never a complete request."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ def test_those_that_ask_nothing_go_first_and_requests_that_are_whole_never() -> 
 
 
 def test_there_is_room_again_once_a_connection_is_closed() -> None:
-    roster, told = Roster(most=1, most_of_one=1, spare=1), list[str]()
-    roster.on_change(lambda: told.append("changed"))
+    roster, calls = Roster(most=1, most_of_one=1, spare=1), list[str]()
+    roster.on_change(lambda: calls.append("changed"))
     roster.add(guest := Someone("a"))
     assert roster.is_full
     assert not roster.is_full_to_the_last
     assert roster.make_room()
     assert guest.gave_way == ["a"]
-    assert (len(roster), told) == (1, []), "it is not closed yet"
+    assert (len(roster), calls) == (1, []), "it is not closed yet"
     assert not roster.make_room(), "it does not give way twice"
     roster.remove(guest)
     roster.remove(guest)
-    assert (len(roster), told) == (0, ["changed"])
+    assert (len(roster), calls) == (0, ["changed"])
 
 
 def test_one_address_that_takes_too_many_makes_room_for_itself() -> None:

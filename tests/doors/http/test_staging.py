@@ -162,7 +162,7 @@ def test_a_delimiter_at_the_end_of_every_line_is_told(client: httpx.Client) -> N
     assert "the line ends with ','" in answer.json()["hint"]
 
 
-def test_the_first_batch_is_told_what_it_decided(client: httpx.Client) -> None:
+def test_the_first_batch_s_answer_lists_its_decisions(client: httpx.Client) -> None:
     first = post(client, stream(table(1)), dataset="decided", idempotency_key="a").json()
     columns = {"at": "timestamp", "n": "int64"}
     assert first["decided"] == {"time_column": "at", "granularity": "day", "columns": columns}
@@ -177,9 +177,9 @@ def test_what_a_producer_may_not_expect_is_told(client: httpx.Client) -> None:
     assert first["decided"] == {
         "time_column": None, "granularity": None, "columns": {"at": "string", "n": "int64"}
     }  # fmt: skip
-    assert any("no column holds a time" in told for told in first["warnings"])
-    assert any("separated by ';'" in told for told in first["warnings"])
+    assert any("no column holds a time" in warning for warning in first["warnings"])
+    assert any("separated by ';'" in warning for warning in first["warnings"])
     post(client, stream(pa.table({"at": ["x"], "n": [1]})), dataset="expected")
     later = post(client, b"at;n\nx;2\n", "text/csv", "expected").json()
     assert later["decided"] is None
-    assert [told for told in later["warnings"] if "separated by ';'" in told]
+    assert [warning for warning in later["warnings"] if "separated by ';'" in warning]

@@ -1,4 +1,4 @@
-"""Without the token nobody gets in, and without a token nobody from elsewhere can even ask."""
+"""Requests without the token are refused; a server without a token refuses requests from other machines."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_looked_at_is_told(settings: Settings) -> None:
 
 
 def old(path: Path) -> Path:
-    """As if it was written an hour ago, so that nobody takes it for a copy under way."""
+    """As if it was written an hour ago, so that it does not count as an unfinished copy."""
     os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 3600))
     return path
 
@@ -166,10 +166,14 @@ def test_a_bad_file_is_rejected_with_a_reason_and_the_others_get_in(settings: Se
     bad, reason = files(settings, "_rejected")
     assert reason == bad + ".reason.json"
     assert settings.landing_directory is not None
-    told = json.loads((settings.landing_directory / "_rejected" / reason).read_text())
-    assert (told["code"], told["rows_staged"], told["file"]) == ("unreadable_input", 0, "weather/bad.parquet")
-    assert told["hint"]
-    assert told["message"].startswith("weather/bad.parquet cannot be read: ")
+    document = json.loads((settings.landing_directory / "_rejected" / reason).read_text())
+    assert (document["code"], document["rows_staged"], document["file"]) == (
+        "unreadable_input",
+        0,
+        "weather/bad.parquet",
+    )
+    assert document["hint"]
+    assert document["message"].startswith("weather/bad.parquet cannot be read: ")
 
 
 def test_a_file_that_goes_bad_at_its_end_leaves_no_row(settings: Settings) -> None:
@@ -274,7 +278,7 @@ def _surprised(*_: object) -> None:
     raise ZeroDivisionError
 
 
-def test_a_folder_on_another_filesystem_is_told_and_left_alone(
+def test_a_folder_on_another_filesystem_is_reported_and_unchanged(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = drop(settings, "a.parquet", readings(3))
@@ -334,9 +338,9 @@ def test_a_header_without_rows_is_archived_as_zero_rows(settings: Settings) -> N
 def test_the_outcome_of_a_first_file_says_what_it_decided(settings: Settings) -> None:
     drop(settings, "a.csv", b"at,zone\n2013-01-01T05:00:00Z,07\n2013-01-01T05:00:00Z,8\n")
     [outcome] = take_in(settings)
-    told = outcome.to_dict()
-    assert told["decided"]["time_column"] == "at"
-    assert "line 2 has '07'" in told["warnings"][0]
+    document = outcome.to_dict()
+    assert document["decided"]["time_column"] == "at"
+    assert "line 2 has '07'" in document["warnings"][0]
 
 
 def test_a_quote_that_swallows_rows_is_rejected(settings: Settings) -> None:

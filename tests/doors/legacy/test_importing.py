@@ -67,7 +67,7 @@ def test_an_import_counts_once_when_its_keys_are_forgotten(settings: Settings, t
     assert results(settings, tree) == [("a.parquet", "skipped")]
 
 
-def test_a_bad_file_is_told_and_the_others_get_in(settings: Settings, tree: Path) -> None:
+def test_a_bad_file_is_reported_and_the_others_are_imported(settings: Settings, tree: Path) -> None:
     write(tree / "good.parquet", 3)
     (tree / "bad.parquet").write_text("this is none")
     bad, good = import_tree(settings, tree, delete=True)

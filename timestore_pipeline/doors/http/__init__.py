@@ -1,1 +1,1 @@
-"""The HTTP ingestion API: `timestore serve`. Needs the extra `http`; nothing but `cli` imports it."""
+"""The HTTP ingestion API: `timestore serve`. Needs the extra `http`; only `cli` imports it."""

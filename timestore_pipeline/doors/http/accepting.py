@@ -1,9 +1,9 @@
-"""Accepting connections: a few a turn of the event loop, and never more than there may be.
+"""Accepts connections: a few in each turn of the event loop, and never more than the limit.
 
-asyncio accepts all that wait at once, whatever is open already, and reports every failure with a traceback. Here a
-connection that finds no room waits in the system's queue until another one has given way; those beyond the last place
-are kept for probes. When the process may open no more files, new connections wait for a second, and the log says so
-once a minute.
+asyncio accepts all waiting connections at once, regardless of how many are open, and logs every failure with a
+traceback. Here a connection for which there is no room waits in the system's queue until another one has been closed;
+a few places beyond the limit are reserved for probes. When the process cannot open more files, new connections wait
+for a second, and the log reports it once a minute.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from timestore_pipeline.doors.http.roster import Roster
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE = 32  # connections looked at in one turn of the event loop
+_AT_ONCE = 32  # connections accepted in one turn of the event loop
 _NO_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_PAUSE_SECONDS = 1.0  # when there are no files left
-_QUIET_SECONDS = 60.0  # between two lines about the same
+_PAUSE_SECONDS = 1.0  # when no file can be opened
+_QUIET_SECONDS = 60.0  # between two log lines about it
 
 
 class Acceptor:
-    """One listening socket; made and used in the event loop."""
+    """One listening socket; created and used in the event loop."""
 
     def __init__(self, listener: socket.socket, roster: Roster, make: Callable[[], Connection]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -36,21 +36,21 @@ class Acceptor:
         self._make = make
         self._tasks: set[asyncio.Task[None]] = set()
         self._next: tuple[socket.socket, str] | None = None  # accepted, and waiting for room; with its address
-        self._told_at: float | None = None
+        self._logged_at: float | None = None
         self._is_listening = self._is_closed = False
         listener.setblocking(False)
         roster.on_change(self._listen)
         self._listen()
 
     def close(self) -> None:
-        """Take no more connections; those that are there stay."""
+        """Accept no more connections; open ones stay open."""
         self._is_closed = True
         self._stop()
         if self._next is not None:
             self._next[0].close()
 
     async def wait_closed(self) -> None:
-        """At once: the connections are uvicorn's."""
+        """Returns at once: uvicorn waits for the connections itself."""
 
     def _listen(self) -> None:
         if not self._is_listening and not self._is_closed:
@@ -78,7 +78,7 @@ class Acceptor:
                 self._admit(*accepted)
 
     def _has_room(self) -> bool:
-        """False = not yet, or all are at work."""
+        """False = not yet, or all connections are at work."""
         return not self._roster.is_full or not (self._roster.make_room() or self._roster.is_full_to_the_last)
 
     def _taken(self) -> tuple[socket.socket, str] | None:
@@ -106,7 +106,7 @@ class Acceptor:
     async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(lambda: connection, accepted)
-        except OSError:  # it is gone already
+        except OSError:  # the client has already disconnected
             accepted.close()
             self._roster.remove(connection)
 
@@ -114,15 +114,15 @@ class Acceptor:
         self._stop()
         if error.errno not in _NO_FILES:
             _log.error("no connection can be accepted: %s", error)
-        elif self._told_at is None or clock.monotonic() - self._told_at > _QUIET_SECONDS:
-            self._told_at = clock.monotonic()
-            told = "new connections wait: %s; raise the limit on open files (ulimit -n), or send over fewer connections"
-            _log.error(told, error)
+        elif self._logged_at is None or clock.monotonic() - self._logged_at > _QUIET_SECONDS:
+            self._logged_at = clock.monotonic()
+            remedy = "raise the limit on open files (ulimit -n), or send over fewer connections"
+            _log.error("new connections wait: %s; %s", error, remedy)
         self._loop.call_later(_PAUSE_SECONDS, self._listen)
 
 
 def _is_alive(accepted: socket.socket) -> bool:
-    """Closes one that its client has reset or closed already: for a flood of those nothing else is made."""
+    """False = the client has already reset or closed it; it is closed here, so that a flood of them costs little."""
     try:
         if accepted.recv(1, socket.MSG_PEEK):
             return True

@@ -25,7 +25,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def build_app(make_service: Callable[[], Service], token: SecretStr | None, stopping: Callable[[], bool]) -> App:
-    """make_service: called in the event loop that will use it. token: None = everybody may."""
+    """make_service: called in the event loop that will use it. token: None = no authentication."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -39,7 +39,7 @@ def build_app(make_service: Callable[[], Service], token: SecretStr | None, stop
             await service.close()
 
     app = Starlette(exception_handlers=HANDLERS, lifespan=lifespan)
-    app.router.redirect_slashes = False  # a redirect would repeat a Host header that anybody can set
+    app.router.redirect_slashes = False  # a redirect would repeat a Host header that any client can forge
     return Exchanges(app)
 
 

@@ -1,4 +1,4 @@
-"""Taking in a request's body: a short one stays in memory, a long one goes to a file, and a slow one goes nowhere."""
+"""Receives a request's body: a short one is kept in memory, a long one in a file; one that is too slow is refused."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from timestore_pipeline.errors import BodyTooLarge, DiskFull, ServerBusy, SlowRe
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 _IN_MEMORY = 256 << 10  # bytes; also what one write to the file takes
-_LONG = 5.0  # seconds in which a body of an ordinary client is there
+_LONG = 5.0  # seconds within which an ordinary client's body is complete
 _LOOK_AGAIN = 0.01  # seconds
 
 
 class Disconnected(Exception):
-    """The client is gone before its request was complete; there is nobody to answer."""
+    """The client disconnected before its request was complete, so no answer is sent."""
 
 
 class BodyReader:
@@ -56,7 +56,7 @@ class BodyReader:
         return b""
 
     async def whole(self) -> bytes:
-        """All of it, for bodies that are short."""
+        """The whole body, for short ones."""
         pieces = []
         while piece := await self.piece():
             pieces.append(piece)
@@ -64,11 +64,11 @@ class BodyReader:
 
     @property
     def is_slow(self) -> bool:
-        """Whether it has been arriving for longer than others take."""
+        """Whether it has been arriving for longer than an ordinary body."""
         return self._more and clock.monotonic() - self._started > _LONG
 
     def give_way(self) -> None:
-        """End it with `ServerBusy`: others need its room."""
+        """End it with `ServerBusy`: other bodies need its room."""
         self._gives_way = True
         if self._patience is not None:
             self._patience.reschedule(asyncio.get_running_loop().time())
@@ -89,16 +89,16 @@ class BodyReader:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body that is all there."""
+    """A complete body."""
 
-    work: Path  # a folder of its own, which need not exist; that of a short body is its reader's to make and remove
-    short: bytes | None  # None: it lies in the file `packed` in `work`
+    work: Path  # a folder of its own, which need not exist; for a short body, its reader creates and removes it
+    short: bytes | None  # None: it is in the file `packed` in `work`
 
 
 class Spool:
-    """Where bodies wait: short ones in memory, which the number of connections bounds, others in a folder, in bytes.
+    """Holds bodies: short ones in memory, bounded by the number of connections, others in a folder, bounded in bytes.
 
-    A body that finds no room there takes that of the slowest one that is not complete.
+    A body for which there is no room takes the room of the oldest slow one that is not complete.
     """
 
     def __init__(self, folder: Path, limits: Limits, calls: BlockingCalls) -> None:
@@ -110,7 +110,7 @@ class Spool:
 
     @asynccontextmanager
     async def take_in(self, pieces: BodyReader) -> AsyncIterator[Body]:
-        """The whole body, until the block ends. Raises what `BodyReader.piece` raises, `ServerBusy`, `DiskFull`."""
+        """The whole body, until the block ends. Raises the errors of `BodyReader.piece`, `ServerBusy`, `DiskFull`."""
         work = self._folder / str(next(self._count))
         taken = 0
         waiting = bytearray()
@@ -130,7 +130,7 @@ class Spool:
                 await self._calls.run(shutil.rmtree, work, ignore_errors=True)
 
     async def _append(self, pieces: BodyReader, work: Path, waiting: bytearray) -> int:
-        """Bytes of room that it took."""
+        """Write to the file; returns the bytes of room that it took."""
         self._arriving[pieces] = None
         piece = bytes(waiting)
         waiting.clear()

@@ -1,4 +1,4 @@
-"""Counting what is at work: slots are refused when they run out, bytes are waited for."""
+"""Limits on concurrent work: a request for a slot is refused when none is left, a request for bytes waits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RETRY_AFTER = timedelta(seconds=1)
 
 
 class Slots:
-    """An amount that may be in use at once; used from the event loop only."""
+    """A limit on an amount in use; to be used in the event loop only."""
 
     def __init__(self, most: int, what: str) -> None:
         self._most = most
@@ -28,7 +28,7 @@ class Slots:
         self._used = 0
 
     def take(self, amount: int = 1) -> None:
-        """Raises `ServerBusy` when there is not that much left."""
+        """Raises `ServerBusy` when not enough is left."""
         if self._used + amount > self._most:
             raise ServerBusy(
                 f"the server has {self._most} {self._what} at work",
@@ -54,7 +54,7 @@ class Slots:
 
 
 class Shares:
-    """Slots of which one owner, such as an address, may have a part only; used from the event loop only."""
+    """Slots of which one owner, such as an address, gets only a share; to be used in the event loop only."""
 
     def __init__(self, most: int, most_of_one: int, what: str) -> None:
         self._slots = Slots(most, what)
@@ -75,7 +75,7 @@ class Shares:
 
 
 class Reservation:
-    """Bytes set aside for somebody who does not know yet how many it will be. Thread-safe."""
+    """Bytes reserved before the needed amount is known. Thread-safe."""
 
     def __init__(self, amount: int, give_back: Callable[[int], None]) -> None:
         self._amount = amount
@@ -83,7 +83,7 @@ class Reservation:
         self._lock = threading.Lock()
 
     def shrink(self, amount: int) -> None:
-        """Give back all but `amount`, if there is as much."""
+        """Give back all but `amount`, if more is reserved."""
         with self._lock:
             surplus = max(self._amount - amount, 0)
             self._amount -= surplus
@@ -91,7 +91,7 @@ class Reservation:
 
 
 class Budget:
-    """Bytes in memory; whoever asks for more than is left waits in line."""
+    """A limit on bytes in memory; a request for more than is left waits in line."""
 
     def __init__(self, total: int) -> None:
         self._left = total
@@ -101,7 +101,7 @@ class Budget:
 
     @asynccontextmanager
     async def reserve(self, amount: int, seconds: float | None = None) -> AsyncIterator[Reservation]:
-        """amount: at most the budget's total. Raises `TimeoutError` after so many seconds in line, None = never."""
+        """amount: at most the budget's total. Raises `TimeoutError` after `seconds` in line, None = never."""
         if self._line or not self._take_now(amount):
             async with asyncio.timeout(seconds):
                 await self._take(amount)
@@ -129,7 +129,7 @@ class Budget:
             raise
 
     def _give_back(self, amount: int) -> None:
-        """First the number, then a look at the line, which is joined before the number is looked at."""
+        """Raise the number before looking at the line; `_take` joins the line before looking at the number."""
         with self._lock:
             self._left += amount
         if self._line:
@@ -143,14 +143,14 @@ class Budget:
 
 
 class BlockingCalls:
-    """Threads for what would stop the event loop; at most `most` calls at work or waiting."""
+    """Threads for calls that would block the event loop; at most `most` calls running or waiting."""
 
     def __init__(self, threads: int, most: int, what: str) -> None:
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="timestore-http")
         self._slots = Slots(most, what)
 
     async def run(self, call: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
-        """Raises `ServerBusy`, and what the call raises. A call that was begun is finished, whoever stops waiting."""
+        """Raises `ServerBusy`, and the call's errors. A call that has begun is finished even if its caller gives up."""
         self._slots.take()
         future = self._executor.submit(call, *arguments, **options)
         loop = asyncio.get_running_loop()
@@ -158,10 +158,10 @@ class BlockingCalls:
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Wait for the calls that run, drop those that wait."""
+        """Wait for running calls, drop waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody counts any more
+    with suppress(RuntimeError):  # the loop is closed, so nothing has to be counted any more
         loop.call_soon_threadsafe(call)

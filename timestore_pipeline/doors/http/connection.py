@@ -1,7 +1,7 @@
-"""One connection: uvicorn's HTTP/1.1 over h11, made to end what dawdles and to answer what is not HTTP.
+"""One connection: uvicorn's HTTP/1.1 over h11, with limits for slow clients and an answer to anything that is not HTTP.
 
-uvicorn bounds the time between requests; the time a request's head takes, what one packet may ask for, and clients that
-never read their response are bounded here. A body that breaks off is answered, not staged; a client that has said
+uvicorn limits the time between requests. This class also limits the time for a request's head, the requests in one
+packet, and the time for reading a response. A truncated body is refused with an answer; a client that has sent
 everything and closed its sending side still gets its answer.
 """
 
@@ -28,7 +28,7 @@ _BUSY = "the server has too many connections"
 
 
 class Connection(H11Protocol):
-    """Made by uvicorn, one for each connection."""
+    """One per connection; created by the server's `Acceptor`."""
 
     limits: Limits
     roster: Roster
@@ -45,7 +45,7 @@ class Connection(H11Protocol):
         super().__init__(config, server_state, {**app_state, "connection": self}, _loop)
         self.conn = SlicedParser()
         self.peer = ""
-        self.is_spare = False  # kept for probes: nothing else is answered
+        self.is_spare = False  # reserved for probes: no other request is answered
         self.let_in = False
         self.since = clock.monotonic()
         self._is_made = self._is_refused = False
@@ -85,7 +85,7 @@ class Connection(H11Protocol):
             self._head_timer.start()
 
     def handle_events(self) -> None:
-        """A turn's worth of them; the rest waits for a turn of its own, and nothing is read until then."""
+        """Handle the events of one turn; the rest waits for the next turn, and nothing is read until then."""
         if self.transport.holds or self.transport.is_closing():  # type: ignore[attr-defined]
             return
         self.conn.begin_turn()
@@ -94,7 +94,7 @@ class Connection(H11Protocol):
             self._wait_for_a_turn()
 
     def on_response_complete(self) -> None:
-        """A request that came before this answer waits for a turn."""
+        """The next request, if it arrived before this answer, waits for a turn."""
         self.since = clock.monotonic()
         if self.conn.holds_next_request:
             self._wait_for_a_turn()
@@ -102,15 +102,15 @@ class Connection(H11Protocol):
         self.roster.changed()
 
     def admit(self) -> None:
-        """A request of this connection has a right to be answered."""
+        """Mark the connection as let in: one of its requests was authorised."""
         self.let_in = True
         self.roster.let_in(self)
 
     def give_way(self) -> None:
-        """Answer what asks, and close. A client that is between two requests finds its connection closed."""
+        """Answer an open request, and close. A client between two requests finds its connection closed."""
         self._is_refused = True
         if not self._is_made:
-            return  # it will be refused when it is
+            return  # `connection_made` will refuse it
         if self.activity is Activity.RECEIVES:
             self._break_off()
         if self.activity is Activity.WAITS and self.let_in:
@@ -121,7 +121,7 @@ class Connection(H11Protocol):
             self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """True = go on until the response is written."""
+        """True = stay open until the response is written."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -131,8 +131,8 @@ class Connection(H11Protocol):
                 self._refuse(HTTPStatus.BAD_REQUEST, "unreadable_input", "the body ends too early")
         return True
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # it says nothing more
-        """Not HTTP, or a head that is too large. After the head it is the body that breaks the rules."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # always the same
+        """The request is not HTTP, or its head is too large, or, after the head, its body is malformed."""
         if self.cycle is not None and not self.cycle.response_complete:
             self._break_off()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -161,7 +161,7 @@ class Connection(H11Protocol):
             self.transport.resume_reading()
 
     def _break_off(self) -> None:
-        """The rest of the request's body will not come."""
+        """Tell the application that the rest of the body will not arrive."""
         self.cycle.disconnected = True
         self.cycle.message_event.set()
 
@@ -172,7 +172,7 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def _refuse(self, status: HTTPStatus, code: str, detail: str) -> None:
-        """Written past h11, which may be in any state by now; the connection ends with it."""
+        """Write an answer directly to the transport, because h11 may be in any state, and close the connection."""
         if not self.transport.is_closing():
             self.transport.write(_answer(status, code, detail))
             self.transport.close()

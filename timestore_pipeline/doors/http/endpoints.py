@@ -25,7 +25,7 @@ class Endpoints:
     def __init__(self, service: Service, probes: Probes) -> None:
         self._service = service
         self._probes = probes
-        self._description = JSONResponse(openapi_document(service.limits)).body  # once: it is long, and anybody may ask
+        self._description = JSONResponse(openapi_document(service.limits)).body  # built once: it is long and public
 
     def handlers(self) -> Mapping[str, Callable[[Request], Awaitable[Response]]]:
         """By operation id."""
@@ -70,7 +70,7 @@ class Endpoints:
         if body_format(_only(request, "content-type")).suffix != ".json":
             raise UnsupportedType("metadata is JSON", hint="send Content-Type: application/json")
         if content_encoding(request.headers.getlist("content-encoding")) != "identity":
-            raise UnsupportedType("metadata is sent as it is", hint="send it without Content-Encoding")
+            raise UnsupportedType("metadata must not be compressed", hint="send it without Content-Encoding")
         body = await self._pieces(request, self._service.limits.metadata_bytes).whole()
         return JSONResponse(await self._service.set_metadata(request.path_params["dataset"], _json_text(body)))
 
@@ -88,14 +88,14 @@ class Endpoints:
         return Response(self._description, media_type="application/json")
 
     def _pieces(self, request: Request, most: int) -> BodyReader:
-        """Refuses by the announced length what it can, before a byte is read."""
+        """Refuses a body by its announced length before reading it."""
         if int(request.headers.get("content-length", "0")) > most:
             raise body_too_large(most)
         return BodyReader(request.receive, self._service.limits, most)
 
 
 def _only(request: Request, name: str) -> str | None:
-    """A header that may stand there once; which of two was meant is not for us to say."""
+    """The value of a header that may appear only once: of two, the server cannot know which one is meant."""
     given = request.headers.getlist(name)
     if len(given) > 1:
         raise InvalidInput(f"the request has {len(given)} headers {name}", hint="send one")
@@ -103,7 +103,7 @@ def _only(request: Request, name: str) -> str | None:
 
 
 def _text(header: str | None) -> str | None:
-    """Header values come as bytes, one character each; keys are UTF-8."""
+    """A header's value decoded as UTF-8; HTTP delivers its bytes as one character each."""
     if header is None:
         return None
     try:

@@ -1,7 +1,7 @@
-"""Around every request: an id, a line in the access log, and an end that the client can read.
+"""Wraps every request: gives it an id and a line in the access log, and makes sure that the client gets its answer.
 
-The log line has no header and no query, which is where people put secrets. A bug is one line, too, with the request's
-id.
+The log line has no header and no query, because these may hold secrets. A bug is logged in one line, too, with the
+request's id.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _access = logging.getLogger(ACCESS_LOG)
 
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-_UNREAD_BYTES = 1 << 20  # of a body nobody wants, read for a client that cannot listen before it has spoken
+_UNREAD_BYTES = 1 << 20  # of a refused body that are read: many clients read no answer before they have sent everything
 _UNREAD_SECONDS = 2.0
 _LONGEST_PATH = 300  # characters in the log
 _CALLERS = 5  # functions of a bug, the last one first
@@ -55,10 +55,10 @@ class Exchanges:
         try:
             check(Request(scope))
             await self._app(scope, exchange.receive, exchange.send)
-        except (ForeignSite, UnreadableInput) as error:  # the application's own are answered by it
+        except (ForeignSite, UnreadableInput) as error:  # from `check`; the application answers its own errors
             exchange.ends_with_it = True
             await (await of_error(Request(scope), error))(scope, exchange.receive, exchange.send)
-        except Exception as error:  # noqa: BLE001  # it was answered with 500 where nothing had been sent
+        except Exception as error:  # noqa: BLE001  # already answered with 500, unless the response had begun
             exchange.log_bug(error)
         finally:
             exchange.log()
@@ -77,7 +77,7 @@ class Exchange:
         self._received = 0
         self._unread = True  # there may be more of the body
         self._status: int | None = None
-        self.ends_with_it = False  # the connection: what follows on it may be a part of this one
+        self.ends_with_it = False  # close the connection: the bytes that follow may belong to this request
         self._id = _request_id(scope)
         scope["state"]["request_id"] = self._id
 
@@ -127,7 +127,7 @@ class Exchange:
         _log.error("%s", event)
 
     async def _read_away(self) -> bool:
-        """Whether the body has come to its end. One that waits to be asked for (`Expect`) is not asked for."""
+        """Read the rest of the body; returns whether it has ended. With `Expect`, it is never sent."""
         if b"expect" in (name for name, _ in self._scope["headers"]):
             return False
         most = self._received + _UNREAD_BYTES
@@ -141,7 +141,7 @@ class Exchange:
 
 
 def _request_id(scope: Message) -> str:
-    """The client's own when it is one that can be printed anywhere, else a new one."""
+    """The client's id if it is short and printable, else a new one."""
     given = [value for name, value in scope["headers"] if name == b"x-request-id"]
     if len(given) == 1 and _SANE_ID.fullmatch(given[0]):
         return bytes(given[0]).decode()

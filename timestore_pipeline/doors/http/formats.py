@@ -1,4 +1,4 @@
-"""Which bodies are read: content types, and the content encodings around them."""
+"""The formats of bodies: content types and content encodings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class BodyFormat:
     name: str
     types: tuple[str, ...]
     suffix: str
-    hint: str  # what to check when it cannot be read
-    is_text: bool = False  # read as what is known of the dataset
+    hint: str  # for a body that cannot be read
+    is_text: bool = False  # parsed by the dataset's known columns
 
 
 FORMATS = (
@@ -48,7 +48,7 @@ FORMATS = (
     ),
 )
 CONTENT_TYPES = {content_type: format_ for format_ in FORMATS for content_type in format_.types}
-_CSV_PARAMETERS = {"charset": "encoding", "delimiter": "delimiter", "decimal": "decimal"}  # to what `csv` calls them
+_CSV_PARAMETERS = {"charset": "encoding", "delimiter": "delimiter", "decimal": "decimal"}  # -> their names in `csv`
 _PREFERRED = ", ".join(format_.types[0] for format_ in FORMATS)
 
 
@@ -68,13 +68,13 @@ def body_format(content_type: str | None) -> BodyFormat:
 
 
 def csv_dialect(content_type: str | None) -> dict[str, Any]:
-    """What the parameters of `text/csv` say, for `Reading.with_csv`: charset and header as in RFC 4180, and our own."""
+    """The parameters of `text/csv`, for `Reading.with_csv`: charset and header as in RFC 4180, and our own."""
     header = _parsed(content_type or "")
     if header.get_content_type() != "text/csv":
         return {}
-    said = {ours: _parameter(header, name) for name, ours in _CSV_PARAMETERS.items()}
+    dialect = {ours: _parameter(header, name) for name, ours in _CSV_PARAMETERS.items()}
     nulls, absent = _parameter(header, "null"), (_parameter(header, "header") or "").lower() == "absent"
-    return {**said, "nulls": None if nulls is None else [nulls], "header": False if absent else None}
+    return {**dialect, "nulls": None if nulls is None else [nulls], "header": False if absent else None}
 
 
 def _parsed(content_type: str) -> Message:

@@ -1,7 +1,7 @@
-"""What the server and its reader processes say to each other: a small JSON object, with bytes behind it, in one piece.
+"""Messages between the server and its reader processes: a frame is a small JSON object, followed by bytes.
 
-Each side writes whole frames, one at a time. The server's side has a deadline, because the other one may be in the
-hands of a hostile body. A process that dies closes its pipes; a frame that breaks off is an `EOFError`.
+Each side writes whole frames, one at a time. The server's side has a deadline, because a hostile body may control the
+reader process. A process that dies closes its pipes; a truncated frame is an `EOFError`.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from timestore_pipeline import clock
 Document = Mapping[str, Any]
 Data = bytes | memoryview
 
-_SIZES = struct.Struct(">QQ")  # bytes of the object, and of what is behind it
-_ALIGNED = 64  # bytes: where Arrow data may begin
+_SIZES = struct.Struct(">QQ")  # bytes of the object, and of the data behind it
+_ALIGNED = 64  # bytes: alignment of Arrow data
 _LARGEST_DOCUMENT = 1 << 20
 _FIRST_READ = 64 << 10
-_PIPE_BYTES = 1 << 20  # a pipe holds as much where the system lets it
+_PIPE_BYTES = 1 << 20  # capacity of a pipe, if the system allows it
 
 
 def write_frame(stream: BinaryIO, document: Document, data: Data = b"") -> None:
-    """Without a deadline: for a reader process, whose server may take its time."""
+    """Has no deadline: for a reader process, which may wait for its server."""
     stream.write(_head(document, data))
     stream.write(data)
     stream.flush()
 
 
 def read_frame(stream: BinaryIO) -> tuple[Document, bytes] | None:
-    """None where the stream has ended."""
+    """None at the end of the stream."""
     head = stream.read(_SIZES.size)
     if len(head) < _SIZES.size:
         return None
@@ -51,7 +51,7 @@ class FramedPipes:
         self._to, self._from, self._most_bytes = to_process, from_process, most_bytes
         for pipe in (to_process, from_process):
             os.set_blocking(pipe, False)
-            with suppress(OSError, AttributeError):  # not Linux, or this user's pipes hold enough already
+            with suppress(OSError, AttributeError):  # not Linux, or beyond this user's limit for pipes
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._writable, self._readable = select.poll(), select.poll()
         self._writable.register(to_process, select.POLLOUT)
@@ -67,7 +67,7 @@ class FramedPipes:
                 _wait(self._writable, deadline)
 
     def receive(self, deadline: float) -> tuple[Document, memoryview]:
-        """Raises `TimeoutError`, `EOFError`, and `ValueError` for what is no frame or a larger one than is allowed."""
+        """Raises `TimeoutError`, `EOFError`, and `ValueError` for a malformed or an oversized frame."""
         begun = self._read(_FIRST_READ, deadline)
         while len(begun) < _SIZES.size:
             begun += self._read(_FIRST_READ, deadline)
@@ -101,7 +101,7 @@ class FramedPipes:
 
 
 def _head(document: Document, data: Data) -> bytes:
-    """Blanks behind the object make the data begin where Arrow may read it in place."""
+    """The sizes and the object, padded with blanks so that Arrow can read the data in place."""
     text = json.dumps(document).encode()
     text += b" " * (-(_SIZES.size + len(text)) % _ALIGNED)
     return _SIZES.pack(len(text), len(data)) + text

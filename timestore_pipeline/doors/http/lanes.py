@@ -1,7 +1,7 @@
-"""Readers with the room for what they read: short bodies have a lane of their own, on which nothing takes long.
+"""Reader processes with a memory budget, in two lanes: one for short bodies, so that they never wait for long ones.
 
-What is more work than it looks, such as a short body that unpacks to millions of rows, ends early there and is read
-again on the lane of the long ones; for a minute the same client's bodies for that dataset go there at once.
+A short body that is more work than its size suggests, for example because it unpacks to millions of rows, is stopped
+early and read again on the lane for long bodies; for a minute, that client's bodies for that dataset go there directly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_REMEMBERED = 10_000
 
 
 class Lane:
-    """Some readers; made and used in the event loop."""
+    """Some readers with a memory budget; created and used in the event loop."""
 
     def __init__(self, limits: ReaderLimits, queue_seconds: float) -> None:
         self._limits = limits
@@ -40,14 +40,14 @@ class Lane:
         self.close = self._readers.close
 
     async def stage(self, job: Mapping[str, Any], body: bytes, submit: Submit) -> Receipt:
-        """Read a body and stage its rows, with `submit`, which is called in a reader's thread."""
+        """Read a body and stage its rows with `submit`, which is called in a reader's thread."""
         bounds = {"most_bytes": self._limits.body_bytes, "cpu_seconds": self._limits.cpu_seconds}
         async with self._room() as room:
             return await self._readers.stage({**job, **bounds}, body, partial(submit, room))
 
     @asynccontextmanager
     async def _room(self) -> AsyncIterator[Reservation]:
-        """Room for the most a body can become; its reader knows how much it did."""
+        """Reserve room for the largest size of a body; `submit` gives back the rest once the size is known."""
         async with AsyncExitStack() as stack:
             try:
                 reserved = self._memory.reserve(self._limits.body_bytes, self._queue_seconds)
@@ -60,7 +60,7 @@ class Lane:
 
 
 class Heavy:
-    """Who sent a body lately that was more work than it looks."""
+    """Senders that lately sent a short body which took long to read."""
 
     def __init__(self) -> None:
         self._until: dict[Sender, float] = {}
@@ -76,7 +76,7 @@ class Heavy:
 
 
 class Lanes:
-    """Both."""
+    """The two lanes."""
 
     def __init__(self, limits: Limits) -> None:
         self._heavy = Heavy()
@@ -92,7 +92,7 @@ class Lanes:
         self._long.close()
 
     async def stage(self, sender: Sender, job: Mapping[str, Any], body: Body, submit: Submit) -> Receipt:
-        """Raises what reading and staging raise, and `ServerBusy`."""
+        """Raises the errors of reading and staging, and `ServerBusy`."""
         if body.short is not None and sender not in self._heavy:
             try:
                 return await self._short.stage(job, body.short, submit)

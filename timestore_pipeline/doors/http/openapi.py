@@ -1,4 +1,4 @@
-"""The OpenAPI document, made from the same table as the routes."""
+"""The OpenAPI document, built from the same table as the routes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RETRY_AFTER = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}, "de
 
 
 def openapi_document(limits: Limits) -> dict[str, Any]:
-    """OpenAPI 3.1, with the limits of this very server."""
+    """OpenAPI 3.1, with the limits of this server."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, limits)

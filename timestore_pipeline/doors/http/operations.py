@@ -1,4 +1,4 @@
-"""The table of operations, from which both the routes and the OpenAPI document are made."""
+"""The table of operations, from which both the routes and the OpenAPI document are built."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-_REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # also of requests that only ask
+_REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # also of requests that only read
 _BODY_REFUSALS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
@@ -34,10 +34,10 @@ class Operation:
     path: str
     summary: str
     answers: Mapping[HTTPStatus, Answer]
-    problems: Sequence[HTTPStatus] = field(default=())  # beside those of the token
+    problems: Sequence[HTTPStatus] = field(default=())  # in addition to those of the token
     protected: bool = True
-    probe: bool = False  # answered on the connections that are kept for probes, too
-    body: str | None = None  # what it takes: `batch` or `metadata`
+    probe: bool = False  # also answered on the connections that are reserved for probes
+    body: str | None = None  # `batch` or `metadata`
 
 
 _RECEIPT = "Durable: it survives a crash and power loss and will be published exactly once."

@@ -1,6 +1,6 @@
-"""h11's parser, fed in slices and counted: no packet takes more than a slice's time, no framing more than its bounds.
+"""h11's parser, fed in slices and with counters: no packet blocks the server for long, and framing is limited.
 
-h11 compares an unfinished head with its limit, not one that arrives whole; here nothing larger ever reaches it.
+h11 checks the limit of the head only while the head is incomplete; here a complete head is checked as well.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _EVENTS = 32  # of one turn: about a millisecond
 _FREE_CHUNKS = 4_096  # a client that sends a short line in each chunk is slow, not hostile
 _CHUNK_BYTES = 64  # on average, beyond that many
 _FREE_OVERHEAD = 64 << 10  # bytes around the payload: sizes, extensions, trailers
-_OVERHEAD_SHARE = 4  # and one for so many of the payload
+_OVERHEAD_SHARE = 4  # and one more byte for so many bytes of the payload
 _TOO_MANY = f"the request has more than {MOST_HEADERS} headers"
 
 
 class SlicedParser(h11.Connection):
-    """`refusal` says which bound of ours was passed, when h11's error was raised here."""
+    """`refusal`: the limit that a request exceeded, if this class raised the error and not h11 itself."""
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MOST_HEAD_BYTES)
         self.refusal: str | None = None
         self.turn_is_over = False
-        self.holds_next_request = False  # it came before this one was answered
+        self.holds_next_request = False  # which arrived before this one was answered
         self._arrived = bytearray()
         self._events = 0  # left in this turn
         self._lines = 0  # given to h11 since the last request was complete
@@ -40,11 +40,11 @@ class SlicedParser(h11.Connection):
         self.turn_is_over = False
 
     def receive_data(self, data: bytes) -> None:
-        """Takes note of what arrived; `next_event` looks at it."""
+        """Store the bytes; `next_event` parses them."""
         self._arrived += data
 
     def next_event(self) -> Any:
-        """Raises `RemoteProtocolError`, also for a bound that is passed. NEED_DATA also when the turn is over."""
+        """Raises `RemoteProtocolError`, also for an exceeded limit. Returns NEED_DATA also at the end of the turn."""
         if self._events == 0:
             self.turn_is_over = True
             return h11.NEED_DATA

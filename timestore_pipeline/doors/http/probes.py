@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can take batches, and what it measures."""
+"""Readiness and metrics of the server."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from timestore_pipeline.monitoring.telemetry.metrics import exposition
 
 T = TypeVar("T")
 
-_FRESH_SECONDS = 1.0  # scrapers and probes may ask as often as they like; the ledger hears of it once a second
+_FRESH_SECONDS = 1.0  # scrapers and probes may ask more often; the ledger is read once a second
 _PROBE_SECONDS = 5.0
 _PROBED_AT = "http_probed_at"  # in the ledger's meta: a write proves what a read cannot
 
 
 class Fresh(Generic[T]):
-    """An answer that is at most a second old; who asks while it is made waits for that one."""
+    """An answer that is at most a second old; concurrent requests wait for the same answer."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
         self._ask = ask
@@ -36,7 +36,7 @@ class Fresh(Generic[T]):
 
 
 class Probes:
-    """`stopping` says whether the server is on its way out."""
+    """`stopping`: whether the server is shutting down."""
 
     def __init__(self, service: Service, stopping: Callable[[], bool]) -> None:
         self._service = service
@@ -49,7 +49,7 @@ class Probes:
         return await self._metrics.get()
 
     async def ready(self) -> None:
-        """Raises `ManagerClosed`, `LedgerBusy`, `DiskFull` or what the ledger raises when batches would be refused."""
+        """Raises `ManagerClosed`, `LedgerBusy`, `DiskFull` or the ledger's errors when batches would be refused."""
         if self._stopping():
             raise ManagerClosed("the server is shutting down", hint="send to another server")
         await self._readiness.get()
@@ -70,7 +70,7 @@ class Probes:
         area = self._service.store.area
         volume = area.directory.volume()
         if volume.lacks(self._service.store.settings.staging_min_free_bytes) > 0:
-            told = f"{volume.available} bytes are free for {area.directory.root}"
-            raise DiskFull(told, hint="free space or move the directory")
+            message = f"{volume.available} bytes are free for {area.directory.root}"
+            raise DiskFull(message, hint="free space or move the directory")
         area.ledger.set_meta(_PROBED_AT, str(clock.to_micros(clock.now())))
         return True

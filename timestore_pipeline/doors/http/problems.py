@@ -1,6 +1,6 @@
-"""Errors as HTTP says them: a status, `application/problem+json` (RFC 9457), and when to come again.
+"""Errors as HTTP responses: a status, `application/problem+json` (RFC 9457), and `Retry-After`.
 
-Handlers are coroutines: a plain function would be called in another thread, which an exhausted process may not have.
+Handlers are coroutines: a plain function would be called in a thread, and an exhausted process may not get one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.TimestoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
-_CLIENT_GONE = 499  # what access logs call it since nginx; nobody receives it
+_CLIENT_GONE = 499  # nginx's status in access logs; it is never sent
 
 
 def status_of(error: TimestoreError) -> HTTPStatus:
@@ -61,7 +61,7 @@ async def of_error(request: Request, error: Exception) -> Response:
 
 
 async def of_system_error(request: Request, error: Exception) -> Response:
-    """Handler of `OSError`: without files to open a request can come again; any other one is a bug."""
+    """Handler of `OSError`: without a free file descriptor a request may be retried; any other one is a bug."""
     assert isinstance(error, OSError)
     if error.errno not in _NO_FILES:
         raise error
@@ -70,7 +70,7 @@ async def of_system_error(request: Request, error: Exception) -> Response:
 
 
 async def of_http_exception(request: Request, error: Exception) -> Response:
-    """Handler of what routing raises: no such path, or not with this method."""
+    """Handler of routing errors: an unknown path, or a wrong method."""
     assert isinstance(error, HTTPException)
     code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else "method_not_allowed"
     document = {"code": code, "detail": error.detail, "hint": "see /openapi.json", "dataset": None}
@@ -78,13 +78,13 @@ async def of_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def of_bug(request: Request, _: Exception) -> Response:
-    """Handler of everything else; what it was stands in the log, under the request's id."""
+    """Handler of all other errors; the log has the details, under the request's id."""
     document = {"code": "internal_error", "detail": "the server failed", "hint": "see its log", "dataset": None}
     return _problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, document, {})
 
 
 async def of_disconnect(_request: Request, _error: Exception) -> Response:
-    """For the access log."""
+    """For the access log only."""
     return Response(status_code=_CLIENT_GONE)
 
 

@@ -1,8 +1,8 @@
-"""A process that reads bodies from strangers, so that the server does not have to.
+"""A process that parses untrusted bodies, so that the server does not have to.
 
-Hostile Parquet, Arrow or JSON may ask for any amount of memory, run for ever or crash the reader; here it takes no
-other request with it. One job at a time, a frame on standard input with the body if it is short; one frame back, with
-the rows of such a body. Ends with its server: then standard input ends.
+Hostile Parquet, Arrow or JSON may ask for any amount of memory, run for ever or crash the reader; here that affects no
+other request. The process handles one job at a time: it reads a frame from standard input, with the body if it is
+short, and writes one frame, with the rows of a short body. When its server ends, standard input ends, and so does it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ERRORS: dict[str, type[TimestoreError]] = {
 
 
 def main() -> None:
-    """Serve jobs until standard input ends. Arguments: bytes of memory this process may have, and its niceness."""
+    """Execute jobs until standard input ends. Arguments: this process's memory limit in bytes, and its niceness."""
     leave_pandas_out()
     limit_memory(int(sys.argv[1]))
     os.nice(int(sys.argv[2]))
@@ -43,8 +43,8 @@ def _answer(request: Document, body: bytes) -> tuple[Document, Data]:
         with cpu_limit(request["cpu_seconds"]):
             parsed, rows = _read(request, body, work)
     except CpuExceeded:
-        told = f"the body takes more than {request['cpu_seconds']:g} s of a processor to read"
-        return _refused(work, BodyTooLarge(told, hint="send smaller batches"))
+        message = f"the body takes more than {request['cpu_seconds']:g} s of a processor to read"
+        return _refused(work, BodyTooLarge(message, hint="send smaller batches"))
     except TimestoreError as error:
         return _refused(work, error)
     except (MemoryError, pa.ArrowMemoryError):
@@ -53,14 +53,14 @@ def _answer(request: Document, body: bytes) -> tuple[Document, Data]:
         return _refused(
             work, DiskFull(f"the body cannot be spooled: {error.strerror or error}", hint="free space, then retry")
         )
-    except Exception as error:  # noqa: BLE001  # what a reader makes of hostile bytes is nobody's to enumerate
+    except Exception as error:  # noqa: BLE001  # hostile bytes may raise any error
         return _refused(work, UnreadableInput(f"the body cannot be read: {type(error).__name__}", hint=request["hint"]))
     notes = [[note.column, note.text] for note in parsed.notes]
     return {"rows": parsed.rows, "bytes": parsed.bytes, "notes": notes}, rows
 
 
 def _read(request: Document, body: bytes, work: Path) -> tuple[Parsed, Data]:
-    """A short body needs a folder only where its format is read from a file; a long one lies there already."""
+    """A short body needs a folder only if its format is read from a file; a long one is in its folder already."""
     if not request["inline"]:
         return read_body(_job(request, work)), b""
     if (request["suffix"], request["encoding"]) == (".arrows", IDENTITY):

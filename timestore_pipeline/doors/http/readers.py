@@ -1,6 +1,6 @@
-"""The server's side of its reader processes: a thread for each gives it bodies, and passes on the rows that come back.
+"""The server's side of its reader processes: a thread per process sends it bodies, and stages the rows that it returns.
 
-One that dies of a body, or does not come to an end with it, is replaced, and the body is refused.
+A process that a body crashes, or that exceeds its time, is replaced, and the body is refused.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from timestore_pipeline.model.batch import Receipt
 _log = logging.getLogger(__name__)
 
 Stage = Callable[[Parsed, memoryview], Future[Receipt]]
-_ARROW_OVERHEAD = 16 << 20  # bytes of a stream that are no rows
-_LOOK_SECONDS = 1.0  # an idle process that was killed is replaced as soon
-_DYING_SECONDS = 1.0  # between the end of a process's pipes and its own
+_ARROW_OVERHEAD = 16 << 20  # bytes of a stream besides its rows
+_LOOK_SECONDS = 1.0  # an idle process that was killed is replaced within this time
+_DYING_SECONDS = 1.0  # from the end of a process's pipes to its exit
 
 
 class Reader:
@@ -45,10 +45,10 @@ class Reader:
         self._process: subprocess.Popen[bytes] | None = None  # None = not needed yet, or it could not be started
 
     def read(self, job: Mapping[str, Any], body: bytes) -> tuple[Parsed, memoryview]:
-        """What is in the body, and its rows as an Arrow stream where they do not go to a file.
+        """The result of parsing, and the rows as an Arrow stream if they are not in a file.
 
-        Raises what reading raises, `BodyTooLarge` when it does not come to an end, and `UnreadableInput` when the
-        process dies of the body.
+        Raises the errors of parsing, `BodyTooLarge` when it exceeds its time, and `UnreadableInput` when the body
+        crashes the process.
         """
         if self._process is None or self._process.poll() is not None:
             self.start()
@@ -61,7 +61,7 @@ class Reader:
             _remove(job)
             raise _endless(f"{self._limits.seconds:.0f} s") from error
         except (EOFError, OSError, ValueError) as error:
-            code = self._last_word()
+            code = self._exit_code()
             _remove(job)
             if code == -signal.SIGXCPU:
                 raise _endless(f"{self._limits.cpu_seconds:g} s of a processor") from error
@@ -71,13 +71,13 @@ class Reader:
         return _parsed(answer), rows
 
     def replace_if_dead(self) -> None:
-        """Raises nothing: what is in the way of starting it will be in the way of the next body, too."""
+        """Never raises: if the process cannot be started, reading the next body will raise."""
         if self._process is not None and self._process.poll() is not None:
             with suppress(OSError):
                 self.start()
 
     def kill(self) -> None:
-        """In whatever it is at; from any thread."""
+        """Kill the process, even while it parses; from any thread."""
         if self._process is not None:
             self._process.kill()
 
@@ -91,7 +91,7 @@ class Reader:
                 pipe.close()
         process.wait()
 
-    def _last_word(self) -> int:
+    def _exit_code(self) -> int:
         """The exit code of a process that has closed its pipes."""
         assert self._process is not None
         with suppress(subprocess.TimeoutExpired):
@@ -100,7 +100,7 @@ class Reader:
         return self._process.wait()
 
     def start(self) -> None:
-        """A new process; raises `OSError`."""
+        """Start a new process; raises `OSError`."""
         self.close()
         command = (sys.executable, "-m", "timestore_pipeline.doors.http.reader_process")
         self._process = subprocess.Popen(
@@ -108,7 +108,7 @@ class Reader:
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C in a terminal is for the server, which has bodies to finish
+            start_new_session=True,  # Ctrl-C must reach the server only, which still has bodies to finish
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -128,7 +128,7 @@ class _Order:
     def carry_out(self, reader: Reader) -> None:
         try:
             staged = self.stage(*reader.read(self.job, self.body))
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is the request's
+        except Exception as error:  # noqa: BLE001  # the request gets every error
             self._settle(partial(self.receipt.set_exception, error))
         else:
             staged.add_done_callback(self._staged)
@@ -152,7 +152,7 @@ class _Order:
 
 
 class Readers:
-    """As many processes as the limits allow. From its reader to its writer a body does without the event loop."""
+    """As many processes as the limits allow. Bodies pass from reader to writer without the event loop."""
 
     def __init__(self, limits: ReaderLimits) -> None:
         self._limits = limits
@@ -161,7 +161,7 @@ class Readers:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Those that are always needed start now, so that the first request does not wait for imports."""
+        """Start the readers for short bodies now, so that the first request does not wait for imports."""
         self._readers = [Reader(self._limits) for _ in range(self._limits.processes)]
         for reader in self._readers if self._limits.starts_at_once else ():
             reader.start()
@@ -172,14 +172,14 @@ class Readers:
     async def stage(self, job: Mapping[str, Any], body: bytes, stage: Stage) -> Receipt:
         """Read a body and stage its rows; `stage` is called in a reader's thread.
 
-        Raises what reading and staging raise.
+        Raises the errors of reading and staging.
         """
         receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._orders.put(_Order(job, body, stage, receipt))
         return await receipt
 
     def close(self) -> None:
-        """End all of them; what is at work was given up by its request."""
+        """End all readers, also busy ones: no request waits for them any more."""
         for reader in self._readers:
             self._orders.put(None)
             reader.kill()
@@ -208,7 +208,7 @@ def _parsed(answer: Mapping[str, Any]) -> Parsed:
 
 
 def _remove(job: Mapping[str, Any]) -> None:
-    """What a process that is gone leaves behind."""
+    """Remove the folder that a dead process left behind."""
     shutil.rmtree(job["work"], ignore_errors=True)
 
 

@@ -1,6 +1,6 @@
-"""One body, from the bytes that were sent to checked Arrow data in a file. Runs in a reader process.
+"""Parses one body into checked Arrow data in a file. Runs in a reader process.
 
-Nothing is staged here: whatever goes wrong, including the end of this process, the batch is refused as a whole.
+Nothing is staged here: on any failure, including the death of this process, the batch is refused as a whole.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from timestore_pipeline.ingest.sources import Source, open_source
 from timestore_pipeline.model.refusals import WHOLE_FILE
 
 _ROWS_AT_ONCE = 65_536
-_CELL_BYTES = 8  # of an absent number, once the rows are Arrow data
+_CELL_BYTES = 8  # of a null number in Arrow data
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-_LONGEST_MESSAGE = 1_000  # characters: column names come from strangers
+_LONGEST_MESSAGE = 1_000  # characters: column names come from untrusted clients
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What to read. The files lie in a folder of this job's own."""
+    """A body to parse. Its files are in a folder of its own."""
 
     body: Path
     suffix: str
     encoding: str
     hint: str  # for a body that cannot be read
-    rows: Path  # where the Arrow stream goes
+    rows: Path  # of the resulting Arrow stream
     most_bytes: int  # unpacked, and as Arrow data
-    reading: Reading  # what is known of the dataset
+    reading: Reading  # by the dataset's known columns
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What was read."""
+    """The result of parsing."""
 
     rows: int
-    bytes: int  # once every encoding is undone
-    notes: Sequence[Note] = ()  # on what its text was taken for
+    bytes: int  # without any encoding
+    notes: Sequence[Note] = ()  # on how its text was interpreted
 
 
 def read_body(job: Job) -> Parsed:
@@ -73,7 +73,7 @@ def read_body(job: Job) -> Parsed:
 
 
 def read_stream(body: bytes, hint: str, most_bytes: int) -> tuple[Parsed, pa.Buffer]:
-    """The same for an Arrow stream that is short, and as an Arrow stream, without a file."""
+    """The same for a short Arrow stream in memory; returns the rows as an Arrow stream."""
     place = Path("the body")
     _check_whole(pa.BufferReader(body), hint)
     source = Source(place, None, lambda: stream_tables(body))
@@ -86,7 +86,7 @@ def read_stream(body: bytes, hint: str, most_bytes: int) -> tuple[Parsed, pa.Buf
 
 
 def _check_whole(file: pa.NativeFile, hint: str) -> None:
-    """A stream that breaks off between two batches looks complete to Arrow, and a second one after it is ignored."""
+    """Arrow accepts a stream that is cut between two batches, and ignores a second stream after the first."""
     try:
         if file.read(6) == b"ARROW1":
             raise UnreadableInput("the body is an Arrow file, not a stream", hint=hint)
@@ -133,7 +133,7 @@ def _too_large(most: int) -> BodyTooLarge:
 
 
 def _about_the_body(error: TimestoreError, path: Path, hint: str) -> TimestoreError:
-    """The same error, for somebody who has never seen the file."""
+    """The same error, without the path of the file, which the client does not know."""
     message = str(error).replace(str(path), "the body")[:_LONGEST_MESSAGE]
     general = isinstance(error, UnreadableInput) and error.hint.startswith(WHOLE_FILE)
     return type(error)(message, hint=hint if general else error.hint)

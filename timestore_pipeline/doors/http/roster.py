@@ -1,7 +1,7 @@
-"""Who is connected, and who gives way when another client comes and there is no room.
+"""The open connections, and which of them give way when a new client connects and there is no room.
 
-First those that were never let in and ask nothing, then bodies that have been arriving for long, then connections that
-wait for their next request, and at last the bodies that began to arrive first. A request that is whole is finished.
+Idle connections that never sent an authorised request go first, then those whose body has been arriving for long, then
+those that wait for their next request, and last those whose body began to arrive first. A complete request is finished.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import Protocol
 
 from timestore_pipeline import clock
 
-_LONG = 5.0  # seconds in which a body of an ordinary client is there
-_AT_ONCE = 8  # strangers that give way when there is no room, since more are likely to come
+_LONG = 5.0  # seconds within which an ordinary client's body is complete
+_AT_ONCE = 8  # strangers that give way at a time, because more clients are likely to connect
 
 
 class Activity(Enum):
-    """What a connection does."""
+    """The state of a connection."""
 
     WAITS = 0  # for a request, or the rest of its head
     RECEIVES = 1  # a request's body
-    WORKS = 2  # on a request that is whole
+    WORKS = 2  # on a complete request
 
 
 class Guest(Protocol):
-    """A connection, as far as others are affected by it."""
+    """A connection as the roster sees it."""
 
     peer: str  # its address, without the port
-    let_in: bool  # a request of it had a right to be answered
-    since: float  # it does what it does; on the monotonic clock
+    let_in: bool  # one of its requests was authorised
+    since: float  # when its activity began; on the monotonic clock
 
     @property
     def activity(self) -> Activity: ...
 
     def give_way(self) -> None:
-        """Answer what can be answered, and close."""
+        """Answer an open request if possible, and close."""
 
 
 class Roster:
@@ -45,14 +45,14 @@ class Roster:
     def __init__(self, most: int, most_of_one: int, spare: int) -> None:
         """spare: connections beyond `most`, for probes."""
         self._most, self._most_of_one, self._spare = most, most_of_one, spare
-        self._strangers: dict[Guest, None] = {}  # in the order in which they came
+        self._strangers: dict[Guest, None] = {}  # not let in yet; the oldest first
         self._known: dict[Guest, None] = {}
-        self._leaving: set[Guest] = set()  # they gave way, and are not closed yet
+        self._leaving: set[Guest] = set()  # asked to give way, and not closed yet
         self._of_one: Counter[str] = Counter()
         self._on_change: Callable[[], None] = lambda: None
 
     def on_change(self, call: Callable[[], None]) -> None:
-        """Call it whenever there may be room again."""
+        """Register a function that is called whenever there may be room again."""
         self._on_change = call
 
     def __len__(self) -> int:
@@ -74,13 +74,13 @@ class Roster:
         self._of_one[guest.peer] += 1
 
     def let_in(self, guest: Guest) -> None:
-        """It is none of the strangers any more."""
+        """Move a connection from the strangers to the known ones."""
         if guest in self._strangers:
             del self._strangers[guest]
             self._known[guest] = None
 
     def remove(self, guest: Guest) -> None:
-        """Its connection is closed."""
+        """Remove a closed connection."""
         if not self._forget(guest):
             return
         self._of_one[guest.peer] -= 1
@@ -89,11 +89,11 @@ class Roster:
         self._on_change()
 
     def changed(self) -> None:
-        """A connection has nothing to do any more."""
+        """A connection has become idle."""
         self._on_change()
 
     def make_room(self, peer: str | None = None) -> bool:
-        """Let connections give way, of this address where one is given; False = all are at work."""
+        """Let connections give way, those of `peer` if given; False = all are at work."""
         guest = first_to_give_way(self._strangers, self._known, peer, clock.monotonic())
         if guest is None:
             return False
@@ -109,7 +109,7 @@ class Roster:
         guest.give_way()
 
     def _forget(self, guest: Guest) -> bool:
-        """Whether it was here."""
+        """Returns whether it was in the roster."""
         was_here = guest in self._leaving or guest in self._strangers or guest in self._known
         self._leaving.discard(guest)
         self._strangers.pop(guest, None)
@@ -118,7 +118,7 @@ class Roster:
 
 
 def first_to_give_way(strangers: Iterable[Guest], known: Iterable[Guest], peer: str | None, now: float) -> Guest | None:
-    """strangers: the oldest first. None = nobody can."""
+    """strangers: the oldest first. None = no connection can give way."""
     if (stranger := _waiting(strangers, peer)) is not None:
         return stranger
     others = [guest for guest in (*strangers, *known) if peer in (None, guest.peer)]

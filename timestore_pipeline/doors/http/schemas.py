@@ -1,4 +1,4 @@
-"""JSON Schemas of what the API says and takes; tests hold the answers of a real server to them."""
+"""JSON Schemas of the API's requests and answers; tests validate a real server's answers against them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _dataset() -> Schema:
 
 
 def _metadata() -> Schema:
-    """Sections are written in place: pydantic's own references would point to nowhere in this document."""
+    """Sections are inlined: pydantic's own references would have no target in this document."""
     schema = DatasetMetadata.model_json_schema(by_alias=True)
     sections = schema.pop("$defs")
     inlined: Schema = _inlined(schema, sections)

@@ -1,7 +1,7 @@
-"""Running the server: open, bind, serve, and end.
+"""Runs the server: binds the socket, opens the stores, serves, and shuts down.
 
-The socket is bound before anything is opened for writing, and requests are taken only when all is open. On SIGTERM or
-SIGINT the server stops listening, finishes the requests at work, and stages what is queued.
+The socket is bound before anything is opened for writing, and requests are accepted only when everything is open. On
+SIGTERM or SIGINT the server stops listening, finishes the open requests, and stages the queued batches.
 `kill -9` at any moment loses no acknowledged batch: see `ingest/group_commit.py`.
 """
 
@@ -41,9 +41,9 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    port: 0 = any free one. announce: called with the URL once the socket listens. limits: None = the usual ones.
-    Raises `InvalidSettings` for a host beyond loopback without a token, `InvalidInput` when the address cannot be had,
-    and what opening the stores raises.
+    port: 0 = any free one. announce: called with the URL once the socket listens. limits: None = the defaults.
+    Raises `InvalidSettings` for a host beyond loopback without a token, `InvalidInput` when the address cannot be
+    bound, and the errors of opening the stores.
     """
     check_binding(host, settings.api_token)
     with (
@@ -71,15 +71,15 @@ def _run(
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        announce(_url(listener))  # whoever hears of it may end it from now on
-        server.run(sockets=[listener])  # at its end it raises the signal that ended it once more, here to no effect
+        announce(_url(listener))  # after the handlers are set: the caller may send a signal from now on
+        server.run(sockets=[listener])  # at its end, uvicorn raises the signal again, which has no effect here
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, with an `Acceptor` in the place of asyncio's servers."""
+    """uvicorn's server, with an `Acceptor` in place of asyncio's servers."""
 
     def __init__(self, config: uvicorn.Config, roster: Roster) -> None:
         super().__init__(config)

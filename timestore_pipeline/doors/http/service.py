@@ -1,7 +1,7 @@
-"""What the routes do, without HTTP around it: taking in a body, reading it, staging it, and asking about datasets.
+"""The work behind the routes, without HTTP: receives, parses and stages bodies, and answers questions about datasets.
 
-A batch is staged as a whole or not at all: until `submit` gets the complete, checked table, nothing of it is anywhere
-but in the spool, which nobody reads after a crash.
+A batch is staged as a whole or not at all: until `submit` gets the complete, checked table, its rows are only in the
+spool, which is not read after a crash.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from timestore_pipeline.wiring import FlushRequest, Timestore
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the head of a request says about its body."""
+    """The head of a request that stages a batch."""
 
-    peer: str  # the address it comes from
+    peer: str  # the client's address
     dataset: str
     format: BodyFormat
     encoding: str
     idempotency_key: str | None
-    csv: Mapping[str, Any] = field(default_factory=dict)  # what is said of a CSV body
+    csv: Mapping[str, Any] = field(default_factory=dict)  # the dialect of a CSV body
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What a producer is told of its batch."""
+    """The answer to a staged batch."""
 
     receipt: Receipt
     decided: Decided
 
 
 class Service:
-    """One server's work; made and used in its event loop."""
+    """One server's work; created and used in its event loop."""
 
     def __init__(self, store: Timestore, staging: StagingManager, limits: Limits) -> None:
         self.store = store
@@ -65,7 +65,7 @@ class Service:
         self._batch_calls = BlockingCalls(2, limits.batches, "batches")
         self.calls = BlockingCalls(4, 32, "questions")
         self.probe_calls = BlockingCalls(1, 8, "probes")
-        self._with_columns = set[str]()  # datasets that were seen to have some: no later batch is their first
+        self._with_columns = set[str]()  # datasets that have columns already: no later batch is their first
         self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
         self._spool = Spool(self._folder, limits, self._spool_calls)
 
@@ -81,7 +81,7 @@ class Service:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def stage(self, batch: Batch, pieces: BodyReader) -> Staged:
-        """Stage a body and wait until it is durable; raises what reading and `StagingManager.submit` raise."""
+        """Stage a body and wait until it is durable; raises the errors of parsing and of `StagingManager.submit`."""
         async with self._spool.take_in(pieces) as body:
             with self._slots.one(batch.peer):
                 return await self._stage(batch, body)
@@ -91,7 +91,7 @@ class Service:
         return await self.calls.run(self._statuses, dataset)
 
     async def request_flush(self, dataset: str) -> FlushRequest:
-        """What came of it: see `Timestore.request_flush`."""
+        """Returns the outcome: see `Timestore.request_flush`."""
         return await self.calls.run(self.store.request_flush, dataset)
 
     async def set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ class Service:
         return Staged(receipt, Decided.by(before, await self._record(batch.dataset), notes))
 
     async def _record(self, dataset: str) -> DatasetRecord | None:
-        """As long as its first batch may be under way; afterwards nothing is asked, and None."""
+        """The dataset's record until it has columns; afterwards None, without a query of the ledger."""
         if dataset in self._with_columns:
             return None
         record = await self._batch_calls.run(self._staging.record, dataset)
@@ -126,7 +126,7 @@ class Service:
         }
 
     def _reading(self, batch: Batch) -> str:
-        """What is known of the dataset now, and what the request says about its CSV."""
+        """How to parse a body: by the dataset's known columns, and by the request's CSV dialect."""
         reading = self._staging.reading(batch.dataset)
         try:
             return reading.with_csv(batch.csv).to_json()
@@ -150,7 +150,7 @@ class Service:
         return dataset_document(self.store, self.store.set_metadata(dataset, document))
 
     def _prepare_folder(self) -> None:
-        """Make the spool's folder, and remove those of servers that were killed."""
+        """Create the spool's folder, and remove those of killed servers."""
         for folder in self._folder.parent.glob("http-*"):
             if not self.store.area.identity.is_alive(folder.name.removeprefix("http-")):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""What no request may be, on any path: one with two lengths, or a change that a web page of another site asks for.
+"""Refuses, on every path, requests with two lengths and changes that a web page of another site asks for.
 
-Both end the connection: who believes the one length takes what follows for another request.
+Both end the connection: a proxy that believes the other length takes the following bytes for another request.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def check(request: Request) -> None:
-    """Before anything else is looked at; raises what the two below raise."""
+    """To be called before anything else; raises `UnreadableInput` or `ForeignSite`."""
     check_framing(request)
     check_site(request)
 
 
 def check_framing(request: Request) -> None:
-    """Raises `UnreadableInput` where a proxy may have believed another length than we do."""
+    """Raises `UnreadableInput` if a proxy may have used another length than this server."""
     if "transfer-encoding" not in request.headers:
         return
     if "content-length" in request.headers:
@@ -32,9 +32,9 @@ def check_framing(request: Request) -> None:
 
 
 def check_site(request: Request) -> None:
-    """Raises `ForeignSite` for a browser that changes something for a page of another site.
+    """Raises `ForeignSite` for a change that a browser requests for a page of another site.
 
-    The token does not help: a page that knows none may still reach a server that asks for none.
+    The token does not prevent this: such a page can reach a server that requires none.
     """
     if request.method in _READING:
         return

@@ -1,4 +1,4 @@
-"""The bearer token: who may come in, and where and under which names a server without one may be reached."""
+"""The bearer token, and the addresses and host names under which a server without a token may be reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timestore_pipeline.errors import Forbidden, ForeignHost, InvalidSettings, U
 
 
 def check_token(token: SecretStr | None, authorizations: Sequence[str]) -> None:
-    """authorizations: values of the request's `Authorization` headers. No token set = everybody may.
+    """authorizations: values of the request's `Authorization` headers. token None = no authentication.
 
     Raises `Unauthenticated` without exactly one bearer token, `Forbidden` for a wrong one. Compares in constant time.
     """
@@ -30,10 +30,10 @@ def check_token(token: SecretStr | None, authorizations: Sequence[str]) -> None:
 
 
 def check_host(token: SecretStr | None, hosts: Sequence[str]) -> None:
-    """hosts: values of the request's `Host` headers. With a token set any name may lead here.
+    """hosts: values of the request's `Host` headers. With a token, any host name is accepted.
 
-    Without one a page of the web could let its own name lead to this machine and have the reader's browser send
-    requests as if they were of the page's site (DNS rebinding); its name then stands in Host. Raises `ForeignHost`.
+    Without one, a web page could resolve its own host name to this machine and make the visitor's browser send requests
+    as if they belonged to the page's site (DNS rebinding); Host is then the page's name. Raises `ForeignHost`.
     """
     if token is None and (len(hosts) != 1 or not _names_this_machine(hosts[0])):
         raise ForeignHost(
@@ -60,7 +60,7 @@ def check_binding(host: str, token: SecretStr | None) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether every address of `host` is this machine's own; a name nobody knows is not."""
+    """Whether every address of `host` is this machine's own; False for a name that cannot be resolved."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

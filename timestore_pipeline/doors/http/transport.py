@@ -1,4 +1,4 @@
-"""What lies between a connection and its socket: whole answers, none that wait for an acknowledgement, and timers."""
+"""Between a connection and its socket: joins head and body of an answer, sends without delay, and provides timers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Timer:
-    """Calls once, unless it is stopped; starting it again while it runs changes nothing."""
+    """Calls a function once, unless it is stopped; starting it again while it runs has no effect."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], None]) -> None:
         self._loop = loop
@@ -29,10 +29,10 @@ class Timer:
 
 
 class WholeAnswers:
-    """A transport that sends an answer's head and body, which uvicorn writes one after the other, at once.
+    """A transport that joins an answer's head and body, which uvicorn writes separately, into one write.
 
-    What nothing follows is sent in the next round of the event loop. `holds` = nothing is read meanwhile: what has
-    arrived is not handled yet.
+    Data that no other write follows is sent in the next turn of the event loop. `holds`: reading is paused, because
+    earlier input is not handled yet.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -66,11 +66,11 @@ class WholeAnswers:
 
 
 def send_at_once(transport: asyncio.Transport) -> None:
-    """Else an answer's body waits up to 40 ms for the client's delayed acknowledgement of its head.
+    """Set TCP_NODELAY; otherwise an answer's body waits up to 40 ms for the client's delayed acknowledgement.
 
-    asyncio does it only for sockets whose protocol number is TCP; that of `socket.create_server` is 0.
+    asyncio sets it only for sockets whose protocol number is TCP; that of `socket.create_server` is 0.
     """
     connection = transport.get_extra_info("socket")
-    with suppress(OSError):  # it is reset already
+    with suppress(OSError):  # the client has already reset it
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,6 +1,6 @@
-"""A line for connections with more to handle than one turn of the event loop allows; each turn serves one of them.
+"""A queue of connections with more events than one turn of the event loop may handle; each turn serves one of them.
 
-So a client that sends thousands of requests or chunks in one packet holds up others by one slice of its work at a time.
+So a client that sends thousands of requests or chunks in one packet delays others by one slice of its work at a time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 class Turns:
-    """Made before the loop runs, used in it only."""
+    """May be created before the loop runs; to be used in the loop only."""
 
     def __init__(self) -> None:
         self._line: deque[Callable[[], None]] = deque()
@@ -23,7 +23,7 @@ class Turns:
             asyncio.get_running_loop().call_soon(self._serve)
 
     def _serve(self) -> None:
-        """One of the line; what joins while it is served is behind those that wait."""
+        """Serve one; a connection that joins meanwhile is queued behind the waiting ones."""
         call = self._line.popleft()
         if self._line:
             asyncio.get_running_loop().call_soon(self._serve)

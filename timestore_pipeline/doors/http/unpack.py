@@ -1,6 +1,6 @@
-"""Undoing gzip on the way to a file, within a limit that no bomb can talk its way past.
+"""Unpacks gzip into a file, with limits against decompression bombs.
 
-Runs in the reader process, so that its processor time is nobody else's.
+Runs in the reader process, so that it takes no processor time from the server.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import BinaryIO
 from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 
 _CHUNK = 64 << 10
-_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # zlib's way of saying: a gzip header, and its checksum at the end
-_MOST_RATIO = 200  # times larger than it was sent; text of sensors shrinks to a twentieth, zeros to a thousandth
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS  # tells zlib to expect a gzip header, and a checksum at the end
+_MOST_RATIO = 200  # of unpacked to sent bytes; sensor readings as text shrink to a twentieth, zeros to a thousandth
 _MOST_MEMBERS = 2_000  # some tools begin a member each 64 KiB
-_HARMLESS = 4 << 20  # below this a ratio says nothing
+_HARMLESS = 4 << 20  # bytes; below this the ratio is not checked
 _HINT = "compress it again, as one whole gzip file"
 
 
 def gunzip(source: Path, target: Path, most: int) -> None:
     """Unpack all members of a gzip file.
 
-    most: bytes; more, or more than 200 times what was sent, is `BodyTooLarge`. Damaged, cut short, or followed by
-    something else is `UnreadableInput`.
+    most: bytes. Raises `BodyTooLarge` for more, and for more than 200 times the bytes sent; `UnreadableInput` for a
+    file that is damaged, truncated or followed by other data.
     """
     limit = min(most, max(_MOST_RATIO * source.stat().st_size, _HARMLESS))
     written = 0

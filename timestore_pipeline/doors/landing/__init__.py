@@ -1,1 +1,1 @@
-"""The landing folder: complete files that were dropped there become batches, each exactly once. Knows no Dagster."""
+"""The landing folder: complete files that were dropped there are staged, each exactly once. Independent of Dagster."""

@@ -1,4 +1,4 @@
-"""The rows of one day, in files as they were dropped and in the lake: a day of UTC, or of a time without a zone."""
+"""The rows of one day, in dropped files and in the lake: a day in UTC, or of times without a zone."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Day:
     column: str
     type: pa.DataType  # the dataset's
     first: pa.Scalar
-    last: pa.Scalar  # still in the day
-    policy: ValuePolicy  # how the dataset takes times
+    last: pa.Scalar  # inclusive
+    policy: ValuePolicy  # how the dataset interprets times
 
     @classmethod
     def of(cls, record: DatasetRecord, day: date) -> Day:
-        """Raise `InvalidInput` for a dataset without a time column: none of its rows is of any day."""
+        """Raise `InvalidInput` for a dataset without a time column: its rows belong to no day."""
         if record.time_column is None or record.schema is None:
             hint = "leave --day out to replay everything"
             raise InvalidInput(f"dataset {record.name!r} has no time column", dataset=record.name, hint=hint)
@@ -37,7 +37,7 @@ class Day:
         return cls(record.time_column, type_, pa.scalar(first, type_), pa.scalar(last, type_), policy)
 
     def keep(self, table: pa.Table) -> pa.Table:
-        """A file's rows of the day; its column may have another type, as long as the dataset takes it."""
+        """A file's rows of the day; its column may have another type, as long as the dataset accepts it."""
         if self.column not in table.column_names:
             return table.slice(0, 0)
         schema = pa.schema([(self.column, self.type)])
@@ -46,7 +46,7 @@ class Day:
         return table.filter(pc.and_(pc.greater_equal(times, self.first), pc.less_equal(times, self.last)))
 
     def expression(self) -> pc.Expression:
-        """The same of rows in the lake."""
+        """The same condition for rows in the lake."""
         return (pc.field(self.column) >= self.first) & (pc.field(self.column) <= self.last)
 
 

@@ -1,14 +1,14 @@
-"""Where a file of the landing folder lies, which is all there is to know about it.
+"""The landing folder: a file's place is its whole state.
 
 <landing>/<dataset>/…                            dropped here, best by a rename
-<landing>/_ingesting/<dataset>/…/<instant>~<name>  in hand
+<landing>/_ingesting/<dataset>/…/<instant>~<name>  taken, and not finished
 <landing>/_archive/<dataset>/…                   every row of it is durable
 <landing>/_rejected/<dataset>/…                  refused, with <name>.reason.json beside it
 
 A file moves by rename, so it is in one place at any instant, and a crash leaves it where the next run looks. It is
-taken in hand before it is read: whoever drops another file under the same name meanwhile cannot have it mistaken for
-this one. No dataset's name begins with an underscore. Others may write everywhere in here, so nothing is reached
-through a link, and what is neither a plain file nor a folder is left alone and named.
+taken by a rename before it is read, so another file that is dropped meanwhile under the same name is never mistaken for
+it. No dataset's name begins with an underscore. Other users may write everywhere in here, so links are not followed,
+and an entry that is neither a plain file nor a folder is ignored and listed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.system.confined import Entry, Place, Tree
 
 _IN_HAND, _ARCHIVE, _REJECTED = "_ingesting", "_archive", "_rejected"
-_MOST_LISTED = 100_000  # files of a dataset in one listing; what is left is listed once these are in
+_MOST_LISTED = 100_000  # files of a dataset in one listing; the rest is listed once these are staged
 _MOST_REASON = 64 << 10  # bytes of a reason file
 
-Identity = tuple[int, int, int]  # inode, bytes, nanoseconds of the last write: another one, another file
+Identity = tuple[int, int, int]  # inode, bytes, nanoseconds of the last write; if it differs, the file is another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ class LandingFile:
     place: Place
     relative: PurePath  # under the dataset's folder, as it was dropped
     identity: Identity
-    not_before: datetime  # until then it is left alone: it may be half-written, or it was put off
-    in_hand: bool  # moved out of the dataset's folder already
-    attempts: int = 0  # to read it that came to no end
+    not_before: datetime  # it is not read before: it may be half-written, or it was postponed
+    in_hand: bool  # taken: moved out of the dataset's folder already
+    attempts: int = 0  # to read it that did not finish
 
     @property
     def bytes(self) -> int:
@@ -60,24 +60,24 @@ class LandingFile:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """What lies there and will never be taken."""
+    """An entry of the folder that will never be taken."""
 
     place: str  # for people, in the landing folder
     reason: str
 
 
 class LandingFolder:
-    """One landing folder; every method lists anew, nothing is remembered."""
+    """One landing folder; every method lists the disk, nothing is cached."""
 
     def __init__(self, root: Path, settle: timedelta) -> None:
-        """settle: how long a file must have been left unchanged before it is taken for whole."""
+        """settle: how long a file must have been unchanged before it counts as complete."""
         self.root = root
         self.tree = Tree(root)
         self._settle = settle
 
     @classmethod
     def of(cls, settings: Settings) -> LandingFolder:
-        """The configured one; raise `LandingUnusable`. It is not made: an unmounted disk must not look empty."""
+        """The configured one; raise `LandingUnusable`. It is not created: an unmounted disk must not look empty."""
         root = settings.landing_directory
         if root is None:
             raise LandingUnusable(
@@ -85,59 +85,59 @@ class LandingFolder:
             )
         if not _is_folder(root):
             raise LandingUnusable(
-                f"TIMESTORE_LANDING_DIRECTORY={root} is not a folder", hint="make it, or mount the disk it lies on"
+                f"TIMESTORE_LANDING_DIRECTORY={root} is not a folder", hint="create it, or mount its disk"
             )
         return cls(root, settings.landing_settle)
 
     def datasets(self) -> list[str]:
-        """Datasets with a folder of their own, or with files in hand."""
+        """Datasets with a folder of their own, or with taken files."""
         places = ((), (_IN_HAND,))
         return sorted({name for place in places for name in self._folders(place) if names.is_ours(name)})
 
     def places(self) -> list[Path]:
-        """Every folder that files are moved between; some may not be there yet."""
+        """Every folder that files are moved between; some may not exist yet."""
         own = [self.root / name for name in (_IN_HAND, _ARCHIVE, _REJECTED)]
         return [*own, *(parent / name for parent in (self.root, *own) for name in self.datasets())]
 
     def strangers(self) -> list[Ignored]:
-        """Beside the datasets' folders: files, links, and folders that no dataset can be named after."""
+        """Entries beside the datasets' folders: files, links, and folders whose names are no dataset names."""
         own = {_IN_HAND, _ARCHIVE, _REJECTED}
         found = (entry for entry in self._entries(()) if not (entry.is_folder and entry.place[0] in own))
         strangers = (self._stranger(entry.place[0], entry) for entry in found if not _is_a_datasets(entry))
         return sorted((one for one in strangers if one is not None), key=lambda one: one.place)
 
     def ignored(self, dataset: str) -> list[Ignored]:
-        """In the dataset's own folders: what is neither a plain file nor a folder that is gone on in."""
+        """Entries in the dataset's own folders that are neither plain files nor folders to look into."""
         places = [(dataset,), *((parent, dataset) for parent in (_IN_HAND, _ARCHIVE, _REJECTED))]
-        refused = [(place, entry) for place in places for entry in self._walk(place) if why_left_alone(entry)]
-        found = [Ignored(names.shown(PurePath(*place, *one.place)), why_left_alone(one)) for place, one in refused]
+        refused = [(place, entry) for place in places for entry in self._walk(place) if why_ignored(entry)]
+        found = [Ignored(names.shown(PurePath(*place, *one.place)), why_ignored(one)) for place, one in refused]
         return sorted(found, key=lambda one: one.place)
 
     def files(self, dataset: str) -> list[LandingFile]:
-        """What waits, at most so many: in hand first, then oldest first, and last what readers came to no end with."""
+        """Waiting files, at most `_MOST_LISTED`: taken ones first, then the oldest; files with failed attempts last."""
         in_hand = (self._found_in_hand(dataset, entry) for entry in self._plain((_IN_HAND, dataset)))
         dropped = (self._found_dropped(dataset, entry) for entry in self._plain((dataset,)))
         found = [*islice(in_hand, _MOST_LISTED), *islice(dropped, _MOST_LISTED)]
         return sorted(found, key=lambda file: (file.attempts, not file.in_hand, file.not_before, str(file.relative)))
 
     def ready(self, dataset: str) -> list[LandingFile]:
-        """Those that need not be left alone any more."""
+        """The waiting files that may be read now."""
         files, now = self.files(dataset), clock.now()
         return [file for file in files if file.not_before <= now]
 
     def take(self, file: LandingFile) -> LandingFile | None:
-        """The file in hand; None when somebody else has it. Raise `LandingUnusable` when it cannot be moved."""
+        """Take the file; None when another process has it. Raise `LandingUnusable` when it cannot be moved."""
         if file.in_hand:
             return file
         return self._moved(file, (_IN_HAND, file.dataset, *file.relative.parts[:-1]), clock.now(), 0)
 
     def put_off(self, file: LandingFile, until: datetime, attempts: int = 0) -> LandingFile | None:
-        """The same, left alone until then; attempts: see `LandingFile`."""
+        """Postpone a taken file; attempts: see `LandingFile`."""
         return self._moved(file, file.place[:-1], until, attempts)
 
     @contextmanager
     def opened(self, file: LandingFile) -> Iterator[int | None]:
-        """Its descriptor; None = it is gone, or another file has its place. Raise `LandingUnusable`."""
+        """The file's descriptor; None = it is gone, or another file is in its place. Raise `LandingUnusable`."""
         with ExitStack() as stack:
             try:
                 descriptor = stack.enter_context(self.tree.file(file.place))
@@ -149,7 +149,7 @@ class LandingFolder:
             yield descriptor if ours else None
 
     def is_unchanged(self, file: LandingFile) -> bool:
-        """Whether nobody has written to it since it was listed."""
+        """Whether it has not been written to since it was listed."""
         try:
             status = self.tree.status(file.place)
         except OSError as error:
@@ -157,11 +157,11 @@ class LandingFolder:
         return status is not None and _identity(status) == file.identity
 
     def archive(self, file: LandingFile, content: str) -> PurePath:
-        """Put a file away, durably; returns where, relative to the archive. content: its digest."""
+        """Move a file to the archive, durably; returns its path relative to the archive. content: its digest."""
         return self._put(file, _ARCHIVE, content)
 
     def reject(self, file: LandingFile, content: str, reason: str) -> PurePath:
-        """The reason first: a crash in between leaves a reason for a file that is looked at again."""
+        """Write the reason first: a crash in between leaves a reason for a file that is read again."""
         target = names.archived(file.relative, content)
         named = target.with_name(target.name + names.REASON)
         try:
@@ -171,7 +171,7 @@ class LandingFolder:
         return self._put(file, _REJECTED, content)
 
     def archived(self, dataset: str) -> list[Path]:
-        """Every archived file, by name."""
+        """Every archived file, in name order."""
         return sorted(self.archive_of(dataset).joinpath(*one.place) for one in self._plain((_ARCHIVE, dataset)))
 
     def archive_of(self, dataset: str) -> Path:
@@ -179,7 +179,7 @@ class LandingFolder:
         return self.root / _ARCHIVE / dataset
 
     def archived_bytes(self, dataset: str) -> Iterator[int]:
-        """Of each archived file."""
+        """The size of each archived file."""
         return (entry.status.st_size for entry in self._plain((_ARCHIVE, dataset)))
 
     @contextmanager
@@ -189,11 +189,11 @@ class LandingFolder:
             yield descriptor
 
     def rejected(self, dataset: str) -> list[PurePath]:
-        """Every rejected file, by name, without the reasons; relative to the landing folder."""
+        """Every rejected file, in name order, without the reasons; relative to the landing folder."""
         return sorted(PurePath(_REJECTED, dataset, *one.place) for one in self._rejected(dataset))
 
     def rejected_bytes(self, dataset: str) -> Iterator[int]:
-        """Of each rejected file."""
+        """The size of each rejected file."""
         return (entry.status.st_size for entry in self._rejected(dataset))
 
     def reason(self, rejected: PurePath) -> str:
@@ -201,7 +201,7 @@ class LandingFolder:
         return self.tree.read((*rejected.parts[:-1], rejected.name + names.REASON), _MOST_REASON)
 
     def put_away(self) -> list[str]:
-        """Datasets with something archived or rejected."""
+        """Datasets with archived or rejected files."""
         return sorted({*self._folders((_ARCHIVE,)), *self._folders((_REJECTED,))})
 
     def _found_in_hand(self, dataset: str, entry: Entry) -> LandingFile:
@@ -225,7 +225,7 @@ class LandingFolder:
         return LandingFile(dataset, self.tree.path(place), place, relative, _identity(status), until, in_hand)
 
     def _moved(self, file: LandingFile, parents: Place, not_before: datetime, attempts: int) -> LandingFile | None:
-        """Not made durable: after a power loss the file is back where it was, and its batches have their keys."""
+        """Not durable: after a power loss the file may be back in its old place, and its batches have their keys."""
         target = (*parents, names.in_hand(file.relative.name, not_before, attempts))
         try:
             self.tree.move(file.place, target, durable=False)
@@ -240,7 +240,7 @@ class LandingFolder:
         relative = PurePath(file.dataset) / names.archived(file.relative, content)
         try:
             self.tree.move(file.place, (parent, *relative.parts), durable=True)
-        except FileNotFoundError:  # another run has put it there already
+        except FileNotFoundError:  # another run has moved it already
             return relative
         except OSError as error:
             raise _unmovable(file, error) from error
@@ -249,14 +249,14 @@ class LandingFolder:
     def _stranger(self, name: str, entry: Entry) -> Ignored | None:
         if names.is_unfinished(name) and name not in (_IN_HAND, _ARCHIVE, _REJECTED):
             return None
-        reason = entry.refused or "files belong into a folder that is named after their dataset"
+        reason = entry.refused or "files belong in a folder that is named after their dataset"
         return Ignored(names.shown(name), reason)
 
     def _rejected(self, dataset: str) -> Iterator[Entry]:
         return (one for one in self._plain((_REJECTED, dataset)) if not one.place[-1].endswith(names.REASON))
 
     def _plain(self, place: Place) -> Iterator[Entry]:
-        return (entry for entry in self._walk(place) if not why_left_alone(entry))
+        return (entry for entry in self._walk(place) if not why_ignored(entry))
 
     def _walk(self, place: Place) -> Iterator[Entry]:
         try:
@@ -268,7 +268,7 @@ class LandingFolder:
         return [entry.place[0] for entry in self._entries(place) if entry.is_folder]
 
     def _entries(self, place: Place) -> Iterator[Entry]:
-        """A link in the place of a folder of ours has none; `strangers` names it."""
+        """None where a link is in the place of one of our folders; `strangers` lists the link."""
         try:
             yield from self.tree.entries(place)
         except OSError as error:
@@ -276,8 +276,8 @@ class LandingFolder:
                 raise _hidden(self.tree.path(place), error) from error
 
 
-def why_left_alone(entry: Entry) -> str:
-    """Empty for a file to take. One with a second name could be changed, or be read by us for others, through that."""
+def why_ignored(entry: Entry) -> str:
+    """Empty for a file to take. A hard link could be changed, or show us a file of others, through its other name."""
     if not entry.refused and entry.status.st_nlink > 1 and entry.is_file:
         return "it is a hard link: the same file has another name, copy it instead"
     return entry.refused
@@ -289,20 +289,20 @@ def _is_a_datasets(entry: Entry) -> bool:
 
 def _unmovable(file: LandingFile, error: OSError) -> LandingUnusable:
     return LandingUnusable(
-        f"{names.shown(file.path)} cannot be moved: {_told(file.path, error)}",
+        f"{names.shown(file.path)} cannot be moved: {_reason(file.path, error)}",
         dataset=file.dataset,
-        hint="the landing folder must lie on one filesystem with room, and be writable for whoever ingests",
+        hint="the landing folder must be on one filesystem with free space, and writable for the ingesting user",
     )
 
 
 def _changed_at(status: os.stat_result, now: datetime) -> datetime:
-    """The later of its change times; one in the future was set by hand, unless both are: then it changed just now."""
+    """The later of its change times. One in the future was set by hand and is ignored; if both are, it changed now."""
     instants = [_instant(nanos) for nanos in (status.st_mtime_ns, status.st_ctime_ns)]
     return max((instant for instant in instants if instant is not None and instant <= now), default=now)
 
 
 def _instant(nanos: int) -> datetime | None:
-    """None = beyond the years that Python counts; a filesystem may keep such times."""
+    """None = outside the range of Python's datetime; a filesystem may have such times."""
     with suppress(OverflowError):
         return clock.from_micros(nanos // 1000)
     return None
@@ -313,7 +313,7 @@ def _identity(status: os.stat_result) -> Identity:
 
 
 def _is_folder(place: Path) -> bool:
-    """False also for a link that leads in a circle, or a place this user may not look at."""
+    """False also for a circular link, and for a place without access for this user."""
     try:
         return place.is_dir()
     except OSError:
@@ -321,12 +321,12 @@ def _is_folder(place: Path) -> bool:
 
 
 def _hidden(place: Path, error: OSError) -> LandingUnusable:
-    told = f"{names.shown(place)} cannot be looked at: {_told(place, error)}"
-    return LandingUnusable(told, hint="give the ingesting user access to it")
+    message = f"{names.shown(place)} cannot be looked at: {_reason(place, error)}"
+    return LandingUnusable(message, hint="give the ingesting user access to it")
 
 
-def _told(place: Path, error: OSError) -> str:
-    """The system's reason, and where it applies if that is somewhere else."""
+def _reason(place: Path, error: OSError) -> str:
+    """The system's error text, with the path that it is about if that is another one."""
     where = error.filename
     elsewhere = isinstance(where, str) and where.startswith("/") and where != str(place)
     return f"{names.shown(str(where))}: {error.strerror}" if elsewhere else str(error.strerror or error)

@@ -1,8 +1,8 @@
-"""One file from the landing folder into the staging area, and then out of the way.
+"""Stages the files of the landing folder, one after the other, and moves them to the archive.
 
-In hand → named by its content → looked through → staged → archived. Dead before the last of these: the file is still in
-hand, the next run goes through it again, and batches that are durable are skipped by their keys. A file that cannot get
-in goes to the rejected ones; one that may get in later stays.
+Taken → named by its content → checked → staged → archived. After a crash before the last step, the file is still taken,
+the next run processes it again, and durable batches are skipped by their keys. A file that can never be staged is
+rejected; one that may be staged later is postponed.
 """
 
 from __future__ import annotations
@@ -29,37 +29,37 @@ from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import readable
 
-RETRY_AFTER = timedelta(seconds=30)  # of a file that could not get in for now
+RETRY_AFTER = timedelta(seconds=30)  # of a postponed file
 _PREFIX = "landing"  # of the keys
-_MOST_ATTEMPTS = 3  # to read a file that came to no end; a full disk or a busy ledger is none
-_PATIENCE = timedelta(minutes=1)  # what cannot be read and is younger may be a slow copy
+_MOST_ATTEMPTS = 3  # to read a file that did not finish; a full disk or a busy ledger does not count
+_PATIENCE = timedelta(minutes=1)  # an unreadable file that is younger may be a slow copy
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class Intake:
-    """The work of one run; `archived` is asked at most once per dataset."""
+    """The work of one run; the archive is listed at most once per dataset."""
 
     folder: LandingFolder
     staging: StagingManager
     progress: Callable[[int], None] = lambda _: None
     trial: Trial = field(default_factory=Trial)
     _known: dict[str, set[str]] = field(default_factory=dict)
-    _file: LandingFile = field(init=False)  # the one at work, under the name it has now
+    _file: LandingFile = field(init=False)  # the current one, under its current name
     _loop: StagingLoop | None = None
     _stopped: bool = False
 
     def stop(self) -> None:
-        """End soon, between two batches or two files; safe in a signal handler."""
+        """Stop soon, between two batches or two files; safe in a signal handler."""
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
 
     def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[Outcome]:
-        """Take every file that is ready, in hand ones first; begin none after so many seconds.
+        """Stage every file that is ready, taken ones first; begin none after so many seconds.
 
-        A folder that cannot be listed is told with an outcome of its own. Raises `Interrupted` after `stop`.
+        A folder that cannot be listed has an outcome of its own. Raises `Interrupted` after `stop`.
         """
         with self.trial:
             yield from self._run(datasets, clock.monotonic() + seconds)
@@ -74,10 +74,10 @@ class Intake:
             for file in files:
                 if clock.monotonic() >= deadline:
                     return
-                self._go_on()
+                self._check_not_stopped()
                 yield from self._one(file)
 
-    def _go_on(self) -> None:
+    def _check_not_stopped(self) -> None:
         if self._stopped:
             raise Interrupted("stopped on request", hint="run it again: nothing is lost, and nothing doubled")
 
@@ -87,7 +87,7 @@ class Intake:
             file = self.folder.take(listed)
             if file is not None and file.identity == listed.identity:
                 yield from self._in_hand(file)
-        except LandingUnusable as error:  # the system does not let us move it
+        except LandingUnusable as error:  # it cannot be moved
             yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
 
     def _in_hand(self, file: LandingFile) -> Iterator[Outcome]:
@@ -97,12 +97,12 @@ class Intake:
                 if descriptor is not None and lock(descriptor) and self.folder.is_unchanged(file):
                     counted = self.folder.put_off(file, clock.now(), min(file.attempts + 1, _MOST_ATTEMPTS + 1))
                     if counted is not None:
-                        yield self._go_through(counted, descriptor)
+                        yield self._process(counted, descriptor)
         except LandingUnusable as error:
             yield self._put_off(self._file, Tally(), error)
 
-    def _go_through(self, file: LandingFile, descriptor: int) -> Outcome:
-        """What is open is read: the name may be given to something else meanwhile."""
+    def _process(self, file: LandingFile, descriptor: int) -> Outcome:
+        """Reads the open descriptor, not the name, which another file may get meanwhile."""
         tally, content, path = Tally(), "", file.path
         self._file = file
         before = self.staging.record(file.dataset)
@@ -118,11 +118,11 @@ class Intake:
         except OSError as error:
             return self._put_off(self._file, tally, _refused(file, error))
         except TimestoreError as error:
-            error.args = (str(error).replace(str(path), file.name),)  # as whoever dropped it knows it
+            error.args = (str(error).replace(str(path), file.name),)  # the name under which it was dropped
             if self._is_refused(file, tally, error):
                 return self._rejected(self._file, content, tally, error)
             return self._put_off(self._file, tally, error, file.attempts if _is_memory(error) else 0)
-        except Exception as error:  # noqa: BLE001  # it must not keep every file after this one out for ever
+        except Exception as error:  # noqa: BLE001  # one file must not block all files after it
             _log.exception("%s cannot be staged", file.name)
             return self._put_off(self._file, tally, _unforeseen(file, error), file.attempts)
         place = self.folder.archive(self._file, content)
@@ -132,7 +132,7 @@ class Intake:
         return replace(_outcome(file, Result.STAGED, tally, place), decided=decided)
 
     def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...] | None:
-        """What is to be said of the file; None = it was taken before."""
+        """Stage the file; returns the notes on it, None = its content was staged before."""
         known = self._archived(file.dataset)
         if names.beginning(content) in known:
             return None
@@ -141,23 +141,23 @@ class Intake:
         return notes
 
     def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
-        """`tally` counts along, also when this ends early."""
+        """`tally` counts the durable batches, also when this raises."""
 
         def durable(rows: int) -> None:
-            """What gets on is not what a reader dies of."""
+            """A file that makes progress does not crash its reader: reset its attempts after the first batch."""
             if tally.batches == 1 and self._file.attempts:
                 self._file = self.folder.put_off(self._file, clock.now()) or self._file
             self.progress(rows)
 
-        self.trial.check(path, self._go_on)
+        self.trial.check(path, self._check_not_stopped)
         reading = self.staging.reading(file.dataset)
         columns = path_columns(file.relative.parts[:-1])
         source = open_source(path, reading).with_columns(with_path_columns(columns, reading, {}))
-        check_rows(self.staging, file.dataset, source, self._go_on)
+        check_rows(self.staging, file.dataset, source, self._check_not_stopped)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, file.dataset, source, _PREFIX, content, durable)
         self._loop.tally = tally
-        self._go_on()
+        self._check_not_stopped()
         self._loop.run([source])
         self._check_unchanged(file)
         return source.notes
@@ -165,7 +165,7 @@ class Intake:
     def _check_attempts(self, file: LandingFile) -> None:
         if file.attempts > _MOST_ATTEMPTS:
             raise InvalidData(
-                f"{file.name} came to no end {_MOST_ATTEMPTS} times: what read it died, or had too little memory",
+                f"{file.name} was not finished in {_MOST_ATTEMPTS} attempts: its reader died, or had too little memory",
                 dataset=file.dataset,
                 hint="look into the system's log; write the file in smaller batches or row groups, then drop it again",
             )
@@ -179,9 +179,9 @@ class Intake:
             )
 
     def _is_refused(self, file: LandingFile, tally: Tally, error: TimestoreError) -> bool:
-        """False = it may get in later."""
+        """False = it may be staged later."""
         if isinstance(error, FileChanged):
-            return bool(tally.batches)  # of what it was before; somebody has to look at that
+            return bool(tally.batches)  # batches of the former content are durable: an operator has to look at it
         return is_the_files_fault(error) and not self._may_be_unfinished(file, error)
 
     def _rejected(self, file: LandingFile, content: str, tally: Tally, error: TimestoreError) -> Outcome:
@@ -193,12 +193,12 @@ class Intake:
         return _outcome(file, Result.POSTPONED, tally, error=error)
 
     def _may_be_unfinished(self, file: LandingFile, error: TimestoreError) -> bool:
-        """What cannot be read may be the beginning of what can."""
+        """An unreadable file may be the beginning of a readable one."""
         written = clock.from_micros(file.identity[2] // 1000)
         return error.code == "unreadable_input" and timedelta(0) <= clock.now() - written < _PATIENCE
 
     def _archived(self, dataset: str) -> set[str]:
-        """Contents that were taken since the archive was last cleared; keys are forgotten after their retention."""
+        """Contents in the archive; needed because keys are forgotten after their retention."""
         if dataset not in self._known:
             found = (names.content_of(path.name) for path in self.folder.archived(dataset))
             self._known[dataset] = {content for content in found if content is not None}
@@ -217,7 +217,7 @@ def _outcome(
 
 
 def _check_shown(file: LandingFile) -> None:
-    """In hand, folders have names that can be printed; a value in such a name would come out as another."""
+    """Raise for a folder name with unprintable characters: taking the file would change the value in the name."""
     odd = next((name for name in file.relative.parts[:-1] if "=" in name and names.shown(name) != name), None)
     if odd is not None:
         raise LandingUnusable(
@@ -243,5 +243,5 @@ def _unforeseen(file: LandingFile, error: Exception) -> TimestoreError:
     return TimestoreError(
         f"{file.name} cannot be staged: {type(error).__name__}: {error}",
         dataset=file.dataset,
-        hint="the log has the details; the file stays where it is, and the others get in",
+        hint="the log has the details; the file stays where it is, and the others are staged",
     )

@@ -1,7 +1,7 @@
-"""Whether somebody else works on a file: a lock that the kernel drops with its process.
+"""A lock on a file, which the kernel releases when its process ends.
 
-Only to spare work and to tell an operator; what must never happen twice does not rest on it. A filesystem without locks
-is one on which nobody is ever at work.
+It only saves work and gives an operator a clear error; exactly-once staging does not depend on it. On a filesystem
+without locks, every lock is granted.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import fcntl
 
 
 def lock(descriptor: int) -> bool:
-    """Hold an open file until it is closed; False = somebody else does."""
+    """Lock an open file until it is closed; False = another process holds the lock."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,9 +1,9 @@
-"""The names of files in the landing folder: which are left alone, and what a name says in each place.
+"""The names of files in the landing folder: which are ignored, and what a name means in each place.
 
-In hand: `<instant>~<name>`. Nobody looks at the file before the instant, so a file that has to wait says until when;
-one that is being read, or whose reader died, also says how often: `<instant>.<attempts>~<name>`.
-Archived or rejected: `<stem>.<content><suffixes>`, with the content's digest. So two files of one name never meet, the
-same content does, and what was ever taken can be told from a list of names.
+Taken: `<instant>~<name>`. The file is not read before the instant, so a postponed file has a later one; a file that is
+being read, or whose reader died, also has the number of attempts: `<instant>.<attempts>~<name>`.
+Archived or rejected: `<stem>.<content><suffixes>`, with the content's digest. So two files of one name never collide,
+files of the same content do, and a listing of names shows every content that was taken.
 """
 
 from __future__ import annotations
@@ -22,39 +22,39 @@ REASON = ".reason.json"
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".inprogress", ".swp")
 _STAMP = "%Y%m%dT%H%M%S%fZ"
 _IN_HAND = re.compile(r"(\d{8}T\d{12}Z)(?:\.([1-9]))?~(.+)", re.DOTALL)
-_CONTENT = re.compile(r".*\.([0-9a-f]{16})(?:\.[^.]+){0,2}", re.DOTALL)  # the last: a name may have come with one
+_CONTENT = re.compile(r".*\.([0-9a-f]{16})(?:\.[^.]+){0,2}", re.DOTALL)  # the last one: a dropped name may contain one
 _LONGEST = 255  # bytes of a name on every usual filesystem
 _DIGITS = 16  # of the content's digest
 _LONGEST_WAIT = timedelta(hours=1)
 
 
 def is_unfinished(name: str) -> bool:
-    """Hidden, or named as whoever writes files in place names them until they are whole."""
+    """Hidden, or named as programs name files that they have not finished writing."""
     return name.startswith((".", "_")) or name.endswith("~") or name.lower().endswith(_UNFINISHED)
 
 
 def is_ours(name: str) -> bool:
-    """A folder directly in the landing folder that may be a dataset's."""
+    """Whether a folder directly in the landing folder may be a dataset's."""
     return is_dataset_name(name)
 
 
 class InHand(NamedTuple):
-    """What the name of a file in hand says."""
+    """The parts of a taken file's name."""
 
-    not_before: datetime | None  # None = its stamp is none of ours
-    name: str  # it came under
-    attempts: int = 0  # to read it that came to no end
+    not_before: datetime | None  # None = its stamp is not one of ours
+    name: str  # under which it was dropped
+    attempts: int = 0  # to read it that did not finish
 
 
 def in_hand(name: str, not_before: datetime, attempts: int = 0) -> str:
-    """The name under which a file is worked on; readers open no path that is not in UTF-8."""
+    """The name of a taken file; printable, because readers open no path that is not UTF-8."""
     return _fitted(shown(name), f"{not_before.astimezone(UTC):{_STAMP}}{f'.{attempts}' if attempts else ''}~", "")
 
 
 def dropped_as(name: str) -> InHand:
     """The inverse of `in_hand`, for any name.
 
-    No file is put off for as long as an hour, so an instant beyond that would only keep the file from ever being read.
+    No file is postponed for as long as an hour, so a later instant is ignored: it would keep the file from being read.
     """
     match = _IN_HAND.fullmatch(name)
     if match is None:
@@ -68,7 +68,7 @@ def dropped_as(name: str) -> InHand:
 
 
 def archived(relative: PurePath, content: str) -> PurePath:
-    """Where a file of this content comes to lie; content: hexadecimal digest."""
+    """The path of an archived or rejected file of this content; content: hexadecimal digest."""
     ending = f".{content[:_DIGITS]}{suffixes(relative.name)}"
     return relative.with_name(_fitted(relative.name, "", ending))
 
@@ -80,17 +80,17 @@ def content_of(name: str) -> str | None:
 
 
 def beginning(content: str) -> str:
-    """As much of a digest as names hold."""
+    """The part of a digest that names contain."""
     return content[:_DIGITS]
 
 
 def shown(path: PurePath | str) -> str:
-    """A path that can be printed, whatever bytes it holds: no line end, no command to a terminal."""
+    """A path made printable: without line ends and terminal control characters."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(path))
 
 
 def suffixes(name: str) -> str:
-    """What says which format it is: `.csv`, `.csv.gz`; none when it is too long to be one."""
+    """The suffixes that name the format: `.csv`, `.csv.gz`; empty when they are too long for that."""
     path = Path(name)
     wanted = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
     found = "".join(wanted)
@@ -98,7 +98,7 @@ def suffixes(name: str) -> str:
 
 
 def _fitted(name: str, before: str, ending: str) -> str:
-    """`before`, as much of the name as there is room for, `ending`; without an ending the name keeps its own."""
+    """`before`, as much of the name as fits, `ending`; without an ending the name keeps its own."""
     own = suffixes(name)
     stem = name.removesuffix(own)
     ending = ending or own

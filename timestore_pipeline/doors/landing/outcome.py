@@ -1,4 +1,4 @@
-"""What became of one file of the landing folder, and what an operator reads about it."""
+"""The outcome of one file of the landing folder, and its report for an operator."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Result(StrEnum):
 
     STAGED = "staged"  # every row is durable; archived
     DUPLICATE = "duplicate"  # its content was taken before; archived
-    REJECTED = "rejected"  # it can never get in as it is
+    REJECTED = "rejected"  # it can never be staged as it is
     POSTPONED = "postponed"  # it stays, and is tried again
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One file. `tally` counts what of it is durable, also when it was refused half-way."""
+    """One file. `tally` counts its durable batches, also when it was refused half-way."""
 
     dataset: str
     file: str  # relative to the dataset's folder
     bytes: int
     result: Result
     tally: Tally
-    place: str = ""  # where it lies now, relative to archive or rejected
+    place: str = ""  # its path now, relative to the archive or to the rejected files
     error: TimestoreError | None = None
-    decided: Decided = field(default_factory=Decided)  # what its producer should know
+    decided: Decided = field(default_factory=Decided)  # about the dataset by this file, for its producer
 
     @property
     def done(self) -> bool:
@@ -41,7 +41,7 @@ class Outcome:
 
     @property
     def rows(self) -> int:
-        """Durable ones, whether staged now or before."""
+        """Durable rows, staged now or before."""
         return self.tally.rows + self.tally.duplicate_rows
 
     def to_dict(self) -> dict[str, Any]:

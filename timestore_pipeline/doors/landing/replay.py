@@ -1,9 +1,9 @@
-"""Archived files staged again, all their rows or those of one day: for what is gone from the lake.
+"""Stages archived files again, all their rows or those of one day, to restore rows that were deleted from the lake.
 
-Under the files' own keys the rows would be duplicates, so a replay has a name of its own, and its list of files, in
-`<landing>/_replays/<dataset>/`. Both are fixed before anything is staged. Killed, the same command goes on under the
-same name, with the same files: one that was dropped meanwhile is in already. At its end the name is forgotten, and the
-next replay is a new one; whether the rows are gone is asked before it begins.
+Under the files' own keys the rows would be duplicates, so a replay has a name of its own, and its own list of files, in
+`<landing>/_replays/<dataset>/`. Both are fixed before anything is staged. After a crash, the same command continues
+under the same name with the same files: files that were dropped meanwhile are staged already. At its end the name is
+deleted, and the next replay gets a new one. Before it begins, it checks that the rows are gone.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ _MOST_PLAN = 256 << 20  # bytes; a million files
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a replay is about; on disk from before it begins to its end."""
+    """The name and the files of a replay; on disk from before it begins until its end."""
 
     name: str  # in the keys; unique
     files: tuple[str, ...]  # relative to the dataset's folder in the archive
-    checked: bool  # whether it was found that the rows are gone
+    checked: bool  # whether the check found that the rows are gone
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One file. `tally` counts the rows that are staged again, by this run or by one before it that was killed."""
+    """One file. `tally` counts the rows that were staged again, by this run or by a killed one before it."""
 
     file: str
     tally: Tally
@@ -67,7 +67,7 @@ class Replayed:
 
 @dataclass
 class Replay:
-    """One dataset's; day None = all rows. files: a pattern such as `2013-*`, of paths in the dataset's archive."""
+    """The replay of one dataset; day None = all rows. files: a pattern of paths in its archive, such as `2013-*`."""
 
     folder: LandingFolder
     dataset: str
@@ -77,14 +77,14 @@ class Replay:
     _stopped: bool = field(default=False, init=False)
 
     def stop(self) -> None:
-        """End soon; safe in a signal handler."""
+        """Stop soon; safe in a signal handler."""
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Raise `ReplayInProgress` when another one of the same dataset is at work."""
+        """Raise `ReplayInProgress` while another replay of the same dataset is running."""
         with ExitStack() as stack:
             with self._usable():
                 held = stack.enter_context(self.folder.tree.file((*self._place[:-1], "lock"), make=True))
@@ -94,10 +94,10 @@ class Replay:
             yield
 
     def begin(self, present: Callable[[], int]) -> Plan:
-        """The plan of a replay that was killed, or a new one. Call it before `run`, `alone`.
+        """The plan of an interrupted replay, or a new one. To be called before `run`, inside `alone`.
 
-        present: how many of the rows are in the lake, once all that is staged is published. Raises `RowsPresent` if any
-        are; not for a plan that was checked before: then they are its own.
+        present: counts these rows in the lake, after publishing all staged rows. Raises `RowsPresent` if there are any,
+        except for a plan that was checked before: then they are its own.
         """
         found = self._read()
         plan = found or self._new_plan()
@@ -113,10 +113,10 @@ class Replay:
         return plan
 
     def run(self, plan: Plan, staging: StagingManager) -> Iterator[Replayed]:
-        """File by file. Raises what keeps any file from getting in now; then the plan stays, to be gone on with."""
+        """File by file. Raises errors that affect all files, such as a full disk; the plan is kept and can continue."""
         for file in plan.files:
             if self._stopped:
-                raise Interrupted("stopped on request", hint="run the same command again to go on")
+                raise Interrupted("stopped on request", hint="run the same command again to continue")
             yield self._one(plan, file, staging)
         self._forget()
 
@@ -130,7 +130,7 @@ class Replay:
             ):
                 self._stage(plan, path, held, staging, tally)
         except OSError as error:
-            hint = "bring it back from a backup, then replay it alone with --beside --files"
+            hint = "restore it from a backup, then replay it alone with --beside --files"
             return Replayed(names.shown(file), tally, Corrupted(f"{names.shown(path)}: {error}", hint=hint))
         except TimestoreError as error:
             if not (is_the_files_fault(error) or isinstance(error, Corrupted)):
@@ -139,11 +139,11 @@ class Replay:
         return Replayed(names.shown(file), tally)
 
     def _stage(self, plan: Plan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
-        """held: a path of what is open; `path` is for people."""
+        """held: a path of the open descriptor; `path` is for messages."""
         columns = path_columns(path.relative_to(self.folder.archive_of(self.dataset)).parts[:-1])
         content = content_digest(held, *pairs(columns))
         if names.content_of(path.name) != names.beginning(content):
-            hint = "it was damaged or replaced in the archive: bring it back from a backup"
+            hint = "it was damaged or replaced in the archive: restore it from a backup"
             raise Corrupted(f"{names.shown(path)} is not the file that was archived", dataset=self.dataset, hint=hint)
         reading = staging.reading(self.dataset)
         source = open_source(held, reading).with_columns(with_path_columns(columns, reading, {}))
@@ -156,7 +156,7 @@ class Replay:
         self._loop.run([source])
 
     def _new_plan(self) -> Plan:
-        """Files of the same content count once. What is archived after this was staged after it, too, or before."""
+        """Files of the same content count once. Files that are archived later are not part of the replay."""
         archive = self.folder.archive_of(self.dataset)
         found = dict[str | None, str]()
         for path in self.folder.archived(self.dataset):
@@ -171,7 +171,7 @@ class Replay:
         return RowsPresent(
             f"the lake has {rows} of the rows that would be replayed",
             dataset=self.dataset,
-            hint="a replay puts back what is gone: delete what is left there first, or add to it with --beside",
+            hint="a replay restores deleted rows: delete the remaining ones first, or add to them with --beside",
         )
 
     @property
@@ -192,7 +192,7 @@ class Replay:
             self.folder.tree.write(self._place, json.dumps(asdict(plan)))
 
     def _forget(self) -> None:
-        with self._usable(), suppress(FileNotFoundError):  # another run of the same plan was quicker
+        with self._usable(), suppress(FileNotFoundError):  # another run of the same plan has removed it already
             self.folder.tree.remove(self._place)
 
     @contextmanager
@@ -201,5 +201,5 @@ class Replay:
         try:
             yield
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            hint = f"look at it, and move it away if no replay of {self.dataset} is to be gone on with"
-            raise LandingUnusable(f"{path} is of no use: {error}", dataset=self.dataset, hint=hint) from error
+            hint = f"look at it, and move it away if no replay of {self.dataset} should be continued"
+            raise LandingUnusable(f"{path} cannot be used: {error}", dataset=self.dataset, hint=hint) from error

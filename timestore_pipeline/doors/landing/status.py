@@ -1,4 +1,4 @@
-"""What lies in the landing folder, per dataset, as an operator asks for it."""
+"""The content of the landing folder, per dataset, for an operator."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class LandingStatus:
 
     dataset: str
     ready: Amount = Amount()  # the next run takes them
-    waiting: Amount = Amount()  # just written, or put off
+    waiting: Amount = Amount()  # just written, or postponed
     archived: Amount = Amount()
     rejected: Amount = Amount()
-    reasons: tuple[dict[str, Any], ...] = ()  # of the rejected files, as their reason files say
+    reasons: tuple[dict[str, Any], ...] = ()  # of the rejected files, from their reason files
     ignored: tuple[Ignored, ...] = ()  # links and the like
-    error: TimestoreError | None = None  # the system does not let us look at them: nothing is counted
+    error: TimestoreError | None = None  # the folders cannot be read, so nothing is counted
 
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
@@ -66,7 +66,7 @@ class LandingStatus:
 
 
 def landing_status(folder: LandingFolder, only: str | None = None) -> list[LandingStatus]:
-    """In name order; a dataset whose folders cannot be looked at says so. Raise `LandingUnusable` when none can."""
+    """In name order; a dataset whose folders cannot be read has an error. Raise `LandingUnusable` when none can."""
     datasets = sorted({*folder.datasets(), *folder.put_away()}) if only is None else [only]
     return [_status_or_error(folder, dataset) for dataset in datasets]
 
@@ -92,9 +92,9 @@ def _status(folder: LandingFolder, dataset: str) -> LandingStatus:
 
 
 def _reason(folder: LandingFolder, rejected: PurePath) -> dict[str, Any]:
-    """What lies beside the file may be anybody's; what is missing in it is made up for."""
-    told: dict[str, Any] = {"code": "unknown", "message": "there is no reason beside it", "hint": ""}
+    """The reason file beside a rejected file; any user may have written it, so missing keys get defaults."""
+    document: dict[str, Any] = {"code": "unknown", "message": "there is no reason beside it", "hint": ""}
     with suppress(OSError, ValueError, TypeError, RecursionError):
-        told |= json.loads(folder.reason(rejected))
-    texts = {key: str(told[key]) for key in ("code", "message", "hint")}
-    return {**told, **texts, "place": names.shown(folder.root / rejected)}
+        document |= json.loads(folder.reason(rejected))
+    texts = {key: str(document[key]) for key in ("code", "message", "hint")}
+    return {**document, **texts, "place": names.shown(folder.root / rejected)}

@@ -1,1 +1,1 @@
-"""What was written past this software: who still does, and how its rows get in. Knows no Dagster."""
+"""Parquet files that other programs wrote: imports their rows. Independent of Dagster."""

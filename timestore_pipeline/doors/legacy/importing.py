@@ -1,7 +1,7 @@
-"""Existing Parquet files into the staging area, each content once; the source stays as it is unless told otherwise.
+"""Stages existing Parquet files, each content once; the source files are kept unless they are to be deleted.
 
-A file is named by its content and its path's columns, looked through, staged in batches keyed by that and the first
-row, and then entered in the journal. Killed anywhere, the same import goes on where it was.
+A file is identified by its content and its path's columns, checked, staged in batches whose keys are that identity and
+the first row, and then entered in the journal. After a crash at any point, the same import continues where it stopped.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _PREFIX = "legacy"  # of the keys
 
 
 class Result(StrEnum):
-    """What became of one file."""
+    """The result for one file."""
 
     IMPORTED = "imported"  # every row is durable
     SKIPPED = "skipped"  # its content was imported before
-    FAILED = "failed"  # it can never get in as it is
+    FAILED = "failed"  # it can never be imported as it is
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """One file. `tally` counts what of it is durable."""
+    """One file. `tally` counts its durable batches."""
 
     file: TreeFile
     result: Result
@@ -62,7 +62,7 @@ class Imported:
 
 @dataclass
 class Import:
-    """One run over one tree."""
+    """One import of one tree."""
 
     staging: StagingManager
     dataset: str
@@ -74,16 +74,16 @@ class Import:
     _stopped: bool = field(default=False, init=False)
 
     def stop(self) -> None:
-        """End soon; safe in a signal handler."""
+        """Stop soon; safe in a signal handler."""
         self._stopped = True
         if self._loop is not None:
             self._loop.stop()
 
     def run(self) -> Iterator[Imported]:
-        """File by file. Raises what keeps any file from getting in or away now: `RetryLater`, `AccessDenied`."""
+        """File by file. Raises the errors that affect all files: `RetryLater`, `AccessDenied`."""
         types = self.tree.column_types()
         for file in self.tree.files:
-            self._go_on()
+            self._check_not_stopped()
             done = self._one(file, types)
             if self.delete and done.result is not Result.FAILED:
                 self._delete(file)
@@ -97,14 +97,15 @@ class Import:
             hint = "its rows are durable: delete it by hand, or run the same command again with access to its folder"
             raise AccessDenied(f"{file.path} cannot be deleted: {error}", dataset=self.dataset, hint=hint) from error
 
-    def _go_on(self) -> None:
+    def _check_not_stopped(self) -> None:
         if self._stopped:
-            raise Interrupted("stopped on request", dataset=self.dataset, hint="run the same command again to go on")
+            hint = "run the same command again to continue"
+            raise Interrupted("stopped on request", dataset=self.dataset, hint=hint)
 
     def _one(self, file: TreeFile, types: Types) -> Imported:
         tally = Tally()
         if file.refused:
-            hint = "import what it leads to by its own path, or copy it"
+            hint = "import its target by its own path, or copy it"
             error = NotImportable(f"{file.path} is not looked into: {file.refused}", dataset=self.dataset, hint=hint)
             return Imported(file, Result.FAILED, tally, error)
         try:
@@ -114,7 +115,7 @@ class Import:
                     return Imported(file, Result.SKIPPED, tally)
                 self._stage(file, path, content, types, tally)
         except OSError as error:
-            hint = "run the same command again once it can be read: what is durable is skipped"
+            hint = "run the same command again once it can be read: durable rows are skipped"
             raise DiskFailing(f"{file.path} cannot be read: {error}", dataset=self.dataset, hint=hint) from error
         except TimestoreError as error:
             if isinstance(error, Interrupted) or not (is_the_files_fault(error) or isinstance(error, FileChanged)):
@@ -126,22 +127,22 @@ class Import:
     def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
         reading = self.staging.reading(self.dataset)
         source = open_source(path, reading).with_columns(with_path_columns(file.columns, reading, types))
-        check_rows(self.staging, self.dataset, source, self._go_on)
+        check_rows(self.staging, self.dataset, source, self._check_not_stopped)
         self._check_unchanged(file)
         self._loop = staging_loop(self.staging, self.dataset, source, _PREFIX, content, lambda _: None)
         self._loop.tally = tally
-        self._go_on()
+        self._check_not_stopped()
         self._loop.run([source])
         self._check_unchanged(file)
 
     def _check_unchanged(self, file: TreeFile) -> None:
         if not self.tree.is_unchanged(file):
-            hint = "somebody still writes there: stop them, then run the same command again"
+            hint = "a program still writes there: stop it, then run the same command again"
             raise FileChanged(f"{file.path} was written to while it was read", dataset=self.dataset, hint=hint)
 
 
 def _named(error: TimestoreError, file: TreeFile) -> TimestoreError:
-    """A download's error names the download."""
+    """The same error about the file itself, not about its downloaded copy."""
     if not isinstance(error, UnreadableInput):
         return error
     return UnreadableInput(f"{file.path} cannot be read: {error.__cause__ or error}", hint=error.hint)

@@ -1,7 +1,7 @@
-"""Which contents were imported into a dataset, for ever: idempotency keys are forgotten after their retention.
+"""The contents that were imported into a dataset. Kept for ever, unlike idempotency keys, which have a retention.
 
-One line per file, written once all its rows are durable. A crash before that leaves no line; the next import goes
-through the file again and its keys skip what is staged. A line that was cut short counts for nothing.
+One line per file, written once all its rows are durable. A crash before that leaves no line; the next import reads the
+file again, and its keys skip the staged batches. A truncated line is ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from timestore_pipeline.system import durable
 
 
 class ImportJournal:
-    """One dataset's; safe for two imports at once, since a line is written in one piece."""
+    """The journal of one dataset; safe for concurrent imports, because a line is one write."""
 
     def __init__(self, staging_directory: Path, dataset: str) -> None:
         self._path = staging_directory / "legacy" / f"{dataset}.imported"

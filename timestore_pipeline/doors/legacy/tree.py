@@ -1,8 +1,8 @@
-"""A folder of Parquet files as others lay them out: which files, and what their folders' names say about the rows.
+"""A folder of Parquet files that other programs wrote: the files, and the columns in their folders' names.
 
 `…/station=JFK/2013.parquet` holds the rows of one station, whose column is in the path only. A column's type follows
 from all its values: whole numbers, dates, or else text; never a type that would change one of them, so `month=01` stays
-text. The partition columns of our own tables say nothing that the time column does not.
+text. The partition columns of our own tables are left out, because they follow from the time column.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _CHUNK = 8 << 20  # bytes of a download held in memory
 class TreeFile:
     """One Parquet file."""
 
-    path: str  # as its filesystem takes it
+    path: str  # for its filesystem
     shown: str  # relative to the tree
     bytes: int
     modified_ns: int
-    columns: PathColumns  # of the whole path, so that a part of a tree is read as the whole is
-    refused: str = ""  # why it is not looked into; empty = it is
+    columns: PathColumns  # of the whole path, so that importing a part of a tree gives the same columns
+    refused: str = ""  # why it is not read; empty = it is
 
     @property
     def pairs(self) -> list[str]:
-        """Part of its identity: the same bytes under another station are other rows."""
+        """A part of its identity: the same bytes under another station are different rows."""
         return pairs(self.columns)
 
 
@@ -52,7 +52,7 @@ class Tree:
 
     files: Sequence[TreeFile]
     filesystem: fs.FileSystem | None  # None = local
-    root: Path | None = None  # of a local tree, which may be a link; below it none is followed
+    root: Path | None = None  # of a local tree; it may be a link, but below it no link is followed
 
     @classmethod
     def at(cls, uri: str, options: Mapping[str, str]) -> Tree:
@@ -64,7 +64,7 @@ class Tree:
             raise NotImportable(f"{table} is a Delta table: some of its files may be deleted rows", hint=hint)
         files = [_file(info, location.path) for info in found if _is_wanted(info, location.path)] + refused
         if not files:
-            hint = "files are told by their suffix: " + ", ".join(_SUFFIXES)
+            hint = "files are recognised by their suffix: " + ", ".join(_SUFFIXES)
             raise NotImportable(f"there is no Parquet file under {uri}", hint=hint)
         return cls(sorted(files, key=lambda file: file.path), location.filesystem, _root(location))
 
@@ -84,7 +84,7 @@ class Tree:
 
     @contextmanager
     def local(self, file: TreeFile, spool: Path) -> Iterator[Path]:
-        """The file as a local one; one from a bucket is in `spool` for so long."""
+        """A local path of the file; a file from a bucket is copied to `spool` meanwhile."""
         if self.filesystem is None:
             yield Path(file.path)
             return
@@ -95,7 +95,7 @@ class Tree:
             yield path
 
     def is_unchanged(self, file: TreeFile) -> bool:
-        """Whether nobody has written to it since it was listed."""
+        """Whether it has not been written to since it was listed."""
         if self.filesystem is None:
             tree, place = self._confined(file)
             status = tree.status(place)
@@ -105,7 +105,7 @@ class Tree:
         return bool(info.is_file and (info.size, info.mtime_ns) == (file.bytes, file.modified_ns))
 
     def delete(self, file: TreeFile) -> None:
-        """Raise `OSError`, also when a link has taken the place of a folder: what it leads to stays."""
+        """Raise `OSError`, also when a link has replaced a folder: the link's target is never touched."""
         if self.filesystem is None:
             tree, place = self._confined(file)
             tree.remove(place)
@@ -125,7 +125,7 @@ def _root(location: Location) -> Path | None:
 
 
 def _listed(location: Location) -> tuple[list[fs.FileInfo], list[TreeFile]]:
-    """What is there, and what of it is refused."""
+    """The files, and the refused entries."""
     filesystem = location.filesystem or fs.LocalFileSystem()
     info = filesystem.get_file_info(location.path)
     if info.is_file:
@@ -136,7 +136,7 @@ def _listed(location: Location) -> tuple[list[fs.FileInfo], list[TreeFile]]:
 
 
 def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
-    """Without recursion and through no link. One that may lead to files is refused by name, not passed over."""
+    """Follows no link. An entry that may hide Parquet files is listed as refused, not skipped silently."""
     found, refused = list[fs.FileInfo](), list[TreeFile]()
     for entry in confined.Tree(root).walk((), lambda _: False):
         path, shown, status = str(root.joinpath(*entry.place)), "/".join(entry.place), entry.status
@@ -150,12 +150,12 @@ def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
 
 
 def _is_plain(status: os.stat_result) -> bool:
-    """A file, and no link to one."""
+    """A regular file, not a link."""
     return stat.S_ISREG(status.st_mode)
 
 
 def _is_text(path: str) -> bool:
-    """Whether libraries that want UTF-8 can open it."""
+    """Whether libraries that require UTF-8 can open it."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -169,7 +169,7 @@ def _table_inside(found: Sequence[fs.FileInfo]) -> str | None:
 
 
 def _table_around(location: Location) -> str | None:
-    """The table whose partition or file this is, for all that links tell."""
+    """The Delta table that contains this path, with links resolved."""
     if location.filesystem is not None:
         return None
     around = Path(location.path).resolve().parents
