@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.doors.http.serving import Server, server
-from tests.doors.http.test_connection import problem, told
+from tests.doors.http.test_connection import answer_to, problem
 
 ROUTES = [
     (b"GET", b"/health"),
@@ -30,7 +30,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def refused_and_closed(running: Server, request: bytes, expected: tuple[int, str]) -> None:
-    answer = told(running, request)
+    answer = answer_to(running, request)
     assert problem(answer) == expected
     assert answer.count(b"HTTP/1.1 ") == 1
 
@@ -54,7 +54,7 @@ def test_heads_above_the_limit_are_refused_however_they_arrive(
 ) -> None:
     head = b"%s %s HTTP/1.1\r\nhost: localhost\r\n%s\r\n\r\n" % (method, path, header)
     refused_and_closed(running, head, (400, "invalid_request"))
-    answer = told(running, *(head[place : place + 1_000] for place in range(0, len(head), 1_000)))
+    answer = answer_to(running, *(head[place : place + 1_000] for place in range(0, len(head), 1_000)))
     assert problem(answer) == (400, "invalid_request")
 
 
@@ -66,12 +66,12 @@ def test_heads_above_the_limit_are_refused_however_they_arrive(
 def test_a_page_of_another_site_changes_nothing(running: Server, method: bytes, path: bytes, foreign: bytes) -> None:
     head = b"%s %s HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\ncontent-length: 4\r\n%s\r\n\r\na\n1\n"
     refused_and_closed(running, head % (method, path, foreign) + NEXT, (403, "foreign_site"))
-    assert b'"datasets":[]' in told(running, b"GET /v1/datasets HTTP/1.0\r\nhost: localhost\r\n\r\n")
+    assert b'"datasets":[]' in answer_to(running, b"GET /v1/datasets HTTP/1.0\r\nhost: localhost\r\n\r\n")
 
 
 def test_a_page_of_this_server_may_ask(running: Server) -> None:
     head = b"POST /v1/datasets/d/flush HTTP/1.1\r\nhost: localhost:8451\r\norigin: http://localhost:8451\r\n"
-    answer = told(running, head + b"sec-fetch-site: same-origin\r\nconnection: close\r\n\r\n")
+    answer = answer_to(running, head + b"sec-fetch-site: same-origin\r\nconnection: close\r\n\r\n")
     assert problem(answer) == (404, "unknown_dataset")
 
 
@@ -80,7 +80,7 @@ def test_a_bug_is_one_line_with_the_requests_id(tmp_path: Path) -> None:
         head = (
             b"PUT /v1/datasets/d/metadata HTTP/1.1\r\nhost: localhost\r\nx-request-id: unlucky\r\nconnection: close\r\n"
         )
-        answer = told(running, head + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
+        answer = answer_to(running, head + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}")
         assert problem(answer) == (500, "internal_error")
         line = running.logged("http request failed")
         assert "error=TypeError" in line
