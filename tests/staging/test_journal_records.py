@@ -154,11 +154,18 @@ def test_the_next_record_is_found_wherever_a_search_is_cut(
 
 def test_rows_that_look_like_a_record_are_none(path: Path) -> None:
     inner = encode(record(1, stream="inner"))
-    values = [MAGIC * 20, MAGIC, inner.head + inner.body.to_pybytes()]
+    values = [MAGIC * 20, MAGIC, b"".join(map(bytes, inner.parts))]
     schema = pa.schema([pa.field("v", pa.binary())])
     hostile = record(3, stream="b", layout=Layout(schema, None, None), rows=pa.table({"v": values}, schema=schema))
     write(path, record(2, stream="a"), hostile, record(2, stream="c"))
     assert streams(scan(path)) == ["a", "b", "c"]
+
+
+def test_rows_in_several_pieces_and_none_at_all_are_one_arrow_stream(path: Path) -> None:
+    pieces = pa.concat_tables([table(2), table(3)])
+    written = [record(5, rows=pieces), record(0, rows=table(0)), record(0, rows=SCHEMA.empty_table())]
+    for offset, one in zip(write(path, *written), written, strict=True):
+        assert same(read(path, offset), one)
 
 
 @pytest.mark.parametrize("shift", [1, 4, 20, 100])

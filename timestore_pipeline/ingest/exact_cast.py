@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timestore_pipeline.ingest.ends import ends_of
 from timestore_pipeline.ingest.fine_times import to_microseconds
 from timestore_pipeline.ingest.plain_values import entries, list_of, map_of
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC, is_untyped
@@ -113,9 +114,8 @@ def _is_fine(type_: pa.DataType) -> bool:
 def is_in_range(values: pa.Array | pa.ChunkedArray) -> bool:
     """Whether all are values of their type, one that `has_range` and is not nested."""
     low, high = _RANGES[values.type]
-    ends = pc.min_max(values)
-    first, last = ends["min"].value, ends["max"].value
-    return first is None or (first >= low and last <= high)
+    first, last = ends_of(values)
+    return bool(first is None or (first >= low and last <= high))
 
 
 def _in_range(array: pa.Array, path: str) -> pa.Array:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from timestore_pipeline.ingest.ends import ends_of
 from timestore_pipeline.model.extent import Extent, Extents
 
 _EXACT = 2**53  # every whole number up to here is a double
@@ -44,10 +44,10 @@ def _inner(array: pa.Array, path: str) -> Iterator[tuple[str, pa.Array]]:
 
 
 def _extent(values: pa.ChunkedArray | pa.Array) -> Extent | None:
-    ends = pc.min_max(values).as_py()
-    if ends["min"] is None:
+    least, greatest = ends_of(values)
+    if least is None:
         return None
-    furthest = max(abs(ends["min"]), abs(ends["max"]))
+    furthest = max(abs(least), abs(greatest))
     digits = len(str(int(furthest)))
     if pa.types.is_decimal(values.type):
         return Extent(digits, doubles=False)

@@ -38,6 +38,7 @@ from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _log = logging.getLogger(__name__)
 
+_ROWS_OF_A_PIECE = 500  # copying more together costs more than it saves
 _MOST_SECONDS = 30.0  # that a journal is appended to: what lies in it is rolled up within a minute
 
 
@@ -279,8 +280,14 @@ def _encode(seen: _Seen, batches: Sequence[QueuedBatch]) -> _Group:
     now = clock.now()
     promised = [_staged(seen, batch, now) for batch in batches]
     layout = Layout(newest.schema, newest.time_column, newest.granularity)
-    rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables).combine_chunks()
+    rows = tables[0] if len(tables) == 1 else _together(tables)
     return _Group(batches, promised, rows, encode(Record(newest.name, layout, promised, rows)))
+
+
+def _together(tables: Sequence[pa.Table]) -> pa.Table:
+    """One after the other; small ones in one piece, since each piece takes space and is read by itself."""
+    rows = pa.concat_tables(tables)
+    return rows.combine_chunks() if rows.num_rows < _ROWS_OF_A_PIECE * len(tables) else rows
 
 
 def _staged(seen: _Seen, batch: QueuedBatch, now: datetime) -> StagedBatch:

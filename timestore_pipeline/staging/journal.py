@@ -49,7 +49,7 @@ class Journal:
         """
         offsets = list(accumulate((record.bytes for record in records), initial=self.bytes))[:-1]
         with _translated(self.path):
-            self._write([part for record in records for part in (record.head, record.body)])
+            self._write([part for record in records for part in record.parts])
         return offsets
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ FORMAT_VERSION = 1
 MAGIC = b"\xf5TSJ"  # no UTF-8 text holds its first byte
 
 _FRAME = struct.Struct("<4sIQI")
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow IPC stream
 _LONGEST_LINE = 4096  # bytes
 _SEARCHED = 1 << 20  # bytes that are looked through at a time for the next intact record
 _HINT = "the journal is kept; put a copy from a backup in its place, or discard what it owes"
@@ -85,25 +86,20 @@ def first_line(journal_id: str, shard: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A record as it is written."""
+    """A record as it is written, in parts: what Arrow made is not copied together first."""
 
-    head: bytes  # frame and header
-    body: pa.Buffer
-
-    @property
-    def bytes(self) -> int:
-        return len(self.head) + int(self.body.size)
+    parts: Sequence[bytes | pa.Buffer]  # frame and header, then the body
+    bytes: int
 
 
 def encode(record: Record) -> Encoded:
     """The bytes to append to a journal."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, record.rows.schema) as stream:
-        stream.write_table(record.rows)
-    body = sink.getvalue()
+    body = [record.rows.schema.serialize(), *(batch.serialize() for batch in record.rows.to_batches()), _END]
     header = _header(record)
-    checksum = zlib.crc32(body, zlib.crc32(header))
-    return Encoded(_FRAME.pack(MAGIC, len(header), body.size, checksum) + header, body)
+    body_bytes = sum(len(part) for part in body)
+    checksum = reduce(lambda value, part: zlib.crc32(part, value), body, zlib.crc32(header))
+    head = _FRAME.pack(MAGIC, len(header), body_bytes, checksum) + header
+    return Encoded([head, *body], len(head) + body_bytes)
 
 
 def read_record(descriptor: int, path: Path, offset: int) -> Record:
