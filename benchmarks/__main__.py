@@ -77,7 +77,7 @@ def _measured(chosen: argparse.Namespace) -> Results:
     plan = _QUICK_PLAN if chosen.quick else _SMALL_PLAN if chosen.small else Plan()
     results = Results(machine=_machine(chosen, plan))
     CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))  # on the disk of the repository, whatever /tmp is
+    folder = Path(tempfile.mkdtemp(prefix="run-", dir=CACHE))  # on the repository's disk; /tmp may be in memory
     folder.chmod(0o755)  # PostgreSQL's user passes through
     try:
         execution, everyone = Execution(plan, folder, results), contenders(chosen.against)

@@ -1,4 +1,4 @@
-"""What staging and publishing cost in CPU, memory and disk, for docs/sizing.md: figures a busy machine hardly changes.
+"""CPU, memory and disk of staging and publishing, for docs/sizing.md: figures that a busy machine hardly changes.
 
 Each line comes from a process of its own, so that its peak of memory is its own. CPU is user and system time of all its
 threads. Run it from the repository with `python -m benchmarks.capacity`; it takes a minute or two.
@@ -22,7 +22,7 @@ from timestore_pipeline.wiring import Timestore
 STAGED = {10: 20_000, 100: 10_000, 1_000: 2_000, 10_000: 200}  # rows of a batch: batches
 FLUSHED = (10_000, 100_000, 1_000_000, 4_000_000)  # rows of one flush into one partition
 DATASET = "sized"
-_PREPARED = 10_000  # rows of a batch, where staging is not what is measured
+_PREPARED = 10_000  # rows of a batch, where staging is not measured
 _GUARDRAIL = 10**12  # bytes: far
 _PATIENCE = timedelta(minutes=10)
 
@@ -55,7 +55,7 @@ def _run(what: str, amount: int, home: str) -> str:
 
 
 def prepare(settings: Settings, count: int) -> None:
-    """What a flush finds."""
+    """Stage the rows that a flush publishes."""
     batch = rows(_PREPARED)
     with StagingManager.open(settings) as staging:
         for _ in range(count // _PREPARED):

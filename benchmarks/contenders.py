@@ -1,7 +1,7 @@
-"""Who takes turns: what each writes, how durable that is, and how its workers are started.
+"""The contenders: what each writes, how durable that is, and how its workers are started.
 
-`start` makes whatever serves a contender's workers, once for all parts, and gives a function from the name of a part
-to a worker's command. It raises `Failed` with the reason why the contender cannot take part on this machine.
+`start` starts the servers that a contender's workers need, once for all parts, and gives a function from the name of a
+part to a worker's command. It raises `Failed` with the reason why the contender cannot take part on this machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_GUARDRAIL = {"TIMESTORE_STAGING_MAX_DATASET_BYTES": "0"}  # the benchmark st
 @dataclass(frozen=True, slots=True)
 class Contender:
     title: str
-    durable: str  # what survives once a write has returned
+    durable: str  # the guarantee of a write that has returned
     start: Start
 
 

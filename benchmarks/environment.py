@@ -1,4 +1,4 @@
-"""What a contender needs beside the project's own environment, made once under `.bench`: packages, an older commit."""
+"""The environments of contenders, created once under `.bench`: packages, or an older commit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PINS = Path(__file__).parent / "environments"
 
 
 def interpreter(name: str) -> str:
-    """Of a virtual environment with the packages of `environments/<name>.txt`; raises `Failed`."""
+    """The interpreter of a virtual environment with the packages of `environments/<name>.txt`; raises `Failed`."""
     pins = _PINS / f"{name}.txt"
     folder = CACHE / "environments" / name
     made_from = folder / "made-from.txt"

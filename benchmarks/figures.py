@@ -1,4 +1,4 @@
-"""What was measured: a value a round for each figure, and the reason for each that is missing."""
+"""The measurements: a value per round for each figure, and the reason for each missing one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Figure:
         return max(self.rounds)
 
     def over(self, other: Figure) -> Figure:
-        """Round by round: a machine that slows down meanwhile slows both. A round that one lacks is left out."""
+        """The ratio, round by round: a machine that slows down slows both. A round that one lacks is left out."""
         return Figure(tuple(mine / theirs for mine, theirs in zip(self.rounds, other.rounds, strict=False)))
 
 

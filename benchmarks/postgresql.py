@@ -48,7 +48,7 @@ def _programs() -> Path:
 
 
 def _system_user() -> pwd.struct_passwd | None:
-    """Whom the server runs as; None = as ourselves, for PostgreSQL refuses root alone."""
+    """The server's user; None = the current one: PostgreSQL only refuses root."""
     if os.geteuid() != 0:
         return None
     users = {user.pw_name: user for user in pwd.getpwall()}

@@ -1,6 +1,6 @@
-"""Child processes that never outlive the benchmark, and the near end of a worker's pipe.
+"""Child processes that never outlive the benchmark, and the benchmark's end of a worker's pipe.
 
-A session each, so that whatever a child has started ends with it.
+Each has a session of its own, so that its own children end with it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import IO, Any
 
 ROOT = Path(__file__).parent.parent
 
-_GRACE_SECONDS = 10.0  # between asking to end and making it end
+_GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL
 _PATIENCE_SECONDS = 1_800.0  # for one answer; on two idle cores the longest takes two minutes
-_TOLD_LINES, _TOLD_CHARACTERS = 3, 400  # of a log, in a failure's message
+_LOG_LINES, _LOG_CHARACTERS = 3, 400  # of a log, in a failure's message
 
 
 class Failed(Exception):
@@ -72,7 +72,7 @@ def run(command: Command, log: Path) -> str:
 
 
 def first_line(process: subprocess.Popen[str], log: Path) -> str:
-    """What it says on standard output next; raises `Failed` if it says nothing for long, or ends."""
+    """The next line of its standard output; raises `Failed` if there is none for long, or if it ends."""
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], _PATIENCE_SECONDS)
     line = process.stdout.readline() if readable else ""
@@ -113,7 +113,7 @@ class Worker:
         try:
             return json.loads(line)
         except json.JSONDecodeError as error:
-            raise Failed(f"no answer, but {line[:_TOLD_CHARACTERS]!r}") from error
+            raise Failed(f"no answer, but {line[:_LOG_CHARACTERS]!r}") from error
 
     def ask(self, way: str, **request: object) -> Any:
         """Raises `Failed`."""
@@ -130,7 +130,7 @@ def worker(command: Command, log: Path) -> Iterator[Worker]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """When it is asked to, or by force; then whatever it has started."""
+    """Ask it to end, or kill it; then kill its children."""
     process.terminate()
     _gone(process)
     with suppress(ProcessLookupError):
@@ -155,5 +155,5 @@ def _gone(process: subprocess.Popen[str]) -> bool:
 
 
 def _last_lines(log: Path, what: str) -> str:
-    told = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return f"{what}: {' / '.join(told[-_TOLD_LINES:])[-_TOLD_CHARACTERS:]}" if told else what
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"{what}: {' / '.join(lines[-_LOG_LINES:])[-_LOG_CHARACTERS:]}" if lines else what

@@ -1,6 +1,6 @@
-"""What has to hold, each once: a figure, what it is compared with, and the limit.
+"""The targets: a figure, the figure it is compared with, and the limit.
 
-A figure is named part.case.contender.measure. docs/performance.md lists the targets by name, and a test compares.
+A figure is named part.case.contender.measure. docs/performance.md lists the targets by name, and a test compares both.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ GROUPS = (
     ),
 )
 
-# What a change may not make far worse: about three times what was measured, so that a loaded machine does not fail.
+# Limits against large regressions: about three times the measured values, so that a loaded machine does not fail.
 QUICK = (
     Group(
         "Loose limits of the quick benchmark",

@@ -1,7 +1,7 @@
 """One execution of the benchmark: the contenders that take part, and their turns.
 
-In every round each contender has one turn, and each round begins with another contender, so that a machine that is
-slow for a while, or work that one leaves for later, meets all of them alike.
+In every round each contender has one turn, and each round begins with another contender, so that a slow phase of the
+machine, or work that one contender defers, affects all of them alike.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Execution:
 
     @contextmanager
     def part(self, name: str) -> Iterator[ExitStack]:
-        """A part's workers live within; what fails outside of a turn ends the part, not the benchmark."""
+        """A part's workers run inside the block; an error outside of a turn ends the part, not the benchmark."""
         try:
             with ExitStack() as stack:
                 yield stack
@@ -66,7 +66,7 @@ class Execution:
             shutil.rmtree(folder)
 
     def taking_part(self, names: Sequence[str]) -> Sequence[str]:
-        """Those of them that have started."""
+        """The contenders among them that have started."""
         return [name for name in names if name in self._workers]
 
     def teams(self, stack: ExitStack, part: str, names: Sequence[str], members: int = 1) -> dict[str, Sequence[Worker]]:

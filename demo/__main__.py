@@ -108,7 +108,7 @@ def producer(
 
 @contextmanager
 def _ending_well() -> Iterator[Console]:
-    """Ctrl-C, a polite kill and a closed terminal unwind all; an expected failure ends in a sentence and with 1."""
+    """Ctrl-C, SIGTERM and a closed terminal stop everything; an expected failure prints a sentence and exits with 1."""
     console = Console()
     # A shell starts background jobs with SIGINT ignored; Dagster's processes would inherit that and ignore SIGTERM too.
     for number in INTERRUPTIONS:

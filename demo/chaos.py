@@ -1,7 +1,7 @@
-"""Kills in the middle of the year: a producer, a run worker with a claim in hand, the daemon and the code server.
+"""Kills in the middle of the year: a producer, a run worker that holds a claim, the daemon and the code server.
 
-Every kill is `kill -9`, and every one is proven: a victim that got away does not count and is hunted again. What must
-follow is no business of this module: the rows are compared in the end, like those of a quiet year.
+Every kill is `kill -9`, and every one is proven: a victim that ended by itself does not count, and another one is
+killed. This module does not check the result: the rows are compared in the end, like those of a run without kills.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BETWEEN_LOOKS_SECONDS = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """One thing that was killed, and how we know."""
+    """One kill, and its proof."""
 
     victim: str
     proof: str
@@ -50,7 +50,7 @@ class Chaos:
         )
 
     def look(self, staged_share: float) -> Kill | None:
-        """Kill what is due; None when nothing is, or when the victim could not be caught yet."""
+        """Execute a due kill; None when none is due, or when the victim could not be killed yet."""
         if not self._plan or staged_share < self._plan[0][0]:
             return None
         kill = self._plan[0][2]()
@@ -60,11 +60,11 @@ class Chaos:
         return kill
 
     def missed(self) -> list[str]:
-        """Who should have been killed and was not."""
+        """The victims that were not killed."""
         return [victim for _, victim, _ in self._plan]
 
     def outcome_of(self, kill: Kill) -> str:
-        """The proof, and what became of the claim."""
+        """The proof, and the outcome of the claim."""
         if kill.flush is None:
             return kill.proof
         flush = self._timestore.area.ledger.flushes.get(kill.flush)

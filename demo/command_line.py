@@ -15,7 +15,7 @@ _PROGRAM = (sys.executable, "-c", "from timestore_pipeline.cli import main; main
 
 
 class CommandFailed(Exception):
-    """`timestore` ended with another exit code than expected; the message holds what it said."""
+    """`timestore` ended with another exit code than expected; the message contains its output."""
 
 
 def timestore(*arguments: str) -> None:

@@ -22,7 +22,7 @@ _LOOK_SECONDS = 1.0
 
 
 class _Reloadable(DagsterProcesses):
-    """Days and columns that come while people look are shown without a click."""
+    """Shows new days and columns without a click on Reload."""
 
     server = ("code-server", "start")
 
@@ -30,7 +30,7 @@ class _Reloadable(DagsterProcesses):
 def run(folder: Path, port: int, console: Console) -> None:
     """Serve until interrupted, which is how it should end; raise `UnusableHome` or `ChildFailed`."""
     if listens(port):
-        raise UnusableHome(f"port {port} is taken; stop who listens there, or choose another with --port")
+        raise UnusableHome(f"port {port} is taken; stop the process there, or choose another with --port")
     home = Home(folder.absolute())
     with home.fresh():
         address = {"TIMESTORE_DAGSTER_WEBSERVER_URL": f"http://127.0.0.1:{port}"}

@@ -1,4 +1,4 @@
-"""Panels as a picture: curves, limits and levels, on a dark ground as operators know it."""
+"""Panels as a picture: curves, limits and levels, on a dark ground like a dashboard's."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Seconds during which somebody would have been paged."""
+    """Seconds during which a page was firing."""
 
     first: float
     last: float
@@ -78,7 +78,7 @@ def _panel(axes: Axes, panel: Drawn, spans: Sequence[Span], seconds: float) -> N
 
 
 def lively(curves: Sequence[Curve]) -> list[Curve]:
-    """Those that are no limits and ever leave zero, by name: a legend of ten zeros says nothing."""
+    """The curves that are no limits and not always zero, by name: ten zeros would only fill the legend."""
     moved = [curve for curve in curves if not curve.limit and any(value > 0 for _, value in curve.points)]
     return sorted(moved, key=lambda curve: curve.label)
 
@@ -97,7 +97,7 @@ def unbroken(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 
 def _colours(curves: Sequence[Curve]) -> Iterator[str]:
-    """What succeeded is green and what failed is red, everywhere."""
+    """Successes are green and failures red, in every panel."""
     usual, good, bad = iter(_COLOURS), iter(_GOOD), iter(_BAD)
     for curve in curves:
         if "success" in curve.label:

@@ -21,7 +21,7 @@ _OWN_PREFIXES = ("TIMESTORE_", "DAGSTER_")
 
 
 class UnusableHome(Exception):
-    """The folder is in use or somebody else's; the message says which and what to do."""
+    """The folder is in use, or not the demo's own; the message says which, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Limits:
     age_seconds: float
 
 
-# The sensor looks every five seconds. Until then a year in a minute brings 28,000 rows of flights and 2,200 of weather:
-# flights reach the rows at every second look, weather never does and goes by age.
+# The sensor ticks every five seconds. In that time a year in a minute brings 28,000 rows of flights and 2,200 of
+# weather: flights reach the row threshold at every second tick, weather never does and is flushed by age.
 YEAR_IN_A_MINUTE = Limits(rows=40_000, age_seconds=7)
-# One airport at leisure brings 2,000 rows a minute, and a run costs seconds of CPU that whoever develops wants to have.
+# One airport at leisure brings 2,000 rows a minute, and a run costs seconds of CPU that a developer needs otherwise.
 AT_LEISURE = Limits(rows=1_000, age_seconds=45)
 
 
@@ -62,7 +62,7 @@ class Home:
 
     @contextmanager
     def fresh(self) -> Iterator[None]:
-        """Own the folder and find it empty; raise `UnusableHome` when it is not the demo's to empty."""
+        """Lock the folder and empty it; raise `UnusableHome` when it is not the demo's own."""
         if self.root.exists() and any(self.root.iterdir()) and not (self.root / _MARKER).exists():
             raise UnusableHome(f"{self.root} holds files the demo did not write; name an empty folder with --home")
         self.root.mkdir(parents=True, exist_ok=True)

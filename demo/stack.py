@@ -1,7 +1,7 @@
 """Prometheus, Pushgateway and Alertmanager as this system uses them: their commands and their configuration.
 
-The smallest stack that is complete: pushes arrive, rules are evaluated, alerts are grouped and delivered. Whoever runs
-a larger one finds here what matters in it: `honor_labels`, the grouping, and that a page silences its own warning.
+The smallest complete stack: pushes arrive, rules are evaluated, alerts are grouped and delivered. A larger stack needs
+the same settings: `honor_labels`, the grouping, and the inhibition of a warning by its page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GATEWAY_PORT = 9091  # the Pushgateway's usual one
 def prometheus_config(gateway: str, alertmanager: str, rules: Sequence[Path], interval: str) -> dict[str, Any]:
     """Configuration of a Prometheus that scrapes a Pushgateway; JSON is YAML."""
     timing = {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
-    # Without honor_labels the gateway's own job and instance would replace what was pushed under.
+    # Without honor_labels the gateway's own job and instance would replace the pushed labels.
     scrape = {"job_name": "pushgateway", "honor_labels": True, "static_configs": [_target(gateway)]}
     return {
         "global": timing,
@@ -54,7 +54,7 @@ def alertmanager_command(config: Path, data: Path, address: str) -> list[str]:
 
 
 def pushgateway_command(kept: Path, address: str) -> list[str]:
-    """kept: the file of what was pushed; Debian's own default would be one file for every gateway of the machine."""
+    """kept: the file of pushed samples; Debian's default would be one file for every gateway of the machine."""
     return ["prometheus-pushgateway", *_options({"persistence.file": kept, "web.listen-address": address})]
 
 

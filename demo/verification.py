@@ -1,4 +1,4 @@
-"""The demo's verdict: what lies in the lake is the source, row by row, read by another engine than wrote it."""
+"""The demo's verdict: the tables equal the source, row by row, read by another engine than the one that wrote them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting with a deadline: the demo ends by itself, and says what it waited for in vain."""
+"""Waiting with a deadline: the demo ends by itself, and reports what did not happen in time."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def check(folder: Path, days: int, console: Console) -> int:
 
 
 def prepare(timestore: Timestore) -> None:
-    """Say how the datasets are laid out, before the first batch fixes it."""
+    """Set the datasets' layout, which the first batch fixes."""
     for dataset in DATASETS:
         timestore.set_metadata(dataset, METADATA)
 
@@ -161,7 +161,7 @@ class _Year:
             self._screen.step(f"killed the {kill.victim}: {kill.proof}")
 
     def _pause(self, paused: bool) -> None:
-        """Leave the last rows to the flush by hand: thresholds might take them all before it is asked for."""
+        """Leave the last rows to the manual flush: thresholds might flush all of them before it is requested."""
         for dataset in DATASETS if paused != self._paused else ():
             self._timestore.area.ledger.datasets.set_paused(dataset, paused)
         self._paused = paused

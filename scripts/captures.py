@@ -163,24 +163,24 @@ class Stage:
         ours, theirs = pty.openpty()
         process = self._start(line, theirs)
         os.close(theirs)
-        told = bytearray()
+        output = bytearray()
         try:
             while chunk := os.read(ours, 65_536):
-                told += chunk
-                if b"serving http" in told:
+                output += chunk
+                if b"serving http" in output:
                     process.send_signal(signal.SIGINT)
         except OSError:  # how Linux reports that the other side has closed
             pass
         process.wait()
         os.close(ours)
-        return told.decode()
+        return output.decode()
 
     def _start(self, script: str, output: int) -> subprocess.Popen[bytes]:
         command = ["bash", "-c", script]
         return subprocess.Popen(command, cwd=self._folder, env=self._environment, stdout=output, stderr=output)
 
-    def _shown(self, told: str) -> str:
-        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told.replace("\r\n", "\n"))
+    def _shown(self, output: str) -> str:
+        text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.replace("\r\n", "\n"))
         text = text.replace(str(self._folder / "home"), "/data/timestore").replace(str(self._folder), "/data")
         text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:8451", text)
         lines = [line.rpartition("\r")[2].rstrip() for line in text.strip().splitlines()]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes an empty virtual environment at $1 with the first Python that is new enough.
-# Debian and Ubuntu ship Python without ensurepip: root gets the missing package installed, anyone else is told its name.
+# Debian and Ubuntu ship Python without ensurepip: root gets the missing package installed, others get its name.
 set -euo pipefail
 target=${1:?usage: scripts/venv.sh DIRECTORY}
 

@@ -1,1 +1,1 @@
-"""What is measured, a part each: which contenders take turns at what, and which figures come of an answer."""
+"""The parts of the benchmark: which contenders take turns, and which figures their answers give."""

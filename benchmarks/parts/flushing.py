@@ -1,4 +1,4 @@
-"""Flushes, from claim to finalize, and what a producer notices of a large one."""
+"""Flushes, from claim to finalize, and a producer's latency during a large one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.targets import LARGE_FLUSH, MEDIUM_FLUSH
 from benchmarks.turns import Execution, Turn
 
 _MANY_DAYS = 3_000
-_BESIDE = {  # rows, days: what a user would do instead
+_BESIDE = {  # rows, days: the alternative
     (_MANY_DAYS, _MANY_DAYS): "delta",
     (MEDIUM_FLUSH, _MANY_DAYS): "delta",
     (MEDIUM_FLUSH, 1): "copy",

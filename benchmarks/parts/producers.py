@@ -18,13 +18,13 @@ PRODUCERS = 8
 DATASETS = 1_000
 
 _EVERYONE = ("floor", "ours", "older", "http", "client", "postgres", "quack", "ducklake", "delta")
-_IN_GROUPS = ("ours", "older", "http", "postgres", "quack")  # what several processes can write to at once
+_IN_GROUPS = ("ours", "older", "http", "postgres", "quack")  # those to which several processes can write at once
 _BATCHES_OF_EACH = 2  # after the first
 _RECORDS = 500
 
 
 def one_producer(execution: Execution, contenders: Sequence[str] = _EVERYONE) -> None:
-    """Each batch after the last is durable."""
+    """Each batch is written once the one before is durable."""
     part, plan = "one_producer", execution.plan
     with execution.part(part) as stack:
         teams = execution.teams(stack, part, contenders)
@@ -59,7 +59,7 @@ def eight_submitting(execution: Execution) -> None:
 
 
 def many_datasets(execution: Execution) -> None:
-    """A process that is new in each turn, as is its staging directory."""
+    """A new process and a new staging directory in each turn."""
     part, plan, number = "many_datasets", execution.plan, itertools.count()
 
     def turn(name: str) -> Mapping[str, float]:

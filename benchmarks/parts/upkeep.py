@@ -1,4 +1,4 @@
-"""What an operator waits for: commands, the backlog, recovery after `kill -9`, verification; and Dagster's runs."""
+"""The times that an operator waits: commands, backlog, recovery after `kill -9`, verification; and Dagster's runs."""
 
 from __future__ import annotations
 

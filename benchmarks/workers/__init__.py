@@ -1,1 +1,1 @@
-"""What is measured, each in a process and an environment of its own, which imports nothing that it does not measure."""
+"""The measured programs, each in a process and an environment of its own, which import only what they measure."""

@@ -1,7 +1,7 @@
 """Many datasets that become due at one tick: how long until all are published, against one run per dataset.
 
-Real daemon, code server, run queue and run workers, and this process beside them that looks. Both ways are measured in
-one execution: all datasets in shared runs, then a few in runs of their own, whose steady pace is extrapolated.
+Real daemon, code server, run queue and run workers; this process only watches. Both ways are measured in one
+execution: all datasets in shared runs, then a few in runs of their own, whose steady pace is extrapolated.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def dagster(home: Home, variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def published(home: Home, datasets: Sequence[str], variables: Mapping[str, str]) -> Measured:
-    """Let Dagster publish what is staged."""
+    """Let Dagster publish everything that is staged."""
     settings = Settings.from_env()
     began = clock.now()
     with StagingArea(settings.staging_directory, settings.shard) as area, dagster(home, variables):

@@ -18,8 +18,8 @@ def main(url: str) -> None:
     def post(dataset: str, batch: pa.Table) -> None:
         connection.request("POST", f"/v1/datasets/{dataset}/batches", stream(batch), _HEADERS)
         response = connection.getresponse()
-        told = response.read()
-        assert response.status == 201, told
+        body = response.read()
+        assert response.status == 201, body
 
     answer({"write": writing(post)})
 

@@ -1,4 +1,4 @@
-"""What a process has at most held in memory."""
+"""The peak memory of a process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an operator or a flush does to a staging directory: flush, backlog, recovery, verification, commands."""
+"""The operations on a staging directory: flush, backlog, recovery, verification, commands."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Operator:
                 store.flush(status.backlog.dataset, Trigger.MANUAL, "benchmark")
 
     def backlog(self) -> float:
-        """Seconds of the question that the sensor asks at each tick."""
+        """Seconds of the query that the sensor makes at each tick."""
         with Timestore(self._settings) as store:
             began = time.perf_counter()
             assert store.area.waiting()
