@@ -24,7 +24,7 @@ from timestore_pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
-# A producer that stages once, says so, and lives on until it is told otherwise, with its segment open.
+# A producer that stages once, prints a line, and then runs until it is ended, with its journal open.
 _PRODUCER = """
 import sys
 from datetime import timedelta

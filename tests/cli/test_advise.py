@@ -14,7 +14,7 @@ def flushed(home: Path, times: int) -> None:
         timestore("flush", "weather", "--now")
 
 
-def test_a_short_history_is_told_and_fails(home: Path) -> None:
+def test_a_short_history_is_reported_and_fails(home: Path) -> None:
     staged(home)
     assert "0 published flushes and 4 batches of dataset 'weather' are too few" in complaint("advise", "weather")
 
@@ -22,8 +22,8 @@ def test_a_short_history_is_told_and_fails(home: Path) -> None:
 def test_the_command_that_is_printed_applies_the_proposal(home: Path) -> None:
     flushed(home, 3)
     proposed = timestore_json("advise", "weather", "--target-file-mb", "0.01", "--freshness-s", "300")["proposed"]
-    told = timestore("advise", "weather", "--target-file-mb", "0.01", "--freshness-s", "300")
-    command = told.splitlines()[-1].split()
+    output = timestore("advise", "weather", "--target-file-mb", "0.01", "--freshness-s", "300")
+    command = output.splitlines()[-1].split()
     assert command[0] == "timestore"
     timestore(*command[1:])
     flush = timestore_json("datasets", "show", "weather")["thresholds"]

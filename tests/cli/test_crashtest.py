@@ -38,9 +38,9 @@ def wait_until(happened: Callable[[], bool]) -> None:
 
 @pytest.mark.slow
 def test_the_report_says_what_was_killed_and_that_nothing_was_lost(tmp_path: Path) -> None:
-    told = timestore("crashtest", tmp_path / "test", "--kills", "4", "--clean")
-    assert "every acknowledged row was published exactly once" in told
-    assert "killed during" in told
+    output = timestore("crashtest", tmp_path / "test", "--kills", "4", "--clean")
+    assert "every acknowledged row was published exactly once" in output
+    assert "killed during" in output
     assert not (tmp_path / "test").exists()
 
 
@@ -64,10 +64,10 @@ def test_a_directory_that_is_in_use_is_wrong_usage(tmp_path: Path) -> None:
 def test_ctrl_c_ends_every_process_and_says_what_is_left(tmp_path: Path) -> None:
     with endless_test(tmp_path / "test") as process:
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=120)
+        _, output = process.communicate(timeout=120)
         assert process.returncode == 1
-        assert "interrupted" in told
-        assert "Traceback" not in told
+        assert "interrupted" in output
+        assert "Traceback" not in output
         assert running(tmp_path) == []
 
 
@@ -82,7 +82,7 @@ def test_when_the_parent_of_the_victims_is_killed_the_test_fails(tmp_path: Path)
     with endless_test(tmp_path / "test") as process:
         [fork_server] = psutil.Process(process.pid).children()
         fork_server.kill()
-        _, told = process.communicate(timeout=120)
+        _, output = process.communicate(timeout=120)
         assert process.returncode == 1
-        assert "fork-server.log" in told
+        assert "fork-server.log" in output
         wait_until(lambda: running(tmp_path) == [])

@@ -85,9 +85,9 @@ def test_unset_takes_either_keys_or_all(home: Path, arguments: list[str]) -> Non
     ],
 )
 def test_a_wrong_change_is_refused_with_its_key(home: Path, change: str, named: str) -> None:
-    told = complaint("datasets", "set", "weather", change)
-    assert named in told
-    assert "[invalid_metadata]" in told
+    message = complaint("datasets", "set", "weather", change)
+    assert named in message
+    assert "[invalid_metadata]" in message
 
 
 def test_an_invalid_name_is_refused(home: Path) -> None:
@@ -106,9 +106,9 @@ def test_a_column_can_be_declared_until_a_flush_has_begun(home: Path) -> None:
     timestore("datasets", "set", "weather", '{"schema": {"columns": {"value": "double"}}}')
     assert "value float64" in timestore("datasets", "show", "weather")
     timestore("flush", "weather", "--now")
-    told = complaint("datasets", "set", "weather", '{"schema": {"columns": {"value": "string"}}}')
-    assert "column 'value' is double in the dataset but string in the declaration" in told
-    assert "timestore datasets retype weather value string" in told
+    message = complaint("datasets", "set", "weather", '{"schema": {"columns": {"value": "string"}}}')
+    assert "column 'value' is double in the dataset but string in the declaration" in message
+    assert "timestore datasets retype weather value string" in message
     assert "declared as double" in complaint(
         "datasets", "set", "weather", '{"timeColumn": "value", "schema": {"columns": {"value": "double"}}}'
     )
@@ -159,7 +159,7 @@ def test_a_removed_dataset_is_out_of_sight_until_something_arrives(home: Path) -
     assert [one["dataset"] for one in timestore_json("status")["datasets"]] == ["weather"]
 
 
-def test_what_nobody_knows_cannot_be_removed(home: Path) -> None:
+def test_an_unknown_dataset_cannot_be_removed(home: Path) -> None:
     assert "there is no dataset 'nothing'" in complaint("datasets", "remove", "nothing")
 
 

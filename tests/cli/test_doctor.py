@@ -21,7 +21,7 @@ def test_doctor_makes_every_check_and_nothing_else(home: Path) -> None:
 def test_doctor_fails_with_the_reason_and_the_remedy(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     staged(home)
     monkeypatch.setenv("TIMESTORE_SHARD", "other")
-    told = timestore("doctor", code=1)
-    assert "failed   ledger         it belongs to shard 'shard-0', TIMESTORE_SHARD is 'other'\n" in told
-    assert "-> set TIMESTORE_SHARD to its owner" in told
-    assert "1 failure, 1 warning" in told
+    output = timestore("doctor", code=1)
+    assert "failed   ledger         it belongs to shard 'shard-0', TIMESTORE_SHARD is 'other'\n" in output
+    assert "-> set TIMESTORE_SHARD to its owner" in output
+    assert "1 failure, 1 warning" in output

@@ -102,9 +102,9 @@ def test_a_writer_that_does_not_answer_is_flushed_like_any_other(home: Path) -> 
     staged(home, rows=40)
     with producer(rows=5) as process:
         process.send_signal(signal.SIGSTOP)
-        told = timestore_json("flush", "weather", "--now")
-    assert [flush["rows"] for flush in told["flushes"]] == [45]
-    assert told["left_out"] == []
+        document = timestore_json("flush", "weather", "--now")
+    assert [flush["rows"] for flush in document["flushes"]] == [45]
+    assert document["left_out"] == []
 
 
 @pytest.fixture
@@ -126,10 +126,10 @@ def test_a_journal_that_cannot_be_read_now_is_named(home: Path, unreadable: list
     staged(home, rows=10)
     unreadable.append(journal := journal_of(home))
     staged(home, rows=40)
-    told = timestore_json("flush", "weather", "--now")
-    assert sum(flush["rows"] for flush in told["flushes"]) == 30  # ten have the keys of the first ten
-    assert told["left_out"][0]["journal_id"] == journal.stem
-    assert str(journal) in told["left_out"][0]["reason"]
+    document = timestore_json("flush", "weather", "--now")
+    assert sum(flush["rows"] for flush in document["flushes"]) == 30  # ten have the keys of the first ten
+    assert document["left_out"][0]["journal_id"] == journal.stem
+    assert str(journal) in document["left_out"][0]["reason"]
     assert str(journal) in complaint("flush", "weather", "--now")  # nothing else is left: it failed
 
 
@@ -146,9 +146,9 @@ def test_a_broken_dataset_does_not_keep_the_others_from_being_flushed(home: Path
     staged(home, dataset="planes")
     segment = segment_of(home, "planes")
     segment.unlink()
-    told = timestore_json("flush", "--all", "--now", code=1)
-    assert [flush["dataset"] for flush in told["flushes"]] == ["weather"]
-    assert [error["code"] for error in told["errors"]] == ["all_set_aside"]
+    document = timestore_json("flush", "--all", "--now", code=1)
+    assert [flush["dataset"] for flush in document["flushes"]] == ["weather"]
+    assert [error["code"] for error in document["errors"]] == ["all_set_aside"]
 
 
 def test_one_broken_dataset_is_the_commands_error(home: Path) -> None:
@@ -193,9 +193,9 @@ def test_drain_takes_what_a_writer_staged_that_does_not_answer(home: Path) -> No
 def test_drain_says_which_journal_is_in_the_way(home: Path, unreadable: list[Path]) -> None:
     staged(home)
     unreadable.append(journal_of(home))
-    told = complaint("drain", "--timeout", "0.1")
-    assert str(unreadable[0]) in told
-    assert "access_denied" in told
+    message = complaint("drain", "--timeout", "0.1")
+    assert str(unreadable[0]) in message
+    assert "access_denied" in message
 
 
 def test_drain_waits_for_a_flush_of_someone_else(home: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files become batches with keys, and whatever stops half-way says what is durable."""
+"""Files become batches with keys, and a run that stops half-way reports what is durable."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def test_a_file_is_cut_into_batches(home: Path) -> None:
 
 def test_the_summary_is_one_line(home: Path) -> None:
     path = write_file(home / "rows.parquet", readings(25))
-    told = timestore("ingest", "weather", path, "--batch-rows", "10")
-    assert told.startswith("weather: 3 batches, 25 rows, ")
-    assert told.count("\n") == 1
+    output = timestore("ingest", "weather", path, "--batch-rows", "10")
+    assert output.startswith("weather: 3 batches, 25 rows, ")
+    assert output.count("\n") == 1
 
 
 def test_a_batch_is_keyed_by_prefix_file_name_and_first_row(home: Path) -> None:
@@ -76,19 +76,19 @@ def test_an_unreadable_file_is_found_before_anything_is_staged(home: Path) -> No
 def test_a_failure_half_way_says_what_is_durable(home: Path) -> None:
     good = write_file(home / "good.parquet", readings(20))
     clash = write_file(home / "clash.parquet", readings(5).rename_columns(["at", "name", "value"]))
-    told = complaint("ingest", "weather", good, clash, "--batch-rows", "10")
-    assert "[schema_conflict]" in told
-    assert "durable: 2 batches, 20 rows" in told
-    assert "a second run stages the durable rows again" in told
+    message = complaint("ingest", "weather", good, clash, "--batch-rows", "10")
+    assert "[schema_conflict]" in message
+    assert "durable: 2 batches, 20 rows" in message
+    assert "a second run stages the durable rows again" in message
     assert pending_rows() == 20
 
 
 def test_a_failure_half_way_as_json_carries_both_sides(home: Path) -> None:
     good = write_file(home / "good.parquet", readings(20))
     clash = write_file(home / "clash.parquet", readings(5).rename_columns(["at", "name", "value"]))
-    told = timestore_json("ingest", "weather", good, clash, "--batch-rows", "10", code=1)
-    assert told["error"]["code"] == "schema_conflict"
-    assert (told["staged"]["batches"], told["staged"]["rows"]) == (2, 20)
+    document = timestore_json("ingest", "weather", good, clash, "--batch-rows", "10", code=1)
+    assert document["error"]["code"] == "schema_conflict"
+    assert (document["staged"]["batches"], document["staged"]["rows"]) == (2, 20)
 
 
 @pytest.mark.parametrize("rows", ["0", "-1", "many"])
@@ -104,10 +104,10 @@ def test_ctrl_c_says_what_is_durable_and_the_same_command_goes_on(home: Path) ->
         while process.poll() is None and pending_rows() == 0:
             clock.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        told, _ = process.communicate()
+        output, _ = process.communicate()
     assert process.returncode == 1
-    assert '"code": "interrupted"' in told
-    assert f'"rows": {pending_rows()}' in told
+    assert '"code": "interrupted"' in output
+    assert f'"rows": {pending_rows()}' in output
     timestore(*line)
     assert pending_rows() == 60_000
 
@@ -127,7 +127,7 @@ def test_a_first_batch_says_what_it_decided(home: Path) -> None:
     assert (again["decided"], again["warnings"]) == (None, [])
 
 
-def test_a_first_batch_without_a_time_is_told_how_to_declare_one(home: Path) -> None:
+def test_a_first_batch_without_a_time_gets_a_note_on_how_to_declare_one(home: Path) -> None:
     path = write_text(home / "rows.csv", "at,wind\n29.11.2026 10:00,1.5\n")
     first = timestore_json("ingest", "weather", path)
     assert first["decided"]["time_column"] is None

@@ -64,5 +64,5 @@ def test_every_document_has_its_keys(home: Path, monkeypatch: pytest.MonkeyPatch
 
 def _document(name: str, arguments: str) -> set[str]:
     """The keys of the one document on standard output."""
-    told = timestore(*name.split(), *arguments.split(), "--json", code=1 if name == "query" else 0)
-    return set(json.loads(told))
+    answer = timestore(*name.split(), *arguments.split(), "--json", code=1 if name == "query" else 0)
+    return set(json.loads(answer))

@@ -40,7 +40,7 @@ def pending_rows() -> int:
         return sum(status.backlog.pending.rows for status in store.statuses())
 
 
-def test_files_are_taken_and_told(landing: Path) -> None:
+def test_files_are_taken_and_listed(landing: Path) -> None:
     write_file(landing / "weather" / "a.csv", readings(25))
     assert timestore("landing", "ingest").startswith("staged    weather/a.csv: ")
     assert "no file is ready" in timestore("landing", "ingest")
@@ -49,18 +49,18 @@ def test_files_are_taken_and_told(landing: Path) -> None:
 
 def test_the_json_has_every_file(landing: Path) -> None:
     write_file(landing / "weather" / "a.csv", readings(25))
-    told = timestore_json("landing", "ingest", "weather")
-    [file] = told["files"]
+    document = timestore_json("landing", "ingest", "weather")
+    [file] = document["files"]
     assert (file["dataset"], file["file"], file["result"], file["rows"]) == ("weather", "a.csv", "staged", 25)
-    assert told["error"] is None
+    assert document["error"] is None
 
 
 def test_a_rejected_file_is_the_exit_codes_and_the_statuss_business(landing: Path) -> None:
     bad_file(landing)
     assert "[unreadable_input]" in timestore("landing", "ingest", code=1)
-    told = timestore_json("landing", "status")
-    assert told["datasets"][0]["rejected"]["files"] == 1
-    assert told["datasets"][0]["reasons"][0]["code"] == "unreadable_input"
+    document = timestore_json("landing", "status")
+    assert document["datasets"][0]["rejected"]["files"] == 1
+    assert document["datasets"][0]["reasons"][0]["code"] == "unreadable_input"
 
 
 def test_the_status_counts_what_is_where(landing: Path) -> None:
@@ -68,10 +68,10 @@ def test_the_status_counts_what_is_where(landing: Path) -> None:
     timestore("landing", "ingest")
     write_file(landing / "weather" / "b.csv", readings(5, first=5))
     (landing / "Not a dataset").mkdir()
-    told = timestore_json("landing", "status")
-    [weather] = told["datasets"]
+    document = timestore_json("landing", "status")
+    [weather] = document["datasets"]
     assert (weather["ready"]["files"], weather["archived"]["files"], weather["waiting"]["files"]) == (1, 1, 0)
-    assert told["strangers"] == ["Not a dataset"]
+    assert document["strangers"] == ["Not a dataset"]
     assert "weather  1 file" in timestore("landing", "status", "weather")
 
 
@@ -81,9 +81,9 @@ def test_a_folder_that_cannot_be_looked_at_is_named_and_the_others_are_shown(
     write_file(landing / "weather" / "a.csv", readings(5))
     (landing / "barred").mkdir()
     monkeypatch.setattr(Tree, "walk", barred(Tree.walk))  # root may list any folder
-    told = timestore_json("landing", "status", code=1)["datasets"]
-    assert [(one["dataset"], one["ready"]["files"]) for one in told] == [("barred", 0), ("weather", 1)]
-    assert [one["error"] and one["error"]["code"] for one in told] == ["landing_unusable", None]
+    document = timestore_json("landing", "status", code=1)["datasets"]
+    assert [(one["dataset"], one["ready"]["files"]) for one in document] == [("barred", 0), ("weather", 1)]
+    assert [one["error"] and one["error"]["code"] for one in document] == ["landing_unusable", None]
     assert "cannot be looked at: Permission denied" in complaint("landing", "status")
     assert "weather  1 file" in timestore("landing", "status", code=1)
 
@@ -109,7 +109,7 @@ def test_a_day_that_is_gone_is_published_again_and_not_twice(landing: Path, home
     assert timestore_json(*line, "--beside")["rows"] == 5
 
 
-def test_a_replay_of_a_dataset_nobody_knows_says_so(landing: Path) -> None:
+def test_a_replay_of_an_unknown_dataset_is_refused(landing: Path) -> None:
     assert "[unknown_dataset]" in complaint("landing", "replay", "wether", "--day", "2013-01-02")
     complaint("landing", "replay", "weather", "--day", "yesterday", code=2)
 

@@ -44,10 +44,10 @@ def test_a_lake_that_only_flushes_write_has_nothing_to_tell(home: Path) -> None:
 def test_a_file_that_no_commit_names_is_found(home: Path) -> None:
     a_table(home)
     path = stray(home)
-    told = timestore_json("legacy", "audit", "weather", code=1)
-    [weather] = told["datasets"]
+    document = timestore_json("legacy", "audit", "weather", code=1)
+    [weather] = document["datasets"]
     [file] = weather["files"]
-    assert (told["ok"], weather["dataset"]) == (False, "weather")
+    assert (document["ok"], weather["dataset"]) == (False, "weather")
     assert (file["path"], file["bytes"]) == ("partition_date=2013-01-01/from-cron.parquet", path.stat().st_size)
     assert "from-cron.parquet" in timestore("legacy", "audit", code=1)
 
@@ -58,7 +58,7 @@ def test_a_folder_without_a_table_is_looked_into(home: Path) -> None:
     assert found["dataset"] == "never-heard-of"
 
 
-def test_a_dataset_nobody_knows_is_no_clean_one(home: Path) -> None:
+def test_an_unknown_dataset_is_not_a_clean_one(home: Path) -> None:
     assert "[unknown_dataset]" in complaint("legacy", "audit", "wether")
 
 
@@ -80,8 +80,8 @@ def test_verify_sees_it_before_there_is_a_table(home: Path) -> None:
 def test_what_audit_finds_gets_in_and_the_lake_is_clean(home: Path) -> None:
     a_table(home)
     stray(home)
-    told = timestore_json("legacy", "import", "weather", "--delete")
-    assert (told["imported"], told["rows"], told["error"]) == (1, 5, None)
+    document = timestore_json("legacy", "import", "weather", "--delete")
+    assert (document["imported"], document["rows"], document["error"]) == (1, 5, None)
     timestore("flush", "weather", "--now")
     timestore("legacy", "audit")
     assert timestore_json("query", "SELECT count(*) AS rows FROM weather") == [{"rows": 45}]
@@ -106,8 +106,8 @@ def test_a_tree_elsewhere_gets_in(home: Path, tmp_path_factory: pytest.TempPathF
     tree = tmp_path_factory.mktemp("tree")
     write_file(tree / "a.parquet", readings(5))
     (tree / "b.parquet").write_text("none")
-    told = timestore("legacy", "import", "weather", tree, code=1)
-    assert told == "weather: 5 rows of 1 file, 1 file failed\n"
+    output = timestore("legacy", "import", "weather", tree, code=1)
+    assert output == "weather: 5 rows of 1 file, 1 file failed\n"
     assert pending_rows() == 5
 
 
@@ -122,8 +122,8 @@ def test_a_killed_import_is_gone_on_with_and_no_row_is_doubled(
         while process.poll() is None and pending_rows() == 0:
             clock.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-    told = timestore_json(*line)
-    assert told["duplicate_rows"] > 0 or told["skipped"] > 0
+    document = timestore_json(*line)
+    assert document["duplicate_rows"] > 0 or document["skipped"] > 0
     assert pending_rows() == 300_000
 
 

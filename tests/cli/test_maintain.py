@@ -24,8 +24,8 @@ def files(home: Path) -> list[Path]:
 
 def test_a_dry_run_changes_nothing_and_says_so(fragmented: Path) -> None:
     before = files(fragmented)
-    told = timestore("maintain", "--min-files", "2", "--dry-run")
-    assert told.endswith("nothing was changed: this is what would be done\n")
+    output = timestore("maintain", "--min-files", "2", "--dry-run")
+    assert output.endswith("nothing was changed: this is what would be done\n")
     assert files(fragmented) == before
 
 

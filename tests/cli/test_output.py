@@ -34,16 +34,16 @@ def on_a_terminal(*arguments: str | Path, **environment: str) -> str:
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "120"} | environment
     process = subprocess.Popen(command(*arguments), cwd=ROOT, env=environment, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    told = io.BytesIO()
+    output = io.BytesIO()
     try:
         while chunk := os.read(ours, 4096):
-            told.write(chunk)
+            output.write(chunk)
     except OSError:  # how Linux reports that the other side has closed
         pass
     finally:
         os.close(ours)
         process.wait()
-    return told.getvalue().decode()
+    return output.getvalue().decode()
 
 
 def test_the_commands_are_these() -> None:
@@ -52,8 +52,8 @@ def test_the_commands_are_these() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_an_example(name: str) -> None:
-    told = timestore(*name.split(), "--help")
-    assert f"  timestore {name}" in told.partition("Example")[2]
+    output = timestore(*name.split(), "--help")
+    assert f"  timestore {name}" in output.partition("Example")[2]
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("metrics", "serve")])
@@ -76,9 +76,9 @@ def test_an_error_as_json_is_an_object_on_standard_output(home: Path) -> None:
 def test_wrong_settings_are_wrong_usage(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMESTORE_STAGING_MAX_PENDING", "none")
     monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "-1")
-    told = complaint("status", code=2)
-    assert "TIMESTORE_STAGING_MAX_PENDING='none'" in told
-    assert "TIMESTORE_STAGING_FLUSH_MAX_ROWS='-1'" in told
+    message = complaint("status", code=2)
+    assert "TIMESTORE_STAGING_MAX_PENDING='none'" in message
+    assert "TIMESTORE_STAGING_FLUSH_MAX_ROWS='-1'" in message
     assert timestore_json("verify", code=2)["error"]["code"] == "invalid_settings"
 
 
@@ -118,20 +118,20 @@ def test_a_terminal_gets_colours_unless_it_says_no(home: Path) -> None:
 
 def test_a_terminal_gets_a_progress_bar(home: Path) -> None:
     [path] = staged(home)
-    told = on_a_terminal("ingest", "weather", path, "--batch-rows", "1")
-    assert "40/40" in told or "/40" in told
-    assert "40 batches, 40 rows" in told
+    output = on_a_terminal("ingest", "weather", path, "--batch-rows", "1")
+    assert "40/40" in output or "/40" in output
+    assert "40 batches, 40 rows" in output
 
 
 def test_a_narrow_terminal_goes_without_what_matters_least_and_breaks_no_name(home: Path) -> None:
     staged(home)
     timestore("flush", "weather", "--now")
     shown = on_a_terminal("flushes", COLUMNS="80", NO_COLOR="1")
-    told = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
-    assert max(map(len, told)) <= 80
-    assert told[0].split()[:4] == ["dataset", "epoch", "outcome", "trigger"]
-    assert told[1].split()[:4] == ["weather", "1", "published", "manual"]
-    assert told[2] == "left out on a narrow terminal: run, claimed"
+    output = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
+    assert max(map(len, output)) <= 80
+    assert output[0].split()[:4] == ["dataset", "epoch", "outcome", "trigger"]
+    assert output[1].split()[:4] == ["weather", "1", "published", "manual"]
+    assert output[2] == "left out on a narrow terminal: run, claimed"
 
 
 def test_metrics_are_an_exposition(home: Path) -> None:
@@ -150,10 +150,10 @@ def test_json_keeps_its_letters(home: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_json_is_json_whatever_the_output_can_encode(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = io.BytesIO()
-    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(told, encoding=encoding, write_through=True))
+    output = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(output, encoding=encoding, write_through=True))
     print_json({"file": "\udcff über.csv"})
-    assert json.loads(told.getvalue()) == {"file": "\udcff über.csv"}
+    assert json.loads(output.getvalue()) == {"file": "\udcff über.csv"}
 
 
 def test_a_number_that_no_incident_can_have_is_unknown(home: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_console_script_is_this_app() -> None:
     assert in_a_process("--help").stdout.startswith("Usage: timestore ")
 
 
-def test_the_release_is_told_with_the_format_of_the_ledger_also_under_a_broken_configuration(
+def test_the_release_is_printed_with_the_format_of_the_ledger_also_under_a_broken_configuration(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_ROWS", "many")

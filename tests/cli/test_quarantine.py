@@ -80,9 +80,9 @@ def test_a_script_has_to_say_that_it_means_to_discard(home: Path, sound: bytes) 
 
 def test_an_unknown_number_is_refused_and_does_not_keep_the_others_waiting(home: Path, sound: bytes) -> None:
     assert timestore_json("quarantine", "show", "7", code=1)["error"]["code"] == "unknown_incident"
-    told = timestore_json("quarantine", "discard", "7", "1", "--yes", code=1)
-    assert [result["incident_id"] for result in told["discarded"]] == [1]
-    assert [error["code"] for error in told["errors"]] == ["unknown_incident"]
+    document = timestore_json("quarantine", "discard", "7", "1", "--yes", code=1)
+    assert [result["incident_id"] for result in document["discarded"]] == [1]
+    assert [error["code"] for error in document["errors"]] == ["unknown_incident"]
 
 
 def test_what_a_journal_has_lost_is_shown_with_its_file_and_taken_back_once_that_is_repaired(home: Path) -> None:

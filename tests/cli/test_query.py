@@ -76,13 +76,13 @@ def test_values_become_json(home: Path, expression: str, expected: object) -> No
     assert timestore_json("query", f"SELECT {expression} AS v") == [{"v": expected}]
 
 
-def test_columns_of_one_name_are_told_apart(home: Path) -> None:
+def test_columns_of_one_name_get_different_names(home: Path) -> None:
     assert timestore_json("query", "SELECT 1 AS n, 2 AS n") == [{"n": 1, "n_2": 2}]
 
 
 def test_a_person_gets_a_table(home: Path, published: None) -> None:
-    told = timestore("query", "SELECT value, name, NULL AS nothing FROM weather ORDER BY value LIMIT 2")
-    assert [line.split() for line in told.splitlines()] == [
+    output = timestore("query", "SELECT value, name, NULL AS nothing FROM weather ORDER BY value LIMIT 2")
+    assert [line.split() for line in output.splitlines()] == [
         ["value", "name", "nothing"],
         ["0", "station", "0", "NULL"],
         ["1", "station", "1", "NULL"],
@@ -95,17 +95,17 @@ def test_a_long_table_says_that_it_was_cut(home: Path) -> None:
 
 
 def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
-    told = complaint("query", "SELECT nothing FROM weather")
-    assert told.startswith("error: query refused: Binder Error: ")
-    assert told.endswith("hint: datasets: weather; names with '-' or '.', and words of SQL, need double quotes\n")
-    assert told.count("\n") == 2
+    message = complaint("query", "SELECT nothing FROM weather")
+    assert message.startswith("error: query refused: Binder Error: ")
+    assert message.endswith("hint: datasets: weather; names with '-' or '.', and words of SQL, need double quotes\n")
+    assert message.count("\n") == 2
 
 
 def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: None) -> None:
     next((home / "lake" / "weather").rglob("*.parquet")).unlink()
-    told = complaint("query", "SELECT sum(value) FROM weather")
-    assert ".parquet is missing in" in told
-    assert "[corrupted]" in told
+    message = complaint("query", "SELECT sum(value) FROM weather")
+    assert ".parquet is missing in" in message
+    assert "[corrupted]" in message
 
 
 def test_a_staging_directory_that_cannot_be_used_leaves_the_lake(

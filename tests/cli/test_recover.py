@@ -1,4 +1,4 @@
-"""What dead processes left behind is settled, and what living ones need is left alone."""
+"""Leftovers of dead processes are settled, and the files of living ones stay."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def left_in_flight(*, publish: bool) -> FlushRef:
 
 
 def test_nothing_to_recover_is_success(home: Path) -> None:
-    told = timestore("recover")
-    assert told == "0 drained segments and 0 spool leftovers removed, 0 dead processes forgotten\n"
+    output = timestore("recover")
+    assert output == "0 drained segments and 0 spool leftovers removed, 0 dead processes forgotten\n"
 
 
 def test_what_a_killed_writer_staged_is_rolled_up(home: Path) -> None:

@@ -26,16 +26,16 @@ def column(name: str = "value") -> str:
 
 def test_a_dry_run_says_what_would_be_done_and_changes_nothing(published: Path) -> None:
     before = column()
-    told = timestore("datasets", "retype", "weather", "value", "string", "--dry-run")
-    assert "to rewrite  4 files, 20 rows" in told
-    assert told.endswith("nothing was changed: this is what would be done\n")
+    output = timestore("datasets", "retype", "weather", "value", "string", "--dry-run")
+    assert "to rewrite  4 files, 20 rows" in output
+    assert output.endswith("nothing was changed: this is what would be done\n")
     assert column() == before
 
 
 def test_the_same_summary_and_then_it_is_done(published: Path) -> None:
-    told = timestore("datasets", "retype", "weather", "value", "string")
-    assert "to rewrite  4 files, 20 rows" in told
-    assert "weather: value is string since version" in told
+    output = timestore("datasets", "retype", "weather", "value", "string")
+    assert "to rewrite  4 files, 20 rows" in output
+    assert "weather: value is string since version" in output
     assert column() == "string"
     timestore("verify", "--deep")
 
@@ -48,10 +48,10 @@ def test_json_is_one_document(published: Path) -> None:
 
 
 def test_values_that_do_not_fit_are_shown_and_refuse_it(published: Path) -> None:
-    told = timestore("datasets", "retype", "weather", "name", "double", code=1)
-    assert "do not fit  20 rows, 0 batches staged" in told
-    assert told.count("in row 0 of") >= 2
-    assert "[invalid_data]" in told
+    output = timestore("datasets", "retype", "weather", "name", "double", code=1)
+    assert "do not fit  20 rows, 0 batches staged" in output
+    assert output.count("in row 0 of") >= 2
+    assert "[invalid_data]" in output
     document = timestore_json("datasets", "retype", "weather", "name", "double", code=1)
     assert (document["ok"], document["changed"], len(document["examples"])) == (False, False, 5)
     assert document["errors"][0]["code"] == "invalid_data"

@@ -19,9 +19,9 @@ def test_the_defaults_carry_a_small_load_and_nothing_is_left(home: Path) -> None
 
 
 def test_flushes_that_are_too_slow_fail_and_nothing_is_lost(home: Path) -> None:
-    told = timestore("simulate", *_SMALL, "--slo", "0.001", "--directory", home / "kept", code=1)
-    assert "FAIL  flush p95: " in told
-    assert "pass  conservation: 6 batches" in told
+    output = timestore("simulate", *_SMALL, "--slo", "0.001", "--directory", home / "kept", code=1)
+    assert "FAIL  flush p95: " in output
+    assert "pass  conservation: 6 batches" in output
     assert (home / "kept" / "lake").is_dir()
 
 
@@ -29,9 +29,9 @@ def test_a_guardrail_that_lets_nothing_in_fails_with_its_name(home: Path, monkey
     monkeypatch.setenv("TIMESTORE_STAGING_GUARDRAIL_MODE", "hard")
     monkeypatch.setenv("TIMESTORE_STAGING_MAX_DATASET_BYTES", "1000")  # less than an empty segment
     monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "0")
-    told = timestore("simulate", *_SMALL, code=1)
-    assert "FAIL  drops: " in told
-    assert "dataset_bytes (TIMESTORE_STAGING_MAX_DATASET_BYTES)" in told
+    output = timestore("simulate", *_SMALL, code=1)
+    assert "FAIL  drops: " in output
+    assert "dataset_bytes (TIMESTORE_STAGING_MAX_DATASET_BYTES)" in output
 
 
 def test_contradictory_limits_are_refused_before_anything_starts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,9 +45,9 @@ def test_status_in_a_pipe_keeps_each_dataset_on_one_line(home: Path) -> None:
 
 def test_status_of_an_unknown_dataset_names_the_known_ones(home: Path) -> None:
     staged(home)
-    told = complaint("status", "nowhere")
-    assert "error: there is no dataset 'nowhere' [unknown_dataset]" in told
-    assert "hint: known datasets: weather" in told
+    message = complaint("status", "nowhere")
+    assert "error: there is no dataset 'nowhere' [unknown_dataset]" in message
+    assert "hint: known datasets: weather" in message
 
 
 def test_explain_names_the_limit_that_binds(home: Path) -> None:
@@ -69,8 +69,8 @@ def test_explain_says_until_when_the_table_is_complete(home: Path) -> None:
 
 def test_explain_shows_every_limit_that_is_on(home: Path) -> None:
     staged(home)
-    told = timestore("explain", "weather")
-    assert [part for part in ("rows (", "staged (", "age ", "the guardrail (") if part not in told] == []
+    output = timestore("explain", "weather")
+    assert [part for part in ("rows (", "staged (", "age ", "the guardrail (") if part not in output] == []
 
 
 def test_explain_says_when_age_will_make_it_due(home: Path) -> None:

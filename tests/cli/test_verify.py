@@ -55,9 +55,9 @@ def test_a_row_missing_from_a_segment_is_a_no(books: Path) -> None:
     segment = segment_of(books, "weather")
     with duckdb.connect(segment) as connection:
         connection.execute("DELETE FROM rows WHERE value = 50")
-    told = timestore("verify", code=1)
-    assert ".duckdb holds 9 [rows_missing]" in told
-    assert told.endswith("the books do not add up\n")
+    output = timestore("verify", code=1)
+    assert ".duckdb holds 9 [rows_missing]" in output
+    assert output.endswith("the books do not add up\n")
 
 
 def test_a_deleted_parquet_file_is_a_no(books: Path) -> None:

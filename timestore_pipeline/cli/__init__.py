@@ -10,6 +10,6 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of the console script."""
     leave_pandas_out()
-    from timestore_pipeline.cli import app  # now: pyarrow's datasets ask for pandas when they are imported
+    from timestore_pipeline.cli import app  # after the line above: pyarrow's datasets import pandas if they can
 
     app.main()

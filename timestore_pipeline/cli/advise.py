@@ -1,4 +1,4 @@
-"""`timestore advise`: thresholds for the files and the freshness that somebody wants."""
+"""`timestore advise`: thresholds for a wanted file size and freshness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `timestore`: what it says of itself, and what happens before a command runs."""
+"""The command `timestore`: its help, its version, and the logging that is set up before a command runs."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ _Version = Annotated[
 ]
 
 
-def _timestore(context: typer.Context, version: _Version = False) -> None:  # noqa: ARG001  # its callback says it
-    """Runs before a command does; its object, if any, is what a process of its own prepares then."""
+def _timestore(context: typer.Context, version: _Version = False) -> None:  # noqa: ARG001  # its callback prints it
+    """Runs before every command; calls the context's object, with which `main` sets up logging."""
     if context.obj is not None:
         context.obj()
 
@@ -64,7 +64,7 @@ def main() -> None:
 
 def _log_as_configured() -> None:
     from timestore_pipeline.monitoring.telemetry.logs import log_to_stderr
-    from timestore_pipeline.settings import Settings  # now: `--help` and completion need no settings
+    from timestore_pipeline.settings import Settings  # here: `--help` and completion need no settings
 
-    with suppress(InvalidSettings):  # the command says what is wrong with them
+    with suppress(InvalidSettings):  # the command reports it
         log_to_stderr(Settings.from_env())

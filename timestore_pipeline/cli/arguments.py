@@ -1,4 +1,4 @@
-"""Arguments that many commands take, so that they are called, explained and completed alike."""
+"""Arguments that many commands share, with the same name, help and completion."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ SomeOrAll = Annotated[
     list[str] | None, typer.Argument(metavar="DATASET", autocompletion=dataset_names, help="Default: all.")
 ]
 
-YEAR = 31_536_000.0  # seconds; nobody waits longer for a row
+YEAR = 31_536_000.0  # seconds; an upper limit for options

@@ -1,6 +1,6 @@
-"""What becomes of a command whose answer cannot be written: its reader is gone, or a file it goes to has no room.
+"""Ends a command whose output cannot be written, because its reader is gone or the output file has no room.
 
-What the command did is done. A closed pipe needs no word: `timestore ... | head` is how people look at a beginning.
+The command's work is complete by then. A closed pipe is not reported: `timestore ... | head` is ordinary use.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from timestore_pipeline.cli.output import FAILED, print_note
 
 
 class BrokenStdout(OSError):
-    """Standard output takes no more; any other `OSError` is a bug, and shows."""
+    """Standard output cannot be written; any other `OSError` is a bug, and shows."""
 
 
 @contextmanager
 def exiting_when_stdout_breaks() -> Iterator[None]:
-    """For a whole process: exit with `FAILED`, and a line on standard error, when standard output takes no more."""
+    """For a whole process: exit with `FAILED`, and a line on standard error, when standard output cannot be written."""
     _open_closed()
-    answer = sys.stdout  # held on to: what nobody holds is closed
-    sys.stdout = _told_apart(answer)
+    answer = sys.stdout  # keeps a reference: without one, the stream would be closed
+    sys.stdout = _raising_broken_stdout(answer)
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()  # here, and not when Python has ended and can only print a traceback
+            sys.stdout.flush()  # here, not at Python's exit, which could only print a traceback
     except BrokenStdout as error:
         _silence(answer.fileno())
         if error.errno != errno.EPIPE:
-            with suppress(OSError):  # the same file, perhaps
+            with suppress(OSError):  # standard error may be the same file
                 print_note(f"error: standard output cannot be written: {error.strerror}", "red")
         raise SystemExit(FAILED) from error
 
@@ -48,8 +48,8 @@ class _Output(io.FileIO):
             raise BrokenStdout(error.errno, error.strerror) from error
 
 
-def _told_apart(stream: Any) -> io.TextIOWrapper:
-    """The same stream, of which an error says that it is its own."""
+def _raising_broken_stdout(stream: Any) -> io.TextIOWrapper:
+    """The same stream, whose errors are `BrokenStdout`."""
     raw = _Output(stream.fileno(), "w", closefd=False)
     at_once = stream.line_buffering or stream.write_through  # a terminal, or PYTHONUNBUFFERED
     buffered = io.BufferedWriter(raw)
@@ -57,14 +57,14 @@ def _told_apart(stream: Any) -> io.TextIOWrapper:
 
 
 def _open_closed() -> None:
-    """A standard stream that the caller has closed is None."""
+    """Replace standard streams that the caller has closed, which are None."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # for as long as the process lives
 
 
 def _silence(descriptor: int) -> None:
-    """Python flushes once more when it ends; what is in the buffer goes nowhere."""
+    """Discard the rest of the buffer, which Python flushes once more at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

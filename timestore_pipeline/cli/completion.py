@@ -1,4 +1,4 @@
-"""What the shell offers where a dataset is named. It only looks, and offers nothing rather than complain."""
+"""Completion of dataset names. Read-only; offers nothing in case of an error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from timestore_pipeline.tools.doctor.deployment import Deployment
 
 
 def dataset_names(incomplete: str) -> list[str]:
-    """Datasets in use that begin like that; none where the ledger cannot be read."""
+    """Datasets in use that begin with `incomplete`; none if the ledger cannot be read."""
     try:
         names = [dataset.name for dataset in Deployment.from_env().datasets()]
     except (TimestoreError, OSError):

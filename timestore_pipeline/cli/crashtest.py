@@ -1,4 +1,4 @@
-"""`timestore crashtest`: the promise, tried on one's own disk."""
+"""`timestore crashtest`: tests the durability promise on the user's own disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from timestore_pipeline.tools.crashtest.plan import Plan
 from timestore_pipeline.tools.crashtest.report import Maintained, Report
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
 
-_SHOWN = 20  # problems told one by one; --json has all
+_SHOWN = 20  # problems listed; --json has all
 
 Fault = StrEnum("Fault", {name.replace("-", "_"): name for name in SABOTAGES})  # type: ignore[misc]
 
@@ -52,8 +52,8 @@ def crashtest(
     """Kill real processes at random, then prove that what was acknowledged is what was published.
 
     Producers, flushers, a recovery and a maintainer work in DIR and are killed with SIGKILL: one, a few or all at once.
-    What producers were told is then compared, row by row, with what the Delta tables hold; exit code 1 for any row
-    lost, duplicated or altered. No TIMESTORE_* variable counts here, so nothing outside DIR is touched.
+    Then the acknowledged rows are compared, one by one, with the rows in the Delta tables; exit code 1 for any row
+    lost, duplicated or altered. TIMESTORE_* variables are ignored, so nothing outside DIR is touched.
 
     \b
     Example:
@@ -81,7 +81,7 @@ def _run(plan: Plan, *, hidden: bool) -> Report:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without the log lines of flushes, which say that a victim is gone as if that were news."""
+    """Suppress log lines below ERROR: every killed victim would be one."""
     logger = logging.getLogger("timestore_pipeline")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -93,7 +93,7 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def showing_progress(what: str, total: int | None, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; gives what is to be told how many are done. total: None = nobody knows."""
+    """A bar on a terminal; gives a function to call with the number done. total: None = unknown."""
     console = error_console()
     if hidden or not console.is_terminal:
         yield lambda _: None

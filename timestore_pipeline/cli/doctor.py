@@ -20,8 +20,8 @@ _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold re
 def doctor(as_json: AsJson = False) -> None:
     """Check configuration, disk, clock, permissions, ledger, lake, landing folder, Dagster and Pushgateway.
 
-    Says for each what was seen, and what to do about it. Only looks: nothing is made, opened for use or changed.
-    Exit code 1 when a check failed; warnings are for somebody to read.
+    Prints the finding of each check, and what to do about it. Read-only: nothing is created, opened for use or changed.
+    Exit code 1 when a check failed; warnings do not change it.
 
     \b
     Example:

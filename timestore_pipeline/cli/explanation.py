@@ -1,4 +1,4 @@
-"""Why a dataset is or is not flushing: the decision, and everything it rests on."""
+"""Why a dataset is or is not flushing: the decision, and the facts behind it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MEASURED = {
 
 @dataclass(frozen=True, slots=True)
 class LimitUse:
-    """How far one limit is used up; units follow from its name."""
+    """The used share of one limit; units follow from its name."""
 
     limit: str  # rows, bytes, age_seconds, disk_bytes or total_disk_bytes
     value: float
@@ -45,18 +45,18 @@ class Explanation:
     in_flight: Flush | None
     last: Flush | None
     incidents: tuple[Incident, ...]  # open ones
-    complete_until: datetime  # whatever was acknowledged before is published
-    sensor_late: str | None  # what is wrong with who picks up what is due; None = it ticks
+    complete_until: datetime  # every batch acknowledged before is published
+    sensor_late: str | None  # why the sensor may not flush a due dataset; None = it ticks
     now: datetime
 
     @property
     def binding(self) -> LimitUse | None:
-        """The limit that is nearest; None = nothing waits, or all are off."""
+        """The nearest limit; None = nothing is pending, or all limits are off."""
         return self.limits[0] if self.limits and self.status.backlog.pending.batches else None
 
     @property
     def when(self) -> str:
-        """When it will be flushed, as far as anybody can tell now."""
+        """When it will be flushed, as far as it is known now."""
         backlog, decision = self.status.backlog, self.status.decision
         if decision.due:
             by_hand = f"not by itself, {self.sensor_late}; `timestore flush {decision.dataset} --now` does it here"
@@ -164,7 +164,7 @@ def _limits(store: Timestore, status: DatasetStatus, now: datetime) -> tuple[Lim
 
 
 def _total_use(store: Timestore) -> tuple[int, int]:
-    """Counted only where there is a limit: it looks at every segment of every dataset."""
+    """Counted only if there is a limit, because it reads the size of every segment of every dataset."""
     limit = store.settings.staging_max_total_bytes
     return (store.area.total_bytes() if limit else 0), limit
 

@@ -79,8 +79,8 @@ def drain(
         _print_flushes(draining.flushed)
         print_line("nothing is pending or in flight")
     if quarantined:
-        told = f"in quarantine and not published: {count(quarantined, 'batch')}; see `timestore quarantine list`"
-        print_note(told, "red")
+        amount = count(quarantined, "batch")
+        print_note(f"in quarantine and not published: {amount}; see `timestore quarantine list`", "red")
         raise typer.Exit(FAILED)
 
 
@@ -163,7 +163,7 @@ def _print_each(names: Sequence[str], answer: str) -> None:
 
 
 def _report(attempts: Sequence[FlushAttempt], *, as_json: bool) -> None:
-    """One dataset's error is the command's error; of several, those that could be flushed are told first."""
+    """The error of a single dataset is the command's error; for several, successful flushes are reported first."""
     if len(attempts) == 1 and attempts[0].error is not None:
         raise attempts[0].error
     done = [attempt.flush for attempt in attempts if attempt.flush is not None]

@@ -1,4 +1,4 @@
-"""Flushing in this process: what `timestore flush --now` and `timestore drain` do."""
+"""Flushing in this process, for `timestore flush --now` and `timestore drain`."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from timestore_pipeline.wiring import Timestore
 _POLL = 0.1  # seconds between looks at flushes that others work on
 _CURED_BY_TIME = (RetryLater, OutcomeUnknown, Fenced, AllSetAside)
 
-# Flushes of one dataset in a row that fail for no known reason: by then a search has set aside what is to blame.
+# Flushes of one dataset in a row that fail for no known reason: by then a search has set the bad batch aside.
 _MOST_STRIKES = ATTEMPTS_BEFORE_ISOLATION + 2
 
 
 @dataclass(frozen=True, slots=True)
 class FlushAttempt:
-    """What came of flushing one dataset once."""
+    """The result of flushing one dataset once."""
 
     dataset: str
     flush: Flush | None = None  # None = there was nothing that could be claimed
@@ -58,7 +58,7 @@ class FlushAttempt:
 
 
 def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
-    """All four phases here; an error is in the result, so that other datasets can go on."""
+    """All four phases in this process; an error is part of the result, so that other datasets can continue."""
     try:
         claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id)
         if claim.ref is None:
@@ -71,7 +71,7 @@ def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
 
 
 def flush_all_now(store: Timestore, dataset: str, run_id: str) -> list[FlushAttempt]:
-    """As many flushes as it takes for what is staged now; one is enough unless that is a great many batches."""
+    """Flush until everything that is staged now is published; one flush is enough unless there are many batches."""
     begun = clock.now()
     attempts = [flush_now(store, dataset, run_id)]
     while attempts[-1].flush is not None and store.area.ledger.batches.waits_sealed(dataset, begun):
@@ -81,7 +81,7 @@ def flush_all_now(store: Timestore, dataset: str, run_id: str) -> list[FlushAtte
 
 @dataclass
 class Drain:
-    """Flushes until the datasets are empty, its own work and that of others; what keeps coming in counts too."""
+    """Flushes until the datasets are empty, including flushes of other processes and batches that arrive meanwhile."""
 
     store: Timestore
     datasets: Sequence[str]  # none = all, also those that appear meanwhile
@@ -92,9 +92,10 @@ class Drain:
     _strikes: Counter[str] = field(default_factory=Counter)  # attempts in a row that time does not explain
 
     def run(self, timeout: float) -> None:
-        """timeout: seconds. Raises `DrainTimeout`, or sooner, once all that is left needs a person: what is in its way.
+        """timeout: seconds. Raises `DrainTimeout`, or earlier the error of a dataset, once only datasets are left that
+        cannot be flushed without an operator.
 
-        What is in the way of several datasets is told in one `NotDrained`.
+        For several such datasets the error is one `NotDrained`.
         """
         deadline = clock.monotonic() + timeout
         while waiting := self._waiting():
@@ -113,7 +114,7 @@ class Drain:
         return sum(backlog.quarantined.batches for backlog in self._ours(self.store.area.backlogs()))
 
     def _waiting(self) -> list[Backlog]:
-        """Datasets with something pending or in flight that are worth another try."""
+        """Datasets with pending or in-flight batches that are worth another attempt."""
         return [b for b in self._ours(self.store.area.waiting()) if b.dataset not in self._failed]
 
     def _ours(self, backlogs: list[Backlog]) -> list[Backlog]:
@@ -121,7 +122,7 @@ class Drain:
 
     def _attempt(self, backlog: Backlog) -> None:
         if backlog.claim_owner_alive:
-            return  # someone else flushes it; what they leave is ours
+            return  # another process flushes it; the rest is flushed here afterwards
         attempt = self._last[backlog.dataset] = flush_now(self.store, backlog.dataset, self.run_id)
         if attempt.flush is not None:
             self.flushed.append(attempt.flush)
@@ -136,18 +137,18 @@ class Drain:
             self._failed[dataset] = obstacle
 
     def _not_drained(self) -> NotDrained:
-        told = "; ".join(f"{dataset}: {error}" for dataset, error in self._failed.items())
+        listed = "; ".join(f"{dataset}: {error}" for dataset, error in self._failed.items())
         hints = dict.fromkeys(error.hint for error in self._failed.values() if error.hint)
         return NotDrained(
-            f"{len(self._failed)} datasets cannot be published as things are: {told}",
+            f"{len(self._failed)} datasets cannot be published as things are: {listed}",
             dataset=next(iter(self._failed)),
             hint="; ".join(hints),
         )
 
     def _timeout(self, left: Sequence[Backlog], timeout: float) -> DrainTimeout:
-        told = "; ".join(f"{b.dataset}: {b.pending.rows} rows pending, {b.in_flight.rows} in flight" for b in left)
+        listed = "; ".join(f"{b.dataset}: {b.pending.rows} rows pending, {b.in_flight.rows} in flight" for b in left)
         return DrainTimeout(
-            f"not empty after {timeout:g} s: {told}{''.join(self._reasons(left))}",
+            f"not empty after {timeout:g} s: {listed}{''.join(self._reasons(left))}",
             dataset=left[0].dataset,
             hint="stop the producers, see `timestore explain`, or allow more time with --timeout",
         )

@@ -27,7 +27,7 @@ def incident_document(incident: Incident) -> dict[str, Any]:
 
 
 def incident_sentence(incident: Incident) -> str:
-    """What was set aside and why, on one line."""
+    """The incident's batches and reason, on one line."""
     amount = f"{count(incident.volume.batches, 'batch')} of {count(incident.volume.rows, 'row')}"
     what = (
         "poison"
@@ -38,5 +38,5 @@ def incident_sentence(incident: Incident) -> str:
 
 
 def kind_of_file(incident: Incident) -> str:
-    """What its batches lie in."""
+    """The kind of file that holds its batches."""
     return "journal" if incident.kind is IncidentKind.RECORD else "segment"

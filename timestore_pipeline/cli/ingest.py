@@ -53,7 +53,7 @@ NoHeader = Annotated[bool, typer.Option("--no-header", help="CSV: the first line
 
 
 class Stoppable(Protocol):
-    """Work that ends soon after it was asked to."""
+    """Work that ends soon after a call of `stop`."""
 
     def stop(self) -> None: ...
 
@@ -82,9 +82,9 @@ def ingest(
     _check_names(files, idempotency_prefix)
     settings = Settings.from_env()
     csv = {"delimiter": delimiter, "decimal": decimal, "encoding": encoding, "nulls": null}
-    said = {**csv, "header": False if no_header else None}
+    dialect = {**csv, "header": False if no_header else None}
     with StagingManager.open(settings) as staging:
-        inputs = Inputs.opened(staging, dataset, files, said)
+        inputs = Inputs.opened(staging, dataset, files, dialect)
         before = staging.record(dataset)
         started = clock.monotonic()
         with _progress(inputs.sources, hidden=as_json) as progress:
@@ -99,7 +99,7 @@ def ingest(
 
 
 def _check_names(files: Sequence[Path], prefix: str | None) -> None:
-    """Keys name a file by its name: two files of one name would pass for one, and half the rows be skipped."""
+    """Keys contain the file's name: two files of one name would share keys, and half the rows would be skipped."""
     twice = [name for name, times in Counter(path.name for path in files).items() if times > 1]
     if prefix is not None and twice:
         raise typer.BadParameter(f"{legible(twice[0])} is given twice; with a prefix, files need names of their own")
@@ -116,14 +116,14 @@ def _run(loop: StagingLoop, sources: Iterable[Source]) -> TimestoreError | None:
 
 @contextmanager
 def ctrl_c_stops(work: Stoppable) -> Iterator[None]:
-    """The first Ctrl-C ends the work between two batches, so that no durable batch goes uncounted; the second kills."""
+    """The first Ctrl-C ends the work between two batches, so that every durable batch is counted; the second kills."""
     previous = signal.getsignal(signal.SIGINT)
 
     def stop(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, previous)
         work.stop()
 
-    if previous is not signal.SIG_IGN:  # as in the background of a script: then it stays ignored
+    if previous is not signal.SIG_IGN:  # ignored in a script's background job: then it stays ignored
         signal.signal(signal.SIGINT, stop)
     try:
         yield
@@ -150,7 +150,7 @@ def _report(loop: StagingLoop, seconds: float, decided: Decided, *, as_json: boo
     if as_json:
         print_json({**_document(loop), "seconds": seconds, "rows_per_second": rate, **decided.to_dict()})
         return
-    print_line(f"{loop.dataset}: {_told(loop.tally)}; {seconds:.1f} s, {rate:,.0f} rows/s")
+    print_line(f"{loop.dataset}: {_summary(loop.tally)}; {seconds:.1f} s, {rate:,.0f} rows/s")
     for line in decided.lines():
         print_note(line)
 
@@ -160,17 +160,17 @@ def _report_stopped(error: TimestoreError, loop: StagingLoop, *, as_json: bool) 
         print_json({"error": error_document(error), "staged": _document(loop)})
         return
     print_error(error, as_json=False)
-    print_note(f"durable: {_told(loop.tally)}")
+    print_note(f"durable: {_summary(loop.tally)}")
     print_note(_how_to_resume(loop))
 
 
 def _how_to_resume(loop: StagingLoop) -> str:
     if loop.prefix is not None:
-        return "to go on, run the same command again: batches that are durable are skipped by their keys"
+        return "to continue, run the same command again: durable batches are skipped by their keys"
     return "without --idempotency-prefix a second run stages the durable rows again; give it the files without them"
 
 
-def _told(tally: Tally) -> str:
+def _summary(tally: Tally) -> str:
     fresh = f"{count(tally.batches, 'batch')}, {count(tally.rows, 'row')}, {size(tally.bytes)} staged"
     again = f", {count(tally.duplicates, 'duplicate batch')} of {count(tally.duplicate_rows, 'row')} skipped"
     return fresh + (again if tally.duplicates else "")

@@ -1,4 +1,4 @@
-"""`timestore landing`: the landing folder, with Dagster or without."""
+"""`timestore landing`: commands for the landing folder, with or without Dagster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 _COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
-_MOST_LISTED = 20  # rejected files, and names that are left alone
+_MOST_LISTED = 20  # rejected files, and ignored names
 _COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
 
 
@@ -47,8 +47,8 @@ def status(
 ) -> None:
     """Show which files wait, which were taken, and which were rejected and why.
 
-    A file waits when it was written a moment ago, or was put off for half a minute. Exit code 1 when a folder cannot be
-    looked at; the others are shown.
+    A file waits when it was written a moment ago, or was postponed for half a minute. Exit code 1 when a folder cannot
+    be read; the others are shown.
 
     \b
     Example:
@@ -74,9 +74,9 @@ def ingest(
 ) -> None:
     """Stage the files that are complete, then archive them.
 
-    A file gets in whole or not at all, and once: batches are keyed by the file's content. So run it again after it was
-    killed, and a file that is dropped twice is skipped. A file that cannot be read goes to _rejected, with a reason
-    beside it; one for which there is no room stays and is tried again. Exit code 1 when there were such.
+    Every file is staged completely and once, because its batches are keyed by its content: run the command again after
+    it was killed; a file that is dropped twice is skipped. An unreadable file is moved to _rejected, with a reason
+    beside it; one for which there is no room stays and is tried again. Exit code 1 when there was such a file.
 
     \b
     Examples:
@@ -89,7 +89,7 @@ def ingest(
     with open_staging(settings) as staging:
         intake = Intake(folder, staging)
         with ctrl_c_stops(intake):
-            outcomes, stopped = _told(intake.run(chosen), quiet=as_json)
+            outcomes, stopped = _collected(intake.run(chosen), quiet=as_json)
     strangers = [] if datasets else folder.strangers()
     if as_json:
         files = [outcome.to_dict() for outcome in outcomes]
@@ -110,10 +110,11 @@ def replay(
     beside: Annotated[bool, typer.Option("--beside", help="Also if the lake has rows of that time.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Stage archived files again, to put back what is gone from the lake.
+    """Stage archived files again, to restore rows that were deleted from the lake.
 
-    First everything that is staged is flushed, here. If the lake then still has rows of that day, or without --day any
-    rows, nothing is done: a replay would double them. Run the same command again after it was stopped or killed.
+    First everything that is staged is flushed, in this process. If the lake then still has rows of that day, or without
+    --day any rows, nothing is done: a replay would double them. Run the same command again after it was stopped or
+    killed.
 
     \b
     Examples:
@@ -124,8 +125,12 @@ def replay(
     with open_store() as store:
         wanted = None if day is None else Day.of(store.area.ledger.datasets.get(dataset), day.date())
         work = Replay(LandingFolder.of(store.settings), dataset, wanted, files)
+
+        def rows_present() -> int:
+            return 0 if beside else _rows_in_lake(store, dataset, wanted)
+
         with work.alone():
-            plan = work.begin(lambda: 0 if beside else _rows_in_the_lake(store, dataset, wanted))
+            plan = work.begin(rows_present)
             with open_staging(store.settings) as staging, ctrl_c_stops(work):
                 done, stopped = _replayed(work.run(plan, staging))
     _report_replay(dataset, done, stopped, as_json=as_json)
@@ -139,26 +144,32 @@ app.command("ingest")(reporting(ingest))
 app.command("replay")(reporting(replay))
 
 
-def _rows_in_the_lake(store: Timestore, dataset: str, day: Day | None) -> int:
-    """Once everything that is staged now is in there."""
+def _rows_in_lake(store: Timestore, dataset: str, day: Day | None) -> int:
+    """Flush everything that is staged, then count the rows of that day in the table."""
     if store.area.ledger.datasets.find(dataset) is not None:
-        for attempt in flush_all_now(store, dataset, run_id()):
-            if attempt.error is not None:
-                raise attempt.error
-            for left in attempt.left_out:
-                hint = "what is in it cannot be looked for in the lake yet; try again"
-                raise RetryLater(f"journal {left.journal_id}: {left.reason}", dataset=dataset, hint=hint)
+        _flush_everything(store, dataset)
     table = store.lake.table(dataset)
     if not table.exists():
         return 0
     return int(table.to_arrow_dataset().count_rows(filter=None if day is None else day.expression()))
 
 
+def _flush_everything(store: Timestore, dataset: str) -> None:
+    """Raise if anything stays staged: its rows would be missing in the count."""
+    for attempt in flush_all_now(store, dataset, run_id()):
+        if attempt.error is not None:
+            raise attempt.error
+        for left in attempt.left_out:
+            hint = "its rows are not in the lake yet and cannot be counted; try again"
+            raise RetryLater(f"journal {left.journal_id}: {left.reason}", dataset=dataset, hint=hint)
+
+
 def _replayed(files: Iterator[Replayed]) -> tuple[list[Replayed], TimestoreError | None]:
+    """The replayed files, and the error that ended the run early."""
     done: list[Replayed] = []
     try:
         for one in files:
-            done.append(one)  # noqa: PERF402  # what was done before an error counts
+            done.append(one)  # noqa: PERF402  # files before an error count
     except TimestoreError as stopped:
         return done, stopped
     return done, None
@@ -176,11 +187,11 @@ def _report_replay(dataset: str, done: Sequence[Replayed], stopped: TimestoreErr
     print_line(f"{dataset}: {count(rows, 'row')} of {count(len(done), 'archived file')} staged again")
     if stopped is not None:
         print_error(stopped, as_json=False)
-        print_note("to go on, run the same command again: what is durable is skipped")
+        print_note("to continue, run the same command again: durable batches are skipped")
 
 
-def _told(outcomes: Iterator[Outcome], *, quiet: bool) -> tuple[list[Outcome], TimestoreError | None]:
-    """All of them, each told as it comes; and what ended the run early."""
+def _collected(outcomes: Iterator[Outcome], *, quiet: bool) -> tuple[list[Outcome], TimestoreError | None]:
+    """All outcomes, each printed at once unless `quiet`, and the error that ended the run early."""
     seen: list[Outcome] = []
     try:
         for outcome in outcomes:
@@ -214,7 +225,7 @@ def _amounts(outcome: Outcome) -> str:
 
 def _print_end(outcomes: Sequence[Outcome], stopped: TimestoreError | None) -> None:
     if not outcomes:
-        print_line("no file is ready; `timestore landing status` says which wait")
+        print_line("no file is ready; `timestore landing status` shows which wait")
     if stopped is not None:
         print_note(f"{stopped}: {stopped.hint}", "yellow")
 
@@ -256,6 +267,6 @@ def _strangers(strangers: Sequence[Ignored]) -> dict[str, Any]:
 
 def _print_ignored(ignored: Sequence[Ignored]) -> None:
     for one in ignored[:_MOST_LISTED]:
-        print_note(f"{one.place}: left alone, {one.reason}", "yellow")
+        print_note(f"{one.place}: ignored, {one.reason}", "yellow")
     if len(ignored) > _MOST_LISTED:
-        print_note(f"and {len(ignored) - _MOST_LISTED} more are left alone; --json has all", "yellow")
+        print_note(f"and {len(ignored) - _MOST_LISTED} more are ignored; --json has all", "yellow")

@@ -1,4 +1,4 @@
-"""`timestore legacy`: find who still writes past the staging area, and take their rows in."""
+"""`timestore legacy`: finds Parquet files that other programs wrote into the lake, and imports their rows."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def audit(
 ) -> None:
     """Find Parquet files in the lake that no Delta commit and no flush knows.
 
-    No reader of the tables sees them. The newest date tells whether somebody is still at it: a forgotten cron job, say.
-    Leftovers of flushes are not counted, `timestore verify --repair` deletes those. Exit code 1 when a file was found.
+    No reader of the tables sees them. The newest date shows whether a program, such as a forgotten cron job, still
+    writes them. Leftovers of flushes are not counted: `timestore verify --repair` deletes those. Exit code 1 when a
+    file was found.
 
     \b
     Example:
@@ -88,8 +89,9 @@ def import_files(
     """Stage existing Parquet files, each content once; they stay where they are.
 
     Columns that are in folder names only (station=JFK) become columns of the rows. Run the same command again after it
-    was stopped or killed: files that are in are skipped, also years later. Without PATH the files are taken that
-    `timestore legacy audit` lists for the dataset. Exit code 1 when a file could not be read; the others are in.
+    was stopped or killed: imported files are skipped, even years later. Without PATH, the command imports the files
+    that `timestore legacy audit` lists for the dataset. Exit code 1 when a file could not be read; the others are
+    imported.
 
     \b
     Examples:
@@ -133,7 +135,7 @@ def _strays(store: Timestore, dataset: str) -> Tree:
 
 
 def _tree(store: Timestore, path: str) -> Tree:
-    """Not from the lake or the staging area: their files are rows already."""
+    """Raise for a path in the lake or the staging area: their rows are known already."""
     options = storage_options()
     wanted = Location.parse(path, options)
     for uri in (store.lake.uri, str(store.area.directory.root)):
@@ -150,7 +152,7 @@ def _inside(one: str, other: str) -> bool:
 
 
 def _real(location: Location) -> str:
-    """Where it lies, whatever links and dots lead there."""
+    """Its path, with links and dots resolved."""
     return os.path.realpath(location.path) if location.filesystem is None else location.path
 
 
@@ -158,7 +160,7 @@ def _all(work: Import, *, quiet: bool) -> tuple[list[Imported], TimestoreError |
     done: list[Imported] = []
     try:
         for one in _watched(work.run(), len(work.tree.files), quiet=quiet):
-            done.append(one)  # noqa: PERF402  # what was done before an error counts
+            done.append(one)  # noqa: PERF402  # files before an error count
     except TimestoreError as stopped:
         return done, stopped
     return done, None
@@ -192,7 +194,7 @@ def _report(dataset: str, done: Sequence[Imported], stopped: TimestoreError | No
     )
     if stopped is not None:
         print_error(stopped, as_json=False)
-        print_note("to go on, run the same command again: what is durable is skipped")
+        print_note("to continue, run the same command again: durable batches are skipped")
 
 
 def _document(dataset: str, files: Sequence[fs.FileInfo]) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _print(found: Found) -> None:
             print_line(f"{name}/{file.path}  {size(file.size)}  {instant(file.mtime)}")
         if len(files) > _MOST_LISTED:
             print_line(f"{name}: and {len(files) - _MOST_LISTED} more; --json has all")
-    print_note("stop whoever writes them; `timestore legacy import DATASET` takes their rows in", "yellow")
+    print_note("stop the program that writes them; `timestore legacy import DATASET` imports their rows", "yellow")
 
 
 def _row(name: str, files: Sequence[fs.FileInfo]) -> tuple[str, ...]:

@@ -39,16 +39,16 @@ def maintain(
     """Compact, vacuum and prune published tables.
 
     Small files of a partition become one, in time order; that it holds the same rows is proven before it replaces them.
-    Files that were replaced longer ago than --retention-days are deleted, and so is what died before it was published;
-    never a file that somebody else wrote. Old commits of the log, idempotency keys past their retention and statistics
-    of old files are forgotten. Safe beside running producers, flushes and readers; killed, it is run again. Defaults
-    are those of the TIMESTORE_MAINTAIN_* variables.
+    Files that were replaced longer ago than --retention-days are deleted, and so are files of flushes that died before
+    they were published; never a file that another program wrote. Old commits of the log, idempotency keys past their
+    retention and statistics of old files are removed. Safe beside running producers, flushes and readers, and after a
+    kill it can be run again. Defaults are those of the TIMESTORE_MAINTAIN_* variables.
 
     \b
     Example:
       timestore maintain weather --dry-run
     """
-    with open_store() as store, files_bar(hidden=as_json) as told:
+    with open_store() as store, files_bar(hidden=as_json) as progress:
         names = run.chosen_datasets(store.area, store.lake, datasets or ())
         options = store.maintain_options(
             target_bytes=None if target_file_mb is None else target_file_mb * _MB,
@@ -56,7 +56,7 @@ def maintain(
             retention=None if retention_days is None else timedelta(days=retention_days),
             dry_run=dry_run,
         )
-        done = list(run.maintain(store.area, store.lake, names, options, told))
+        done = list(run.maintain(store.area, store.lake, names, options, progress))
         report = Upkeep(store.area.shard, dry_run, done)
     print_verdict(report, _print, as_json=as_json)
 
@@ -70,7 +70,7 @@ def _print(report: Upkeep) -> None:
     if report.dry_run:
         print_line("nothing was changed: this is what would be done")
     elif not report.ok:
-        print_line("not everything could be done; what was done is complete", "red")
+        print_line("some steps failed; all others are complete", "red")
 
 
 def _row(dataset: DatasetUpkeep) -> tuple[str, ...]:
@@ -93,9 +93,10 @@ def _print_notes(dataset: DatasetUpkeep, *, dry_run: bool) -> None:
     if dry_run and len(dataset.deleted) > _MOST_LISTED:
         print_line(f"{dataset.dataset}: and {len(dataset.deleted) - _MOST_LISTED:,} more")
     if dataset.gave_way:
-        print_note(f"{dataset.dataset}: gave way in {count(dataset.gave_way, 'group')} to somebody else's maintenance")
+        groups = count(dataset.gave_way, "group")
+        print_note(f"{dataset.dataset}: {groups} not compacted, because another process changed the same files")
     if dataset.foreign_files:
-        print_note(f"{dataset.dataset}: {count(dataset.foreign_files, 'file')} of somebody else's are left alone")
+        print_note(f"{dataset.dataset}: {count(dataset.foreign_files, 'file')} of other programs ignored")
     if dataset.log_waits_for:
         shards = ", ".join(dataset.log_waits_for)
         print_note(f"{dataset.dataset}: the old log stays until `timestore maintain` has run on {shards}, too")

@@ -1,4 +1,4 @@
-"""`timestore metrics`: what a scrape would see."""
+"""`timestore metrics`: prints the metrics as a scrape would return them."""
 
 from __future__ import annotations
 

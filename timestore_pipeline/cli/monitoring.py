@@ -1,4 +1,4 @@
-"""`timestore monitoring`: what Prometheus and Grafana load, rendered from the limits in force."""
+"""`timestore monitoring`: files for Prometheus and Grafana, rendered from the limits in force."""
 
 from __future__ import annotations
 

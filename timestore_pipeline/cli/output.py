@@ -1,8 +1,8 @@
-"""How commands speak: tables and lines for people, JSON for scripts, one red line for an error.
+"""Output of commands: tables and lines for people, JSON for scripts, one red line for an error.
 
 Colours and progress appear on a terminal only, and never with NO_COLOR. With `--json` standard output carries exactly
 one JSON document, also when the command fails: then it is {"error": {"code", "message", "dataset", "hint"}}.
-All text is made legible here: what a producer named or wrote moves no cursor and ends no line.
+All text is made legible here: names and values from producers cannot move the cursor or end a line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import typer
 from timestore_pipeline.errors import InvalidSettings, TimestoreError
 from timestore_pipeline.system.legible import legible, legible_json
 
-if TYPE_CHECKING:  # rich is imported where something is printed: `--help` and completion do without
+if TYPE_CHECKING:  # rich is imported only where something is printed: `--help` and completion do not need it
     from rich.console import Console, JustifyMethod
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -28,13 +28,13 @@ WRONG_USAGE = 2
 
 _GAP = 2  # columns between two of a table
 _READABLE = 24  # columns in which a sentence can be folded
-_WIDE = 200  # columns where nobody says how wide it is: a pipe must not cut a table to pieces
+_WIDE = 200  # columns where the width is unknown: a table in a pipe must not be folded
 
 P = ParamSpec("P")
 
 
 def reporting(command: Callable[P, None]) -> Callable[P, None]:
-    """The command with a `TimestoreError` turned into a message and an exit code; anything else is a bug and shows."""
+    """The command, with a `TimestoreError` printed and turned into an exit code; any other error is a bug and shows."""
 
     @wraps(command)
     def wrapped(*arguments: P.args, **options: P.kwargs) -> None:
@@ -52,7 +52,7 @@ def print_json(document: Any) -> None:
 
 
 def json_text(document: Any) -> str:
-    """In letters that standard output can take, and that no terminal obeys."""
+    """JSON in characters that standard output can encode, and without terminal control characters."""
     text = legible_json(json.dumps(document, ensure_ascii=False))
     try:
         text.encode(sys.stdout.encoding or "utf-8")
@@ -101,9 +101,9 @@ def print_table(
     header: bool = True,
     spare: Sequence[str] = (),
 ) -> None:
-    """numbers: names of the columns to align right. spare: what a narrow terminal goes without, in this order.
+    """numbers: names of the columns to align right. spare: columns that a narrow terminal omits, in this order.
 
-    Where it is still too wide only the widest column is folded: names and numbers stay in one piece.
+    If the table is still too wide, only the widest column is folded: names and numbers stay in one piece.
     """
     from rich.table import Table
     from rich.text import Text
@@ -137,7 +137,7 @@ def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, 
 
 
 def _left_out(widths: Mapping[str, int], spare: Sequence[str], width: int) -> list[str]:
-    """As few as make the rest fit, if the widest column takes what the others leave."""
+    """As few columns as possible, so that the rest fits if the widest column is folded."""
     gone: list[str] = []
     for name in spare:
         kept = [taken for column, taken in widths.items() if column not in gone]
@@ -167,7 +167,7 @@ def error_document(error: TimestoreError) -> dict[str, Any]:
 
 
 def error_console() -> Console:
-    """For progress bars; `is_terminal` says whether anybody watches."""
+    """For progress bars; they are shown if `is_terminal`."""
     return _console(sys.stderr)
 
 
@@ -178,7 +178,7 @@ def _print_line(stream: Any, text: str, style: str) -> None:
 
 
 def _console(stream: Any) -> Console:
-    """Made for each use: tests and callers may have replaced the stream."""
+    """Created for each use: tests and callers may have replaced the stream."""
     from rich.console import Console
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False)

@@ -1,4 +1,4 @@
-"""Values of a query result as JSON can hold them: nothing is refused, nothing is silently rounded."""
+"""Values of a query result as JSON values: none is refused, none is silently rounded."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from timestore_pipeline.cli.output import error_console
 
 @contextmanager
 def files_bar(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives what is to be told how many files of a dataset are written, of how many; without a terminal it is mute."""
+    """Gives a function to call with a dataset, its files written so far, and their total; silent without a terminal."""
     console = error_console()
     if hidden or not console.is_terminal:
         yield lambda _dataset, _done, _of: None

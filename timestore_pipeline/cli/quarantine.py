@@ -1,4 +1,4 @@
-"""`timestore quarantine`: what was set aside, and what is to become of it."""
+"""`timestore quarantine`: shows quarantined batches, and requeues or discards them."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def show(
         file = quarantine.quarantined_file(store.area, incident)
     path = None if file is None else str(file)
     if as_json:
-        told = [_batch_document(one) for one in batches]
-        print_json({**incident_document(incident), "file": path, "batch_list": told})
+        listed = [_batch_document(one) for one in batches]
+        print_json({**incident_document(incident), "file": path, "batch_list": listed})
         return
     print_fields(_fields(incident, path))
     print_table(
@@ -135,9 +135,9 @@ def _decide(
     *,
     as_json: bool,
 ) -> None:
-    """Each incident on its own: one that cannot be decided must not keep the others waiting.
+    """Decide each incident by itself: one that fails must not block the others.
 
-    Raises what is wrong with the only one; of several, each error is reported beside the results.
+    Raises the error of a single incident; for several, each error is reported beside the results.
     """
     results: list[dict[str, Any]] = []
     errors: list[TimestoreError] = []

@@ -69,7 +69,7 @@ def _open_staged() -> Timestore:
 
 
 def _print_json(rows: pa.RecordBatchReader) -> None:
-    """An array, row by row. When reading fails on the way it is never closed, so that nobody takes it for all."""
+    """An array, row by row. If reading fails half-way, the array is not closed, so that no parser accepts it."""
     mark = "["
     try:
         for row in _rows(rows):

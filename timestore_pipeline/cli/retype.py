@@ -13,7 +13,7 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError
 
-if TYPE_CHECKING:  # imported when it is used: the other commands of the group need no lake
+if TYPE_CHECKING:  # imported in the function: the other commands of the group need no lake
     from timestore_pipeline.maintain.retype import Retyping
     from timestore_pipeline.maintain.retype_report import RetypeReport
 
@@ -51,8 +51,8 @@ def retype(
         wish = Wish(dataset, column, type_, Leeway(parse, local_is_utc))
         options = store.maintain_options(dry_run=dry_run)
         with retyping(store.area, store.lake, wish, options) as work:
-            with files_bar(hidden=as_json) as told:
-                report = work.examine(told)
+            with files_bar(hidden=as_json) as progress:
+                report = work.examine(progress)
             if not as_json:
                 _print_summary(report)
             _attempt(work, report, quiet=as_json)
@@ -63,8 +63,8 @@ def _attempt(work: Retyping, report: RetypeReport, *, quiet: bool) -> None:
     try:
         report.refuse_unfit()
         if not report.dry_run:
-            with files_bar(hidden=quiet) as told:
-                work.carry_out(report, told)
+            with files_bar(hidden=quiet) as progress:
+                work.carry_out(report, progress)
     except TimestoreError as error:
         report.errors.append(error)
 

@@ -1,4 +1,4 @@
-"""Whether anybody picks up what is due."""
+"""Whether the flush sensor ticks, so that due datasets are flushed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timestore_pipeline.wiring import Timestore
 
 
 def sensor_lateness(store: Timestore) -> str | None:
-    """What is wrong with the one who picks requests up; None = it ticks."""
+    """Why the sensor counts as late; None = it ticks."""
     ticked = store.area.ledger.get_meta(SENSOR_LAST_TICK)
     if ticked is None:
         return "no flush sensor has run on this staging directory yet"

@@ -1,4 +1,4 @@
-"""What every command opens first."""
+"""The store that commands open, and the run id of their flushes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timestore_pipeline.wiring import Timestore
 
 
 def open_store() -> Timestore:
-    """The store that the environment describes; close it. Raises `InvalidSettings` or `LedgerMismatch`."""
+    """The store that the environment describes; the caller closes it. Raises `InvalidSettings` or `LedgerMismatch`."""
     return Timestore(Settings.from_env())
 
 

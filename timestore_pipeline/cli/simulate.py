@@ -1,4 +1,4 @@
-"""`timestore simulate`: would this host, with these settings, carry a load like ours?"""
+"""`timestore simulate`: tests whether this host, with these settings, can handle a given load."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def simulate(
 
 @contextmanager
 def _home(settings: Settings, directory: Path | None) -> Iterator[Path]:
-    """On the disk that is to be tried."""
+    """The folder of the simulation, on the disk of the staging directory."""
     if directory is not None:
         try:
             check_is_new(directory)
