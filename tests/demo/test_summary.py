@@ -36,7 +36,7 @@ def _shown(outcome: Outcome) -> str:
 
 def test_the_summary_of_a_good_run_says_so_and_tells_its_figures() -> None:
     text = _shown(_OUTCOME)
-    for told in (
+    for expected in (
         "exactly once",
         "2 rows, 1 manual",
         "10 / 20 / 30 kB",
@@ -45,7 +45,7 @@ def test_the_summary_of_a_good_run_says_so_and_tells_its_figures() -> None:
         "process 7",
         "90.0 s",
     ):
-        assert told in text
+        assert expected in text
 
 
 def test_both_sides_of_the_equation_are_shown() -> None:
@@ -65,8 +65,8 @@ def test_a_missing_row_is_a_problem_and_is_shown_with_the_brackets_it_has() -> N
 
 
 def test_what_verify_says_is_a_problem() -> None:
-    told = replace(_DATASET, account=_ACCOUNT | {"problems": ["2 rows too many"]})
-    assert replace(_OUTCOME, datasets=[told]).problems == ["timestore verify: flights: 2 rows too many"]
+    dataset = replace(_DATASET, account=_ACCOUNT | {"problems": ["2 rows too many"]})
+    assert replace(_OUTCOME, datasets=[dataset]).problems == ["timestore verify: flights: 2 rows too many"]
     assert replace(_OUTCOME, verified=False).problems == ["timestore verify says no"]
 
 
