@@ -31,11 +31,11 @@ class TimestoreError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Wherever it is shown: names and values in it are a producer's."""
+        """Escaped for display, because names and values in the message come from producers."""
         return legible(super().__str__(), lines=True)
 
-    def told(self) -> dict[str, str]:
-        """For JSON answers; keys are a contract."""
+    def to_dict(self) -> dict[str, str]:
+        """The error in JSON answers; the keys are a contract."""
         return {"code": self.code, "message": str(self), "hint": self.hint}
 
 
@@ -85,19 +85,19 @@ class DiskFailing(RetryLater):
 
 
 class OutOfMemory(RetryLater):
-    """What was to be sorted at once does not fit `TIMESTORE_EXPORT_MEMORY_MB`; less of it may."""
+    """The rows of one sort do not fit `TIMESTORE_EXPORT_MEMORY_MB`; fewer rows may."""
 
     code = "out_of_memory"
 
 
 class LedgerBusy(RetryLater):
-    """Another process held the ledger's write lock for longer than anyone should."""
+    """Another process held the ledger's write lock until the wait for it timed out."""
 
     code = "ledger_busy"
 
 
 class ManagerClosed(RetryLater):
-    """The staging manager is closing; what it accepted before is still staged."""
+    """The staging manager is closing; the batches it has accepted are still staged."""
 
     code = "manager_closed"
 
@@ -127,7 +127,7 @@ class DrainTimeout(RetryLater):
 
 
 class ServerBusy(RetryLater):
-    """The HTTP server works on as many requests as it may."""
+    """The HTTP server has reached its limit of concurrent requests."""
 
     code = "server_busy"
 
@@ -139,7 +139,7 @@ class SlowRequest(RetryLater):
 
 
 class Interrupted(RetryLater):
-    """A person stopped the work half-way; what was acknowledged before is safe."""
+    """A person stopped the work half-way; batches acknowledged before are safe."""
 
     code = "interrupted"
 
@@ -176,7 +176,7 @@ class InvalidData(InvalidInput):
     """Rows that cannot be represented without loss; names the column."""
 
     code = "invalid_data"
-    row: int | None = None  # of the batch, from 0; None = it is not about one, or not known
+    row: int | None = None  # index in the batch, from 0; None = unknown, or not about a single row
 
 
 class UnreadableInput(InvalidInput):
@@ -186,13 +186,13 @@ class UnreadableInput(InvalidInput):
 
 
 class BodyTooLarge(InvalidInput):
-    """A body that is larger than `TIMESTORE_API_MAX_BODY_BYTES`, as it is or once it is unpacked."""
+    """A body that is larger than `TIMESTORE_API_MAX_BODY_BYTES`, as sent or after decompression."""
 
     code = "body_too_large"
 
 
 class UnsupportedType(InvalidInput):
-    """A body in a format or encoding that nobody here reads."""
+    """A body in a format or encoding that the server does not read."""
 
     code = "unsupported_type"
 
@@ -246,13 +246,13 @@ class UnknownDataset(InvalidInput):
 
 
 class TooLittleHistory(InvalidInput):
-    """A dataset has not been flushed often enough to say anything about it."""
+    """A dataset has not been flushed often enough to derive advice from its history."""
 
     code = "too_little_history"
 
 
 class UnknownIncident(InvalidInput):
-    """Nothing was ever set aside under this number."""
+    """No incident in quarantine has this number."""
 
     code = "unknown_incident"
 
@@ -276,7 +276,7 @@ class NotImportable(InvalidInput):
 
 
 class LandingUnusable(InvalidInput):
-    """There is no landing folder, or the system does not let us list it or move files in it."""
+    """There is no landing folder, or the system denies listing it or moving files in it."""
 
     code = "landing_unusable"
 
@@ -288,7 +288,7 @@ class Conflict(TimestoreError):
 
 
 class NotDrained(Conflict):
-    """Several datasets cannot be published for reasons that time alone does not cure."""
+    """Several datasets cannot be published, for reasons that waiting does not resolve."""
 
     code = "not_drained"
 
@@ -306,7 +306,7 @@ class SchemaConflict(Conflict):
 
 
 class LayoutUndecided(Conflict):
-    """No row of the dataset has a time, and its metadata say that it is to be published only once one has."""
+    """No row of the dataset has a time yet, and its metadata postpone publishing until one has."""
 
     code = "layout_undecided"
 
@@ -318,13 +318,13 @@ class IdempotencyConflict(Conflict):
 
 
 class Fenced(Conflict):
-    """The claim's epoch was burnt or overtaken: whoever holds it must stop, its batches are already safe."""
+    """The claim's epoch was burnt or overtaken: its holder must stop, its batches are already safe."""
 
     code = "fenced"
 
 
 class DatasetInUse(Conflict):
-    """Something of the dataset is staged, in flight or set aside: it cannot be removed."""
+    """Batches of the dataset are staged, in flight or quarantined, so the dataset cannot be removed."""
 
     code = "dataset_in_use"
 
@@ -336,19 +336,19 @@ class MissingTable(Conflict):
 
 
 class UnsupportedTable(Conflict):
-    """Somebody has given the dataset's table a feature or a condition that flushes cannot keep to."""
+    """Another tool gave the dataset's table a feature or a constraint that flushes cannot satisfy."""
 
     code = "unsupported_table"
 
 
 class FileChanged(Conflict):
-    """A file was written to while it was read: what was staged of it may be a part."""
+    """A file was written to while it was read: the staged rows may be a part of it."""
 
     code = "file_still_written"
 
 
 class RowsPresent(Conflict):
-    """Rows that should be published again are in the lake."""
+    """Rows that should be published again are already in the lake."""
 
     code = "rows_present"
 
@@ -376,7 +376,7 @@ class Corrupted(TimestoreError):
 
 
 class LedgerLost(Corrupted):
-    """Segments are staged and the ledger that promised them is gone; `timestore recover` rebuilds it."""
+    """Segments are staged and the ledger that lists them is gone; `timestore recover` rebuilds it."""
 
     code = "ledger_lost"
 
@@ -388,13 +388,13 @@ class UnreadableLedger(Corrupted):
 
 
 class LedgerIncomplete(Corrupted):
-    """Batches wait in segments that the ledger does not list, or lists as set aside: no flush can take them."""
+    """Batches are pending in segments that the ledger does not list, or lists as quarantined: no flush takes them."""
 
     code = "ledger_incomplete"
 
 
 class UnreadableTable(Corrupted):
-    """The Delta log of a table cannot be read, or something else lies where a folder of the lake should be."""
+    """The Delta log of a table cannot be read, or a file lies where a folder of the lake should be."""
 
     code = "unreadable_table"
 
@@ -412,15 +412,15 @@ class AllSetAside(Corrupted):
 
 
 class OutcomeUnknown(TimestoreError):
-    """A publish may or may not have happened; only the Delta log can tell."""
+    """A publish may or may not have happened; only the Delta log shows which."""
 
     code = "outcome_unknown"
 
 
 class NotAcknowledged(OutcomeUnknown):
-    """A server was asked to stage a batch and no receipt came back: it may be staged.
+    """A batch was sent to a server and no receipt came back: it may be staged.
 
-    Sending the same rows again under `idempotency_key` stages them once; None = the batch had no name yet.
+    Sending the same rows again under `idempotency_key` stages them once; None = the batch had no key yet.
     """
 
     code = "not_acknowledged"

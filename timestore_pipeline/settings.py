@@ -25,19 +25,19 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LEAST_MEMORY_MB = 64  # of one export: DuckDB sorts with no less
 
 _PREFIX = "TIMESTORE_"
-_LONGEST_MS = 3_155_760_000_000  # 100 years; Python's dates end somewhere, and nobody waits that long
-_MOST_BYTES = 2**60  # 1 EiB; sums of what lies beyond do not fit the ledger's 64 bits
+_LONGEST_MS = 3_155_760_000_000  # 100 years; well within the range of Python's dates
+_MOST_BYTES = 2**60  # 1 EiB; sums of larger values do not fit the ledger's 64 bits
 _MOST_MB = _MOST_BYTES >> 20
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
-_USERINFO = re.compile(r"://[^\s'\"]*@")  # of an address: nothing to print
+_USERINFO = re.compile(r"://[^\s'\"]*@")  # user and password of an address, masked in messages
 _TOKEN = re.compile(r"[!-~]{1,4096}")
-_NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both lead them elsewhere
+_NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both misread them in a path
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Settings(BaseModel):
-    """Immutable; build it with `Settings.from_env()`, or with keyword arguments, which go before the environment."""
+    """Immutable; build it with `Settings.from_env()`, or with keyword arguments, which override the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -45,12 +45,12 @@ class Settings(BaseModel):
     staging_directory: Path = Path()  # segments and ledger; default <home>/staging
     lake_uri: str = ""  # a path, file:// or s3://bucket/prefix; default <home>/lake
     landing_directory: Path | None = None  # <dataset>/<files> to stage; None = there is no landing folder
-    landing_settle_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # a file is left alone until it is as old
+    landing_settle_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # age at which a file is staged
     shard: str = "shard-0"  # names this staging directory among several that publish into the same tables
 
     staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0, le=_MOST_BYTES)  # 512 MB on disk; 0 = off
     staging_max_total_bytes: int = Field(default=0, ge=0, le=_MOST_BYTES)  # on disk, whole directory; 0 = off
-    staging_min_free_bytes: int = Field(default=67_108_864, ge=0, le=_MOST_BYTES)  # 64 MB of the disk, for flushes
+    staging_min_free_bytes: int = Field(default=67_108_864, ge=0, le=_MOST_BYTES)  # 64 MB kept free for flushes
     staging_max_pending: int = Field(default=64, ge=1)  # batches waiting in memory, per dataset and process
     staging_guardrail_mode: GuardrailMode = GuardrailMode.SOFT
 
@@ -58,9 +58,7 @@ class Settings(BaseModel):
     staging_flush_max_bytes: int = Field(default=134_217_728, ge=0, le=_MOST_BYTES)  # 128 MB of Arrow data; 0 = off
     staging_flush_max_age_ms: int = Field(default=60_000, ge=0, le=_LONGEST_MS)  # 0 = off; the pager fires at 120 s
 
-    staging_segment_max_bytes: int = Field(
-        default=67_108_864, ge=1
-    )  # 64 MB of Arrow data, then a new one; journals, too
+    staging_segment_max_bytes: int = Field(default=67_108_864, ge=1)  # 64 MB of Arrow data; of a journal, too
     idempotency_retention_days: float = Field(default=7.0, gt=0, le=36_525)  # keys and provenance of published batches
     export_memory_mb: int = Field(default=512, ge=LEAST_MEMORY_MB, le=_MOST_MB)  # DuckDB's, of a run's exports together
     maintain_target_file_bytes: int = Field(default=134_217_728, ge=1_048_576, le=_MOST_BYTES)  # of a compacted file
@@ -77,7 +75,7 @@ class Settings(BaseModel):
 
     pushgateway_url: str | None = None  # None = nothing is pushed
     metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended
-    dagster_webserver_url: str | None = None  # asked to reload for new datasets; None = an operator does
+    dagster_webserver_url: str | None = None  # reloaded for new datasets; None = by an operator
     api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
     api_max_body_bytes: int = Field(default=67_108_864, ge=1)  # 64 MiB as sent, unpacked, and as Arrow data
 
@@ -91,9 +89,9 @@ class Settings(BaseModel):
 
     @classmethod
     def lenient(cls) -> tuple[Self, tuple[str, ...]]:
-        """What can be read of the environment, and every problem with it: for someone who looks for what is wrong.
+        """The valid part of the environment and every problem with it, for diagnosis.
 
-        What cannot be read stands at its default, and byte limits that contradict each other are off.
+        An invalid variable has its default, and byte limits that contradict each other are off.
         """
         try:
             return cls.from_env(), ()
@@ -116,7 +114,7 @@ class Settings(BaseModel):
 
     @classmethod
     def _problems(cls, values: dict[str, Any], error: ValidationError) -> list[str]:
-        """Each field's, and the ladder's of the limits that can be read: pydantic looks at it only if all can."""
+        """Problems of single fields, and of the valid limits together, which pydantic checks only if all are valid."""
         problems = [_problem(problem) for problem in error.errors()]
         if wrong := _wrong_fields(error):
             known = {name: value for name, value in values.items() if name in cls.model_fields}
@@ -186,12 +184,12 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _folders_lie_apart(self) -> Self:
-        """What is dropped is moved, and what is staged is unlinked: neither may be the other, or what is published."""
+        """Landing files are moved and staged files are unlinked: the three folders must not overlap."""
         given = [(field, getattr(self, field)) for field in ("landing_directory", "staging_directory", "lake_uri")]
         folders = [(f"{variable(field)}={place}", _local_folder(str(place))) for field, place in given if place]
         for (one, here), (other, there) in combinations(folders, 2):
             if here and there and _nested(here, there):
-                raise ValueError(f"{one} and {other} lie in each other; give each its own folder")
+                raise ValueError(f"{one} and {other} overlap; give each its own folder")
         return self
 
     @property
@@ -226,7 +224,7 @@ class Settings(BaseModel):
 
 
 def _environment() -> dict[str, str]:
-    """By field, in any case; an empty variable sets nothing."""
+    """Values by field; names match in upper and lower case, and an empty variable counts as unset."""
     given = {name.upper(): value for name, value in os.environ.items() if value}
     return {field: given[variable(field)] for field in Settings.model_fields if variable(field) in given}
 
@@ -237,13 +235,13 @@ def storage_options() -> dict[str, str]:
 
 
 def unknown_variables() -> list[str]:
-    """Variables that look like ours and set nothing, sorted; a misspelt limit is a limit that does not hold."""
+    """Variables with the prefix that no setting has, sorted: a misspelt limit is not in force."""
     known = {variable(field) for field in Settings.model_fields}
     return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
 
 
 def dagster_home() -> Path | None:
-    """Where Dagster keeps its instance, as far as the environment says."""
+    """The folder of Dagster's instance; None = the environment does not name it."""
     home = os.environ.get("DAGSTER_HOME")
     return Path(home).expanduser() if home else None
 
@@ -254,7 +252,7 @@ def variable(field: str) -> str:
 
 
 def _absolute(path: Any) -> Any:
-    """The path from the root; what is none stays as it is, for the field's own check to name it."""
+    """The absolute path; a value that is not a path is returned unchanged, for the field's own check to report."""
     try:
         return Path(path).expanduser().absolute()
     except (TypeError, RuntimeError):
@@ -262,14 +260,14 @@ def _absolute(path: Any) -> Any:
 
 
 def _local_folder(uri: str) -> Path | None:
-    """Of a path or a file:// address; None = it is elsewhere."""
+    """The folder of a path or of a file:// address; None = not on this machine."""
     if "://" not in uri:
         return Path(uri)
     return Path(unquote(urlsplit(uri).path)) if uri.startswith("file://") else None
 
 
 def _nested(one: Path, other: Path) -> bool:
-    """Also by way of links."""
+    """Whether one folder contains the other, links resolved."""
     try:
         one, other = one.resolve(), other.resolve()
     except (OSError, RuntimeError):  # a link that leads in a circle; opening it says so

@@ -1,6 +1,6 @@
-"""The composition root: the one place that knows how settings become a staging area, a lake and a flush pipeline.
+"""The composition root: the one place that turns settings into a staging area, a lake and a flush pipeline.
 
-What speaks to the lake, and DuckDB, is imported by what uses it: looking at the queue needs neither.
+The lake's modules and DuckDB are imported inside the functions that use them: reading the queue's state needs neither.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DatasetStatus:
-    """A dataset as an operator sees it: its backlog, the limits in force, and what follows from both."""
+    """A dataset as an operator sees it: its backlog, the thresholds in force, and the decision that follows."""
 
     backlog: Backlog
     thresholds: FlushThresholds
@@ -71,10 +71,10 @@ def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answe
 
 
 class FlushRequest(StrEnum):
-    """What came of asking for a manual flush."""
+    """The result of a request for a manual flush."""
 
     REQUESTED = "requested"
-    IN_FLIGHT = "in_flight"  # everything staged is on its way already
+    IN_FLIGHT = "in_flight"  # every staged batch is in flight already
     NOTHING_STAGED = "nothing_staged"
 
 
@@ -115,7 +115,7 @@ class Timestore(Closing):
         return self._statuses(self.area.backlogs())
 
     def waiting(self) -> list[DatasetStatus]:
-        """Every dataset with something pending or in flight, in name order: all that a flush could be about."""
+        """Datasets with pending or in-flight batches, in name order: the candidates for a flush."""
         return self._statuses(self.area.waiting())
 
     def status(self, dataset: str) -> DatasetStatus:
@@ -134,15 +134,16 @@ class Timestore(Closing):
     def query(self, sql: str) -> AbstractContextManager[Answer]:
         """SQL over datasets as views: published and staged rows, each exactly once.
 
-        What was acknowledged before is seen; `Answer.notes` says what is not. Raises `InvalidQuery`, `RetryLater`,
-        `UnreadableSegment` for a damaged segment, and what ledger and lake raise; so does reading the rows.
+        Batches acknowledged before the call are included; `Answer.notes` names the exceptions. Raises `InvalidQuery`,
+        `RetryLater`, `UnreadableSegment` for a damaged segment, and the errors of ledger and lake; so does reading the
+        rows.
         """
         from timestore_pipeline.query.query import query
 
         return query(self.area, self.lake, sql, memory_mb=self.settings.export_memory_mb)
 
     def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
-        """sharers: exports at a time, which divide the memory; none gets less than the least that is allowed."""
+        """sharers: concurrent exports, which divide the memory; each gets at least `LEAST_MEMORY_MB`."""
         from timestore_pipeline.flush.export import ExportOptions
         from timestore_pipeline.lake.parquet import ParquetOptions
 
@@ -158,7 +159,7 @@ class Timestore(Closing):
         retention: timedelta | None = None,
         dry_run: bool = False,
     ) -> MaintainOptions:
-        """How datasets are maintained; None = as the settings have it."""
+        """How datasets are maintained; None = the value of the settings."""
         from timestore_pipeline.maintain.run import MaintainOptions
 
         settings = self.settings
@@ -176,7 +177,7 @@ class Timestore(Closing):
         """Replace a dataset's metadata.
 
         Raises `InvalidMetadata`, also for limits that contradict each other, and `SchemaConflict` for a declared type
-        that published columns contradict, or values that are staged.
+        that contradicts published columns or staged values.
         """
         from timestore_pipeline.ingest.metadata import checked_metadata
 
@@ -186,7 +187,7 @@ class Timestore(Closing):
     def request_flush(self, dataset: str) -> FlushRequest:
         """Ask the sensor for a flush; raises `UnknownDataset`.
 
-        A request for a dataset with nothing pending would lie in wait for its next batch, so none is made.
+        Without pending batches no request is made: it would flush the next batch as soon as that arrives.
         """
         backlog = self.area.backlog(dataset)
         if backlog.pending.batches:
@@ -198,9 +199,9 @@ class Timestore(Closing):
         self.area.close()
 
     def _most_bytes(self, dataset: str) -> int:
-        """What one claim takes: as many bytes as an export can sort, more where larger flushes are asked for.
+        """Bytes of one claim: as many as an export can sort, or more where the threshold asks for larger flushes.
 
-        Half as much again as a threshold, lest what came in since it was reached be left for a small file of its own.
+        Half as much again as the threshold, so that batches which arrive after it was reached go into the same file.
         """
         wanted = self.thresholds(self.area.ledger.datasets.get(dataset).metadata).max_bytes
         return max(self.export_options().sortable_bytes, wanted * 3 // 2)
@@ -231,12 +232,12 @@ class Timestore(Closing):
 
 
 def _lake(settings: Settings, directory: StagingDirectory | None = None) -> Lake:
-    """directory: whose spool is used for files on their way to a bucket."""
+    """directory: its spool holds files until they are uploaded to a bucket."""
     from timestore_pipeline.lake.table import Lake
 
     return Lake(settings.lake_uri, storage_options(), spool=None if directory is None else directory.spool)
 
 
 def _digest(*configuration: object) -> str:
-    """Tells whether it is still the same, and not what it is: there are credentials in it."""
+    """Changes when the configuration changes, and does not reveal it: it contains credentials."""
     return hashlib.sha256(repr(configuration).encode()).hexdigest()[:8]

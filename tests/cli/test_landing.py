@@ -123,7 +123,7 @@ def test_without_a_landing_folder_it_says_what_to_set(monkeypatch: pytest.Monkey
 
 def test_a_landing_folder_inside_the_lake_is_refused(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     monkeypatch.setenv("TIMESTORE_LANDING_DIRECTORY", str(home / "lake" / "landing"))
-    assert "lie in each other" in complaint("landing", "status", code=2)
+    assert "overlap" in complaint("landing", "status", code=2)
 
 
 def test_a_killed_run_is_gone_on_with_and_no_row_is_doubled(landing: Path) -> None:

@@ -147,4 +147,4 @@ def test_a_link_into_the_lake_leads_to_rows_that_are_in_already(home: Path, tmp_
     a_table(home)
     link = tmp_path / "elsewhere"
     link.symlink_to(home)
-    assert "lie in each other" in complaint("legacy", "import", "weather", link / "lake" / "weather")
+    assert "overlap" in complaint("legacy", "import", "weather", link / "lake" / "weather")

@@ -143,7 +143,7 @@ def _tree(store: Timestore, path: str) -> Tree:
         same = (wanted.filesystem is None) is (ours.filesystem is None)
         if same and (_inside(_real(wanted), _real(ours)) or _inside(_real(ours), _real(wanted))):
             hint = "leave PATH out: then only files are taken that no commit names"
-            raise NotImportable(f"{path} and {uri} lie in each other", hint=hint)
+            raise NotImportable(f"{path} and {uri} overlap", hint=hint)
     return Tree.at(path, options)
 
 

@@ -56,7 +56,7 @@ class DatasetUpkeep:
             "log_waits_for": list(self.log_waits_for),
             "forgotten_batches": self.forgotten_batches,
             "forgotten_statistics": self.forgotten_statistics,
-            "errors": [error.told() for error in self.errors],
+            "errors": [error.to_dict() for error in self.errors],
         }
 
 

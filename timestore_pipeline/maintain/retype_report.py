@@ -82,5 +82,5 @@ class RetypeReport:
             "unfit_batches": dict(self.unfit_batches),
             "written_files": self.written_files,
             "written_bytes": self.written_bytes,
-            "errors": [error.told() for error in self.errors],
+            "errors": [error.to_dict() for error in self.errors],
         }

@@ -84,7 +84,7 @@ def _job(request: Document, work: Path) -> Job:
 
 def _refused(work: Path, error: TimestoreError) -> tuple[Document, Data]:
     shutil.rmtree(work, ignore_errors=True)
-    return {"error": error.told()}, b""
+    return {"error": error.to_dict()}, b""
 
 
 if __name__ == "__main__":

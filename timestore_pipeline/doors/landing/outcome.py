@@ -62,7 +62,7 @@ class Outcome:
 
 
 def error_document(error: TimestoreError | None) -> dict[str, str] | None:
-    return None if error is None else error.told()
+    return None if error is None else error.to_dict()
 
 
 def reason_text(file: str, content: str, error: TimestoreError, tally: Tally) -> str:
