@@ -168,7 +168,7 @@ def test_a_link_to_a_disk_that_is_not_mounted_is_named_and_tried_again(owing: Ti
     elsewhere = folder.parent.with_name("moved")
     folder.parent.rename(elsewhere)
     folder.parent.symlink_to(elsewhere.with_name("gone"))
-    with pytest.raises(RetryLater, match=r"is a link to .*/gone, which is not there"):
+    with pytest.raises(RetryLater, match=r"is a link to .*/gone, which is missing"):
         flush(owing)
     elsewhere.rename(elsewhere.with_name("gone"))
     flush(owing)

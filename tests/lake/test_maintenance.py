@@ -165,7 +165,7 @@ def test_a_footer_that_does_not_add_up_is_refused(fragmented: LakeTable, con: du
     upkeep.replace(1, swap(upkeep, con), "me", {})
     [file] = fragmented.live_files()
     assert fragmented.origins([file])[file.path].rows == {("shard-0", epoch): 3 for epoch in range(1, 5)}
-    with pytest.raises(TimestoreError, match="its footer tells"):
+    with pytest.raises(TimestoreError, match="its footer names"):
         fragmented.origins([replace(file, rows=13)])
 
 

@@ -62,7 +62,7 @@ def test_rows_keep_their_order_inside_the_file(con: duckdb.DuckDBPyConnection, t
 
 @pytest.mark.parametrize("uri", ["gs://bucket/lake", "s3://", "s3:///", "file://", "", "http://host/lake"])
 def test_a_place_the_lake_cannot_live_in_is_refused(uri: str) -> None:
-    with pytest.raises(InvalidInput, match="no place for a lake"):
+    with pytest.raises(InvalidInput, match="not a location for a lake"):
         Lake(uri)
 
 

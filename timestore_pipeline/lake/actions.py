@@ -1,4 +1,4 @@
-"""Our files as actions of a Delta commit; deltalake URL-encodes the paths itself."""
+"""Files as actions of a Delta commit; deltalake URL-encodes the paths itself."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 
 
 def add_action(file: ExportedFile, *, changes_data: bool) -> AddAction:
-    """changes_data: False = its rows were in the table before, in other files."""
+    """changes_data: False = the rows were in the table before, in other files."""
     return AddAction(file.path, file.bytes, _values(file.partition), _now_millis(), changes_data, file.stats)
 
 
 def completed(add: AddAction, columns: Iterable[str]) -> AddAction:
-    """The same, saying of every column that the file lacks that it is null in all rows.
+    """The action with null counts for the table's columns that the file lacks.
 
-    `DeltaTable.to_pyarrow_dataset` of deltalake 1.6 takes a file with bounds of some columns and nothing about another
-    for one in which no value of that column matches, null included. columns: of the table that statistics are about.
+    `DeltaTable.to_pyarrow_dataset` of deltalake 1.6 misreads a file with bounds for some columns and no statistics for
+    another: it takes no value of that column to match, null included. columns: those of the table with statistics.
     """
     stats = json.loads(add.stats)
     if "minValues" not in stats:
@@ -35,9 +35,9 @@ def completed(add: AddAction, columns: Iterable[str]) -> AddAction:
 
 
 def without_bounds(file: dict[str, Any], partition: PartitionKey) -> AddAction:
-    """A live file as it is, with statistics that no reader can take for bounds of a column that it lacks.
+    """A live file, unchanged, with row and null counts as its only statistics.
 
-    file: as deltalake lists it.
+    No reader can misread them as bounds of a column that the file lacks. file: as deltalake lists it.
     """
     nulls = {name: count for name, count in (file["null_count"] or {}).items() if isinstance(count, int)}
     stats = json.dumps({"numRecords": file["num_records"], "nullCount": nulls}, ensure_ascii=False)
@@ -45,7 +45,7 @@ def without_bounds(file: dict[str, Any], partition: PartitionKey) -> AddAction:
 
 
 def partition_of(file: dict[str, Any]) -> PartitionKey:
-    """Of a live file of ours, as deltalake lists it."""
+    """The partition of a live file that this product wrote, as deltalake lists it."""
     [(column, value)] = (file.get("partition") or {None: None}).items()
     if isinstance(value, datetime):
         return PartitionKey(column, value.replace(tzinfo=None).isoformat(" "))
@@ -53,12 +53,12 @@ def partition_of(file: dict[str, Any]) -> PartitionKey:
 
 
 def remove_action(path: str, size: int, partition: PartitionKey) -> RemoveAction:
-    """Of a file whose rows stay in the table, in another one. size: bytes."""
+    """For a file whose rows stay in the table, in another file. size: bytes."""
     return RemoveAction(path, False, _now_millis(), size, _values(partition))
 
 
 def _values(partition: PartitionKey) -> dict[str, str | None]:
-    """As the log spells them: an hour with its zone, because Spark takes one without for its session's."""
+    """As the log spells them: an hour with its zone, because Spark reads one without in its session's time zone."""
     if partition.column is None:
         return {}
     hour = partition.value is not None and " " in partition.value
@@ -66,7 +66,7 @@ def _values(partition: PartitionKey) -> dict[str, str | None]:
 
 
 def logged_partition(values: Mapping[str, str | None]) -> PartitionKey:
-    """The inverse for what an add action of ours says; releases before spelt hours without a zone."""
+    """The inverse, for add actions of this product; earlier releases spelt hours without a zone."""
     column = next(iter(values), None)
     value = None if column is None else values[column]
     if value is not None and value.endswith("Z"):

@@ -23,16 +23,16 @@ from timestore_pipeline.lake.layout import is_ours
 
 _UNDERSTOOD = {"timestampNtz"}  # reader features that change nothing about the Parquet files
 
-# Arrow's own 16 batches of each of 4 files come to a gigabyte where rows are wide; nobody bounds it but this.
+# Arrow's default, 16 batches of each of 4 files, comes to a gigabyte where rows are wide, and has no other bound.
 _READ_AHEAD = {"batch_readahead": 2, "fragment_readahead": 2}
 
 Add = dict[str, Any]  # one row of deltalake's list of live files
 
 
 class _Frugal(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow has no types
-    """Reads little ahead, also when DuckDB scans it, which gives columns and filter and nothing else.
+    """Bounds the read-ahead, also for scans by DuckDB, which passes columns and filter only.
 
-    What other tools wrote is read whole and filtered afterwards: deltalake writes strings as views, which Arrow casts
+    Files of other tools are read whole and filtered afterwards: deltalake writes strings as views, which Arrow casts
     and cannot compare.
     """
 
@@ -53,7 +53,7 @@ class _Frugal(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow has no typ
 
 
 def arrow_dataset(table: DeltaTable, root: fs.FileSystem) -> ds.Dataset:
-    """All live files under `root`; raise `Conflict` when the rows are not simply those in the files."""
+    """All live files under `root`; raise `Conflict` when a table feature changes which rows the files stand for."""
     check_features(table)
     schema = pa.schema(table.schema().to_arrow())
     file_format = ds.ParquetFileFormat()
@@ -73,13 +73,13 @@ def check_features(table: DeltaTable) -> None:
     """Raise `Conflict` when the table uses a feature that changes what its Parquet files mean."""
     if foreign := set(table.protocol().reader_features or []) - _UNDERSTOOD:
         raise Conflict(
-            f"the table uses {sorted(foreign)}, which someone else has switched on",
+            f"the table uses {sorted(foreign)}, which another tool has switched on",
             hint="read it with an engine that knows these features, or switch them off",
         )
 
 
 def _guarantee(add: Add, schema: pa.Schema) -> pc.Expression:
-    """What holds for every row of the file."""
+    """A condition that holds for every row of the file."""
     guarantee = pc.scalar(True)
     for condition in (*_partition(add, schema), *_times(add, schema)):
         guarantee = guarantee & condition

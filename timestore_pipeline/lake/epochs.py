@@ -1,11 +1,11 @@
-"""Whether an epoch got in: asked of the Delta log, and settled in it once for all.
+"""Whether an epoch is published: read from the Delta log, and settled there once for all.
 
 A commit that carries `txn(app_id, epoch)` settles the epoch: published, or burnt when it also carries
-`txn(app_id/burnt, epoch)`. Epochs of an app id only grow, so a table that has passed an epoch takes it no more.
-A crash at any point leaves the epoch settled or not; asking again tells which. Decision 0003.
+`txn(app_id/burnt, epoch)`. Epochs of an app id only grow, so a table that has passed an epoch no longer accepts it.
+A crash at any point leaves the epoch settled or open, and the log shows which. Decision 0003.
 
-An epoch is a number, and two ledgers may count to it: a staging directory made anew, a ledger restored from a backup,
-two hosts under one shard name. So a commit also says whose claim it carries. To everybody else the epoch is burnt.
+An epoch is a number, and two ledgers may reach the same one: a new staging directory, a ledger restored from a backup,
+two hosts with one shard name. So a commit also names the claim it carries. For every other claim the epoch is burnt.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from timestore_pipeline.model.lake import EpochOutcome
 
 @dataclass(frozen=True, slots=True)
 class EpochCommit:
-    """The commit that is to settle an epoch. `metadata["claim"]` says whose rows, None = told by the epoch alone."""
+    """The commit that will settle an epoch. `metadata["claim"]` identifies the claim; None = the epoch alone does."""
 
     app_id: str
     epoch: int
@@ -38,12 +38,12 @@ class EpochCommit:
     adds: Sequence[AddAction]
     metadata: Mapping[str, Any]
     removes: Sequence[RemoveAction] = ()
-    schema: Schema | None = None  # that the table has from then on, and no file but `adds`; None = its columns stay
+    schema: Schema | None = None  # the table's new schema, with `adds` as its only files; None = the columns stay
     marks: Sequence[Transaction] = ()  # further transaction identifiers
-    check: Callable[[DeltaTable], None] | None = None  # raises when the commit must not be made onto a snapshot
+    check: Callable[[DeltaTable], None] | None = None  # raises when the commit must not be made on top of a snapshot
 
     def properties(self) -> CommitProperties:
-        """deltalake must not rebase a commit that takes files out: it does not look whether they are still there."""
+        """deltalake must not rebase a commit that removes files: it does not check that they are still there."""
         marks = [Transaction(self.app_id, self.epoch), *self.marks]
         if self.burn:
             marks.append(Transaction(self.app_id + BURNT_SUFFIX, self.epoch))
@@ -60,23 +60,24 @@ class Settled:
 
     outcome: EpochOutcome
     version: int | None  # of the commit that carries the epoch; None = skipped, or log cleanup has removed the commit
-    claim: str | None = None  # whose rows that commit carries
+    claim: str | None = None  # the claim whose rows that commit carries
 
 
 def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
-    """Commit unless the epoch is settled already, and say how it is settled in the end.
+    """Commit unless the epoch is settled already; return how it is settled in the end.
 
-    Check and commit use one snapshot, and deltalake refuses a commit whose app id has moved since its snapshot. That
-    refusal sends us round again, to a fresh snapshot and a fresh check; so does success, to read what is in the log.
+    Check and commit use one snapshot, and deltalake refuses a commit whose app id has moved since its snapshot. After
+    a refusal the loop starts over with a fresh snapshot and a fresh check; after a success, too, to read the result
+    from the log.
     """
     for attempt in range(ATTEMPTS):
         try:
             table = handle.existing()
             settled = settled_in(handle, table, commit.app_id, commit.epoch)
-        except TimestoreError as silent:
+        except TimestoreError as error:
             if attempt == 0:
                 raise
-            raise faults.unknown(handle.uri, commit.epoch, silent) from silent  # the last commit may have got in
+            raise faults.unknown(handle.uri, commit.epoch, error) from error  # the last attempt may have committed
         if settled is not None:
             handle.checkpoint_when_due(table, settled.version)
             return _as_seen_by(commit.metadata.get("claim"), settled)
@@ -87,9 +88,9 @@ def settle(handle: TableHandle, commit: EpochCommit) -> Settled:
 
 
 def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) -> Settled | None:
-    """How the epoch is settled in this snapshot, flushed to disk before anybody acts on it; None = it is not.
+    """How the epoch is settled in this snapshot, flushed to disk before it is returned; None = it is not settled.
 
-    Raise `OutcomeUnknown` when the log does not answer, or no longer has the commit of an epoch long passed.
+    Raise `OutcomeUnknown` when the log cannot be read, or no longer has the commit of an epoch long passed.
     """
     with faults.reading(handle.uri):
         reached = table.transaction_version(app_id)
@@ -105,15 +106,13 @@ def settled_in(handle: TableHandle, table: DeltaTable, app_id: str, epoch: int) 
         return Settled(_outcome(burnt == epoch), None)
     except OSError as error:
         raise faults.unknown(handle.uri, epoch, error) from error
-    if (
-        found is None
-    ):  # a later epoch is in and this one is not: it was skipped, and can no more get in than a burnt one
+    if found is None:  # skipped: a later epoch is in the log, so this one can no longer be committed
         return Settled(EpochOutcome.BURNT, None)
     return Settled(_outcome(found.burnt), found.version, found.claim)
 
 
 def _as_seen_by(claim: str | None, settled: Settled) -> Settled:
-    """What another claim published under this epoch is not ours: our rows can get in no more."""
+    """If another claim published under this epoch, the epoch is burnt for `claim`."""
     if settled.version is None or settled.claim == claim:
         return settled
     return Settled(EpochOutcome.BURNT, settled.version)
@@ -124,7 +123,7 @@ def _outcome(burnt: bool) -> EpochOutcome:
 
 
 def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> None:
-    """Return when the epoch is settled, or when a conflict calls for another look; raise when it stays open."""
+    """Return when the epoch is settled, or when a conflict calls for a fresh snapshot; raise when it stays open."""
     try:
         columns = [field.name for field in table.schema().fields if isinstance(field.type, PrimitiveType)]
         described = set(columns) - set(table.metadata().partition_columns)
@@ -144,10 +143,10 @@ def _try_commit(handle: TableHandle, table: DeltaTable, commit: EpochCommit) -> 
 
 
 def _after_failure(handle: TableHandle, commit: EpochCommit, error: Exception) -> None:
-    """Unknown is not failed: the commit may have arrived although its answer did not, so ask the log."""
+    """Unknown is not failed: the commit may have been made although its answer was lost, so read the log."""
     try:
         settled = settled_in(handle, handle.existing(), commit.app_id, commit.epoch)
-    except TimestoreError as silent:
-        raise faults.unknown(handle.uri, commit.epoch, silent) from error
+    except TimestoreError as unreadable:
+        raise faults.unknown(handle.uri, commit.epoch, unreadable) from error
     if settled is None:
         raise faults.not_committed(handle.uri, error) from error

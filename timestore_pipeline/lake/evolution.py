@@ -1,7 +1,7 @@
 """Which schemas a Delta table can hold, and which changes it takes: new nullable columns and fields of structs.
 
-Readers find a field by its name and read null where a file lacks it. Inside a map DataFusion (deltalake 1.6) does not:
-it cannot open the table any more, so there a struct stays as it is.
+Readers find a field by its name and read null where a file lacks it. Inside maps DataFusion (deltalake 1.6) fails to:
+it could no longer open the table, so a struct inside a map cannot grow.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ def table_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
 
 
 def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
-    """What of `wanted` the table has not got: new columns, and columns as they are with the new fields of structs.
+    """Columns to add to the table: new ones, and existing ones whose structs gain fields.
 
-    Raise `SchemaConflict` for one it has with another type, `InvalidData` for what is nested too deeply.
+    Raise `SchemaConflict` for a column that the table has with another type, `InvalidData` for one nested too deeply.
     """
     known = {field.name.casefold(): field for field in existing.fields}
     missing = []
@@ -61,7 +61,7 @@ def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
         if grown is None:
             raise _conflict(present or field, field)
         if present is None or grown.type != present.type:
-            canonical_type(wanted.field(field.name).type, field.name)  # too deep, and no reader could open the table
+            canonical_type(wanted.field(field.name).type, field.name)  # raises if nested too deeply for any reader
             missing.append(grown)
     return missing
 
@@ -69,8 +69,8 @@ def missing_columns(existing: Schema, wanted: pa.Schema) -> list[Field]:
 def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
     """The canonical schema `rows`, with the table's spelling and type of every column and field that the table has.
 
-    A time of day or a duration stays one where the table has the numbers it is stored as. Raise `InvalidData` when such
-    a column has a type that no dataset can have.
+    A time of day or a duration keeps its type where the table has the integers it is stored as. Raise `InvalidData`
+    when such a column has a type that no dataset can have.
     """
     known = {field.name.casefold(): field for field in pa.schema(existing.to_arrow())}
     present = (_in_spelling_of(known.get(field.name.casefold(), field), field) for field in rows)
@@ -78,7 +78,7 @@ def as_published(existing: Schema, rows: pa.Schema) -> pa.Schema:
 
 
 def is_part(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a file's type is the table's, or that but for fields which the table's structs gained later."""
+    """Whether a file's type is the table's, or lacks only fields which the table's structs gained later."""
     if pa.types.is_struct(found) and pa.types.is_struct(wanted):
         known = {field.name: field.type for field in wanted}
         return all(field.name in known and is_part(field.type, known[field.name]) for field in found)
@@ -101,12 +101,12 @@ def check_partitioning(existing: list[str], partitioning: Partitioning) -> None:
             column=partitioning.column or existing[0],
             existing=str(existing),
             incoming=str(wanted),
-            hint="its rows need the time column by which the table is laid out; or move that table out of the lake",
+            hint="send rows with the time column that the table is partitioned by, or move that table out of the lake",
         )
 
 
 def _grown(present: Field, wanted: Field) -> Field | None:
-    """The table's field, with what its structs lack; None = it is another type, or spelt otherwise."""
+    """The table's field with the missing struct fields added; None = another type, or another spelling."""
     grown = _grown_type(present.type, wanted.type)
     if grown is None or present.name != wanted.name:
         return None
@@ -126,11 +126,11 @@ def _grown_type(present: Any, wanted: Any) -> Any | None:
 
 
 def _grown_struct(present: StructType, wanted: StructType) -> StructType | None:
-    """Every field stays where it is and nullable; new ones come last."""
-    asked = {field.name.casefold(): field for field in wanted.fields}
-    kept = [_grown(field, asked.pop(field.name.casefold(), field)) for field in present.fields]
+    """Existing fields keep their place and must be nullable; new ones come last."""
+    new = {field.name.casefold(): field for field in wanted.fields}
+    kept = [_grown(field, new.pop(field.name.casefold(), field)) for field in present.fields]
     fields = [field for field in kept if field is not None and field.nullable]
-    return StructType([*fields, *asked.values()]) if len(fields) == len(kept) else None
+    return StructType([*fields, *new.values()]) if len(fields) == len(kept) else None
 
 
 def _in_spelling_of(table: pa.Field, rows: pa.Field) -> pa.Field:
@@ -138,7 +138,7 @@ def _in_spelling_of(table: pa.Field, rows: pa.Field) -> pa.Field:
 
 
 def _joined(table: pa.DataType, rows: pa.DataType) -> pa.DataType:
-    """The table's type with the fields that only the rows' structs have."""
+    """The table's type, plus the fields that only the rows' structs have."""
     if pa.types.is_list(table) and pa.types.is_list(rows):
         return pa.list_(_joined(table.value_type, rows.value_type))
     if not (pa.types.is_struct(table) and pa.types.is_struct(rows)):
@@ -154,8 +154,8 @@ def _conflict(present: Field, incoming: Field) -> SchemaConflict:
         column=incoming.name,
         existing=_spelt(present),
         incoming=_spelt(incoming),
-        hint="who made this table? If it is no dataset of ours, move that table out of the lake, or publish elsewhere"
-        " (TIMESTORE_LAKE_URI); what is staged stays staged",
+        hint="find out which tool made this table. If it is not a dataset of this system, move it out of the lake, or"
+        " publish elsewhere (TIMESTORE_LAKE_URI); staged rows stay staged",
     )
 
 
@@ -164,7 +164,7 @@ def _spelt(field: Field) -> str:
 
 
 def _stored(kind: pa.DataType, path: str) -> pa.DataType:
-    """The Arrow type as which Delta keeps `kind`; raise `InvalidData` naming `path`."""
+    """The Arrow type in which Delta stores `kind`; raise `InvalidData` naming `path`."""
     if any(matches(kind) for matches in _SIMPLE):
         return kind
     if pa.types.is_timestamp(kind) and kind.unit == "us":

@@ -1,4 +1,4 @@
-"""What went wrong in Delta, in the filesystem or in the object store, in terms of what the caller should do."""
+"""Translates failures of Delta, filesystem and object store into errors grouped by what the caller should do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os er
 
 
 def is_disk_full(error: Exception) -> bool:
-    """By number where there is one; DuckDB and deltalake only say it in words."""
+    """By error number where there is one; DuckDB and deltalake give only a text."""
     number = getattr(error, "errno", None)
     return number in (errno.ENOSPC, errno.EDQUOT) or any(phrase in str(error) for phrase in _FULL)
 
@@ -40,10 +40,10 @@ def _is_refused(error: Exception) -> bool:
     return number in _REFUSALS or any(f"os error {refusal})" in str(error) for refusal in _REFUSALS)
 
 
-def _refused(what: str, error: Exception) -> AccessDenied:
+def _refused(subject: str, error: Exception) -> AccessDenied:
     return AccessDenied(
-        f"the system refuses {what}: {summary(error)}",
-        hint="give the user that runs flushes write access to the lake's folder, or mend TIMESTORE_LAKE_URI",
+        f"the system refuses {subject}: {summary(error)}",
+        hint="give the user that runs flushes write access to the lake's folder, or correct TIMESTORE_LAKE_URI",
     )
 
 
@@ -55,8 +55,8 @@ def _file_for_folder(uri: str) -> Path | None:
 
 def _in_the_way(file: object) -> UnreadableTable:
     return UnreadableTable(
-        f"{file} is a file, and a folder of the lake should be there",
-        hint="look what it is, move it out of the lake, and run `timestore verify`; what is staged stays staged",
+        f"{file} is a file where the lake needs a folder",
+        hint="move the file out of the lake, and run `timestore verify`; staged rows stay staged",
     )
 
 
@@ -72,59 +72,59 @@ def lacks_feature(error: Exception) -> bool:
 def _feature_lacking(uri: str) -> UnreadableTable:
     return UnreadableTable(
         f"the table {uri} has timestamps without time zone, and its protocol lacks the feature {FEATURE}: no reader"
-        " opens it",
+        " can open it",
         hint=f"add the feature, in Spark: ALTER TABLE delta.`{uri}` SET TBLPROPERTIES"
-        f" ('delta.feature.{FEATURE}' = 'supported'); what is staged stays staged",
+        f" ('delta.feature.{FEATURE}' = 'supported'); staged rows stay staged",
     )
 
 
 def unsupported(uri: str, error: Exception) -> UnsupportedTable:
     return UnsupportedTable(
-        f"the table {uri} uses features that nobody here knows: {summary(error)}",
-        hint="take them off the table with the tool that put them there, or move the table out of the lake; what is"
-        " staged stays staged",
+        f"the table {uri} uses features that this release does not support: {summary(error)}",
+        hint="remove them from the table with the tool that added them, or move the table out of the lake; staged rows"
+        " stay staged",
     )
 
 
 def _lost_link(uri: str) -> RetryLater | None:
-    """A link that leads nowhere: a disk that is not mounted, most of the time."""
+    """A link whose target is missing: usually a disk that is not mounted."""
     links = [] if "://" in uri else [path for path in (Path(uri), *Path(uri).parents) if path.is_symlink()]
     for link in links:
         if not link.exists():
-            hint = "mount what it leads to, or mend the link; what is staged stays staged"
-            return RetryLater(f"the lake's folder {link} is a link to {link.readlink()}, which is not there", hint=hint)
+            hint = "mount the link's target, or repair the link; staged rows stay staged"
+            return RetryLater(f"the lake's folder {link} is a link to {link.readlink()}, which is missing", hint=hint)
     return None
 
 
-def disk_full(what: str, error: Exception) -> DiskFull:
+def disk_full(subject: str, error: Exception) -> DiskFull:
     return DiskFull(
-        f"no space left in the lake for {what}: {summary(error)}",
-        hint="make room; what is staged stays staged and is published by a later flush",
+        f"no space left in the lake for {subject}: {summary(error)}",
+        hint="make room; staged rows stay staged and are published by a later flush",
     )
 
 
-def not_written(what: str, error: OSError) -> TimestoreError:
-    """A file of the lake did not get to the disk; nothing names it."""
+def not_written(subject: str, error: OSError) -> TimestoreError:
+    """A file of the lake could not be written; no commit refers to it."""
     if isinstance(error, (FileExistsError, NotADirectoryError)):
         return _in_the_way(error.filename)
     if _is_refused(error):
-        return _refused(what, error)
+        return _refused(subject, error)
     if any(phrase in str(error) for phrase in _TOO_DEEP):
-        hint = "flatten that column in the data; a dataset has one only if an earlier release let it in"
-        return InvalidData(f"{what} cannot be written, a column of it is nested too deeply: {error}", hint=hint)
-    return RetryLater(f"{what} could not be written: {error}", hint="the kernel's log says what the disk had")
+        hint = "flatten that column in the data; only earlier releases accepted such columns"
+        return InvalidData(f"{subject} cannot be written, one of its columns is nested too deeply: {error}", hint=hint)
+    return RetryLater(f"{subject} could not be written: {error}", hint="see the kernel's log for the disk's error")
 
 
-def not_deleted(what: str, error: OSError) -> TimestoreError:
-    """A file that nothing names could not be removed."""
+def not_deleted(subject: str, error: OSError) -> TimestoreError:
+    """A file that no commit refers to could not be deleted."""
     if _is_refused(error):
-        return _refused(what, error)
-    return RetryLater(f"{what} could not be deleted: {error}", hint="it takes up space and nothing else; try again")
+        return _refused(subject, error)
+    return RetryLater(f"{subject} could not be deleted: {error}", hint="it only takes up space; try again")
 
 
 @contextmanager
 def reading(uri: str) -> Iterator[None]:
-    """Translate what reading a table's log raises; a snapshot reads parts of it only when they are asked for."""
+    """Translate errors of reading a table's log; wrap uses of a snapshot, too: it reads parts of the log lazily."""
     try:
         yield
     except DELTA_FAULTS as error:
@@ -132,7 +132,7 @@ def reading(uri: str) -> Iterator[None]:
 
 
 def unreadable(uri: str, error: Exception) -> TimestoreError:
-    """The table could not be opened: a damaged log, or a store that refuses or does not answer."""
+    """The table could not be opened: a damaged log, or a store that denies access or does not answer."""
     if file := _file_for_folder(uri):
         return _in_the_way(file)
     if _is_refused(error):
@@ -146,12 +146,12 @@ def unreadable(uri: str, error: Exception) -> TimestoreError:
     return UnreadableTable(
         f"the Delta log of {uri} cannot be read: {summary(error)}",
         hint="nothing was deleted; restore the damaged file of _delta_log from a backup, or move the whole table out of"
-        " the lake: the next flush begins another",
+        " the lake: the next flush creates a new one",
     )
 
 
 def not_committed(uri: str, error: Exception) -> TimestoreError:
-    """A commit failed and the log, asked afterwards, does not have it."""
+    """A commit failed, and the log, read afterwards, does not contain it."""
     if file := _file_for_folder(uri):
         return _in_the_way(file)
     if is_disk_full(error):
@@ -162,18 +162,18 @@ def not_committed(uri: str, error: Exception) -> TimestoreError:
         return lost
     return RetryLater(
         f"commit to {uri} failed: {summary(error)}",
-        hint="publish again, or burn the epoch before its batches are given back: a late request may still arrive",
+        hint="publish again, or burn the epoch before its batches are released: a late request may still arrive",
     )
 
 
 def unknown(uri: str, epoch: int, error: Exception) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"epoch {epoch} may or may not be in {uri}: {summary(error)}",
-        hint="keep its files; `timestore recover` asks the Delta log again",
+        hint="keep its files; `timestore recover` reads the Delta log again",
     )
 
 
 def summary(error: Exception) -> str:
     """The message on one line, without the backtrace deltalake appends."""
-    told = str(error).split("\n   0: ")[0]
-    return " ".join(part for line in told.splitlines() if (part := line.replace("\x1b[31m↳\x1b[0m", "").strip()))
+    message = str(error).split("\n   0: ")[0]
+    return " ".join(part for line in message.splitlines() if (part := line.replace("\x1b[31m↳\x1b[0m", "").strip()))

@@ -1,7 +1,7 @@
-"""Which Delta table feature a schema demands: without it in the protocol, no reader opens the table again.
+"""Which Delta table feature a schema requires: without it in the protocol, no reader can open the table again.
 
-Only one concerns our columns. A timestamp without time zone, at any depth, needs `timestampNtz` for readers and
-writers (delta-io/delta, PROTOCOL.md). deltalake 1.6 adds it by itself, but overlooks what lies inside maps.
+Only one concerns the column types in use here. A timestamp without time zone, at any depth, needs `timestampNtz` for
+readers and writers (delta-io/delta, PROTOCOL.md). deltalake 1.6 adds it by itself, but overlooks timestamps in maps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from deltalake.table import ProtocolVersions
 FEATURE = "timestampNtz"
 
 _READER, _WRITER = 3, 7  # protocol versions from which on features are listed one by one
-_IMPLIED = ("appendOnly", "invariants")  # by writer version 2, the one that our tables begin with
+_IMPLIED = ("appendOnly", "invariants")  # by writer version 2, with which new tables begin
 _LOCAL_TIME = PrimitiveType("timestamp_ntz")
 
 
@@ -26,7 +26,7 @@ def local_times(fields: Iterable[Field]) -> list[str]:
 
 
 def is_overlooked(field: Field) -> bool:
-    """Whether deltalake does not see that the column demands the feature."""
+    """Whether deltalake overlooks that the column requires the feature."""
     return any("{" in path.removeprefix(field.name) for path in local_times([field]))
 
 
@@ -35,20 +35,20 @@ def is_supported(protocol: ProtocolVersions) -> bool:
 
 
 def protocol_with_feature(protocol: dict[str, Any] | None = None) -> dict[str, Any] | None:
-    """The protocol of a log, and the feature; None when a version between the first and the last is in force.
+    """The protocol with the feature added; None when a version between the first and the last is in force.
 
-    protocol: None = of a new table.
+    protocol: None = that of a new table.
     """
-    now = protocol or {"minReaderVersion": 1, "minWriterVersion": 2}
-    versions = now["minReaderVersion"], now["minWriterVersion"]
+    current = protocol or {"minReaderVersion": 1, "minWriterVersion": 2}
+    versions = current["minReaderVersion"], current["minWriterVersion"]
     if versions[0] not in (1, _READER) or versions[1] not in (1, 2, _WRITER):
         return None
     implied = _IMPLIED if versions[1] == 2 else ()
     return {
         "minReaderVersion": _READER,
         "minWriterVersion": _WRITER,
-        "readerFeatures": sorted({*now.get("readerFeatures", ()), FEATURE}),
-        "writerFeatures": sorted({*now.get("writerFeatures", ()), *implied, FEATURE}),
+        "readerFeatures": sorted({*current.get("readerFeatures", ()), FEATURE}),
+        "writerFeatures": sorted({*current.get("writerFeatures", ()), *implied, FEATURE}),
     }
 
 

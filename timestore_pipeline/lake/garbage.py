@@ -1,8 +1,8 @@
-"""Files in a table's folder that no reader of the newest version sees, and of which that is proven.
+"""Files in a table's folder that are proven not to be in its newest version.
 
-Read in an order that is safe beside writers: the folder, then a snapshot, then the commits. A file that gets in
-meanwhile was in the folder before and is in the snapshot; one that is still to get in was written under an epoch or a
-generation that the snapshot has not reached, and is left alone, however old it is.
+Read in an order that is safe beside writers: the folder, then a snapshot, then the commits. A file committed meanwhile
+was in the folder before and is in the snapshot; a file that may still be committed was written under an epoch or a
+generation that the snapshot has not reached, and is kept, however old it is.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ class GarbageFile:
 
     path: str
     bytes: int
-    leftover: bool  # True = it never was in the table: its flush or compaction died, and can publish it no more
+    leftover: bool  # True = never committed: its flush or compaction died and can no longer publish it
 
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:
-    """One table's folder against its log."""
+    """One table's folder, compared with its log."""
 
     dataset: str
     stored: Mapping[str, fs.FileInfo]
     live: frozenset[str]
-    removed: Mapping[str, datetime]  # path -> when the log took it out
-    named: frozenset[str]  # by any commit that is left
+    removed: Mapping[str, datetime]  # path -> when a commit removed it
+    named: frozenset[str]  # by any commit that log cleanup has left
     reached: Mapping[str, int] = field(default_factory=dict)  # transaction identifier -> version, of `stored`'s writers
 
     def disused(self, before: datetime) -> Iterator[GarbageFile]:
-        """What was taken out of the table before an instant, and what never got in."""
+        """Files that were removed from the table before an instant, and files that were never committed."""
         for path, info in self.stored.items():
             if path in self.live:
                 continue
@@ -54,13 +54,13 @@ class FolderFacts:
                 yield GarbageFile(path, info.size, leftover=True)
 
     def unsettled(self, shard: str) -> int:
-        """The highest generation of a shard's compactions that left a file and may still get in; 0 = none."""
+        """The highest generation of a shard's compactions that left a file and may still commit; 0 = none."""
         found = [written for path in self.stored if (written := layout.compacted_by(path))]
         reached = self.reached.get(compaction_app_id(shard), 0)
         return max((number for name, number in found if name == shard and number > reached), default=0)
 
     def _is_settled(self, path: str) -> bool:
-        """Ours, in no commit, and its writer's number was passed: it can never get in."""
+        """Written by a flush or compaction, in no commit, and its number was passed: it can never be committed."""
         writer = _writer(self.dataset, path)
         return writer is not None and path not in self.named and writer[1] <= self.reached.get(writer[0], 0)
 
@@ -94,7 +94,7 @@ def _reached(table: DeltaTable, dataset: str, stored: Mapping[str, fs.FileInfo])
 
 
 def _writer(dataset: str, path: str) -> tuple[str, int] | None:
-    """Transaction identifier and number under which a file was written; None = not by us."""
+    """Transaction identifier and number under which a file was written; None = written by another tool."""
     if (flush := layout.written_by(path)) is not None:
         return app_id(flush[0], dataset), flush[1]
     compaction = layout.compacted_by(path)

@@ -1,7 +1,7 @@
-"""Opening, creating and extending one Delta table, with every fault in the product's own words.
+"""Opening, creating and extending one Delta table, with every fault as one of the product's errors.
 
-Creating and extending are safe to race: whoever loses finds the winner's work and goes on from there. A crash leaves
-either no table or a sound one. A log that a power loss tore is mended when it is next opened (decision 0004).
+Creating and extending are safe to race: the losing process finds the winner's commit and continues from it. A crash
+leaves either no table or a sound one. A log that a power loss tore is repaired when it is next opened (decision 0004).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.table_compatibility import check_writable
 
-CHECKPOINT_EVERY = 50  # versions; what a reader has to replay at most
-ATTEMPTS = 20  # at a commit that others keep getting in the way of; deltalake itself retries the harmless conflicts
+CHECKPOINT_EVERY = 50  # versions; a reader replays at most this many commits
+ATTEMPTS = 20  # of a commit that conflicts with others; deltalake itself retries after harmless conflicts
 
 # deltalake would write checkpoints without flushing them, and remove commits that `outcome` may still have to read.
 HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -51,7 +51,7 @@ class TableHandle:
         except TableNotFoundError:
             return None
         except faults.DELTA_FAULTS as error:
-            if isinstance(error, DeltaError) and (self.log.set_aside_torn() or self._mended(error)):
+            if isinstance(error, DeltaError) and (self.log.set_aside_torn() or self._repaired(error)):
                 return self.open()
             raise faults.unreadable(self.uri, error) from error
 
@@ -63,7 +63,7 @@ class TableHandle:
         return table
 
     def ensure(self, wanted: pa.Schema, partitioning: Partitioning) -> None:
-        """Create the table, or add the columns it lacks, and flush that to disk."""
+        """Create the table, or add the columns it lacks, and flush the log to disk."""
         for _ in range(ATTEMPTS):
             table = self.open() or self._created(wanted, partitioning)
             with faults.reading(self.uri):
@@ -77,8 +77,8 @@ class TableHandle:
             self._extend(table, missing)
         raise RetryLater(f"others kept changing {self.uri} while its schema was to be extended")
 
-    def demand(self, fields: list[Field]) -> None:
-        """Give the table the feature that columns will demand; a crash afterwards leaves one that nothing demands yet.
+    def require_feature(self, fields: list[Field]) -> None:
+        """Give the table the feature that columns will require; after a crash the table has it without need.
 
         Raise as a commit does.
         """
@@ -90,7 +90,7 @@ class TableHandle:
         raise RetryLater(f"others kept changing {self.uri} while it was to get the feature {FEATURE}")
 
     def checkpoint_when_due(self, table: DeltaTable, version: int | None) -> None:
-        """After a commit of `version`; a failure only costs readers time, so it is logged and no more."""
+        """After a commit of `version`; a failure costs readers time only, so it is logged."""
         if version is None or version % CHECKPOINT_EVERY:
             return
         try:
@@ -99,21 +99,21 @@ class TableHandle:
         except faults.DELTA_FAULTS as error:
             _logger.warning("no checkpoint for %s at version %s: %s", self.uri, version, faults.summary(error))
 
-    def _mended(self, error: DeltaError) -> bool:
-        """A table that an earlier release gave a column without the feature that it demands has the feature now."""
+    def _repaired(self, error: DeltaError) -> bool:
+        """Add the feature to a table that an earlier release gave a column without it; True = the table has it now."""
         if not faults.lacks_feature(error):
             return False
         try:
-            mended = handmade.add_feature(self.log)
+            repaired = handmade.add_feature(self.log)
         except OSError as refused:
-            _logger.warning("%s cannot be mended: %s", self.uri, refused)
+            _logger.warning("%s cannot be repaired: %s", self.uri, refused)
             return False
-        if mended:
-            _logger.warning("%s could not be opened: its protocol lacked %s, and has it now", self.uri, FEATURE)
-        return mended
+        if repaired:
+            _logger.warning("%s could not be opened: its protocol lacked %s, which was added", self.uri, FEATURE)
+        return repaired
 
     def _created(self, wanted: pa.Schema, partitioning: Partitioning) -> DeltaTable:
-        """The new table, without the columns whose demand deltalake overlooks; they are added like later ones."""
+        """The new table, without the columns whose feature deltalake overlooks; they are added like later ones."""
         partition_by = [partitioning.column] if partitioning.column else []
         fields = Schema.from_arrow(wanted).fields
         seen = Schema([field for field in fields if not features.is_overlooked(field)])
@@ -127,7 +127,7 @@ class TableHandle:
             if (theirs := self.open()) is None:
                 raise faults.not_committed(self.uri, error) from error
             return theirs
-        _tell_demanded(self.uri, seen.fields or fields)
+        _warn_of_feature(self.uri, seen.fields or fields)
         return self.existing()
 
     def _create(self, schema: Schema, partition_by: list[str]) -> None:
@@ -143,7 +143,7 @@ class TableHandle:
     def _extend(self, table: DeltaTable, missing: list[Field]) -> None:
         """The feature first, then the files' statistics, then the columns: a crash in between does no harm.
 
-        Another process may be faster with either; the caller looks again in any case.
+        Another process may make either change first; the caller opens the table again in any case.
         """
         if _lacks_feature(table, missing):
             self._add_feature(table, missing)
@@ -162,11 +162,11 @@ class TableHandle:
                 allow_protocol_versions_increase=True,
                 post_commithook_properties=HOOKS,
             )
-            _tell_demanded(self.uri, fields)
+            _warn_of_feature(self.uri, fields)
 
     @contextmanager
     def _altering(self) -> Iterator[None]:
-        """A change that another process was faster with is no failure: the caller looks again."""
+        """A conflict is no failure: another process made a change first, and the caller opens the table again."""
         try:
             yield
         except CommitFailedError:
@@ -180,7 +180,7 @@ def _lacks_feature(table: DeltaTable, fields: list[Field]) -> bool:
 
 
 def _restate(table: DeltaTable, files: list[AddAction]) -> None:
-    """Without a second try: deltalake does not look whether a file has been replaced meanwhile."""
+    """Without a retry: deltalake does not check whether a file was replaced meanwhile."""
     table.create_write_transaction(
         [*files],
         "append",
@@ -192,7 +192,7 @@ def _restate(table: DeltaTable, files: list[AddAction]) -> None:
 
 
 def _to_be_restated(table: DeltaTable) -> list[AddAction]:
-    """Files of ours with bounds: they do not say of the new columns that all is null, see `actions.completed`."""
+    """Files with bounds that a flush or compaction wrote: they lack null counts of new columns, see `completed`."""
     files = pa.table(table.get_add_actions()).to_pylist()
     return [
         without_bounds(file, partition_of(file))
@@ -201,12 +201,12 @@ def _to_be_restated(table: DeltaTable) -> list[AddAction]:
     ]
 
 
-def _tell_demanded(uri: str, fields: list[Field]) -> None:
-    """A protocol never rises unnoticed: readers that do not know the feature lose the whole table."""
+def _warn_of_feature(uri: str, fields: list[Field]) -> None:
+    """Log every rise of the protocol: readers without support for the feature cannot open the table."""
     if columns := features.local_times(fields):
         _logger.warning(
             "the table %s has the Delta feature %s (reader version 3) from now on, for timestamps without time zone in"
-            " %s: readers that do not know it cannot open the table, see docs/consumers.md",
+            " %s: readers without support for it cannot open the table, see docs/consumers.md",
             uri, FEATURE, ", ".join(columns),
         )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """Commits that deltalake cannot make, as files of the log: an empty table, and a protocol.
 
 Needed for timestamps without zone inside maps. deltalake 1.6 writes the first commit of such a table without the
-feature that they demand, and cannot read it back; earlier releases of ours left tables behind that way. A commit is
-linked under its name only when it is whole and on the disk, and never over another one, so a race has one winner and a
-crash leaves the log of before. In a bucket there is no such link: there the functions do nothing and return False.
+feature that they require, and cannot read it back; earlier releases of this product left tables in that state. A commit
+is linked under its name only once it is complete and on disk, and never over another one, so a race has one winner and
+a crash leaves the previous log. A bucket has no such links: there the functions do nothing and return False.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from timestore_pipeline.system import durable
 
 
 def create_table(log: DeltaLog, schema: Schema, partition_by: Sequence[str]) -> bool:
-    """Version 0 of a table whose readers must know timestamps without zone; False = it is there, or in a bucket."""
+    """Version 0 of a table with timestamps without zone; False = the table exists, or is in a bucket."""
     metadata = {
         "id": str(uuid.uuid4()),
         "format": {"provider": "parquet", "options": {}},
@@ -36,10 +36,10 @@ def create_table(log: DeltaLog, schema: Schema, partition_by: Sequence[str]) -> 
 
 
 def add_feature(log: DeltaLog) -> bool:
-    """Give the protocol in force the feature that the schema demands; False = nothing was done.
+    """Give the protocol in force the feature that the schema requires; False = nothing was done.
 
-    For a table that cannot be opened without: it keeps the rows that it has, nothing but its protocol changes. True as
-    well when another process was faster with the same version.
+    For a table that cannot be opened without it: only the protocol changes, the rows stay. True as well when another
+    process committed the same version first.
     """
     protocol: Action | None = None
     version = 0

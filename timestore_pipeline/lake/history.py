@@ -1,7 +1,7 @@
-"""Everything one table's log and folder say about where its rows came from; what `timestore verify` compares.
+"""Where a table's rows came from, according to its log and folder; `timestore verify` compares it with the ledger.
 
 Read in an order that is safe beside writers: the snapshot, then the commits up to it, then the folder. A file of the
-snapshot was in the folder before it was in the log, and only `vacuum` takes it away, after a commit that removes it.
+snapshot was in the folder before it was in the log, and only `vacuum` deletes it, after a commit that removes it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TableCommit:
     """One version of the table. Paths are relative to its root, not URL-encoded."""
 
     version: int
-    metadata: Mapping[str, Any]  # ours; empty = someone else's commit, or maintenance
+    metadata: Mapping[str, Any]  # written by this product; empty = a commit of another tool, or maintenance
     added: Mapping[str, int | None]  # path -> rows; None = written without statistics
     removed: frozenset[str]
     changes_data: bool  # False = the same rows in other files: a compaction, or a column's change of type
@@ -43,7 +43,7 @@ class TableCommit:
 
 @dataclass(frozen=True, slots=True)
 class TableHistory:
-    """The newest version as it is, and how it came about."""
+    """The newest version and the commits that led to it."""
 
     commits: Sequence[TableCommit]  # oldest first
     live: Mapping[str, LiveFile]  # by path
@@ -56,15 +56,15 @@ class TableHistory:
         return generation > self.generations.get(shard, 0)
 
     def rows_known(self) -> dict[str, int | None]:
-        """Of every file that a commit which is left has put in; None = nobody said."""
+        """Rows by path, of every file that a remaining commit added; None = no commit gives the number."""
         return {path: rows for commit in self.commits for path, rows in commit.added.items()}
 
     def removed(self) -> set[str]:
-        """Every file that was live once and is no more, by path."""
+        """Paths of files that were live once and no longer are."""
         return {path for commit in self.commits for path in commit.removed} - self.live.keys()
 
     def named(self) -> set[str]:
-        """Every file that any commit names, by path."""
+        """Paths of all files that any commit names."""
         return self.live.keys() | self.removed() | {path for commit in self.commits for path in commit.added}
 
     @property
@@ -86,7 +86,7 @@ def read_history(handle: TableHandle, root: fs.FileSystem) -> TableHistory | Non
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
-    """The files a snapshot names."""
+    """The live files of a snapshot."""
     adds = pa.table(table.get_add_actions()).select(["path", "num_records", "size_bytes"]).to_pylist()
     return [LiveFile(unquote(add["path"]), add["num_records"], add["size_bytes"]) for add in adds]
 
@@ -96,13 +96,13 @@ def table_commit(version: int, actions: Sequence[Action]) -> TableCommit:
     adds = [action["add"] for action in actions if "add" in action]
     removes = [action["remove"] for action in actions if "remove" in action]
     metadata = commit_metadata(actions)
-    says_so = any(action.get("dataChange", True) for action in (*adds, *removes))
+    data_change = any(action.get("dataChange", True) for action in (*adds, *removes))
     return TableCommit(
         version=version,
         metadata=metadata,
         added={unquote(add["path"]): add_rows(add) for add in adds},
         removed=frozenset(unquote(remove["path"]) for remove in removes),
-        changes_data=says_so and metadata.get("outcome") != RETYPED,
+        changes_data=data_change and metadata.get("outcome") != RETYPED,
     )
 
 
@@ -115,7 +115,7 @@ def add_rows(add: Action) -> int | None:
 def stored_files(root: fs.FileSystem) -> list[fs.FileInfo]:
     """Parquet files under a folder, by path; none when there is no such folder.
 
-    Names that begin with '_' or '.' are the log's, or of a file that is still being written.
+    Names that begin with '_' or '.' belong to the log, or to a file that is still being written.
     """
     found = root.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
     files = [info for info in found if info.is_file and info.path.endswith(".parquet")]

@@ -2,7 +2,7 @@
 
 Every row belongs to exactly one partition: rows without a time, and rows whose time lies outside the years 1 to 9999
 that a Delta partition value can spell, share the null partition. File names carry shard and epoch, so that a folder
-listing tells who wrote what, and a random part, so that no attempt ever overwrites another.
+listing shows the writer of every file, and a random part, so that no attempt ever overwrites another.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FIELDS = {
 
 
 class TimeKind(StrEnum):
-    """How a time column tells time, which decides how its literals are spelt."""
+    """How a time column represents time, which decides how its literals are spelt."""
 
     DATE = "DATE"
     NAIVE = "TIMESTAMP"
@@ -54,7 +54,7 @@ def first_time_column(schema: pa.Schema) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """How one dataset's rows are cut; `time_kind` None = there is no time column, so the table is not partitioned."""
+    """How one dataset is partitioned; `time_kind` None = there is no time column, so the table is not partitioned."""
 
     granularity: Granularity
     time_column: str | None
@@ -62,7 +62,7 @@ class Partitioning:
 
     @classmethod
     def of(cls, schema: pa.Schema, granularity: Granularity, time_column: str | None = None) -> Partitioning:
-        """The partitioning of rows with `schema`; none when the time column is missing or tells no time."""
+        """The partitioning of rows with `schema`; none when the time column is missing or has no time type."""
         name = time_column if time_column is not None else first_time_column(schema)
         kind = TimeKind.of(schema.field(name).type) if name in schema.names else None
         return cls(granularity, name, kind)
@@ -107,7 +107,7 @@ class Partitioning:
         return self._between(start(key).isoformat(" "), self._end(start(key)))
 
     def range_predicate(self, first: PartitionKey, last: PartitionKey) -> str:
-        """The same for the rows of two partitions and of all between them; neither is that of rows without a time."""
+        """The condition for two partitions and all between them; neither may be the null partition."""
         return self._between(start(first).isoformat(" "), self._end(start(last)))
 
     def _between(self, start: str, end: str) -> str:
@@ -135,8 +135,8 @@ class Partitioning:
 
 
 def start(key: PartitionKey) -> datetime:
-    """The first instant of a partition, UTC without a zone; it is not the one of rows without a time."""
-    assert key.value is not None, "rows without a time"
+    """The first instant of a partition, UTC without a zone; not for the null partition."""
+    assert key.value is not None, "the null partition has no start"
     return datetime.fromisoformat(key.value)
 
 
@@ -153,12 +153,12 @@ def written_by(path: str) -> tuple[str, int] | None:
 
 
 def compacted_by(path: str) -> tuple[str, int] | None:
-    """Shard and generation of the compaction that wrote a file; None = no compaction of ours did."""
+    """Shard and generation of the compaction that wrote a file; None = none of this product did."""
     return _origin(path, _COMPACTION)
 
 
 def is_ours(path: str) -> bool:
-    """Whether a flush or a compaction wrote it."""
+    """Whether a flush or a compaction wrote the file."""
     return _FILE.fullmatch(path.rpartition("/")[2]) is not None
 
 
@@ -168,7 +168,7 @@ def file_name(key: PartitionKey, shard: str, epoch: int) -> str:
 
 
 def compacted_name(key: PartitionKey, shard: str, generation: int) -> str:
-    """The same for a file that takes the place of several."""
+    """A fresh path for a file that replaces several."""
     return _fresh(key, _COMPACTION, shard, generation)
 
 

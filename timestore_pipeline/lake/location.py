@@ -24,14 +24,14 @@ class Location:
 
     @classmethod
     def parse(cls, uri: str, options: Mapping[str, str]) -> Location:
-        """Raise `InvalidInput` for a scheme the lake does not speak."""
+        """Raise `InvalidInput` for an unsupported scheme."""
         scheme, rest = uri.split("://", 1) if "://" in uri else ("", uri)
         if scheme == "s3" and rest.strip("/"):
             path = rest.strip("/")
             return cls(f"s3://{path}", path, s3_filesystem(options))
         if scheme not in ("", "file") or not rest:
             raise InvalidInput(
-                f"{uri!r} is no place for a lake", hint="give a path, file:///folder or s3://bucket/prefix"
+                f"{uri!r} is not a location for a lake", hint="give a path, file:///folder or s3://bucket/prefix"
             )
         local = str(Path(unquote(urlsplit(uri).path) if scheme else rest).expanduser().absolute())
         return cls(local, local, None)
@@ -41,7 +41,7 @@ class Location:
         return replace(self, uri=f"{self.uri}/{name}", path=f"{self.path}/{name}")
 
     def store(self, spool: Path | None = None) -> FileStore:
-        """The files of this folder; `spool` is where files for a bucket wait for their upload."""
+        """The files of this folder; `spool` holds files for a bucket until they are uploaded."""
         if self.filesystem is None:
             return LocalStore(Path(self.path))
         return ObjectStore(self.filesystem, self.path, spool)

@@ -1,10 +1,9 @@
-"""The Delta log as files: what deltalake does not do with them.
+"""The Delta log as files, for three tasks that deltalake leaves out.
 
-Three things. Finding the commit that carries an epoch, by its transaction identifiers. Making commits survive a power
-loss, because deltalake flushes nothing and a flush unlinks staged rows after it published them. And setting aside what
-a power loss tore: a file of the log is linked under its name only when complete, so a torn one can only be a write that
-never reached the disk, and nobody relied on it, since everybody flushes the log before relying on it.
-See decisions 0003 and 0004.
+Finding the commit that carries an epoch, by its transaction identifiers. Making commits survive a power loss, because
+deltalake flushes nothing and a flush unlinks staged rows after it published them. And setting aside files that a power
+loss tore: a file of the log is linked under its name only when complete, so a torn one is a write that never reached
+the disk, and no process relied on it, since each flushes the log before relying on it. See decisions 0003 and 0004.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.system.durable import make_folder, sync
 
 BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
-METADATA_KEY = "timestore"  # of our JSON object in a commit's metadata
+METADATA_KEY = "timestore"  # of this product's JSON object in a commit's metadata
 
 _FOLDER = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
 _HINT = "_last_checkpoint"
-_NOTE = "_flushed"  # holds the version up to which the log is flushed to disk, in digits; every reader passes it over
+_NOTE = "_flushed"  # holds the version up to which the log is flushed to disk, in digits; Delta readers ignore it
 _NOTE_EVERY = 20  # versions
 
 Action = dict[str, Any]
@@ -43,11 +42,11 @@ Action = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class EpochMark:
-    """Where in the log an epoch is."""
+    """The commit that carries an epoch."""
 
     version: int
     burnt: bool  # False = published
-    claim: str | None = None  # whose rows it carries, see `EpochCommit`
+    claim: str | None = None  # the claim whose rows it carries, see `EpochCommit`
 
 
 class DeltaLog:
@@ -58,7 +57,7 @@ class DeltaLog:
         self._durable = -1  # every file of the log up to this version was flushed by this object
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, list[Action]]]:
-        """(version, actions), oldest first, of what log cleanup has left."""
+        """(version, actions) of the commits that log cleanup has left, oldest first."""
         for version in self._versions():
             if version > after:
                 yield version, self._actions(version)
@@ -66,8 +65,8 @@ class DeltaLog:
     def find(self, app_id: str, epoch: int) -> EpochMark | None:
         """The commit that carries the epoch; None = no commit does, and none ever can.
 
-        For an epoch the table has reached or passed. Raise `LookupError` when log cleanup has removed the place to
-        look. Epochs only grow, so the search stops at the first lower one.
+        For an epoch the table has reached or passed. Raise `LookupError` when log cleanup has removed commits that may
+        have carried it. Epochs only grow, so the search stops at the first lower one.
         """
         versions = self._versions()
         for version in reversed(versions):
@@ -87,9 +86,9 @@ class DeltaLog:
         return next(iter(self._versions()), None)
 
     def trimmable(self, before: datetime) -> int:
-        """The newest checkpoint that only commits from before an instant lie below; 0 = none.
+        """The newest checkpoint with only commits from before an instant below it; 0 = none.
 
-        Every version from it on can still be read without what lies below it.
+        Every version from the checkpoint on can be read without the commits below it.
         """
         names = self._store.list(_FOLDER)
         checkpoints = {int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))}
@@ -102,9 +101,9 @@ class DeltaLog:
         return found
 
     def trim(self, version: int) -> int:
-        """Remove commits and checkpoints below a checkpoint, oldest first; return how many commits.
+        """Remove commits and checkpoints below a checkpoint, oldest first; return the number of commits.
 
-        Killed half-way, it leaves a log that begins later. Raise `OSError`.
+        A crash half-way leaves a log that begins later. Raise `OSError`.
         """
         doomed = sorted(name for name in self._store.list(_FOLDER) if _version_of(name) in range(version))
         for name in doomed:
@@ -114,7 +113,7 @@ class DeltaLog:
     def carrying(self, app_id: str, after: int, version: int) -> Iterator[list[Action]]:
         """Commits up to a version that carry an epoch above `after`, newest first; burnt ones, too.
 
-        Raise `LookupError` when log cleanup has removed a place where there may be one.
+        Raise `LookupError` when log cleanup has removed commits that may be among them.
         """
         versions = [known for known in self._versions() if known <= version]
         for known in reversed(versions):
@@ -136,8 +135,8 @@ class DeltaLog:
         """Flush every commit and checkpoint up to `version` and the folder; on an object store they are durable.
 
         Not just the newest: the ones below may be of a process that has committed and not flushed yet, and a hole
-        below a durable commit makes a table unreadable. How far others have come is noted beside the log: a run is a
-        new process, and would flush a year of commits again.
+        below a durable commit makes a table unreadable. A note beside the log says how far it was flushed: a run is a
+        new process, and would otherwise flush a year of commits again.
         """
         folder = self.folder
         if folder is None or version <= self._durable:
@@ -163,10 +162,10 @@ class DeltaLog:
         sync(folder)
 
     def set_aside_torn(self) -> bool:
-        """Rename the newest commit, and checkpoints, that are not whole; True when there was one.
+        """Rename torn checkpoints and a torn newest commit; True when there was one.
 
         The lock makes check and rename one step: without it, a slow process could set aside the sound commit that a
-        faster one has meanwhile written in the torn one's place.
+        faster one has meanwhile written in place of the torn one.
         """
         folder = self.folder
         if folder is None or not folder.is_dir():
@@ -191,7 +190,7 @@ class DeltaLog:
 
 
 def commit_metadata(actions: Sequence[Action]) -> dict[str, Any]:
-    """What we said about a commit; empty = it is someone else's, or maintenance."""
+    """This product's metadata of a commit; empty = another tool's commit, or maintenance."""
     for action in actions:
         if METADATA_KEY in action.get("commitInfo", {}):
             found: dict[str, Any] = json.loads(action["commitInfo"][METADATA_KEY])
@@ -200,13 +199,13 @@ def commit_metadata(actions: Sequence[Action]) -> dict[str, Any]:
 
 
 def commit_instant(actions: Sequence[Action]) -> datetime | None:
-    """When a commit was made, by its writer's clock; None = it does not say."""
+    """When a commit was made, by its writer's clock; None = the commit has no timestamp."""
     millis = next((action["commitInfo"].get("timestamp") for action in actions if "commitInfo" in action), None)
     return None if millis is None else clock.from_micros(millis * 1000)
 
 
 def _version_of(name: str) -> int:
-    """-1 for what is neither commit nor checkpoint."""
+    """-1 = neither a commit nor a checkpoint."""
     match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
     return -1 if match is None else int(match[1])
 
@@ -220,9 +219,9 @@ def _transactions(actions: list[Action]) -> dict[str, int]:
 
 
 def _noted_as_flushed(folder: Path, names: Sequence[str]) -> int:
-    """Up to which version somebody has flushed the log; -1 = unknown. A torn note ends early, so it says less.
+    """The version up to which the log is noted as flushed; -1 = unknown. A torn note is cut short, so it is lower.
 
-    One beyond the newest commit is of another log: the folder was restored from a backup.
+    A note beyond the newest commit belongs to another log: the folder was restored from a backup.
     """
     newest = max((int(match[1]) for name in names if (match := _COMMIT.fullmatch(name))), default=-1)
     try:
@@ -233,7 +232,7 @@ def _noted_as_flushed(folder: Path, names: Sequence[str]) -> int:
 
 
 def _note_as_flushed(folder: Path, version: int) -> None:
-    """Not flushed itself: whoever does not find it flushes once more, and so does a failure cost nothing else."""
+    """The note itself is not flushed: a lost or failed note costs one more flush of the log."""
     temporary = folder / f"{_NOTE}-{uuid.uuid4().hex[:12]}"
     with suppress(OSError):
         try:
@@ -255,7 +254,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _torn_commit(folder: Path) -> list[Path]:
-    """Only the newest can be: everything below it was flushed before anybody built on it."""
+    """Only the newest commit can be torn: every commit below was flushed before another was made on top of it."""
     commits = sorted(path for path in folder.iterdir() if _COMMIT.fullmatch(path.name))
     return [path for path in commits[-1:] if not _is_whole_commit(path)]
 

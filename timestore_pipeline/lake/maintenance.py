@@ -1,9 +1,9 @@
-"""What maintenance does to one Delta table: many files become one, in a commit that changes no data.
+"""Maintenance of one Delta table: many files become one, in a commit that changes no data.
 
 A generation is to a compaction what an epoch is to a flush (decision 0003): a number in the log, per shard, that only
-grows. Files are written under it, one commit carries it, and once the log has passed it nothing that was written under
-it can get in any more. So leftovers of a compaction that died are proven to be nobody's before they are deleted, and
-an answer that was lost is asked of the log. Decision 0020.
+grows. Files are written under it, one commit carries it, and once the log has passed it no file written under it can
+be committed. So leftovers of a compaction that died are proven to be unreferenced before they are deleted, and an
+outcome that was lost is read from the log. Decision 0020.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class TableFiles:
 
     version: int
     files: Sequence[OwnFile]
-    foreign: int  # live files that somebody else wrote; they are left alone
+    foreign: int  # live files that other tools wrote; maintenance does not touch them
     schema: pa.Schema  # of the rows, without the partition column
     columns: Schema  # of the table
     time_column: str | None  # by which its rows are in order
 
 
 class TableMaintenance:
-    """Maintenance of one table, on behalf of one shard. Any number may be at work at once."""
+    """Maintenance of one table, on behalf of one shard. Any number may run at once."""
 
     def __init__(self, uri: str, handle: TableHandle, store: FileStore, root: fs.FileSystem, shard: str) -> None:
         self.uri = uri
@@ -75,10 +75,10 @@ class TableMaintenance:
         self.log = LogMaintenance(handle, shard)
 
     def files(self, time_column: str | None) -> TableFiles | None:
-        """What the newest version has; None when there is no table.
+        """The files of the newest version; None when there is no table.
 
-        time_column: None = the first that tells a time.
-        Raise `Conflict` when it uses features with which its rows are not simply those in its files.
+        time_column: None = the first column with a time.
+        Raise `Conflict` when a table feature changes which rows the files stand for.
         """
         table = self._handle.open()
         if table is None:
@@ -93,22 +93,22 @@ class TableMaintenance:
             return TableFiles(table.version(), ours, foreign, schema, table.schema(), time_column)
 
     def next_generation(self) -> int:
-        """One above what the log has of this shard."""
+        """One above this shard's newest generation in the log."""
         with faults.reading(self.uri):
             return int(self._handle.existing().transaction_version(self._app_id) or 0) + 1
 
     def origins(self, files: Sequence[OwnFile]) -> Origins:
-        """Of all their rows together; raise `Corrupted` when a file does not say or does not add up."""
+        """Origins of the rows of all files; raise `Corrupted` when a footer lacks them or does not add up."""
         return Origins.merged(file_origins(self._root, file.path, file.rows) for file in files)
 
     @property
     def folder(self) -> Path | None:
-        """Where the table lies; None = in a bucket."""
+        """The table's folder; None = in a bucket."""
         return self._store.root
 
     @contextmanager
     def local(self, files: Sequence[str], spool: Path) -> Iterator[list[Path]]:
-        """The files as local ones; those of a bucket are in `spool` for so long. Raise `RetryLater`."""
+        """The files as local ones; those of a bucket are copied to `spool` meanwhile. Raise `RetryLater`."""
         if self._store.root is not None:
             yield [self._store.root / file for file in files]
             return
@@ -136,18 +136,18 @@ class TableMaintenance:
         return ExportedFile(path, written.rows, written.bytes, partition, statistics, earliest, latest)
 
     def check_live(self, files: Sequence[OwnFile]) -> None:
-        """Raise `Conflict` when the newest version lacks one."""
+        """Raise `Conflict` when the newest version lacks one of the files."""
         check_live(self._handle, self._handle.existing(), {file.path for file in files})
 
     def check_writable(self) -> None:
-        """Raise `UnsupportedTable` when the table demands what no commit of ours can keep to."""
+        """Raise `UnsupportedTable` when the table has demands that these commits cannot satisfy."""
         with faults.reading(self.uri):
             check_writable(self._handle.existing())
 
     def replace(self, generation: int, swap: Replacement, claim: str, info: Mapping[str, Any]) -> int | None:
-        """Take out the old files and put in the new one, in one commit; return its version.
+        """Replace the old files with the new one, in one commit; return its version.
 
-        Raise `Conflict` (an old file is gone) or `Fenced` (the generation was taken): the new file is nobody's then.
+        Raise `Conflict` (an old file is gone) or `Fenced` (the generation was taken): then no commit has the new file.
         `RetryLater`, `DiskFull`: not in the log, `burn` before the file is deleted. `OutcomeUnknown`: keep it.
         """
         taken = Generation(self._app_id, generation, claim)
@@ -163,9 +163,9 @@ class TableMaintenance:
     ) -> int | None:
         """Replace every file of the table and give a column another type, in one commit; return its version.
 
-        Raise as `replace` does: `Conflict`, too, when the table has other columns or files than `change` and `swaps`.
+        Raise as `replace` does, and `Conflict` when the table has other columns or files than `change` and `swaps`.
         """
-        self._handle.demand([change.field])
+        self._handle.require_feature([change.field])
         taken = Generation(self._app_id, generation, claim)
         return self._settled(change_of_type(self._handle, taken, change, swaps, info))
 
@@ -173,25 +173,25 @@ class TableMaintenance:
         settled = settle(self._handle, commit)
         if settled.outcome is EpochOutcome.BURNT:
             hint = "nothing was changed; does another staging directory have the same TIMESTORE_SHARD?"
-            text = f"generation {commit.epoch} of {commit.app_id} was taken or burnt by another process"
-            raise Fenced(text, hint=hint)
+            message = f"generation {commit.epoch} of {commit.app_id} was taken or burnt by another process"
+            raise Fenced(message, hint=hint)
         return settled.version
 
     def burn(self, generation: int, reason: str, claim: str | None, shard: str | None = None) -> EpochOutcome:
-        """Make sure that nothing of the generation gets in any more; PUBLISHED = it had, for this claim.
+        """Make sure that the generation can no longer be committed; PUBLISHED = it was committed for this claim.
 
-        shard: whose generation, None = this one's.
+        shard: the generation's shard; None = this one.
         """
         app_id = compaction_app_id(shard or self.shard)
         metadata = {"app_id": app_id, "epoch": generation, "outcome": "aborted", "reason": reason, "claim": claim}
         return settle(self._handle, EpochCommit(app_id, generation, burn=True, adds=(), metadata=metadata)).outcome
 
     def folder_facts(self, dataset: str) -> FolderFacts | None:
-        """What lies in the folder, and what the log says of it; None when there is no table."""
+        """The files in the folder and their state in the log; None when there is no table."""
         return folder_facts(self._handle, self._root, dataset)
 
     def delete(self, paths: Sequence[str]) -> None:
-        """Delete files that are proven to be nobody's; raise `AccessDenied` or `RetryLater`."""
+        """Delete files that are proven to be unreferenced; raise `AccessDenied` or `RetryLater`."""
         for path in paths:
             try:
                 self._store.delete(path)
@@ -199,7 +199,7 @@ class TableMaintenance:
                 raise faults.not_deleted(f"{self.uri}/{path}", error) from error
 
     def remove_abandoned(self, before: datetime) -> None:
-        """Delete what a crash left half written before an instant; raise `AccessDenied` or `RetryLater`."""
+        """Delete files that a crash left half-written before an instant; raise `AccessDenied` or `RetryLater`."""
         try:
             self._store.remove_abandoned(before)
         except OSError as error:
@@ -215,7 +215,7 @@ class TableMaintenance:
 
 
 def file_origins(root: fs.FileSystem, path: str, rows: int) -> Origins:
-    """Of a flush's file by its name, of a compacted one by its footer; none of anybody else's.
+    """From the name of a flush's file, from the footer of a compacted one; none for a file of another tool.
 
     Raise `Corrupted` when the footer does not add up to the file's rows, `RetryLater` when it cannot be read.
     """
@@ -239,6 +239,6 @@ def _own_file(add: dict[str, Any], time_column: str | None) -> OwnFile | None:
 
 
 def _columns(table: DeltaTable) -> pa.Schema:
-    """Without the partition column, which is not in the files."""
+    """The table's columns without the partition column, which is not in the files."""
     partition = set(table.metadata().partition_columns)
     return pa.schema([column for column in pa.schema(table.schema().to_arrow()) if column.name not in partition])

@@ -1,7 +1,7 @@
 """The same files in a bucket: written to a local spool folder first, then uploaded.
 
 DuckDB can write to S3 only with an extension that it downloads at run time, which is ruled out. A crash leaves a spool
-file, or an object that no commit names.
+file, or an object that no commit refers to.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pyarrow import fs
 from timestore_pipeline.errors import RetryLater
 
 _CHUNK = 8 * 1024 * 1024  # bytes of an upload held in memory
-_SIDE_BY_SIDE = 8  # uploads of small files, which are all waiting
+_CONCURRENT_UPLOADS = 8  # of small files, which spend their time on round trips
 
 
 class ObjectStore:
     """A prefix of an S3 bucket."""
 
     def __init__(self, filesystem: fs.FileSystem, prefix: str, spool: Path | None = None) -> None:
-        """`prefix`: "bucket/folder"; `spool`: folder for files before their upload, None = the system's for such."""
+        """`prefix`: "bucket/folder"; `spool`: folder for files before upload, None = the system's temporary folder."""
         self._filesystem = filesystem
         self._prefix = prefix
         self._spool = spool
@@ -48,7 +48,7 @@ class ObjectStore:
 
     def receive_all(self, files: Mapping[str, Path]) -> None:
         try:
-            with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+            with ThreadPoolExecutor(_CONCURRENT_UPLOADS) as threads:
                 for _ in threads.map(self._upload, files.values(), files):
                     pass
         except BaseException:
@@ -74,7 +74,7 @@ class ObjectStore:
             raise RetryLater(f"upload of {relative} to {self._prefix} is short: {arrived} bytes arrived")
 
     def remove_abandoned(self, before: datetime) -> None:
-        """An upload that breaks off leaves no file in a bucket, and the spool has its own clean-up."""
+        """Nothing to do: an interrupted upload leaves no object, and the spool has its own clean-up."""
 
     def read(self, relative: str) -> bytes:
         with self._filesystem.open_input_stream(self._at(relative)) as stream:
@@ -103,7 +103,7 @@ class ObjectStore:
 
 
 def s3_filesystem(options: Mapping[str, str]) -> fs.FileSystem:
-    """Arrow's S3 client from the same keys, in either case, that Delta's client takes."""
+    """Arrow's S3 client, configured by the same keys, in either case, as Delta's client."""
     given = {key.upper(): value for key, value in options.items()}
     scheme, _, endpoint = given.get("AWS_ENDPOINT_URL", "").rpartition("://")
     return fs.S3FileSystem(

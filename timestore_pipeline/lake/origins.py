@@ -1,8 +1,8 @@
 """Where the rows of a compacted file come from: which shard's flushes, and how many rows of each.
 
-It stands in the file's own footer. The commits that replaced the flushes' files are removed in time, with the log; the
-footer goes wherever the rows go, is read by every shard, and is merged into the next file's when that is compacted
-again. So each flush can be traced into the table for as long as the table lasts.
+The origins are in the file's own footer. The commits that replaced the flushes' files are removed in time, with the
+log; the footer stays with the rows, is read by every shard, and is merged into the next footer when the file is
+compacted again. So each flush can be traced into the table for as long as the table lasts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Origins:
 
     @classmethod
     def of_flush_file(cls, path: str, rows: int) -> Self:
-        """Of a file whose name says which flush wrote it."""
+        """Origins of a file that names its flush; none for any other file."""
         origin = written_by(path)
         return cls({} if origin is None else {origin: rows})
 
@@ -40,13 +40,13 @@ class Origins:
 
     @classmethod
     def from_note(cls, note: str, path: str) -> Self:
-        """Read back from a footer; raise `Corrupted` for what is no such text."""
+        """Read back from a footer; raise `Corrupted` when the text is not `to_note`'s."""
         try:
             shards = json.loads(note)["origins"]
             return cls({(shard, int(epoch)): int(n) for shard, flushes in shards.items() for epoch, n in flushes})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             hint = "nothing was changed; restore the file from a backup"
-            raise Corrupted(f"the footer of {path} does not say which flushes its rows are of", hint=hint) from error
+            raise Corrupted(f"the footer of {path} does not name the flushes of its rows", hint=hint) from error
 
     def to_note(self) -> str:
         """For the footer: shard -> [[epoch, rows], ...], epochs ascending."""
@@ -61,7 +61,7 @@ class Origins:
 
     def checked(self, path: str, rows: int) -> Self:
         """Itself; raise `Corrupted` when it does not account for all rows of the file."""
-        if (told := sum(self.rows.values())) != rows:
+        if (traced := sum(self.rows.values())) != rows:
             hint = "nothing was changed; keep the file and run `timestore verify --deep`"
-            raise Corrupted(f"{path} has {rows} rows, its footer tells where {told} of them come from", hint=hint)
+            raise Corrupted(f"{path} has {rows} rows, and its footer names the flushes of {traced}", hint=hint)
         return self

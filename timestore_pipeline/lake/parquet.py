@@ -1,4 +1,4 @@
-"""One `SELECT` becomes one durable Parquet file, or many. A crash leaves at most temporaries that no reader sees."""
+"""One `SELECT` becomes one durable Parquet file, or many. A crash leaves at most temporaries that readers ignore."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from timestore_pipeline.model.sql_types import literal
 _WORTH_A_DICTIONARY = 100  # rows
 _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter
 _WORTH_COMPRESSING = 1000  # bytes of a file's rows in Arrow: with fewer, compressing takes longer than all the rest
-NOTE_KEY = "timestore"  # in the footer of a file that says where its rows come from
+NOTE_KEY = "timestore"  # in the footer of a file with the origins of its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def write_parquet(
 
     note: text that the footer keeps under `NOTE_KEY`; empty = none.
 
-    Raise `DiskFull`, or `RetryLater` when an upload or the disk fails; DuckDB's own errors pass through. In every case
-    nothing stays under `relative`.
+    Raise `DiskFull`, or `RetryLater` when an upload or the disk fails; DuckDB's own errors pass through. After an error
+    there is no file under `relative`.
     """
     with _translated(relative), store.receiving(relative) as path:
         statement = _copy(select_sql, str(path), options or ParquetOptions(), note)
@@ -67,7 +67,7 @@ def write_parquets(
     """Many small files, relative path -> rows: written side by side, flushed to disk together; all of them or none.
 
     By Arrow, because a COPY costs milliseconds however few its rows, and a COPY with PARTITION_BY does not keep the
-    order of rows, in DuckDB 2.0 on one thread neither. Return the bytes of each; raise as `write_parquet` does.
+    order of rows, not even on one thread in DuckDB 2.0. Return the bytes of each; raise as `write_parquet` does.
     """
     write = partial(_write_each, options or ParquetOptions())
     rows = sum(part.num_rows for part in parts.values())
@@ -106,7 +106,7 @@ def _translated(relative: str) -> Iterator[None]:
     try:
         yield
     except duckdb.DataError:
-        raise  # it may quote a value, and a value can say anything
+        raise  # it may quote a value, and a value may contain the words of a full disk
     except (duckdb.Error, OSError) as error:
         if is_disk_full(error):
             raise disk_full(relative, error) from error
@@ -116,7 +116,7 @@ def _translated(relative: str) -> Iterator[None]:
 
 
 def read_note(root: fs.FileSystem, path: str) -> str:
-    """What `write_parquet` left in a file's footer; empty = nothing. Raise `OSError` or an Arrow error."""
+    """The note that `write_parquet` put into a file's footer; empty = none. Raise `OSError` or an Arrow error."""
     with root.open_input_file(path) as stream:
         found: dict[bytes, bytes] = pq.read_metadata(stream).metadata or {}
     return found.get(NOTE_KEY.encode(), b"").decode()
@@ -130,7 +130,7 @@ def _copy(select_sql: str, path: str, options: ParquetOptions, note: str = "") -
 
 
 def parquet_problem(root: fs.FileSystem, path: str, rows: int | None, *, deep: bool) -> str:
-    """Why a file is not what was published; empty = nothing is wrong. rows: as the table has them, None = unknown."""
+    """How a file differs from the published one; empty = not at all. rows: the table's count, None = unknown."""
     try:
         with root.open_input_file(path) as stream, pq.ParquetFile(stream, page_checksum_verification=True) as file:
             found = file.metadata.num_rows
@@ -138,4 +138,4 @@ def parquet_problem(root: fs.FileSystem, path: str, rows: int | None, *, deep: b
                 batch.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {error}"
-    return "" if rows is None or rows == found else f"holds {found} rows, the table has it with {rows}"
+    return "" if rows is None or rows == found else f"holds {found} rows, the table lists it with {rows}"

@@ -1,4 +1,4 @@
-"""Rows that are sorted by time, cut into the partitions of a table, with the statistics that DuckDB would return."""
+"""Rows sorted by time, cut into the partitions of a table, with the statistics that DuckDB would return."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _ROWS = "__timestore_rows"
 class Part:
     """One partition's rows, in order."""
 
-    value: date  # of the partition; a datetime where it is an hour
+    value: date  # of the partition; a datetime if the partition is an hour
     rows: pa.Table
     statistics: ColumnStatistics
 
 
 def parts(con: duckdb.DuckDBPyConnection, rows: pa.Table, value_sql: str) -> Iterator[Part]:
-    """Rows that are in the order of `value_sql`, an expression over a row that is never null.
+    """Cut rows that are in the order of `value_sql`, an expression over a row that is never null.
 
-    One aggregation for all: a question for each of thousands of parts would take longer than its file.
+    One aggregation for all parts: a query for each of thousands of parts would take longer than writing its file.
     """
     columns = [field for field in rows.schema if not pa.types.is_nested(field.type)]
     wanted = ", ".join(sql for field in columns for sql in _aggregates(field))
@@ -43,7 +43,7 @@ def parts(con: duckdb.DuckDBPyConnection, rows: pa.Table, value_sql: str) -> Ite
 
 
 def _aggregates(field: pa.Field) -> Iterator[str]:
-    """Values that are not null, smallest and largest as text, and whether a float is no number."""
+    """SQL for the count of non-null values, the smallest and largest as text, and whether there is a NaN."""
     column = quote(field.name)
     yield f"count({column})"
     if pa.types.is_binary(field.type):

@@ -1,4 +1,4 @@
-"""What one shard has published into a table, read back from the Delta log with everything a ledger knows of a flush."""
+"""One shard's published flushes in a table, read back from the Delta log with everything a ledger keeps of a flush."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timestore_pipeline.model.lake import ExportedFile
 
 @dataclass(frozen=True, slots=True)
 class NewestEpoch:
-    """The newest epoch a table has of one transaction identifier; 0 = none."""
+    """A table's newest epoch of one transaction identifier; 0 = none."""
 
     epoch: int
     published: bool  # False = burnt: it carries no rows
@@ -25,7 +25,7 @@ class NewestEpoch:
 
 @dataclass(frozen=True, slots=True)
 class PublishedCommit:
-    """One commit that carries a flush's rows. What its writer did not say is empty or 0."""
+    """One commit that carries a flush's rows. Metadata that the commit lacks are empty or 0."""
 
     version: int
     metadata: Mapping[str, Any]
@@ -52,7 +52,7 @@ class PublishedCommit:
 
 
 def published_commits(log: DeltaLog, shard: str) -> Iterator[PublishedCommit]:
-    """Oldest first, of what log cleanup has left."""
+    """The shard's commits that log cleanup has left, oldest first."""
     for version, actions in log.commits():
         metadata = commit_metadata(actions)
         if metadata.get("outcome") == "published" and metadata.get("shard") == shard:

@@ -1,9 +1,9 @@
 """Commits that put a table's rows into other files: a compaction, and a column's change of type.
 
-Both are made onto the very version on which the old files were seen, or not at all, because deltalake does not look
-whether what is taken out is still there. A change of type takes out every file, and is made by deltalake's overwrite,
-the only commit of it that changes columns and files in one version; so nothing may have come in that it does not know.
-Older versions keep their columns and files, and are read as before until `vacuum` deletes the files.
+Both are committed on top of the version in which the old files were seen, or not at all, because deltalake does not
+check that removed files are still there. A change of type removes every file. It uses deltalake's overwrite, the only
+commit that changes columns and files in one version, so the table must have no file that the change does not replace.
+Older versions keep their columns and files, and remain readable until `vacuum` deletes the files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from timestore_pipeline.model.recast import Leeway
 
 @dataclass(frozen=True, slots=True)
 class OwnFile:
-    """A live file that a flush or a compaction of ours wrote."""
+    """A live file that a flush or a compaction wrote."""
 
     path: str
     rows: int
@@ -41,7 +41,7 @@ class OwnFile:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """One file in the place of one or several: the same rows."""
+    """One file that replaces one or several: the same rows."""
 
     old: Sequence[OwnFile]
     new: ExportedFile
@@ -49,7 +49,7 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class TypeChange:
-    """A column's change of type, on a table that has certain columns."""
+    """A column's change of type, planned for a table with certain columns."""
 
     column: str  # as the table spells it
     type: pa.DataType  # canonical
@@ -70,7 +70,7 @@ class TypeChange:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The number under which a shard's maintenance commits, and for whom."""
+    """The number under which a shard's maintenance commits, and its claim."""
 
     app_id: str
     number: int
@@ -83,7 +83,7 @@ class Generation:
 
 
 def compaction(handle: TableHandle, generation: Generation, swap: Replacement, info: Mapping[str, Any]) -> EpochCommit:
-    """Old files out, the new one in, no data changed. Raises `Conflict` when an old file is gone."""
+    """Replace the old files with the new one; no data change. Raises `Conflict` when an old file is gone."""
     return EpochCommit(
         generation.app_id,
         generation.number,
@@ -102,9 +102,9 @@ def change_of_type(
     swaps: Sequence[Replacement],
     info: Mapping[str, Any],
 ) -> EpochCommit:
-    """All files out, the new ones in, and the column has another type: in one version.
+    """Replace all files and change the column's type, in one version.
 
-    Raises `Conflict` when the table has other columns or files than the change was made for.
+    Raises `Conflict` when the table has other columns or files than the change was planned for.
     """
     times = times_retyped(handle.existing()) + 1
     mark = retyped_app_id(change.column, str(change.leeway))
@@ -123,14 +123,14 @@ def change_of_type(
 def check_live(handle: TableHandle, table: DeltaTable, paths: Set[str]) -> None:
     """Raise `Conflict` when a snapshot does not have one of the files."""
     if gone := sorted(paths - _live(handle, table)):
-        hint = "somebody else replaced or deleted it meanwhile; nothing was changed"
+        hint = "another process replaced or deleted it meanwhile; nothing was changed"
         raise Conflict(f"{gone[0]} is no longer in {handle.uri}", hint=hint)
 
 
 def _check_as_planned(handle: TableHandle, change: TypeChange, paths: Set[str], table: DeltaTable) -> None:
     check_live(handle, table, paths)
     if new := sorted(_live(handle, table) - paths):
-        raise Conflict(f"{new[0]} has come into {handle.uri} meanwhile", hint="nothing was changed")
+        raise Conflict(f"{new[0]} was added to {handle.uri} meanwhile", hint="nothing was changed")
     with faults.reading(handle.uri):
         if table.schema() != change.columns:
             raise Conflict(f"the columns of {handle.uri} were changed meanwhile", hint="nothing was changed")

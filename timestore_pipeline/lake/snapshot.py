@@ -1,7 +1,7 @@
-"""One version of a table that a reader holds on to, and which staged batches its rows contain.
+"""One version of a table for a reader, and the staged batches that its rows contain.
 
-A compaction takes files out of later versions only; vacuum deletes them after its retention. A reader that is slower
-than that is told so: what it has read until then is right, and not all.
+A compaction removes files from later versions only; vacuum deletes them after its retention. A reader that takes longer
+than the retention gets an error: the rows it has read until then are right, but not all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from timestore_pipeline.model.recast import Leeway
 
 
 class TableSnapshot:
-    """Does not change, whatever is committed later."""
+    """One version; later commits do not change it."""
 
     def __init__(self, handle: TableHandle, table: DeltaTable, root: fs.FileSystem) -> None:
         self._handle = handle
@@ -31,7 +31,7 @@ class TableSnapshot:
         self._root = root
 
     def to_arrow_dataset(self) -> ds.Dataset:
-        """The rows with the partition column; raise `Conflict` for a table with features nobody here reads."""
+        """The rows with the partition column; raise `Conflict` for a table with unsupported features."""
         with faults.reading(self._handle.uri):
             return arrow_dataset(self._table, self._root)
 
@@ -42,30 +42,30 @@ class TableSnapshot:
         return pa.schema([field.with_name(name) for field, name in zip(published, rows.names, strict=True)])
 
     def leeway(self, column: str) -> Leeway | None:
-        """As `LakeTable.leeway` has it."""
+        """As `LakeTable.leeway`."""
         with faults.reading(self._handle.uri):
             return leeway_of(self._table, column)
 
     def check_files(self) -> None:
-        """Raise `RetryLater` when a file of this version was replaced and is deleted by now.
+        """Raise `RetryLater` when a file of this version was replaced and has been deleted.
 
-        `Corrupted` when one is gone that the newest version has as well.
+        Raise `Corrupted` when a missing file is part of the newest version as well.
         """
         with faults.reading(self._handle.uri):
             files = {file.path for file in live_files(self._table)}
             found = {info.path for info in self._root.get_file_info(sorted(files)) if info.is_file}
             newest = {file.path for file in live_files(self._handle.existing())}
         if lost := sorted((files & newest) - found):
-            hint = "restore the file from a backup; `timestore verify` tells whether there are more"
+            hint = "restore the file from a backup; `timestore verify` lists every missing file"
             raise Corrupted(f"{lost[0]} is missing in {self._handle.uri}", hint=hint)
         if gone := sorted(files - found):
-            hint = "ask again; if such a question takes so long, raise TIMESTORE_MAINTAIN_RETENTION_DAYS"
+            hint = "run the query again; if queries take so long, raise TIMESTORE_MAINTAIN_RETENTION_DAYS"
             raise RetryLater(f"{gone[0]} of {self._handle.uri} was replaced and deleted while it was read", hint=hint)
 
     def batches_after(self, app_id: str, epoch: int) -> frozenset[str]:
         """Ids of the batches that commits with a later epoch put into this version.
 
-        A commit names its batches, so it does not matter whose claim it carries. Raise `OutcomeUnknown` when log
+        A commit names its batches, so it does not matter which claim it carries. Raise `OutcomeUnknown` when log
         cleanup has removed such a commit, `RetryLater` when the store does not answer.
         """
         with faults.reading(self._handle.uri):
@@ -76,8 +76,8 @@ class TableSnapshot:
                 commits = list(self._handle.log.carrying(app_id, epoch, self._table.version()))
             except LookupError as gone:
                 raise OutcomeUnknown(
-                    f"the log of {self._handle.uri} no longer says what {app_id} published after epoch {epoch}",
-                    hint="`timestore recover` enters what the ledger lacks",
+                    f"the log of {self._handle.uri} no longer lists what {app_id} published after epoch {epoch}",
+                    hint="`timestore recover` enters the missing flushes into the ledger",
                 ) from gone
         return frozenset(batch for actions in commits for batch in _published_batches(commit_metadata(actions)))
 

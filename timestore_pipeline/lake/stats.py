@@ -1,10 +1,10 @@
-"""DuckDB's per-file column statistics in the form the Delta log wants.
+"""DuckDB's per-file column statistics in the form of the Delta log.
 
-Readers skip a file when its statistics say that no row can match, so a bound that is too tight loses rows without an
-error. Two rules follow. A bound that cannot be exact is moved outwards. And a file in which some column with values
-has no bound (NaN, infinities, years that Delta cannot spell) gets no bounds at all: `DeltaTable.to_pyarrow_dataset` of
-deltalake 1.6 takes a missing bound beside present ones for "nothing can match". Nested and binary columns get none
-either way; that reader leaves them out of its reckoning.
+Readers skip a file when its statistics rule out every row, so a bound that is too tight loses rows without an error.
+Two rules follow. A bound that cannot be exact is moved outwards. And a file in which some column with values has no
+bound (NaN, infinities, years that Delta cannot spell) gets no bounds at all: `DeltaTable.to_pyarrow_dataset` of
+deltalake 1.6 reads a missing bound beside present ones as "nothing can match". Nested and binary columns never get
+bounds; that reader ignores them.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _exact(found: Mapping[str, str], side: str) -> str | None:
 
 
 def _bound(found: Mapping[str, str], kind: pa.DataType, side: str) -> Any:
-    """The bound as a JSON value that no reader can take for a tighter one, or None."""
+    """The bound as a JSON value that no reader can misread as a tighter one, or None."""
     text = _exact(found, side)
     render = _RENDERERS.get(kind.id)
     if text is None or render is None or found.get("has_nan", "false") != "false":
@@ -82,7 +82,7 @@ def _bound(found: Mapping[str, str], kind: pa.DataType, side: str) -> Any:
 
 
 def _boolean(_text: str, _kind: pa.DataType, side: str) -> bool:
-    """The widest there are; readers have nothing to gain from tighter ones."""
+    """The widest bounds; tighter ones would not help readers."""
     return side == "max"
 
 
@@ -102,20 +102,20 @@ def _float(text: str, kind: pa.DataType, side: str) -> float | None:
 
 
 def _string(text: str, _kind: pa.DataType, side: str) -> str | None:
-    """A long string's beginning sorts before it; its beginning with the last character raised sorts after it."""
+    """A long string's prefix sorts before it; the prefix with its last character raised sorts after it."""
     if len(text) <= _LONGEST_STRING:
         return text
-    beginning = text[:_LONGEST_STRING]
+    prefix = text[:_LONGEST_STRING]
     if side == "min":
-        return beginning
-    last = ord(beginning[-1])
+        return prefix
+    last = ord(prefix[-1])
     if last == _LAST_CHARACTER:
         return None
-    return beginning[:-1] + chr(_FIRST_AFTER_SURROGATES if last == _LAST_BEFORE_SURROGATES else last + 1)
+    return prefix[:-1] + chr(_FIRST_AFTER_SURROGATES if last == _LAST_BEFORE_SURROGATES else last + 1)
 
 
 def _decimal(text: str, kind: pa.DataType, side: str) -> int | float | None:
-    """Rounded outwards to what a double holds and to plain digits; None when that needs more digits than the type."""
+    """Rounded outwards to a number that a double holds and plain digits spell; None if the type has too few digits."""
     context = Context(prec=_EXACT_DIGITS, rounding=ROUND_FLOOR if side == "min" else ROUND_CEILING)
     value = context.create_decimal(text)
     if "e" in repr(float(value)) and value != value.to_integral_value():
@@ -131,7 +131,7 @@ def _date(text: str, _kind: pa.DataType, _side: str) -> str | None:
 
 
 def _timestamp(text: str, kind: pa.DataType, side: str) -> str | None:
-    """ISO 8601 in milliseconds, as the Delta protocol has it: a minimum rounds down, a maximum up."""
+    """ISO 8601 in milliseconds, as the Delta protocol requires: a minimum rounds down, a maximum up."""
     instant = _instant(text)
     if instant is None:
         return None
@@ -144,7 +144,7 @@ def _timestamp(text: str, kind: pa.DataType, side: str) -> str | None:
 
 
 def _instant(text: str | None) -> datetime | None:
-    """DuckDB's spelling of a date or timestamp; None for infinities and for years Python and Delta do not know."""
+    """From DuckDB's spelling of a date or timestamp; None for infinities and years that Python and Delta lack."""
     try:
         parsed = datetime.fromisoformat(text or "")
     except ValueError:

@@ -1,8 +1,8 @@
 """The files of one table: written whole and durable or not at all.
 
-Local: a file is written beside its target under a name no reader looks at, flushed to disk, renamed, and the folder
-flushed, so that after a power loss it is there in full or not at all. A crash before the rename leaves a `_tmp-` file
-that nothing refers to. Many files at once are written in a `_tmp-` folder and take the same steps side by side.
+Local: a file is written beside its target under a name that readers ignore, flushed to disk, renamed, and the folder
+flushed, so that after a power loss it is there in full or not at all. A crash before the rename leaves an unreferenced
+`_tmp-` file. Many files at once are written in a `_tmp-` folder and take the same steps side by side.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class FileStore(Protocol):
         """The folder, when the store is one; None = an object store, whose writes are durable when acknowledged."""
 
     def receiving(self, relative: str) -> AbstractContextManager[Path]:
-        """A local path to write to; leaving without an error makes it durable as `relative`, an error removes it."""
+        """A local path to write to; a normal exit makes the file durable as `relative`, an error removes it."""
 
     def workshop(self) -> AbstractContextManager[Path]:
-        """An empty local folder in which many files are written; gone, with what is left in it, when it is left."""
+        """An empty local folder for writing many files; the exit removes it with its remaining files."""
 
     def receive_all(self, files: Mapping[str, Path]) -> None:
         """Take files from a workshop and make them durable under these names: all of them, or after an error none."""
 
     def remove_abandoned(self, before: datetime) -> None:
-        """Delete what a crash left half written, if nothing was written to it since an instant."""
+        """Delete temporary files of crashed processes that were last written to before an instant."""
 
     def read(self, relative: str) -> bytes:
         """The whole file; raise `FileNotFoundError`."""
@@ -84,7 +84,7 @@ class LocalStore:
 
     def remove_abandoned(self, before: datetime) -> None:
         for path in [*self._root.glob("_tmp-*"), *self._root.glob("*/_tmp-*")]:
-            with suppress(FileNotFoundError):  # it was not abandoned after all
+            with suppress(FileNotFoundError):  # another process has finished or removed it
                 if path.stat().st_mtime < before.timestamp():
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -1,9 +1,9 @@
-"""One dataset's Delta table: exported files get in by epoch, at most once.
+"""One dataset's Delta table: exported files are published by epoch, at most once.
 
 Order of a publish, so that every crash is boring: the files are durable (`write`), then one commit names all of them
-and carries the epoch (`publish`), then the log is flushed to disk, then the caller forgets the staged rows. A crash
-before the commit leaves files that nothing names; after it, `outcome` answers PUBLISHED, and flushes the log before it
-does. How an epoch's outcome is kept: decision 0003. What survives a power loss: decision 0004.
+and carries the epoch (`publish`), then the log is flushed to disk, then the caller unlinks the staged rows. A crash
+before the commit leaves unreferenced files; after it, `outcome` flushes the log and returns PUBLISHED. How the log
+keeps an epoch's outcome: decision 0003. Which files survive a power loss: decision 0004.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Lake:
         given = dict(storage_options or {})
         self._location = Location.parse(uri, given)
         self.uri = self._location.uri
-        # Without conditional puts two writers could both believe that they wrote the same version.
+        # Without conditional puts two writers could both commit the same version, and one would be lost.
         self._options = given if self._location.filesystem is None else {"aws_conditional_put": "etag", **given}
         self._spool = spool
         self._tables: dict[str, LakeTable] = {}
@@ -67,7 +67,7 @@ class Lake:
         return self._tables[dataset]
 
     def folders(self) -> list[str]:
-        """Names of the entries that may be a dataset's folder, with a table or without, sorted."""
+        """Names of the entries that may be a dataset's folder, with or without a table, sorted."""
         with faults.reading(self._location.uri):
             return [name for name in self._location.store().list() if is_dataset_name(name)]
 
@@ -102,7 +102,7 @@ class LakeTable:
         self._handle.ensure(evolution.table_schema(schema, partitioning), partitioning)
 
     def as_published(self, rows: pa.Schema) -> pa.Schema:
-        """The canonical schema `rows` in the spelling and types of the columns that the table has already.
+        """The canonical schema `rows`, with the table's spelling and types for the columns that the table has already.
 
         Raise `MissingTable`, and `InvalidData` when a column has a type that no dataset can have.
         """
@@ -137,9 +137,9 @@ class LakeTable:
         epoch: int,
         options: ParquetOptions | None = None,
     ) -> list[ExportedFile]:
-        """The same for rows of many small partitions: all files are durable, or none is there.
+        """Export rows of many small partitions: all files are durable, or none exists.
 
-        rows: by time, and none without one.
+        rows: sorted by time; each has a time.
         """
         found = {
             layout.file_name(partitioning.key(part.value), shard, epoch): part
@@ -161,10 +161,10 @@ class LakeTable:
     ) -> int | None:
         """Add all files in one commit that carries the epoch; return its version.
 
-        `commit_info["claim"]` names the claim: an epoch that another claim has taken is not this one's.
-        Publishing again is fine: the version is that of the first time, None when log cleanup has removed its commit.
+        `commit_info["claim"]` names the claim: an epoch that another claim has taken counts as burnt for this one.
+        Publishing again is safe: it returns the first commit's version, None when log cleanup has removed that commit.
         Raise `Fenced` (burnt, overtaken or taken), `RetryLater` or `DiskFull` (not in the log; again, or `burn`),
-        `OutcomeUnknown` (ask `outcome` later), `MissingTable` (`ensure` first).
+        `OutcomeUnknown` (call `outcome` later), `MissingTable` (call `ensure` first).
         """
         metadata = {**commit_info, "app_id": app_id, "epoch": epoch, "outcome": "published"}
         adds = [add_action(file, changes_data=True) for file in files]
@@ -190,32 +190,32 @@ class LakeTable:
             return table is not None and times_retyped(table) > 0
 
     def leeway(self, column: str) -> Leeway | None:
-        """What was read into the values of a column that was given its type; None = it has it from the beginning."""
+        """The leeway with which a column's values were cast when its type was changed; None = it never was changed."""
         table = self._handle.open()
         with faults.reading(self.uri):
             return None if table is None else leeway_of(table, column)
 
     def burn(self, app_id: str, epoch: int, reason: str, claim: str | None = None) -> EpochOutcome:
-        """Make sure that the epoch never gets in: BURNT, or PUBLISHED when it had got in first, for this claim.
+        """Make sure that the epoch is never published: BURNT, or PUBLISHED when this claim had published it before.
 
-        Raise as `publish` does, except `Fenced`. A table that does not exist is refused with `MissingTable`: whoever
-        holds the epoch could still create it and publish, so call `ensure` first.
+        Raise as `publish` does, except `Fenced`. A missing table is refused with `MissingTable`: the epoch's holder
+        could still create the table and publish, so call `ensure` first.
         """
         metadata = {"app_id": app_id, "epoch": epoch, "outcome": "aborted", "reason": reason, "claim": claim}
         return settle(self._handle, EpochCommit(app_id, epoch, burn=True, adds=(), metadata=metadata)).outcome
 
     def outcome(self, app_id: str, epoch: int) -> EpochOutcome:
-        """What became of the epoch; raise `OutcomeUnknown` when the log does not tell (any more).
+        """The epoch's outcome; raise `OutcomeUnknown` when the log does not show it, or no longer does.
 
-        Any answer but ABSENT is flushed to disk before it is given, so it may be acted upon. ABSENT may change as long
-        as the epoch's holder may be alive: `burn` makes it final.
+        Any outcome but ABSENT is flushed to disk before it is returned, so the caller may act on it. ABSENT may change
+        as long as the epoch's holder may be alive: `burn` makes it final.
         """
         table = self._handle.open()
         settled = None if table is None else settled_in(self._handle, table, app_id, epoch)
         return EpochOutcome.ABSENT if settled is None else settled.outcome
 
     def newest(self, app_id: str) -> NewestEpoch:
-        """The newest epoch the log has, 0 = none: a claim under it, or below, could never be published."""
+        """The newest epoch in the log, 0 = none: a claim with this epoch or a lower one could never be published."""
         table = self._handle.open()
         if table is None:
             return NewestEpoch(0, published=False)
@@ -224,7 +224,7 @@ class LakeTable:
             return NewestEpoch(epoch, published=table.transaction_version(app_id + BURNT_SUFFIX) != epoch)
 
     def published(self, shard: str) -> list[PublishedCommit]:
-        """What the shard's flushes published, oldest first; none when there is no table. Raise as `history` does."""
+        """Commits of the shard's flushes, oldest first; none when there is no table. Raise as `history` does."""
         if self._handle.open() is None:
             return []
         with faults.reading(self.uri):
@@ -234,7 +234,7 @@ class LakeTable:
         """Delete files whose epoch is proven unpublished; raise `Conflict`, deleting none, if the table names one."""
         live = {file.path for file in self.live_files()}
         if named := sorted(live.intersection(file.path for file in files)):
-            raise Conflict(f"{named[0]} is published in {self.uri}", hint="ask `outcome` before discarding")
+            raise Conflict(f"{named[0]} is published in {self.uri}", hint="call `outcome` before discarding")
         for file in files:
             self._store.delete(file.path)
 
@@ -269,7 +269,7 @@ class LakeTable:
             return stored_files(self._root)
 
     def damaged_files(self, live: Mapping[str, LiveFile], *, deep: bool) -> Iterator[tuple[str, str]]:
-        """(path, what is wrong) of files whose footer cannot be read or counts other rows than the table has.
+        """(path, problem) of files whose footer cannot be read or has another row count than the table.
 
         deep: decode every page, too. In a bucket the footers are read only then: each costs a request.
         """
@@ -280,11 +280,11 @@ class LakeTable:
 
     @property
     def is_remote(self) -> bool:
-        """Whether each look at a file costs a request."""
+        """Whether each access to a file costs a request."""
         return self._store.root is None
 
     def origins(self, files: Iterable[LiveFile]) -> dict[str, Origins]:
-        """Path -> whose rows a file holds; of one without a row count nobody's. Raise as `file_origins` does."""
+        """Path -> origins of the file's rows, for files with a row count. Raise as `file_origins` does."""
         return {file.path: file_origins(self._root, file.path, file.rows) for file in files if file.rows is not None}
 
     def schema(self) -> pa.Schema:
@@ -292,7 +292,7 @@ class LakeTable:
         return pa.schema(self._handle.existing().schema().to_arrow())
 
     def partition_columns(self) -> list[str]:
-        """None or one; raise `MissingTable` when there is no table."""
+        """At most one name; raise `MissingTable` when there is no table."""
         return list(self._handle.existing().metadata().partition_columns)
 
     def to_arrow_dataset(self) -> pyarrow.dataset.Dataset:
@@ -306,12 +306,12 @@ class LakeTable:
         return TableMaintenance(self.uri, self._handle, self._store, self._root, shard)
 
     def snapshot(self) -> TableSnapshot | None:
-        """The newest version, to be held on to; None when there is no table."""
+        """The newest version, for a reader; None when there is no table."""
         table = self._handle.open()
         return None if table is None else TableSnapshot(self._handle, table, self._root)
 
     def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(version, our metadata), oldest first, of our commits above version `after` that log cleanup has left."""
+        """(version, metadata) of this product's remaining commits above version `after`, oldest first."""
         for version, actions in self._log.commits(after):
             if metadata := commit_metadata(actions):
                 yield version, metadata

@@ -1,7 +1,7 @@
-"""What somebody else has made of a table that an append of ours would break: looked for before anything is exported.
+"""Features and constraints of other tools that an append would violate: checked before the export.
 
-A flush adds files as they are. It neither evaluates expressions over their rows nor knows other names for columns, so a
-table that demands it is refused, lest readers find rows that the table says cannot be there.
+A flush adds files as they are. It neither evaluates expressions over their rows nor maps column names, so a table that
+requires either is refused: otherwise readers would find rows that the table's constraints rule out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from deltalake import DeltaTable, Field
 
 from timestore_pipeline.errors import UnsupportedTable
 
-# Writer features under which adding files is all there is to an append; the others are looked for in what they concern.
+# Writer features that need nothing but added files in an append. Those of the second line have demands only where
+# settings or columns use them, which `_settings` and `_columns` check.
 _HARMLESS = {
     "appendOnly", "changeDataFeed", "deletionVectors", "timestampNtz", "v2Checkpoint", "variantType",
     "invariants", "checkConstraints", "generatedColumns", "columnMapping",
@@ -23,12 +24,12 @@ _EXPRESSIONS = {"delta.invariants": "an invariant", "delta.generationExpression"
 
 
 def check_writable(table: DeltaTable) -> None:
-    """Raise `UnsupportedTable` with everything that is in the way."""
+    """Raise `UnsupportedTable` that lists every demand that flushes cannot satisfy."""
     if demands := [*_features(table), *_settings(table.metadata().configuration), *_columns(table.schema().fields)]:
         raise UnsupportedTable(
-            f"the table {table.table_uri} has {', '.join(demands)}, which flushes cannot keep to",
-            hint="take it off the table with the tool that put it there, or publish elsewhere (TIMESTORE_LAKE_URI);"
-            " what is staged stays staged",
+            f"the table {table.table_uri} has {', '.join(demands)}, which flushes cannot satisfy",
+            hint="remove it from the table with the tool that added it, or publish elsewhere (TIMESTORE_LAKE_URI);"
+            " staged rows stay staged",
         )
 
 
@@ -49,6 +50,6 @@ def _columns(fields: list[Field]) -> Iterator[str]:
     for field in fields:
         if not field.nullable:
             yield f"NOT NULL on column {field.name!r}"
-        for key, what in _EXPRESSIONS.items():
+        for key, kind in _EXPRESSIONS.items():
             if key in field.metadata:
-                yield f"{what} for column {field.name!r}"
+                yield f"{kind} for column {field.name!r}"

@@ -1,6 +1,6 @@
-"""What the log knows of columns that were given another type: how often, and what was read into their values.
+"""Type changes of columns as recorded in the log: how many, and with which leeway values were cast.
 
-It stands in transaction identifiers, which outlive the commits. So every shard casts what it has staged in the old type
+The record is in transaction identifiers, which outlive the commits. So every shard casts rows staged in the old type
 as the published rows were cast, and a flush that was exported before the change cannot be published after it.
 """
 
@@ -22,21 +22,21 @@ from timestore_pipeline.model.recast import LEEWAYS, Leeway
 
 
 def times_retyped(table: DeltaTable) -> int:
-    """How often a column of the table was given another type."""
+    """How often a column of the table changed its type."""
     return int(table.transaction_version(RETYPED_APP_ID) or 0)
 
 
 def leeway_of(table: DeltaTable, column: str) -> Leeway | None:
-    """What the values of a column were read with when it was last given another type; None = it never was."""
+    """The leeway of a column's last change of type; None = its type never changed."""
     when = {name: int(table.transaction_version(retyped_app_id(column, name)) or 0) for name in LEEWAYS}
     last = max(when, key=lambda name: when[name])
     return LEEWAYS[last] if when[last] else None
 
 
 def check_types(table: DeltaTable, root: fs.FileSystem, files: Sequence[ExportedFile]) -> None:
-    """Raise `RetryLater` when files were exported before a column of theirs was given another type.
+    """Raise `RetryLater` when files were exported before one of their columns changed its type.
 
-    All files of a flush have the same columns, so one tells for all.
+    All files of a flush have the same columns, so the first is enough.
     """
     if not files or not times_retyped(table):
         return
@@ -48,5 +48,5 @@ def check_types(table: DeltaTable, root: fs.FileSystem, files: Sequence[Exported
         if wanted is not None and not is_part(*(canonical_type(kind, field.name) for kind in (field.type, wanted))):
             raise RetryLater(
                 f"column {field.name!r} has become {wanted} since the flush exported it as {field.type}",
-                hint="the next flush casts what is staged",
+                hint="the next flush casts the staged rows",
             )
