@@ -18,7 +18,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.maintain import run
-from timestore_pipeline.maintain.retype import Wish, retyping
+from timestore_pipeline.maintain.retype import RetypeRequest, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
@@ -173,14 +173,14 @@ def _retype(home: Path, errors: list[str]) -> None:
 
 
 def retyped(store: Timestore) -> None:
-    """Row numbers become doubles; a second time there is nothing to do but to learn."""
-    wish, options = Wish("d", "n", "double"), store.maintain_options()
-    with retyping(store.area, store.lake, wish, options) as work:
-        work.carry_out(work.examine(_untold), _untold)
+    """Row numbers become doubles; a second run only adopts the type into the ledger."""
+    request, options = RetypeRequest("d", "n", "double"), store.maintain_options()
+    with retyping(store.area, store.lake, request, options) as work:
+        work.carry_out(work.examine(_no_progress), _no_progress)
 
 
-def _untold(_dataset: str, _done: int, _of: int) -> None:
-    """Nobody watches."""
+def _no_progress(_dataset: str, _done: int, _of: int) -> None:
+    """Shows nothing."""
 
 
 def _rebuild(home: Path, errors: list[str]) -> None:

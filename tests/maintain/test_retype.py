@@ -312,15 +312,15 @@ def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
 @pytest.mark.parametrize(
     ("path", "kind", "said"),
     [
-        ("wind", "double", "nothing is published under the column 'wind'"),
-        ("n.x", "double", "nothing is published under the column 'n.x'"),
-        ("n[]", "double", r"nothing is published under the column 'n\[\]'"),
-        ("partition_date", "string", "nothing is published under the column 'partition_date'"),
+        ("wind", "double", "there is no published column 'wind'"),
+        ("n.x", "double", "there is no published column 'n.x'"),
+        ("n[]", "double", r"there is no published column 'n\[\]'"),
+        ("partition_date", "string", "there is no published column 'partition_date'"),
         ("n", "number", "there is no type 'number'"),
-        ("n", "epoch_ms", "epoch_ms says how values are read, .* do not tell their unit"),
+        ("n", "epoch_ms", "epoch_ms says how values are read, .* is not recorded"),
         ("n", "uuid", "uuid says how values are read, .*: text keeps the spelling in which it was published"),
         ("n", "duration", "duration says how values are read, .*: it is published as int64, in microseconds"),
-        ("at", "string", "the table is laid out by 'at'"),
+        ("at", "string", "'at' is the table's time column"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(fragmented: Timestore, path: str, kind: str, said: str) -> None:
@@ -339,7 +339,7 @@ def test_before_anything_is_published_the_type_is_declared_instead(store: Timest
 
 def test_somebody_elses_files_are_not_rewritten(fragmented: Timestore) -> None:
     write_deltalake(fragmented.lake.table("weather").uri, _foreign(), mode="append")
-    with pytest.raises(Conflict, match="1 files of 'weather' are not ours"):
+    with pytest.raises(Conflict, match="other tools wrote 1 files of 'weather'"):
         retyped(fragmented, "n", "double")
 
 

@@ -44,13 +44,13 @@ def retype(
     Example:
       timestore datasets retype weather wind double --dry-run
     """
-    from timestore_pipeline.maintain.retype import Wish, retyping
+    from timestore_pipeline.maintain.retype import RetypeRequest, retyping
     from timestore_pipeline.model.recast import Leeway
 
     with open_store() as store:
-        wish = Wish(dataset, column, type_, Leeway(parse, local_is_utc))
+        request = RetypeRequest(dataset, column, type_, Leeway(parse, local_is_utc))
         options = store.maintain_options(dry_run=dry_run)
-        with retyping(store.area, store.lake, wish, options) as work:
+        with retyping(store.area, store.lake, request, options) as work:
             with files_bar(hidden=as_json) as progress:
                 report = work.examine(progress)
             if not as_json:

@@ -1,4 +1,4 @@
-"""Which column of a table is to have which type, from what an operator wrote. Pure."""
+"""The column and the type of a retype request, resolved against the published schema. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from timestore_pipeline.model.recast import Leeway, needs_a_zone
 
 @dataclass(frozen=True, slots=True)
 class ColumnType:
-    """A column, or what is in it, and its types."""
+    """A column, or a part of one, and its types."""
 
-    path: str  # "x", or of what is in a column: "o.a" for a field, "tags[]", "marks{key}", "marks{value}"
+    path: str  # "x", or a part of a column: "o.a" for a field, "tags[]", "marks{key}", "marks{value}"
     column: str  # the column it is in, as the table spells it
     before: pa.DataType
     after: pa.DataType
@@ -28,9 +28,9 @@ class ColumnType:
 
 
 def column_type(schema: pa.Schema, path: str, wanted: str, leeway: Leeway, time_column: str | None) -> ColumnType:
-    """Raise `InvalidMetadata` for a column or a type that there is not, `InvalidData` where the zone must be said.
+    """Raise `InvalidMetadata` for an unknown column or type, `InvalidData` when the time zone must be given.
 
-    schema: of the published rows, in canonical types. time_column: by which the table is laid out, None = by none.
+    schema: of the published rows, in canonical types. time_column: the one that the table is laid out by; None = none.
     """
     after = _parsed(wanted, path)
     column, steps = _found(schema, path)
@@ -54,34 +54,33 @@ def _parsed(text: str, path: str) -> pa.DataType:
 
 
 def _no_published_type(declared: DeclaredType, path: str) -> InvalidMetadata:
-    """A meaning is not among what a table or a staged row tells, so no cast by types, on any host, can read it."""
-    text = f"column {path!r}: {declared.meaning} says how values are read, not how they are published"
+    """Neither tables nor staged rows record a meaning, so no cast between types, on any host, can apply it."""
+    message = f"column {path!r}: {declared.meaning} says how values are read, not how they are published"
     if declared.meaning is Meaning.UUID:
-        why, hint = "text keeps the spelling in which it was published", "retype to string, then declare uuid"
+        reason, hint = "text keeps the spelling in which it was published", "retype to string, then declare uuid"
     elif declared.meaning in EPOCHS:
-        why = "published numbers, and those that other hosts have staged, do not tell their unit"
+        reason = "the unit of published numbers, and of those that other hosts have staged, is not recorded"
         hint = f"send the times in a column of another name, and declare that as {declared.meaning}"
     else:
-        why, hint = "it is published as int64, in microseconds", "retype to int64"
+        reason, hint = "it is published as int64, in microseconds", "retype to int64"
     command = '`timestore datasets set`, {"schema": {"columns": …}}'
-    return InvalidMetadata(f"{text}: {why}", hint=f"{hint} ({command}): it holds for new values")
+    return InvalidMetadata(f"{message}: {reason}", hint=f"{hint} ({command}): it holds for new values")
 
 
 def _found(schema: pa.Schema, path: str) -> tuple[str, list[str]]:
-    """The column, and the steps to what is meant in it. The longest name wins, as names may hold any character."""
+    """The column, and the steps to the part of it. The longest name wins, as names may hold any character."""
     for name in sorted(schema.names, key=len, reverse=True):
         if path[: len(name)].casefold() == name.casefold():
             steps = _steps(schema.field(name).type, path[len(name) :])
             if steps is not None:
                 return name, steps
-    hint = (
-        f"published columns: {', '.join(schema.names)}; what is in them: place.id, tags[], marks{{key}}, marks{{value}}"
-    )
-    raise InvalidMetadata(f"nothing is published under the column {path!r}", hint=hint)
+    columns = ", ".join(schema.names)
+    hint = f"published columns: {columns}; parts are written place.id, tags[], marks{{key}}, marks{{value}}"
+    raise InvalidMetadata(f"there is no published column {path!r}", hint=hint)
 
 
 def _steps(kind: pa.DataType, path: str) -> list[str] | None:
-    """How `path` leads into a type: ".name", "[]", "{key}" or "{value}" each; None = it does not."""
+    """The steps of `path` into a type, each ".name", "[]", "{key}" or "{value}"; None = there is no such part."""
     if not path:
         return []
     for step, inner in sorted(_inside(kind).items(), key=lambda item: len(item[0]), reverse=True):
@@ -116,8 +115,10 @@ def _check(found: ColumnType, leeway: Leeway, time_column: str | None) -> None:
     t = pa.types
     if found.column == time_column and not (t.is_timestamp(found.after) or t.is_date(found.after)):
         hint = "it can become timestamp, local_timestamp or date; or stage under a new name"
-        raise InvalidMetadata(f"the table is laid out by {found.column!r}, which must tell a time", hint=hint)
+        raise InvalidMetadata(f"{found.column!r} is the table's time column, which must have a time type", hint=hint)
     if needs_a_zone(found.before, found.after) and not leeway.local_is_utc:
-        hint = "--local-is-utc, if that is what they are"
-        text = f"column {found.path!r}: timestamps without a time zone are instants only if they are known to be in UTC"
-        raise InvalidData(text, hint=hint)
+        hint = "--local-is-utc, if they are in UTC"
+        message = (
+            f"column {found.path!r}: timestamps without a time zone are instants only if they are known to be in UTC"
+        )
+        raise InvalidData(message, hint=hint)

@@ -1,6 +1,7 @@
 """One group of small files becomes one, in one commit: old files out, new one in. How it is written: `rewrite`.
 
-After the commit everything is done: the old files stay for readers of older versions, until `vacuum` takes them away.
+After the commit the compaction is complete: the old files stay for readers of older versions, until `vacuum` deletes
+them.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ class Compactor:
     def run(self, group: Group, row_bytes: float | None) -> ExportedFile:
         """Replace the group's files by one; return it.
 
-        Raise `Conflict` or `Fenced` when somebody else got at the files first: nothing was changed. `Corrupted` when
-        the proof fails, `DiskFull`, `RetryLater`; `OutcomeUnknown`: the log does not say, the next maintenance asks.
+        Raise `Conflict` or `Fenced` when another process changed the files first: nothing was changed. `Corrupted` when
+        the proof fails, `DiskFull`, `RetryLater`; `OutcomeUnknown`: the next maintenance reads the outcome in the log.
         """
         table, dataset = self.rewriter.table, self.rewriter.dataset
         generation, claim = table.next_generation(), uuid.uuid4().hex
         new = self.rewriter.write(group, generation, row_bytes)
-        with self.rewriter.given_up_on_error(generation, claim, {new.path: new}):
+        with self.rewriter.burnt_on_error(generation, claim, {new.path: new}):
             info = {"maintainer": table.shard, "dataset": dataset, "rows": new.rows}
             table.replace(generation, Replacement(group.files, new), claim, info)
         return new

@@ -1,7 +1,7 @@
-"""One maintenance of a dataset at a time on this host: a lock that the kernel drops with its process.
+"""One maintenance of a dataset at a time on this host: a lock that the kernel releases when its process ends.
 
-It spares work and tells an operator. That rows are never doubled does not rest on it: maintenance from another host, or
-beside a filesystem without locks, is refused by the Delta log.
+The lock saves work and gives the operator a clear error. Correctness does not depend on it: conflicting maintenance
+from another host, or on a filesystem without locks, is refused by the Delta log.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from timestore_pipeline.system.durable import make_folder, open_private
 
 @contextmanager
 def maintaining(folder: Path, dataset: str) -> Iterator[None]:
-    """Raise `MaintenanceInProgress` while another process is at it, `AccessDenied` when there can be no lock file."""
+    """Raise `MaintenanceInProgress` if another process holds the lock, `AccessDenied` if there can be no lock file."""
     try:
         make_folder(folder, private=True)
         descriptor = open_private(folder / f"{dataset}.lock")
@@ -36,7 +36,7 @@ def _lock(descriptor: int, dataset: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        hint = "nothing to do: the other one does the work"
+        hint = "nothing to do: the other process does the work"
         raise MaintenanceInProgress(f"dataset {dataset!r} is being maintained", dataset=dataset, hint=hint) from error
     except OSError:
         return  # a filesystem without locks

@@ -1,8 +1,8 @@
-"""Which files are put together. Pure: a list of files in, groups of them out, each of which becomes one file.
+"""Which files are compacted together. Pure: a list of files in, groups of them out, each of which becomes one file.
 
-Only files of one partition, only small ones, and only where there are enough of them: a table whose files are as they
-should be is left alone, and so is a file that was compacted once and is large enough. Neighbours in time go together,
-so that the time ranges of the files overlap as little as the data let them.
+Only files of one partition, only small ones, and only where there are enough of them: a table with right-sized files
+is not changed, nor is a file that was compacted once and is large enough. Neighbours in time go together, so that the
+time ranges of the files overlap as little as the data allow.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.model.lake import PartitionKey
 
-_SWELLING = 4  # times that a file is larger in memory, where nobody knows better; measured 2 to 5 with zstd
+_SWELLING = 4  # assumed ratio of memory to file size, where it is unknown; measured 2 to 5 with zstd
 
 
 @dataclass(frozen=True, slots=True)
 class CompactionLimits:
-    """What a good file is."""
+    """Sizes of files and groups."""
 
-    target_bytes: int  # no group is larger
+    target_bytes: int  # of a group at most
     min_files: int  # a group of fewer is not worth a rewrite
-    sortable_bytes: int  # of rows in memory that one sort can take for certain
+    sortable_bytes: int  # of rows in memory that one sort can hold for certain
 
     @property
     def small_bytes(self) -> int:
-        """A file below this is small: two of them fit into one of the target's size."""
+        """A file below this is small: two of them fit into one file of the target size."""
         return self.target_bytes // 2
 
 
@@ -47,7 +47,7 @@ class Group:
 
 
 def plan(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[Group]:
-    """The groups, in the order of their partitions. row_bytes: of a row in memory, None = nobody knows."""
+    """The groups, in the order of their partitions. row_bytes: of a row in memory, None = unknown."""
     groups = plan_all((file for file in files if file.bytes < limits.small_bytes), limits, row_bytes)
     return [group for group in groups if len(group.files) >= max(limits.min_files, 2)]
 
@@ -62,7 +62,7 @@ def plan_all(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: floa
 
 
 def memory_bytes(file: OwnFile, row_bytes: float | None) -> float:
-    """What the file's rows take where they are sorted; never less than the file itself."""
+    """Memory that the file's rows take in a sort; never less than the file itself."""
     return file.bytes * _SWELLING if row_bytes is None else max(file.rows * row_bytes, file.bytes)
 
 

@@ -1,7 +1,7 @@
-"""Forgetting what is past its retention, so that neither the log nor the ledger grows for ever.
+"""Deleting log and ledger entries past their retention, so that neither grows for ever.
 
-What the books need stays: every flush with its files and rows, the running totals, and the commits from which a lost
-ledger would be rebuilt. A crash leaves a log that begins later, or a ledger that has forgotten less.
+The entries that verification and rebuilding need stay: every flush with its files and rows, the running totals, and the
+commits from which a lost ledger would be rebuilt. A crash leaves a log that begins later, or a ledger pruned in part.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def prune_log(
 ) -> LogTrim:
     """Remove commits that are older than the retention and that no rebuild would need.
 
-    Returns what was removed, of a dry run what would be; nothing while another shard may still need it.
+    Returns the removed part of the log, in a dry run the removable one; nothing while another shard may still need it.
     """
     if not dry_run:
         remove_idle_journals(area)
@@ -41,29 +41,29 @@ def prune_log(
 
 
 def prune_ledger(area: StagingArea, dataset: str, retention: timedelta) -> tuple[int, int]:
-    """Forget published batches with their keys, and statistics of published files; returns how many of each."""
+    """Delete published batches with their keys, and statistics of published files; returns the number of each."""
     before = clock.now() - retention
     batches = _in_steps(lambda: area.ledger.batches.prune_published(dataset, before), MOST_PRUNED)
     files = _in_steps(lambda: area.ledger.flushes.forget_statistics(dataset, before), MOST_FORGOTTEN)
     return batches, files
 
 
-def _in_steps(forget: Callable[[], int], most: int) -> int:
-    """So that producers get at the ledger in between."""
-    total = done = forget()
+def _in_steps(delete: Callable[[], int], most: int) -> int:
+    """In steps, so that producers can write to the ledger in between."""
+    total = done = delete()
     while done == most:
-        done = forget()
+        done = delete()
         total += done
     return total
 
 
 def _oldest_needed(area: StagingArea, dataset: str) -> datetime:
-    """No batch of a segment that is still there, and no flush in flight, was published before this instant.
+    """No batch of a remaining segment, and no flush in flight, was published before this instant.
 
-    A batch is published after its journal was begun and its segment was written, which does not change any more.
+    A batch is published after its journal was begun and its segment was written; a segment never changes afterwards.
     """
     directory = area.directory
-    idle = set(idle_journals(area))  # gone with the next flush
+    idle = set(idle_journals(area))  # removed by the next flush
     begun = [
         *(begun_at(path.stem) for path in directory.journal_files() if path.stem not in idle),
         area.ledger.segments.oldest(dataset),

@@ -1,4 +1,4 @@
-"""What a maintenance did, or would do, and the JSON that scripts read."""
+"""The result of a maintenance, or of a dry run, and its JSON for scripts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from timestore_pipeline.errors import TimestoreError
 
 @dataclass(slots=True)
 class DatasetUpkeep:
-    """One dataset. Of a dry run: what would be done."""
+    """One dataset. In a dry run: the planned changes."""
 
     dataset: str
     has_table: bool = True
     files_before: int = 0  # live ones
     files_after: int = 0
-    foreign_files: int = 0  # live ones that somebody else wrote; they are left alone
+    foreign_files: int = 0  # live ones that other tools wrote; maintenance does not touch them
     compactions: int = 0
     compacted_files: int = 0
     compacted_rows: int = 0  # proven to be the same before and after
@@ -29,7 +29,7 @@ class DatasetUpkeep:
     log_waits_for: Sequence[str] = ()  # shards that may still need the rest
     forgotten_batches: int = 0  # with their idempotency keys
     forgotten_statistics: int = 0  # of files
-    gave_way: int = 0  # groups whose files somebody else replaced meanwhile
+    gave_way: int = 0  # groups whose files another process replaced meanwhile
     errors: list[TimestoreError] = field(default_factory=list)
 
     @property

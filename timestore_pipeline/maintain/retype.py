@@ -1,13 +1,14 @@
-"""A published column is given another type: every file of the table is written anew, and one commit changes it all.
+"""Changes the type of a published column: every file of the table is rewritten, and one commit replaces them all.
 
-    look -> examine every value -> write new files, proven -> one commit: old files out, new ones in, the new type
-             |                      |                          |
-             +-> refused, by name   +-> a flush came between: look again, write what is new -> the ledger learns
+    inspect -> examine every value -> write new files, proven -> one commit: old files out, new ones in, the new type
+                |                      |                          |
+                +-> refused, by name   +-> a flush came between:  +-> the ledger adopts the type
+                                           inspect again, write the new files
 
-Flushes, producers and queries go on meanwhile. A flush that was exported in the old type and is not published yet when
-the commit is made is refused by the log, and its batches are exported again. A crash before the commit leaves files
-that no commit names, which the next maintenance deletes; one after it leaves a ledger that learns with the next flush.
-Decision 0025.
+Flushes, producers and queries continue meanwhile. A flush that was exported in the old type and is not published yet
+when the commit is made is refused by the log, and its batches are exported again. A crash before the commit leaves
+files that no commit names, which the next maintenance deletes; after a crash behind the commit, the next flush adopts
+the type into the ledger. Decision 0025.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import Group, plan_all
 from timestore_pipeline.maintain.retype_report import RetypeReport, Unfit
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.maintain.run import MaintainOptions, Told, row_bytes
+from timestore_pipeline.maintain.run import MaintainOptions, Progress, row_bytes
 from timestore_pipeline.maintain.staged_values import unfit_batches
 from timestore_pipeline.model.canonical import canonical_schema
 from timestore_pipeline.model.declared import type_text
@@ -45,8 +46,8 @@ _EXAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for."""
+class RetypeRequest:
+    """A column and its new type."""
 
     dataset: str
     column: str  # or the path of a field: "o.a"
@@ -55,10 +56,10 @@ class Wish:
 
 
 @contextmanager
-def retyping(area: StagingArea, lake: Lake, wish: Wish, options: MaintainOptions) -> Iterator[Retyping]:
-    """Keeps other maintenance of the dataset on this host out; raise `MaintenanceInProgress`."""
-    with maintaining(area.directory.root / "maintain", wish.dataset):
-        yield Retyping(area, lake, wish, options)
+def retyping(area: StagingArea, lake: Lake, request: RetypeRequest, options: MaintainOptions) -> Iterator[Retyping]:
+    """Excludes other maintenance of the dataset on this host; raise `MaintenanceInProgress`."""
+    with maintaining(area.directory.root / "maintain", request.dataset):
+        yield Retyping(area, lake, request, options)
 
 
 @dataclass(slots=True)
@@ -67,111 +68,112 @@ class Retyping:
 
     area: StagingArea
     lake: Lake
-    wish: Wish
+    request: RetypeRequest
     options: MaintainOptions
     _swaps: list[Replacement] = field(default_factory=list)
     _written: dict[str, ExportedFile] = field(default_factory=dict)  # by path: the new files of `_swaps`
 
-    def examine(self, told: Told) -> RetypeReport:
-        """Read every published value of the column, and the staged ones; nothing is changed.
+    def examine(self, progress: Progress) -> RetypeReport:
+        """Read every published and staged value of the column; nothing is changed.
 
-        Raise when the wish cannot be granted whatever the values are, see `_look`.
+        Raise when the request cannot be met for any values, see `_inspect`.
         """
-        found, change = self._look()
+        found, change = self._inspect()
         report = RetypeReport(
-            self.wish.dataset, change.path, type_text(change.before), type_text(change.after), self.options.dry_run
+            self.request.dataset, change.path, type_text(change.before), type_text(change.after), self.options.dry_run
         )
         report.files, report.rows = len(found.files), sum(file.rows for file in found.files)
         report.bytes = sum(file.bytes for file in found.files)
         if change.is_needed:
-            self._examine_files(found, change, report, told)
+            self._examine_files(found, change, report, progress)
             report.unfit_batches = unfit_batches(
-                self.area, self.wish.dataset, change.column, change.column_after, self.wish.leeway
+                self.area, self.request.dataset, change.column, change.column_after, self.request.leeway
             )
         return report
 
-    def carry_out(self, report: RetypeReport, told: Told) -> None:
-        """Do what was examined.
+    def carry_out(self, report: RetypeReport, progress: Progress) -> None:
+        """Make the change that was examined.
 
         Raise `InvalidData` that names a value which does not fit, `Conflict` for a table that cannot be retyped,
-        `Corrupted` when the proof fails, `Fenced`, `DiskFull`, `RetryLater`: the table is as it was. `OutcomeUnknown`:
-        doing it again tells.
+        `Corrupted` when the proof fails, `Fenced`, `DiskFull`, `RetryLater`: the table is unchanged. `OutcomeUnknown`:
+        run it again to see whether it was changed.
         """
         report.refuse_unfit()
         if report.needed:
-            self._rewrite(report, told)
-        record = self.area.ledger.datasets.find(self.wish.dataset)
+            self._rewrite(report, progress)
+        record = self.area.ledger.datasets.find(self.request.dataset)
         if record is not None and record.schema is not None:
-            fit_table(self.area, self.lake.table(self.wish.dataset), self.wish.dataset)
+            fit_table(self.area, self.lake.table(self.request.dataset), self.request.dataset)
 
-    def _look(self) -> tuple[TableFiles, ColumnType]:
-        """What the newest version has.
+    def _inspect(self) -> tuple[TableFiles, ColumnType]:
+        """The files of the newest version, and the column in it.
 
-        Raise `MissingTable`, `Conflict` or `UnsupportedTable` for files or features that are not ours,
-        `InvalidMetadata` for a column or a type that there is not, `InvalidData` where a time zone must be said.
+        Raise `MissingTable`, `Conflict` or `UnsupportedTable` for files or features of other tools, `InvalidMetadata`
+        for an unknown column or type, `InvalidData` when a time zone must be given.
         """
-        dataset = self.wish.dataset
+        dataset = self.request.dataset
         record = self.area.ledger.datasets.find(dataset)
         found = self._table.files(None if record is None else record.time_column)
         if found is None:
-            hint = f"declare it: `timestore datasets set {dataset} schema.columns.{self.wish.column}={self.wish.type}`"
-            raise MissingTable(f"nothing of dataset {dataset!r} is published", dataset=dataset, hint=hint)
+            column = f"{self.request.column}={self.request.type}"
+            hint = f"declare it: `timestore datasets set {dataset} schema.columns.{column}`"
+            raise MissingTable(f"dataset {dataset!r} has no published rows", dataset=dataset, hint=hint)
         self._table.check_writable()
         if found.foreign:
             hint = "retype it with the tool that wrote them, or stage the rows again under a new name"
-            raise Conflict(f"{found.foreign} files of {dataset!r} are not ours", dataset=dataset, hint=hint)
+            raise Conflict(f"other tools wrote {found.foreign} files of {dataset!r}", dataset=dataset, hint=hint)
         laid_out_by = found.time_column if len(found.columns.fields) > len(found.schema) else None
         if record is not None:
             laid_out_by = record.time_column
         schema = canonical_schema(found.schema)
-        return found, column_type(schema, self.wish.column, self.wish.type, self.wish.leeway, laid_out_by)
+        return found, column_type(schema, self.request.column, self.request.type, self.request.leeway, laid_out_by)
 
     @property
     def _table(self) -> TableMaintenance:
-        return self.lake.table(self.wish.dataset).upkeep(self.area.shard)
+        return self.lake.table(self.request.dataset).upkeep(self.area.shard)
 
     def _rewriter(self, found: TableFiles, change: ColumnType) -> Rewriter:
-        what = f"the change of type of {self.wish.column!r} of {self.wish.dataset!r}"
-        as_is = f"CAST({quote(change.column)} AS {duckdb_type(change.column_before)})"
-        becomes = recast(as_is, change.column_before, change.column_after, self.wish.leeway)
+        task = f"the change of type of {self.request.column!r} of {self.request.dataset!r}"
+        unchanged = f"CAST({quote(change.column)} AS {duckdb_type(change.column_before)})"
+        cast = recast(unchanged, change.column_before, change.column_after, self.request.leeway)
         return Rewriter(
             self.area,
             self._table,
-            self.wish.dataset,
-            what,
+            self.request.dataset,
+            task,
             found.schema,
             found.time_column,
             self.options.export,
-            {change.column: becomes},
+            {change.column: cast},
         )
 
     def _groups(self, found: TableFiles) -> list[Group]:
-        """Of the files that are not written anew yet."""
+        """Groups of the files that are not rewritten yet."""
         known = {file.path for swap in self._swaps for file in swap.old}
         files = [file for file in found.files if file.path not in known]
-        return plan_all(files, self.options.limits, row_bytes(self.area, self.wish.dataset))
+        return plan_all(files, self.options.limits, row_bytes(self.area, self.request.dataset))
 
-    def _examine_files(self, found: TableFiles, change: ColumnType, report: RetypeReport, told: Told) -> None:
+    def _examine_files(self, found: TableFiles, change: ColumnType, report: RetypeReport, progress: Progress) -> None:
         rewriter = self._rewriter(found, change)
-        for group in self._told_of(self._groups(found), told):
+        for group in self._with_progress(self._groups(found), progress):
             with rewriter.reading(group) as (rows, _):
                 report.unfit += rows.count_unfit()
                 examples = rows.unfit(_EXAMPLES - len(report.examples))
                 report.examples += [Unfit(group.files[one.file].path, one.row, one.text) for one in examples]
 
-    def _told_of(self, groups: list[Group], told: Told) -> Iterator[Group]:
+    def _with_progress(self, groups: list[Group], progress: Progress) -> Iterator[Group]:
         for number, group in enumerate(groups):
-            told(self.wish.dataset, number, len(groups))
+            progress(self.request.dataset, number, len(groups))
             yield group
-        told(self.wish.dataset, len(groups), len(groups))
+        progress(self.request.dataset, len(groups), len(groups))
 
-    def _rewrite(self, report: RetypeReport, told: Told) -> None:
+    def _rewrite(self, report: RetypeReport, progress: Progress) -> None:
         generation, claim = self._table.next_generation(), uuid.uuid4().hex
-        found, change = self._look()
+        found, change = self._inspect()
         rewriter = self._rewriter(found, change)
         rewriter.check_room(self._groups(found))
-        with rewriter.given_up_on_error(generation, claim, self._written):
-            report.version = self._committed(generation, claim, told)
+        with rewriter.burnt_on_error(generation, claim, self._written):
+            report.version = self._committed(generation, claim, progress)
         report.changed = True
         report.written_files = len(self._written)
         report.written_bytes = sum(file.bytes for file in self._written.values())
@@ -188,43 +190,43 @@ class Retyping:
             ),
         )
 
-    def _committed(self, generation: int, claim: str, told: Told) -> int | None:
-        """The version; every file that comes in meanwhile is written anew, too, until nothing has come in."""
+    def _committed(self, generation: int, claim: str, progress: Progress) -> int | None:
+        """The version; files that flushes add meanwhile are rewritten, too, until there are none."""
         for _ in range(ATTEMPTS):
             try:
-                return self._attempt(generation, claim, told)
+                return self._attempt(generation, claim, progress)
             except Conflict as conflict:
                 if type(conflict) is not Conflict:
                     raise
-                _log.info("dataset %s: the table is looked at again: %s", self.wish.dataset, conflict)
-        hint = "try again when fewer flushes and compactions are at work; nothing was changed"
-        raise RetryLater(f"others kept changing the table of {self.wish.dataset!r}", hint=hint)
+                _log.info("dataset %s: the table changed meanwhile, retrying: %s", self.request.dataset, conflict)
+        hint = "try again when fewer flushes and compactions are running; nothing was changed"
+        raise RetryLater(f"others kept changing the table of {self.request.dataset!r}", hint=hint)
 
-    def _attempt(self, generation: int, claim: str, told: Told) -> int | None:
-        found, change = self._look()
+    def _attempt(self, generation: int, claim: str, progress: Progress) -> int | None:
+        found, change = self._inspect()
         if not change.is_needed:
-            raise RetryLater(f"column {change.path!r} was given that type meanwhile", dataset=self.wish.dataset)
-        self._forget_replaced(found)
+            raise RetryLater(f"column {change.path!r} was given that type meanwhile", dataset=self.request.dataset)
+        self._drop_replaced(found)
         rewriter = self._rewriter(found, change)
-        memory = row_bytes(self.area, self.wish.dataset)
-        for group in self._told_of(self._groups(found), told):
+        memory = row_bytes(self.area, self.request.dataset)
+        for group in self._with_progress(self._groups(found), progress):
             new = rewriter.write(group, generation, memory)
             self._written[new.path] = new
             self._swaps.append(Replacement(group.files, new))
         info = {
             "maintainer": self.area.shard,
-            "dataset": self.wish.dataset,
+            "dataset": self.request.dataset,
             "column": change.path,
             "from": type_text(change.before),
             "to": type_text(change.after),
-            "read": str(self.wish.leeway),
+            "read": str(self.request.leeway),
             "rows": sum(file.rows for file in found.files),
         }
-        becomes = TypeChange(change.column, change.column_after, self.wish.leeway, found.columns)
-        return self._table.retype(generation, becomes, self._swaps, claim, info)
+        type_change = TypeChange(change.column, change.column_after, self.request.leeway, found.columns)
+        return self._table.retype(generation, type_change, self._swaps, claim, info)
 
-    def _forget_replaced(self, found: TableFiles) -> None:
-        """Somebody else has replaced files that are written anew already: the new ones are of no use."""
+    def _drop_replaced(self, found: TableFiles) -> None:
+        """Delete new files whose old files another process replaced meanwhile."""
         live = {file.path for file in found.files}
         for swap in [swap for swap in self._swaps if not live.issuperset(file.path for file in swap.old)]:
             self._table.delete([swap.new.path])

@@ -1,4 +1,4 @@
-"""What a change of type found, did or would do, and the JSON that scripts read."""
+"""The result of a change of type, or of a dry run, and its JSON for scripts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from timestore_pipeline.errors import InvalidData, TimestoreError
 
-_REMEDY = "nothing was changed; choose a type that holds all values, or --parse for text that only reads as one"
+_REMEDY = "nothing was changed; choose a type that holds all values, or --parse for text that spells such values"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,21 @@ class Unfit:
 
 @dataclass(slots=True)
 class RetypeReport:
-    """One column. Of a dry run: what would be done."""
+    """One column. In a dry run: the planned changes."""
 
     dataset: str
     column: str  # or the path of a field
     before: str
     after: str
     dry_run: bool
-    files: int = 0  # live ones, all of which are written anew
+    files: int = 0  # live ones, all of which are rewritten
     rows: int = 0
     bytes: int = 0
     unfit: int = 0  # rows with a value that the new type cannot hold
     examples: list[Unfit] = field(default_factory=list)  # the first of them
-    unfit_batches: Mapping[str, str] = field(default_factory=dict)  # staged ones: batch id -> what is wrong with it
+    unfit_batches: Mapping[str, str] = field(default_factory=dict)  # staged ones: batch id -> problem
     changed: bool = False
-    version: int | None = None  # of the table with the new type; None = not changed, or the log does not tell
+    version: int | None = None  # of the table with the new type; None = not changed, or unknown
     written_files: int = 0
     written_bytes: int = 0
     errors: list[TimestoreError] = field(default_factory=list)
@@ -61,8 +61,8 @@ class RetypeReport:
                 hint=_REMEDY,
             )
         for identity, problem in self.unfit_batches.items():
-            text = f"batch {identity} is staged: {problem}; {len(self.unfit_batches)} batches in all"
-            raise InvalidData(text, dataset=self.dataset, hint=_REMEDY)
+            message = f"batch {identity} is staged: {problem}; {len(self.unfit_batches)} batches in all"
+            raise InvalidData(message, dataset=self.dataset, hint=_REMEDY)
 
     def to_dict(self) -> dict[str, Any]:
         return {

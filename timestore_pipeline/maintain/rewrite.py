@@ -1,6 +1,6 @@
 """Groups of files become one file each, proven to hold just the old rows: the part that compaction and retyping share.
 
-    read -> write the new file -> prove that it holds just the old rows -> a commit of the caller's
+    read -> write the new file -> prove that it holds just the old rows -> the caller's commit
                |                       |                                        |
                +-----------------------+----------------------------------------+--> the generation is burnt, the new
                                                                                      files are deleted
@@ -41,20 +41,20 @@ class Rewriter:
     area: StagingArea
     table: TableMaintenance
     dataset: str
-    what: str  # in a sentence: "the compaction of 'weather'"
-    schema: pa.Schema  # of the rows as they are
+    task: str  # for messages: "the compaction of 'weather'"
+    schema: pa.Schema  # of the old rows
     time_column: str | None
     options: ExportOptions
-    recasts: Mapping[str, Recast] = field(default_factory=dict)  # of the columns that are given another type
+    recasts: Mapping[str, Recast] = field(default_factory=dict)  # of the columns that change their type
 
     def write(self, group: Group, generation: int, row_bytes: float | None) -> ExportedFile:
-        """A new file with the group's rows, proven, that no commit names yet; nothing stays behind when it fails.
+        """A new file with the group's rows, proven, that no commit names yet; an error leaves no file.
 
-        Raise `Conflict` when somebody else got at the old files first, `InvalidData` for a value that does not fit its
-        column's new type, `Corrupted` when the proof fails, `DiskFull`, `RetryLater`.
+        Raise `Conflict` when another process changed the old files first, `InvalidData` for a value that does not fit
+        its column's new type, `Corrupted` when the proof fails, `DiskFull`, `RetryLater`.
         """
         self._check_space(group)
-        with self._gives_way(group), self.reading(group) as (rows, spill):
+        with self._conflicts_first(group), self.reading(group) as (rows, spill):
             self._refuse_unfit(rows, group)
             origins = self.table.origins(group.files)
             new = self.table.write(
@@ -71,7 +71,7 @@ class Rewriter:
 
     @contextmanager
     def reading(self, group: Group) -> Iterator[tuple[Rows, Path]]:
-        """The group's rows, and a folder in the spool for so long."""
+        """The group's rows, and a folder in the spool that is removed afterwards."""
         with (
             spill_folder(self.area, self._work) as spill,
             self.table.local([file.path for file in group.files], spill) as paths,
@@ -81,16 +81,16 @@ class Rewriter:
 
     def _refuse_unfit(self, rows: Rows, group: Group) -> None:
         for value in rows.unfit(1):
-            text = f"{self.what}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
-            raise InvalidData(text, dataset=self.dataset, hint="nothing was changed")
+            message = f"{self.task}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
+            raise InvalidData(message, dataset=self.dataset, hint="nothing was changed")
 
     @property
     def _work(self) -> Work:
-        return Work(self.dataset, self.what, "maintain", "no file of the table was changed")
+        return Work(self.dataset, self.task, "maintain", "no file of the table was changed")
 
     @contextmanager
-    def _gives_way(self, group: Group) -> Iterator[None]:
-        """A file that cannot be read may be one that somebody else has replaced, and deleted, meanwhile."""
+    def _conflicts_first(self, group: Group) -> Iterator[None]:
+        """After an error raise `Conflict` instead if another process has replaced, and deleted, a file meanwhile."""
         try:
             yield
         except TimestoreError:
@@ -98,12 +98,12 @@ class Rewriter:
             raise
 
     def _prove(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
-        """The new file is read back; the old rows are read once more, not remembered from the export."""
+        """Read the new file back and compare; the old rows are read again, not kept from the export."""
         try:
             self._compare(rows, group, new, spill)
         except BaseException:
             with suppress(TimestoreError):
-                self.table.delete([new.path])  # no commit was tried
+                self.table.delete([new.path])  # no commit was attempted
             raise
 
     def _compare(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
@@ -118,10 +118,10 @@ class Rewriter:
             )
 
     @contextmanager
-    def given_up_on_error(self, generation: int, claim: str, new: Mapping[str, ExportedFile]) -> Iterator[None]:
-        """A commit that failed may still arrive: only once its generation is burnt are the files nobody's.
+    def burnt_on_error(self, generation: int, claim: str, new: Mapping[str, ExportedFile]) -> Iterator[None]:
+        """A failed commit may still arrive, so its generation is burnt before the new files are deleted.
 
-        new: by path, as far as they are written when it fails.
+        new: by path; files written until the error.
         """
         try:
             yield
@@ -132,9 +132,9 @@ class Rewriter:
                 if self.table.burn(generation, str(error), claim) is not EpochOutcome.PUBLISHED:
                     self.table.delete(list(new))
                 elif isinstance(error, Exception):
-                    return  # it had arrived
+                    return  # the commit had arrived
             except TimestoreError as problem:
-                text = "dataset %s: %d files stay behind for the next maintenance: %s"
+                text = "dataset %s: %d unreferenced files are left to the next maintenance: %s"
                 _log.warning(text, self.dataset, len(new), problem)
             raise
 
@@ -145,18 +145,18 @@ class Rewriter:
             self._check_free(self.table.folder, sum(group.bytes for group in groups), files)
 
     def _check_space(self, group: Group) -> None:
-        """Twice the files' size, in the lake and in the spool: the new file, and what a sort spills or a copy takes."""
+        """Twice the files' size, in the lake and in the spool: for the new file, and for a sort's spill or a copy."""
         for folder in (self.area.directory.spool, *([self.table.folder] if self.table.folder else [])):
             self._check_free(folder, 2 * group.bytes, len(group.files))
 
     def _check_free(self, folder: Path, needed: int, files: int) -> None:
         free = shutil.disk_usage(folder).free
         if free < needed:
-            hint = "make room, `timestore maintain` deletes what was replaced; or a smaller --target-file-mb of it"
-            text = f"{free} bytes are free in {folder}, {self.what} needs {needed} for {files} files"
-            raise DiskFull(text, dataset=self.dataset, hint=f"{hint}; nothing was changed")
+            hint = "make room, for example with `timestore maintain`, or give it a smaller --target-file-mb"
+            message = f"{free} bytes are free in {folder}, {self.task} needs {needed} for {files} files"
+            raise DiskFull(message, dataset=self.dataset, hint=f"{hint}; nothing was changed")
 
 
 def _volume(group: Group, row_bytes: float | None) -> Volume:
-    """As the export measures: rows, and bytes in memory."""
+    """In the export's units: rows, and bytes in memory."""
     return Volume(len(group.files), group.rows, int(sum(memory_bytes(file, row_bytes) for file in group.files)))

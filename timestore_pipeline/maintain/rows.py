@@ -1,8 +1,8 @@
 """The rows of a group of files as one relation, how they are ordered, and the proof that a file holds just them.
 
-The proof is a sum over a 64-bit hash of every row, all columns of it, and the number of rows. It does not depend on the
-order, and a row that is lost, doubled or changed changes it. Of a column that is given another type the hash is that of
-the new value, and the values that would not come back from it unchanged are counted and named.
+The proof is the sum of a 64-bit hash of every row, over all columns, and the number of rows. It does not depend on the
+order, and a row that is lost, doubled or changed changes it. For a column that changes its type the new value is
+hashed, and values that the new type cannot hold without change are counted and named.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from timestore_pipeline.model.recast import Recast
 from timestore_pipeline.model.sql_types import literal
 
 _SHOWN = 100  # characters of a value
-_GLOB = "[*?"  # what DuckDB takes for a pattern in a path
+_GLOB = "[*?"  # DuckDB reads these in a path as a pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What a set of rows is known by, whatever their order."""
+    """Identifies a set of rows in any order."""
 
     rows: int
     hashes: int  # sum of all rows' hashes
@@ -37,7 +37,7 @@ class Digest:
 class UnfitValue:
     """A value that the new type of its column cannot hold."""
 
-    file: int  # position among those that were read
+    file: int  # position among the files read
     row: int  # of the file, from 0
     text: str  # cut short
 
@@ -50,10 +50,10 @@ class Rows:
     paths: Sequence[Path]
     columns: Mapping[str, str]  # those of the table that any of the files has, in the table's order -> SQL type
     time_column: str | None
-    recasts: Mapping[str, Recast] = field(default_factory=dict)  # by column, of those that are given another type
+    recasts: Mapping[str, Recast] = field(default_factory=dict)  # by column, of those that change their type
 
     def select(self) -> str:
-        """By time; rows of one instant file by file, as they were. A single file is in order already."""
+        """By time; rows of one instant keep the order of files and rows. A single file is in order already."""
         columns = ", ".join(f"{self._value(name)} AS {quote(name)}" for name in self.columns)
         selected = f"SELECT {columns} FROM {_relation(self.paths)}"
         if len(self.paths) == 1:
@@ -65,17 +65,17 @@ class Rows:
         return self._digest(self.paths, map(self._value, self.columns))
 
     def digest_of(self, paths: Sequence[Path]) -> Digest:
-        """Of what was written of them."""
+        """The digest of the written files."""
         return self._digest(paths, map(self._written, self.columns))
 
     def count_unfit(self) -> int:
-        """How many rows have a value that the new type of its column cannot hold."""
+        """The number of rows with a value that the new type of its column cannot hold."""
         row = self.connection.execute(f"SELECT count(*) FROM {_relation(self.paths)} WHERE NOT {self._kept}").fetchone()
         assert row is not None, "an aggregate has one row"
         return int(row[0])
 
     def unfit(self, most: int) -> list[UnfitValue]:
-        """The first of them."""
+        """The first `most` values that the new type cannot hold."""
         column = next((name for name in self.recasts if name in self.columns), None)
         if column is None or most == 0:
             return []
@@ -117,8 +117,8 @@ def open_rows(
 ) -> Rows:
     """The files as one relation; each must hold as many rows as the table says.
 
-    recasts: see `Rows`. A file without a column, or without a field of a struct, has NULL in it. Raise `SchemaConflict`
-    for a column that is not of the table's type, `Corrupted` for a file with other rows.
+    recasts: see `Rows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a column that is
+    not of the table's type, `Corrupted` for a file with another number of rows.
     """
     _check_counts(connection, files, paths)
     found = _typed(connection, _relation(paths))
@@ -132,9 +132,9 @@ def open_rows(
 def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:
     if wanted is None or not is_part(found, wanted):
         existing = "no column" if wanted is None else str(wanted)
-        text = f"column {name!r} is {found} in a file, and {existing} in the table"
-        hint = "these files are left as they are"
-        raise SchemaConflict(text, column=name, existing=existing, incoming=str(found), hint=hint)
+        message = f"column {name!r} is {found} in a file, and {existing} in the table"
+        hint = "these files are not changed"
+        raise SchemaConflict(message, column=name, existing=existing, incoming=str(found), hint=hint)
 
 
 def _typed(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, pa.DataType]:
@@ -147,8 +147,8 @@ def _check_counts(connection: duckdb.DuckDBPyConnection, files: Sequence[OwnFile
     rows = dict(counted)
     for file, path in zip(files, paths, strict=True):
         if rows.get(str(path)) != file.rows:
-            text = f"{file.path} holds {rows.get(str(path))} rows, the table has it with {file.rows}"
-            raise Corrupted(text, hint="nothing was changed; run `timestore verify`, restore the file from a backup")
+            message = f"{file.path} holds {rows.get(str(path))} rows, the table lists it with {file.rows}"
+            raise Corrupted(message, hint="nothing was changed; run `timestore verify`, restore the file from a backup")
 
 
 def _relation(paths: Sequence[Path]) -> str:

@@ -1,7 +1,7 @@
 """Maintenance of datasets: compact, vacuum, prune. Safe beside producers, flushes, readers and other maintenance.
 
-Every step may be killed and done again. One that fails is told and does not keep the others from being done, neither
-those of the same dataset nor the other datasets.
+Every step may be killed and run again. A failing step is reported and does not stop the others, neither those of the
+same dataset nor those of other datasets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 _log = logging.getLogger(__name__)
 
-Told = Callable[[str, int, int], None]  # dataset, groups done, groups in all
+Progress = Callable[[str, int, int], None]  # dataset, groups done, groups in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class MaintainOptions:
     """How datasets are maintained."""
 
     target_bytes: int  # of a compacted file
-    min_files: int  # that are put together at once
+    min_files: int  # that are compacted together
     retention: timedelta  # of replaced files, from when they were replaced
-    log_retention: timedelta  # of commits; replaced files go first, so never less than `retention`
+    log_retention: timedelta  # of commits; replaced files are deleted first, so never less than `retention`
     key_retention: timedelta  # of idempotency keys
     export: ExportOptions
     dry_run: bool = False
@@ -49,32 +49,32 @@ class MaintainOptions:
 
 
 def chosen_datasets(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
-    """The named ones, or all that this shard's ledger knows; raise `UnknownDataset` for one that nobody does."""
+    """The named ones, or all of this shard's ledger; raise `UnknownDataset` for a name in neither ledger nor lake."""
     known = set(area.ledger.datasets.names())
-    strangers = set(names) - known
-    if unknown := sorted(strangers and strangers - set(lake.datasets())):
+    others = set(names) - known
+    if unknown := sorted(others and others - set(lake.datasets())):
         hint = f"known: {', '.join(sorted(known)) or 'none'}"
         raise UnknownDataset(f"there is no dataset {unknown[0]!r}", dataset=unknown[0], hint=hint)
     return list(names) or sorted(known)
 
 
 def maintain(
-    area: StagingArea, lake: Lake, datasets: Sequence[str], options: MaintainOptions, told: Told | None = None
+    area: StagingArea, lake: Lake, datasets: Sequence[str], options: MaintainOptions, progress: Progress | None = None
 ) -> Iterator[DatasetUpkeep]:
-    """One dataset after the other; what went wrong is in its result."""
+    """One dataset after the other; errors are in the dataset's result."""
     for dataset in datasets:
-        yield Maintenance(area, lake, dataset, options, told or _untold).run()
+        yield Maintenance(area, lake, dataset, options, progress or _no_progress).run()
 
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Of one dataset."""
+    """The maintenance of one dataset."""
 
     area: StagingArea
     lake: Lake
     dataset: str
     options: MaintainOptions
-    told: Told
+    progress: Progress
 
     def run(self) -> DatasetUpkeep:
         done = DatasetUpkeep(self.dataset)
@@ -96,7 +96,7 @@ class Maintenance:
             step(done)
         except TimestoreError as error:
             if (error.code, error.hint) not in ((one.code, one.hint) for one in done.errors):
-                done.errors.append(error)  # a lake that is silent is so at each step
+                done.errors.append(error)  # once: an unreachable lake fails every step
 
     def _compact(self, done: DatasetUpkeep) -> None:
         found = self._table.files(None if self._record is None else self._record.time_column)
@@ -107,15 +107,15 @@ class Maintenance:
         done.foreign_files = found.foreign
         memory = row_bytes(self.area, self.dataset)
         groups = plan(found.files, self.options.limits, memory)
-        what = f"the compaction of {self.dataset!r}"
+        task = f"the compaction of {self.dataset!r}"
         export = self.options.export
         compactor = Compactor(
-            Rewriter(self.area, self._table, self.dataset, what, found.schema, found.time_column, export)
+            Rewriter(self.area, self._table, self.dataset, task, found.schema, found.time_column, export)
         )
         for number, group in enumerate(groups):
-            self.told(self.dataset, number, len(groups))
+            self.progress(self.dataset, number, len(groups))
             self._compact_group(compactor, group, memory, done)
-        self.told(self.dataset, len(groups), len(groups))
+        self.progress(self.dataset, len(groups), len(groups))
 
     def _compact_group(self, compactor: Compactor, group: Group, memory: float | None, done: DatasetUpkeep) -> None:
         try:
@@ -124,7 +124,7 @@ class Maintenance:
             done.errors.append(error)  # the other groups may be sound
             return
         except Conflict as error:
-            _log.info("dataset %s: a group of %d files is left: %s", self.dataset, len(group.files), error)
+            _log.info("dataset %s: a group of %d files is skipped: %s", self.dataset, len(group.files), error)
             done.gave_way += 1
             return
         done.compactions += 1
@@ -179,12 +179,12 @@ class Maintenance:
 
 
 def row_bytes(area: StagingArea, dataset: str) -> float | None:
-    """Of a row in memory, as the flushes of this shard had them; None = it published none."""
+    """Bytes of a row in memory, averaged over this shard's flushes; None = it has published no rows."""
     if area.ledger.datasets.find(dataset) is None:
         return None
     published = area.ledger.audit.totals(dataset).kept.get(BatchState.PUBLISHED, Volume())
     return published.bytes / published.rows if published.rows else None
 
 
-def _untold(_dataset: str, _done: int, _of: int) -> None:
-    """Nobody watches."""
+def _no_progress(_dataset: str, _done: int, _of: int) -> None:
+    """Shows nothing."""

@@ -1,7 +1,7 @@
-"""What is staged of a column that is to be given another type: the batches that no flush could publish afterwards.
+"""Staged values that do not fit a column's new type: batches that no flush could publish after the change.
 
-What lies in journals is rolled up as for a flush, so that what producers were promised by now is looked at. What comes
-in later is cast or set aside by the flush that meets it, as with a type learnt from another shard. Read-only otherwise.
+Journaled batches are rolled up as for a flush, so that every batch acknowledged so far is checked. Batches that arrive
+later are cast or quarantined by their flush, as with a type adopted from another shard. Read-only otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from timestore_pipeline.staging.segments import attach_sealed
 
 
 def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataType, leeway: Leeway) -> dict[str, str]:
-    """Batch id -> the sentence about its first value that does not fit; of a dataset that the ledger knows."""
+    """Batch id -> message about its first value that does not fit; empty for a dataset that is not in the ledger."""
     record = area.ledger.datasets.find(dataset)
     if record is None or record.schema is None:
         return {}
@@ -34,7 +34,7 @@ def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataTy
     wanted = replace(record, schema=becomes)
     found: dict[str, str] = {}
     for segment in area.ledger.staged.at_once([dataset])[dataset].segments:
-        with suppress(FileNotFoundError, UnreadableSegment):  # published and gone by now, or the next flush names it
+        with suppress(FileNotFoundError, UnreadableSegment):  # published meanwhile, or the next flush reports it
             found |= _unfit_in(area, wanted, segment, column, leeway)
     return found
 

@@ -1,7 +1,7 @@
-"""Deleting what no version within the retention has: files that were replaced, and leftovers of what died.
+"""Deleting files that no version within the retention has: replaced files, and leftovers of processes that died.
 
-Never a file that may still get in (of a flush or a compaction at work, of any shard), and never one that somebody else
-put into the folder: those are told by `timestore verify` and taken in by `timestore legacy import`.
+Never a file that may still be committed (of a running flush or compaction, of any shard), and never one that another
+tool put into the folder: `timestore verify` reports those and `timestore legacy import` imports them.
 A crash leaves files that the next run deletes.
 """
 
@@ -14,13 +14,13 @@ from timestore_pipeline import clock
 from timestore_pipeline.lake.garbage import GarbageFile
 from timestore_pipeline.lake.maintenance import TableMaintenance
 
-_LONGEST_WRITE = timedelta(days=1)  # a file that nothing was added to for so long is no longer being written
+_LONGEST_WRITE = timedelta(days=1)  # a file that did not change for so long is no longer being written
 
 
 def vacuum(table: TableMaintenance, dataset: str, retention: timedelta, *, dry_run: bool) -> Sequence[GarbageFile]:
-    """Delete, and return what was deleted, by path; of a dry run what would be. None when there is no table.
+    """Delete, and return the deleted files by path, in a dry run the deletable ones; none when there is no table.
 
-    To be called under the dataset's lock: a generation of this shard that is not settled is a dead process's.
+    To be called under the dataset's lock: an unsettled generation of this shard belongs to a dead process.
     """
     facts = table.folder_facts(dataset)
     if facts is not None and not dry_run and (generation := facts.unsettled(table.shard)):
