@@ -97,7 +97,7 @@ def test_a_long_table_says_that_it_was_cut(home: Path) -> None:
 def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
     message = complaint("query", "SELECT nothing FROM weather")
     assert message.startswith("error: query refused: Binder Error: ")
-    assert message.endswith("hint: datasets: weather; names with '-' or '.', and words of SQL, need double quotes\n")
+    assert message.endswith("hint: datasets: weather; names with '-' or '.', and SQL keywords, need double quotes\n")
     assert message.count("\n") == 2
 
 

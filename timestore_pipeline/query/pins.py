@@ -1,9 +1,9 @@
-"""Segments that a query holds on to, whatever becomes of the files.
+"""Segments that a query keeps readable after a flush has unlinked them.
 
-A segment is never written to again, so a second name for the same file keeps it as it is while a flush publishes
-and unlinks it. The space returns when the query ends. A query that is killed leaves its folder in the spool, to be
-removed by the next query or flush of any dataset, the recovery sensor, or `timestore recover`; the doctor tells of it.
-No guardrail on staged bytes counts what only a query holds: a flush could not free it. The one on free space does.
+A segment is never written to again, so a hard link keeps its contents while a flush publishes and unlinks it. The space
+is freed when the query ends. A killed query leaves its folder in the spool, which the next query or flush of any
+dataset, the recovery sensor, or `timestore recover` removes; the doctor reports it. Guardrails on staged bytes do not
+count segments that only a query holds, because a flush could not free them; the guardrail on free space does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from timestore_pipeline.staging.segments import translated
 
 
 class Pins:
-    """Links to segments, in a folder of the query's own."""
+    """Links to segments, in the query's own folder."""
 
     def __init__(self, area: StagingArea, folder: Path) -> None:
         self._area = area
@@ -26,7 +26,7 @@ class Pins:
         self._pinned: set[str] = set()
 
     def pin(self, dataset: str, segment_id: str) -> None:
-        """Hold on to a segment; one that is not there (any more) is left out."""
+        """Link a segment; a missing one is skipped."""
         source = self.origin(dataset, segment_id)
         with translated(source, dataset), suppress(FileNotFoundError):
             _link(source, self.path(segment_id))
@@ -39,18 +39,18 @@ class Pins:
         return self._folder / f"{segment_id}.duckdb"
 
     def origin(self, dataset: str, segment_id: str) -> Path:
-        """Where the segment lies for everybody else."""
+        """The segment's path in the staging directory."""
         return self._area.directory.segment(dataset, segment_id)
 
     def clear(self) -> None:
-        """Let go of all of them."""
+        """Remove all links."""
         for segment_id in self._pinned:
             self.path(segment_id).unlink()
         self._pinned.clear()
 
 
 def _link(source: Path, target: Path) -> None:
-    """A copy where the filesystem has no second names, or the spool lies on another one."""
+    """A copy where the filesystem has no hard links, or the spool is on another filesystem."""
     try:
         os.link(source, target)
     except FileNotFoundError:

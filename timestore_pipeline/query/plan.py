@@ -1,14 +1,15 @@
 """Which rows of a dataset come from its table and which from segments, so that each is read once.
 
-The order makes it so, whatever goes on beside it:
-1. What lies in journals is rolled up: what was acknowledged before lies in a segment now, or in a table.
+The order of the steps ensures it beside any concurrent work:
+1. Journaled batches are rolled up: every batch acknowledged before is in a segment now, or in a table.
 2. One ledger snapshot names every batch that is pending or in flight, of all datasets at once.
-3. Their segments are pinned: a hard link in the query's own folder. A segment that is gone by now was published.
-4. The table is opened. It holds what the ledger called published, since a commit comes before the ledger's word.
+3. Their segments are pinned: a hard link in the query's own folder. A segment that is missing was published.
+4. The table is opened. It holds every batch that the ledger has as published, since the commit is made first.
 5. A batch that a later commit of this version names counts as published; every other one is read from its segment.
 
-A claim, a commit, an abort or an unlink at any point between these moves no batch from one side to both or to none.
-What is missing on both sides was moved while we looked, into quarantine or out of a damaged segment: look again.
+A claim, a commit, an abort or an unlink at any point between these steps moves no batch from one side to both or to
+none. A batch missing on both sides was moved meanwhile, into quarantine or out of a damaged segment: the plan is made
+again.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
 from timestore_pipeline.staging.roll_up import RollUp, roll_up
 
-ATTEMPTS = 5  # plans, of which each found that something had been moved meanwhile
+ATTEMPTS = 5  # plans, each outdated by a batch that was moved meanwhile
 
-REMEDY = "a flush or `timestore recover` sets aside what is damaged; `--published-only` reads the table alone"
+REMEDY = "a flush or `timestore recover` quarantines damaged batches; `--published-only` reads the table alone"
 
 Held = Mapping[str, Mapping[int, HeldBatch]]  # segment id -> the batches to read from it, by sequence
 
@@ -41,12 +42,12 @@ class Source:
     table: TableSnapshot | None  # None = never published
     record: DatasetRecord | None  # None = only the table is read
     held: Held
-    notes: Sequence[str] = ()  # what is not read, and why
-    to_learn: bool = False  # the table has columns of other types than the ledger, and `record` has the table's
+    notes: Sequence[str] = ()  # rows that are not read, and why
+    types_differ: bool = False  # the table has columns of other types than the ledger; `record` has the table's
 
 
 class _Moved(Exception):
-    """A segment is neither where the ledger has it nor published."""
+    """A segment is neither in its place nor published."""
 
     def __init__(self, dataset: str, segment_id: str) -> None:
         super().__init__(dataset, segment_id)
@@ -54,15 +55,15 @@ class _Moved(Exception):
 
 
 def plan_published(lake: Lake, datasets: Sequence[str]) -> list[Source]:
-    """The tables alone; names without one are left out."""
+    """The tables alone; names without a table are left out."""
     tables = ((dataset, lake.table(dataset).snapshot()) for dataset in datasets)
     return [Source(dataset, table, None, {}) for dataset, table in tables if table is not None]
 
 
 def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins) -> list[Source]:
-    """Tables and staged rows; names that neither lake nor ledger know are left out.
+    """Tables and staged rows; names in neither lake nor ledger are left out.
 
-    Raises `UnreadableSegment` for a segment or a record that is damaged or lost, and what ledger and lake raise.
+    Raises `UnreadableSegment` for a segment or a record that is damaged or lost, and the errors of ledger and lake.
     """
     rolled = {dataset: _rolled_up(area, dataset) for dataset in datasets}
     plan: Callable[[], list[Source]] = lambda: _plan(area, lake, datasets, pins, rolled)  # noqa: E731
@@ -79,7 +80,7 @@ def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins)
 
 
 def _rolled_up(area: StagingArea, dataset: str) -> RollUp:
-    """What is damaged stays as it is: setting it aside decides what its rows become, and a query decides nothing."""
+    """A damaged record stays in place: quarantine changes the state of its batches, and a query is read-only."""
     if area.ledger.datasets.find(dataset) is None:
         return RollUp()
     rolled = roll_up(area, dataset, sets_aside=False)
@@ -108,23 +109,23 @@ def _source(
     if staged is None or staged.record.schema is None:
         return None if table is None else Source(dataset, table, None, {})
     published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
-    owed = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
-    held = {segment_id: left for segment_id, left in owed if left}
+    unpublished = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
+    held = {segment_id: batches for segment_id, batches in unpublished if batches}
     for segment_id in held:
         if not pins.has(segment_id):
             raise _Moved(dataset, segment_id)
     notes = [*_unread(area, dataset, rolled), *_quarantined(staged)]
     record = staged.record if table is None else _in_types_of(table, staged.record)
-    return Source(dataset, table, record, held, notes, to_learn=record is not staged.record)
+    return Source(dataset, table, record, held, notes, types_differ=record is not staged.record)
 
 
 def _in_types_of(table: TableSnapshot, record: DatasetRecord) -> DatasetRecord:
-    """A column may have been given another type since the ledger was told of it; the record itself if none was."""
+    """The record with the table's types: a column may have changed its type since the ledger recorded it."""
     assert record.schema is not None, "rows are staged in columns"
     try:
         schema = table.as_published(record.schema)
     except InvalidData:
-        return record  # somebody else's table
+        return record  # a table of another tool
     return record if schema.equals(record.schema) else replace(record, schema=schema)
 
 
@@ -147,6 +148,6 @@ def _quarantined(staged: StagedDataset) -> list[str]:
 
 
 def with_remedy(error: TimestoreError) -> TimestoreError:
-    """The error with what helps against a damaged segment in its hint."""
+    """The error with the remedy for a damaged segment in its hint."""
     error.hint = f"{error.hint}; {REMEDY}" if error.hint else REMEDY
     return error

@@ -1,7 +1,7 @@
 """One SQL statement over datasets, each a view of its published and its staged rows, every row once.
 
-Only the datasets that the statement names are prepared, and by the time it runs nothing but those can be reached: no
-file, no other database, no setting. Results stream; what does not fit into memory is spilled into the query's folder.
+Only the datasets that the statement names are prepared, and the statement can access nothing else: no file, no other
+database, no setting. Results stream; data that does not fit into memory is spilled into the query's folder.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from timestore_pipeline.system.context_managers import Closing
 
 _BATCH_ROWS = 10_000  # of a result
 _LOCKED = (  # in this order: the last one fixes the others
-    "SET python_enable_replacements = false",  # a variable of this program is no table
+    "SET python_enable_replacements = false",  # a variable of this program is not a table
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
-# DuckDB's words, and one of Arrow's, where a file may be to blame.
+# Words of DuckDB's errors, and one of Arrow's, that a damaged file may cause.
 _OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FATAL")
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gives, to be read while the query is open."""
+    """A statement's result, readable while the query is open."""
 
-    rows: pa.RecordBatchReader  # no two columns of one name; reading raises what opening raises
-    notes: Sequence[str]  # what is not read, and why; empty = nothing was left out
+    rows: pa.RecordBatchReader  # column names are distinct; reading raises the same errors as opening
+    notes: Sequence[str]  # rows that are not read, and why; empty = nothing was left out
 
 
 @contextmanager
 def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
     """Published and staged rows; memory_mb: of DuckDB's buffers, in MiB.
 
-    Raises `InvalidQuery`, `UnreadableSegment` for a damaged segment, `RetryLater`, and what ledger and lake raise.
+    Raises `InvalidQuery`, `UnreadableSegment` for a damaged segment, `RetryLater`, and the errors of ledger and lake.
     """
     with query_folder(area) as folder, closing(open_engine(memory_mb, folder)) as connection:
         names = _names(connection, sql)
@@ -68,7 +68,7 @@ def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterato
 def query_published(lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
     """Published rows alone; needs no staging directory.
 
-    Raises `InvalidQuery`, `RetryLater`, and what the lake raises.
+    Raises `InvalidQuery`, `RetryLater`, and the errors of the lake.
     """
     with (
         tempfile.TemporaryDirectory(prefix="timestore-query-") as folder,
@@ -85,12 +85,12 @@ def _names(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
 
 
 class _Query(Closing):
-    """One statement on its way."""
+    """One running statement."""
 
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, known: Callable[[], set[str]], staged: StagedRows | None
     ) -> None:
-        """known: the names of all datasets, for who has misspelt one. staged: None = published rows only."""
+        """known: names of all datasets, for the hint after a misspelt one. staged: None = published rows only."""
         self._connection = connection
         self._known = known
         self._staged = staged
@@ -131,7 +131,7 @@ class _Query(Closing):
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """What DuckDB and Arrow raise, as what it means: the statement, the memory, the disk or a damaged file."""
+        """Translate errors of DuckDB and Arrow by cause: the statement, the memory, the disk or a damaged file."""
         try:
             with interruptions():
                 yield
@@ -140,13 +140,13 @@ class _Query(Closing):
 
     def _translation(self, error: Exception) -> TimestoreError:
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory Error" in str(error):
-            hint = "raise TIMESTORE_EXPORT_MEMORY_MB, or ask for less at once"
+            hint = "raise TIMESTORE_EXPORT_MEMORY_MB, or query fewer rows at once"
             return RetryLater(f"the query needs more memory: {str(error).splitlines()[0]}", hint=hint)
         if any(sign in str(error) for sign in _OF_FILES):
             for table in self._tables:
                 table.check_files()
             if self._staged is not None:
-                self._staged.blame()
+                self._staged.check_segments()
             if (refused := system_error(error, "the query")) is not None:
                 return refused
         return InvalidQuery(

@@ -1,7 +1,7 @@
 """The staged rows of a dataset as SQL, in the columns and types they will be published with.
 
-Segments are attached read-only, under the names the query holds them by. An attached one takes a file descriptor and a
-quarter of a megabyte; so where there are very many, their rows are copied into a scratch database, some at a time.
+Segments are attached read-only, by the query's own links. An attached segment takes a file descriptor and a quarter of
+a megabyte; so where there are very many, their rows are copied into a scratch database, some at a time.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StagedRows:
     def __init__(
         self, connection: duckdb.DuckDBPyConnection, pins: Pins, folder: Path, differ: Callable[[str], bool]
     ) -> None:
-        """differ: whether segments of the dataset with this name may hold other types than its record says."""
+        """differ: whether segments of the dataset with this name may hold other types than its record."""
         self._connection = connection
         self._pins = pins
         self._differ = differ
@@ -46,8 +46,8 @@ class StagedRows:
         self._attached: dict[str, str] = {}  # segment id -> dataset
 
     def sql(self, source: Source) -> str:
-        """SQL for the rows; raises `UnreadableSegment` for a segment that does not hold what was promised from it."""
-        assert source.record is not None, "only what the ledger knows is staged"
+        """SQL for the rows; raises `UnreadableSegment` for a segment that lacks acknowledged rows."""
+        assert source.record is not None, "staged rows have a ledger record"
         if len(self._attached) + len(source.held) > MOST_ATTACHED:
             relation = self._copied(source, source.record)
         else:
@@ -56,28 +56,28 @@ class StagedRows:
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
     def _select(self, source: Source, record: DatasetRecord, held: Held) -> str:
-        may_differ = source.to_learn or self._differ(record.name)
+        may_differ = source.types_differ or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
         retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
         return select_staged(record, _places(held), retyped)
 
-    def blame(self) -> None:
-        """Read every attached segment to the end; raises `UnreadableSegment` that names the one which cannot be."""
+    def check_segments(self) -> None:
+        """Read every attached segment to the end; raises `UnreadableSegment` that names a damaged one."""
         for segment_id, dataset in self._attached.items():
             with open_engine() as engine, _named(self._pins, dataset, segment_id):
-                engine.execute(f"ATTACH {literal(str(self._pins.path(segment_id)))} AS blamed (READ_ONLY)")
-                engine.execute("SELECT bit_xor(hash(r)) FROM blamed.rows AS r").fetchall()
+                engine.execute(f"ATTACH {literal(str(self._pins.path(segment_id)))} AS checked (READ_ONLY)")
+                engine.execute("SELECT bit_xor(hash(r)) FROM checked.rows AS r").fetchall()
 
     def _attach(self, dataset: str, held: Held) -> None:
         for segment_id, batches in held.items():
             with _named(self._pins, dataset, segment_id):
                 path = literal(str(self._pins.path(segment_id)))
                 self._connection.execute(f"ATTACH {path} AS {quote(segment_id)} (READ_ONLY)")
-                self._check_promises(segment_id, dataset, batches)
+                self._check_counts(segment_id, dataset, batches)
             self._attached[segment_id] = dataset
 
-    def _check_promises(self, segment_id: str, dataset: str, batches: Mapping[int, HeldBatch]) -> None:
-        """Rows that a segment has lost must not turn into a count that looks whole."""
+    def _check_counts(self, segment_id: str, dataset: str, batches: Mapping[int, HeldBatch]) -> None:
+        """A segment that has lost rows must not produce a result that looks complete."""
         counted = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(segment_id)}.rows GROUP BY ALL"
         found = dict(self._connection.execute(counted).fetchall())
         for sequence, batch in batches.items():
@@ -106,7 +106,7 @@ class StagedRows:
 
 @contextmanager
 def _named(pins: Pins, dataset: str, segment_id: str) -> Iterator[None]:
-    """Errors that name the segment as everybody knows it, and what helps."""
+    """Errors name the segment by its path in the staging directory, with a remedy."""
     try:
         with translated(pins.origin(dataset, segment_id), dataset):
             yield
@@ -115,7 +115,7 @@ def _named(pins: Pins, dataset: str, segment_id: str) -> Iterator[None]:
 
 
 def _no_leeway(_column: str) -> None:
-    """Of a dataset without a table."""
+    """The leeway of a dataset without a table."""
 
 
 def _places(held: Held) -> dict[str, list[int]]:
@@ -129,7 +129,7 @@ def _portions(held: Held) -> Iterator[Held]:
 
 
 def _columns(record: DatasetRecord) -> str:
-    """The dataset's own, and the one its rows are partitioned by, as the table has it."""
+    """The dataset's columns, and the partition column as the table has it."""
     assert record.schema is not None, "rows are staged in columns"
     partitioning = partitioning_of(record)
     columns = [quote(name) for name in record.schema.names]

@@ -1,6 +1,6 @@
-"""What a text of SQL is: one statement that only reads, and the names it reads from.
+"""Checks of an SQL text: that it is one statement that only reads, and the names it reads from.
 
-DuckDB's parser says both before anything is opened, so a query prepares the datasets it names and no others.
+DuckDB's parser shows both before anything is opened, so a query prepares the datasets it names and no others.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import duckdb
 from timestore_pipeline.errors import InvalidQuery
 from timestore_pipeline.model.dataset import is_dataset_name
 
-QUOTING = "names with '-' or '.', and words of SQL, need double quotes"
+QUOTING = "names with '-' or '.', and SQL keywords, need double quotes"
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # MULTI: a pivot
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([\w.]+)')
 
 
 def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Raise `InvalidQuery` for what cannot be parsed, is not one statement, or would do more than read."""
+    """Raise `InvalidQuery` if the text cannot be parsed, is not one statement, or would do more than read."""
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
@@ -40,7 +40,7 @@ def names_read(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     """Dataset names the statement may read from, sorted; there need not be such datasets."""
     [(tree,)] = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
     parsed = json.loads(tree)
-    # An EXPLAIN or a pivot has no tree: then whatever may be a name counts as one.
+    # An EXPLAIN or a pivot has no tree: then every word that may be a name counts as one.
     found = _words(sql) if parsed["error"] else _tables(parsed)
     return sorted({name.lower() for name in found if is_dataset_name(name.lower())})
 

@@ -1,7 +1,7 @@
-"""Waiting for DuckDB in a way that Ctrl-C ends.
+"""Waiting for DuckDB in a way that Ctrl-C interrupts.
 
-Python hears of a signal between two of its own instructions, and a call that pulls the next rows of a result may last
-for minutes. So such calls are made by a thread of their own, while the caller's waits.
+Python handles a signal between two of its own instructions, and a call that pulls the next rows of a result may last
+for minutes. So such calls run in a separate thread, while the caller's thread waits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _AGAIN = 0.02  # seconds
 
 
 class Worker(Closing):
-    """Makes one call at a time on a connection; whatever interrupts the wait interrupts the call."""
+    """Makes one call at a time on a connection; an exception during the wait interrupts the call."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -43,7 +43,7 @@ class Worker(Closing):
             self._closed = True
 
     def _end_call(self) -> None:
-        """Return when no call is at work. DuckDB forgets an interruption that comes before its query has begun."""
+        """Return when no call is running. DuckDB drops an interrupt that comes before its query has begun."""
         after = self._thread.submit(lambda: None)
         self._connection.interrupt()
         while not wait([after], _AGAIN).done:
