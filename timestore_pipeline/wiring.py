@@ -55,12 +55,12 @@ def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
     return rebuild_ledger(directory, settings.shard, _lake(settings, directory))
 
 
-def learn_since_backup(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
+def reconcile_restored(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
     """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
-    from timestore_pipeline.recovery.rebuild.restored import learn_since_backup as learn_restored
+    from timestore_pipeline.recovery.rebuild.restored import reconcile_restored as reconcile_ledger
 
     directory = StagingDirectory(settings.staging_directory)
-    return learn_restored(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)
+    return reconcile_ledger(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)
 
 
 def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answer]:

@@ -30,7 +30,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.journal_records import Encoded
-from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost, reconcile_restored
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = {"extra": pa.int64()}
@@ -211,14 +211,14 @@ def test_a_batch_that_is_fitted_again_keeps_its_id_and_counts_once_in_a_rebuilt_
     assert sorted(published(settings)) == [1, 2, 3, 4.5]
 
 
-def test_a_ledger_that_has_learnt_from_journals_lets_no_column_widen(settings: Settings) -> None:
+def test_a_ledger_reconciled_from_journals_lets_no_column_widen(settings: Settings) -> None:
     with StagingManager.open(settings) as manager:
         manager.enqueue("d", rows(2**53 + 1))
     backup = (settings.staging_directory / "ledger.sqlite").read_bytes()
     with StagingManager.open(settings) as manager:
         manager.enqueue("d", rows(1))
     (settings.staging_directory / "ledger.sqlite").write_bytes(backup)
-    assert learn_since_backup(settings).owed == 1
+    assert reconcile_restored(settings).pending == 1
     with StagingManager.open(settings) as manager, pytest.raises(SchemaConflict):
         manager.enqueue("d", rows(0.5))
     assert sorted(published(settings)) == [1, 2**53 + 1]

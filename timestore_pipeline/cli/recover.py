@@ -24,7 +24,7 @@ from timestore_pipeline.flush.recovery import recover as recover_area
 from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
 from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.wiring import learn_since_backup, rebuild_if_lost
+from timestore_pipeline.wiring import rebuild_if_lost, reconcile_restored
 
 
 def recover(
@@ -50,12 +50,12 @@ def recover(
     """
     settings = Settings.from_env()
     rebuilt = rebuild_if_lost(settings)
-    learnt = learn_since_backup(settings, replace_shard=replace_shard) if restored else Reconciliation()
+    reconciliation = reconcile_restored(settings, replace_shard=replace_shard) if restored else Reconciliation()
     with open_store() as store:
         recovery = recover_area(store.area, store.lake, replace_shard=replace_shard)
-        learnt += recovery.reconciled
-        incidents = [store.area.ledger.incidents.get(identity) for identity in learnt.incidents]
-        recovery = replace(recovery, reconciled=learnt, set_aside=[*incidents, *recovery.set_aside])
+        reconciliation += recovery.reconciled
+        incidents = [store.area.ledger.incidents.get(identity) for identity in reconciliation.incidents]
+        recovery = replace(recovery, reconciled=reconciliation, set_aside=[*incidents, *recovery.set_aside])
     if as_json:
         print_json({"rebuilt": None if rebuilt is None else _rebuilt_document(rebuilt)} | _document(recovery))
     else:
@@ -67,13 +67,13 @@ def recover(
 
 
 def _document(recovery: Recovery) -> dict[str, Any]:
-    learnt = recovery.reconciled
+    reconciliation = recovery.reconciled
     return {
-        "entered_flushes": [ref.to_dict() for ref in learnt.published],
-        "adopted_segments": list(learnt.adopted),
-        "adopted_journals": list(learnt.journals),
-        "adopted_batches": learnt.owed,
-        "unadopted": [{"path": str(left.path), "reason": left.reason} for left in learnt.unadopted],
+        "entered_flushes": [ref.to_dict() for ref in reconciliation.published],
+        "adopted_segments": list(reconciliation.adopted),
+        "adopted_journals": list(reconciliation.journals),
+        "adopted_batches": reconciliation.pending,
+        "unadopted": [{"path": str(left.path), "reason": left.reason} for left in reconciliation.unadopted],
         "settled": [{"dataset": s.ref.dataset, "epoch": s.ref.epoch, "state": s.state} for s in recovery.settled],
         "rolled_up": list(recovery.rolled_up),
         "left_out": [{"journal_id": left.journal_id, "reason": left.reason} for left in recovery.left_out],
@@ -89,46 +89,45 @@ def _rebuilt_document(rebuilt: Rebuilt) -> dict[str, Any]:
     return {
         "kept": None if rebuilt.kept is None else str(rebuilt.kept),
         "salvaged": dict(rebuilt.salvaged),
-        "published_flushes": len(rebuilt.learnt.published),
-        "adopted_segments": len(rebuilt.learnt.adopted),
-        "adopted_batches": rebuilt.learnt.owed,
-        "incidents": list(rebuilt.learnt.incidents),
+        "published_flushes": len(rebuilt.reconciliation.published),
+        "adopted_segments": len(rebuilt.reconciliation.adopted),
+        "adopted_batches": rebuilt.reconciliation.pending,
+        "incidents": list(rebuilt.reconciliation.incidents),
     }
 
 
 def _print_rebuilt(rebuilt: Rebuilt) -> None:
+    found = rebuilt.reconciliation
     print_line("the ledger was rebuilt from what is left of it, the segments and the Delta log", "green")
     if rebuilt.kept is not None:
         rows = ", ".join(f"{rows} {table}" for table, rows in rebuilt.salvaged.items() if rows)
         print_line(f"the damaged one is kept in {rebuilt.kept}; of it could be read: {rows or 'nothing'}")
-    print_line(
-        f"{len(rebuilt.learnt.published)} flushes entered from the log, {rebuilt.learnt.owed} batches found owed"
-    )
-    for incident in rebuilt.learnt.incidents:
+    print_line(f"{len(found.published)} flushes entered from the log, {found.pending} batches found pending")
+    for incident in found.incidents:
         print_note(
             f"a file in quarantine is incident {incident} now: see `timestore quarantine show {incident}`", "red"
         )
     if not rebuilt.salvaged.get("datasets"):
         print_note("metadata and pauses of datasets are lost: see `timestore datasets list`", "yellow")
-    for left in rebuilt.learnt.unadopted:
+    for left in found.unadopted:
         print_note(f"{left.path} is not adopted: {left.reason}", "red")
 
 
-def _print_learnt(learnt: Reconciliation) -> None:
-    for ref in learnt.published:
+def _print_reconciliation(reconciliation: Reconciliation) -> None:
+    for ref in reconciliation.published:
         print_line(f"{ref.dataset}: flush {ref.epoch} was published without this ledger's knowing, now entered")
-    for segment_id in learnt.adopted:
+    for segment_id in reconciliation.adopted:
         print_line(f"segment {segment_id}: adopted")
-    for journal_id in learnt.journals:
+    for journal_id in reconciliation.journals:
         print_line(f"journal {journal_id}: adopted")
-    if learnt.adopted or learnt.journals:
-        print_line(f"{learnt.owed} batches of adopted files are pending")
-    for left in learnt.unadopted:
+    if reconciliation.adopted or reconciliation.journals:
+        print_line(f"{reconciliation.pending} batches of adopted files are pending")
+    for left in reconciliation.unadopted:
         print_note(f"{left.path} is not adopted: {left.reason}", "red")
 
 
 def _print(recovery: Recovery) -> None:
-    _print_learnt(recovery.reconciled)
+    _print_reconciliation(recovery.reconciled)
     for settlement in recovery.settled:
         print_line(f"{settlement.ref.dataset}: flush {settlement.ref.epoch} was interrupted, now {settlement.state}")
     if recovery.rolled_up:

@@ -34,7 +34,7 @@ _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` compl
 class Recovery:
     """What was found and done."""
 
-    reconciled: Reconciliation  # what the ledger has learnt from the log and from segment files
+    reconciled: Reconciliation  # entries added from the log, segments and journals
     settled: Sequence[Settlement]
     rolled_up: Sequence[str]  # ids of segments that were made of what lay in journals
     left_out: Sequence[LeftOut]  # journals that cannot be read now

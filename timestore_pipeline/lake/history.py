@@ -50,8 +50,8 @@ class TableHistory:
     stored: Mapping[str, int]  # Parquet files in the folder, path -> bytes
     generations: Mapping[str, int] = field(default_factory=dict)  # shard -> the last of its compactions in the log
 
-    def may_be_in_the_making(self, path: str) -> bool:
-        """Written by a compaction whose commit may still come."""
+    def may_be_in_progress(self, path: str) -> bool:
+        """Whether the file was written by a compaction that may still commit."""
         shard, generation = layout.compacted_by(path) or ("", 0)
         return generation > self.generations.get(shard, 0)
 

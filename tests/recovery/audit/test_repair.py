@@ -57,7 +57,7 @@ def test_a_file_whose_epoch_the_log_has_not_passed_is_left(store: Timestore) -> 
     assert audit.mended == []
 
 
-@pytest.mark.parametrize(("epoch", "why"), [(1, "has not given up a flush 1"), (77, "has not given up a flush 77")])
+@pytest.mark.parametrize(("epoch", "why"), [(1, "has not aborted a flush 1"), (77, "has not aborted a flush 77")])
 def test_a_file_of_a_flush_that_was_not_given_up_is_left(store: Timestore, epoch: int, why: str) -> None:
     path = stray(store, epoch)
     assert why in audited(store, repair=True).warnings[0].hint

@@ -10,7 +10,7 @@ from typing import Any
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.recovery.rebuild import ledger
-from timestore_pipeline.wiring import Timestore, learn_since_backup, rebuild_if_lost
+from timestore_pipeline.wiring import Timestore, rebuild_if_lost, reconcile_restored
 
 
 def rebuild_and_die(home: Path, step: str, moment: str) -> None:
@@ -20,7 +20,7 @@ def rebuild_and_die(home: Path, step: str, moment: str) -> None:
 
 def learn_and_die(home: Path, owner: type, step: str, moment: str) -> None:
     arm(owner, step, moment)
-    learn_since_backup(Settings.build(home=home))
+    reconcile_restored(Settings.build(home=home))
 
 
 def recover_and_end(home: Path) -> None:

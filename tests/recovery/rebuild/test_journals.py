@@ -89,8 +89,8 @@ def test_damaged_bytes_in_the_middle_cost_their_record_and_the_journal_is_kept(s
     lose_ledger(settings)
     done = rebuild_if_lost(settings)
     assert done is not None
-    [left] = done.learnt.unadopted
-    assert (left.path, "no intact record" in left.reason) == (path, True)
+    [left] = done.reconciliation.unadopted
+    assert (left.path, "bytes are damaged" in left.reason) == (path, True)
     recovered(settings)
     flush(settings)
     assert in_lake(settings) == [*range(10), *range(20, 30)]
@@ -147,7 +147,7 @@ def test_of_a_journal_of_two_datasets_nothing_is_lost_when_one_table_does_not_an
     assert in_lake(settings) == list(range(10))
     assert len(journals(settings)) == 1  # what the other dataset has in it is not entered yet
     (log / "aside").rename(log / f"{0:020d}.json")
-    assert recovered(settings).reconciled.owed == 1
+    assert recovered(settings).reconciled.pending == 1
     with Timestore(settings) as store:
         store.flush("other", Trigger.MANUAL, "run")
         rows = store.lake.table("other").to_arrow_dataset().to_table()["n"].to_pylist()

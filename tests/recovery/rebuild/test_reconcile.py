@@ -34,8 +34,8 @@ def test_what_was_published_since_the_backup_is_not_published_again(settings: Se
     backup(settings, copy)
     flush(settings)
     restore(settings, copy)
-    learnt = recovered(settings).reconciled
-    assert [ref.epoch for ref in learnt.published] == [1]
+    found = recovered(settings).reconciled
+    assert [ref.epoch for ref in found.published] == [1]
     flush(settings)
     assert in_lake(settings) == list(range(10))
     assert problems(settings) == []
@@ -60,8 +60,8 @@ def test_what_was_staged_since_the_backup_is_adopted(
     backup(settings, copy)
     since(settings, 10, 20)
     restore(settings, copy)
-    learnt = recovered(settings).reconciled
-    assert (len(learnt.adopted), len(learnt.journals), learnt.owed) == (segments, journals, 2)
+    found = recovered(settings).reconciled
+    assert (len(found.adopted), len(found.journals), found.pending) == (segments, journals, 2)
     assert problems(settings) == []
     flush(settings)
     assert in_lake(settings) == list(range(30))
@@ -126,5 +126,5 @@ def test_recovering_twice_changes_nothing(settings: Settings, copy: Path) -> Non
     stage(settings, 10)
     restore(settings, copy)
     recovered(settings)
-    learnt = recovered(settings).reconciled
-    assert (learnt.published, learnt.adopted, learnt.owed, learnt.unadopted, learnt.errors) == ([], [], 0, [], [])
+    found = recovered(settings).reconciled
+    assert (found.published, found.adopted, found.pending, found.unadopted, found.errors) == ([], [], 0, [], [])

@@ -27,7 +27,7 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger.log_import import LogImport
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.quarantine import set_aside_if_damaged
-from timestore_pipeline.wiring import Timestore, learn_since_backup
+from timestore_pipeline.wiring import Timestore, reconcile_restored
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def restored(settings: Settings, copy: Path) -> None:
 
 def test_nothing_shows_it_and_the_operators_word_finds_the_batches(settings: Settings, grown: Path) -> None:
     restored(settings, grown)
-    assert recovered(settings).reconciled.owed == 0
-    learnt = learn_since_backup(settings)
-    assert (learnt.owed, len(learnt.journals)) == (1, 1)
+    assert recovered(settings).reconciled.pending == 0
+    found = reconcile_restored(settings)
+    assert (found.pending, len(found.journals)) == (1, 1)
     recovered(settings)
     flush(settings)
     assert in_lake(settings) == list(range(20))
@@ -67,7 +67,7 @@ def test_an_unknown_journal_of_any_dataset_shows_it(settings: Settings, grown: P
     with StagingManager.open(settings) as staging:
         staging.enqueue("other", numbers(100))
     restored(settings, grown)
-    assert recovered(settings).reconciled.owed == 2
+    assert recovered(settings).reconciled.pending == 2
     flush(settings)
     assert in_lake(settings) == list(range(20))
     assert problems(settings) == []
@@ -82,8 +82,8 @@ def test_a_log_that_is_ahead_shows_it(settings: Settings, tmp_path: Path) -> Non
         flush(settings)
         slow.enqueue("slow", numbers(10))
     restored(settings, copy)
-    learnt = recovered(settings).reconciled
-    assert ([ref.dataset for ref in learnt.published], learnt.owed) == (["d"], 1)
+    found = recovered(settings).reconciled
+    assert ([ref.dataset for ref in found.published], found.pending) == (["d"], 1)
     assert problems(settings) == []
     with Timestore(settings) as store:
         assert store.status("slow").backlog.pending.rows == 20
@@ -117,14 +117,14 @@ def test_a_burnt_epoch_that_the_backup_does_not_know_is_counted(settings: Settin
     with Timestore(settings) as store, pytest.raises(ShardConflict, match="epoch 1") as refused:
         store.flush("d", Trigger.MANUAL, "run")
     assert "--restored" in refused.value.hint
-    learn_since_backup(settings)
+    reconcile_restored(settings)
     flush(settings)
     assert in_lake(settings) == list(range(20))
 
 
 def test_it_is_refused_while_another_process_lives(settings: Settings, grown: Path) -> None:
     with Timestore(settings), pytest.raises(RetryLater, match="1 living processes"):
-        learn_since_backup(settings)
+        reconcile_restored(settings)
 
 
 def test_a_living_writers_journal_is_left_to_him(settings: Settings, grown: Path) -> None:
@@ -132,16 +132,16 @@ def test_a_living_writers_journal_is_left_to_him(settings: Settings, grown: Path
     restored(settings, grown)
     with StagingManager.open(settings) as staging:
         staging.enqueue("d", numbers(30))
-        learnt = recovered(settings).reconciled
-        assert (learnt.owed, learnt.unadopted) == (2, [])
+        found = recovered(settings).reconciled
+        assert (found.pending, found.unadopted) == (2, [])
     flush(settings)
     assert in_lake(settings) == list(range(40))
 
 
 def test_learning_twice_changes_nothing(settings: Settings, grown: Path) -> None:
     restored(settings, grown)
-    learn_since_backup(settings)
-    assert not learn_since_backup(settings).is_news
+    reconcile_restored(settings)
+    assert not reconcile_restored(settings).has_changes
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -164,7 +164,7 @@ def test_learning_that_is_killed_is_run_again(
         set_aside_if_damaged(store.area, segment, unusable="for the test")
     restored(settings, grown)
     assert run_forked(learn_and_die, settings.home, owner, step, moment) == -signal.SIGKILL
-    learn_since_backup(settings)
+    reconcile_restored(settings)
     recovered(settings)
     flush(settings)
     assert in_lake(settings) == list(range(30))

@@ -1,1 +1,1 @@
-"""`timestore verify`: what was acknowledged, what is staged and what the lake holds, compared in both directions."""
+"""`timestore verify`: acknowledged batches, staged rows and the lake's rows, compared in both directions."""

@@ -1,6 +1,6 @@
-"""DuckDB instances lent to those who read segments: opening one costs more than reading a small segment.
+"""A pool of DuckDB instances for reading segments: opening one costs more than reading a small segment.
 
-One that met an error is thrown away, because a damaged block can spoil the instance that read it.
+An instance is closed after an error, because a damaged block can leave the instance that read it unusable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Engines:
 
     @contextmanager
     def lent(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """An instance for one borrower, who detaches what he has attached."""
+        """An instance for one caller, which detaches the databases it has attached."""
         engine = self._take()
         try:
             yield engine

@@ -1,7 +1,7 @@
-"""What the ledger has as published is in the lake, once, and the lake has nothing of ours beyond it.
+"""Batches that the ledger has as published are in the lake, once, and the lake has no other rows of this shard.
 
 Pure. The facts are read before the table's history and `epochs` after it, so neither a flush that publishes meanwhile
-nor one that waits to be finalized looks like a contradiction.
+nor one that is not finalized yet looks like a contradiction.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PublishedAudit:
         yield from _compaction_findings(self.history)
 
     def warnings(self) -> Iterator[Finding]:
-        """What is worth a look although no row is lost."""
+        """Findings that deserve attention although no row is lost."""
         yield from self._unmanaged_files(self._files)
         if self.history is not None:
             yield from _foreign_commits(self.history)
@@ -74,7 +74,7 @@ class PublishedAudit:
             yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
 
     def _unknown(self, epoch: int, commit: TableCommit) -> Iterator[Finding]:
-        """An exported flush whose commit is there only waits for its last step."""
+        """A commit whose flush the ledger lacks or has aborted; an exported flush only needs to be finalized."""
         state = self.epochs.get(epoch)
         if state in (FlushState.PUBLISHED, FlushState.EXPORTED):
             return
@@ -84,7 +84,7 @@ class PublishedAudit:
         yield Finding("unknown_commit", text, hint)
 
     def leftovers(self) -> list[str]:
-        """Files that are proven to be of a flush that never got in, and never can; they may be deleted."""
+        """Files that are proven to belong to a flush that was never published and never can be; they may be deleted."""
         if self.history is None:
             return []
         return [path for path in self._unmanaged(self.history) if not self._why_kept(self.history, path)]
@@ -94,39 +94,39 @@ class PublishedAudit:
         return [
             path
             for path in sorted(history.stored.keys() - named)
-            if not (self._may_be_in_the_making(path) or history.may_be_in_the_making(path))
+            if not (self._may_be_in_progress(path) or history.may_be_in_progress(path))
         ]
 
     def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
         for path in self._unmanaged(history):
-            why = self._why_kept(history, path)
-            hint = f"readers do not see it; --repair leaves it: {why}" if why else _LEFTOVER
-            yield Finding("unmanaged_file", f"no commit and no flush knows the file {path}", hint)
+            reason = self._why_kept(history, path)
+            hint = f"readers do not see it; --repair keeps it: {reason}" if reason else _LEFTOVER
+            yield Finding("unmanaged_file", f"no commit and no flush names the file {path}", hint)
 
-    def _may_be_in_the_making(self, path: str) -> bool:
-        """Written by a flush that has not recorded it yet, or by another shard, whose ledger we cannot ask."""
+    def _may_be_in_progress(self, path: str) -> bool:
+        """Written by a flush that has not recorded it yet, or by another shard, whose ledger is out of reach."""
         shard, epoch = written_by(path) or (self.shard, 0)
         state = self.epochs.get(epoch)
         return shard != self.shard or state in (FlushState.CLAIMED, FlushState.EXPORTED)
 
     def _why_kept(self, history: TableHistory, path: str) -> str:
-        """Why a file may still be somebody's; empty = it is proven that no commit names it, and that none ever will.
+        """Why a file may still be published; empty = it is proven that no commit names it, and that none ever will.
 
-        That this ledger has given the epoch up is not enough: another one of our name may be at work on the same.
-        Once the log has passed an epoch, nobody can publish it any more.
+        An epoch that this ledger has aborted is not enough: another ledger with this shard's name may use it. Once the
+        log has passed an epoch, it can no longer be published.
         """
         if compacted_by(path) is not None:
             return "a compaction that died left it, and the next `timestore maintain` deletes it"
         written = written_by(path)
         if written is None:
             return (
-                "no flush wrote it. `timestore legacy audit` has its date, `timestore legacy import` takes its rows in"
+                "no flush wrote it. `timestore legacy audit` shows its date, `timestore legacy import` stages its rows"
             )
         _, epoch = written
         if self.epochs.get(epoch) is not FlushState.ABORTED:
-            return f"this ledger has not given up a flush {epoch}"
+            return f"this ledger has not aborted a flush {epoch}"
         if not history.complete:
-            return "the oldest commits are gone"
+            return "log cleanup has removed the oldest commits"
         return "" if epoch <= self._newest(history) else f"until the log has passed epoch {epoch}, with the next flush"
 
     def _newest(self, history: TableHistory) -> int:
@@ -135,7 +135,7 @@ class PublishedAudit:
 
 
 def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> Iterator[Finding]:
-    """What the Parquet files say of themselves; those that are gone or of another size were told already."""
+    """Problems inside the Parquet files; missing files and files of another size are reported separately."""
     sound = {path: live for path, live in history.live.items() if history.stored.get(path) == live.bytes}
     for path, problem in table.damaged_files(sound, deep=deep):
         yield Finding("file_unreadable", f"{table.uri}/{path}: {problem}", _RESTORE)
@@ -153,13 +153,13 @@ def _commit_findings(flush: FlushFacts, commit: TableCommit | None, history: Tab
         if history.complete:
             yield Finding("flush_not_in_log", f"no commit carries the published epoch {flush.epoch}", _RESTORE)
         return
-    told = (commit.metadata.get("batches"), commit.metadata.get("rows"))
-    if told != (flush.batches, flush.rows):
+    batches, rows = commit.metadata.get("batches"), commit.metadata.get("rows")
+    if (batches, rows) != (flush.batches, flush.rows):
         text = (
-            f"epoch {flush.epoch}: version {commit.version} says {told[0]} batches of {told[1]} rows,"
+            f"epoch {flush.epoch}: version {commit.version} has {batches} batches of {rows} rows,"
             f" the ledger {flush.batches} of {flush.rows}"
         )
-        yield Finding("flush_differs", text, "one of the two was changed by hand: compare both with a backup")
+        yield Finding("flush_differs", text, "log or ledger was changed by hand: compare both with a backup")
 
 
 def _file_findings(flush: FlushFacts, history: TableHistory, removed: Set[str]) -> Iterator[Finding]:
@@ -179,14 +179,14 @@ def _stored_findings(history: TableHistory) -> Iterator[Finding]:
     for path, live in history.live.items():
         size = history.stored.get(path)
         if size is None:
-            yield Finding("file_missing", f"the table names {path}, which is not there", _RESTORE)
+            yield Finding("file_missing", f"the table names {path}, which is missing", _RESTORE)
         elif size != live.bytes:
             text = f"{path} has {size} bytes, it was published with {live.bytes}"
             yield Finding("file_changed", text, _RESTORE)
 
 
 def _row_findings(history: TableHistory) -> Iterator[Finding]:
-    """All data ever added, less nothing: rows leave a table only by someone else's delete."""
+    """The table holds all rows ever added: only a delete by another tool removes rows."""
     added = [rows for commit in history.commits if commit.changes_data for rows in commit.added.values()]
     live = [file.rows for file in history.live.values()]
     if not history.complete or None in added or None in live:
@@ -195,21 +195,21 @@ def _row_findings(history: TableHistory) -> Iterator[Finding]:
     if expected != found:
         text = f"all commits added {expected} rows, the table's files hold {found}{_deletes(history)}"
         yield Finding(
-            "table_rows_differ", text, "look those versions up in the table's history and restore the one before"
+            "table_rows_differ", text, "find those versions in the table's history and restore the version before them"
         )
 
 
 def _compaction_findings(history: TableHistory) -> Iterator[Finding]:
-    """Whoever put the same rows into other files must have put in as many as he took out."""
+    """A commit that moves rows into other files must add as many rows as it removes."""
     known = history.rows_known()
     for commit in history.commits:
         if commit.changes_data or not commit.removed:
             continue
-        taken, given = [known.get(path) for path in commit.removed], list(commit.added.values())
-        if None not in taken and None not in given and sum(filter(None, taken)) != sum(filter(None, given)):
+        removed, added = [known.get(path) for path in commit.removed], list(commit.added.values())
+        if None not in removed and None not in added and sum(filter(None, removed)) != sum(filter(None, added)):
             text = (
-                f"version {commit.version} replaced files of {sum(filter(None, taken))} rows"
-                f" by files of {sum(filter(None, given))}"
+                f"version {commit.version} replaced files of {sum(filter(None, removed))} rows"
+                f" by files of {sum(filter(None, added))}"
             )
             yield Finding("compaction_differs", text, "restore the version before it")
 
@@ -223,7 +223,7 @@ def _foreign_commits(history: TableHistory) -> Iterator[Finding]:
     for commit in history.commits:
         if commit.changes_data and commit.added and not commit.published:
             text = f"version {commit.version} added {len(commit.added)} files that no flush wrote"
-            yield Finding("foreign_rows", text, "let one writer own the table, or ignore this if it was on purpose")
+            yield Finding("foreign_rows", text, "let one writer own the table, or ignore this if it was intended")
 
 
 def _limits_of_the_log(history: TableHistory) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
-"""What lies in quarantine is known to an incident, and every file lies where the ledger says.
+"""Every file in quarantine has an incident, and every segment is where the ledger has it.
 
-Beside a flush that sets a segment aside at this very moment a move can look unfinished, so that is a warning.
+Beside a flush that quarantines a segment at this moment a move can look unfinished, so that is a warning.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _MOVE = "the next flush finishes the move; `timestore verify --repair` does it n
 
 
 def quarantine_problems(area: StagingArea, dataset: str) -> Iterator[Finding]:
-    """An incident is opened before its file is moved, and stays for ever; so a file without one was forgotten."""
+    """An incident is opened before its file is moved, and stays for ever; so the ledger has lost a missing one."""
     for path in area.directory.quarantined_segments(dataset):
         if path.exists() and not area.ledger.segment_import.has_incident(path.stem):
-            yield Finding("unknown_quarantined", f"no incident knows the file {path}", _ADOPT)
+            yield Finding("unknown_quarantined", f"the file {path} has no incident", _ADOPT)
 
 
 def unfinished_moves(area: StagingArea, dataset: str) -> Iterator[Finding]:
     """Into quarantine, or back from it."""
     for displaced in area.ledger.incidents.displaced(dataset):
-        among = area.directory.segment(dataset, displaced.segment_id)
-        aside = area.directory.quarantined(dataset, displaced.segment_id)
-        if displaced.quarantined and among.exists():
-            yield Finding("move_unfinished", f"{among} was set aside and lies among the segments still", _MOVE)
-        if not displaced.quarantined and aside.exists() and not among.exists():
-            yield Finding("move_unfinished", f"{aside} was requeued and lies in quarantine still", _MOVE)
+        segment = area.directory.segment(dataset, displaced.segment_id)
+        quarantined = area.directory.quarantined(dataset, displaced.segment_id)
+        if displaced.quarantined and segment.exists():
+            yield Finding("move_unfinished", f"{segment} was quarantined and is still among the segments", _MOVE)
+        if not displaced.quarantined and quarantined.exists() and not segment.exists():
+            yield Finding("move_unfinished", f"{quarantined} was requeued and is still in quarantine", _MOVE)

@@ -1,8 +1,8 @@
-"""`timestore verify --repair`: mends what can be mended without losing evidence, and says what it did.
+"""`timestore verify --repair`: makes the repairs that destroy no evidence, and reports them.
 
-Four things: what segments and log know and the ledger lacks is entered; moves into and out of quarantine are finished;
-running totals are recomputed where nothing else contradicts; Parquet files that are proven unpublished are deleted.
-Each may be repeated. Everything else is left, with the reason in the finding's hint.
+Four repairs: flushes, segments and journals that the ledger lacks are entered; moves into and out of quarantine are
+finished; running totals are recomputed where nothing else contradicts; Parquet files that are proven unpublished are
+deleted. Each may be repeated. Everything else is left unchanged, with the reason in the finding's hint.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.quarantine import put_in_place
 
-Mended = dict[str, list[str]]  # dataset -> what was done
+Mended = dict[str, list[str]]  # dataset -> repairs made
 
 
-def told(area: StagingArea, learnt: Reconciliation) -> Mended:
-    """What a reconciliation has entered."""
+def describe(area: StagingArea, reconciliation: Reconciliation) -> Mended:
+    """The entries that a reconciliation made."""
     done: Mended = defaultdict(list)
-    for ref in learnt.published:
+    for ref in reconciliation.published:
         done[ref.dataset].append(f"entered flush {ref.epoch} from the Delta log")
-    for segment_id in learnt.adopted:
+    for segment_id in reconciliation.adopted:
         if segment := area.ledger.segments.get(segment_id):
             done[segment.dataset].append(f"adopted segment {segment_id}")
-    for incident in learnt.incidents:
+    for incident in reconciliation.incidents:
         dataset = area.ledger.incidents.get(incident).dataset
         done[dataset].append(f"opened incident {incident} for a file in quarantine")
     return done
@@ -47,14 +47,14 @@ def finish_moves(area: StagingArea, done: Mended) -> None:
 
 
 def mend_totals(area: StagingArea, audit: DatasetAudit) -> list[str]:
-    """Only where the running totals are all that is wrong; otherwise mending them would hide the cause."""
+    """Only if the running totals are the only problem; otherwise repairing them would hide the cause."""
     if {problem.code for problem in audit.problems} != {TOTALS_DIFFER}:
         return []
     return ["recomputed the running totals"] if area.ledger.audit.mend_totals(audit.dataset, mended) else []
 
 
 def delete_leftovers(table: LakeTable, published: PublishedAudit) -> list[str]:
-    """Raises `Conflict` when somebody has published one after all."""
+    """Raises `Conflict` when another process has published one meanwhile."""
     leftovers = published.leftovers()
     table.discard_leftovers(leftovers)
     return [f"deleted {path}, which was never published" for path in leftovers]

@@ -1,4 +1,4 @@
-"""What an audit found, and the JSON that scripts read."""
+"""The findings of an audit, and their JSON for scripts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from timestore_pipeline.errors import TimestoreError
 
-_MOST = 20  # findings of one kind that are told one by one
+_MOST = 20  # findings of one kind that are listed one by one
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be. `code` is stable, `hint` says what to do."""
+    """One discrepancy. `code` is stable, `hint` is the remedy."""
 
     code: str
     message: str
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DatasetAudit:
-    """One dataset's books. Rows per state are counted; accepted is what producers were promised."""
+    """One dataset's totals. Rows per state are counted; accepted rows were acknowledged to producers."""
 
     dataset: str
     accepted_batches: int = 0
@@ -40,8 +40,8 @@ class DatasetAudit:
     quarantined_rows: int = 0
     discarded_rows: int = 0
     problems: Sequence[Finding] = ()
-    warnings: Sequence[Finding] = ()  # worth a look; the books are right all the same
-    mended: Sequence[str] = ()  # what --repair did
+    warnings: Sequence[Finding] = ()  # deserve attention; the totals are right all the same
+    mended: Sequence[str] = ()  # repairs made by --repair
 
     @property
     def ok(self) -> bool:

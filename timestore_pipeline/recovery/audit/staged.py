@@ -1,8 +1,8 @@
-"""Every batch that is still owed lies in its segment or journal with all its rows, and every such file is known.
+"""Every unpublished batch is in its segment or journal with all its rows, and the ledger lists every such file.
 
-A record of a journal is read whole, and its checksum compared. Of a segment the rows are counted; `deep` reads every
-column of every row, which has DuckDB compare the checksum of each block. A file that goes away while we look was
-flushed: then nothing is owed from it.
+A record of a journal is read whole, and its checksum compared. The rows of a segment are counted; `deep` reads every
+column of every row, so that DuckDB compares the checksum of each block. A file that disappears during the audit was
+flushed: then none of its batches is unpublished.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from timestore_pipeline.staging.ledger.audit import LedgerFacts, SegmentFacts
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import attach_sealed, translated
 
-_ADOPTS = "`timestore recover` adopts it, or says why it cannot; keep the file"
-_KEEP_JOURNAL = "keep the journal; the next flush sets aside what it cannot read of it"
+_ADOPTS = "`timestore recover` adopts it, or reports why it cannot; keep the file"
+_KEEP_JOURNAL = "keep the journal; the next flush quarantines the batches that it cannot read"
 _KEEP = "keep every file of the segment; a flush refuses to publish it as long as rows are missing"
 
 
 def audit_staged(
     area: StagingArea, dataset: str, facts: LedgerFacts, engines: Engines, *, deep: bool = False
 ) -> Iterator[Finding]:
-    """Compare the dataset's segment files and journals with what the ledger promised from them."""
+    """Compare the dataset's segment files and journals with the batches that the ledger lists in them."""
     yield from _unknown_files(area, dataset)
     for segment in facts.segments:
         if segment.promised:
@@ -44,10 +44,10 @@ def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
     """A segment is registered before its file is made and forgotten after the file is gone."""
     for path in unknown_journals(area):
         if dataset in datasets_in(path):
-            yield Finding("unknown_journal", f"the ledger does not know the journal {path}", _ADOPTS)
+            yield Finding("unknown_journal", f"the ledger does not list the journal {path}", _ADOPTS)
     for path in sorted(area.directory.segment_folder(dataset).glob("*.duckdb")):
         if not area.ledger.audit.is_known(path.stem) and path.exists():
-            yield Finding("unknown_segment", f"the ledger does not know the segment file {path}", _ADOPTS)
+            yield Finding("unknown_segment", f"the ledger does not list the segment file {path}", _ADOPTS)
 
 
 def _record_findings(area: StagingArea, dataset: str, records: Sequence[RecordPlace]) -> Iterator[Finding]:
@@ -57,8 +57,7 @@ def _record_findings(area: StagingArea, dataset: str, records: Sequence[RecordPl
                 journals.read(place, dataset)
             except (UnreadableSegment, OSError) as error:
                 if area.ledger.journals.owes(place):
-                    message = str(error)
-                    yield Finding(UnreadableSegment.code, message, _KEEP_JOURNAL)
+                    yield Finding(UnreadableSegment.code, str(error), _KEEP_JOURNAL)
 
 
 def _segment_findings(
@@ -69,7 +68,7 @@ def _segment_findings(
         with engines.lent() as engine:
             held = _rows_per_batch(engine, path, dataset, deep)
     except RetryLater:
-        return []  # another process holds it at this moment
+        return []  # another process has the file open at this moment
     except TimestoreError as error:
         return [Finding.of(error)] if area.ledger.audit.promises(segment.segment_id) else []
     unregistered = [] if segment.known else [_unregistered(segment)]
@@ -79,9 +78,9 @@ def _segment_findings(
 def _rows_per_batch(engine: duckdb.DuckDBPyConnection, path: Path, dataset: str, deep: bool) -> Mapping[int, int]:
     attach_sealed(engine, path, path.stem, dataset)
     with translated(path, dataset):
-        [(told,)] = engine.execute(f"SELECT segment_id FROM {quote(path.stem)}.segment").fetchall()
-        if told != path.stem:
-            raise UnreadableSegment(f"segment {path} holds another one, {told}", dataset=dataset, hint=_KEEP)
+        [(found,)] = engine.execute(f"SELECT segment_id FROM {quote(path.stem)}.segment").fetchall()
+        if found != path.stem:
+            raise UnreadableSegment(f"file {path} holds another segment, {found}", dataset=dataset, hint=_KEEP)
         if deep:
             engine.execute(f"SELECT bit_xor(hash(r)) FROM {quote(path.stem)}.rows AS r").fetchall()
         query = f"SELECT {BATCH_COLUMN}, count(*) FROM {quote(path.stem)}.rows GROUP BY ALL"
@@ -91,7 +90,7 @@ def _rows_per_batch(engine: duckdb.DuckDBPyConnection, path: Path, dataset: str,
 
 
 def _missing_rows(area: StagingArea, path: Path, segment: SegmentFacts, held: Mapping[int, int]) -> Iterator[Finding]:
-    """Not of a batch that was published or moved while we looked."""
+    """Batches with missing rows, except those that were published or moved during the audit."""
     wrong = {sequence for sequence, promised in segment.promised.items() if held.get(sequence, 0) != promised}
     for batch in area.ledger.batches.owed(segment.segment_id) if wrong else ():
         if batch.sequence in wrong:
@@ -101,7 +100,7 @@ def _missing_rows(area: StagingArea, path: Path, segment: SegmentFacts, held: Ma
 
 
 def _unregistered(segment: SegmentFacts) -> Finding:
-    text = f"{len(segment.promised)} batches lie in segment {segment.segment_id}, which the ledger does not list"
+    text = f"{len(segment.promised)} batches are in segment {segment.segment_id}, which the ledger does not list"
     return Finding(
         "segment_unregistered", text, "no flush claims them before `timestore recover` has adopted the segment"
     )

@@ -1,6 +1,6 @@
 """Conservation inside the ledger: accepted = pending + in flight + published + quarantined + discarded.
 
-Each side is there twice: as running totals, changed with every move, and as the rows that moved. Pure.
+Each side exists twice: as running totals, changed with every move, and as the rows that moved. Pure.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 TOTALS_DIFFER = "totals_differ"
 
 _MENDABLE = "`timestore verify --repair` recomputes the running totals from the batches"
-_LOST = (
-    "batches were added or removed behind the ledger's back: keep the directory, restore ledger.sqlite from a backup"
-)
+_LOST = "batches were added or removed by other means: keep the directory, restore ledger.sqlite from a backup"
 
 
 def counted_totals(totals: LedgerTotals) -> dict[str, Volume]:
-    """Each state's volume from the rows that moved, as far as they are still there.
+    """Each state's volume, counted from the rows that moved.
 
-    Published batches are forgotten in time, so their flushes answer for them; so may be discarded ones, of which the
-    larger amount counts.
+    Published batches are pruned in time, so their flushes are counted instead; discarded batches may be pruned as well,
+    so the larger of count and running total is used.
     """
     counted = {state.value: totals.counted.get(state, Volume()) for state in BatchState}
     kept = totals.kept.get(BatchState.DISCARDED, Volume())
@@ -34,7 +32,7 @@ def counted_totals(totals: LedgerTotals) -> dict[str, Volume]:
 
 
 def total_findings(totals: LedgerTotals) -> Iterator[Finding]:
-    """Every disagreement, with what can be done about it."""
+    """Every discrepancy, with its remedy."""
     hint = _LOST if mended(totals) is None else _MENDABLE
     for state, counted in counted_totals(totals).items():
         kept = totals.kept.get(state, Volume())
@@ -47,10 +45,10 @@ def total_findings(totals: LedgerTotals) -> Iterator[Finding]:
 
 
 def mended(totals: LedgerTotals) -> Totals | None:
-    """The running totals as they should be; None when nothing is wrong, or when it is not they that are wrong.
+    """The corrected running totals; None when they are right, or when the batches may be wrong instead.
 
-    The batches are believed only where something else agrees with them: the total ever accepted, or every other total.
-    Without that, a batch missing from the ledger would be mended away.
+    The batches count as right only if another record agrees with them: the total ever accepted, or every other total.
+    Otherwise the repair would hide a batch that is missing from the ledger.
     """
     counted = counted_totals(totals)
     whole = dict(counted) | {ACCEPTED: _sum(counted)}

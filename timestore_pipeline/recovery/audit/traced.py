@@ -1,7 +1,7 @@
-"""Each published flush is traced into the files the table has now, through every compaction, by whomever.
+"""Each published flush is traced into the table's live files, through compactions by any shard.
 
-The name of a flush's file says whose rows it holds, and the footer of a compacted one does. So this needs neither the
-commits, which log cleanup removes, nor the files that were replaced. Pure.
+The name of a flush's file, and the footer of a compacted one, identify the flushes of its rows. So tracing needs
+neither the commits, which log cleanup removes, nor the files that were replaced. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _RESTORE = "restore the table's folder from a backup, or stage the rows again un
 
 @dataclass(frozen=True, slots=True)
 class TracedAudit:
-    """One shard's flushes, and where the rows of the table's files come from."""
+    """One shard's flushes, and the origins of the rows in the table's files."""
 
     shard: str
     flushes: Sequence[FlushFacts]
@@ -31,9 +31,9 @@ class TracedAudit:
     complete: bool  # False = log cleanup has removed the oldest commits
 
     def problems(self) -> Iterator[Finding]:
-        """Flushes of which the table has too few or too many rows, and rows of flushes that nobody made."""
+        """Flushes with too few or too many rows in the table, and rows of flushes that the ledger did not publish."""
         if self.complete and not any(map(compacted_by, self.live)):
-            return  # the commits tell it all
+            return  # the commits prove it already
         found = self._rows_by_epoch()
         for flush in self.flushes:
             rows = found.pop(flush.epoch, 0)
@@ -50,14 +50,14 @@ class TracedAudit:
         return rows
 
     def _is_elsewhere(self, published: int, found: int) -> bool:
-        """Somebody else has put rows into files of his own; how many of ours are among them, he did not write down."""
+        """Rows may be in files of another tool, which do not record their origins."""
         return found < published and any((written_by(path) or compacted_by(path)) is None for path in self.live)
 
     def _is_unknown(self, epoch: int) -> bool:
-        """A ledger that was rebuilt begins with the oldest commit that was left."""
+        """A rebuilt ledger begins with the oldest commit that was left, so earlier epochs are not unknown."""
         state = self.epochs.get(epoch)
         return state is FlushState.ABORTED or (state is None and epoch > min(self.epochs, default=epoch))
 
     def _unknown(self, epoch: int, rows: int) -> Finding:
         text = f"the table's files hold {rows} rows of epoch {epoch} of this shard, which the ledger did not publish"
-        return Finding("unknown_rows", text, "`timestore recover` enters it if this ledger is an older copy")
+        return Finding("unknown_rows", text, "`timestore recover` enters the flush if this ledger is an older copy")

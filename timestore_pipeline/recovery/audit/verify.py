@@ -1,6 +1,6 @@
 """The audit of one shard: ledger against itself, against the segments, and against the Delta log, in both directions.
 
-Read-only and safe beside producers and flushes, unless `repair` is asked for.
+Read-only without `repair`, and safe beside producers and flushes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.recovery.audit.engines import Engines
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
 from timestore_pipeline.recovery.audit.quarantine_audit import quarantine_problems, unfinished_moves
-from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, finish_moves, mend_totals, told
+from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, describe, finish_moves, mend_totals
 from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.recovery.audit.staged import audit_staged
 from timestore_pipeline.recovery.audit.totals import counted_totals, total_findings
@@ -32,18 +32,18 @@ from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 
-_UNMANAGED = "unmanaged_file"  # only where there is one is the table read again
-_THREADS = 4  # tables are read at the same time: most of it is waiting, and work outside Python
+_UNMANAGED = "unmanaged_file"  # the repair reads the table again only if there is such a file
+_THREADS = 4  # tables are read at the same time: most of the time is waiting, and work outside Python
 
 
 def verify(
     area: StagingArea, lake: Lake, datasets: Sequence[str] = (), *, repair: bool = False, deep: bool = False
 ) -> AuditReport:
-    """Audit these datasets, or all that ledger, staging directory or lake know.
+    """Audit these datasets, or all datasets of ledger, staging directory and lake.
 
-    deep: also read every row of segments and Parquet files. repair: first enter what the ledger lacks, as `recover`
-    does, then mend what can be (see `repair`). Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the
-    ledger damaged.
+    deep: also read every row of segments and Parquet files. repair: first reconcile the ledger, as `recover` does, then
+    make the other repairs (see `repair`). Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger
+    damaged.
     """
     area.ledger.audit.check_file()
     done = _entered(area, lake) if repair else {}
@@ -60,7 +60,7 @@ def verify(
 
 
 def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
-    """Also those that only a segment file or a commit tells of: a lost ledger must not look like an empty one."""
+    """Also datasets that only a segment file or a commit names: a lost ledger must not look like an empty one."""
     names = set(area.ledger.datasets.names())
     names |= {name for name in area.directory.datasets() if _has_files(area, name)}
     names |= {name for path in unknown_journals(area) for name in datasets_in(path)}
@@ -77,13 +77,13 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
 
 
 def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
-    """Audit one dataset, also one that the ledger does not know; a lake that does not answer is a problem it tells."""
+    """Audit one dataset, in the ledger or not; an unreachable lake is one of the problems reported."""
     with Engines() as engines:
         return _audit(area, lake, dataset, engines=engines, deep=deep)
 
 
 def direct_files(area: StagingArea, lake: Lake, dataset: str) -> list[fs.FileInfo]:
-    """Parquet files in a dataset's folder that somebody wrote past this software; by path relative to the folder."""
+    """Parquet files in a dataset's folder that other tools wrote directly; by path relative to the folder."""
     direct = set(_published(area, lake, dataset, _facts(area, dataset)).direct())
     return [file for file in lake.table(dataset).stored_files() if file.path in direct]
 
@@ -111,11 +111,7 @@ def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, dee
             problems += content_findings(lake.table(dataset), published.history, deep=deep)
             problems += _traced(lake.table(dataset), published, published.history, deep=deep)
         warnings += published.warnings()
-    return replace(
-        _books(dataset, facts),
-        problems=abridged(problems),
-        warnings=abridged(warnings),
-    )
+    return replace(_totals(dataset, facts), problems=abridged(problems), warnings=abridged(warnings))
 
 
 def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) -> PublishedAudit:
@@ -127,7 +123,7 @@ def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) 
 
 
 def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, *, deep: bool) -> list[Finding]:
-    """In a bucket a footer costs a request, so there only when the commits do not tell, or everything is read."""
+    """In a bucket a footer costs a request, so there only if the commits are incomplete, or in a deep audit."""
     if table.is_remote and history.complete and not deep:
         return []
     try:
@@ -140,7 +136,7 @@ def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, 
     return list(audit.problems())
 
 
-def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
+def _totals(dataset: str, facts: LedgerFacts) -> DatasetAudit:
     accepted = facts.totals.kept.get(ACCEPTED, Volume())
     rows = {state: volume.rows for state, volume in counted_totals(facts.totals).items()}
     return DatasetAudit(
@@ -156,7 +152,7 @@ def _books(dataset: str, facts: LedgerFacts) -> DatasetAudit:
 
 
 def _entered(area: StagingArea, lake: Lake) -> Mended:
-    done = told(area, reconcile(area, lake))
+    done = describe(area, reconcile(area, lake))
     finish_moves(area, done)
     return done
 

@@ -1,1 +1,1 @@
-"""The ledger brought up to what else is known: segment files, the Delta log, the remains of a damaged ledger."""
+"""Reconciling or rebuilding the ledger from segment files, journals, the Delta log and a damaged ledger's remains."""

@@ -1,7 +1,7 @@
-"""Journals entered into the ledger: those it does not list and, of an older copy, those that have grown since.
+"""Enters journals into the ledger: unlisted ones and, if the ledger is an older copy, those that have grown since.
 
-A journal holds batches of many datasets, and is listed once all of them are entered. One that a living process appends
-to is left alone: what that process acknowledges, it enters itself.
+A journal holds batches of many datasets, and is listed once all of them are entered. A journal that a living process
+appends to is skipped: that process enters its batches itself.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from timestore_pipeline.system.durable import make_folder, sync
 
 @dataclass
 class FoundJournals:
-    """What the journals hold that are to be entered."""
+    """Contents of the journals to enter."""
 
     records: dict[str, list[tuple[str, FoundRecord]]] = field(default_factory=dict)  # by dataset, with the journal's id
     journal_ids: list[str] = field(default_factory=list)
 
     def datasets_of(self, journal_id: str) -> set[str]:
-        """Names of those that have batches in it."""
+        """Names of the datasets with batches in a journal."""
         return {name for name, records in self.records.items() if any(where == journal_id for where, _ in records)}
 
 
 def find_journals(area: LedgerContext, found: Reconciliation, trust: Trust) -> FoundJournals:
-    """Read the journals that are to be entered; `found` says which cannot be."""
+    """Read the journals to enter; `found.unadopted` gets those that cannot be."""
     journals = FoundJournals()
     for path in unknown_journals(area) if trust is Trust.CURRENT else _not_written(area):
         try:
@@ -48,8 +48,8 @@ def find_journals(area: LedgerContext, found: Reconciliation, trust: Trust) -> F
             found.unadopted.append(Unadopted(path, f"it belongs to shard {contents.shard!r}"))
             continue
         if contents.damaged_bytes:
-            told = f"{contents.damaged_bytes} bytes of it are no intact record; all others are entered"
-            found.unadopted.append(Unadopted(path, f"{told}, and it is kept as {_kept(area, path)}"))
+            problem = f"{contents.damaged_bytes} of its bytes are damaged; the intact records are entered"
+            found.unadopted.append(Unadopted(path, f"{problem}, and the file is kept as {_kept(area, path)}"))
         journals.journal_ids.append(path.stem)
         for record in contents.records:
             journals.records.setdefault(record.record.dataset, []).append((path.stem, record))
@@ -67,27 +67,27 @@ def adopt_records(
             dataset, record.layout.schema, record.layout.time_column, record.layout.granularity
         )
         place = FoundSegment(dataset, journal_id, record.batches, published, one.offset)
-        owed = area.ledger.segment_import.record(place, lambda other: has_file(area, dataset, other))
-        if owed is not None:
-            found.owed += owed
+        pending = area.ledger.segment_import.record(place, lambda other: has_file(area, dataset, other))
+        if pending is not None:
+            found.pending += pending
             found.journals += [journal_id] if journal_id not in found.journals else []
 
 
 def list_journals(area: LedgerContext, journals: FoundJournals, left: set[str]) -> None:
-    """Say of each journal that all its batches are entered; left: datasets whose batches are not."""
+    """List each journal whose batches are all entered; left: datasets whose batches are not."""
     for journal_id in journals.journal_ids:
         if not journals.datasets_of(journal_id) & left:
             area.ledger.journals.list_found(journal_id)
 
 
 def unknown_journals(area: LedgerContext) -> list[Path]:
-    """A journal is registered before its file is made and forgotten after the file is gone."""
+    """Journals that the ledger does not list: it registers one before the file exists and until the file is gone."""
     files = area.directory.journal_files()
     return [path for path in files if area.ledger.journals.find(path.stem) is None and path.exists()]
 
 
 def datasets_in(path: Path) -> set[str]:
-    """Names of the datasets that have batches in a journal; of one that cannot be read, none."""
+    """Names of the datasets with batches in a journal; none if it cannot be read."""
     try:
         return {found.record.dataset for found in scan(path).records}
     except (TimestoreError, OSError):
@@ -103,7 +103,7 @@ def _not_written(area: LedgerContext) -> Iterator[Path]:
 
 
 def _kept(area: LedgerContext, path: Path) -> Path:
-    """A second name for a damaged journal: without a ledger, only its bytes say what was lost."""
+    """A hard link to a damaged journal: without a ledger, only its bytes show which batches were lost."""
     kept = area.directory.root / "quarantine" / "_journals" / path.name
     with suppress(FileExistsError):
         make_folder(kept.parent, private=True)

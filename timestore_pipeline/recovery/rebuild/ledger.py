@@ -1,10 +1,10 @@
-"""A ledger that is lost or damaged is put together again from its remains, the segments and the Delta log.
+"""Rebuilds a lost or damaged ledger from its remains, the segments and the Delta log.
 
 In this order, so that a rebuild killed anywhere is simply run again:
-1. a folder `quarantine/_ledger-<instant>.rebuilding` is made: from here on nobody takes the directory for a new one;
-2. the damaged files move there, the database first: whoever finds it gone carries on with this folder;
+1. a folder `quarantine/_ledger-<instant>.rebuilding` is made: from then on the directory does not look like a new one;
+2. the damaged files move there, the database first: a process that finds it missing continues with this folder;
 3. a new ledger is built beside, as `ledger.sqlite.building`, and made durable;
-4. it is renamed to `ledger.sqlite`; 5. the folder loses its suffix, or goes when nothing was left of the old ledger.
+4. it is renamed to `ledger.sqlite`; 5. the folder loses its suffix, or is removed if the old ledger left no file.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _SUFFIXES = ("", *_LOGS)  # of the ledger's files, in the order in which they mo
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What the new ledger was made of."""
+    """The sources of the new ledger."""
 
-    kept: Path | None  # where the old ledger's files are now; None = there were none
+    kept: Path | None  # folder of the old ledger's files; None = there were none
     salvaged: Mapping[str, int]  # table -> rows
-    learnt: Reconciliation
+    reconciliation: Reconciliation
 
 
 def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebuilt | None:
@@ -47,7 +47,7 @@ def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebu
 
     Raises `RetryLater` while other processes use the directory and the ledger has to be rebuilt, or when the lake does
     not answer; `LedgerMismatch` when the remains belong to another shard; `DiskFull`, `AccessDenied` or `DiskFailing`,
-    after which it is simply run again.
+    after which the rebuild may be run again.
     """
     directory.prepare()
     with _translated(directory):
@@ -56,9 +56,9 @@ def rebuild_if_lost(directory: StagingDirectory, shard: str, lake: Lake) -> Rebu
             return None
         with exclusively(directory):
             remains = _set_aside(directory)
-            salvaged, learnt = _build(directory, shard, lake, remains / directory.ledger.name)
+            salvaged, reconciliation = _build(directory, shard, lake, remains / directory.ledger.name)
             _install(directory)
-            return Rebuilt(_finish(directory), salvaged, learnt)
+            return Rebuilt(_finish(directory), salvaged, reconciliation)
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def _set_aside(directory: StagingDirectory) -> Path:
 
 
 def _move(old: Path, new: Path) -> None:
-    """Quarantine may lie on another filesystem than the ledger; nobody else has the directory open."""
+    """Quarantine may be on another filesystem than the ledger; no other process has the directory open."""
     try:
         old.rename(new)
     except OSError as error:
@@ -111,13 +111,14 @@ def _build(
     ledger = Ledger(directory.building, shard)
     try:
         salvaged = _salvaged(directory, shard, remains, ledger)
-        learnt = reconcile(OfflineLedger(directory, ledger, shard), lake, replace_shard=True, trust=Trust.NOTHING)
-        if learnt.errors:
-            raise _silent(learnt.errors[0])
+        offline = OfflineLedger(directory, ledger, shard)
+        reconciliation = reconcile(offline, lake, replace_shard=True, trust=Trust.NOTHING)
+        if reconciliation.errors:
+            raise _lake_unreachable(reconciliation.errors[0])
         ledger.log_import.recount()
     finally:
         ledger.close()
-    return salvaged, learnt
+    return salvaged, reconciliation
 
 
 def _salvaged(directory: StagingDirectory, shard: str, remains: Path, ledger: Ledger) -> Mapping[str, int]:
@@ -125,27 +126,27 @@ def _salvaged(directory: StagingDirectory, shard: str, remains: Path, ledger: Le
         copy = Path(scratch) / remains.name
         if not copy_remains(remains, copy):
             return {}
-        if (theirs := shard_of(copy)) not in (None, shard):
+        if (found := shard_of(copy)) not in (None, shard):
             raise LedgerMismatch(
-                f"the damaged ledger {remains} belongs to shard {theirs!r}, not to {shard!r}",
+                f"the damaged ledger {remains} belongs to shard {found!r}, not to {shard!r}",
                 hint="set TIMESTORE_SHARD to its owner",
             )
         return salvage(copy, ledger.database)
 
 
-def _silent(error: TimestoreError) -> RetryLater:
+def _lake_unreachable(error: TimestoreError) -> RetryLater:
     return RetryLater(
-        f"the ledger cannot be rebuilt while the lake does not tell what is published: {error}",
-        hint="mend the lake, then run `timestore recover` again; nothing is lost meanwhile",
+        f"the ledger cannot be rebuilt as long as the lake cannot be read: {error}",
+        hint="repair the lake, then run `timestore recover` again; nothing is lost meanwhile",
     )
 
 
 def _install(directory: StagingDirectory) -> None:
-    """SQLite removes the log once all of it is in the file, and says nothing when it cannot, as on a full disk."""
+    """SQLite removes the log once it is copied into the file, and reports no error if it cannot, as on a full disk."""
     log = directory.building.with_name(directory.building.name + "-wal")
     if log.exists():
         raise RetryLater(
-            f"the rebuilt ledger cannot be used yet: {log} could not be folded into its file",
+            f"the rebuilt ledger cannot be used yet: {log} could not be copied into its file",
             hint="make room on that disk, then run `timestore recover` again; nothing is lost meanwhile",
         )
     sync(directory.building)
@@ -154,7 +155,7 @@ def _install(directory: StagingDirectory) -> None:
 
 
 def _finish(directory: StagingDirectory) -> Path | None:
-    """Give the folder of the old ledger its final name; where it is, None = there is nothing in it."""
+    """Give the folder of the old ledger its final name and return it; None = it was empty and is removed."""
     folder = directory.rebuilding()
     if folder is None:
         return None

@@ -1,8 +1,8 @@
-"""Who publishes under this shard's name: asked before each claim, so that two of one name never take turns.
+"""Checks before each claim that no other ledger publishes under this shard's name, so that two never take turns.
 
-The newest epoch in the Delta log must be one this ledger has counted, and settled the same way. If it is not, either
-another staging directory publishes under our name, or this one was made anew or restored from an older copy; all
-three are for a person to tell apart. A lake that does not answer is left to the export.
+The newest epoch in the Delta log must be one that this ledger has assigned, and settled the same way. Otherwise either
+another staging directory publishes under the same name, or this one was recreated or restored from an older copy; only
+a person can tell which. If the lake does not answer, the export will report it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.staging.area import StagingArea
 
 _OLDER_COPY = (
-    "this ledger is an older copy, or one with its identity publishes elsewhere: stop the other, then run"
-    " `timestore recover`, which enters what was published since"
+    "this ledger is an older copy, or a copy of it publishes elsewhere: stop the other, then run"
+    " `timestore recover`, which enters the flushes published since"
 )
 _ANOTHER = (
     "was the ledger restored from a backup? Then run `timestore recover --restored`. Was the staging directory cleared,"
@@ -29,7 +29,7 @@ _ANOTHER = (
 
 
 def check_ownership(area: StagingArea, lake: Lake, dataset: str) -> None:
-    """Raise `ShardConflict` when the table has an epoch of ours that this ledger does not know."""
+    """Raise `ShardConflict` when the table has an epoch of this shard that the ledger does not have."""
     if not area.backlog(dataset).queued.batches:
         return
     table = lake.table(dataset)
@@ -37,10 +37,10 @@ def check_ownership(area: StagingArea, lake: Lake, dataset: str) -> None:
         newest = table.newest(app_id(area.shard, dataset))
         if _is_ours(area, dataset, newest):
             return
-        told = _commit(table, app_id(area.shard, dataset), newest.epoch)
-    except TimestoreError:  # the export will say so, and return the batches
+        metadata = _commit(table, app_id(area.shard, dataset), newest.epoch)
+    except TimestoreError:  # the export will raise it, and release the batches
         return
-    raise _conflict(area, dataset, newest, told)
+    raise _conflict(area, dataset, newest, metadata)
 
 
 def _is_ours(area: StagingArea, dataset: str, newest: NewestEpoch) -> bool:
@@ -56,23 +56,23 @@ def _is_ours(area: StagingArea, dataset: str, newest: NewestEpoch) -> bool:
 
 
 def _commit(table: LakeTable, identifier: str, epoch: int) -> dict[str, Any]:
-    """What the epoch's commit says about itself; empty when log cleanup has removed it."""
-    ours = [told for _, told in table.commits() if (told.get("app_id"), told.get("epoch")) == (identifier, epoch)]
-    return ours[-1] if ours else {}
+    """Metadata of the epoch's commit; empty when log cleanup has removed it."""
+    found = [data for _, data in table.commits() if (data.get("app_id"), data.get("epoch")) == (identifier, epoch)]
+    return found[-1] if found else {}
 
 
-def _conflict(area: StagingArea, dataset: str, newest: NewestEpoch, told: dict[str, Any]) -> ShardConflict:
-    ledger_id = str(told.get("ledger") or "unknown")
+def _conflict(area: StagingArea, dataset: str, newest: NewestEpoch, metadata: dict[str, Any]) -> ShardConflict:
+    ledger_id = str(metadata.get("ledger") or "unknown")
     last = area.ledger.datasets.get(dataset).last_epoch
     return ShardConflict(
         f"dataset {dataset!r}: epoch {newest.epoch} of shard {area.shard!r} was taken by ledger {ledger_id}"
-        f"{_when(told)}; this one, {area.ledger.identity}, has counted to {last} and did not publish it",
+        f"{_when(metadata)}; this one, {area.ledger.identity}, has assigned epochs up to {last} and did not publish it",
         dataset=dataset,
         ledger_id=ledger_id,
         hint=_OLDER_COPY if ledger_id == area.ledger.identity else _ANOTHER,
     )
 
 
-def _when(told: dict[str, Any]) -> str:
-    micros = claimed_at_micros(str(told.get("claim") or ""))
+def _when(metadata: dict[str, Any]) -> str:
+    micros = claimed_at_micros(str(metadata.get("claim") or ""))
     return f" at {clock.from_micros(micros):%Y-%m-%d %H:%M:%S} UTC" if micros else ""

@@ -1,8 +1,8 @@
-"""Files in quarantine that no incident knows, because the ledger that knew was lost: each becomes an incident again.
+"""Opens incidents for files in quarantine without one, because the ledger that had the incident was lost.
 
-Its batches hang on it as far as the file can be read; those that lie in another segment by now, or are published, do
-not count twice. What became of an unreadable file only an operator can say, so it is an incident without batches. Files
-stay where they are, and an operator who has given one up is asked once more.
+The incident gets the batches that can be read from the file; batches that are in another segment by now, or published,
+do not count twice. An unreadable file becomes an incident without batches, for an operator to decide. The files are not
+moved, and an operator who had discarded one before has to discard it again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from timestore_pipeline.recovery.rebuild.segment_files import describe
 from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
-_FOUND = "found in quarantine by a ledger that did not know of it; why it was set aside is not known any more"
+_FOUND = "found in quarantine without an entry in the ledger; the reason for its quarantine is no longer known"
 
 
 def unknown_quarantined(area: LedgerContext, dataset: str) -> list[Path]:
-    """An incident is opened before its file is moved, and stays in the ledger for ever."""
+    """Files without an incident: one is opened before its file is moved, and stays in the ledger for ever."""
     paths = area.directory.quarantined_segments(dataset)
     return [path for path in paths if path.exists() and not _has_incident(area, path) and not _is_known(area, path)]
 
@@ -27,13 +27,13 @@ def unknown_quarantined(area: LedgerContext, dataset: str) -> list[Path]:
 def adopt_quarantined(
     area: LedgerContext, dataset: str, published: set[str], found: Reconciliation, trust: Trust
 ) -> None:
-    """Open the incidents, after the segments were entered: what lies there as well is not quarantined."""
+    """Open the incidents; call after `adopt_segments`, because batches in both places are not quarantined."""
     every = trust is not Trust.CURRENT
     for path in area.directory.quarantined_segments(dataset) if every else unknown_quarantined(area, dataset):
         try:
             contents, error = _read(path, dataset)
-        except (RetryLater, AccessDenied) as silent:
-            found.unadopted.append(Unadopted(path, str(silent)))
+        except (RetryLater, AccessDenied) as problem:
+            found.unadopted.append(Unadopted(path, str(problem)))
             continue
         if contents is not None and contents.header.shard != area.shard:
             found.unadopted.append(Unadopted(path, f"it belongs to shard {contents.header.shard!r}"))
@@ -61,7 +61,7 @@ def _adopt(
 
 
 def _read(path: Path, dataset: str) -> tuple[SegmentContents | None, str]:
-    """What the file holds, None = nobody can tell, and what to say about it."""
+    """The file's contents, None = unreadable, and the incident's reason."""
     try:
         return read_contents(path, dataset), _FOUND
     except (RetryLater, AccessDenied):

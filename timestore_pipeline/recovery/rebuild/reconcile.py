@@ -1,9 +1,8 @@
-"""One pass over segment files and Delta logs that enters into the ledger what it does not know.
+"""One pass over segment files, journals and Delta logs that enters missing flushes and batches into the ledger.
 
-After a ledger was restored from a backup, put together anew, or made heir of another one: what the log shows as
-published is published, segment files and journals that are not listed are entered, files in quarantine that no incident
-knows become incidents. Safe beside running producers and flushes, and safe to repeat: a crash leaves a ledger that
-knows more than before and is right as far as it goes.
+For a ledger that was restored from a backup, rebuilt, or replaces another one: flushes in the log become published,
+unlisted segment files and journals are entered, files in quarantine without an incident get one. Safe beside running
+producers and flushes, and safe to repeat: a crash leaves a ledger with a part of the entries, each of them right.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from timestore_pipeline.staging.ledger.log_import import PublishedFlush
 def reconcile(
     area: LedgerContext, lake: Lake, *, replace_shard: bool = False, trust: Trust = Trust.CURRENT
 ) -> Reconciliation:
-    """Reconcile every dataset that ledger, files or lake know.
+    """Reconcile every dataset of ledger, files and lake.
 
-    replace_shard: also enter what other ledgers have published under this shard's name, whose heir this one becomes.
-    trust: CURRENT turns into OLDER as soon as anything is found that a current ledger would have known: then no segment
-    is believed to hold only what is listed, of no dataset. The other two are for when nobody else uses the directory.
+    replace_shard: also enter flushes that other ledgers published under this shard's name; this ledger replaces them.
+    trust: CURRENT turns into OLDER as soon as an entry is found missing that a current ledger would have: then every
+    segment of every dataset is read, listed or not. OLDER and NOTHING require that no other process uses the directory.
     """
     found = _pass(area, lake, replace_shard, trust)
-    if trust is Trust.CURRENT and found.is_news:
+    if trust is Trust.CURRENT and found.has_changes:
         found += _pass(area, lake, replace_shard, Trust.OLDER)
     return found
 
@@ -52,7 +51,7 @@ def _pass(area: LedgerContext, lake: Lake, replace_shard: bool, trust: Trust) ->
 
 
 def known_datasets(area: LedgerContext, lake: Lake, found: Reconciliation) -> list[str]:
-    """Valid names only: what else lies in a lake's folder is not ours."""
+    """Valid names only: other entries of the lake's folder are not datasets."""
     names = set(area.ledger.datasets.names()) | set(area.directory.datasets())
     try:
         names |= set(lake.datasets())
@@ -71,7 +70,7 @@ def reconcile_dataset(
     replace_shard: bool,
     trust: Trust,
 ) -> None:
-    """A table that cannot be read leaves its dataset as it is: without it nobody knows what is published."""
+    """If the table cannot be read, the dataset is not changed: only the table shows which batches are published."""
     try:
         commits = _enter_published(area, lake.table(dataset), dataset, found, replace_shard, trust)
         published = {identity for commit in commits for identity in commit.batch_ids()}

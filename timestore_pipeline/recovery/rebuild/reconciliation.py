@@ -1,4 +1,4 @@
-"""What a ledger is told that it did not know, and how far it is believed while it is told."""
+"""The entries that a reconciliation adds to a ledger, and how far the ledger is trusted meanwhile."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from timestore_pipeline.staging.ledger import Ledger
 
 
 class Trust(Enum):
-    """In the ledger that is to learn."""
+    """How far the entries of the ledger are complete."""
 
-    CURRENT = "current"  # what it lists is all there is of it; only what it does not list is read
-    OLDER = "older"  # a copy from a backup: segments that it lists may have grown since, so all of them are read
-    NOTHING = "nothing"  # put together from pieces: flushes and incidents may lack a part, too
+    CURRENT = "current"  # listed segments are listed completely; only unlisted ones are read
+    OLDER = "older"  # a copy from a backup: listed segments may have grown since, so all of them are read
+    NOTHING = "nothing"  # salvaged from remains: flushes and incidents may lack a part, too
 
 
 @dataclass(frozen=True, slots=True)
 class Unadopted:
-    """A file that could not be entered, and why; it is left where it is."""
+    """A file that could not be entered, and why; it is not moved."""
 
     path: Path
     reason: str
@@ -31,34 +31,34 @@ class Unadopted:
 
 @dataclass
 class Reconciliation:
-    """What the ledger has learnt."""
+    """The entries that were added to the ledger."""
 
     published: list[FlushRef] = field(default_factory=list)  # flushes entered from the log
-    adopted: list[str] = field(default_factory=list)  # ids of segments that were new, or of which batches were
-    journals: list[str] = field(default_factory=list)  # ids of journals of which batches were new
-    owed: int = 0  # batches of these that are pending from now on
-    incidents: list[int] = field(default_factory=list)  # opened for files in quarantine that no incident knew
+    adopted: list[str] = field(default_factory=list)  # ids of segments that were new, or had new batches
+    journals: list[str] = field(default_factory=list)  # ids of journals with new batches
+    pending: int = 0  # new batches of these that are now pending
+    incidents: list[int] = field(default_factory=list)  # opened for files in quarantine without one
     unadopted: list[Unadopted] = field(default_factory=list)
-    errors: list[TimestoreError] = field(default_factory=list)  # tables that do not answer
+    errors: list[TimestoreError] = field(default_factory=list)  # of tables that cannot be read
 
     @property
-    def is_news(self) -> bool:
-        """Whether a ledger that is current would have known some of it."""
+    def has_changes(self) -> bool:
+        """Whether the ledger lacked an entry that a current ledger would have."""
         return bool(self.published or self.adopted or self.journals or self.incidents or self.unadopted)
 
     def __iadd__(self, later: Reconciliation) -> Self:
-        """With a later pass's: what still cannot be adopted or read is told once, as it stands."""
+        """Add a later pass; files and tables that still fail are listed once, with the later reason."""
         self.published += later.published
         self.adopted += (one for one in later.adopted if one not in self.adopted)
         self.journals += (one for one in later.journals if one not in self.journals)
-        self.owed += later.owed
+        self.pending += later.pending
         self.incidents += later.incidents
         self.unadopted, self.errors = later.unadopted, later.errors
         return self
 
 
 class LedgerContext(Protocol):
-    """A staging area, or one whose ledger is being put together."""
+    """A staging area, or a directory whose ledger is being rebuilt."""
 
     @property
     def directory(self) -> StagingDirectory: ...
@@ -70,7 +70,7 @@ class LedgerContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OfflineLedger:
-    """A ledger in a directory that nobody has open, not even this process."""
+    """A ledger in a directory that no process has open, not even this one."""
 
     directory: StagingDirectory
     ledger: Ledger

@@ -1,7 +1,8 @@
-"""A ledger that an operator says is an older copy, where nothing else may show it: nothing was published since.
+"""Reconciles a ledger that was restored from a backup, also if nothing was published since and only the operator knows.
 
-Then only the segments know what was staged after the backup, also those that the copy lists. This must come before the
-next flush, which would publish what the copy knows and unlink the file. Killed anywhere, it is run again.
+Then only the segments, also those that the copy lists, hold the batches staged after the backup. This must run before
+the next flush, which would publish the batches that the copy lists and unlink the file. Killed anywhere, it may be run
+again.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.opening import exclusively
 
 
-def learn_since_backup(
+def reconcile_restored(
     directory: StagingDirectory, shard: str, lake: Lake, *, replace_shard: bool = False
 ) -> Reconciliation:
-    """Enter what was staged and published since the backup; raises `RetryLater` while others use the directory."""
+    """Enter batches staged and published since the backup; raises `RetryLater` while others use the directory."""
     directory.prepare()
     with exclusively(directory):
         ledger = Ledger(directory.ledger, shard, may_be_new=not directory.holds_rows())
         try:
-            return _learn(OfflineLedger(directory, ledger, shard), lake, replace_shard)
+            return _reconcile(OfflineLedger(directory, ledger, shard), lake, replace_shard)
         finally:
             ledger.close()
 
 
-def _learn(books: OfflineLedger, lake: Lake, replace_shard: bool) -> Reconciliation:
-    learnt = reconcile(books, lake, replace_shard=replace_shard, trust=Trust.OLDER)
-    for dataset in known_datasets(books, lake, Reconciliation()) if not learnt.errors else ():
-        newest = lake.table(dataset).newest(app_id(books.shard, dataset))
-        if not newest.published:  # a burnt epoch names no ledger: that it was this one's is the operator's word
-            books.ledger.log_import.raise_epoch(dataset, newest.epoch)
-    return learnt
+def _reconcile(offline: OfflineLedger, lake: Lake, replace_shard: bool) -> Reconciliation:
+    found = reconcile(offline, lake, replace_shard=replace_shard, trust=Trust.OLDER)
+    for dataset in known_datasets(offline, lake, Reconciliation()) if not found.errors else ():
+        newest = lake.table(dataset).newest(app_id(offline.shard, dataset))
+        if not newest.published:  # a burnt epoch names no ledger: the operator vouches that it was this one's
+            offline.ledger.log_import.raise_epoch(dataset, newest.epoch)
+    return found

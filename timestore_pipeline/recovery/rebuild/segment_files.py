@@ -1,6 +1,6 @@
-"""Segment files entered into the ledger: those it does not list and, of an older copy, those whose batches it lacks.
+"""Enters segment files into the ledger: unlisted ones and, if it is an older copy, those whose batches it lacks.
 
-The next flush sets aside what turns out to be damaged.
+The next flush quarantines damaged ones.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ def adopt_segments(area: LedgerContext, dataset: str, published: set[str], found
 
 
 def unknown_segments(area: LedgerContext, dataset: str) -> list[Path]:
-    """A segment is registered before its file is made and forgotten after the file is gone."""
+    """Segments that the ledger does not list: it registers one before the file exists and until the file is gone."""
     return [path for path in _files(area, dataset) if not area.ledger.audit.is_known(path.stem) and path.exists()]
 
 
 def contents_or_reason(area: LedgerContext, path: Path, dataset: str, found: Reconciliation) -> SegmentContents | None:
-    """What a file holds; None when that cannot be told, which `found` then says, or when it is of no interest."""
+    """A file's contents; None if it is gone, or cannot be entered, which is added to `found.unadopted`."""
     try:
         contents = read_contents(path, dataset)
     except TimestoreError as error:
@@ -41,7 +41,7 @@ def contents_or_reason(area: LedgerContext, path: Path, dataset: str, found: Rec
 
 
 def describe(area: LedgerContext, contents: SegmentContents) -> None:
-    """Make sure that there is the dataset, with the columns and the layout that the segment was written for."""
+    """Make sure that the ledger has the dataset, with the columns and the layout that the segment was written for."""
     header = contents.header
     area.ledger.datasets.ensure(header.dataset)
     area.ledger.log_import.describe(header.dataset, header.schema, header.time_column, header.granularity)
@@ -57,7 +57,7 @@ def _files(area: LedgerContext, dataset: str) -> list[Path]:
 
 
 def _not_set_aside(area: LedgerContext, dataset: str) -> list[Path]:
-    """A file whose move to quarantine was interrupted goes there, and counts there."""
+    """Without files whose move to quarantine was interrupted: they belong to quarantine."""
     quarantined = area.ledger.segment_import.quarantined(dataset)
     return [path for path in _files(area, dataset) if path.stem not in quarantined]
 
@@ -68,7 +68,7 @@ def _adopt(
     describe(area, contents)
     dataset = contents.header.dataset
     segment = FoundSegment(dataset, path.stem, contents.batches, published)
-    owed = area.ledger.segment_import.segment(segment, lambda other: has_file(area, dataset, other))
-    if owed is not None:
+    pending = area.ledger.segment_import.segment(segment, lambda other: has_file(area, dataset, other))
+    if pending is not None:
         found.adopted.append(path.stem)
-        found.owed += owed
+        found.pending += pending
