@@ -255,8 +255,8 @@ def test_rows_of_before_and_after_a_change_are_published_with_their_values(
 @pytest.mark.parametrize(
     ("staged", "incoming", "why"),
     [
-        (2**53 + 1, 0.5, "a whole number that is staged is no double"),
-        (Decimal(10**36), Decimal("0.001"), "numbers that are staged have up to 37 digits before the decimal point"),
+        (2**53 + 1, 0.5, "a staged whole number is not exact as a double"),
+        (Decimal(10**36), Decimal("0.001"), "staged numbers have up to 37 digits before the decimal point"),
         ([2**62 + 1], [0.5], "a whole number"),
     ],
 )

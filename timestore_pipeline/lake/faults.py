@@ -56,7 +56,7 @@ def _file_for_folder(uri: str) -> Path | None:
 def _in_the_way(file: object) -> UnreadableTable:
     return UnreadableTable(
         f"{file} is a file where the lake needs a folder",
-        hint="move the file out of the lake, and run `timestore verify`; staged rows stay staged",
+        hint="move it out of the lake, and run `timestore verify`; staged rows stay staged",
     )
 
 

@@ -1,4 +1,4 @@
-"""A dataset's backlog, as one ledger query sees it; the only input of the flush decision besides limits and time."""
+"""A dataset's backlog, read by one ledger query; the only input of the flush decision besides limits and time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from timestore_pipeline.model.limits import LONGEST_BACKOFF, LONGEST_BLOCK
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Why no flush of a dataset is tried: the error's code, sentence and remedy."""
+    """Why flushes of a dataset are suspended: the error's code, sentence and remedy."""
 
     code: str
     error: str
     hint: str
     at: datetime
-    configuration: str  # digest of the one that was in force; another one may work
+    configuration: str  # digest of the configuration in force at that time; another one may work
 
     def holds(self, configuration: str, now: datetime) -> bool:
-        """Not under another configuration, and not for ever: a remedy that nobody told us of is found by a try."""
+        """Under the same configuration, for `LONGEST_BLOCK`; then a flush tries whether the cause was removed."""
         return configuration == self.configuration and self.at <= now < self.at + LONGEST_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Everything staged and not yet published; in-flight work is counted apart: a stuck flush is no empty queue."""
+    """Everything staged and not yet published; in-flight batches are counted apart, so a stuck flush stays visible."""
 
     dataset: str
     pending: Volume
@@ -41,12 +41,12 @@ class Backlog:
     retry_at: datetime | None = None  # automatic flushes wait until then; None = the last one did not fail
     failures: int = 0  # flushes failed in a row
     last_error: str | None = None  # of the newest flush, if that failed
-    newest_pending_at: datetime | None = None  # None = not asked, or nothing is pending
-    claim_trigger: Trigger | None = None  # of the claim in flight; None = nothing is claimed
+    newest_pending_at: datetime | None = None  # None = not queried, or no batch is pending
+    claim_trigger: Trigger | None = None  # of the claim in flight; None = no batch is claimed
     claim_owner_alive: bool = False
     claimed_at: datetime | None = None  # of the claim in flight
-    block: Block | None = None  # None = nothing but time is in the way
-    layout_open: bool = False  # rows are staged, and none of them has had a time yet
+    block: Block | None = None  # None = not blocked
+    layout_open: bool = False  # rows are staged, and none of them has a time
     accepted: Volume = field(default_factory=Volume)  # ever acknowledged
 
     @property
@@ -55,11 +55,11 @@ class Backlog:
 
     @property
     def interrupted(self) -> bool:
-        """A claim is in flight whose process is gone: only the next flush can settle it."""
+        """The process of the claim in flight is gone: only the next flush can settle it."""
         return self.claim_trigger is not None and not self.claim_owner_alive
 
     def backs_off(self, now: datetime) -> bool:
-        """Automatic flushes wait. A wait longer than any pause was begun before the clock was set back, and is over."""
+        """Whether automatic flushes wait; a wait beyond `LONGEST_BACKOFF` is void, because the clock was set back."""
         return self.retry_at is not None and now < self.retry_at <= now + LONGEST_BACKOFF
 
     def oldest_age(self, now: datetime) -> timedelta:

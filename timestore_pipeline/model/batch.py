@@ -1,4 +1,4 @@
-"""A batch: what a producer hands over in one call, the unit of acknowledgement, of claiming and of provenance."""
+"""A batch: the rows of one call of a producer, the unit of acknowledgement, of claiming and of provenance."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class Volume:
 class Receipt:
     """Proof that a batch is durable: it survives `kill -9` and power loss and will be published exactly once."""
 
-    batch_id: str  # empty: there was nothing to stage, neither rows nor the type of a column
+    batch_id: str  # empty: nothing was staged, neither rows nor the type of a column
     dataset: str
     rows: int
     bytes: int
     staged_at: datetime
     duplicate: bool  # True: the idempotency key was known, this is the first call's batch
     decided: Mapping[str, Any] | None = None  # by a first batch over HTTP: its `time_column`, `granularity`, `columns`
-    warnings: Sequence[str] = ()  # over HTTP: what its producer may not expect
+    warnings: Sequence[str] = ()  # over HTTP: interpretations that the producer may not expect
 
 
 @dataclass(frozen=True, slots=True)
 class StagedBatch:
-    """One batch as it stands in a segment file, ready for its ledger row."""
+    """One batch of a segment file or journal, ready for its ledger row."""
 
     batch_id: str
     sequence: int  # its position in its segment, where it marks the batch's rows, or among its dataset's in a journal
@@ -65,16 +65,19 @@ class StagedBatch:
 
 
 def batch_id(stream_id: str, sequence: int) -> str:
-    """Of a batch as its process first wrote it; it stays wherever the rows are moved.
+    """The id of a batch, assigned when it is first written; the batch keeps it when its rows are moved.
 
-    stream_id: of the dataset's batches in one journal. They are numbered one after the other, so a commit names many of
-    them in few words.
+    stream_id: of the dataset's batches in one journal. They are numbered consecutively, so a commit names many of them
+    as a range.
     """
     return f"{stream_id}-{sequence:06d}"
 
 
 def check_idempotency_key(key: str) -> None:
-    """Before it is queued: a key the ledger cannot hold would fail a whole group commit. Raises `InvalidInput`."""
+    """Check a key before its batch is queued: one that the ledger cannot hold would fail a whole group commit.
+
+    Raises `InvalidInput`.
+    """
     if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not _is_text(key):
         raise InvalidInput(
             f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
@@ -83,7 +86,10 @@ def check_idempotency_key(key: str) -> None:
 
 
 def check_max_wait(wait: object) -> None:
-    """Before it is needed: seconds as a number would fail only where the queue is full. Raises `InvalidInput`."""
+    """Check the type at once: a number of seconds would otherwise fail only when the queue is full.
+
+    Raises `InvalidInput`.
+    """
     if not isinstance(wait, timedelta):
         raise InvalidInput(f"max_wait is {wait!r:.80}, not a timedelta", hint="such as max_wait=timedelta(seconds=5)")
 

@@ -1,10 +1,10 @@
 """The few column types a dataset may have, so that growing never means retyping a published table.
 
 Delta cannot change the type of a published column, so each column starts in the widest type of its kind: a sensor that
-sends `int16` today and `int64` tomorrow stays one `int64` column. What has no counterpart in every engine (intervals,
-unions) is refused here, before anything is staged, instead of failing in a flush at night.
+sends `int16` today and `int64` tomorrow stays one `int64` column. Types without a counterpart in every engine
+(intervals, unions) are refused here, before rows are staged, instead of failing in a flush at night.
 
-Time of day and duration are types of their own here, so that they never mix with counts, and stored as microseconds.
+Time of day and duration are separate types, so that they never mix with counts, and are stored as microseconds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TIME = pa.time64("us")  # of day
 DURATION = pa.duration("us")
 _RESERVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 _RESERVED_PREFIX = "__timestore"
-DEEPEST = 32  # levels of a column, its values' included; Parquet readers give up at 100 of theirs, two for a list
+DEEPEST = 32  # levels of a column, its values' included; Parquet readers fail at 100 of theirs, two for a list
 MOST_FIELDS = 2_000  # columns of a dataset, fields inside columns included
 LONGEST_NAME = 1_024  # bytes of UTF-8 of a column's or field's name
 _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and DuckDB share
@@ -32,7 +32,8 @@ _MAX_SCALE = 38  # digits of the widest decimal that Delta, Parquet readers and 
 def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType:
     """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none.
 
-    level: of nesting, 1 = the column itself. What holds nothing but nulls is `null`: its type waits (`waiting`).
+    level: of nesting, 1 = the column itself. A type that can only hold nulls becomes `null`, to be settled later
+    (`waiting`).
     """
     if level > DEEPEST:
         raise InvalidData(f"column {path:.60} is nested deeper than {DEEPEST} levels", hint="flatten it")
@@ -53,9 +54,9 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
 
 
 def canonical_schema(schema: pa.Schema) -> pa.Schema:
-    """All columns nullable, in canonical types, without metadata; `InvalidData` names the first column that cannot be.
+    """All columns nullable, in canonical types, without metadata; `InvalidData` names the first unsupported column.
 
-    A column of nulls only carries no type yet and is left out; it joins when its first value arrives.
+    A column of nulls only has no type yet and is left out; it is added when its first value arrives.
     """
     check_column_names(schema.names)
     fields = [pa.field(f.name, canonical_type(f.type, f.name)) for f in schema if not is_untyped(f.type)]
@@ -68,7 +69,7 @@ def canonical_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def check_column_names(names: Iterable[str]) -> None:
-    """Refuse top-level names that DuckDB, Delta or this product could not keep apart."""
+    """Refuse top-level names that are reserved, or that DuckDB or Delta do not distinguish."""
     names = list(names)
     check_field_names(names, "")
     for name in names:
@@ -112,7 +113,7 @@ def is_text(text: str) -> bool:
 
 
 def fields_of(type_: pa.DataType, depth: int = 1) -> int:
-    """The type itself and the fields inside it; `InvalidData` for what is nested too deeply."""
+    """Number of fields in a type, itself included; `InvalidData` if it is nested too deeply."""
     if depth > DEEPEST:
         raise InvalidData(f"a column is nested deeper than {DEEPEST} levels", hint="flatten it")
     if isinstance(type_, pa.BaseExtensionType):

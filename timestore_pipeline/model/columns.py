@@ -38,5 +38,5 @@ __all__ = [
 
 
 def default_time_column(schema: pa.Schema) -> str | None:
-    """The first timestamp or date column: it dates a row when the dataset names no other. None = there is none."""
+    """The first timestamp or date column: the time column of a dataset that names no other. None = there is none."""
     return next((f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_date(f.type)), None)

@@ -1,7 +1,7 @@
 """How a flush is named in the Delta log: the transaction identifier and the commit's own metadata.
 
-The metadata tell everything that a ledger knows of a published flush, batch by batch, so that a ledger which was lost,
-or restored from an older backup, can be brought up to what is published.
+The metadata contain everything that a ledger keeps of a published flush, batch by batch, so that a ledger which was
+lost, or restored from an older backup, can be reconciled with the published flushes.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from timestore_pipeline.model.flush import Flush
 
 
 def app_id(shard: str, dataset: str) -> str:
-    """Delta's `txn.appId`; its `version` is the epoch. Shards publish into one table under names of their own."""
+    """Delta's `txn.appId`; its `version` is the epoch. Each shard publishes under its own name."""
     return f"timestore/{shard}/{dataset}"
 
 
 def compaction_app_id(shard: str) -> str:
-    """The same for what a shard's maintenance commits; its `version` is the generation. No dataset has such a name."""
+    """The same for a shard's maintenance; its `version` is the generation. No dataset can have such a name."""
     return f"timestore/{shard}/_compaction"
 
 
-RETYPED_APP_ID = "timestore/_retyped"  # its `version` counts how often columns of the table were given other types
+RETYPED_APP_ID = "timestore/_retyped"  # its `version` counts the type changes of the table's columns
 
 
 def retyped_app_id(column: str, leeway: str) -> str:
-    """Of one column, and what its values were read with; its `version` is the count at which it was done last."""
+    """The same for one column and the leeway of its change; its `version` is the count of the last such change."""
     return f"{RETYPED_APP_ID}/{leeway}/{column}"
 
 
 def claim_id(flush: Flush) -> str:
-    """Tells the claim from every other, also from one of the same epoch that another ledger has made."""
+    """Identifies the claim, also among claims of the same epoch that other ledgers have made."""
     return f"{flush.run_id}/{clock.to_micros(flush.claimed_at)}"
 
 
@@ -53,9 +53,9 @@ def commit_info(
     time_column: str | None = None,
     granularity: str | None = None,
 ) -> dict[str, Any]:
-    """What a published commit says about itself; `timestore verify` and a rebuild of the ledger read it back.
+    """Metadata of a published commit; `timestore verify` and a rebuild of the ledger read them back.
 
-    complete_until: with this commit every batch that the shard acknowledged before is in the table.
+    complete_until: with this commit every batch that the shard acknowledged before that instant is in the table.
     """
     return {
         "shard": shard,
@@ -77,7 +77,7 @@ def commit_info(
 
 
 def batches_to_ranges(batch_ids: Iterable[str]) -> dict[str, str]:
-    """Segment id -> the sequences of its batches, such as `0-99,105`. By batch id: a salvaged copy keeps its own."""
+    """Segment id -> the sequences of its batches, such as `0-99,105`. By batch id, which salvaged copies keep."""
     sequences: dict[str, list[int]] = {}
     for identity in batch_ids:
         segment_id, _, sequence = identity.rpartition("-")
@@ -86,7 +86,7 @@ def batches_to_ranges(batch_ids: Iterable[str]) -> dict[str, str]:
 
 
 def ranges_to_batches(segments: Mapping[str, str]) -> Iterator[str]:
-    """The batch ids; the inverse of `batches_to_ranges`. Raise `ValueError` for what is no such text."""
+    """The batch ids; the inverse of `batches_to_ranges`. Raise `ValueError` for any other text."""
     for segment_id, ranges in segments.items():
         for part in filter(None, ranges.split(",")):
             first, _, last = part.partition("-")

@@ -1,4 +1,4 @@
-"""How a dataset's CSV is written, as far as that is declared."""
+"""The declared dialect of a dataset's CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timestore_pipeline.model.section import Section
 
 
 class CsvDialect(Section):
-    """None = recognised where that is safe, else refused with what was seen and which option to set."""
+    """None = recognised where that is safe, else refused with the text found and the option to set."""
 
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     decimal: str | None = Field(default=None, pattern=r"^[.,]$")  # None = a point

@@ -1,4 +1,4 @@
-"""What an operator may say about a dataset: its name, its columns, its partitioning, its flush thresholds, its CSV."""
+"""An operator's settings of a dataset: its name, its columns, its partitioning, its flush thresholds, its CSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMe
 from timestore_pipeline.model.csv_dialect import CsvDialect
 from timestore_pipeline.model.section import Section
 
-if TYPE_CHECKING:  # imported where types are declared: a backlog is read without
+if TYPE_CHECKING:  # otherwise imported where types are declared: reading a backlog does not need it
     from timestore_pipeline.model.declared import DeclaredType
 
 BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has no level of its own
@@ -23,7 +23,7 @@ BACKLOG_PAGE = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
 _OWNER = re.compile(r"team:[A-Za-z0-9._-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _ASSET = re.compile(r"[^\s/]+(/[^\s/]+)*")
-_OUR_ASSETS = ("timestore", "landing")  # first parts of asset keys; these arrows are drawn from what is known
+_OWN_ASSETS = ("timestore", "landing")  # first parts of this product's asset keys; their lineage is built in
 
 
 def check_dataset_name(name: str) -> str:
@@ -45,7 +45,7 @@ def is_dataset_name(name: object) -> bool:
 
 
 class Granularity(StrEnum):
-    """How much time one lake partition covers."""
+    """The time span of one lake partition."""
 
     HOUR = "hour"
     DAY = "day"
@@ -61,7 +61,7 @@ class Evolution(StrEnum):
 
 
 class Undecided(StrEnum):
-    """What a flush does with a dataset in which no row has had a time yet."""
+    """How a flush treats a dataset in which no row has a time yet."""
 
     PUBLISH = "publish"  # without partitions, and for good
     WAIT = "wait"  # nothing is published before a row has a time, or a time column is declared
@@ -73,15 +73,15 @@ class PartitionSpec(Section):
 
 
 class LocalTimestamps(StrEnum):
-    """What becomes of timestamps without a time zone: publishing them needs a table feature that old readers lack."""
+    """The treatment of timestamps without a time zone: publishing them needs a table feature that old readers lack."""
 
     FEATURE = "feature"  # published as they are; the table then needs `timestampNtz`
     REFUSE = "refuse"
-    UTC = "utc"  # taken for UTC
+    UTC = "utc"  # interpreted as UTC
 
 
 class SubMicroseconds(StrEnum):
-    """What becomes of times with more digits than microseconds."""
+    """The treatment of times with more digits than microseconds."""
 
     REFUSE = "refuse"
     ROUND = "round"  # to the nearest microsecond, a half to the even one
@@ -90,7 +90,7 @@ class SubMicroseconds(StrEnum):
 
 class SchemaSpec(Section):
     evolution: Evolution = Evolution.ADDITIVE
-    columns: dict[str, str] = Field(default={})  # name -> declared type; columns not named keep what the data say
+    columns: dict[str, str] = Field(default={})  # name -> declared type; other columns get the type of the data
     local_timestamps: LocalTimestamps = LocalTimestamps.FEATURE
     sub_microseconds: SubMicroseconds = SubMicroseconds.REFUSE
 
@@ -137,9 +137,10 @@ class FlushOverrides(Section):
 
 
 class AlertOverrides(Section):
-    """How deep one dataset's backlog may get before somebody is told; None = the default, 0 = nobody is told.
+    """Backlog of one dataset at which alerts fire; None = the default, 0 = never.
 
-    A dataset of many small batches is healthy far above the defaults. No series says so: it is a choice, not a state.
+    A dataset of many small batches is healthy far above the defaults. No series carries these levels: they are a
+    choice, not a state.
     """
 
     backlog_warn: int | None = Field(default=None, ge=0, strict=True)  # batches
@@ -147,7 +148,7 @@ class AlertOverrides(Section):
 
     @property
     def contradict(self) -> bool:
-        """Whether somebody would be woken before being warned, the defaults included."""
+        """Whether the page would fire before the warning, the defaults included."""
         warn = BACKLOG_WARN if self.backlog_warn is None else self.backlog_warn
         page = BACKLOG_PAGE if self.backlog_page is None else self.backlog_page
         return 0 < page < warn
@@ -164,9 +165,7 @@ class DatasetMetadata(Section):
 
     description: str | None = None
     owners: tuple[str, ...] = ()  # e-mail addresses, or team:name; shown with the dataset, never written to
-    upstream: tuple[
-        str, ...
-    ] = ()  # asset keys such as raw/readings, of assets elsewhere in Dagster that stage into this
+    upstream: tuple[str, ...] = ()  # keys, such as raw/readings, of assets elsewhere in Dagster that stage rows here
     time_column: str | None = Field(default=None, min_length=1)  # None = the first timestamp or date column
     partition: PartitionSpec = PartitionSpec()
     schema_: SchemaSpec = Field(default=SchemaSpec(), alias="schema")
@@ -187,7 +186,7 @@ class DatasetMetadata(Section):
         for key in keys:
             if _ASSET.fullmatch(key) is None:
                 raise ValueError(f"{key!r} is not an asset key such as raw/readings")
-            if key.partition("/")[0] in _OUR_ASSETS:
+            if key.partition("/")[0] in _OWN_ASSETS:
                 raise ValueError(f"{key!r} is this product's own asset: name the asset of yours that stages the rows")
         return tuple(dict.fromkeys(keys))
 
@@ -220,7 +219,7 @@ class DatasetMetadata(Section):
             ) from error
 
     def to_json(self) -> str:
-        """Canonical text: camelCase keys, only what was said; columns in the order in which they were declared."""
+        """Canonical text: camelCase keys, only those that were set; columns in the order of their declaration."""
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 

@@ -2,8 +2,8 @@
 
     double   decimal(20,4)   list<string>   struct<name: string, marks: list<double>>   map<string, double>   epoch_ms
 
-A declared type says two things: the canonical type in which the column is published, and what its values are in the
-data, where that is something else: text that is a UUID, a number that counts milliseconds since 1970.
+A declared type has two parts: the canonical type in which the column is published, and the meaning of its values in the
+data where the type does not show it: text that is a UUID, a number that counts milliseconds since 1970.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|\d+|[<>(),:]|\"(?:[^\"]|\"\")*\
 
 
 class Meaning(StrEnum):
-    """What the values of a column are, where its published type does not say so."""
+    """The meaning of a column's values, where its published type does not show it."""
 
-    PLAIN = "plain"  # the published type says it all
+    PLAIN = "plain"  # none beyond the published type
     UUID = "uuid"  # published as text: lower case, with hyphens
     TIME = "time"  # time of day, published as microseconds since midnight
     DURATION = "duration"  # published as microseconds
@@ -39,14 +39,14 @@ EPOCHS = frozenset({Meaning.EPOCH_S, Meaning.EPOCH_MS, Meaning.EPOCH_US, Meaning
 
 @dataclass(frozen=True, slots=True)
 class DeclaredType:
-    """How a column is published, and what its values mean."""
+    """The published type of a column, and the meaning of its values."""
 
     type: pa.DataType  # canonical
     meaning: Meaning = Meaning.PLAIN
 
     @property
     def tells_time(self) -> bool:
-        """Whether a dataset can be laid out by such a column."""
+        """Whether such a column can be a dataset's time column."""
         return bool(pa.types.is_timestamp(self.type) or pa.types.is_date32(self.type))
 
 
@@ -87,9 +87,9 @@ DECLARABLE = (
 
 
 def parse_type(text: str) -> DeclaredType:
-    """Read a declared type; `ValueError` says what is wrong with it and which types there are.
+    """Read a declared type; `ValueError` names the problem and the available types.
 
-    The types with a meaning of their own (`uuid`, `epoch_…`) stand alone, not inside others.
+    Types with a meaning (`uuid`, `epoch_…`) cannot be used inside others.
     """
     word = text.strip().lower()
     if word in _MEANINGS:
@@ -122,7 +122,7 @@ def _field_name(name: str) -> str:
 
 
 class _Unreadable(Exception):
-    """What a text is not."""
+    """The text is not a type; the message says why."""
 
 
 class _Parser:

@@ -1,8 +1,8 @@
-"""Which incoming columns fit a dataset that exists, and what its schema is afterwards.
+"""Which incoming columns fit an existing dataset, and the schema that results.
 
-New columns, and new fields of objects at any depth, are appended; a type that waits takes the first one that comes; a
-value of a narrower kind is stored in the column's own type. As long as nothing of the dataset is published a column
-may also take a wider type, see `widening`. Whether each *value* survives is checked when the rows are conformed.
+New columns, and new fields of objects at any depth, are appended; a waiting type is settled by the first value; a value
+of a narrower kind is stored in the column's own type. As long as no row of the dataset is published a column may also
+take a wider type, see `widening`. Whether each *value* is kept exactly is checked when the rows are conformed.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _Holds = Callable[[pa.DataType, pa.DataType], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a dataset's schema may become."""
+    """The changes that a dataset's schema allows."""
 
     evolution: Evolution = Evolution.ADDITIVE
-    declared: Mapping[str, DeclaredType] = field(default_factory=dict)  # by column; the others have what the data say
-    widens: bool = False  # nothing is published: a column may take a wider type
-    dataset: str = "DATASET"  # its name, for commands that help
+    declared: Mapping[str, DeclaredType] = field(default_factory=dict)  # by column; others get the type of the data
+    widens: bool = False  # no row is published: a column may take a wider type
+    dataset: str = "DATASET"  # its name, for commands in hints
 
 
 def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolution) -> pa.Schema:
     """The dataset's schema after accepting data of the schema `incoming`, in plain types.
 
     `existing` is canonical, or None for a new dataset. Its columns keep their order, new ones are appended. Raises
-    `InvalidData` for data no dataset can hold, `SchemaConflict` for data this one cannot.
+    `InvalidData` for data that no dataset can hold, `SchemaConflict` for data that this one cannot hold.
     """
     rules = Rules(rules) if isinstance(rules, Evolution) else rules
     if existing is None:
@@ -76,16 +76,15 @@ def evolve(existing: pa.Schema | None, incoming: pa.Schema, rules: Rules | Evolu
 def check_castable(published: pa.DataType, staged: pa.DataType, path: str, *, declared: bool = False) -> None:
     """Raise `SchemaConflict` when rows that were staged as `staged` cannot be published as `published`.
 
-    More passes than `evolve` lets in, because these rows were acknowledged: a `double` may hold nothing but whole
-    numbers; and a column that was declared to be text has taken the place of one of numbers. Whether each value is
-    kept is for whoever casts them to check.
+    Accepts more than `evolve`, because these rows were acknowledged: a `double` may hold only whole numbers; and a
+    column that was declared to be text may have replaced one of numbers. The cast checks whether each value is kept.
     """
     takes: _Holds = lambda one, other: _may_hold(one, other) or (declared and spelt_exactly(one, other))  # noqa: E731
     _merged(published, staged, path, Rules(), takes, grows=False)
 
 
 def _check_fields(schema: pa.Schema, rules: Rules) -> None:
-    """Each costs every flush and every reader, also where it is null in all rows but one."""
+    """Every column costs every flush and every reader, even if it is null in all rows but one."""
     count = sum(fields_of(column.type) for column in schema)
     if count > MOST_FIELDS:
         hint = f"a dataset has at most {MOST_FIELDS}: send what the names say as values, or to another dataset"
@@ -93,7 +92,7 @@ def _check_fields(schema: pa.Schema, rules: Rules) -> None:
 
 
 def _first(incoming: pa.Schema, rules: Rules) -> pa.Schema:
-    """A declared column is there even if nothing but nulls has come for it."""
+    """The schema of a new dataset; a declared column is part of it even if the data has only nulls for it."""
     typed = [
         pa.field(column.name, rules.declared[column.name].type)
         if is_untyped(column.type) and column.name in rules.declared
@@ -117,10 +116,10 @@ def _check_new(column: pa.Field, existing: pa.Schema, rules: Rules) -> None:
         raise _conflict(column.name, _ABSENT, str(column.type), hint)
 
 
-def _check_spelling(name: str, known: list[str], path: str, incoming: str, what: str) -> None:
+def _check_spelling(name: str, known: list[str], path: str, incoming: str, kind: str) -> None:
     for other in known:
         if other.casefold() == name.casefold():
-            raise _conflict(path, f"no such {what}", incoming, f"the dataset spells this {what} {other!r}; rename it")
+            raise _conflict(path, f"no such {kind}", incoming, f"the dataset spells this {kind} {other!r}; rename it")
 
 
 def _accepted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rules) -> pa.DataType:
@@ -132,18 +131,18 @@ def _accepted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Ru
             wanted = _wanted(existing, incoming, name, rules)
             conflict.hint = remedy_for(existing, incoming, wanted, name, rules)
         raise
-    return existing if merged.equals(existing) else canonical_type(merged, name)  # refuses what is nested too deeply
+    return existing if merged.equals(existing) else canonical_type(merged, name)  # raises if nested too deeply
 
 
 def _taken(name: str, rules: Rules) -> _Holds:
-    """Which values a column takes: into one that was declared to be text, numbers come as they are written."""
+    """Which values a column accepts: one that was declared to be text also accepts numbers, as they are written."""
     if name not in rules.declared:
         return holds
     return lambda existing, incoming: holds(existing, incoming) or spelt_exactly(existing, incoming)
 
 
 def _wanted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rules) -> pa.DataType | None:
-    """The type with which the column would hold both; None = there is none that loses nothing."""
+    """A type in which the column would hold both exactly; None = there is none."""
     try:
         return _merged(existing, incoming, name, replace(rules, evolution=Evolution.ADDITIVE, widens=True), holds)
     except SchemaConflict:
@@ -200,7 +199,7 @@ def _merged_struct(
 
 
 def _may_hold(existing: pa.DataType, incoming: pa.DataType) -> bool:
-    """`holds`, and numbers that may happen to be whole, or to need fewer decimal places than they could have."""
+    """`holds`, and numbers that may be whole, or need fewer decimal places than their type has."""
     t = pa.types
     if t.is_decimal(incoming) and (t.is_decimal(existing) or t.is_int64(existing)):
         return True

@@ -1,4 +1,4 @@
-"""How far the numbers of a column reach: whether all of them would survive in a wider type."""
+"""The range of a column's numbers: whether a wider type would hold all of them exactly."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Of one int64 or decimal leaf."""
+    """The range of one int64 or decimal leaf."""
 
-    digits: int = 0  # most before the decimal point
-    doubles: bool = True  # each whole number is a double as well
+    digits: int = 0  # largest number of digits before the decimal point
+    doubles: bool = True  # every number is exactly representable as a double
 
     def __or__(self, other: Extent) -> Extent:
         return Extent(max(self.digits, other.digits), self.doubles and other.doubles)

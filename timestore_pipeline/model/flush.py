@@ -1,4 +1,4 @@
-"""What a flush is made of: why it runs, what it claimed, where the claim stands."""
+"""The parts of a flush: its trigger, the claimed volume, the state of the claim."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timestore_pipeline.model.batch import Volume
 
 
 class Trigger(StrEnum):
-    """Which limit, or who, asked for the flush."""
+    """The limit that triggered the flush, or an operator."""
 
     ROWS = "rows"
     BYTES = "bytes"
@@ -22,23 +22,23 @@ class Trigger(StrEnum):
 
 
 class RetryReason(StrEnum):
-    """Why a flush returned its batches, as the retry counter's label: by remedy, so that the set stays bounded."""
+    """Why a flush released its batches, as the retry counter's label: by remedy, so that the set stays bounded."""
 
-    INTERRUPTED = "interrupted"  # its process is gone, or somebody stopped it
+    INTERRUPTED = "interrupted"  # its process is gone, or a person stopped it
     DISK_FULL = "disk_full"
     RETRY_LATER = "retry_later"  # the lake did not answer, memory ran out, the ledger was busy
     CORRUPTED = "corrupted"
-    CONFLICT = "conflict"  # the table in the lake contradicts the data, or somebody else publishes
-    ERROR = "error"  # nobody foresaw it: read the flush's own error
+    CONFLICT = "conflict"  # the table in the lake contradicts the data, or another ledger publishes
+    ERROR = "error"  # unexpected: see the flush's own error
 
     @classmethod
     def of(cls, error: BaseException) -> RetryReason:
-        """The label of what made a flush fail."""
+        """The label of the error that made a flush fail."""
         return next((reason for kind, reason in _REASONS if isinstance(error, kind)), cls.ERROR)
 
 
 class Phase(StrEnum):
-    """What a flush does, in this order."""
+    """The phases of a flush, in order."""
 
     CLAIM = "claim"
     EXPORT = "export"
@@ -64,7 +64,7 @@ class Flush:
     state: FlushState
     trigger: Trigger
     run_id: str
-    owner: str  # process id in the ledger's sense; its lock file tells whether it lives
+    owner: str  # process id in the ledger's sense; its lock file shows whether it is alive
     volume: Volume
     claimed_at: datetime
     finished_at: datetime | None
@@ -75,7 +75,7 @@ class Flush:
     oldest_staged_at: datetime | None = None
     min_time: datetime | None = None
     max_time: datetime | None = None
-    phases: Mapping[Phase, timedelta] = field(default_factory=dict)  # how long each took, as far as it is known
+    phases: Mapping[Phase, timedelta] = field(default_factory=dict)  # duration of each, as far as known
 
     @property
     def duration(self) -> timedelta | None:
@@ -85,7 +85,7 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class FlushRef:
-    """Names a claim; small and plain, so that it can travel between ops and processes."""
+    """Names a claim; small and plain, so that it can be passed between ops and processes."""
 
     dataset: str
     epoch: int

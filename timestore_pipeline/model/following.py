@@ -1,4 +1,4 @@
-"""Declared types of columns that are published in other types by now: they follow what is published. Pure."""
+"""Declared types follow the published types of their columns. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from timestore_pipeline.model.declared import type_text
 
 
 def with_published_types(metadata: DatasetMetadata, published: pa.Schema) -> DatasetMetadata:
-    """The metadata, in which no column is declared to have another type than the one it is published in."""
+    """The metadata, with the published type in place of a declared type that differs from it."""
     types = {field.name.casefold(): field.type for field in published}
     changed = {
         name: type_text(types[name.casefold()])

@@ -1,4 +1,4 @@
-"""An incident: a batch or a segment that was set aside so that the rest of its dataset goes on. Nothing is deleted."""
+"""An incident: a batch or a segment in quarantine, so that the rest of its dataset is published. Nothing is deleted."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 
 
 class IncidentKind(StrEnum):
-    """What was set aside."""
+    """What was quarantined."""
 
-    BATCH = "batch"  # its rows can be read and not be published; the segment stays where it is
-    SEGMENT = "segment"  # the file is damaged or gone; it was moved to the quarantine folder
-    RECORD = "record"  # of a journal, which is damaged there or gone; the journal is kept where it is
+    BATCH = "batch"  # its rows can be read but not published; the segment stays in place
+    SEGMENT = "segment"  # the file is damaged or missing; it was moved to the quarantine folder
+    RECORD = "record"  # of a journal that is damaged there or missing; the journal stays in place
 
 
 class IncidentReason(StrEnum):
@@ -23,11 +23,11 @@ class IncidentReason(StrEnum):
 
     POISON = "poison"  # exports fail with this batch and succeed without it
     DAMAGED = "damaged"  # the file cannot be read, or holds other rows than were acknowledged
-    MISSING = "missing"  # the file is gone
+    MISSING = "missing"  # the file does not exist
 
 
 class Resolution(StrEnum):
-    """How an operator, or a later incident, ended it."""
+    """How an operator, or a later incident, resolved it."""
 
     REQUEUED = "requeued"
     DISCARDED = "discarded"
@@ -36,7 +36,7 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """`volume`: its batches, whatever became of them since; published ones are forgotten in time."""
+    """`volume`: all its batches, in any state now; published ones are pruned in time."""
 
     incident_id: int
     dataset: str
@@ -62,9 +62,9 @@ class IncidentBatch:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What an examination of a segment came to. Batches are named by their position in the segment."""
+    """The result of examining a segment. Batches are named by their position in the segment."""
 
     reason: IncidentReason
     error: str
-    salvaged_to: str | None = None  # a new segment that holds copies of `salvaged`; None = nothing could be read
+    salvaged_to: str | None = None  # a new segment that holds copies of `salvaged`; None = no batch could be read
     salvaged: Mapping[int, int] = field(default_factory=dict)  # sequence in the old segment -> rows; same in the new

@@ -1,4 +1,4 @@
-"""What the lake plane hands around: partitions, exported files, and whether an epoch got in."""
+"""Values of the lake plane: partitions, exported files, and the outcome of an epoch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PartitionKey:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFile:
-    """A durable Parquet file that no commit has named yet: garbage until published."""
+    """A durable Parquet file that no commit names yet: readers ignore it until it is published."""
 
     path: str  # relative to the table's root, not URL-encoded
     rows: int
@@ -30,16 +30,16 @@ class ExportedFile:
 
 @dataclass(frozen=True, slots=True)
 class LiveFile:
-    """A file the table's newest version names."""
+    """A file of the table's newest version."""
 
     path: str  # relative to the table's root, not URL-encoded
-    rows: int | None  # None = written by someone who left no statistics
+    rows: int | None  # None = written without statistics
     bytes: int
 
 
 class EpochOutcome(StrEnum):
-    """What the Delta log says about an epoch."""
+    """The state of an epoch in the Delta log."""
 
     PUBLISHED = "published"  # its rows are in the table
-    BURNT = "burnt"  # its rows are not in the table and can never get in
-    ABSENT = "absent"  # its rows are not in the table, but a holder that is still alive may yet publish them
+    BURNT = "burnt"  # its rows are not in the table and can never be published
+    ABSENT = "absent"  # its rows are not in the table, but a live holder may still publish them

@@ -1,4 +1,4 @@
-"""What is said about how a dataset is laid out, above all while that is open: no row of it has had a time yet."""
+"""Sentences about a dataset's layout, above all while it is open: no row has a time yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def declare_time(dataset: str) -> str:
 
 
 def undecided(dataset: str) -> str:
-    """Why nothing of it is published under `partition.undecided = wait`."""
+    """Why no row of the dataset is published under `partition.undecided = wait`."""
     return f"{NO_TIME}, and partition.undecided is wait; `{declare_time(dataset)}` names the column"
 
 

@@ -1,7 +1,7 @@
 """Flush thresholds and disk guardrails, and the ladder that keeps them from contradicting each other.
 
-flush threshold < dataset guardrail <= total guardrail. A flush threshold at or above the guardrail would mean, in hard
-mode, that the queue rejects before it ever flushes: the system this one replaces could lock itself up that way.
+flush threshold < dataset guardrail <= total guardrail. With a flush threshold at or above the guardrail the queue
+would, in hard mode, reject batches before it ever flushes: the system that this one replaces could deadlock that way.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from timestore_pipeline.model.dataset import FlushOverrides
 
 LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset that keeps failing
 
-LONGEST_BLOCK = timedelta(hours=1)  # until a dataset that needs another configuration is tried all the same
+LONGEST_BLOCK = timedelta(hours=1)  # until a blocked dataset is flushed again without a new configuration
 
 
 @dataclass(frozen=True, slots=True)
 class FlushThresholds:
-    """When a dataset's backlog is due; reaching any one is enough. All three off = whatever is staged is due."""
+    """When a dataset's backlog is due; reaching any one is enough. All three off = any staged batch is due."""
 
     max_rows: int  # rows pending; 0 = off
     max_bytes: int  # Arrow bytes pending, not file size; 0 = off
@@ -47,7 +47,7 @@ class GuardrailMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Guardrails:
-    """Bytes on disk that staged data may take, and that they must leave; 0 = off."""
+    """Bytes on disk that staged data may occupy, and that must stay free; 0 = off."""
 
     dataset_bytes: int
     total_bytes: int
@@ -56,7 +56,7 @@ class Guardrails:
 
 
 def ladder_problems(thresholds: FlushThresholds, guardrails: Guardrails) -> Iterator[str]:
-    """Each contradiction between the limits, named by the settings' variables; nothing when they form a ladder."""
+    """Each contradiction between the limits, named by the settings' variables; none when they form a ladder."""
     flush, dataset, total = thresholds.max_bytes, guardrails.dataset_bytes, guardrails.total_bytes
     if flush and dataset and flush >= dataset:
         yield _contradiction("TIMESTORE_STAGING_FLUSH_MAX_BYTES", flush, "TIMESTORE_STAGING_MAX_DATASET_BYTES", dataset)

@@ -1,4 +1,4 @@
-"""Timestamps without a time zone, at any depth of a type: where they are, and what they are when taken for UTC."""
+"""Timestamps without a time zone, at any depth of a type: their paths, and their types when interpreted as UTC."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def first_local_path(type_: pa.DataType, path: str) -> str | None:
 
 
 def in_utc(type_: pa.DataType, known: pa.DataType | None) -> pa.DataType:
-    """The plain `type_` with instants for local timestamps, but where the dataset's column is local already."""
+    """The plain `type_` with instants for local timestamps, except where the dataset's column is local already."""
     if pa.types.is_timestamp(type_):
         is_local = known is not None and pa.types.is_timestamp(known) and known.tz is None
         return type_ if type_.tz is not None or is_local else TIMESTAMP_UTC

@@ -1,8 +1,8 @@
-"""Something that happened, as the log tells it: a name and fields, readable as text wherever it ends up.
+"""A structured log event: a name and fields, readable as text in any handler.
 
     _log.info("%s", LogEvent("flush published", dataset="weather", rows=30))
 
-A handler that knows nothing of it writes `flush published dataset=weather rows=30`; one that does can write JSON.
+A plain handler writes `flush published dataset=weather rows=30`; one that supports the class can write JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLAIN = re.compile(r"[^\s\"=\\]+")
 
 
 class LogEvent:
-    """Fields that are None are left out; durations are seconds."""
+    """Fields that are None are omitted; durations are seconds."""
 
     def __init__(self, name: str, /, **fields: Value) -> None:
         self.name = name
@@ -30,7 +30,7 @@ class LogEvent:
 
 
 def logfmt(fields: dict[str, str | int | float]) -> list[str]:
-    """`key=value` each, quoted where a reader would otherwise take it for something else."""
+    """`key=value` for each field, quoted where the value would otherwise be ambiguous."""
     return [f"{key}={_quoted(str(value))}" for key, value in fields.items()]
 
 

@@ -1,8 +1,8 @@
-"""SQL that gives a column another type, and SQL that says which values would not come through it unchanged.
+"""SQL that casts a column to another type, and SQL that finds the values which the cast would change.
 
-A value is kept when it comes back from the new type as it was. Text becomes a number, a date or an instant where it is
-that value's own spelling; what else may be read is said with `Leeway`. Where there is no way from one type to the
-other, only NULL is kept, so a list that never had an element can become a list of anything. Pure: the text is DuckDB's.
+A value is kept if casting it back gives the same value. Text becomes a number, a date or an instant if it is that
+value's own spelling; `Leeway` allows other spellings. Where there is no cast from one type to the other, only NULL is
+kept, so a list that never had an element can become a list of any type. Pure; the SQL is DuckDB's.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _MOST_DIGITS = 15  # decimal digits that every double keeps
 
 @dataclass(frozen=True, slots=True)
 class Leeway:
-    """What a change of type may read into values."""
+    """Interpretations of values that a change of type may make."""
 
-    parse: bool = False  # text counts as a number or an instant when it reads as one: "007", "+1.50", "1e3"
+    parse: bool = False  # any text that parses as a number or an instant counts as one: "007", "+1.50", "1e3"
     local_is_utc: bool = False  # timestamps without a zone are in UTC
 
     def __str__(self) -> str:
-        """Such as "parse+local_is_utc"; "exact" when nothing is read into them."""
+        """Such as "parse+local_is_utc"; "exact" = none."""
         return "+".join(field.name for field in fields(self) if getattr(self, field.name)) or "exact"
 
 
@@ -40,12 +40,12 @@ LEEWAYS = {str(leeway): leeway for leeway in (Leeway(*flags) for flags in produc
 class Recast:
     """Two SQL expressions over a row."""
 
-    value: str  # in the new type; means nothing where `kept` is false
+    value: str  # in the new type; meaningless where `kept` is false
     kept: str  # true or false, never NULL
 
 
 def recast(expression: str, old: pa.DataType, new: pa.DataType, leeway: Leeway, depth: int = 0) -> Recast:
-    """From one canonical type to another. depth: of nesting, names the parameters of lambdas apart."""
+    """From one canonical type to another. depth: of nesting, makes the parameter names of lambdas distinct."""
     t = pa.types
     if old.equals(new):
         return Recast(expression, "TRUE")
@@ -59,7 +59,7 @@ def recast(expression: str, old: pa.DataType, new: pa.DataType, leeway: Leeway, 
 
 
 def needs_a_zone(old: pa.DataType, new: pa.DataType) -> bool:
-    """Whether timestamps with and without a zone stand for each other somewhere in the change."""
+    """Whether the change converts, at any depth, between timestamps with and without a zone."""
     pairs = list(_leaf_pairs(old, new))
     return any(_is_time(was) and _is_time(becomes) and was.tz != becomes.tz for was, becomes in pairs)
 
@@ -80,7 +80,7 @@ def _leaf_pairs(old: pa.DataType, new: pa.DataType) -> Iterator[tuple[pa.DataTyp
 
 
 def _struct(expression: str, old: pa.StructType, new: pa.StructType, leeway: Leeway, depth: int) -> Recast:
-    """A field that the new type lacks may hold nothing but NULL; one that it adds is NULL."""
+    """A field that the new type lacks may only hold NULL; one that it adds is NULL."""
     values, kept = [], []
     for field in new:
         inner = f"struct_extract({expression}, {literal(field.name)})"
@@ -104,7 +104,7 @@ def _list(expression: str, old: pa.ListType, new: pa.ListType, leeway: Leeway, d
 
 
 def _map(expression: str, old: pa.MapType, new: pa.MapType, leeway: Leeway, depth: int) -> Recast:
-    """Two keys that become one are refused: DuckDB makes no map of them."""
+    """Two keys that become equal are refused: DuckDB cannot make a map of them."""
     name = f"e{depth}"
     key = recast(f"struct_extract({name}, 'key')", old.key_type, new.key_type, leeway, depth + 1)
     item = recast(f"struct_extract({name}, 'value')", old.item_type, new.item_type, leeway, depth + 1)
@@ -145,7 +145,7 @@ def _has_a_way(old: pa.DataType, new: pa.DataType, leeway: Leeway) -> bool:
 
 
 def _comes_back(expression: str, back: str, old: pa.DataType) -> str:
-    """Doubles are compared as text, too: 0 equals -0, and is not the same."""
+    """Doubles are compared as text, too: 0 equals -0, but is not the same value."""
     same = f"({back} IS NOT DISTINCT FROM {expression})"
     if pa.types.is_floating(old) or pa.types.is_nested(old):
         return f"({same} AND CAST({back} AS VARCHAR) IS NOT DISTINCT FROM CAST({expression} AS VARCHAR))"
@@ -181,7 +181,7 @@ def _of_text(expression: str, new: pa.DataType, leeway: Leeway) -> Recast:
 
 
 def _is_spelt(text: str, value: str, new: pa.DataType, leeway: Leeway) -> str:
-    """Whether a text is the value's own spelling; of a whole double and of a decimal also without the zeros."""
+    """Whether a text is the value's own spelling; a whole double and a decimal also match without trailing zeros."""
     spelt = f"CAST({value} AS VARCHAR)"
     if _is_time(new):
         return f"({_matches(text, _DATE + '[T ]' + _TIME + _zone(new, leeway, _UTC))} AND {value} IS NOT NULL)"
@@ -195,7 +195,7 @@ def _is_spelt(text: str, value: str, new: pa.DataType, leeway: Leeway) -> str:
 
 
 def _reads_as(text: str, value: str, new: pa.DataType, leeway: Leeway) -> str:
-    """Whether a text reads as a value of the type and no digit of it is lost."""
+    """Whether a text parses as a value of the type without losing a digit."""
     if pa.types.is_floating(new):
         return f"({_keeps_digits(text, value)} OR {_is_spelt(text, value, new, leeway)})"
     pattern = _pattern(new, leeway)
@@ -215,7 +215,7 @@ def _pattern(new: pa.DataType, leeway: Leeway) -> str:
 
 
 def _zone(new: pa.TimestampType, leeway: Leeway, offset: str) -> str:
-    """What stands behind a time: nothing for a local one, the offset for an instant."""
+    """The pattern after a time: empty for a local time, the offset for an instant."""
     if new.tz is None:
         return ""
     return f"({offset})?" if leeway.local_is_utc else offset

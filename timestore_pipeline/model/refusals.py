@@ -1,7 +1,7 @@
-"""Where data are refused in words: every refusal names the place, what was found there, and the way out.
+"""Messages of refused data: each names the place, the value or type found there, and a remedy.
 
-The place of a value in memory is its column and its row, counted from 0 in the batch as it was handed over; of one in a
-file, the file and the line. A value's refusal also says what the value was taken for.
+The place of a value in memory is its column and its row, counted from 0 in the producer's batch; of one in a file, the
+file and the line. The message about a value also names the type it was read as.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WHOLE_FILE = "check that the file is complete and its suffix right"
 
 
 class UnfitValue(Exception):
-    """A value that cannot be kept, on its way to where its row is known."""
+    """A value that cannot be kept; the caller that knows its row turns it into `InvalidData`."""
 
     def __init__(self, path: str, value: str, taken_for: str, problem: str, remedy: str) -> None:
         super().__init__(path, value)

@@ -1,4 +1,4 @@
-"""Which release this is, as the installation says."""
+"""The installed release."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def release() -> str:
-    """Such as `0.1.0`; `0` where a source tree runs that is not installed."""
+    """Such as `0.1.0`; `0` for a source tree that is not installed."""
     try:
         return version("timestore_pipeline")
     except PackageNotFoundError:

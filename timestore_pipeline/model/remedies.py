@@ -1,4 +1,4 @@
-"""What helps when data do not fit a column: the command that declares the type, or that rewrites the table."""
+"""Remedies for data that do not fit a column: the command that declares the type, or that rewrites the table."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def declare(dataset: str, column: str, type_: str) -> str:
 
 
 def publish_first(dataset: str) -> str:
-    """What helps where only a look at every value can tell."""
-    return f"publish what is staged (`timestore flush {dataset} --now`), then see `timestore datasets retype`"
+    """The remedy where every value has to be examined."""
+    return f"publish the staged rows (`timestore flush {dataset} --now`), then see `timestore datasets retype`"
 
 
 def retype(dataset: str, column: str, type_: str) -> str:

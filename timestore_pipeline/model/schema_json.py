@@ -2,9 +2,9 @@
 
     {"columns": [{"name": "at", "type": "timestamp_utc"}, {"name": "tags", "type": {"list": "string"}}]}
 
-`null` inside another type is one that waits: nothing but nulls has been seen of it.
+`null` inside another type is a waiting one: only nulls have arrived for it so far.
 
-Arrow's own serialisation is binary and carries whatever metadata the first producer had; this holds names and types.
+Arrow's own serialisation is binary and carries the metadata of the first producer; this one has names and types only.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Which Arrow types are taken, and as what: a closed list, so that no type slips in whose values are something else.
+"""Which Arrow types are accepted, and how they are read: a closed list, so that no values are misread.
 
-Encodings (dictionaries, runs, views) stand for their values. An extension type is known by its name or refused: the
-storage of another may be an address in memory, a bit pattern or a month, and would be published as a number. Types
-that Arrow does not know arrive as their storage, with the name in the field's metadata, and are treated the same.
+Encodings (dictionaries, runs, views) count as their values. An extension type has a known name or is refused: the
+storage of an unknown one may be an address in memory, a bit pattern or a month, and would be published as a number.
+Extension types that are not registered with Arrow arrive as their storage, with the name in the field's metadata, and
+are treated the same.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LEAVES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """An extension type as it was named; `vendor.type` for Arrow's opaque ones."""
+    """An extension type by name; `vendor.type` for Arrow's opaque ones."""
 
     name: str
     storage: pa.DataType
@@ -56,7 +57,7 @@ EXTENSIONS = {
     "arrow.bool8": _Known(_T.is_int8, pa.bool_()),
     "DuckDB.hugeint": _Known(_16_BYTES.equals, pa.decimal128(38, 0)),
     "DuckDB.uhugeint": _Known(_16_BYTES.equals, pa.decimal128(38, 0)),
-    "google:sqlType:datetime": _Known(_T.is_timestamp, None),  # BigQuery's names for what the storage says anyway
+    "google:sqlType:datetime": _Known(_T.is_timestamp, None),  # BigQuery's names, which add nothing to the storage
     "google:sqlType:json": _Known(_is_text, None),
 }
 REMEDIES = {
@@ -73,7 +74,7 @@ REMEDIES = {
 
 
 def plain_type(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None, path: str) -> pa.DataType:
-    """The type of the values, whatever encodes them; `InvalidData` with path, type and way out for any other type.
+    """The type of the values without encodings; `InvalidData` with path, type and remedy for an unsupported type.
 
     metadata: of the field at `path`, where there is one.
     """
@@ -109,7 +110,7 @@ def extension_of(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None) -> 
 
 
 def known_extension(extension: Extension, path: str) -> _Known:
-    """Its entry in the list; `InvalidData` when there is none, or for another storage than it has."""
+    """The extension's entry in the list; `InvalidData` when there is none, or the storage differs."""
     known = EXTENSIONS.get(extension.name)
     if known is None or not known.storage(extension.storage):
         cast = f"cast the column to its storage ({extension.storage}) if that is what you mean, or leave it out"

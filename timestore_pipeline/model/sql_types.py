@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 _LEAVES = {
-    pa.null(): "VARCHAR",  # a type that waits: nulls of text can be cast to every other type
+    pa.null(): "VARCHAR",  # a waiting type: nulls of text can be cast to every other type
     pa.bool_(): "BOOLEAN",
     pa.int64(): "BIGINT",
     pa.float64(): "DOUBLE",
@@ -20,12 +20,12 @@ _LEAVES = {
 
 
 def quote(name: str) -> str:
-    """`name` as an SQL identifier, whatever characters or reserved words it holds."""
+    """`name` as an SQL identifier; any characters and reserved words are safe."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """`text` as an SQL string, whatever characters it holds."""
+    """`text` as an SQL string; any characters are safe."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -16,7 +16,7 @@ def new_id() -> str:
 
 
 def begun_at(staged_id: str) -> datetime | None:
-    """When it was made; None = it is none of ours."""
+    """The instant at which the id was made; None = it is not an id of this product."""
     try:
         return clock.from_micros(int(staged_id[:_INSTANT], 16))
     except (ValueError, OverflowError):

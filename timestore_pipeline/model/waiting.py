@@ -1,6 +1,6 @@
-"""Types that wait: leaves of a schema of which nothing but nulls has been seen, such as that of a list always empty.
+"""Waiting types: leaves of a schema for which only nulls have arrived, such as the element of an always empty list.
 
-The first value that comes settles the type. A flush that comes earlier has to publish some type, and takes text.
+The first value settles the type. A flush before that has to publish some type, and uses text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def waiting_leaves(schema: pa.Schema) -> list[str]:
 
 
 def settled_as_text(type_: pa.DataType) -> pa.DataType:
-    """The canonical type with text for each leaf that waits."""
+    """The canonical type with text for each waiting leaf."""
     if pa.types.is_null(type_):
         return pa.string()
     if pa.types.is_list(type_):

@@ -1,7 +1,7 @@
-"""Which column types hold the values of which others, and what a column may become while nothing is published.
+"""Which column types hold the values of which others, and the wider types of a column while no row is published.
 
-Whether the values that are staged already survive a wider type is told by their `extents`: a whole number beyond 2**53
-is not always a double, and a decimal column has 38 digits in all.
+Whether a wider type holds the staged values exactly depends on their `extents`: a whole number beyond 2**53 is not
+always a double, and a decimal column has 38 digits in all.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
 
 
 def spelt_exactly(existing: pa.DataType, incoming: pa.DataType) -> bool:
-    """Whether values of `incoming` have one spelling, as which a text column can hold them.
+    """Whether values of `incoming` have exactly one spelling, which a text column can hold.
 
     A double has several (`14`, `14.0`, `1.4e1`), and so has an instant.
     """
@@ -38,12 +38,12 @@ def spelt_exactly(existing: pa.DataType, incoming: pa.DataType) -> bool:
 
 
 def wider(existing: pa.DataType, incoming: pa.DataType) -> pa.DataType | None:
-    """The type of `incoming`, when it holds whatever `existing` holds, extents aside; else None."""
+    """The type of `incoming` if it holds all values of `existing`, extents aside; else None."""
     return incoming if holds(incoming, existing) else None
 
 
 def widened(before: pa.DataType, after: pa.DataType, path: str) -> Iterator[tuple[str, pa.DataType, pa.DataType]]:
-    """(path, old, new) of every leaf inside `path` whose type another one takes the place of."""
+    """(path, old, new) of every leaf inside `path` whose type changes."""
     if before.equals(after) or pa.types.is_null(before):
         return
     if pa.types.is_list(before) and pa.types.is_list(after):
@@ -66,9 +66,9 @@ def changed_leaves(before: pa.Schema, after: pa.Schema) -> list[tuple[str, pa.Da
 def check_extents(
     before: pa.Schema, after: pa.Schema, extents: Extents | None, hint: str, where: str = "in the data"
 ) -> None:
-    """Raise `SchemaConflict` when staged values may not survive the types that columns take.
+    """Raise `SchemaConflict` when the new types may not hold the staged values exactly.
 
-    extents: of all values that were staged; None = columns keep their types.
+    extents: of all staged values; None = columns keep their types.
     """
     for path, old, new in changed_leaves(before, after):
         extent = Extent() if extents is None else extents.get(path, Extent())
@@ -83,7 +83,7 @@ def check_extents(
 
 
 def survives(old: pa.DataType, new: pa.DataType, extent: Extent) -> bool:
-    """Whether every value of `old` within the extent is kept by `new`."""
+    """Whether `new` holds every value of `old` within the extent exactly."""
     t = pa.types
     if t.is_float64(new):
         return bool(t.is_int64(old) and extent.doubles)
@@ -94,9 +94,9 @@ def survives(old: pa.DataType, new: pa.DataType, extent: Extent) -> bool:
 
 def _why(extent: Extent, extents: Extents | None, new: pa.DataType) -> str:
     if extents is None:
-        return "rows of it are published, or on their way"
+        return "rows of it are published or in flight"
     if pa.types.is_float64(new):
-        return "a whole number that is staged is no double"
+        return "a staged whole number is not exact as a double"
     if not pa.types.is_decimal(new):
-        return "values that are staged might change"
-    return f"numbers that are staged have up to {extent.digits} digits before the decimal point"
+        return "staged values might change"
+    return f"staged numbers have up to {extent.digits} digits before the decimal point"

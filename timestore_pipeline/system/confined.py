@@ -1,10 +1,10 @@
-"""Files and folders below a root in which others may write, reached by descriptor and never through a link.
+"""Files and folders below a root that other users may write to, opened by descriptor and never through a link.
 
-A folder is opened relative to the one above it, name by name, and a link on the way is refused. So a folder that is
-replaced by a link between two steps leads nowhere, and a rename moves what has the name, never what a link points at.
-The root is its operator's: it may be a link. Every method raises `OSError` with the path as its file name.
+A folder is opened relative to its parent, name by name, and a link on the way is refused. So a folder that is replaced
+by a link between two steps is refused, and a rename moves the entry itself, never the target of a link. The root
+belongs to the operator: it may be a link. Every method raises `OSError` with the path as its file name.
 
-`write` and a durable `move` survive a power loss once they return; a crash before that leaves the state of before, and
+`write` and a durable `move` survive a power loss once they return; a crash before that leaves the previous state, and
 at most empty folders and a file whose name begins with `_tmp-`.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 DEEPEST = 32  # folders in folders; producers nest by year, station and day
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # not to wait for the writer of a named pipe
+_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # NONBLOCK: no wait for a named pipe's writer
 _LINK = "it is a link, and links are not followed"
 _KINDS = (
     (stat.S_ISLNK, _LINK),
@@ -38,11 +38,11 @@ Place = tuple[str, ...]  # names from the root down
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a folder has under one name. `place` counts from where the listing began."""
+    """One entry of a folder. `place` is relative to the start of the listing."""
 
     place: Place
     status: os.stat_result
-    refused: str  # why it is neither a file nor a folder to go on in; empty = it is one
+    refused: str  # why it is neither a file nor a folder to descend into; empty = it is one
 
     @property
     def is_folder(self) -> bool:
@@ -60,12 +60,12 @@ class Tree:
         self.root = root
 
     def path(self, place: Place) -> Path:
-        """For people: what is opened by it may be something else by then."""
+        """For messages only: opening it may reach another file by then."""
         return self.root.joinpath(*place)
 
     @contextmanager
     def folder(self, place: Place, *, make: bool = False, durable: bool = False) -> Iterator[int]:
-        """Its descriptor. make: it and those above it, if they are missing; durable: and their names are flushed."""
+        """The folder's descriptor. make: create it and its parents if missing; durable: flush their entries."""
         descriptor = os.open(self.root, _FOLDER)
         try:
             for depth in range(len(place)):
@@ -78,7 +78,7 @@ class Tree:
 
     @contextmanager
     def file(self, place: Place, *, make: bool = False) -> Iterator[int]:
-        """The descriptor of a plain file, open for reading; make: an empty one, if it is missing."""
+        """The descriptor of a plain file, open for reading; make: create an empty one if missing."""
         with self.folder(place[:-1], make=make) as above:
             flags = _FILE | (os.O_RDWR | os.O_CREAT if make else os.O_RDONLY)
             descriptor = self._opened(above, place, flags)
@@ -90,7 +90,7 @@ class Tree:
             os.close(descriptor)
 
     def status(self, place: Place) -> os.stat_result | None:
-        """Of what has the name itself; None = nothing has it."""
+        """Status of the entry itself, links not followed; None = there is none."""
         try:
             with self.folder(place[:-1]) as above:
                 return os.stat(_checked(place), dir_fd=above, follow_symlinks=False)
@@ -109,9 +109,9 @@ class Tree:
             return
 
     def walk(self, place: Place, skip: Callable[[str], bool]) -> Iterator[Entry]:
-        """Everything in a folder that is no folder, at any depth up to `DEEPEST`; a folder below that is refused.
+        """All entries below a folder that are not folders, down to `DEEPEST`; a folder below that is refused.
 
-        skip: names to pass over with all that is below them. Only one folder is open at a time.
+        skip: names to skip, with everything below them. Only one folder is open at a time.
         """
         waiting: list[Place] = [()]
         while waiting:
@@ -128,7 +128,7 @@ class Tree:
                     yield Entry(entry.place, entry.status, f"it is nested deeper than {DEEPEST} folders")
 
     def move(self, source: Place, target: Place, *, durable: bool) -> None:
-        """Rename within the tree; what has the target's name is replaced. Raises `FileNotFoundError`: it is gone."""
+        """Rename within the tree, replacing an existing target. Raises `FileNotFoundError` if the source is gone."""
         with (
             self.folder(source[:-1]) as old,
             self.folder(target[:-1], make=True, durable=durable) as new,
@@ -139,7 +139,7 @@ class Tree:
                 os.fsync(old)
 
     def write(self, place: Place, text: str) -> None:
-        """A whole file in the place of what has its name, durably."""
+        """Write a whole file durably, replacing an existing one."""
         temporary = f"_tmp-{uuid.uuid4().hex[:12]}"
         with self.folder(place[:-1], make=True, durable=True) as above:
             try:
@@ -155,7 +155,7 @@ class Tree:
                     os.unlink(temporary, dir_fd=above)
 
     def read(self, place: Place, most: int) -> str:
-        """A short text; raises `ValueError` for one of more than `most` bytes or in another encoding than UTF-8."""
+        """A short text; raises `ValueError` if it is longer than `most` bytes or not UTF-8."""
         with self.file(place) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
@@ -172,7 +172,7 @@ class Tree:
         if make:
             with suppress(FileExistsError):
                 os.mkdir(_checked(place), dir_fd=above)
-            if durable:  # also when it was there: its maker may not have got to the flush
+            if durable:  # also when it existed: the process that made it may not have flushed it yet
                 os.fsync(above)
         return self._opened(above, place, _FOLDER | os.O_NOFOLLOW)
 
@@ -189,7 +189,7 @@ class Tree:
         return OSError(errno.ELOOP, reason, str(self.path(place)))
 
     def _inside(self, start: Place, inside: Place) -> Iterator[Entry]:
-        """A folder that has become something else since it was listed counts as gone."""
+        """A folder that was replaced since it was listed counts as gone."""
         try:
             yield from self.entries((*start, *inside))
         except OSError as error:
@@ -204,25 +204,25 @@ def why_refused(status: os.stat_result) -> str:
 
 @contextmanager
 def readable(descriptor: int, path: Path, suffix: str) -> Iterator[Path]:
-    """A path to an open file, for libraries that take nothing else; it ends with `suffix`.
+    """A path to an open file, for libraries that accept only paths; it ends with `suffix`.
 
-    path: where the file was opened, for systems without /proc: only there its readers find it by its name.
+    path: where the file was opened; used, without the protection, on systems without /proc.
     """
     held = f"/proc/{os.getpid()}/fd/{descriptor}"
     if not os.path.exists(held):  # noqa: PTH110  # not to be resolved
         yield path
         return
-    with tempfile.TemporaryDirectory(prefix="timestore-") as folder:  # only this user may look into it
+    with tempfile.TemporaryDirectory(prefix="timestore-") as folder:  # accessible to this user only
         link = Path(folder) / f"file{suffix}"
         link.symlink_to(held)
         yield link
 
 
 def _checked(place: Place) -> str:
-    """The last name; raises for what is no name but a way to another folder."""
+    """The last name; raises if it is not a plain name but a path to another folder."""
     name = place[-1]
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise OSError(errno.EINVAL, "it is no name of a file", name)
+        raise OSError(errno.EINVAL, "it is not a file name", name)
     return name
 
 

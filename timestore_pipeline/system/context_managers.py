@@ -1,4 +1,4 @@
-"""What is closed at the end of a `with` block."""
+"""The base of objects that a `with` block closes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class Closing(ABC):
-    """`with` returns the object itself and calls its `close`, whatever happened inside."""
+    """`with` returns the object itself and always calls its `close`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is held. Idempotent."""
+        """Release all resources. Idempotent."""
 
     def __enter__(self) -> Self:
         return self

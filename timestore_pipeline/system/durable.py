@@ -1,6 +1,6 @@
 """Files and folder entries that survive a power loss: flushed, and the entry that names them flushed after them.
 
-A crash before the last step leaves the state of before, and at most a temporary file whose name begins with `_tmp-`.
+A crash before the last step leaves the previous state, and at most a temporary file whose name begins with `_tmp-`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PRIVATE, SHARED = 0o700, 0o770  # modes of folders; files have the same without the right to enter
-_SIDE_BY_SIDE = 16  # flushes in flight; each waits for the disk, and from a dozen on they share its every write
+_CONCURRENT_SYNCS = 16  # each waits for the disk; from about a dozen on, every disk write serves several of them
 
 
 def sync(path: Path) -> None:
@@ -29,25 +29,25 @@ def sync(path: Path) -> None:
 def make_folder(path: Path, *, private: bool = False) -> None:
     """Make a folder and its parents, and flush the entry that names it.
 
-    Also when it was there already: whoever made it may not have got to the flush yet. private: a new one is its
-    owner's alone, and its group's where the folder above it is writable for the group.
+    Also when it exists already: the process that made it may not have flushed it yet. private: a new folder is
+    accessible to its owner only, and to its group if the folder above it is writable for the group.
     """
     if not path.is_dir():
         make_folder(path.parent)
         _make(path, private=private)
-    with suppress(PermissionError):  # a parent we may not read holds entries that someone else made
+    with suppress(PermissionError):  # an unreadable parent has entries of other users only
         sync(path.parent)
 
 
 def open_private(path: Path) -> int:
-    """A descriptor of a file to lock or to write; a missing one is made, its owner's or shared like its folder."""
+    """A descriptor of a file to lock or to write; a missing file is made, private, or shared like its folder."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     keep_private(path)
     return descriptor
 
 
 def keep_private(file: Path) -> None:
-    """Take a file that was just made from all but its owner, and its group if that may write in its folder."""
+    """Restrict a new file to its owner, and to its group if the group may write in its folder."""
     wanted = (SHARED if is_shared(file.parent) else PRIVATE) & ~0o111
     status = file.stat()
     if stat.S_IMODE(status.st_mode) != wanted and status.st_uid == os.geteuid():
@@ -57,27 +57,27 @@ def keep_private(file: Path) -> None:
 def _make(path: Path, *, private: bool) -> None:
     try:
         path.mkdir(PRIVATE if private else 0o777)
-    except FileExistsError:  # somebody else was faster, or a file is in the way
+    except FileExistsError:  # another process made it first, or a file has that name
         if not path.is_dir():
             raise
         return
     if private and is_shared(path.parent):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | SHARED)  # not by mkdir, from which the umask takes it away
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | SHARED)  # not by mkdir, whose mode the umask restricts
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether its group may write in it."""
+    """Whether the folder's group may write in it."""
     return bool(folder.stat().st_mode & stat.S_IWGRP)
 
 
 def sync_all(paths: Iterable[Path]) -> None:
-    """`sync` of many files or folders, side by side: the filesystem flushes together what is asked for together.
+    """`sync` of many files or folders, side by side: the filesystem combines concurrent flushes.
 
-    In as many shares as threads: handing over each path by itself takes as long as its flush.
+    In one share per thread: handing over each path separately takes as long as its flush.
     """
     known = list(paths)
-    shares = (known[first::_SIDE_BY_SIDE] for first in range(min(_SIDE_BY_SIDE, len(known))))
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as threads:
+    shares = (known[first::_CONCURRENT_SYNCS] for first in range(min(_CONCURRENT_SYNCS, len(known))))
+    with ThreadPoolExecutor(_CONCURRENT_SYNCS) as threads:
         for _ in threads.map(_sync_each, shares):
             pass
 
@@ -88,9 +88,9 @@ def _sync_each(paths: Iterable[Path]) -> None:
 
 
 def move_all(targets: Mapping[Path, Path]) -> None:
-    """Give written files their names, target -> file: durable and whole, or, after an error, under no name at all.
+    """Move written files to their names, target -> file: all durable and whole, or, after an error, none is moved.
 
-    In the order that holds for one: contents, folders, names, entries. All must be on one filesystem.
+    In the same order as for one file: contents, folders, names, entries. All must be on one filesystem.
     """
     sync_all(targets.values())
     folders = {target.parent for target in targets}
@@ -108,7 +108,7 @@ def move_all(targets: Mapping[Path, Path]) -> None:
 
 
 def _make_folders(folders: Collection[Path]) -> None:
-    """As `make_folder`, but the folder above is flushed once for all."""
+    """As `make_folder`, but the parent folder is flushed once for all."""
     parents = {folder.parent for folder in folders}
     for parent in parents:
         make_folder(parent)
@@ -131,7 +131,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def create(target: Path, content: bytes) -> bool:
-    """Make a durable file that nobody else has made; False = there is one of that name, which stays as it is."""
+    """Make a new durable file; False = a file of that name exists, and is not changed."""
     temporary = target.with_name(f"_tmp-{uuid.uuid4().hex[:12]}")
     try:
         temporary.write_bytes(content)

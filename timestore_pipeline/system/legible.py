@@ -1,7 +1,7 @@
-"""Text that moves no terminal's cursor, ends no line and turns no direction, whoever wrote it.
+"""Escapes text so that it cannot move a terminal's cursor, end a line or change the direction of writing.
 
-Cells, column names, names of files and what libraries say of them come from producers. Everything that is shown to a
-person or written to a log goes through here; JSON keeps its meaning, other text shows `\\x1b` where an escape was.
+Cells, column names, file names and the libraries' messages about them contain text of producers. All text for people
+or logs goes through this module; JSON keeps its meaning, other text shows `\\x1b` in place of an escape character.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 
-# Controls (C0, C1), soft hyphen, marks of direction, separators of lines, what is invisible, and halves of surrogates.
+# Controls (C0, C1), soft hyphen, direction marks, line separators, invisible characters, and lone surrogates.
 _UNSAFE = (
     r"\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     r"\ud800-\udfff\U000e0000-\U000e0fff"
@@ -19,17 +19,17 @@ _IN_LINES = re.compile(f"(?![\n\t])[{_UNSAFE}]")
 
 
 def legible(text: str, *, lines: bool = False) -> str:
-    """The text on one line, or with the line ends and tabs it has."""
+    """The text on one line; lines: keep line ends and tabs."""
     return (_IN_LINES if lines else _IN_LINE).sub(_escaped, text)
 
 
 def is_legible(text: str) -> bool:
-    """Whether it is shown as it is, on one line."""
+    """Whether the text needs no escapes on one line."""
     return _IN_LINE.search(text) is None
 
 
 def legible_json(document: str) -> str:
-    """A JSON text with escapes in the place of what a terminal would obey or no encoding holds; it means the same."""
+    """An equivalent JSON text, with escapes for characters that control a terminal or that no encoding holds."""
     return _IN_LINES.sub(lambda found: json.dumps(found[0])[1:-1], document)
 
 

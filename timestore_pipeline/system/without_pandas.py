@@ -1,7 +1,7 @@
-"""Programs without pandas, which pyarrow imports where it is installed as soon as it makes a value.
+"""Keeps pandas out of programs: pyarrow imports it, where it is installed, as soon as it makes a value.
 
-That is half a second of every start, and 60 MB, for nothing: no program here hands data to pandas. A library must not
-decide that for its caller, so only what runs in a process of its own asks for it.
+The import costs half a second of every start, and 60 MB, without any use: no program here passes data to pandas. A
+library must not decide this for its caller, so only entry points of separate processes call it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import ModuleType
 
 
 class _Without:
-    """A finder of modules that finds one less."""
+    """An import finder that hides one module."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -27,5 +27,5 @@ class _Without:
 
 
 def leave_pandas_out() -> None:
-    """For the rest of this process, pandas is not installed; too late once it is imported."""
+    """Hide pandas for the rest of this process; no effect once it is imported."""
     sys.meta_path.insert(0, _Without("pandas"))
