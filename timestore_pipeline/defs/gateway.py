@@ -26,7 +26,7 @@ class MetricsGateway:
 
     def push(self, log: logging.Logger) -> None:
         """Send everything if a push is due and no answer is outstanding; never raises and never waits."""
-        if self._under_way is not None and self._under_way.over:
+        if self._under_way is not None and self._under_way.done:
             self._settle(log)
         if self._wanted and self._under_way is None:
             self._under_way = begin_if_due(self._timestore.area, self._timestore.settings)

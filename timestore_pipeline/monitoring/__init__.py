@@ -1,1 +1,1 @@
-"""What Prometheus sees: `telemetry` derives and pushes the series, `alerting` renders rules and a dashboard."""
+"""Prometheus integration: `telemetry` derives and pushes the series, `alerting` renders rules and a dashboard."""

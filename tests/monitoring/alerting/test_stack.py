@@ -77,7 +77,7 @@ def test_a_dead_daemon_is_noticed_although_nobody_pushes_its_death(running: Stac
     for alert in ("TimestoreOldestBatch", "TimestoreSensorStale", "TimestorePushStale"):
         assert running.operators.delivered(alert, shard="dead")["labels"]["shard"] == "dead"
     found = running.operators.delivered("TimestoreBacklog", shard="dead", severity="page", dataset="deep")
-    assert found["annotations"]["summary"] == "deep: 4 batches wait to be published"
+    assert found["annotations"]["summary"] == "deep: 4 batches are not published yet"
 
 
 def test_what_recovers_is_taken_back(running: Stack, opened: Opener) -> None:

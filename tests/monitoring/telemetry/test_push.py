@@ -236,7 +236,7 @@ def test_a_push_that_hangs_is_waited_for_only_by_who_wants_the_answer(
     gateway.answering.clear()
     under_way = begin_if_due(store.area, aimed_at(settings, gateway.url))
     assert under_way is not None
-    assert not under_way.over
+    assert not under_way.done
     gateway.answering.set()
     assert under_way.settle()
 

@@ -1,1 +1,1 @@
-"""What watches the series: alert rules and a dashboard, rendered from the limits in force. Nothing here runs them."""
+"""Alert rules and a dashboard, rendered from the limits in force; Prometheus and Grafana run them."""

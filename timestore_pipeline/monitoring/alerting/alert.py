@@ -1,4 +1,4 @@
-"""What one alerting rule is: when it fires, how bad that is, what it says, and where the runbook speaks of it."""
+"""One alerting rule: its expression, severity, texts, and section of the runbook."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """`page` wakes somebody, `warning` waits for the morning."""
+    """`page` wakes the person on call, `warning` can wait until the morning."""
 
     WARNING = "warning"
     PAGE = "page"
@@ -29,10 +29,10 @@ class Alert:
 
     @property
     def anchor(self) -> str:
-        """Where the runbook speaks of it: `timestore-flush-failing`."""
+        """Anchor of its section in the runbook: `timestore-flush-failing`."""
         return anchor_of(self.name)
 
 
 def anchor_of(alert: str) -> str:
-    """The heading of the runbook that speaks of the alert of this name."""
+    """Anchor of the runbook's section about the alert of this name."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", alert).lower()

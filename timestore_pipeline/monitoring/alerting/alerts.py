@@ -1,7 +1,7 @@
-"""Every alert: when it fires, how bad that is, and what it tells the person it wakes.
+"""Every alert: its expression, its severity and its text for the person on call.
 
-Levels come from series wherever a series carries them (flush thresholds, guardrails, sizes), so that a rule loaded last
-month judges by today's limits. The rest are the constants below, and the backlog levels of `limits.py`.
+Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
+today's limits. The others are the constants below, and the backlog levels of `limits.py`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 DISK_WARN, DISK_PAGE = 0.75, 0.90  # of a guardrail, or of the volume
 SILENCE = 120.0  # seconds without a sensor tick or a push
 PUSHES_MISSED = 3  # where pushes are rarer than that
-RECENTLY = 10 * MINUTE  # how long one drop keeps an alert up
-SLOWER = 2.0  # times its own past
-SLOW_ENOUGH = 1.0  # seconds; below, twice as slow is noise
+RECENTLY = 10 * MINUTE  # time for which one drop keeps an alert firing
+SLOWER = 2.0  # times the dataset's own past
+SLOW_ENOUGH = 1.0  # seconds; for faster flushes, twice as slow is noise
 FAILING = 0.5  # of the flushes that ended
 RECORDED_EVERY = MINUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is watched: one shard, its datasets' own levels, at a durations."""
+    """The subject of the rules: one shard, the levels of its datasets, and the durations."""
 
     shard: str
     overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Watch:
 
     @property
     def silence(self) -> float:
-        """Seconds without news that are too many."""
+        """Seconds without a tick or push after which an alert fires."""
         return max(SILENCE, PUSHES_MISSED * self.push_interval)
 
     @property
@@ -68,9 +68,9 @@ def _backlog(watch: Watch) -> Iterator[Alert]:
                 "TimestoreBacklog",
                 severity,
                 f"{depth} > {limit.batches}",
-                "{{ $labels.dataset }}: {{ $value }} batches wait to be published",
+                "{{ $labels.dataset }}: {{ $value }} batches are not published yet",
                 f"More than {limit.batches} batches of dataset {{{{ $labels.dataset }}}} are staged on shard"
-                " {{ $labels.shard }} and not published. If that is its usual pace, give it a level of its own"
+                " {{ $labels.shard }} and not published. If that is normal for it, set a level for this dataset"
                 " (staging.alerts in its metadata).",
                 hold=5 * MINUTE,
                 labels={"dataset": limit.dataset} if limit.dataset else {},
@@ -96,15 +96,15 @@ def _disk(watch: Watch) -> Iterator[Alert]:
         "TimestoreDatasetDisk",
         promql.share(used, scope.level(series.DISK_LIMIT)),
         "{{ $labels.dataset }}: staged files take {{ $value | humanizePercentage }} of the guardrail",
-        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} nears TIMESTORE_STAGING_MAX_DATASET_BYTES; at 100 %"
-        " a flush is forced, and in hard mode producers are refused.",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is near TIMESTORE_STAGING_MAX_DATASET_BYTES; at"
+        " 100 % a flush is forced, and in hard mode batches are rejected.",
     )
     yield from _filling(
         "TimestoreTotalDisk",
         promql.share(scope.level(series.TOTAL_DISK_USAGE), scope.level(series.TOTAL_DISK_LIMIT)),
         "{{ $labels.shard }}: all staged files take {{ $value | humanizePercentage }} of the total guardrail",
-        "Shard {{ $labels.shard }} nears TIMESTORE_STAGING_MAX_TOTAL_BYTES; at 100 % every dataset is flushed, and in"
-        " hard mode every producer is refused.",
+        "Shard {{ $labels.shard }} is near TIMESTORE_STAGING_MAX_TOTAL_BYTES; at 100 % every dataset is flushed, and in"
+        " hard mode every batch is rejected.",
     )
 
 
@@ -114,8 +114,8 @@ def _volume(watch: Watch) -> Iterator[Alert]:
         "TimestoreVolume",
         f"1 - {left}\n/ {size}",
         "{{ $labels.shard }}: the volume of the staging directory is {{ $value | humanizePercentage }} full",
-        "On shard {{ $labels.shard }} the disk itself runs out, whoever fills it. When it is full, nothing can be"
-        " staged and nothing can be flushed.",
+        "The disk of shard {{ $labels.shard }} is running out of space, whether or not staged files are the cause. Once"
+        " it is full, neither staging nor flushing is possible.",
     )
 
 
@@ -133,16 +133,16 @@ def _backpressure(watch: Watch) -> Iterator[Alert]:
         Severity.WARNING,
         f"{promql.increase(watch.scope, dropped, window, by='reason')} > 0",
         "{{ $labels.dataset }}: {{ $value }} batches refused (reason: {{ $labels.reason }})",
-        "Producers of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} were told to come back later,"
-        f" {recently}. Nothing acknowledged is lost; what they do not send again is.",
+        "Producers of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} were asked to retry later,"
+        f" {recently}. No acknowledged batch is lost; refused batches are lost unless the producers send them again.",
     )
     yield Alert(
         "TimestoreBackpressure",
         Severity.PAGE,
         f"{promql.increase(watch.scope, dropped, window)} > 0\nand {promql.increase(watch.scope, retried, window)} > 0",
         "{{ $labels.dataset }}: {{ $value }} batches refused while flushes fail",
-        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is filling up because what is staged cannot be"
-        f" published: both batches refused and batches returned by failed flushes grew {recently}.",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is filling up because staged batches cannot be"
+        f" published: both refused batches and batches released by failed flushes grew {recently}.",
     )
     yield Alert(
         "TimestoreGuardrail",
@@ -163,15 +163,15 @@ def _flushes(watch: Watch) -> Iterator[Alert]:
         f"{failed}\n/ {promql.increase(watch.scope, ended, window)} > {FAILING:g}\nand {failed} >= 3",
         "{{ $labels.dataset }}: {{ $value | humanizePercentage }} of the flushes fail",
         "Flushes of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} abort more often than they publish. The"
-        " batches stay staged and are tried again, at growing distances.",
+        " batches stay staged, and the flush is retried at growing intervals.",
     )
     yield Alert(
         "TimestoreFlushBlocked",
         Severity.WARNING,
         f"{promql.blocked(watch.scope)} > 0",
         "{{ $labels.dataset }}: flushes wait for a person (error: {{ $labels.code }})",
-        "The last flush of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed with an error that trying"
-        " again does not cure. What is staged stays staged; timestore explain says what is to be done.",
+        "The last flush of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed with an error that a retry"
+        " does not resolve. Staged rows stay staged; timestore explain shows the remedy.",
     )
 
 
@@ -181,14 +181,14 @@ def _pace(watch: Watch) -> Iterator[Alert]:
         Severity.WARNING,
         _slower(watch),
         "{{ $labels.dataset }}: flushes take {{ $value | humanizeDuration }} (p95)",
-        f"That is more than {SLOWER:g} times what they took over the day before, for dataset"
+        f"That is more than {SLOWER:g} times the duration of the day before, for dataset"
         " {{ $labels.dataset }} on shard {{ $labels.shard }}.",
         hold=15 * MINUTE,
     )
 
 
 def _slower(watch: Watch) -> str:
-    """An hour of its own past at least, and five flushes now: a first flush or a single slow one is no regression."""
+    """Needs an hour of history and five recent flushes: a first flush or a single slow one is not a regression."""
     recorded = f"{DURATION_P95}{{{watch.scope.shard}}}"
     past = f"{recorded}[{watch.durations.span(DAY)}] offset {watch.durations.span(HOUR)}"
     finished = watch.scope.select(series.FLUSH_DURATION, part="_count", result="success")
@@ -208,23 +208,23 @@ def _silence(watch: Watch) -> Iterator[Alert]:
         Severity.PAGE,
         f"{promql.silence(tick)} > {limit}",
         "{{ $labels.shard }}: the flush sensor has been silent for {{ $value | humanizeDuration }}",
-        "Nothing decides about flushes on shard {{ $labels.shard }}; what is staged stays staged. Either the Dagster"
-        " daemon is down or its news do not arrive: then TimestorePushStale fires as well.",
+        "No sensor starts flushes on shard {{ $labels.shard }}; staged rows stay staged. Either the Dagster daemon is"
+        " down, or its pushes do not arrive: then TimestorePushStale fires as well.",
     )
     yield Alert(
         "TimestorePushStale",
         Severity.WARNING,
         f"{promql.silence(promql.pushed_at(watch.scope))} > {limit}",
         "{{ $labels.shard }}: no metrics were pushed for {{ $value | humanizeDuration }}",
-        "Every gauge of shard {{ $labels.shard }} shows a moment of the past. Ages still grow, because they are"
-        " computed from instants.",
+        "Every gauge of shard {{ $labels.shard }} is outdated. Ages still grow, because they are computed from"
+        " instants.",
     )
     yield Alert(
         "TimestoreAbsent",
         Severity.PAGE,
         f"absent({tick})",
         f"{watch.shard}: no series at all",
-        f"Shard {watch.shard} is not scraped, or its flush sensor has never run: nothing else about it can alert.",
+        f"Shard {watch.shard} is not scraped, or its flush sensor has never run: no other alert of it can fire.",
         hold=5 * MINUTE,
     )
 
@@ -235,8 +235,8 @@ def _twice(watch: Watch) -> Iterator[Alert]:
         Severity.WARNING,
         f"count by (shard) ({watch.scope.select(series.SENSOR_LAST_TICK)}) > 1",
         "{{ $labels.shard }}: its series arrive from {{ $value }} sources",
-        "Shard {{ $labels.shard }} is both pushed and scraped, or two hosts have its name. The other alerts take the"
-        " worst of both: a frozen push may keep them up, and counts may be doubled.",
+        "Shard {{ $labels.shard }} is both pushed and scraped, or two hosts have its name. The other alerts use the"
+        " worse of the two: a frozen push may keep them firing, and counts may be doubled.",
         hold=5 * MINUTE,
     )
 
@@ -246,9 +246,9 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
         "TimestoreQuarantine",
         Severity.WARNING,
         f"{watch.scope.level(series.QUARANTINED, metric='batches')} > 0",
-        "{{ $labels.dataset }}: {{ $value }} batches are set aside",
-        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} goes on without them. They wait for a person to"
-        " requeue or discard them.",
+        "{{ $labels.dataset }}: {{ $value }} batches are in quarantine",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is published without them. A person has to requeue"
+        " or discard them.",
     )
 
 

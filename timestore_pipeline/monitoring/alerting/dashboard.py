@@ -1,4 +1,4 @@
-"""The door to the dashboard. Its library is an extra: hosts that only stage and flush do without."""
+"""Entry point of the dashboard. Its library is an optional extra: hosts that only stage and flush do not need it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from timestore_pipeline.monitoring.alerting.rules import RUNBOOK
 
 
 def dashboard_json(durations: Durations, runbook: str = RUNBOOK) -> str:
-    """A dashboard to import or provision, its panels with their place in the runbook.
+    """A dashboard to import or provision, its panels with links to the runbook.
 
     Raises `MissingExtra` when Grafana's builders are not installed.
     """

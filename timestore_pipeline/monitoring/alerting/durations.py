@@ -1,7 +1,7 @@
-"""How long alerts wait: every duration of the rules, as Prometheus writes them, and one knob that shortens all of them.
+"""Every duration of the rules in Prometheus' notation, and one factor that shortens all of them.
 
-The knob exists to try a monitoring stack out, and for tests: an alert that holds for five minutes is one nobody has
-ever seen fire. Rules for production are rendered at 1.
+The factor is for trying out a monitoring stack, and for tests: few people would wait five minutes to see an alert fire.
+Rules for production are rendered at 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Durations:
     hurry: float = 1.0
 
     def span(self, seconds: float) -> str:
-        """A duration in Prometheus' notation, in the largest unit that says it exactly: `10m`, `90s`, `250ms`."""
+        """A duration in Prometheus' notation, in the largest unit that is exact: `10m`, `90s`, `250ms`."""
         milliseconds = round(self._shortened(seconds) * 1_000)
         if milliseconds == 0:
             return "0s"
@@ -34,6 +34,6 @@ class Durations:
 
 
 def seconds_of(span: str) -> str:
-    """The seconds of what `Durations.span` wrote, to compare with."""
+    """The seconds of a duration that `Durations.span` wrote, to compare with."""
     unit = span.lstrip("0123456789")
     return f"{int(span.removesuffix(unit)) * dict(_UNITS)[unit] / 1_000:.10g}"

@@ -1,4 +1,4 @@
-"""Writing what was rendered: each file whole or not at all, for whoever loads it may be looking right now.
+"""Writes rendered files, each whole or not at all, because Prometheus or Grafana may read them at any moment.
 
 A crash leaves the old file, and at most a temporary one without a suffix that Prometheus or Grafana would load.
 """

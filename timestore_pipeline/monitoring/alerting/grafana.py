@@ -57,7 +57,7 @@ def _with_row(built: build.Dashboard, row: Row, numbers: Iterator[int], runbook:
 
 
 def _advise(visual: stat.Panel | timeseries.Panel | table.Panel, panel: Panel, runbook: str) -> None:
-    """A link in the panel's corner, or the place in words where the runbook is a file that no browser can open."""
+    """Add a link to the panel's corner, or to its description if the runbook is a file that no browser can open."""
     place = f"{runbook}#{anchor_of(ALERT_OF[panel.title])}"
     if _can_be_opened(runbook):
         visual.links([_link(place)])
@@ -93,7 +93,7 @@ def _lines(panel: Panel) -> timeseries.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    """One row per dataset: the queries' answers side by side, joined by their labels."""
+    """One row per dataset: the queries' results side by side, joined by their labels."""
     names = {f"Value #{_ref(index)}": query.legend for index, query in enumerate(panel.queries)}
     organized = {"excludeByName": {"Time": True}, "renameByName": names}
     filled = _titled(table.Panel().height(10), panel)
@@ -134,7 +134,7 @@ def _datasource() -> build.DatasourceVariable:
 
 
 def _values(label: str, selector: str) -> build.QueryVariable:
-    """A thousand names joined into one pattern would be a query of its own; `.*` stands for all of them."""
+    """All values match `.*`: a pattern of a thousand names would make every query huge."""
     variable = build.QueryVariable(label).datasource(_SOURCE).query(f"label_values({selector}, {label})")
     variable = variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable = variable.sort(dashboard.VariableSort.ALPHABETICAL_ASC).multi(True).include_all(True).all_value(".*")

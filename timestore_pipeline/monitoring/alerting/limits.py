@@ -1,4 +1,4 @@
-"""What an operator may say about one dataset's alerts, as the rules need it."""
+"""The backlog levels of datasets, in the form that the rules need."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class BacklogLimit:
 
     matcher: str
     batches: int
-    dataset: str = ""  # named when the level is one dataset's own
+    dataset: str = ""  # set if the level belongs to one dataset
 
 
 def backlog_limits(overrides: Mapping[str, AlertOverrides], *, page: bool) -> list[BacklogLimit]:
-    """The default for every dataset without a level of its own, then the others; levels that are off are left out.
+    """The default for every dataset without its own level, then the others; levels that are off are omitted.
 
-    The default excludes names and does not list them: a dataset that appears after rendering is covered.
+    The default excludes names instead of listing them, so it covers datasets that appear after rendering.
     """
     chosen = {name: own.backlog_page if page else own.backlog_warn for name, own in sorted(overrides.items())}
     own = {name: batches for name, batches in chosen.items() if batches is not None}
@@ -31,5 +31,5 @@ def backlog_limits(overrides: Mapping[str, AlertOverrides], *, page: bool) -> li
 
 
 def any_of(names: Iterable[str]) -> str:
-    """A pattern for a quoted PromQL string; of what names may hold only the dot means something in a pattern."""
+    """A pattern for a quoted PromQL string; the dot is the only character of names with a meaning in patterns."""
     return "|".join(re.sub(r"\.", r"\\\\.", name) for name in names)

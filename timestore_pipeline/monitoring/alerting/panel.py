@@ -1,4 +1,4 @@
-"""What a panel is, whoever draws it. Queries hold placeholders as Grafana writes them (`$dataset`)."""
+"""Panels, independent of the tool that draws them. Queries hold placeholders in Grafana's notation (`$dataset`)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ LINE = "{{dataset}} ({{shard}})"
 
 
 class Kind(StrEnum):
-    """How a panel looks."""
+    """The form of a panel."""
 
-    NUMBER = "number"  # the value of now
+    NUMBER = "number"  # the current value
     LINES = "lines"
     TABLE = "table"  # a row per dataset, a column per query
 
 
 class Unit(StrEnum):
-    """As Grafana names them."""
+    """Grafana's unit names."""
 
     COUNT = "short"
     SECONDS = "s"
@@ -53,7 +53,7 @@ class Row:
 
 
 def filled(expression: str, placeholders: Mapping[str, str]) -> str:
-    """The expression with `$name` replaced; longer names first, so that `$top` does not eat into `$topmost`."""
+    """The expression with `$name` replaced; longer names first, so that `$top` does not match inside `$topmost`."""
     for name in sorted(placeholders, key=len, reverse=True):
         expression = expression.replace(f"${name}", placeholders[name])
     return expression

@@ -1,7 +1,7 @@
-"""What the dashboard shows, without a word about Grafana: the same panels are drawn by others from the same queries.
+"""The dashboard's panels, independent of Grafana: other tools draw the same panels from the same queries.
 
-With a thousand datasets a panel draws `$top` lines: ranked once over the whole time range, because a rank per step
-would let lines come and go.
+With a thousand datasets a panel draws `$top` lines, ranked once over the whole time range: with a rank per step lines
+would come and go.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from timestore_pipeline.monitoring.alerting.promql import DATASET, Scope
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
 
-ALERT_OF = {  # panel -> the alert that judges what it shows, and whose heading of the runbook says what to do
+ALERT_OF = {  # panel -> the alert about its series, with the runbook's section that it links to
     "Since the last sensor tick": "TimestoreSensorStale",
     "Since the last push": "TimestorePushStale",
     "Batches staged": "TimestoreBacklog",
@@ -38,7 +38,7 @@ _SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
 
 
 def rows(durations: Durations) -> tuple[Row, ...]:
-    """The dashboard from top to bottom; durations: that of the rules, so that panels show what alerts see."""
+    """The dashboard from top to bottom; durations: those of the rules, so that panels and alerts agree."""
     return (
         Row("At a glance", _glance()),
         Row("Backlog", _backlog(durations)),
@@ -55,7 +55,7 @@ def _glance() -> tuple[Panel, ...]:
     aside = _SCOPE.level(series.QUARANTINED, metric="batches")
     firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
     tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
-    pushed = f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # as gateway or ledger know it
+    pushed = f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # from the gateway or the ledger
     quiet = ((Severity.PAGE, SILENCE),)
     return (
         _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
@@ -73,14 +73,14 @@ def _backlog(durations: Durations) -> tuple[Panel, ...]:
     ages = (Query(_top_gauge(f"({age})", series.OLDEST_AGE)),
             Query(_top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
     return (
-        _staged("Batches staged", "batches", "In flight included. Levels of a dataset's own are not drawn.", usual),
+        _staged("Batches staged", "batches", "In flight included. Levels of single datasets are not drawn.", usual),
         Panel(
             "Age of the oldest batch",
-            "Computed from the instant it was staged: grows also when nothing is pushed any more.",
+            "Computed from the instant it was staged: still grows when pushes stop.",
             Unit.SECONDS,
             ages,
         ),
-        _staged("Rows staged", "rows", "What the next flushes will write; sizes compaction."),
+        _staged("Rows staged", "rows", "Rows that the next flushes will write."),
         Panel("Batches in flight", "Claimed by a flush that has not ended.", Unit.COUNT, (
             Query(_top_gauge(_SCOPE.level(series.IN_FLIGHT, metric="batches"), series.IN_FLIGHT, metric="batches")),
         )),
@@ -98,17 +98,17 @@ def _flushes(durations: Durations) -> tuple[Panel, ...]:
     share = f"{failed} / ({promql.increase(_SCOPE, ended, window)} > 0)"
     return (
         Panel("Flush duration (p95)", "Of published flushes, claim to end.", Unit.SECONDS, (Query(slow),)),
-        Panel("Flushed rows per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+        Panel("Flushed rows per second", "Published, and released by failed flushes.", Unit.PER_SECOND,
               (_rate("flush_rows_total", "result"),)),
-        Panel("Flushed batches per second", "Published, and returned by failed flushes.", Unit.PER_SECOND,
+        Panel("Flushed batches per second", "Published, and released by failed flushes.", Unit.PER_SECOND,
               (_rate("flush_batches_total", "result"),)),
-        Panel("Flushes by trigger", "Which limit, or who, asked for them.", Unit.COUNT,
+        Panel("Flushes by trigger", "The limit that triggered them, or an operator.", Unit.COUNT,
               (Query(f"sum by (trigger, result) ({promql.increase(_SCOPE, ended, window, by='trigger, result')})",
                      "{{trigger}}, {{result}}"),)),
         Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(_top_counter(share, ended)),)),
-        Panel("Accepted rows per second", "What producers were promised.", Unit.PER_SECOND,
+        Panel("Accepted rows per second", "Rows acknowledged to producers.", Unit.PER_SECOND,
               (Query(_top_counter(rows, series.ACCEPTED_ROWS)),)),
-        Panel("Accepted batches per second", "How small what they write is.", Unit.PER_SECOND,
+        Panel("Accepted batches per second", "Batches acknowledged to producers.", Unit.PER_SECOND,
               (Query(_top_counter(batches, series.ACCEPTED_BATCHES)),)),
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ def _flushes(durations: Durations) -> tuple[Panel, ...]:
 def _backpressure(window: str) -> tuple[Panel, ...]:
     return (
         _grown("Dropped batches", "dropped_batches_total", "reason", window, "Refused for lack of room, recently."),
-        _grown("Retried batches", "retried_batches_total", "reason", window, "Returned by failed flushes, recently."),
+        _grown("Retried batches", "retried_batches_total", "reason", window, "Released by failed flushes, recently."),
         _grown("Guardrail exceeded", "guardrail_exceeded_total", "guardrail", window, "Batches above it, recently."),
     )
 
@@ -147,9 +147,9 @@ def _trouble() -> tuple[Panel, ...]:
     return (
         Panel("Age of the flush in flight", "Since it took its claim.", Unit.SECONDS,
               (Query(_top_gauge(f"({claimed})", series.IN_FLIGHT, metric="batches")),)),
-        Panel("Failures in a row", "Nothing where the last flush succeeded.", Unit.COUNT,
+        Panel("Failures in a row", "No line where the last flush succeeded.", Unit.COUNT,
               (Query(_top_gauge(_SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
-        Panel("Batches in quarantine, by dataset", "They wait for a person.", Unit.COUNT,
+        Panel("Batches in quarantine, by dataset", "A person has to requeue or discard them.", Unit.COUNT,
               (Query(_top_gauge(aside, series.QUARANTINED, metric="batches")),)),
         Panel("Set aside, requeued, discarded", "Batches, all datasets together, in the time shown.", Unit.COUNT, tuple(
             Query(f"sum(increase({_SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
@@ -163,7 +163,7 @@ def _trouble() -> tuple[Panel, ...]:
         Panel("Shard: bytes in quarantine", "", Unit.BYTES, (Query(files, "{{shard}}"),)),
         Panel("Paused datasets", "An operator stopped their automatic flushes.", Unit.COUNT,
               (Query(_top_gauge(_SCOPE.level(series.PAUSED), series.PAUSED)),)),
-        Panel("Blocked datasets", "An error that no repetition cures: their flushes wait for a person.", Unit.COUNT,
+        Panel("Blocked datasets", "Their last flush failed with an error that a retry does not resolve.", Unit.COUNT,
               (Query(_top_gauge(promql.blocked(_SCOPE), series.BLOCKED), "{{dataset}}: {{code}}"),)),
     )  # fmt: skip
 

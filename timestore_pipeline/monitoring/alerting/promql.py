@@ -1,7 +1,7 @@
 """PromQL over the product's series, in the few forms that rules and panels share.
 
-Whatever arrives through a Pushgateway freezes when its pusher dies, and a counter may appear with its first increase
-already in it. The forms here are chosen for that: ages are taken from instants, increases see a first sample.
+Series in a Pushgateway freeze when their pusher dies, and a counter may appear with its first increase already in it.
+The forms here allow for that: ages are computed from instants, and increases include a first sample.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeS
 Series = CounterSeries | GaugeSeries | ShardCounter
 
 PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
-DATASET = "dataset, shard"  # what a number about a dataset is grouped by
+DATASET = "dataset, shard"  # the grouping of numbers about a dataset
 
 AGE_FLOOR = 120.0  # seconds a batch may always wait before its age is alarming
 AGE_FACTOR = 1.5  # of a dataset's own max age, when that is longer
@@ -25,7 +25,7 @@ AGE_MARGIN = 30.0  # seconds for the sensor's tick, Dagster's queue and the flus
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which samples are meant: matchers as PromQL writes them, `shard="a"` or `dataset=~"$dataset"`."""
+    """The samples to select: PromQL matchers such as `shard="a"` or `dataset=~"$dataset"`."""
 
     shard: str
     dataset: str = ""  # empty = every dataset
@@ -35,7 +35,7 @@ class Scope:
         return cls(f'shard="{shard}"')
 
     def select(self, declared: Series, *, part: str = "", **labels: str) -> str:
-        """A selector; part: of a histogram, `_bucket`, `_sum` or `_count`. A label value is matched as it is."""
+        """A selector; part: of a histogram, `_bucket`, `_sum` or `_count`. Label values are matched literally."""
         matchers = [self.shard, *([self.dataset] if self.dataset and _has_dataset(declared) else [])]
         matchers += [f'{name}="{value}"' for name, value in labels.items()]
         return f"{series.PREFIX}{declared.name}{part}{{{','.join(matchers)}}}"
@@ -47,7 +47,7 @@ class Scope:
 
 
 def age(scope: Scope) -> str:
-    """Seconds the oldest batch has waited. It goes on growing when nobody pushes any more."""
+    """Seconds the oldest batch has waited; still grows when pushes stop."""
     return f"time() - min by ({DATASET}) ({scope.select(series.OLDEST_STAGED)})"
 
 
@@ -57,7 +57,7 @@ def blocked(scope: Scope) -> str:
 
 
 def age_limit(scope: Scope, durations: Durations) -> str:
-    """Seconds a batch of the dataset may wait; nothing where age is off and another threshold is on."""
+    """Seconds a batch of the dataset may wait; no sample where age is off and another threshold is on."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
     floor, margin = durations.seconds(AGE_FLOOR), durations.seconds(AGE_MARGIN)
     other = " or ".join(f"{scope.level(series.FLUSH_THRESHOLD, metric=metric)} > 0" for metric in ("rows", "bytes"))
@@ -70,21 +70,21 @@ def silence(instant: str) -> str:
 
 
 def pushed_at(scope: Scope) -> str:
-    """When the shard's group was last pushed; nothing where a shard is scraped directly."""
+    """When the shard's group was last pushed; no sample where a shard is scraped directly."""
     return f'{PUSHED_AT}{{job="{JOB}",{scope.shard}}}'
 
 
 def share(used: str, limit: str) -> str:
-    """Used over limit, nothing where the limit is off."""
+    """Used over limit; no sample where the limit is off."""
     return f"{used}\n/ ({limit} > 0)"
 
 
 def increase(scope: Scope, declared: CounterSeries, window: str, *, by: str = "", **labels: str) -> str:
-    """How much a counter grew within the window, per dataset and `by`; exact, not extrapolated.
+    """The growth of a counter within the window, per dataset and `by`; exact, not extrapolated.
 
-    A series that was not there at the window's start has grown by all it shows, provided that the shard was watched
-    then: otherwise a Prometheus set up today would take a year's drops for today's. Nor does a dataset count that was
-    removed and came back within the window, with everything it had counted before.
+    A series that did not exist at the start of the window counts with its whole value, provided that the shard was
+    monitored then: otherwise a Prometheus set up today would count a year's drops as today's. A dataset that was
+    removed and came back within the window, with all its former counts, is excluded.
     """
     counter = scope.select(declared, **labels)
     watched = scope.select(series.SENSOR_LAST_TICK)
@@ -100,7 +100,7 @@ def increase(scope: Scope, declared: CounterSeries, window: str, *, by: str = ""
 
 
 def duration_quantile(scope: Scope, quantile: float, window: str, result: str = "success") -> str:
-    """Seconds within which this share of the flushes ended; nothing (and not NaN) where there was none."""
+    """Seconds within which this share of the flushes ended; no sample (instead of NaN) where there was none."""
     buckets = scope.select(series.FLUSH_DURATION, part="_bucket", result=result)
     rate = f"sum by ({DATASET}, le) (rate({buckets}[{window}]))"
     return f"histogram_quantile({quantile}, {rate}) >= 0"

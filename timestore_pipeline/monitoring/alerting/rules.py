@@ -1,7 +1,7 @@
 """The rule file that Prometheus loads: one per shard, every expression limited to that shard.
 
-So the files of many shards lie side by side in one Prometheus without a rule firing twice, and a shard that has gone
-entirely still has a rule that knows its name.
+So one Prometheus can load the files of many shards without a rule firing twice, and a shard without any series still
+has a rule with its name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def rule_file(watch: Watch, runbook: str = RUNBOOK) -> str:
     """YAML. runbook: address of the page whose headings are the alerts' names."""
     lines = [
         f"# Alert rules of shard {watch.shard}, by `timestore monitoring render`. Render again after a change of a",
-        "# dataset's staging.alerts; flush thresholds and guardrails may change without: they are read as series.",
+        "# dataset's staging.alerts; changed flush thresholds and guardrails apply at once: they are read as series.",
         "groups:",
         *_group(f"timestore-{watch.shard}-recorded", watch.durations.span(RECORDED_EVERY)),
         *(line for name, expression in recorded(watch).items() for line in _recording(name, expression)),
@@ -63,5 +63,5 @@ def _mapping(name: str, values: Mapping[str, str]) -> Iterator[str]:
 
 
 def _text(value: str) -> str:
-    """A JSON string is a YAML string, whatever it holds."""
+    """Every JSON string is a YAML string."""
     return json.dumps(value, ensure_ascii=False)

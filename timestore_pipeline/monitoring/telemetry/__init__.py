@@ -1,1 +1,1 @@
-"""What Prometheus sees: series derived from durable state, never from a process's memory."""
+"""Prometheus series derived from durable state, never from a process's memory."""

@@ -1,9 +1,10 @@
-"""One PUT to a gateway, sent in a thread that can be left behind and takes nothing of ours with it.
+"""One PUT to a gateway, sent in a thread that can be abandoned without side effects.
 
-A socket's timeout starts anew with every byte, and does not cover the resolution of a name: only a thread that is given
-up keeps a deadline. Who gives up cuts the connection, so a gateway that drips bytes for ever does not collect threads.
+A socket's timeout starts again with every byte, and does not cover name resolution: a deadline needs a thread that can
+be abandoned. The waiting thread then cuts the connection, so that a gateway which sends bytes for ever does not pile up
+threads.
 
-An address may hold a user and a password. They go into a header, and into no log line and no error.
+An address may hold a user and a password. They go into a header, never into a log line or an error.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from urllib.parse import unquote_to_bytes
 
 from timestore_pipeline import clock
 
-_EXCERPT = 300  # bytes of a refusal's reason; a gateway says in its body which metric it does not like
+_EXCERPT = 300  # bytes of a refusal's body, in which the gateway names the metric it rejects
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to, without what nobody should read; `shown` may be logged."""
+    """A gateway's address with its credentials apart; `shown` may be logged."""
 
     shown: str
     credentials: bytes = b""  # user:password, decoded
 
     @classmethod
     def of(cls, url: str) -> Address:
-        """Everything up to the last @ is the password's: one that was not encoded may hold any character."""
+        """Everything up to the last @ belongs to the password: an unencoded one may hold any character."""
         scheme, separator, rest = url.rpartition("://") if "@" not in url else url.partition("://")
         if not separator:
             scheme, rest = "http", url
@@ -46,7 +47,7 @@ class Address:
 
 
 class Delivery:
-    """A PUT under way; `settle` says what became of it."""
+    """A PUT in progress; `settle` returns when it succeeded and raises otherwise."""
 
     def __init__(self, request: urllib.request.Request, seconds: float) -> None:
         self._deadline, self._seconds = clock.monotonic() + seconds, seconds
@@ -56,12 +57,12 @@ class Delivery:
         threading.Thread(target=_deliver, args=arguments, name="timestore-push", daemon=True).start()
 
     @property
-    def over(self) -> bool:
-        """Whether `settle` would not have to wait."""
+    def done(self) -> bool:
+        """Whether `settle` would return without waiting."""
         return not self._outcome.empty() or clock.monotonic() >= self._deadline
 
     def settle(self) -> None:
-        """Wait, until the deadline at most; raises `TimeoutError`, or what sending raised. To be called once."""
+        """Wait until the deadline at most; raises `TimeoutError`, or the error of sending. To be called once."""
         try:
             error = self._outcome.get(timeout=max(self._deadline - clock.monotonic(), 0))
         except queue.Empty:
@@ -86,7 +87,7 @@ class _Line:
         return connection
 
     def cut(self) -> None:
-        """Whoever reads or writes is told that it is over."""
+        """Shut the socket down, which ends a read or write that waits on it."""
         line = self._connection.sock if self._connection is not None else None
         if line is not None:
             with suppress(OSError):
@@ -116,14 +117,14 @@ def _deliver(
 ) -> None:
     try:
         _send(urllib.request.build_opener(_Plain(line), _Secure(line)), request, seconds)
-    except Exception as error:  # noqa: BLE001  raised again where the push was asked for
+    except Exception as error:  # noqa: BLE001  raised again by `settle`
         outcome.put(error)
     else:
         outcome.put(None)
 
 
 def _send(opener: urllib.request.OpenerDirector, request: urllib.request.Request, seconds: float) -> None:
-    """A redirect is a refusal: nobody but the configured gateway is told anything. What it replies goes unread."""
+    """A redirect counts as a refusal: only the configured gateway gets the request. The response body is not read."""
     try:
         opener.open(request, timeout=seconds).close()
     except HTTPError as refusal:

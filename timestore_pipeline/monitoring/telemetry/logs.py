@@ -1,7 +1,7 @@
-"""Where the product's log lines go and what they look like: logfmt for people who grep, JSON for machines that collect.
+"""Destination and format of the product's log lines: logfmt for people who grep, JSON for log collectors.
 
-One line per flush, also when it fails, with the duration of each phase; errors carry their code and hint. The standard
-library does it: producers embed this package, and whatever logging they have set up keeps working.
+One line per flush, also when it fails, with the duration of each phase; errors carry their code and hint. It uses the
+standard library: producers embed this package, and their own logging set-up keeps working.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Fields = dict[str, str | int | float]
 
 
 class Target(Protocol):
-    """A logger, or what stands in for one."""
+    """A logger, or a stand-in for one."""
 
     def log(self, level: int, msg: str, /, *args: object) -> None: ...
 
 
 class LineFormatter(logging.Formatter):
-    """`stamped=False` leaves out time and level, for logs that have columns of their own for them."""
+    """`stamped=False` omits time and level, for logs that have their own columns for them."""
 
     def __init__(self, style: LogFormat, *, stamped: bool = True) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class LineFormatter(logging.Formatter):
 
 
 def log_to_stderr(settings: Settings) -> None:
-    """Send this package's log lines to standard error, once however often it is called."""
+    """Send this package's log lines to standard error; repeated calls do not repeat the lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(settings.log_format))
     logger = logging.getLogger(PACKAGE)

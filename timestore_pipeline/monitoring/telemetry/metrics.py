@@ -1,7 +1,7 @@
 """Prometheus series, read from the ledger, the disk and the settings at the moment of the scrape.
 
-Nothing is counted in this process, so it does not matter which process is scraped or pushes: all say the same, and a
-counter never goes back because a process ended.
+No count is kept in the process, so it does not matter which process is scraped or pushes: all have the same values, and
+a counter never goes back because a process ended.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _VOLUME = ("batches", "rows", "bytes")
 class StagingCollector(Collector):
     """One staging directory's series; register it in any `CollectorRegistry`.
 
-    Collecting may raise what reading the ledger raises: `LedgerBusy`, `Corrupted`.
+    Collecting may raise the errors of reading the ledger: `LedgerBusy`, `Corrupted`.
     """
 
     def __init__(self, area: StagingArea, settings: Settings) -> None:
@@ -40,7 +40,7 @@ class StagingCollector(Collector):
         self._settings = settings
 
     def describe(self) -> list[Metric]:
-        """Nothing, which keeps the registry from collecting when the collector is registered."""
+        """Empty, so that the registry does not collect when the collector is registered."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -181,7 +181,7 @@ def exposition(area: StagingArea, settings: Settings) -> str:
 
 
 def registry(area: StagingArea, settings: Settings) -> CollectorRegistry:
-    """A registry that holds this directory's series and nothing of this process."""
+    """A registry with this directory's series and none about the process."""
     found = CollectorRegistry()
     found.register(StagingCollector(area, settings))
     return found

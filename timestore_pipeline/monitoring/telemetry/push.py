@@ -1,15 +1,14 @@
-"""Pushing to a Pushgateway without ever being in the way of what is measured.
+"""Pushes to a Pushgateway without ever delaying the work that is measured.
 
-A push replaces the shard's whole group with the durable state of the moment, so a push that fails is made good by the
-next one, from whatever process, and nothing is retried here. Series of datasets that were removed go the same way.
+A push replaces the shard's whole group with the current durable state, so the next push, from any process, makes up for
+a failed one, and there are no retries here. Series of removed datasets disappear the same way.
 
-Whoever comes by pushes (a tick, a run, a producer), if a push is due: a flush has ended since the last one, or the
-last one is as old as `TIMESTORE_METRICS_PUSH_INTERVAL_MS`. A gateway that fails is left alone by every process of the
-shard, for a pause that doubles up to a minute. So what is guaranteed, while hooks and the sensor run and the gateway
-answers: the counters of a flush are there when its run has ended (at the next look, if another push was under way
-then: they go one by one, so that none overtakes another), everything else an interval and a tick later. If it does
-not answer, no run waits for it before its end and nobody longer than `DEADLINE`, and hardly more than one process a
-minute waits at all.
+Ticks, runs and producers push if a push is due: a flush has ended since the last one, or the last one is as old as
+`TIMESTORE_METRICS_PUSH_INTERVAL_MS`. After a failure no process of the shard pushes, for a pause that doubles up to a
+minute. So while hooks and the sensor run and the gateway answers, a flush's counters are pushed when its run ends (or
+at the next check, if another push was in progress: pushes run one by one, so that none overtakes another), and all
+other series an interval and a tick later. If the gateway does not answer, a run waits for it only at its end, no
+process waits longer than `DEADLINE`, and hardly more than one process a minute waits at all.
 """
 
 from __future__ import annotations
@@ -33,36 +32,36 @@ DEADLINE = 2.0  # seconds that a gateway has to answer
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
 
-_OVERDUE = timedelta(seconds=30)  # well before anybody calls the shard silent
+_OVERDUE = timedelta(seconds=30)  # well before the alert on a silent shard
 
 _log = logging.getLogger(__name__)
 
 
 def push_if_due(area: StagingArea, settings: Settings) -> bool:
-    """Push unless no gateway is configured or nothing is due; False when a push failed. Never raises."""
+    """Push if a gateway is configured and a push is due; False when a push failed. Never raises."""
     push = begin_if_due(area, settings)
     return push is None or push.settle()
 
 
 def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False) -> Push | None:
-    """Send what is to be pushed and do not wait for the answer; never raises.
+    """Start a push if one is due, without waiting for the answer; never raises.
 
-    None where nothing is due, or a push is under way: what that one missed is due afterwards.
+    None if no push is due, or another is in progress: later changes are due afterwards.
     """
     if not settings.pushgateway_url:
         return None
     try:
         state, flushes_ended = area.ledger.pushes.state(), area.ledger.pushes.flushes_ended()
         due = is_due(state, flushes_ended, clock.now(), settings.metrics_push_interval)
-        due = due or (leaving and not state.failures_in_a_row and _waits_unheard(area, state))
+        due = due or (leaving and not state.failures_in_a_row and _has_unreported(area, state))
         due = due and area.ledger.pushes.begin(timedelta(seconds=DEADLINE))
     except TimestoreError:
-        due = True  # the push says what is wrong
+        due = True  # the push will log the error
     return Push(area, settings) if due else None
 
 
 def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
-    """`push_if_due` of a process that has no time to wait for a gateway, and knows that another will push soon."""
+    """`push_if_due` for a process that should not wait for a gateway, because another one usually pushes soon."""
     try:
         tried = area.ledger.pushes.state().tried
     except TimestoreError:
@@ -73,13 +72,13 @@ def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
 
 
 def push_before_leaving(area: StagingArea, settings: Settings) -> bool:
-    """`push_if_due` of a process that will not come by again: what nobody has told of is due at once."""
+    """`push_if_due` of a process that ends: a push is due at once if batches are in no series yet."""
     push = begin_if_due(area, settings, leaving=True)
     return push is None or push.settle()
 
 
 def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timedelta) -> bool:
-    """flushes_ended: as of now. A last try that lies in the future was written before the clock was set back."""
+    """flushes_ended: up to now. A last try in the future means that the clock was set back."""
     if state.tried is None or state.tried > now:
         return True
     if state.failures_in_a_row:
@@ -88,16 +87,16 @@ def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timede
 
 
 def push_metrics(area: StagingArea, settings: Settings) -> bool:
-    """PUT every series of this shard under job="timestore", shard=…, due or not; True when the gateway took it.
+    """PUT every series of this shard under job="timestore", shard=…, due or not; True when the gateway accepted it.
 
-    Never raises, and waits for the gateway no longer than `DEADLINE`: False when none is configured, or it is away,
-    slow or refuses.
+    Never raises, and waits for the gateway no longer than `DEADLINE`: False when none is configured, or it is
+    unreachable, slow or refuses.
     """
     return settings.pushgateway_url is not None and Push(area, settings).settle()
 
 
 class Push:
-    """A push that was sent. Never raises; to be settled by the thread that made it, which owns the ledger."""
+    """A push in progress. Never raises; to be settled by the thread that made it, which owns the ledger."""
 
     def __init__(self, area: StagingArea, settings: Settings) -> None:
         self._area = area
@@ -107,20 +106,20 @@ class Push:
         try:
             self._flushes_ended = area.ledger.pushes.flushes_ended()
             self._sent = Delivery(self._request(settings), DEADLINE)
-        except Exception as error:  # noqa: BLE001  whatever it is: a metric must never break the flush that it counts
+        except Exception as error:  # noqa: BLE001  any error: a metric must never break the flush that it counts
             self._sent = error
 
     @property
-    def over(self) -> bool:
-        """Whether `settle` would not have to wait."""
-        return isinstance(self._sent, Exception) or self._sent.over
+    def done(self) -> bool:
+        """Whether `settle` would return without waiting."""
+        return isinstance(self._sent, Exception) or self._sent.done
 
     def settle(self) -> bool:
-        """Wait for the answer, until `DEADLINE` after it was sent, and write down what it was. To be called once."""
+        """Wait for the answer, until `DEADLINE` after sending, and record it in the ledger. To be called once."""
         try:
             failures = self._answered()
         except Exception as error:  # noqa: BLE001  as above
-            _tell_failure(self._area, self._address.shown, error)
+            _log_failure(self._area, self._address.shown, error)
             return False
         if failures:
             _log.info("metrics are pushed to %s again, after %d failures", self._address.shown, failures)
@@ -140,21 +139,21 @@ class Push:
         )
 
 
-def _waits_unheard(area: StagingArea, state: PushState) -> bool:
-    """Whether the oldest batch of any dataset came after the last push read the ledger: its age is in no series yet."""
+def _has_unreported(area: StagingArea, state: PushState) -> bool:
+    """Whether the oldest batch of any dataset is newer than the last push: its age is in no series yet."""
     oldest = [row.oldest_pending_at for row in area.ledger.batches.backlogs() if row.oldest_pending_at]
     return any(state.pushed is None or staged > state.pushed for staged in oldest)
 
 
-def _tell_failure(area: StagingArea, shown: str, error: Exception) -> None:
-    """An outage is one line in the log, of whichever process meets it first, and not one a minute."""
+def _log_failure(area: StagingArea, shown: str, error: Exception) -> None:
+    """An outage is logged once, by the first process that notices it, not once a minute."""
     try:
         in_a_row = area.ledger.pushes.failed()
     except TimestoreError as unwritten:
-        _log.warning("metrics could not be pushed to %s: %s; nor could that be counted: %s", shown, error, unwritten)
+        _log.warning("metrics could not be pushed to %s: %s; the failure is not counted: %s", shown, error, unwritten)
     else:
         if in_a_row == 1:
-            _log.warning("metrics could not be pushed to %s: %s; silent until a push succeeds", shown, error)
+            _log.warning("metrics could not be pushed to %s: %s; not logged again until one succeeds", shown, error)
 
 
 def _pause(failures_in_a_row: int) -> timedelta:

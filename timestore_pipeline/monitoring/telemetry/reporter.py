@@ -1,9 +1,9 @@
-"""Pushing for as long as a producer lives, so that what it stages is known although no daemon and no run would tell.
+"""Pushes as long as a producer runs, so that its batches are in the series even if no daemon and no run pushes.
 
-The sensor's heartbeat and the runs' hooks push what they find; a batch that is staged after both have died would be in
-no series, and nothing could be alerted on. So whoever stages pushes, too: when a push is due, and once more before it
-leaves, if batches wait that nobody has told of. A producer that is killed says nothing more: what it staged since the
-last push is told by the next process that comes by, and until then the silence of the sensor is the alert.
+The sensor's heartbeat and the runs' hooks push; without both, a newly staged batch would be in no series, and no alert
+could fire. So producers push, too: when a push is due, and once more before they end, if batches are in no series yet.
+Batches that a killed producer staged since the last push are in the next push of any process; until then the alert on
+the silent sensor covers them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import threading
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 
-_LOOK = 1.0  # seconds between two questions whether a push is due; each costs two reads of the ledger
+_CHECK_EVERY = 1.0  # seconds between checks whether a push is due; each costs two reads of the ledger
 
 
 class Reporter:
-    """A thread of its own, since a gateway may take its time; none where no gateway is configured."""
+    """Uses a separate thread, since a gateway may be slow; none where no gateway is configured."""
 
     def __init__(self, area: StagingArea, settings: Settings) -> None:
         self._area = area
@@ -28,7 +28,7 @@ class Reporter:
             self._thread.start()
 
     def stop(self) -> None:
-        """Say what is still to be said; a gateway that hangs is waited for no longer than `push.DEADLINE`."""
+        """Push once more if needed; waits for a hanging gateway no longer than `push.DEADLINE`."""
         self._leaving.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -39,6 +39,6 @@ class Reporter:
             push_if_due,
         )
 
-        while not self._leaving.wait(_LOOK):
+        while not self._leaving.wait(_CHECK_EVERY):
             push_if_due(self._area, self._settings)
         push_before_leaving(self._area, self._settings)

@@ -1,11 +1,11 @@
 """The contract with dashboards and alert rules: every series, its meaning and its labels.
 
-Every series carries `shard` beside the labels named here. Amounts are rows, bytes or seconds, as the name says; a limit
+Every series carries `shard` beside the labels named here. Amounts are rows, bytes or seconds, as in the name; a limit
 or threshold of 0 means off.
 
-A counter that appears with its first increase hides that increase from `rate` and `increase`. So whatever an alert may
-be written on is exposed as 0 from the dataset's first moment on. What only tells flushes apart, the trigger and the
-duration, is exposed from its first flush on: it is half of all samples, and a shard may have thousands of datasets.
+A counter that appears with its first increase hides that increase from `rate` and `increase`. So every counter for
+alerts is exposed as 0 from the creation of the dataset. Counters that only distinguish flushes, by trigger and by
+duration, are exposed from the first flush on: they are half of all samples, and a shard may have thousands of datasets.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _RESULTS = ("success", "failure")
 
 @dataclass(frozen=True, slots=True)
 class CounterSeries:
-    """A counter per dataset. `labels`: name -> every value there is."""
+    """A counter per dataset. `labels`: name -> all its values."""
 
     name: str  # as in the ledger: without the prefix
     help: str
@@ -41,7 +41,7 @@ class ShardCounter:
 
 @dataclass(frozen=True, slots=True)
 class GaugeSeries:
-    """A level that is read when asked."""
+    """A level, read at the moment of the scrape."""
 
     name: str  # without the prefix
     help: str
@@ -92,13 +92,13 @@ QUARANTINED = GaugeSeries("quarantined", "Set aside for an operator.", ("dataset
 OLDEST_AGE = GaugeSeries(
     "oldest_age_seconds", "Age of the oldest batch not yet published; 0 when there is none.", ("dataset",)
 )
-OLDEST_STAGED = GaugeSeries(  # an instant ages by itself where it is kept, also after whoever pushed it died
+OLDEST_STAGED = GaugeSeries(  # an instant, so that the age still grows after the process that pushed it died
     "oldest_staged_timestamp_seconds",
     "When the oldest batch not yet published was staged; absent when there is none.",
     ("dataset",),
 )
-CREATED = GaugeSeries(  # lets a rule tell a dataset that came back, with all its counters, from one that is new
-    "created_timestamp_seconds", "When the dataset was first heard of; a removal does not change it.", ("dataset",)
+CREATED = GaugeSeries(  # lets a rule distinguish a dataset that came back, with all its counters, from a new one
+    "created_timestamp_seconds", "When the dataset was created; a removal does not change it.", ("dataset",)
 )
 DISK_USAGE = GaugeSeries(
     "disk_usage_bytes",
@@ -121,7 +121,7 @@ SENSOR_LAST_TICK = GaugeSeries(
 FLUSH_DURATION = CounterSeries(
     "flush_duration_seconds", "Time from claim to the end of a flush.", {"result": _RESULTS}, from_zero=False
 )
-CLAIMED_AT = GaugeSeries(  # an instant, so that a claim grows old also where nobody pushes any more
+CLAIMED_AT = GaugeSeries(  # an instant, so that the age of a claim still grows when pushes stop
     "claimed_timestamp_seconds", "When the dataset's flush in flight took its claim; absent when there is none.",
     ("dataset",),
 )  # fmt: skip
