@@ -257,7 +257,7 @@ def test_rows_of_before_and_after_a_change_are_published_with_their_values(
     [
         (2**53 + 1, 0.5, "a staged whole number is not exact as a double"),
         (Decimal(10**36), Decimal("0.001"), "staged numbers have up to 37 digits before the decimal point"),
-        ([2**62 + 1], [0.5], "a whole number"),
+        ([2**62 + 1], [0.5], "a staged whole number"),
     ],
 )
 def test_a_type_that_staged_values_would_not_survive_is_refused(

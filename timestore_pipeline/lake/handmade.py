@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from deltalake import Schema
@@ -58,11 +57,7 @@ def _commit(log: DeltaLog, version: int, operation: str, *actions: dict[str, Any
         return False
     info = {"commitInfo": {"timestamp": _now_millis(), "operation": operation, "engineInfo": "timestore"}}
     lines = [json.dumps(action, ensure_ascii=False) + "\n" for action in (info, *actions)]
-    return durable.create(_commit_file(folder, version), "".join(lines).encode())
-
-
-def _commit_file(folder: Path, version: int) -> Path:
-    return folder / f"{version:020d}.json"
+    return durable.create(folder / f"{version:020d}.json", "".join(lines).encode())
 
 
 def _now_millis() -> int:

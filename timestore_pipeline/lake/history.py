@@ -81,7 +81,8 @@ def read_history(handle: TableHandle, root: fs.FileSystem) -> TableHistory | Non
     with faults.reading(handle.uri):
         commits = [table_commit(version, actions) for version, actions in handle.log.commits()]
         known = [commit for commit in commits if commit.version <= table.version()]
-        live, stored = {file.path: file for file in live_files(table)}, _stored(root)
+        live = {file.path: file for file in live_files(table)}
+        stored = {str(info.path): int(info.size) for info in stored_files(root)}
         return TableHistory(known, live, stored, _generations(table, stored))
 
 
@@ -129,7 +130,3 @@ def _generations(table: DeltaTable, stored: Mapping[str, int]) -> dict[str, int]
 
 def _is_hidden(path: str) -> bool:
     return any(part.startswith(("_", ".")) for part in path.split("/"))
-
-
-def _stored(root: fs.FileSystem) -> dict[str, int]:
-    return {info.path: info.size for info in stored_files(root)}

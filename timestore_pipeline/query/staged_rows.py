@@ -59,7 +59,7 @@ class StagedRows:
         may_differ = source.types_differ or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
         retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
-        return select_staged(record, _places(held), retyped)
+        return select_staged(record, {segment_id: list(batches) for segment_id, batches in held.items()}, retyped)
 
     def check_segments(self) -> None:
         """Read every attached segment to the end; raises `UnreadableSegment` that names a damaged one."""
@@ -116,10 +116,6 @@ def _named(pins: Pins, dataset: str, segment_id: str) -> Iterator[None]:
 
 def _no_leeway(_column: str) -> None:
     """The leeway of a dataset without a table."""
-
-
-def _places(held: Held) -> dict[str, list[int]]:
-    return {segment_id: list(batches) for segment_id, batches in held.items()}
 
 
 def _portions(held: Held) -> Iterator[Held]:

@@ -63,7 +63,7 @@ def _record_findings(area: StagingArea, dataset: str, records: Sequence[RecordPl
 def _segment_findings(
     area: StagingArea, dataset: str, segment: SegmentFacts, engines: Engines, deep: bool
 ) -> list[Finding]:
-    path = _path(area, dataset, segment)
+    path = area.directory.segment(dataset, segment.segment_id)
     try:
         with engines.lent() as engine:
             held = _rows_per_batch(engine, path, dataset, deep)
@@ -104,7 +104,3 @@ def _unregistered(segment: SegmentFacts) -> Finding:
     return Finding(
         "segment_unregistered", text, "no flush claims them before `timestore recover` has adopted the segment"
     )
-
-
-def _path(area: StagingArea, dataset: str, segment: SegmentFacts) -> Path:
-    return area.directory.segment(dataset, segment.segment_id)

@@ -20,8 +20,12 @@ _FOUND = "found in quarantine without an entry in the ledger; the reason for its
 
 def unknown_quarantined(area: LedgerContext, dataset: str) -> list[Path]:
     """Files without an incident: one is opened before its file is moved, and stays in the ledger for ever."""
-    paths = area.directory.quarantined_segments(dataset)
-    return [path for path in paths if path.exists() and not _has_incident(area, path) and not _is_known(area, path)]
+    ledger = area.ledger
+    return [
+        path
+        for path in area.directory.quarantined_segments(dataset)
+        if path.exists() and not ledger.segment_import.has_incident(path.stem) and not ledger.audit.is_known(path.stem)
+    ]
 
 
 def adopt_quarantined(
@@ -68,11 +72,3 @@ def _read(path: Path, dataset: str) -> tuple[SegmentContents | None, str]:
         raise
     except TimestoreError as error:
         return None, f"{_FOUND}; {error}"
-
-
-def _has_incident(area: LedgerContext, path: Path) -> bool:
-    return area.ledger.segment_import.has_incident(path.stem)
-
-
-def _is_known(area: LedgerContext, path: Path) -> bool:
-    return area.ledger.audit.is_known(path.stem)
