@@ -33,7 +33,7 @@ def test_each_error_has_a_code_of_its_own_and_exactly_one_remedy(error: type[Tim
     assert error.__doc__
 
 
-def test_an_error_says_what_whose_and_what_to_do() -> None:
+def test_an_error_has_a_message_a_dataset_and_a_hint() -> None:
     error = RetryLater("it is busy", dataset="weather", hint="wait")
     assert (str(error), error.dataset, error.hint) == ("it is busy", "weather", "wait")
     assert error.retry_after == timedelta(seconds=1)

@@ -88,7 +88,7 @@ def test_three_producers_and_a_flush_loop_publish_every_acknowledged_row_exactly
         assert timestore.status("d").backlog.queued.batches == 0
 
 
-def test_killed_producers_lose_nothing_they_were_told_is_durable(home: Path) -> None:
+def test_killed_producers_lose_no_acknowledged_batch(home: Path) -> None:
     killed = 0
     with opened(home) as timestore:
         for name in range(6):

@@ -1,4 +1,4 @@
-"""What is on disk when a call returns, seen in the system calls; and a disk that is really full."""
+"""Data on disk when a call returns, seen in the system calls; and a disk that is really full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""At most once: what may happen to an epoch, in which order, and what the log says afterwards."""
+"""At most once: the possible events of an epoch, in every order, and the outcome in the log."""
 
 from __future__ import annotations
 

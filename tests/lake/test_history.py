@@ -1,4 +1,4 @@
-"""The history tells of every row where it came from."""
+"""The history shows the origin of every row."""
 
 from __future__ import annotations
 

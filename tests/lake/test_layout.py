@@ -142,10 +142,10 @@ def test_keys_are_spelt_as_the_delta_log_spells_them() -> None:
     assert Partitioning(Granularity.DAY, "t", TimeKind.UTC).key(date(13, 1, 1)).value == "0013-01-01"
 
 
-def test_a_file_name_tells_who_wrote_it() -> None:
+def test_a_file_name_identifies_its_writer() -> None:
     path = file_name(PartitionKey("partition_date", "2013-01-01"), "edge-7/ü", 42)
     assert written_by(path) == ("edge-7/ü", 42)
 
 
-def test_a_foreign_file_name_tells_nothing() -> None:
+def test_a_foreign_file_name_identifies_no_writer() -> None:
     assert written_by("part-00000-2c1d-c000.snappy.parquet") is None

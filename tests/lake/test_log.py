@@ -1,4 +1,4 @@
-"""Checkpoints, log cleanup, and what a power loss leaves behind."""
+"""Checkpoints, log cleanup, and the remains of a power loss."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def flushed_by_a_new_process(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> lis
     return sorted(int(path.stem) for path in flushed if path.suffix == ".json")
 
 
-def test_a_new_process_flushes_only_what_nobody_is_known_to_have_flushed(
+def test_a_new_process_flushes_only_commits_above_the_noted_version(
     lake: Lake, checkpointed: LakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [first, *_, last] = flushed_by_a_new_process(lake, monkeypatch)
@@ -77,7 +77,7 @@ def test_outcomes_survive_log_cleanup(checkpointed: LakeTable) -> None:
     assert checkpointed.publish(BURNT_SHARD, 8, [], {}) == CHECKPOINT_EVERY + 1
 
 
-def test_the_snapshot_alone_tells_the_newest_epoch(checkpointed: LakeTable) -> None:
+def test_the_snapshot_alone_has_the_newest_epoch(checkpointed: LakeTable) -> None:
     for version in range(CHECKPOINT_EVERY + 1):
         commit_file(checkpointed, version).unlink()
     assert checkpointed.outcome(APP, CHECKPOINT_EVERY) is EpochOutcome.PUBLISHED

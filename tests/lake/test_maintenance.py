@@ -1,4 +1,4 @@
-"""Files are replaced on the version on which they were seen, once, and whoever comes too late gives way."""
+"""Files are replaced once, on top of the version in which they were seen; a later attempt gets a conflict."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_burnt_generation_gets_in_no_more(fragmented: LakeTable, con: duckdb.D
         upkeep.replace(1, change, "me", {})
 
 
-def test_burning_what_got_in_says_so(fragmented: LakeTable, con: duckdb.DuckDBPyConnection) -> None:
+def test_burning_a_published_epoch_returns_published(fragmented: LakeTable, con: duckdb.DuckDBPyConnection) -> None:
     upkeep = fragmented.upkeep("shard-0")
     upkeep.replace(1, swap(upkeep, con), "me", {})
     assert upkeep.burn(1, "test", "me") is EpochOutcome.PUBLISHED

@@ -1,4 +1,4 @@
-"""The same promises on an object store, against a real server."""
+"""The same guarantees on an object store, against a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What gets into a table, and what every reader sees of it."""
+"""Publishing into a table, checked with every reader."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_reader_sees_the_published_rows(table: LakeTable, granularity: Gra
 
 
 @pytest.mark.parametrize("folder", ["", "weather", "weather/_delta_log"])
-def test_a_file_where_a_folder_of_the_table_should_be_is_told_and_kept(
+def test_a_file_in_place_of_a_folder_of_the_table_is_reported_and_kept(
     tmp_path: Path, table: LakeTable, folder: str
 ) -> None:
     file = tmp_path / "lake" / folder
@@ -66,7 +66,7 @@ def test_a_file_where_a_folder_of_the_table_should_be_is_told_and_kept(
     assert file.read_bytes() == b"x"
 
 
-def test_a_file_where_a_partitions_folder_should_be_is_told(table: LakeTable) -> None:
+def test_a_file_in_place_of_a_partitions_folder_is_reported(table: LakeTable) -> None:
     Path(table.uri).mkdir(parents=True)
     (Path(table.uri) / "partition_date=2013-01-01").write_bytes(b"x")
     with pytest.raises(Corrupted, match="partition_date=2013-01-01 is a file"):
@@ -102,7 +102,7 @@ def test_rows_without_a_time_are_in_the_null_partition(table: LakeTable) -> None
     assert any("__HIVE_DEFAULT_PARTITION__" in file.path for file in table.live_files())
 
 
-def test_an_exported_file_tells_its_size_rows_partition_and_times(table: LakeTable) -> None:
+def test_an_exported_file_has_its_size_rows_partition_and_times(table: LakeTable) -> None:
     files = {file.partition.value: file for file in export(table, WEATHER, Granularity.DAY)}
     file = files["2013-01-31"]
     assert file.partition == PartitionKey("partition_date", "2013-01-31")

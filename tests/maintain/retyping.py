@@ -1,4 +1,4 @@
-"""Changes of type in short."""
+"""Helpers for changes of type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of many small files, what they hold, and maintenance in short."""
+"""Tables of many small files, their rows, and helpers for maintenance."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_rows_without_any_time_column(store: Timestore) -> None:
     assert books(store) == ([], [])
 
 
-def test_a_flush_goes_on_beside_and_after_it(fragmented: Timestore) -> None:
+def test_a_flush_runs_beside_and_after_a_compaction(fragmented: Timestore) -> None:
     maintained(fragmented)
     for number in range(6, 12):
         publish(fragmented, number)
@@ -112,7 +112,7 @@ def test_a_flush_goes_on_beside_and_after_it(fragmented: Timestore) -> None:
     assert books(fragmented) == ([], [])
 
 
-def test_what_others_wrote_is_left_alone(fragmented: Timestore) -> None:
+def test_files_of_other_tools_are_not_compacted(fragmented: Timestore) -> None:
     uri = fragmented.lake.table("weather").uri
     write_deltalake(uri, fragmented.lake.table("weather").to_arrow_dataset().to_table().slice(0, 2), mode="append")
     before = content(fragmented)
@@ -122,7 +122,7 @@ def test_what_others_wrote_is_left_alone(fragmented: Timestore) -> None:
     assert books(fragmented) == ([], ["foreign_rows"])
 
 
-def test_after_somebody_elses_compaction_there_is_nothing_to_do(fragmented: Timestore) -> None:
+def test_after_another_compaction_there_is_nothing_to_do(fragmented: Timestore) -> None:
     DeltaTable(fragmented.lake.table("weather").uri).optimize.compact()
     done = maintained(fragmented)
     assert (done.foreign_files, done.compactions, done.errors) == (2, 0, [])
@@ -164,7 +164,7 @@ def test_a_damaged_file_stops_its_group_and_no_other(fragmented: Timestore) -> N
     assert "holds 1 rows" in str(done.errors[0])
 
 
-def test_files_that_somebody_else_replaced_meanwhile_are_his(
+def test_a_group_is_skipped_when_its_files_were_replaced_meanwhile(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace = TableMaintenance.replace
@@ -186,7 +186,7 @@ def test_files_that_somebody_else_replaced_meanwhile_are_his(
     assert not [path for path in stored(fragmented) if path.name.startswith("compacted-")]
 
 
-def test_files_that_somebody_else_replaced_and_deleted_are_no_fault(
+def test_a_group_is_skipped_when_its_files_were_replaced_and_deleted(
     fragmented: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origins = TableMaintenance.origins

@@ -1,4 +1,4 @@
-"""Which files are put together."""
+"""Which files are compacted together."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def test_neighbours_in_time_go_together() -> None:
     assert [[one.earliest[-2:] for one in group.files] for group in groups] == [["00", "01", "02"], ["03", "04", "05"]]
 
 
-def test_what_cannot_be_sorted_in_memory_is_cut() -> None:
+def test_groups_are_limited_by_the_memory_of_a_sort() -> None:
     assert [len(group) for group in names([file(n, rows=10) for n in range(7)], row_bytes=333)] == [3, 3]
 
 
-def test_without_a_known_width_rows_are_taken_to_swell() -> None:
+def test_without_a_known_width_a_memory_ratio_is_assumed() -> None:
     assert memory_bytes(file(1, 100), None) == 400
 
 
@@ -69,7 +69,7 @@ def test_every_group_keeps_the_limits_and_no_file_is_in_two(files: list[tuple[in
 
 
 @pytest.mark.parametrize("size", [10, 250, 499])
-def test_planning_what_was_compacted_ends(size: int) -> None:
+def test_repeated_compaction_ends(size: int) -> None:
     sizes = [size] * 40
     for _ in range(10):
         groups = plan([file(n, one) for n, one in enumerate(sizes)], LIMITS, 1)

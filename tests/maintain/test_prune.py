@@ -1,4 +1,4 @@
-"""The log and the ledger forget what is past its retention, and nothing that anybody needs."""
+"""Entries of log and ledger past their retention are deleted, and none that is still needed."""
 
 from __future__ import annotations
 

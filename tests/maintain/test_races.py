@@ -1,4 +1,4 @@
-"""Producers, flushes, two shards' maintenance and an audit, all at once: every row once, and the books in order."""
+"""Producers, flushes, two shards' maintenance and an audit, all at once: every row once, and a clean audit."""
 
 from __future__ import annotations
 

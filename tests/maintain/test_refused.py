@@ -1,4 +1,4 @@
-"""A lake or a disk that does not take part: a typed error, and nothing changed."""
+"""A failing lake or disk: a typed error, and nothing changed."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_log_that_cannot_be_flushed_keeps_the_file_until_it_answers(
 
 
 @pytest.mark.unreadable_table
-def test_a_table_with_features_that_change_what_files_mean_is_left_alone(fragmented: Timestore) -> None:
+def test_a_table_with_features_that_change_the_meaning_of_files_is_not_compacted(fragmented: Timestore) -> None:
     DeltaTable(fragmented.lake.table("weather").uri).alter.add_feature(
         TableFeatures.DeletionVectors, allow_protocol_versions_increase=True
     )

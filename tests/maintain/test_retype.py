@@ -150,7 +150,7 @@ def test_local_times_become_instants_and_instants_local_times_when_it_is_said(fr
 
 
 @pytest.mark.parametrize("granularity", ["hour", "day", "month", "none"])
-def test_a_date_that_tells_the_time_becomes_a_timestamp_in_every_layout(store: Timestore, granularity: str) -> None:
+def test_a_date_time_column_becomes_a_timestamp_in_every_layout(store: Timestore, granularity: str) -> None:
     store.area.ledger.datasets.ensure("weather")
     store.set_metadata("weather", {"partition": {"granularity": granularity}})
     for number in range(2):
@@ -221,7 +221,7 @@ def test_staged_values_that_do_not_fit_refuse_the_change_before_anything_is_writ
     assert stored(store) == before
 
 
-def test_a_producer_of_the_old_type_is_told_and_one_of_the_new_type_is_let_in(store: Timestore) -> None:
+def test_a_producer_of_the_old_type_is_refused_and_one_of_the_new_type_accepted(store: Timestore) -> None:
     with_texts(store, ["7"])
     retyped(store, "code", "int64")
     with store.staging() as staging:
@@ -238,7 +238,7 @@ def test_a_declared_type_follows(store: Timestore) -> None:
     assert declared == {"code": "double", "n": "int64"}
 
 
-def test_a_query_reads_staged_rows_in_the_new_type_before_the_ledger_has_learnt_it(
+def test_a_query_reads_staged_rows_in_the_new_type_before_the_ledger_adopts_it(
     store: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a crash between commit and ledger, and on every other host."""
@@ -256,7 +256,7 @@ def test_a_query_reads_staged_rows_in_the_new_type_before_the_ledger_has_learnt_
     assert books(store) == ([], [])
 
 
-def test_doing_it_again_has_nothing_to_do_and_a_ledger_that_has_not_learnt_it_learns(
+def test_a_second_run_rewrites_nothing_and_completes_the_ledger(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -284,7 +284,7 @@ def test_replaced_files_go_with_the_next_maintenance(fragmented: Timestore) -> N
     assert books(fragmented) == ([], [])
 
 
-def test_a_checkpoint_and_a_trimmed_log_keep_what_was_read_into_the_values(store: Timestore) -> None:
+def test_a_checkpoint_and_a_trimmed_log_keep_the_leeway(store: Timestore) -> None:
     with_texts(store, ["007"])
     with store.staging() as staging:
         staging.enqueue("weather", rows(1, code=["08"] * 10))
@@ -323,7 +323,7 @@ def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
         ("at", "string", "'at' is the table's time column"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(fragmented: Timestore, path: str, kind: str, said: str) -> None:
+def test_impossible_requests_are_refused_by_name(fragmented: Timestore, path: str, kind: str, said: str) -> None:
     with pytest.raises(InvalidMetadata, match=said) as refused:
         retyped(fragmented, path, kind)
     assert refused.value.hint
@@ -337,7 +337,7 @@ def test_before_anything_is_published_the_type_is_declared_instead(store: Timest
     assert "schema.columns.n=double" in refused.value.hint
 
 
-def test_somebody_elses_files_are_not_rewritten(fragmented: Timestore) -> None:
+def test_files_of_other_tools_are_not_rewritten(fragmented: Timestore) -> None:
     write_deltalake(fragmented.lake.table("weather").uri, _foreign(), mode="append")
     with pytest.raises(Conflict, match="other tools wrote 1 files of 'weather'"):
         retyped(fragmented, "n", "double")

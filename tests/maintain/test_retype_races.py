@@ -45,7 +45,7 @@ def before_the_commit(monkeypatch: pytest.MonkeyPatch, action: Callable[[], obje
     monkeypatch.setattr(TableMaintenance, "retype", retype)
 
 
-def test_what_flushes_publish_meanwhile_is_written_anew_too(
+def test_files_that_flushes_publish_meanwhile_are_rewritten_too(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = iter(range(6, 20))
@@ -96,7 +96,7 @@ def test_a_flush_that_was_exported_with_the_types_the_table_has_still_gets_in(fr
     assert numbers(fragmented) == list(range(70))
 
 
-def test_another_hosts_flush_casts_what_it_has_staged(fragmented: Timestore, elsewhere: Settings) -> None:
+def test_another_hosts_flush_casts_its_staged_rows(fragmented: Timestore, elsewhere: Settings) -> None:
     with Timestore(elsewhere) as other:
         with other.staging() as staging:
             staging.enqueue("weather", rows(6))
@@ -136,7 +136,7 @@ def test_another_hosts_compaction_in_between_is_started_from(
     assert stored(fragmented) == live(fragmented)
 
 
-def test_a_compaction_that_finds_the_type_changed_gives_way(
+def test_a_compaction_conflicts_with_a_change_of_type(
     fragmented: Timestore, elsewhere: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = TableMaintenance.replace
@@ -176,7 +176,7 @@ def test_an_answer_that_is_lost_is_asked_of_the_log(fragmented: Timestore, monke
     assert books(fragmented) == ([], [])
 
 
-def test_without_an_answer_the_files_are_kept_and_the_next_run_knows(
+def test_with_an_unknown_outcome_the_files_are_kept_and_the_next_run_settles_it(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, opened = DeltaTable.create_write_transaction, DeltaTable.__init__

@@ -1,4 +1,4 @@
-"""What is deleted, and what never is."""
+"""Which files are deleted, and which never are."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_replaced_files_past_the_retention_go(fragmented: Timestore) -> None:
     assert books(fragmented) == ([], [])
 
 
-def test_a_dry_run_lists_what_would_go(fragmented: Timestore) -> None:
+def test_a_dry_run_lists_the_files_to_delete(fragmented: Timestore) -> None:
     maintained(fragmented)
     before = stored(fragmented)
     assert len(maintained(fragmented, retention=AT_ONCE, dry_run=True).deleted) == 12
     assert stored(fragmented) == before
 
 
-def test_what_a_crash_left_half_written_goes_after_a_day(fragmented: Timestore) -> None:
+def test_half_written_files_of_a_crash_are_deleted_after_a_day(fragmented: Timestore) -> None:
     table = Path(fragmented.lake.table("weather").uri)
     partition = next(table.glob("partition_date=*"))
     (table / "_tmp-folder").mkdir()
@@ -51,7 +51,7 @@ def test_what_a_crash_left_half_written_goes_after_a_day(fragmented: Timestore) 
     assert [path.name for path in table.rglob("_tmp-*")] == ["_tmp-young"]
 
 
-def test_what_a_flush_has_exported_and_not_published_stays(fragmented: Timestore) -> None:
+def test_unpublished_files_of_a_flush_are_kept(fragmented: Timestore) -> None:
     with fragmented.staging() as staging:
         staging.enqueue("weather", rows(7))
     claim = fragmented.pipeline.claim("weather", Trigger.MANUAL, "test")
@@ -63,7 +63,7 @@ def test_what_a_flush_has_exported_and_not_published_stays(fragmented: Timestore
     assert books(fragmented) == ([], [])
 
 
-def test_what_another_shards_flush_has_exported_stays(fragmented: Timestore, settings: Settings) -> None:
+def test_unpublished_files_of_another_shards_flush_are_kept(fragmented: Timestore, settings: Settings) -> None:
     theirs = settings.model_copy(update={"staging_directory": settings.home / "other", "shard": "other"})
     with Timestore(theirs) as other:
         with other.staging() as staging:
@@ -77,7 +77,7 @@ def test_what_another_shards_flush_has_exported_stays(fragmented: Timestore, set
     assert len(content(fragmented)) == 70
 
 
-def test_files_that_nobody_published_stay(fragmented: Timestore) -> None:
+def test_files_of_unknown_origin_are_kept(fragmented: Timestore) -> None:
     stray = live(fragmented)[0].with_name("2013.parquet")
     stray.write_bytes(live(fragmented)[0].read_bytes())
     assert maintained(fragmented, retention=AT_ONCE).ok
@@ -98,7 +98,7 @@ def test_a_leftover_of_a_dead_compaction_goes_at_once(fragmented: Timestore, mon
     assert books(fragmented) == ([], [])
 
 
-def test_a_leftover_is_never_taken_for_rows_of_somebody_else(
+def test_a_leftover_is_never_taken_for_rows_of_another_tool(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:

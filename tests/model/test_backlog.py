@@ -1,4 +1,4 @@
-"""What follows from a backlog's numbers."""
+"""Properties derived from a backlog's numbers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EMPTY = Backlog("d", Volume(), Volume(), Volume(), None, None, 0)
 
 
-def test_what_is_in_flight_still_counts_as_queued() -> None:
+def test_in_flight_batches_count_as_queued() -> None:
     backlog = replace(EMPTY, pending=Volume(1, 10, 100), in_flight=Volume(2, 20, 200), quarantined=Volume(4, 40, 400))
     assert backlog.queued == Volume(3, 30, 300)
 

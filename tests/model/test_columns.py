@@ -1,4 +1,4 @@
-"""Canonical types: what each Arrow type becomes, and what is refused by name."""
+"""Canonical types: the type for each Arrow type, and refusals that name the column."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_names_that_only_need_quoting_are_kept() -> None:
         (["same", "same"], "'same' and 'same'"),
     ],
 )
-def test_a_name_nobody_could_keep_apart_is_refused(names: list[str], named: str) -> None:
+def test_names_that_engines_do_not_distinguish_are_refused(names: list[str], named: str) -> None:
     with pytest.raises(InvalidData, match="column") as caught:
         canonical_schema(pa.schema([(name, pa.int8()) for name in names]))
     assert named in str(caught.value)

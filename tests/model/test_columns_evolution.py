@@ -1,4 +1,4 @@
-"""What a dataset that exists accepts, and what it refuses with the column and both types."""
+"""Data that an existing dataset accepts, and refusals that name the column and both types."""
 
 from __future__ import annotations
 

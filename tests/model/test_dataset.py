@@ -51,7 +51,7 @@ def test_snake_case_and_camel_case_mean_the_same_and_are_kept_as_camel_case() ->
     assert json.loads(snake.to_json()) == {"timeColumn": "t", "staging": {"flush": {"maxRows": 1}}}
 
 
-def test_what_is_kept_reads_back_as_the_same() -> None:
+def test_kept_values_read_back_unchanged() -> None:
     metadata = DatasetMetadata.parse({"partition": {"granularity": "none"}, "description": None})
     assert DatasetMetadata.parse(metadata.to_json()) == metadata
 

@@ -1,4 +1,4 @@
-"""Declared column types: how they are written, and what is wrong with one that cannot be read."""
+"""Declared column types: their notation, and the errors about unreadable ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every error has one of few retry reasons, however many error classes there will be."""
+"""Every error class, also a future one, has one of few retry reasons."""
 
 from __future__ import annotations
 

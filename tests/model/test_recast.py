@@ -1,4 +1,4 @@
-"""Every value of a column comes through a change of type unchanged, or is told to be one that does not."""
+"""A change of type keeps every value of a column unchanged, or names the value."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_local_times_are_instants_only_where_they_are_said_to_be_in_utc() -> Non
     assert changed(["2026-01-01T12:00:00"], "string", "timestamp", UTC_TIMES) == [NOON]
 
 
-def test_what_is_inside_others_changes_alike() -> None:
+def test_nested_values_are_cast_like_leaves() -> None:
     old, new = "struct<a: int64, b: string>", "struct<a: double, b: string, c: date>"
     given = [{"a": 1, "b": "x"}, {"a": 2**53 + 1, "b": None}, {"a": None, "b": None}, None]
     expected = [{"a": 1.0, "b": "x", "c": None}, REFUSED, {"a": None, "b": None, "c": None}, None]

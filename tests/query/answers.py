@@ -1,4 +1,4 @@
-"""What a query finds of the numbered rows that `tests.flush.conftest.hourly` makes."""
+"""Results of queries over the numbered rows that `tests.flush.conftest.hourly` makes."""
 
 from __future__ import annotations
 

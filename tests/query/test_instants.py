@@ -1,4 +1,4 @@
-"""Every row is read once, at whatever instant of a flush a query comes, and whatever a flush does during the query."""
+"""Every row is read once, with a query at any step of a flush, and a flush at any moment of a query."""
 
 from __future__ import annotations
 

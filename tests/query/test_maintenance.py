@@ -1,4 +1,4 @@
-"""Files of the table are replaced and deleted while a query reads: its answer is whole, or it says that it is not."""
+"""Files of the table are replaced and deleted while a query reads: its result is complete, or an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a query reads: all that was acknowledged, as it will be published, and nothing else."""
+"""A query reads all acknowledged rows, as they will be published, and no others."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_column_that_the_table_has_not_yet(timestore: Timestore, staging: Stag
     assert ask(timestore, "SELECT n, added, partition_date FROM d ORDER BY n") == rows
 
 
-def test_what_was_acknowledged_is_seen_while_its_owner_writes_on(
+def test_acknowledged_batches_are_read_while_their_owner_writes(
     start_owner: Callable[[int], Script], timestore: Timestore
 ) -> None:
     owner = start_owner(0)
@@ -234,7 +234,7 @@ def test_a_damaged_journal_is_an_error_and_nothing_more(
     assert timestore.area.ledger.open_incidents() == 0
 
 
-def test_rows_in_quarantine_are_told_of(timestore: Timestore, settings: Settings) -> None:
+def test_rows_in_quarantine_are_noted(timestore: Timestore, settings: Settings) -> None:
     stage(settings, 2)
     poison(segment_of(timestore), [1])
     for _ in range(ATTEMPTS_BEFORE_ISOLATION):
@@ -276,7 +276,7 @@ def test_rows_come_before_all_are_there(timestore: Timestore) -> None:
         assert answer.rows.read_next_batch()["i"][0].as_py() == 0
 
 
-def test_what_does_not_fit_into_memory_is_spilled(settings: Settings) -> None:
+def test_data_beyond_memory_is_spilled(settings: Settings) -> None:
     small = settings.model_copy(update={"export_memory_mb": 64})
     with Timestore(small) as store:
         [row] = ask(
@@ -295,7 +295,7 @@ def test_the_folder_of_a_query_that_was_killed_is_removed_by_the_next(timestore:
             assert not dead.exists()
 
 
-def test_what_a_killed_query_held_is_given_back_by_the_next_flush(timestore: Timestore, settings: Settings) -> None:
+def test_the_next_flush_removes_the_folder_of_a_killed_query(timestore: Timestore, settings: Settings) -> None:
     spool = timestore.area.directory.spool
     with timestore.staging() as staging:
         staging.enqueue("d", hourly(3))

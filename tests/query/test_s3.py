@@ -1,4 +1,4 @@
-"""A lake in a bucket is read together with what is staged, against a real server."""
+"""A lake in a bucket is read together with staged rows, against a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wait that is interrupted interrupts the call, whichever of the two is earlier."""
+"""An interrupted wait interrupts the call, in either order of the two."""
 
 from __future__ import annotations
 

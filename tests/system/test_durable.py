@@ -19,7 +19,7 @@ def test_a_replaced_file_has_its_old_content_until_the_new_one_is_whole(tmp_path
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "report"
     target.write_text("old")
     with pytest.raises(FileNotFoundError), replacing(target) as temporary:
@@ -34,7 +34,7 @@ def test_a_folder_is_made_with_its_parents_and_may_be_there_already(tmp_path: Pa
     assert (tmp_path / "a" / "b").is_dir()
 
 
-def test_what_is_not_there_cannot_be_flushed(tmp_path: Path) -> None:
+def test_a_missing_file_cannot_be_synced(tmp_path: Path) -> None:
     sync(tmp_path)
     with pytest.raises(FileNotFoundError):
         sync(tmp_path / "none")

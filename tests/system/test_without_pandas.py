@@ -1,4 +1,4 @@
-"""What a program does not need it does not import: each is asked in a Python of its own."""
+"""Programs do not import modules they do not need: each is checked in a separate Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the datasets of these tests are, and rows for them."""
+"""The datasets of these tests, and rows for them."""
 
 from __future__ import annotations
 

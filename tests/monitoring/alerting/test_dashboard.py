@@ -1,4 +1,4 @@
-"""Every panel asks a question that a real Prometheus understands, and answers after real activity."""
+"""Every panel has a query that a real Prometheus accepts, and shows data after real activity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Dagster daemon that ticked and pushed is killed, and the people on call hear of it: nothing here is played."""
+"""A Dagster daemon that ticked and pushed is killed, and the people on call are notified: every process is real."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def stage(store: Timestore) -> None:
         staging.enqueue("trips", readings(10))
 
 
-def test_a_daemon_that_is_killed_is_noticed_by_its_silence_and_by_what_is_staged_later(
+def test_a_killed_daemon_is_detected_by_its_silence_and_by_batches_staged_later(
     running: Stack, store: Timestore, dagster: DagsterProcesses
 ) -> None:
     stage(store)

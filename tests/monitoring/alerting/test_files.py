@@ -1,4 +1,4 @@
-"""Rendered files replace their elders whole, or leave them."""
+"""Rendered files replace the old ones whole, or not at all."""
 
 from __future__ import annotations
 

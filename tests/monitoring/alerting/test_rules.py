@@ -1,4 +1,4 @@
-"""Every rule fires when it should and keeps quiet when it should, by promtool's judgement, on rules as rendered."""
+"""Every rule fires when it should, and only then: promtool evaluates the rendered rules."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(ru
     assert [str(case) for case in CASES if not case.firing.firing or case.quiet.firing] == []
 
 
-def test_every_rule_says_what_where_and_how_to_go_on(rules: Path) -> None:
+def test_every_rule_has_texts_a_place_and_a_runbook_link(rules: Path) -> None:
     for rule in (rule for rule in rendered(rules) if "alert" in rule):
         assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
         where = ("{{ $labels.dataset }}: ", "{{ $labels.shard }}: ", "edge-7: ")
         assert rule["annotations"]["summary"].startswith(where)
 
 
-def test_every_rule_looks_at_its_own_shard_only(watch: Watch) -> None:
+def test_every_rule_selects_its_own_shard_only(watch: Watch) -> None:
     for alert in alerts(watch):
         selectors = alert.expression.split("{")[1:]
         assert [rest for rest in selectors if f'shard="{SHARD}"' not in rest.split("}")[0]] == []

@@ -1,4 +1,4 @@
-"""What goes wrong arrives at the people on call, through real servers, and is taken back when it is over."""
+"""Failures reach the people on call, through real servers, and are resolved after recovery."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def blocked(settings: Settings) -> Path:
     return lake
 
 
-def test_a_dead_daemon_is_noticed_although_nobody_pushes_its_death(running: Stack, opened: Opener) -> None:
+def test_a_dead_daemon_is_detected_without_a_push(running: Stack, opened: Opener) -> None:
     store = opened("dead", staging_flush_max_age_ms=1_000)
     stage(store, "deep", batches=4)
     beat(store)  # the last sign of life: from here on the gateway repeats itself
@@ -80,7 +80,7 @@ def test_a_dead_daemon_is_noticed_although_nobody_pushes_its_death(running: Stac
     assert found["annotations"]["summary"] == "deep: 4 batches are not published yet"
 
 
-def test_what_recovers_is_taken_back(running: Stack, opened: Opener) -> None:
+def test_an_alert_resolves_after_recovery(running: Stack, opened: Opener) -> None:
     store = opened("reviving", staging_flush_max_age_ms=1_000)
     stage(store, "trips", batches=1)
     beat(store)
@@ -91,9 +91,7 @@ def test_what_recovers_is_taken_back(running: Stack, opened: Opener) -> None:
         running.operators.delivered(alert, "resolved", meanwhile=partial(beat, store), shard="reviving")
 
 
-def test_flushes_that_keep_failing_are_told_and_wake_somebody_when_batches_are_dropped(
-    running: Stack, opened: Opener
-) -> None:
+def test_failing_flushes_warn_and_page_once_batches_are_dropped(running: Stack, opened: Opener) -> None:
     store = opened("failing", staging_max_pending=1)
     lake = blocked(store.settings)
     stage(store, "trips", batches=1)
@@ -116,7 +114,7 @@ def overflow(store: Timestore) -> None:
         raise AssertionError("the queue never filled")
 
 
-def test_an_overflowing_queue_is_told_with_its_reason(running: Stack, opened: Opener) -> None:
+def test_an_overflowing_queue_alerts_with_its_reason(running: Stack, opened: Opener) -> None:
     store = opened("flooded", staging_max_pending=1)
     stage(store, "trips", batches=1)
     seen(running, store, series.counter("dropped_batches_total"), dataset="trips", reason="queue_full")
@@ -126,7 +124,7 @@ def test_an_overflowing_queue_is_told_with_its_reason(running: Stack, opened: Op
     running.operators.delivered("TimestoreBatchesDropped", "resolved", meanwhile=partial(beat, store), shard="flooded")
 
 
-def test_a_full_guardrail_is_told_and_a_flush_ends_it(running: Stack, opened: Opener) -> None:
+def test_a_full_guardrail_alerts_and_a_flush_resolves_it(running: Stack, opened: Opener) -> None:
     store = opened("full", staging_max_dataset_bytes=200_000, staging_flush_max_bytes=100_000)
     stage(store, "trips", batches=1)
     seen(running, store, series.counter("guardrail_exceeded_total"), dataset="trips", guardrail="dataset_bytes")

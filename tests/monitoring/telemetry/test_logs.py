@@ -84,7 +84,7 @@ def test_a_line_that_is_no_event_is_one_all_the_same() -> None:
     }
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_fields_that_are_none_are_omitted() -> None:
     assert str(LogEvent("x", known=1, unknown=None)) == "x known=1"
 
 

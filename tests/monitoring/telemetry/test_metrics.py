@@ -1,4 +1,4 @@
-"""The exposition says what the ledger, the disk and the settings say."""
+"""The exposition agrees with the ledger, the disk and the settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def value(scraped: CollectorRegistry, name: str, **labels: str) -> Value:
 
 
 @pytest.mark.parametrize(("metric", "expected"), [("batches", 1), ("rows", 20)])
-def test_depth_counts_what_is_staged(scraped: CollectorRegistry, metric: str, expected: int) -> None:
+def test_depth_counts_staged_batches(scraped: CollectorRegistry, metric: str, expected: int) -> None:
     assert value(scraped, "queue_depth", dataset="weather", metric=metric) == expected
 
 
@@ -102,7 +102,7 @@ def test_a_counter_that_may_alert_is_zero_before_it_moves(
     assert [value(scraped, declared.name, dataset="new", **each) for each in labels] == [0] * len(labels)
 
 
-def test_what_only_tells_flushes_apart_comes_with_the_first_flush(store: Timestore, settings: Settings) -> None:
+def test_counters_by_trigger_appear_with_the_first_flush(store: Timestore, settings: Settings) -> None:
     text = exposition(store.area, settings)
     assert 'flush_duration_seconds_count{dataset="planes"' not in text
     assert 'flushes_total{dataset="planes"' not in text
@@ -134,9 +134,7 @@ def test_levels_that_are_nearly_always_zero_are_exposed_while_they_are_not(
     assert value(scraped, "active_claims") == 1
 
 
-def test_a_dataset_that_waits_for_a_person_is_told_with_the_errors_code(
-    store: Timestore, scraped: CollectorRegistry
-) -> None:
+def test_a_blocked_dataset_is_exposed_with_the_errors_code(store: Timestore, scraped: CollectorRegistry) -> None:
     assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
     block_if_configured_wrong(store.area, "weather", AccessDenied("the lake's keys are another's"), "")
     assert value(scraped, "blocked", dataset="weather", code="access_denied") == 1
@@ -144,7 +142,7 @@ def test_a_dataset_that_waits_for_a_person_is_told_with_the_errors_code(
     assert value(scraped, "blocked", dataset="weather", code="access_denied") is None
 
 
-def test_what_was_set_aside_takes_space_of_its_own(store: Timestore, scraped: CollectorRegistry) -> None:
+def test_quarantined_files_are_counted_apart(store: Timestore, scraped: CollectorRegistry) -> None:
     folder = store.area.directory.root / "quarantine" / "weather"
     folder.mkdir(parents=True)
     (folder / "damaged.duckdb").write_bytes(b"x" * 1234)
@@ -152,7 +150,7 @@ def test_what_was_set_aside_takes_space_of_its_own(store: Timestore, scraped: Co
     assert value(scraped, "open_incidents") == 0
 
 
-def test_what_was_accepted_is_counted(scraped: CollectorRegistry) -> None:
+def test_accepted_batches_are_counted(scraped: CollectorRegistry) -> None:
     assert value(scraped, "accepted_rows_total", dataset="weather") == 50
     assert value(scraped, "accepted_batches_total", dataset="weather") == 2
 

@@ -1,4 +1,4 @@
-"""A push arrives whole, or is given up quietly and in time."""
+"""A push arrives whole, or is abandoned in time and without an error."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_refusal_is_a_failed_push(store: Timestore, settings: Settings, gatewa
     assert not push_metrics(store.area, aimed_at(settings, gateway.url))
 
 
-def test_a_gateway_that_does_not_answer_is_given_up(
+def test_a_push_without_an_answer_is_abandoned(
     store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(push, "DEADLINE", 0.05)
@@ -165,7 +165,7 @@ def test_a_pusher_that_died_is_waited_for_no_longer_than_a_gateway(
     assert begin_if_due(store.area, aimed_at(settings, gateway.url)) is not None
 
 
-def test_who_has_no_time_pushes_only_what_nobody_has_for_long(
+def test_an_impatient_process_pushes_only_when_overdue(
     store: Timestore, settings: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configured = aimed_at(settings, gateway.url).model_copy(update={"metrics_push_interval_ms": 0})
@@ -207,7 +207,7 @@ def test_when_a_push_is_due(state: PushState, due: bool) -> None:
     assert is_due(state, ended, NOW, TEN) is due
 
 
-def test_a_gateway_that_accepts_and_says_nothing_is_given_up(
+def test_a_push_to_a_silent_gateway_is_abandoned(
     store: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(push, "DEADLINE", 0.05)
@@ -219,7 +219,7 @@ def senders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "timestore-push"]
 
 
-def test_a_gateway_that_drips_bytes_for_ever_is_given_up_and_keeps_no_thread(
+def test_a_push_to_a_dripping_gateway_is_abandoned_and_leaves_no_thread(
     store: Timestore, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(push, "DEADLINE", 0.2)
@@ -241,7 +241,7 @@ def test_a_push_that_hangs_is_waited_for_only_by_who_wants_the_answer(
     assert under_way.settle()
 
 
-def test_a_refusal_is_told_with_the_gateways_reason(
+def test_a_refusal_is_logged_with_the_gateways_reason(
     store: Timestore, settings: Settings, gateway: Gateway, caplog: pytest.LogCaptureFixture
 ) -> None:
     gateway.status, gateway.says = 400, "pushed metrics are invalid or inconsistent with existing metrics\n" * 100
@@ -276,7 +276,7 @@ def test_a_password_is_in_no_log(
 
 
 @pytest.mark.service
-def test_the_real_pushgateway_says_what_it_does_not_like(
+def test_the_real_pushgateway_names_the_metric_it_rejects(
     store: Timestore, settings: Settings, pushgateway: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Somebody pushed a series of this name with another type, under a group of his own."""
@@ -287,7 +287,7 @@ def test_the_real_pushgateway_says_what_it_does_not_like(
 
 
 @pytest.mark.service
-def test_the_real_pushgateway_serves_what_was_pushed(store: Timestore, settings: Settings, pushgateway: str) -> None:
+def test_the_real_pushgateway_serves_the_pushed_series(store: Timestore, settings: Settings, pushgateway: str) -> None:
     assert push_metrics(store.area, aimed_at(settings, pushgateway))
     line = (
         'timestore_staging_queue_depth{dataset="weather",instance="",job="timestore",metric="rows",shard="edge-7"} 20'

@@ -1,4 +1,4 @@
-"""What a producer stages is told by the producer, for nobody else may be left to tell."""
+"""A producer pushes the state of its own batches, because no other process may be running."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stage(settings: Settings, dataset: str = "weather") -> None:
         staging.enqueue(dataset, readings(3))
 
 
-def test_a_batch_that_nobody_knows_of_is_told_before_its_producer_leaves(
+def test_an_unreported_batch_is_pushed_before_its_producer_ends(
     told: Timestore, pushing: Settings, gateway: Gateway
 ) -> None:
     stage(pushing)
@@ -54,7 +54,7 @@ def test_a_batch_that_nobody_knows_of_is_told_before_its_producer_leaves(
     assert float(value) == waiting.timestamp()
 
 
-def test_a_backlog_that_is_known_is_not_told_again_with_every_batch(
+def test_a_reported_backlog_is_not_pushed_again_with_every_batch(
     told: Timestore, pushing: Settings, gateway: Gateway
 ) -> None:
     for dataset in ("weather", "weather", "planes", "weather", "planes"):

@@ -1,4 +1,4 @@
-"""A Prometheus that is restarted, and shards that share a gateway, see every series as what it is."""
+"""A Prometheus that is restarted, and shards that share a gateway, see every series correctly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exposition is what Prometheus' own parser, and its client's writer, take it to be."""
+"""The exposition agrees with Prometheus' own parser and its client's writer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows to stage, ways to damage what was staged, and the audit in short."""
+"""Rows to stage, ways to damage staged files, and helpers for the audit."""
 
 from __future__ import annotations
 

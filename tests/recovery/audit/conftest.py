@@ -1,4 +1,4 @@
-"""A dataset with books in order: 30 rows published, 20 staged in a sealed segment."""
+"""A dataset with a clean audit: 30 rows published, 20 staged in a sealed segment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit never cries wolf: not beside producers, not beside flushes, at no moment."""
+"""The audit reports no false problems beside producers and flushes, at any moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in journals is read, and held against what was promised from them."""
+"""Journals are read, and compared with the batches that were acknowledged into them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_sound_journal_is_ok(store: Timestore, journal: Path) -> None:
     assert (audit.ok, audit.pending_rows, codes(audit.warnings)) == (True, 30, [])
 
 
-def test_a_damaged_record_is_told_with_its_journal_and_place(store: Timestore, journal: Path) -> None:
+def test_a_damaged_record_is_reported_with_its_journal_and_place(store: Timestore, journal: Path) -> None:
     offsets = [found.offset for found in scan(journal).records]
     flip(journal, offsets[1])
     [problem] = audited(store).problems
@@ -80,7 +80,7 @@ def test_a_record_that_holds_another_number_of_rows_than_was_promised_is_a_probl
     assert "unreadable_segment" in codes(audited(store).problems)
 
 
-def test_a_journal_that_nobody_knows_is_told_of_for_each_dataset_in_it(store: Timestore, journal: Path) -> None:
+def test_an_unlisted_journal_is_reported_for_each_dataset_in_it(store: Timestore, journal: Path) -> None:
     stray = journal.with_stem("0" * len(journal.stem))
     shutil.copy(journal, stray)
     stray.write_bytes(stray.read_bytes().replace(journal.stem.encode(), stray.stem.encode(), 1))

@@ -1,4 +1,4 @@
-"""The lake is held against what the ledger published, and the other way round."""
+"""The lake is compared with the published flushes of the ledger, and the other way round."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ def test_rows_that_no_flush_wrote_are_a_warning(store: Timestore) -> None:
     assert (audit.ok, codes(audit.warnings)) == (True, ["foreign_rows"])
 
 
-def test_a_file_that_nobody_knows_is_a_warning(store: Timestore) -> None:
+def test_an_unmanaged_file_is_a_warning(store: Timestore) -> None:
     known = parquet_files(store)[0]
     known.with_name("stray.parquet").write_bytes(known.read_bytes())
     audit = audited(store)
     assert (audit.ok, codes(audit.warnings)) == (True, ["unmanaged_file"])
 
 
-def test_a_trimmed_log_is_told_and_not_taken_for_a_loss(store: Timestore) -> None:
+def test_a_trimmed_log_is_a_warning_and_not_a_loss(store: Timestore) -> None:
     with store.staging() as staging:
         staging.enqueue("weather", readings(6))
     store.flush("weather", Trigger.MANUAL, "test")

@@ -1,4 +1,4 @@
-"""`verify --repair` mends what it can prove, says so, and leaves the rest with a reason."""
+"""`verify --repair` makes proven repairs, reports them, and gives a reason for every other problem."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_file_whose_epoch_the_log_has_not_passed_is_left(store: Timestore) -> 
 
 
 @pytest.mark.parametrize(("epoch", "why"), [(1, "has not aborted a flush 1"), (77, "has not aborted a flush 77")])
-def test_a_file_of_a_flush_that_was_not_given_up_is_left(store: Timestore, epoch: int, why: str) -> None:
+def test_a_file_of_a_flush_that_was_not_aborted_is_kept(store: Timestore, epoch: int, why: str) -> None:
     path = stray(store, epoch)
     assert why in audited(store, repair=True).warnings[0].hint
     assert path.exists()
@@ -69,7 +69,7 @@ def test_another_shards_file_is_left(store: Timestore, passed: int) -> None:
     assert (audited(store, repair=True).warnings, path.exists()) == ([], True)
 
 
-def test_a_file_of_unknown_origin_is_left(store: Timestore, passed: int) -> None:
+def test_a_file_of_unknown_origin_is_kept(store: Timestore, passed: int) -> None:
     path = stray(store, passed).rename(Path(store.lake.uri) / "weather" / "mine.parquet")
     assert "no flush wrote it" in audited(store, repair=True).warnings[0].hint
     assert path.exists()
@@ -95,7 +95,7 @@ def test_a_half_done_move_to_quarantine_is_named_and_finished(store: Timestore) 
     assert aside.exists()
 
 
-def test_a_quarantined_file_that_no_incident_knows_is_named_and_gets_one(store: Timestore) -> None:
+def test_a_quarantined_file_without_an_incident_is_reported_and_gets_one(store: Timestore) -> None:
     path = store.area.directory.quarantined("weather", "stray")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"rotten")
@@ -111,7 +111,7 @@ def test_segments_that_were_dropped_from_the_ledger_are_entered_again(store: Tim
     assert (audit.ok, audit.mended) == (True, [f"adopted segment {segment(store).stem}"])
 
 
-def test_what_cannot_be_mended_is_left_alone(store: Timestore) -> None:
+def test_unrepairable_problems_are_left_unchanged(store: Timestore) -> None:
     segment(store).write_bytes(b"rotten")
     audit = audited(store, repair=True)
     assert (codes(audit.problems), audit.mended) == (["unreadable_segment"], [])

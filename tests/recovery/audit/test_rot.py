@@ -1,4 +1,4 @@
-"""Files that rot: whatever was damaged, `verify --deep` names it, and nothing is deleted."""
+"""Bit rot: `verify --deep` names every damaged file, and no file is deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segments and journals are held against what was promised from them."""
+"""Segments and journals are compared with the batches that were acknowledged into them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_batch_with_missing_rows_is_named_as_its_receipt_names_it(store: Times
     assert f"batch {owed.batch_id} was acknowledged" in audited(store).problems[0].message
 
 
-def test_a_segment_file_that_nobody_knows_is_found(store: Timestore) -> None:
+def test_an_unlisted_segment_file_is_found(store: Timestore) -> None:
     path = segment(store)
     shutil.copy(path, path.with_stem("copy"))
     assert codes(audited(store).problems) == ["unknown_segment"]
@@ -50,7 +50,7 @@ def test_batches_of_a_segment_that_is_not_listed_are_found(store: Timestore) -> 
     assert set(codes(audited(store).problems)) == {"unknown_segment", "segment_unregistered"}
 
 
-def test_a_dataset_that_only_a_segment_file_tells_of_is_audited(store: Timestore) -> None:
+def test_a_dataset_that_only_a_segment_file_names_is_audited(store: Timestore) -> None:
     path = segment(store)
     stray = path.parent.with_name("stray") / path.name
     stray.parent.mkdir()

@@ -1,4 +1,4 @@
-"""Running totals are held against what was counted, and mended only where the count can be believed."""
+"""Running totals are compared with counts, and repaired only where the counts are confirmed."""
 
 from __future__ import annotations
 

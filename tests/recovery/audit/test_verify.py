@@ -1,4 +1,4 @@
-"""The audit agrees with books in order, whatever is going on meanwhile."""
+"""The audit of sound data is clean, also beside concurrent work."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_unknown_dataset_is_refused(store: Timestore) -> None:
         verify(store.area, store.lake, ["nowhere"])
 
 
-def test_what_lies_in_a_living_writers_journal_is_pending_and_ok(store: Timestore) -> None:
+def test_batches_in_a_living_writers_journal_are_pending_and_ok(store: Timestore) -> None:
     with store.staging() as staging:
         staging.enqueue("weather", readings(5))
         audit = audited(store)

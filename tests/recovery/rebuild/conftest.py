@@ -1,4 +1,4 @@
-"""A staging directory with a history: what was published, what is owed, and copies of its ledger."""
+"""A staging directory with a history: published and pending batches, and copies of its ledger."""
 
 from __future__ import annotations
 

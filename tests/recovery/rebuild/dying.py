@@ -1,4 +1,4 @@
-"""What processes do that are killed at a named step."""
+"""Programs of processes that are killed at a named step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Journals that the ledger does not know are entered, each batch once; what cannot be entered is told of and kept."""
+"""Unlisted journals are entered, each batch once; journals that cannot be entered are reported and kept."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_damaged_bytes_in_the_middle_cost_their_record_and_the_journal_is_kept(s
     assert problems(settings) == []
 
 
-def test_a_journal_of_another_shard_is_told_of_and_left_alone(settings: Settings, tmp_path: Path) -> None:
+def test_a_journal_of_another_shard_is_reported_and_kept(settings: Settings, tmp_path: Path) -> None:
     other = Settings.build(home=tmp_path / "other", shard="elsewhere")
     stage(other, 100)
     stage(settings, 0)
@@ -115,7 +115,7 @@ def test_a_journal_of_another_shard_is_told_of_and_left_alone(settings: Settings
     assert journals(settings) == [foreign]
 
 
-def test_a_file_that_is_no_journal_is_told_of_and_left_alone(settings: Settings) -> None:
+def test_a_file_that_is_not_a_journal_is_reported_and_kept(settings: Settings) -> None:
     stage(settings, 0)
     stray = only_journal(settings).with_stem("stray")
     stray.write_bytes(b"something else")

@@ -1,4 +1,4 @@
-"""A lost or damaged ledger is put together again: the next flush publishes what was owed, and nothing twice."""
+"""A lost or damaged ledger is rebuilt: the next flush publishes all pending batches, and none twice."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ def history(settings: Settings) -> Settings:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_the_next_flush_publishes_exactly_what_was_owed(history: Settings, damage: Callable[[Path], None]) -> None:
+def test_the_next_flush_publishes_exactly_the_unpublished_batches(
+    history: Settings, damage: Callable[[Path], None]
+) -> None:
     damage(ledger(history))
     rebuilt(history)
     recovered(history)
@@ -166,7 +168,7 @@ def test_metadata_and_keys_that_can_be_read_are_kept(history: Settings) -> None:
     assert in_lake(history) == list(range(50))
 
 
-def test_keys_that_segments_and_journals_remember_are_known_without_any_ledger(history: Settings) -> None:
+def test_keys_in_segments_and_journals_are_known_without_any_ledger(history: Settings) -> None:
     remove(ledger(history))
     rebuilt(history)
     with StagingManager.open(history) as staging:

@@ -112,9 +112,7 @@ def test_a_move_that_was_not_made_when_the_ledger_was_lost_leaves_it_to_the_next
     assert problems(settings) == []
 
 
-def test_a_backup_from_before_a_segment_came_and_was_set_aside_learns_the_incident(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_backup_older_than_a_quarantined_segment_gets_the_incident(settings: Settings, tmp_path: Path) -> None:
     stage_in_segment(settings, 0)
     backup(settings, tmp_path / "copy")
     stage_in_segment(settings, 10)
@@ -127,9 +125,7 @@ def test_a_backup_from_before_a_segment_came_and_was_set_aside_learns_the_incide
     assert [incident.volume.rows for incident in incidents(settings)] == [10]
 
 
-def test_a_backup_that_knows_the_segment_and_not_that_it_was_set_aside_finds_it_missing(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_backup_older_than_a_quarantine_finds_the_segment_missing(settings: Settings, tmp_path: Path) -> None:
     stage_in_segment(settings, 0)
     stage_in_segment(settings, 10)
     backup(settings, tmp_path / "copy")
@@ -145,7 +141,7 @@ def test_a_backup_that_knows_the_segment_and_not_that_it_was_set_aside_finds_it_
     assert problems(settings) == []
 
 
-def test_a_kept_ledger_is_nobodys_dataset(settings: Settings, aside: Path) -> None:
+def test_a_kept_ledger_is_not_a_dataset(settings: Settings, aside: Path) -> None:
     (settings.staging_directory / "quarantine" / "_ledger-1").mkdir()
     rebuild_if_lost(settings)
     with Timestore(settings) as store:

@@ -1,4 +1,4 @@
-"""A ledger restored from a backup learns what happened since: nothing is lost, nothing is published again."""
+"""A ledger restored from a backup is reconciled: no batch is lost, none is published again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "backup.sqlite"
 
 
-def test_what_was_published_since_the_backup_is_not_published_again(settings: Settings, copy: Path) -> None:
+def test_batches_published_since_the_backup_are_not_published_again(settings: Settings, copy: Path) -> None:
     stage(settings, 0)
     backup(settings, copy)
     flush(settings)
@@ -41,7 +41,7 @@ def test_what_was_published_since_the_backup_is_not_published_again(settings: Se
     assert problems(settings) == []
 
 
-def test_a_flush_before_recovery_is_refused_and_told_to_recover(settings: Settings, copy: Path) -> None:
+def test_a_flush_before_recovery_is_refused_with_the_remedy(settings: Settings, copy: Path) -> None:
     stage(settings, 0)
     backup(settings, copy)
     flush(settings)
@@ -53,7 +53,7 @@ def test_a_flush_before_recovery_is_refused_and_told_to_recover(settings: Settin
 
 
 @pytest.mark.parametrize(("since", "segments", "journals"), [(stage_in_segment, 1, 0), (stage, 0, 1)])
-def test_what_was_staged_since_the_backup_is_adopted(
+def test_batches_staged_since_the_backup_are_adopted(
     settings: Settings, copy: Path, since: Callable[..., None], segments: int, journals: int
 ) -> None:
     stage_in_segment(settings, 0)

@@ -1,4 +1,4 @@
-"""A ledger from a backup that lists a journal which has grown since: what was acknowledged into it is owed."""
+"""A ledger from a backup lists a journal that has grown since: its newer batches become pending."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_living_writers_journal_is_left_to_him(settings: Settings, grown: Path
     assert in_lake(settings) == list(range(40))
 
 
-def test_learning_twice_changes_nothing(settings: Settings, grown: Path) -> None:
+def test_reconciling_twice_changes_nothing(settings: Settings, grown: Path) -> None:
     restored(settings, grown)
     reconcile_restored(settings)
     assert not reconcile_restored(settings).has_changes
@@ -149,7 +149,7 @@ def test_learning_twice_changes_nothing(settings: Settings, grown: Path) -> None
     ("owner", "step"),
     [(SegmentImport, "segment"), (SegmentImport, "aside"), (LogImport, "describe"), (LogImport, "raise_epoch")],
 )
-def test_learning_that_is_killed_is_run_again(
+def test_a_killed_reconciliation_is_run_again(
     settings: Settings, grown: Path, owner: type, step: str, moment: str
 ) -> None:
     with Timestore(settings) as store:  # leaves a burnt epoch and a file in quarantine
