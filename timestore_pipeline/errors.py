@@ -8,7 +8,7 @@
 | `Corrupted` | keep the file, read the hint; nothing was deleted |
 | `OutcomeUnknown` | ask again (`timestore recover`); it may have happened |
 
-`code` is stable and machine-readable, `hint` tells a person what to do next.
+`code` is stable and machine-readable, `hint` is the remedy, for a person.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ class InvalidData(InvalidInput):
 
 
 class UnreadableInput(InvalidInput):
-    """A file or body that is not what its name or content type says."""
+    """A file or body that does not match its name or content type."""
 
     code = "unreadable_input"
 
@@ -370,7 +370,7 @@ class ShardConflict(Conflict):
 
 
 class Corrupted(TimestoreError):
-    """A file is damaged; it was left where it is or set aside, never deleted."""
+    """A file is damaged; it was left in place or quarantined, never deleted."""
 
     code = "corrupted"
 

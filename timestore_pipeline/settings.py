@@ -270,7 +270,7 @@ def _nested(one: Path, other: Path) -> bool:
     """Whether one folder contains the other, links resolved."""
     try:
         one, other = one.resolve(), other.resolve()
-    except (OSError, RuntimeError):  # a link that leads in a circle; opening it says so
+    except (OSError, RuntimeError):  # a circular link, which fails with a clear error when it is opened
         return False
     return one.is_relative_to(other) or other.is_relative_to(one)
 

@@ -74,7 +74,7 @@ def check_features(table: DeltaTable) -> None:
     if foreign := set(table.protocol().reader_features or []) - _UNDERSTOOD:
         raise Conflict(
             f"the table uses {sorted(foreign)}, which another tool has switched on",
-            hint="read it with an engine that knows these features, or switch them off",
+            hint="read it with an engine that supports these features, or switch them off",
         )
 
 

@@ -27,7 +27,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.system.durable import make_folder, sync
 
-BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, the one that says an epoch was burnt
+BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, which marks an epoch as burnt
 METADATA_KEY = "timestore"  # of this product's JSON object in a commit's metadata
 
 _FOLDER = "_delta_log"

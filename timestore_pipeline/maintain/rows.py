@@ -115,7 +115,7 @@ def open_rows(
     time_column: str | None,
     recasts: Mapping[str, Recast] | None = None,
 ) -> Rows:
-    """The files as one relation; each must hold as many rows as the table says.
+    """The files as one relation; each must hold as many rows as the table lists for it.
 
     recasts: see `Rows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a column that is
     not of the table's type, `Corrupted` for a file with another number of rows.

@@ -14,7 +14,7 @@ class CsvDialect(Section):
 
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     decimal: str | None = Field(default=None, pattern=r"^[.,]$")  # None = a point
-    encoding: str | None = None  # a name that Python knows; None = UTF-8
+    encoding: str | None = None  # one of Python's names; None = UTF-8
     nulls: tuple[str, ...] = ("",)  # cells that are null; a quoted cell never is
     header: bool = True  # False: the first line is data, and the columns are those of `schema.columns`, in order
 

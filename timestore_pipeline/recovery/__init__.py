@@ -1,1 +1,1 @@
-"""What was promised against what is held: `audit` compares and repairs, `rebuild` restores the ledger."""
+"""Acknowledged batches against stored rows: `audit` compares and repairs, `rebuild` restores the ledger."""

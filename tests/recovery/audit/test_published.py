@@ -56,7 +56,7 @@ def test_a_commit_in_our_name_that_the_ledger_does_not_know_is_found(store: Time
         other.flush("weather", Trigger.MANUAL, "test")
     problems = audited(store).problems
     assert codes(problems) == ["unknown_commit"]
-    assert "does not know that flush" in problems[0].message
+    assert "does not have that flush" in problems[0].message
 
 
 def test_a_publish_that_the_ledger_has_as_aborted_is_found(store: Timestore) -> None:

@@ -74,7 +74,7 @@ COUNTERS = (
     ),
     CounterSeries(
         "quarantined_batches_total",
-        "Batches set aside for an operator.",
+        "Batches put into quarantine for an operator.",
         {"reason": tuple(reason.value for reason in IncidentReason)},
     ),
     CounterSeries("requeued_batches_total", "Batches an operator put back from quarantine into the queue.", {}),
@@ -88,7 +88,7 @@ COUNTERS = (
 
 QUEUE_DEPTH = GaugeSeries("queue_depth", "Staged and not yet published, in flight included.", ("dataset", "metric"))
 IN_FLIGHT = GaugeSeries("in_flight", "Held by a flush that has not ended.", ("dataset", "metric"))
-QUARANTINED = GaugeSeries("quarantined", "Set aside for an operator.", ("dataset", "metric"))
+QUARANTINED = GaugeSeries("quarantined", "In quarantine for an operator.", ("dataset", "metric"))
 OLDEST_AGE = GaugeSeries(
     "oldest_age_seconds", "Age of the oldest batch not yet published; 0 when there is none.", ("dataset",)
 )
@@ -133,8 +133,8 @@ PAUSED = GaugeSeries("paused", "1 where an operator has stopped automatic flushe
 BLOCKED = GaugeSeries(
     "blocked", "1 where flushes wait for a person after an error of this code, absent elsewhere.", ("dataset", "code")
 )
-OPEN_INCIDENTS = GaugeSeries("open_incidents", "Batches and segments set aside that wait for an operator.", ())
-QUARANTINE_USAGE = GaugeSeries("quarantine_usage_bytes", "Bytes of the files that were set aside.", ())
+OPEN_INCIDENTS = GaugeSeries("open_incidents", "Batches and segments in quarantine that wait for an operator.", ())
+QUARANTINE_USAGE = GaugeSeries("quarantine_usage_bytes", "Bytes of the files in quarantine.", ())
 METRICS_PUSHED = GaugeSeries(
     "metrics_pushed_timestamp_seconds", "When a Pushgateway last took a push; absent until one did.", ()
 )

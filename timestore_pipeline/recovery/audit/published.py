@@ -78,7 +78,7 @@ class PublishedAudit:
         state = self.epochs.get(epoch)
         if state in (FlushState.PUBLISHED, FlushState.EXPORTED):
             return
-        known = "does not know that flush" if state is None else f"has that flush as {state}"
+        known = "does not have that flush" if state is None else f"has that flush as {state}"
         text = f"version {commit.version} of the table publishes epoch {epoch} of this shard; the ledger {known}"
         hint = "`timestore recover` enters it if this ledger is an older copy, with --replace-shard if another is gone"
         yield Finding("unknown_commit", text, hint)

@@ -41,7 +41,7 @@ def audit_staged(
 
 
 def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
-    """A segment is registered before its file is made and forgotten after the file is gone."""
+    """Files that the ledger does not list: it registers one before the file exists and until the file is gone."""
     for path in unknown_journals(area):
         if dataset in datasets_in(path):
             yield Finding("unknown_journal", f"the ledger does not list the journal {path}", _ADOPTS)
