@@ -151,7 +151,7 @@ def _trouble() -> tuple[Panel, ...]:
               (Query(_top_gauge(_SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
         Panel("Batches in quarantine, by dataset", "A person has to requeue or discard them.", Unit.COUNT,
               (Query(_top_gauge(aside, series.QUARANTINED, metric="batches")),)),
-        Panel("Quarantined, requeued, discarded", "Batches, all datasets together, in the time shown.", Unit.COUNT, tuple(
+        Panel("Quarantined, requeued, discarded", "Batches of all datasets in the time shown.", Unit.COUNT, tuple(
             Query(f"sum(increase({_SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
             for name in ("quarantined", "requeued", "discarded")
         )),
