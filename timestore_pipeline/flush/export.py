@@ -21,6 +21,7 @@ from timestore_pipeline.flush.retyped_columns import LeewayOf, Place
 from timestore_pipeline.flush.runs import runs
 from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.flush.settle import partitioning_of
+from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.parquet import ParquetOptions
@@ -121,7 +122,7 @@ class _Selection:
 @dataclass(frozen=True, slots=True)
 class _Exported:
     files: Sequence[ExportedFile]
-    shares: Sequence[_Share]
+    shares: Sequence[Share]
 
 
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
@@ -129,9 +130,9 @@ def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions
     with export_engine(area, Work.of_flush(ref), options.memory_mb, selection.spill) as connection:
         segments = selection.segments()
         create_staged_view(connection, area, record, segments, selection.leeway)
-        shares = _shares(connection, selection.partitioning, list(segments))
-        _check_promises(area, ref, selection.batches, shares)
-        claimed, partitions = area.ledger.flushes.get(ref).volume, _rows_per_partition(shares)
+        shares = count_shares(connection, selection.partitioning, list(segments))
+        check_promises(area, ref, selection.batches, shares)
+        claimed, partitions = area.ledger.flushes.get(ref).volume, rows_per_partition(shares)
         if len(segments) > 1 and len(partitions) > 1 and options.can_hold(claimed):
             gather_staged(connection)
         how = options.fitting(claimed), options.rows_at_once(claimed)
@@ -240,55 +241,4 @@ def _check_files(ref: FlushRef, files: Sequence[ExportedFile], rows: Mapping[Par
                 f" {exported.get(key, 0)} were exported",
                 dataset=ref.dataset,
                 hint="this is a bug: keep the staging directory and report it; the batches stay pending",
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """Rows of one batch in one partition."""
-
-    segment_id: str
-    sequence: int
-    key: PartitionKey
-    rows: int
-
-    @property
-    def place(self) -> Place:
-        return self.segment_id, self.sequence
-
-
-def _shares(
-    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, segment_ids: Sequence[str]
-) -> list[_Share]:
-    """Every (batch, partition) with its rows, partitions in time order. segment_ids: as `staged` counts them."""
-    rows = connection.execute(
-        f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
-        " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
-    ).fetchall()
-    return [
-        _Share(segment_ids[position], sequence, partitioning.key(value), count)
-        for position, sequence, value, count in rows
-    ]
-
-
-def _rows_per_partition(shares: Sequence[_Share]) -> dict[PartitionKey, int]:
-    rows: dict[PartitionKey, int] = {}
-    for share in shares:
-        rows[share.key] = rows.get(share.key, 0) + share.rows
-    return rows
-
-
-def _check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, str], shares: Sequence[_Share]) -> None:
-    """A segment that lost rows must never turn into a flush that looks complete."""
-    found: dict[Place, int] = {}
-    for share in shares:
-        found[share.place] = found.get(share.place, 0) + share.rows
-    promised = area.ledger.batches.rows_of_flush(ref)
-    for place, identity in batches.items():
-        if found.get(place, 0) != promised[identity]:
-            raise Corrupted(
-                f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised[identity]} rows,"
-                f" its segment holds {found.get(place, 0)}",
-                dataset=ref.dataset,
-                hint="keep the segment file; the batch stays pending until it is repaired",
             )

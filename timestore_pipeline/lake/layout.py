@@ -79,17 +79,20 @@ class Partitioning:
         """The partition column as it stands in the table's schema; it is never in the Parquet files."""
         return None if self.column is None else _FIELDS[self.column]
 
-    def value_sql(self) -> str:
-        """DuckDB expression over a row: a DATE, a TIMESTAMP (UTC) for `hour`, or NULL. Feed its values to `key`."""
+    def value_sql(self, time: str | None = None) -> str:
+        """DuckDB expression for a partition: a DATE, a TIMESTAMP (UTC) for `hour`, or NULL. Feed its values to `key`.
+
+        time: an expression for the time, None = a row's own. A later time never has an earlier partition.
+        """
         if self.column is None:
             return "NULL"
-        column = sql_types.quote(self.time_column or "")
+        time = time or sql_types.quote(self.time_column or "")
         # Not AT TIME ZONE, which asks ICU for every row and takes six times as long.
         is_utc = self.time_kind is TimeKind.UTC
-        instant = f"make_timestamp(epoch_us({column}))" if is_utc else f"CAST({column} AS TIMESTAMP)"
+        instant = f"make_timestamp(epoch_us({time}))" if is_utc else f"CAST({time} AS TIMESTAMP)"
         kind = "TIMESTAMP" if self.granularity is Granularity.HOUR else "DATE"
         start = f"CAST(date_trunc('{self.granularity}', {instant}) AS {kind})"
-        return f"CASE WHEN {self._between(_FIRST, _BEYOND)} THEN {start} END"
+        return f"CASE WHEN {self._between(_FIRST, _BEYOND, time)} THEN {start} END"
 
     def key(self, value: date | None) -> PartitionKey:
         """The partition for one value of `value_sql`."""
@@ -110,9 +113,9 @@ class Partitioning:
         """The condition for two partitions and all between them; neither may be the null partition."""
         return self._between(start(first).isoformat(" "), self._end(start(last)))
 
-    def _between(self, start: str, end: str) -> str:
-        column = sql_types.quote(self.time_column or "")
-        return f"{column} >= {self._literal(start)} AND {column} < {self._literal(end)}"
+    def _between(self, start: str, end: str, time: str | None = None) -> str:
+        time = time or sql_types.quote(self.time_column or "")
+        return f"{time} >= {self._literal(start)} AND {time} < {self._literal(end)}"
 
     def _literal(self, instant: str) -> str:
         if self.time_kind is TimeKind.DATE:

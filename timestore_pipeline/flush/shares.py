@@ -1,0 +1,96 @@
+"""Which batch has how many rows in which partition: counted in the segments before anything is written.
+
+So every batch is held to the rows it was acknowledged with, and every file to the rows counted for its partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import duckdb
+
+from timestore_pipeline.errors import Corrupted
+from timestore_pipeline.flush.retyped_columns import Place
+from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN
+from timestore_pipeline.lake.layout import Partitioning
+from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.lake import PartitionKey
+from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+
+_Counted = Sequence[tuple[int, int, date | None, int]]  # position of the segment, sequence, partition, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Rows of one batch in one partition."""
+
+    segment_id: str
+    sequence: int
+    key: PartitionKey
+    rows: int
+
+    @property
+    def place(self) -> Place:
+        return self.segment_id, self.sequence
+
+
+def count_shares(
+    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, segment_ids: Sequence[str]
+) -> list[Share]:
+    """Every (batch, partition) with its rows, partitions in time order. segment_ids: as `staged` counts them."""
+    counted = _of_whole_batches(connection, partitioning)
+    if counted is None:
+        counted = _row_by_row(connection, partitioning)
+    return [
+        Share(segment_ids[position], sequence, partitioning.key(value), count)
+        for position, sequence, value, count in counted
+    ]
+
+
+def rows_per_partition(shares: Sequence[Share]) -> dict[PartitionKey, int]:
+    rows: dict[PartitionKey, int] = {}
+    for share in shares:
+        rows[share.key] = rows.get(share.key, 0) + share.rows
+    return rows
+
+
+def check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, str], shares: Sequence[Share]) -> None:
+    """A segment that lost rows must never turn into a flush that looks complete."""
+    found: dict[Place, int] = {}
+    for share in shares:
+        found[share.place] = found.get(share.place, 0) + share.rows
+    promised = area.ledger.batches.rows_of_flush(ref)
+    for place, identity in batches.items():
+        if found.get(place, 0) != promised[identity]:
+            raise Corrupted(
+                f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised[identity]} rows,"
+                f" its segment holds {found.get(place, 0)}",
+                dataset=ref.dataset,
+                hint="keep the segment file; the batch stays pending until it is repaired",
+            )
+
+
+def _of_whole_batches(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> _Counted | None:
+    """By the first and the last time of each batch, a quarter of the work; None = one is not of a single partition."""
+    if partitioning.column is None:
+        return None
+    time = quote(partitioning.time_column or "")
+    first, last = partitioning.value_sql(f"min({time})"), partitioning.value_sql(f"max({time})")
+    rows = connection.execute(
+        f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {first} AS first, count(*), {last}, count({time})"
+        " FROM staged GROUP BY 1, 2 ORDER BY first, 1, 2"
+    ).fetchall()
+    if any(first is None or first != last or timed != count for _, _, first, count, last, timed in rows):
+        return None
+    return [row[:4] for row in rows]
+
+
+def _row_by_row(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> _Counted:
+    return connection.execute(
+        f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
+        " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
+    ).fetchall()
