@@ -120,7 +120,7 @@ class Timestore(Closing):
 
     def status(self, dataset: str) -> DatasetStatus:
         """One dataset; raises `UnknownDataset`."""
-        metadata = self.area.ledger.datasets.get(dataset).metadata
+        metadata = self.area.ledger.datasets.metadata(dataset)
         return self._status(metadata, self.area.backlog(dataset), self._pressure())
 
     def thresholds(self, metadata: DatasetMetadata) -> FlushThresholds:
@@ -203,7 +203,7 @@ class Timestore(Closing):
 
         Half as much again as the threshold, so that batches which arrive after it was reached go into the same file.
         """
-        wanted = self.thresholds(self.area.ledger.datasets.get(dataset).metadata).max_bytes
+        wanted = self.thresholds(self.area.ledger.datasets.metadata(dataset)).max_bytes
         return max(self.export_options().sortable_bytes, wanted * 3 // 2)
 
     def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:

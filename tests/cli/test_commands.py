@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.cli.running import ROOT, complaint, timestore
+from tests.cli.running import ROOT, complaint, staged, timestore
 from timestore_pipeline.cli.commands import COMMANDS, load
 
 HEAVY = {"pyarrow", "duckdb", "deltalake", "dagster", "prometheus_client", "numpy", "asyncio"}
@@ -58,6 +59,12 @@ def test_completion_of_a_commands_name_imports_none() -> None:
 @pytest.mark.parametrize("arguments", [("status",), ("status", "--help"), ("status", "--json")])
 def test_looking_at_the_queue_imports_no_engine(arguments: tuple[str, ...]) -> None:
     assert imported(*arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", [("status", "weather"), ("explain", "weather"), ("flushes",)])
+def test_looking_at_one_dataset_imports_no_engine(home: Path, arguments: tuple[str, ...]) -> None:
+    staged(home)
+    assert imported(*arguments) & {"pyarrow", "duckdb", "deltalake", "dagster"} == set()
 
 
 def test_a_command_that_is_none_is_said_to_be_none() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import (
@@ -19,17 +20,15 @@ from timestore_pipeline.errors import (
     RetryLater,
     TimestoreError,
 )
-from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
-from timestore_pipeline.staging.roll_up import LeftOut
 from timestore_pipeline.wiring import Timestore
+
+if TYPE_CHECKING:  # what flushes is imported where it does: to ask for a flush takes no DuckDB
+    from timestore_pipeline.staging.roll_up import LeftOut
 
 _POLL = 0.1  # seconds between looks at flushes that others work on
 _CURED_BY_TIME = (RetryLater, OutcomeUnknown, Fenced, AllSetAside)
-
-# Flushes of one dataset in a row that fail for no known reason: by then a search has set the bad batch aside.
-_MOST_STRIKES = ATTEMPTS_BEFORE_ISOLATION + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,10 @@ class Drain:
             self._strikes[dataset] = 0
             return
         self._strikes[dataset] += 1
-        if isinstance(obstacle, (InvalidInput, Conflict, LedgerIncomplete)) or self._strikes[dataset] >= _MOST_STRIKES:
+        if (
+            isinstance(obstacle, (InvalidInput, Conflict, LedgerIncomplete))
+            or self._strikes[dataset] >= _most_strikes()
+        ):
             self._failed[dataset] = obstacle
 
     def _not_drained(self) -> NotDrained:
@@ -158,3 +160,10 @@ class Drain:
         errors = [f"; {a.dataset}: {a.error}" for a in attempts if a.error is not None]
         errors += [f"; {dataset}: {error}" for dataset, error in self._failed.items()]
         return errors + [f"; {a.dataset}: journal {u.journal_id}: {u.reason}" for a in attempts for u in a.left_out]
+
+
+def _most_strikes() -> int:
+    """Flushes of a dataset in a row that fail for no known reason: by then a search has set the bad batch aside."""
+    from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
+
+    return ATTEMPTS_BEFORE_ISOLATION + 2

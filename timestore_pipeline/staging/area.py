@@ -65,7 +65,8 @@ class StagingArea(Closing):
 
     def backlog(self, dataset: str) -> Backlog:
         """One dataset's backlog; raises `UnknownDataset`."""
-        [row] = self.ledger.batches.backlogs(self.ledger.datasets.get(dataset).name)
+        self.ledger.datasets.metadata(dataset)
+        [row] = self.ledger.batches.backlogs(dataset)
         return self._backlog(row, self.dataset_usage(row.dataset).total)
 
     def dataset_usage(self, dataset: str) -> DiskUsage:

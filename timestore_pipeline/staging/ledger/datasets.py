@@ -61,11 +61,11 @@ class Datasets:
 
     def get(self, name: str) -> DatasetRecord:
         """Raise `UnknownDataset` when nothing was ever staged or said about it."""
-        record = self.find(name)
-        if record is None:
-            known = ", ".join(self.names()) or "none yet"
-            raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint=f"known datasets: {known}")
-        return record
+        return record_of(self._row(name))
+
+    def metadata(self, name: str) -> DatasetMetadata:
+        """Without its columns, for which pyarrow would be imported; raise as `get` does."""
+        return _metadata(self._row(name))
 
     def find(self, name: str) -> DatasetRecord | None:
         row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
@@ -187,6 +187,13 @@ class Datasets:
         self.get(name)
         with self._database.transaction() as tx:
             tx.execute(f"UPDATE datasets SET {assignment} WHERE name = ?", (value, name))
+
+    def _row(self, name: str) -> Row:
+        row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
+        if row is None:
+            known = ", ".join(self.names()) or "none yet"
+            raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint=f"known datasets: {known}")
+        return row
 
 
 def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
