@@ -65,6 +65,11 @@ def test_a_contender_that_fails_has_no_figures_and_others_go_on(execution: Execu
 
 def test_no_child_outlives_a_part(execution: Execution) -> None:
     known = contenders()
+    before = _children()  # other tests of this process may have left a fork server
     with execution.started({"ours": known["ours"]}):
         one_producer(execution)
-    assert psutil.Process(os.getpid()).children(recursive=True) == []
+    assert _children() <= before
+
+
+def _children() -> set[psutil.Process]:
+    return set(psutil.Process(os.getpid()).children(recursive=True))

@@ -15,7 +15,7 @@ from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.monitoring.telemetry import push
-from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, datasets
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, flush_failures
 from timestore_pipeline.wiring import Timestore
 
 
@@ -95,7 +95,7 @@ def test_a_dataset_whose_flush_just_failed_waits_for_its_next_try(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(datasets, "_RETRY_FIRST", LONGEST_BACKOFF)  # the run may take longer than the usual wait
+    monkeypatch.setattr(flush_failures, "_RETRY_FIRST", LONGEST_BACKOFF)  # the run may take longer than the usual wait
     limits(timestore, "weather", maxRows=1)
     staging.enqueue("weather", hourly(3))
     (home / "lake").mkdir()

@@ -209,7 +209,7 @@ def test_each_kind_of_value_is_kept_or_set_aside(
         assert len(incidents(store)) == 1
 
 
-def test_a_table_that_nobody_of_us_published_to_is_not_what_batches_are_judged_by(
+def test_a_table_of_another_tool_does_not_decide_about_batches(
     settings: Settings, timestore: Timestore, staging: StagingManager
 ) -> None:
     staging.enqueue("d", with_column(pa.string(), ["seven"]))
@@ -217,7 +217,7 @@ def test_a_table_that_nobody_of_us_published_to_is_not_what_batches_are_judged_b
     write_deltalake(f"{settings.lake_uri}/d", theirs, partition_by=["partition_date"])
     with pytest.raises(SchemaConflict) as refused:
         flush(timestore)
-    assert "move that table" in refused.value.hint
+    assert "move it out of the lake" in refused.value.hint
     assert timestore.status("d").backlog.block is not None
     assert incidents(timestore) == []
 
