@@ -1,7 +1,7 @@
 """Whether a dataset is due for a flush, and why. Pure: the sensor, the command line and alerts all ask here.
 
-Age runs off the wall clock of whoever asks, not off the next write, so a dataset that went silent is flushed too. Nor
-does a wall clock that somebody sets hold a flush back: what it makes impossible counts as due.
+Age runs off the wall clock of the caller, not off the next write, so a dataset that went silent is flushed too. Nor
+does a wall clock that is set back hold a flush back: what it makes impossible counts as due.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from timestore_pipeline.model.layout_words import UNTIL_TIME, undecided
 from timestore_pipeline.model.limits import LONGEST_BLOCK, FlushThresholds
 
 _TOLD = 300  # characters of an error
-_CLOCK_SKEW = timedelta(seconds=5)  # what two readings of one machine's clock may be apart without anybody setting it
+_CLOCK_SKEW = timedelta(
+    seconds=5
+)  # two readings of one machine's clock may differ by this much although it was not set
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,8 @@ def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
     """A failing dataset must not cost a run at every tick. A manual request ends the wait when it is made."""
     if backlog.retry_at is None or not backlog.backs_off(now):
         return None
-    told = f", the last: {backlog.last_error[:_TOLD]}" if backlog.last_error else ""
-    reason = f"failures in a row: {backlog.failures}{told}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
+    last = f", the last: {backlog.last_error[:_TOLD]}" if backlog.last_error else ""
+    reason = f"failures in a row: {backlog.failures}{last}; the next try is at {backlog.retry_at:%H:%M:%S} UTC"
     return FlushDecision(backlog.dataset, False, reason, due_at=backlog.retry_at)
 
 

@@ -205,13 +205,13 @@ class _Export:
 def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[ExportedFile]:
     """One file per partition, which must get the rows counted for it; on a full disk no half export may stay."""
     files: list[ExportedFile] = []
-    told = clock.monotonic()
+    last_line = clock.monotonic()
     try:
         for run in runs(partitions, export.rows_at_once):
             written = export.write_many(run) if len(run) > 1 else [export.write(run[0])]
             files += written
             _check_files(export.ref, written, {key: partitions[key] for key in run})
-            told = _told_of_progress(export.ref, files, len(partitions), told)
+            last_line = _log_progress(export.ref, files, len(partitions), last_line)
     except BaseException:
         with suppress(TimestoreError, OSError):
             export.table.discard(files)
@@ -219,11 +219,11 @@ def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[
     return files
 
 
-def _told_of_progress(ref: FlushRef, files: Sequence[ExportedFile], of: int, told: float) -> float:
-    """A line now and then while an export lasts; told: when the last one was written, seconds."""
+def _log_progress(ref: FlushRef, files: Sequence[ExportedFile], of: int, last_line: float) -> float:
+    """Log a line every `TELL_EVERY` seconds. last_line, and the result: monotonic seconds of the last one."""
     now = clock.monotonic()
-    if len(files) == of or now - told < TELL_EVERY:
-        return told
+    if len(files) == of or now - last_line < TELL_EVERY:
+        return last_line
     rows = sum(file.rows for file in files)
     _log.info(
         "%s", LogEvent("flush exporting", dataset=ref.dataset, epoch=ref.epoch, files=len(files), of=of, rows=rows)

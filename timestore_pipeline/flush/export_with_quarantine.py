@@ -32,7 +32,7 @@ from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 
 _log = logging.getLogger(__name__)
 
-# Flushes of a batch that failed before its claim is searched: a cause that passes by itself must cost nobody a batch.
+# Flushes of a batch that failed before its claim is searched: a passing cause must not quarantine a batch.
 ATTEMPTS_BEFORE_ISOLATION = 2
 
 _MOST_TOLD = 20  # culprits of one flush in the log; the ledger has all
@@ -94,10 +94,10 @@ def _damaged(area: StagingArea, ref: FlushRef) -> list[Incident]:
 
 
 def _refuse_empty(area: StagingArea, ref: FlushRef) -> None:
-    told = "everything it held was set aside"
-    if area.ledger.flushes.end_if_empty(ref, told):
+    reason = "everything it held was set aside"
+    if area.ledger.flushes.end_if_empty(ref, reason):
         raise AllSetAside(
-            f"flush {ref.epoch} of dataset {ref.dataset!r} published nothing: {told}",
+            f"flush {ref.epoch} of dataset {ref.dataset!r} published nothing: {reason}",
             dataset=ref.dataset,
             hint=f"`timestore quarantine list {ref.dataset}` says what and why; nothing was deleted",
         )

@@ -21,7 +21,9 @@ from timestore_pipeline.staging.area import StagingArea
 
 _CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable, LedgerIncomplete)
 
-_FAILURES_BEFORE_BELIEF = 3  # flushes in a row that find a table unreadable; one may have met a write of somebody else
+_FAILURES_BEFORE_BELIEF = (
+    3  # flushes in a row that find a table unreadable; one may have met a write of another process
+)
 
 
 def needs_a_person(error: BaseException) -> bool:

@@ -40,7 +40,7 @@ class Verdict:
 
 
 def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Verdict:
-    """Try the claim's batches; nobody is to blame when the failure is systemic or does not come again.
+    """Try the claim's batches; no batch is the culprit when the failure is systemic or does not come again.
 
     Raises whatever is not the data's fault, see `NOT_THE_DATA`.
     """

@@ -5,7 +5,7 @@
       +--------+----------+--> abandon: the batches are pending again, or, if the log says so, published after all
 
 Between phases everything lives in the ledger, so the next phase may run in another process. A phase that fails
-abandons its own flush before it raises; a phase whose process dies leaves that to whoever flushes the dataset next.
+abandons its own flush before it raises; a phase whose process dies leaves that to the next flush of the dataset.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class FlushPipeline:
         return self.finalize(claim.ref, self.publish(claim.ref))
 
     def give_back(self) -> None:
-        """Settle every claim of this process: it stops where it is, and nobody should wait for it."""
+        """Settle every claim of this process: it stops where it is, and no other process should wait for it."""
         for ref in self._mine():
             hint = "its batches are pending again, unless the Delta log has them"
             self._abandon(
@@ -149,7 +149,7 @@ class FlushPipeline:
             _log.warning("dataset %s: what is published could not be removed yet: %s", dataset, problem)
 
     def _note(self, write: Callable[[], None]) -> None:
-        """What only the log is told may get lost."""
+        """Facts for the log alone may get lost."""
         try:
             write()
         except TimestoreError as problem:
@@ -159,7 +159,7 @@ class FlushPipeline:
     def _working_on(self, ref: FlushRef, phase: Phase) -> Iterator[None]:
         """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal.
 
-        Also when the phase cannot even begin: a claim of this process that nobody carries on would block its dataset.
+        Also when the phase cannot even begin: a claim of this process that is not carried on would block its dataset.
         """
         instants, owner, began_at = self._area.ledger.phases, self._area.identity.process_id, clock.now()
         try:

@@ -42,7 +42,7 @@ class Recovery:
     drained: int  # segments unlinked because all they held is published
     forgotten: int  # processes
     spool_removed: Sequence[str]  # names in the spool
-    errors: Sequence[TimestoreError]  # tables that do not answer, flushes whose outcome nobody could tell yet
+    errors: Sequence[TimestoreError]  # tables that do not answer, flushes whose outcome is not known yet
 
 
 def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Recovery:
@@ -55,17 +55,17 @@ def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Re
     settled, errors = _settle_all(area, lake)
     if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
         reconciled += reconcile(area, lake, replace_shard=True)
-    told = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
-    area.ledger.flush_failures.lift_all_blocks()  # whoever recovers has changed something
+    problems = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
+    area.ledger.flush_failures.lift_all_blocks()  # an operator who recovers has changed something
     _finish_moves(area)
     rolled = _roll_up_all(area)
-    told |= {str(one.full): one.full for one in rolled if one.full is not None}
+    problems |= {str(one.full): one.full for one in rolled if one.full is not None}
     remove_idle_journals(area, of_the_dead=False)  # `recover --restored`, said too late, still finds what they hold
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
     forgotten = before - len(area.ledger.processes.all())
-    removed, errors = _clean_spool(area), list(told.values())
+    removed, errors = _clean_spool(area), list(problems.values())
     return Recovery(
         reconciled=reconciled,
         settled=settled,
@@ -93,7 +93,7 @@ def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[T
 
 
 def _finish_moves(area: StagingArea) -> None:
-    """Into quarantine, out of it, and away: whoever began them may have died."""
+    """Into quarantine, out of it, and away: the process that began them may have died."""
     for dataset in area.ledger.datasets.names():
         put_in_place(area, dataset)
         remove_given_up(area, dataset)

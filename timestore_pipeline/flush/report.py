@@ -1,4 +1,4 @@
-"""One log line for every flush that ends, whoever ends it, and one for every claim that could not be taken."""
+"""One log line for every flush that ends, in whichever process, and one for every claim that could not be taken."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def tell_published(flush: Flush) -> None:
 
 def tell_aborted(flush: Flush, reason: RetryReason, cause: BaseException | None) -> None:
     """cause: what made it fail, None when its process is gone."""
-    told = _error(cause) if cause is not None else {"code": reason.value, "error": flush.error}
-    _log.warning("%s", LogEvent("flush aborted", **_about(flush), reason=reason.value, **told))
+    described = _error(cause) if cause is not None else {"code": reason.value, "error": flush.error}
+    _log.warning("%s", LogEvent("flush aborted", **_about(flush), reason=reason.value, **described))
 
 
 def tell_unsettled(ref: FlushRef, cause: BaseException, problem: Exception) -> None:

@@ -30,7 +30,7 @@ def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[Datase
     """The record that the table fits now, and its layout.
 
     Raises `SchemaConflict` when the table is laid out otherwise, or is not of our making and has types that no staged
-    value can take; `RetryLater` when somebody has made such a table and nothing is published in it yet.
+    value can take; `RetryLater` when another process has made such a table and nothing is published in it yet.
     """
     found = area.ledger.datasets.get(dataset)
     while True:

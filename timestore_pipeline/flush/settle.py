@@ -1,9 +1,9 @@
 """Ending a flush that stopped half-way: the Delta log is asked, and its answer decides.
 
 Published: finalize it. Not published: make sure that it never will be, then return its batches. While the ledger
-still has the flush as claimed nobody can publish it (publishing needs the recorded export, and recording is refused
-once it is aborted, and aborting once it is exported); from exported on its epoch is burnt in the Delta log first. Every
-step may be repeated, so recovery may be killed too.
+still has the flush as claimed, no process can publish it (publishing needs the recorded export, and recording is
+refused once it is aborted, and aborting once it is exported); from exported on its epoch is burnt in the Delta log
+first. Every step may be repeated, so recovery may be killed too.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Settlement:
 
 
 def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
-    """Settle the dataset's claim if its process is gone; None when there is none, or somebody else takes care of it."""
+    """Settle the dataset's claim if its process is gone; None when there is none, or another process settles it."""
     for flush in area.ledger.flushes.in_flight(dataset):
         if area.is_interrupted(flush):
             why = f"process {flush.owner} of run {flush.run_id} is gone"
-            with suppress(Fenced):  # somebody else was faster
+            with suppress(Fenced):  # another process was faster
                 return settle(area, lake, flush, RetryReason.INTERRUPTED, why)
     return None
 
@@ -56,7 +56,7 @@ def settle(
 
     reason: label of the retry counter; cause: what made it fail, for the log, None when its process is gone. Raises
     `OutcomeUnknown` or `RetryLater` when the lake does not answer; the flush then stays in flight for the next attempt.
-    Raises `Fenced` when somebody else has carried it on or ended it.
+    Raises `Fenced` when another process has carried it on or ended it.
     """
     ref = FlushRef(flush.dataset, flush.epoch)
     table = lake.table(flush.dataset)

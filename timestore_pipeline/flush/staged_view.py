@@ -33,7 +33,7 @@ def create_staged_view(
 ) -> None:
     """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all segments.
 
-    Which segment a row comes from is told by the segment's position in `claimed`. Raises `RowsUnfit` when a row holds a
+    A row names its segment by the segment's position in `claimed`. Raises `RowsUnfit` when a row holds a
     value that is not kept in the column it is published in.
     """
     for segment_id in claimed:

@@ -45,7 +45,7 @@ def _refuse_intervals(schema: pq.ParquetSchema) -> None:
 
 
 def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:
-    """Told apart by their first bytes: both forms are found under every suffix. A stream has no row count."""
+    """Distinguished by their first bytes: both forms are found under every suffix. A stream has no row count."""
     with path.open("rb") as file:
         is_file = file.read(len(_FILE_MAGIC)) == _FILE_MAGIC
     if not is_file:

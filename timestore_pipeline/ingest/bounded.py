@@ -50,7 +50,7 @@ def limit_memory(most: int) -> None:
 
 
 def _allocated() -> int:
-    """Bytes that count towards the limit; 0 where the system does not say, and does not hold anybody to it either."""
+    """Bytes that count towards the limit; 0 where the system does not say, and does not enforce it either."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
     except OSError:

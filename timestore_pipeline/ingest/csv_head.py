@@ -35,7 +35,7 @@ class Head:
 
 
 def read_head(path: Path, reading: Reading) -> Head:
-    """Raises `UnreadableInput` or `InvalidData` when there is no header, or its names or fields cannot be told."""
+    """Raises `UnreadableInput` or `InvalidData` when there is no header, or its names or fields are ambiguous."""
     text, complete = _beginning(path, reading)
     if not text.strip("\r\n"):
         raise UnreadableInput(

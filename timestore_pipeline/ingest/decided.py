@@ -26,13 +26,13 @@ class Decided:
     @classmethod
     def by(cls, before: DatasetRecord | None, after: DatasetRecord | None, notes: Sequence[Note]) -> Decided:
         """before, after: the dataset when the input came, and once it is staged."""
-        told = [note.text for note in notes]
+        texts = [note.text for note in notes]
         if after is None or after.schema is None or (before is not None and before.schema is not None):
-            return cls(None, told)
+            return cls(None, texts)
         column = after.time_column
         columns = {field.name: type_text(field.type) for field in after.schema}
         first = {"time_column": column, "granularity": after.granularity, "columns": columns}
-        return cls(first, told if column is not None else [*told, _NO_TIME])
+        return cls(first, texts if column is not None else [*texts, _NO_TIME])
 
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""

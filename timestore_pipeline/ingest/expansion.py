@@ -19,7 +19,7 @@ _NUMBER = 8  # bytes; int8 is kept as int64
 
 
 def check_shape(schema: pa.Schema) -> None:
-    """Raises `InvalidData` for schemas nobody stages on purpose, which take seconds each to create."""
+    """Raises `InvalidData` for schemas that are never staged on purpose, and take seconds each to create."""
     if len(schema) == 0:
         raise InvalidData("the body has no columns", hint="send at least one column")
     fields = sum(fields_of(field.type) for field in schema)

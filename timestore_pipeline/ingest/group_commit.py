@@ -4,7 +4,7 @@ All waiting batches, of whatever datasets, go into the journal in one write and 
 in one SQLite transaction (durable), and then their receipts resolve.
 - Dead before the flush: nothing happened.
 - Dead between the two: records without a ledger entry, which no claim ever selects; the callers got no receipt.
-- Dead after the ledger's commit: staged; a caller without its receipt sends again and is told it is a duplicate.
+- Dead after the ledger's commit: staged; a caller without a receipt sends again, and gets one that says duplicate.
 
 A batch that changes its dataset's schema is a group of its own, and its promise makes the change. When the ledger finds
 that the dataset is no longer as a group was fitted to it, nothing of it is promised; its batches are fitted again and
@@ -266,7 +266,7 @@ class GroupCommit:
         return self._journal
 
     def _give_up_journal(self) -> None:
-        """After an error nobody knows what its last bytes are: the next batch gets a new one."""
+        """After an error its last bytes are unknown: the next batch gets a new one."""
         try:
             self.close_journal()
         except TimestoreError as error:

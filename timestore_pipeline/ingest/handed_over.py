@@ -79,6 +79,6 @@ def _refuse_null_key(error: pa.ArrowException, fields: pa.Schema | pa.StructType
     place = _PLACE.match(str(error))
     if place is not None and _NULL_KEYS.search(str(error)):
         field = fields.field(int(place[1]))
-        maps = [path for _, path, _ in key_nodes(pa.schema([field]))]  # which of several it is cannot be told
+        maps = [path for _, path, _ in key_nodes(pa.schema([field]))]  # Arrow does not say which of several it is
         raise null_key(maps[0] if len(maps) == 1 else field.name).in_row(rows) from error
     return None if place is None else int(place[1])

@@ -1,6 +1,6 @@
-"""JSON as blocks of rows: one object per line, or one array of objects, told apart by the first character.
+"""JSON as blocks of rows: one object per line, or one array of objects, distinguished by the first character.
 
-The text of each row is kept, so that numbers lose no digit before somebody looks at them.
+The text of each row is kept, so that numbers lose no digit before their type is known.
 """
 
 from __future__ import annotations

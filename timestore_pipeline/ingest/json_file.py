@@ -109,8 +109,8 @@ class JsonFile:
         """A key that one row has is a cell in all of them: few bytes of text can be any number of cells."""
         most = self._reading.most_cells
         if most is not None and rows * len(self._schema) > most:
-            told = f"{self._path} has more than {most} cells: {len(self._schema)} columns in {rows} rows or more"
-            raise BodyTooLarge(told, hint="send smaller batches, or rows of one kind at a time")
+            problem = f"{self._path} has more than {most} cells: {len(self._schema)} columns in {rows} rows or more"
+            raise BodyTooLarge(problem, hint="send smaller batches, or rows of one kind at a time")
 
     def _read(self, rows: Rows, schema: pa.Schema) -> pa.Table:
         table = self._fast(rows, schema)

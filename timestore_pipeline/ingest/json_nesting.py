@@ -1,4 +1,4 @@
-"""How deep the brackets of JSON text go, told at the speed of `bytes.replace`, before any parser sees them."""
+"""How deep the brackets of JSON text go, measured at the speed of `bytes.replace`, before any parser sees them."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ def is_deeper(text: bytes, most: int) -> bool:
 def _brackets(text: bytes) -> bytes:
     """Those outside of strings, all of one kind."""
     quoted = _ESCAPED.sub(b"", text) if b"\\" in text else text
-    told = quoted.translate(_ALIKE, _REST).replace(b'""', b"")  # most strings hold no bracket, and regexes are slow
-    return _STRING.sub(b"", told)
+    brackets = quoted.translate(_ALIKE, _REST).replace(b'""', b"")  # most strings hold no bracket, and regexes are slow
+    return _STRING.sub(b"", brackets)

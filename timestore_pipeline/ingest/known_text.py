@@ -26,7 +26,7 @@ _FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?$"
 _TRUE = ("true", "True", "TRUE", "1")
 _TRUTH = (*_TRUE[:3], "false", "False", "FALSE")
 _BITS = ("1", "0")
-_DIGITS_OF_A_DOUBLE = 17  # a double that is printed with so many can be told from every other
+_DIGITS_OF_A_DOUBLE = 17  # a double that is printed with so many differs from every other
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class KnownColumn:
     @property
     def description(self) -> str:
         """For messages: what cells are taken for."""
-        told = type_text(self.type) if self.meaning is Meaning.PLAIN else self.meaning.value
-        return f"declared as {told}" if self.declared else f"{told} in the dataset"
+        described = type_text(self.type) if self.meaning is Meaning.PLAIN else self.meaning.value
+        return f"declared as {described}" if self.declared else f"{described} in the dataset"
 
     def reads(self, cells: pa.Array) -> pa.BooleanArray:
         """Which of the cells, none of them null, can be read."""

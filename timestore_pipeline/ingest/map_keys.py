@@ -44,8 +44,8 @@ def _check_map(array: pa.MapArray, path: str) -> None:
     repeated = _first_repeated(pc.list_parent_indices(listed), keys)
     if repeated is not None:
         key = repeated.as_py()
-        told = repr(key) if isinstance(key, (str, bytes, list, dict)) else str(key)
-        raise UnfitValue(f"{path}{{key}}", told, "a key", "which its map has twice", _REMEDY)
+        text = repr(key) if isinstance(key, (str, bytes, list, dict)) else str(key)
+        raise UnfitValue(f"{path}{{key}}", text, "a key", "which its map has twice", _REMEDY)
     check_map_keys(keys, f"{path}{{key}}")
     check_map_keys(items, f"{path}{{value}}")
 

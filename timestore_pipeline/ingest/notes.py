@@ -32,6 +32,6 @@ def explaining(source: object, notes: Iterable[Note], first_row: int = 0) -> Ite
         raise
     except InvalidData as error:
         if error.row is not None and first_row:
-            told = str(error).replace(f", row {error.row}:", f", row {first_row + error.row}:", 1)
-            error.row, error.args = first_row + error.row, (told,)
+            message = str(error).replace(f", row {error.row}:", f", row {first_row + error.row}:", 1)
+            error.row, error.args = first_row + error.row, (message,)
         raise

@@ -47,7 +47,7 @@ def _check_messages(messages: Iterator[pa.ipc.Message], schema: pa.Schema) -> No
 
 
 def _whole(messages: Iterator[pa.ipc.Message]) -> Iterator[pa.ipc.Message]:
-    """Those before the end, or the damage, which is told when the rows are read."""
+    """Those before the end, or the damage, which is reported when the rows are read."""
     try:
         yield from messages
     except (pa.ArrowException, OSError):

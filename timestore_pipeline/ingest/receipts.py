@@ -1,4 +1,4 @@
-"""What a caller is told about his batch: staged, known already, or why not."""
+"""The answer to a caller about its batch: staged, known already, or why not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def fail(batches: Sequence[QueuedBatch], error: BaseException) -> None:
 
 
 def _typed(batch: QueuedBatch, error: BaseException) -> TimestoreError:
-    """Each caller gets an exception; what nobody foresaw comes as the cause of one that says what it means."""
+    """Each caller gets an exception; an unforeseen one comes as the cause of one that says what it means."""
     if isinstance(error, TimestoreError):
         return error
     typed = TimestoreError(

@@ -23,7 +23,7 @@ TOO_FINE_HINT = "round the times, or set schema.subMicroseconds of the dataset t
 
 @dataclass
 class TextColumn:
-    """Look at all cells, `settle`, then parse them. maybe_comma: nobody said what a decimal comma looks like."""
+    """Look at all cells, `settle`, then parse them. maybe_comma: the decimal mark was not declared."""
 
     path: Path
     name: str

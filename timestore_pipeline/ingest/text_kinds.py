@@ -1,4 +1,4 @@
-"""What the cells of a column are, gathered over a whole file, and the type that follows for a column nobody knows yet.
+"""What the cells of a column are, gathered over a whole file, and the type that follows for a column that is new.
 
 A type is given only where every cell is of one kind and nothing of any is lost; everything else is text, and where
 nearly all cells were of one kind, a note says which one was not.

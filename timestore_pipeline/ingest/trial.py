@@ -46,7 +46,7 @@ class Trial(Closing):
     def check(self, path: Path, go_on: Callable[[], None]) -> None:
         """Raise `InvalidData` for a file that must not be read here. What else is wrong with it its reader will say.
 
-        go_on: called while the trial lasts, to raise if somebody wants to stop.
+        go_on: called while the trial lasts; raises when the caller is to stop.
         """
         if path.suffix.lower() not in _TRIED:
             return

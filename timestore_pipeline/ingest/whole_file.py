@@ -43,7 +43,7 @@ def content_digest(path: Path, *more: str) -> str:
 def check_rows(staging: StagingManager, dataset: str, source: Source, go_on: Callable[[], None]) -> None:
     """Read every row and raise what staging it would raise about the data; nothing is staged.
 
-    go_on: called before each batch, to raise if somebody wants to stop.
+    go_on: called before each batch; raises when the caller is to stop.
     """
     for first_row, rows in source.batches(rows_per_batch(source)):
         go_on()

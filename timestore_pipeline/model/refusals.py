@@ -35,7 +35,7 @@ class UnfitValue(Exception):
 def refused_value(path: str, row: int | range, value: str, taken_for: str, problem: str, remedy: str) -> InvalidData:
     """`column 'v', row 3: 2.5 (double) was taken for int64, …`: problem is the rest of that sentence.
 
-    row: several, where it cannot be told which of them has the value.
+    row: several, where it is not known which of them has the value.
     """
     row = row.start if isinstance(row, range) and len(row) < 2 else row
     where = f"row {row}" if isinstance(row, int) else f"one of rows {row[0]} to {row[-1]}"

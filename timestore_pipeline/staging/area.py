@@ -86,7 +86,7 @@ class StagingArea(Closing):
         return sum(size for parent in parents for _, size in file_sizes(parent))
 
     def is_interrupted(self, flush: Flush) -> bool:
-        """A claim that nobody works on: its process is gone or silent, or it is this one and has let go of it."""
+        """A claim without a worker: its process is gone or silent, or it is this one and has let go of it."""
         return not self._is_worked_on(FlushRef(flush.dataset, flush.epoch), flush.owner)
 
     def is_working(self, process_id: str) -> bool:
@@ -117,7 +117,7 @@ class StagingArea(Closing):
         return len(removed)
 
     def tidy_segments(self, dataset: str) -> None:
-        """The same where something else is to go on: what nobody needs any more must not keep a flush from it."""
+        """The same where something else is to go on: a file that is no longer needed must not fail a flush."""
         try:
             self.remove_drained_segments(dataset)
         except TimestoreError as problem:

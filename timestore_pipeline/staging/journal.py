@@ -1,7 +1,7 @@
 """The journal of this process: appended to, flushed to disk, never changed where anything was written.
 
 A group commit is one write of all its records and one flush. What the ledger names was flushed before, so any process
-may read it at any time. A torn end was never promised. After an error nobody knows what is in the file's last bytes:
+may read it at any time. A torn end was never promised. After an error the file's last bytes are unknown:
 the journal is given up, and the next group begins another one.
 """
 

@@ -174,14 +174,14 @@ def _schema(text: str) -> pa.Schema:
 
 
 def _decode(content: bytes, header_bytes: int) -> Record:
-    told: dict[str, Any] = json.loads(content[:header_bytes])
-    layout = Layout(_schema(told["schema"]), told["time_column"], told["granularity"])
+    header: dict[str, Any] = json.loads(content[:header_bytes])
+    layout = Layout(_schema(header["schema"]), header["time_column"], header["granularity"])
     batches = [
         StagedBatch(name, sequence, rows, size, clock.from_micros(staged_at), key)
-        for name, sequence, rows, size, staged_at, key in told["batches"]
+        for name, sequence, rows, size, staged_at, key in header["batches"]
     ]
     with pa.ipc.open_stream(pa.py_buffer(content)[header_bytes:]) as stream:
-        return Record(told["dataset"], layout, batches, stream.read_all())
+        return Record(header["dataset"], layout, batches, stream.read_all())
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:
@@ -208,15 +208,15 @@ def _next_magic(descriptor: int, offset: int) -> int:
 
 def _shard(path: Path, line: bytes) -> str:
     try:
-        told = json.loads(line)
+        found = json.loads(line)
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or (told.get("format_version"), told.get("journal_id")) != (
+        found = None
+    if not isinstance(found, dict) or (found.get("format_version"), found.get("journal_id")) != (
         FORMAT_VERSION,
         path.stem,
     ):
         raise UnreadableSegment(f"journal {path} does not say what it is, but {line[:80]!r}", hint=_HINT)
-    return str(told.get("shard"))
+    return str(found.get("shard"))
 
 
 def _damaged(path: Path, offset: int, why: str) -> UnreadableSegment:

@@ -1,10 +1,10 @@
 """The claims a process works on, and the sign of life it gives while it does.
 
-A lock file tells a dead process from a living one, not a stopped or hung one from one that works. So whoever holds a
-claim writes down every few seconds that it still does, from a thread of its own; the claim itself writes the first
-sign. A claim whose owner has been silent for longer than the lease is settled like a dead owner's. Its owner may wake
-up all the same: the ledger and the Delta log then refuse whatever it tries (`Fenced`), so a lease that ended too early,
-after a jump of the clock for one, costs work and never a row.
+A lock file distinguishes a dead process from a living one, but not a stopped or hung one from one that works. So a
+process that holds a claim records every few seconds that it still does, from a thread of its own; the claim itself
+records the first sign of life. A claim whose owner has been silent for longer than the lease is settled like a dead
+owner's. If its owner wakes up all the same, the ledger and the Delta log refuse its steps (`Fenced`), so a lease that
+ended too early, after a jump of the clock for example, costs work and never a row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger.processes import Processes
 
 LEASE = timedelta(seconds=60)
-RENEW_EVERY = 5.0  # seconds; a dozen signs may be missed before anybody takes the claim
+RENEW_EVERY = 5.0  # seconds; a dozen signs may be missed before another process takes the claim
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class HeldClaims:
             return iter(sorted(self._refs, key=lambda ref: (ref.dataset, ref.epoch)))
 
     def keep_renewing(self) -> None:
-        """Give signs of life from now on until `close`: whoever waits for this process hears when it is stopped."""
+        """Give signs of life until `close`, so that a process which waits for this one sees when it is stopped."""
         self._renew()
         with self._changed:
             self._kept = True

@@ -35,7 +35,7 @@ class ProcessIdentity:
         self._processes = processes
         self._path = folder / f"{self.process_id}.lock"
         self._descriptor = self._lock()
-        # Registered after the lock is held: whoever reads the row finds a live process.
+        # Registered after the lock is held: a reader of the row finds a live process.
         try:
             processes.add(ProcessRecord(self.process_id, os.getpid(), socket.gethostname()))
         except TimestoreError:
@@ -53,7 +53,7 @@ class ProcessIdentity:
     def forget_dead(self) -> None:
         """Drop the records and lock files of processes that are gone and own nothing any more.
 
-        A lock file that cannot be removed stays: nobody asks for it any more.
+        A lock file that cannot be removed stays: it is not looked up any more.
         """
         for process in self._processes.all():
             if not self.is_alive(process.process_id) and self._processes.forget_idle(process.process_id):
@@ -116,6 +116,6 @@ def _locked_by_other(path: Path) -> bool:
 
 
 def _unanswered(path: Path, error: OSError) -> TimestoreError:
-    """Neither alive nor dead: whoever took it for dead would take its segments from it."""
+    """Neither alive nor dead: taken for dead, it would lose its segments to another process."""
     what = f"the lock {path}"
     return system_error(error, what) or disk_failing(error, what, None)

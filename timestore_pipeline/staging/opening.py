@@ -1,7 +1,7 @@
 """Opening a staging directory without ever taking a lost ledger for a new one.
 
-Segment files are made after the ledger, so where there are some and no ledger, it was lost. Whoever opens the directory
-holds a shared lock for that moment, and a rebuild an exclusive one: nobody finds a ledger that is half there, and the
+Segment files are made after the ledger, so where there are some and no ledger, it was lost. A process that opens the
+directory holds a shared lock for that moment, and a rebuild an exclusive one: no process finds half a ledger, and the
 kernel drops the lock of a process that dies.
 """
 
@@ -39,7 +39,7 @@ def opening(directory: StagingDirectory) -> Iterator[bool]:
 
 @contextmanager
 def exclusively(directory: StagingDirectory) -> Iterator[None]:
-    """While nobody else has the directory open, nor can; raises `RetryLater` that names the processes that do."""
+    """While no other process has the directory open, nor can; raises `RetryLater` that names the processes that do."""
     with _locked(directory, fcntl.LOCK_EX, "another process opens or rebuilds it at this moment"):
         if alive := others_alive(directory.processes):
             raise RetryLater(

@@ -35,7 +35,7 @@ def set_aside_if_damaged(area: StagingArea, segment: SegmentRecord, *, unusable:
     """Examine a segment that this process took over, or whose batches it has claimed; None when all can be read.
 
     unusable: what makes the file useless although it may be readable; then all of it is moved to a new segment.
-    Raises `Fenced` when somebody else was faster, `RetryLater` and `AccessDenied`, after which nothing has changed.
+    Raises `Fenced` when another process was faster, `RetryLater` and `AccessDenied`, after which nothing has changed.
     """
     put_in_place(area, segment.dataset)
     path = area.directory.segment(segment.dataset, segment.segment_id)
@@ -53,7 +53,7 @@ def set_aside_if_damaged(area: StagingArea, segment: SegmentRecord, *, unusable:
 
 
 def put_in_place(area: StagingArea, dataset: str) -> None:
-    """Move files to where the ledger says they belong: what somebody left half done.
+    """Move files to where the ledger says they belong: moves that were left half done.
 
     Raises `DiskFull` or `AccessDenied` when a file that is needed cannot be moved back.
     """
@@ -69,7 +69,7 @@ def put_in_place(area: StagingArea, dataset: str) -> None:
 
 
 def _move_aside(among: Path, aside: Path) -> None:
-    """Nobody reads a quarantined segment, so it does no harm where it is."""
+    """A quarantined segment is never read, so it does no harm where it is."""
     try:
         if among.exists():
             move_durably(among, aside)
@@ -90,7 +90,7 @@ def requeue(area: StagingArea, incident_id: int) -> bool:
             require(area, incident)
         except UnreadableSegment:
             if area.ledger.incidents.get(incident_id).resolution is None:
-                raise  # otherwise its file was moved while we looked, because somebody else has decided
+                raise  # otherwise its file was moved while we looked, because another operator has decided
     done = area.ledger.incidents.requeue(incident_id)
     put_in_place(area, incident.dataset)
     return done
@@ -113,7 +113,7 @@ def discard(area: StagingArea, incident_id: int) -> bool:
 def remove_given_up(area: StagingArea, dataset: str) -> None:
     """Unlink quarantined files that an operator has given up; files first, then their rows.
 
-    A file that cannot be unlinked holds nobody up: the next recovery tries again.
+    A file that cannot be unlinked does not matter: the next recovery tries again.
     """
     removed = [name for name in area.ledger.incidents.given_up(dataset) if _is_removed(area, dataset, name)]
     if removed:
@@ -144,7 +144,7 @@ def quarantined_file(area: StagingArea, incident: Incident) -> Path | None:
 def _set_aside(
     area: StagingArea, segment: SegmentRecord, found: Examination, owed: list[StagedBatch], error: str
 ) -> Incident:
-    """Copy, then the transaction; a copy whose transaction is refused is nobody's."""
+    """Copy, then the transaction; a copy whose transaction is refused belongs to no batch."""
     me = area.identity.process_id
     exists = area.directory.segment(segment.dataset, segment.segment_id).exists()
     reason = IncidentReason.DAMAGED if exists else IncidentReason.MISSING
@@ -180,7 +180,7 @@ def _salvage(area: StagingArea, segment: SegmentRecord, found: Examination, owed
 
 
 def _drop(area: StagingArea, dataset: str, segment_id: str) -> None:
-    """Remove a copy that nobody was promised anything from; if that fails, it is a dead owner's like any other."""
+    """Remove a copy from which no batch was promised; if that fails, recovery removes it with those of dead owners."""
     try:
         if not area.ledger.batches.in_segment(segment_id):
             segments.remove(area.directory.segment(dataset, segment_id))

@@ -62,7 +62,7 @@ class RollUp:
 def roll_up(area: StagingArea, dataset: str, *, only: Collection[str] | None = None, sets_aside: bool = True) -> RollUp:
     """Move every batch of the dataset that lies in a journal now into a segment.
 
-    only: in these journals. sets_aside: False = what is damaged stays pending, and is told of. Raises `RetryLater`
+    only: in these journals. sets_aside: False = damaged batches stay pending, and are reported. Raises `RetryLater`
     other than for a full disk; what was moved by then is moved.
     """
     _remove_unfinished(area, dataset)

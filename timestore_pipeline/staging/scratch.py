@@ -1,6 +1,6 @@
 """Folders in the spool, of queries, exports and compactions; each names its process.
 
-So anybody can tell what a killed one left behind.
+So any process finds what a killed one left behind.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a segment file says about itself and its batches, for whoever finds it without a ledger.
+"""What a segment file says about itself and its batches, for a reader without a ledger.
 
 Rows that do not add up to what the description says are damage, for the next flush to examine.
 """
@@ -50,31 +50,31 @@ def read_contents(path: Path, dataset: str) -> SegmentContents:
 def _header(connection: duckdb.DuckDBPyConnection, path: Path, dataset: str) -> SegmentHeader:
     cursor = connection.execute("SELECT * FROM found.segment")
     names = [column[0] for column in cursor.description or []]
-    told: dict[str, Any] = dict(zip(names, cursor.fetchone() or (), strict=False))
-    if (told.get("segment_id"), told.get("dataset")) != (path.stem, dataset):
-        raise _refused(path, dataset, f"says it is {told.get('segment_id')!r} of dataset {told.get('dataset')!r}")
-    schema = schema_from_json(told["schema"])
-    layout = told.get("time_column"), told.get("granularity")
-    return SegmentHeader(told["segment_id"], told["shard"], told["dataset"], schema, *layout)
+    found: dict[str, Any] = dict(zip(names, cursor.fetchone() or (), strict=False))
+    if (found.get("segment_id"), found.get("dataset")) != (path.stem, dataset):
+        raise _refused(path, dataset, f"says it is {found.get('segment_id')!r} of dataset {found.get('dataset')!r}")
+    schema = schema_from_json(found["schema"])
+    layout = found.get("time_column"), found.get("granularity")
+    return SegmentHeader(found["segment_id"], found["shard"], found["dataset"], schema, *layout)
 
 
 def _described(path: Path, dataset: str, rows: list[tuple[str]]) -> Iterator[StagedBatch]:
     try:
         for (text,) in rows:
-            for told in json.loads(text):
-                yield _batch(told)
+            for described in json.loads(text):
+                yield _batch(described)
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(path, dataset, f"holds a description that cannot be read: {error}") from error
 
 
-def _batch(told: dict[str, Any]) -> StagedBatch:
+def _batch(described: dict[str, Any]) -> StagedBatch:
     return StagedBatch(
-        batch_id=told["batch_id"],
-        sequence=told["sequence"],
-        rows=told["rows"],
-        bytes=told["bytes"],
-        staged_at=clock.from_micros(told["staged_at"]),
-        idempotency_key=told["idempotency_key"],
+        batch_id=described["batch_id"],
+        sequence=described["sequence"],
+        rows=described["rows"],
+        bytes=described["bytes"],
+        staged_at=clock.from_micros(described["staged_at"]),
+        idempotency_key=described["idempotency_key"],
     )
 
 

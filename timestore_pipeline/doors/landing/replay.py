@@ -60,9 +60,9 @@ class Replayed:
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
         error = self.error
-        told = None if error is None else error.to_dict()
+        problem = None if error is None else error.to_dict()
         rows = self.tally.rows + self.tally.duplicate_rows
-        return {"file": self.file, "rows": rows, "error": told}
+        return {"file": self.file, "rows": rows, "error": problem}
 
 
 @dataclass

@@ -52,11 +52,11 @@ class Imported:
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
         error = self.error
-        told = None if error is None else error.to_dict()
+        problem = None if error is None else error.to_dict()
         rows, again = self.tally.rows, self.tally.duplicate_rows
         return {
             "file": self.file.shown, "bytes": self.file.bytes, "result": self.result.value, "rows": rows,
-            "duplicate_rows": again, "error": told,
+            "duplicate_rows": again, "error": problem,
         }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ class Ledger:
         self.phases = Phases(self.database)
 
     def get_meta(self, key: str) -> str | None:
-        """A fact about the whole shard, None when nobody wrote it down yet; see `set_meta`."""
+        """A fact about the whole shard, None when it was never set; see `set_meta`."""
         row = self.database.row("SELECT value FROM meta WHERE key = ?", (key,))
         return None if row is None else str(row["value"])
 
@@ -78,7 +78,7 @@ class Ledger:
             )
 
     def open_incidents(self) -> int:
-        """How many things are set aside that nobody has decided about."""
+        """How many incidents in quarantine wait for an operator's decision."""
         row = self.database.row("SELECT count(*) AS open FROM incidents WHERE resolution IS NULL")
         return int(row["open"]) if row else 0
 

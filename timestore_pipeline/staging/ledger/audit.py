@@ -195,7 +195,7 @@ def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[SegmentFacts]:
 
 
 def _gaps(tx: sqlite3.Connection, dataset_id: int) -> list[ProvenanceGap]:
-    """Of flushes this ledger made; of one entered from the Delta log nobody knows which batch went to which file."""
+    """Of flushes this ledger made; of one entered from the Delta log it is not known which batch went to which file."""
     rows = tx.execute(
         "SELECT batches.batch_id, batches.rows, coalesce(sum(batch_files.rows), 0) AS traced"
         " FROM batches LEFT JOIN batch_files USING (batch_id)"

@@ -171,14 +171,14 @@ class Datasets:
             return times_changed(tx)
 
     def set_paused(self, name: str, paused: bool) -> None:
-        """Takes the place of what the metadata said, so that one command ends a pause, whoever began it."""
+        """Takes the place of what the metadata said, so that one command ends a pause, however it began."""
         self._update(name, "metadata = json_remove(metadata, '$.staging.paused'), paused = ?", int(paused))
 
     def request_flush(self, name: str) -> None:
         """Ask for a manual flush; the sensor's next tick picks it up, whatever failed before.
 
         The request stands until a flush with a later epoch is published: instants do not tell what came later once
-        somebody has set the clock.
+        the clock was set.
         """
         assignment = "retry_at = NULL, blocked = NULL, manual_requested_epoch = last_epoch, manual_requested_at = ?"
         self._update(name, assignment, clock.to_micros(clock.now()))

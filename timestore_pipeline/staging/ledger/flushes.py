@@ -117,9 +117,9 @@ class Flushes:
     ) -> None:
         """Write down the exported files and which batches they hold, before anything is published.
 
-        So a publish whose process dies right after the commit can be finalized by whoever finds it.
-        owner: who exported, None = whoever holds the claim. Raises `Fenced` when the claim is over or another's by now:
-        that one may be publishing files of its own.
+        So a publish whose process dies right after the commit can be finalized by any other.
+        owner: the process that exported, None = any holder of the claim. Raises `Fenced` when the claim has ended or
+        has another owner by now, which may be publishing files of its own.
         """
         with self._database.transaction() as tx:
             dataset_id = _require_live(tx, ref)
@@ -155,7 +155,7 @@ class Flushes:
     def finalize(self, ref: FlushRef, version: int | None) -> bool:
         """The flush is in the Delta log: mark its batches published. False when that was known already.
 
-        Raises `Fenced` when the ledger has it as aborted; nobody aborts a flush before its epoch is burnt. Also when
+        Raises `Fenced` when the ledger has it as aborted; no flush is aborted before its epoch is burnt. Also when
         no export was recorded: its rows cannot be in any file, whatever was committed under its epoch.
         """
         with self._database.transaction() as tx:
@@ -183,7 +183,7 @@ class Flushes:
         """Return the claim's batches to pending and count them as retried. False when it was aborted already.
 
         seen: the state from which the caller concluded that the epoch can no longer be published. Raises `Fenced` when
-        the flush has moved on since: somebody may have exported it, and even published.
+        the flush has moved on since: another process may have exported it, and even published.
         """
         with self._database.transaction() as tx:
             state = _state(tx, ref)

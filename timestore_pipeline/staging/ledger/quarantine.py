@@ -1,7 +1,7 @@
 """The moves into quarantine, out of a claim or out of the queue.
 
-Each is one transaction, in which the flush that held the batches shrinks by them. So whoever dies after it leaves a
-smaller claim, and whoever dies before it leaves everything as it was.
+Each is one transaction, in which the flush that held the batches shrinks by them. So a process that dies after it
+leaves a smaller claim, and one that dies before it leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Quarantine:
     def segment(self, segment_id: str, damage: Damage, owner: str) -> int:
         """Set a segment aside: its salvaged batches point at their copies, the others are quarantined.
 
-        owner: the process that found the damage. Returns the incident's id. Raises `Fenced` when somebody else has set
-        it aside or forgotten it, took it over, or holds its batches in a claim of his.
+        owner: the process that found the damage. Returns the incident's id. Raises `Fenced` when another process has
+        quarantined or removed it, took it over, or holds its batches in a claim.
         """
         with self._database.transaction() as tx:
             dataset_id = _require_ours(tx, segment_id, owner)
@@ -88,7 +88,7 @@ class Quarantine:
 
 
 def _require_ours(tx: sqlite3.Connection, segment_id: str, owner: str) -> int:
-    """The dataset's id, if nobody else may be at work on the segment."""
+    """The dataset's id, if no other process may be at work on the segment."""
     row = tx.execute("SELECT dataset_id, owner, state FROM segments WHERE segment_id = ?", (segment_id,)).fetchone()
     others = tx.execute(
         "SELECT 1 FROM batches JOIN flushes USING (dataset_id, epoch) WHERE segment_id = ?"

@@ -1,7 +1,7 @@
 """The ledger file for someone who looks and must change nothing: no file is made, no lock is waited for long.
 
-A file in WAL mode that nobody has open has no log beside it, and a read-only connection would leave one: such a file is
-read as it lies. If somebody opens it meanwhile, what was read may be torn, so it is then read once more.
+A file in WAL mode that is open nowhere has no log beside it, and a read-only connection would leave one: such a file is
+read as it lies. If a process opens it meanwhile, what was read may be torn, so it is then read once more.
 """
 
 from __future__ import annotations

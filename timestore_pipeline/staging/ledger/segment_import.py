@@ -144,7 +144,7 @@ def _follow(tx: sqlite3.Connection, found: FoundSegment, batch: StagedBatch, has
 def _enter(
     tx: sqlite3.Connection, dataset_id: int, found: FoundSegment, state: BatchState, incident: int | None
 ) -> list[StagedBatch]:
-    """Add the batches nobody knows; returns those of them that are in this state now, the others are published."""
+    """Add the batches that are not known yet; returns those that are in this state now, the others are published."""
     entered = [batch for batch in found.ordered() if _insert(tx, dataset_id, found, batch, state, incident)]
     owed = [batch for batch in entered if batch.batch_id not in found.published]
     total = sum((Volume(1, batch.rows, batch.bytes) for batch in owed), Volume())

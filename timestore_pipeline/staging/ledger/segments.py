@@ -1,7 +1,7 @@
 """Segment files in the ledger: which are being built, which hold what is owed, which are drained.
 
 A row is written before the file exists and removed after the file is gone, so a crash on either side leaves a row that
-says what to look for, never a file nobody knows.
+says what to look for, never a file that is not in the ledger.
 """
 
 from __future__ import annotations
