@@ -104,7 +104,7 @@ def _check_authority(table: LakeTable, record: DatasetRecord, learnt: DatasetRec
         return
     holds_flushes = table.holds_flushes()
     if holds_flushes is None:
-        hint = "whoever has made the table publishes first; if nobody does, move it out of the lake"
+        hint = "the owner of the table publishes first; if it has none, move it out of the lake"
         raise RetryLater(f"{conflict}, where there are no rows yet", hint=hint) from conflict
     if not holds_flushes:
         raise conflict

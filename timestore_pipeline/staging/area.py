@@ -99,7 +99,7 @@ class StagingArea(Closing):
         """Unlink segments whose batches are all published; returns how many.
 
         Files first, then their ledger rows, and the folder in between: a file that came back after a power loss would
-        be one nobody knows. Raises `RetryLater` for those that cannot be unlinked, once all others are.
+        be one that is not in the ledger. Raises `RetryLater` for those that cannot be unlinked, once all others are.
         """
         drained = [segment.segment_id for segment in self.ledger.segments.drained(dataset)]
         if not drained:

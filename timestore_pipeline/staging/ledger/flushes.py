@@ -194,7 +194,7 @@ class Flushes:
                 raise Fenced(
                     f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} by now, no longer {seen}",
                     dataset=ref.dataset,
-                    hint="somebody else works on it; `timestore recover` looks again",
+                    hint="another process works on it; `timestore recover` looks again",
                 )
             moved = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
             tx.execute(
