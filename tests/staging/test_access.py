@@ -17,7 +17,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
 
 
 @pytest.fixture

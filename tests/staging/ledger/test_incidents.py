@@ -1,4 +1,4 @@
-"""Moves into quarantine and out of it, each done once, too late, or by somebody else."""
+"""Moves into quarantine and out of it, each done once, too late, or by another process."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_pending_batches_of_a_damaged_segment_are_set_aside_too(ledger: Ledger) 
 def test_a_segment_claimed_by_another_is_left_to_him(ledger: Ledger, owner: str) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     claimed(ledger)
-    with pytest.raises(Fenced, match="somebody else's"):
+    with pytest.raises(Fenced, match="belongs to another process"):
         ledger.quarantine.segment("s", DAMAGED, owner)
     assert ledger.incidents.all() == []
 
@@ -126,7 +126,7 @@ def test_a_segment_claimed_by_another_is_left_to_him(ledger: Ledger, owner: str)
 def test_a_segment_is_set_aside_once(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 0))
     ledger.quarantine.segment("s", DAMAGED, "flusher")
-    with pytest.raises(Fenced, match="somebody else's"):
+    with pytest.raises(Fenced, match="belongs to another process"):
         ledger.quarantine.segment("s", DAMAGED, "other")
     assert len(ledger.incidents.all()) == 1
 
