@@ -85,6 +85,16 @@ def test_a_gateway_that_hangs_does_not_hold_a_producer(
     assert told.area.ledger.pushes.state().failures == 1
 
 
+def test_a_push_that_died_in_progress_keeps_no_batch_out_of_the_series(
+    told: Timestore, pushing: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the last one of a daemon that was killed: nothing pushes after the producer."""
+    monkeypatch.setattr(push, "DEADLINE", 1.0)
+    assert told.area.ledger.pushes.begin(HOUR)
+    stage(pushing)
+    assert len(gateway.requests) == 2
+
+
 def test_without_a_gateway_there_is_no_thread(settings: Settings) -> None:
     with StagingManager.open(settings):
         assert "timestore-reporter" not in {thread.name for thread in threading.enumerate()}

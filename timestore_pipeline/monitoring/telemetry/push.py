@@ -29,6 +29,8 @@ from timestore_pipeline.staging.ledger.pushes import PushState
 JOB = "timestore"
 DEADLINE = 2.0  # seconds that a gateway has to answer
 
+_ASK_AGAIN = 0.05  # seconds between two looks at another process's push
+
 _FIRST_PAUSE = timedelta(seconds=5)
 _LONGEST_PAUSE = timedelta(minutes=1)
 
@@ -43,7 +45,7 @@ def push_if_due(area: StagingArea, settings: Settings) -> bool:
     return push is None or push.settle()
 
 
-def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False) -> Push | None:
+def begin_if_due(area: StagingArea, settings: Settings) -> Push | None:
     """Start a push if one is due, without waiting for the answer; never raises.
 
     None if no push is due, or another is in progress: later changes are due afterwards.
@@ -51,13 +53,11 @@ def begin_if_due(area: StagingArea, settings: Settings, *, leaving: bool = False
     if not settings.pushgateway_url:
         return None
     try:
-        state, flushes_ended = area.ledger.pushes.state(), area.ledger.pushes.flushes_ended()
-        due = is_due(state, flushes_ended, clock.now(), settings.metrics_push_interval)
-        due = due or (leaving and not state.failures_in_a_row and _has_unreported(area, state))
-        due = due and area.ledger.pushes.begin(timedelta(seconds=DEADLINE))
+        if not _is_due_now(area, settings) or not _begins(area):
+            return None
     except TimestoreError:
-        due = True  # the push will log the error
-    return Push(area, settings) if due else None
+        pass  # the push will log the error
+    return Push(area, settings)
 
 
 def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
@@ -72,9 +72,22 @@ def push_if_overdue(area: StagingArea, settings: Settings) -> bool:
 
 
 def push_before_leaving(area: StagingArea, settings: Settings) -> bool:
-    """`push_if_due` of a process that ends: a push is due at once if batches are in no series yet."""
-    push = begin_if_due(area, settings, leaving=True)
-    return push is None or push.settle()
+    """`push_if_due` of a process that ends: a push is due at once if batches are in no series yet.
+
+    Another push in progress may have read the ledger before the last batch, and there is no later check: it is waited
+    for, no longer than `DEADLINE`.
+    """
+    deadline = clock.monotonic() + DEADLINE
+    try:
+        while settings.pushgateway_url and (_is_due_now(area, settings) or _has_unreported(area)):
+            if _begins(area):
+                return Push(area, settings).settle()
+            if clock.monotonic() >= deadline:
+                return False
+            clock.sleep(_ASK_AGAIN)
+    except TimestoreError:
+        return Push(area, settings).settle()  # it logs the error
+    return True
 
 
 def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timedelta) -> bool:
@@ -139,8 +152,24 @@ class Push:
         )
 
 
-def _has_unreported(area: StagingArea, state: PushState) -> bool:
-    """Whether the oldest batch of any dataset is newer than the last push: its age is in no series yet."""
+def _is_due_now(area: StagingArea, settings: Settings) -> bool:
+    pushes = area.ledger.pushes
+    return is_due(pushes.state(), pushes.flushes_ended(), clock.now(), settings.metrics_push_interval)
+
+
+def _begins(area: StagingArea) -> bool:
+    """False when another push is in progress."""
+    return area.ledger.pushes.begin(timedelta(seconds=DEADLINE))
+
+
+def _has_unreported(area: StagingArea) -> bool:
+    """Whether the oldest batch of any dataset is newer than the last push: its age is in no series yet.
+
+    False after a failed push: then no process pushes before its pause is over.
+    """
+    state = area.ledger.pushes.state()
+    if state.failures_in_a_row:
+        return False
     oldest = [row.oldest_pending_at for row in area.ledger.batches.backlogs() if row.oldest_pending_at]
     return any(state.pushed is None or staged > state.pushed for staged in oldest)
 

@@ -28,7 +28,7 @@ class Reporter:
             self._thread.start()
 
     def stop(self) -> None:
-        """Push once more if needed; waits for a hanging gateway no longer than `push.DEADLINE`."""
+        """Push once more if needed; waits no longer than `push.DEADLINE` for another push, and as long for its own."""
         self._leaving.set()
         if self._thread.ident is not None:
             self._thread.join()
