@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+
+from benchmarks.workers.answering import answer, writing
+from benchmarks.workers.rows import COLUMNS
 
 
 def connect(*extensions: str, database: str = ":memory:") -> duckdb.DuckDBPyConnection:
@@ -14,6 +19,19 @@ def connect(*extensions: str, database: str = ":memory:") -> duckdb.DuckDBPyConn
     for name in extensions:
         connection.execute(f"LOAD '{_file(name)}'")
     return connection
+
+
+def answer_with_inserts(connection: duckdb.DuckDBPyConnection, table: Callable[[str], str]) -> None:
+    """One INSERT a batch. table: the SQL name of a destination's table."""
+
+    def prepare(destination: str) -> None:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table(destination)} ({COLUMNS})")
+
+    def write(destination: str, batch: pa.Table) -> None:
+        connection.register("batch", batch)
+        connection.execute(f"INSERT INTO {table(destination)} SELECT * FROM batch")
+
+    answer({"prepare": prepare, "write": writing(write)})
 
 
 def _file(name: str) -> Path:

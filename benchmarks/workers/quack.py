@@ -5,11 +5,7 @@ from __future__ import annotations
 import sys
 from functools import cache
 
-import pyarrow as pa
-
-from benchmarks.workers.answering import answer, writing
-from benchmarks.workers.extensions import connect
-from benchmarks.workers.rows import COLUMNS
+from benchmarks.workers.extensions import answer_with_inserts, connect
 
 
 def main(port: str, token: str) -> None:
@@ -22,14 +18,7 @@ def main(port: str, token: str) -> None:
         connection.execute(f"ATTACH 'quack:127.0.0.1:{port}' AS \"at_{destination}\" (DISABLE_SSL true)")
         return f'"at_{destination}"."{destination}"'
 
-    def prepare(destination: str) -> None:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {remote(destination)} ({COLUMNS})")
-
-    def write(destination: str, batch: pa.Table) -> None:
-        connection.register("batch", batch)
-        connection.execute(f"INSERT INTO {remote(destination)} SELECT * FROM batch")
-
-    answer({"prepare": prepare, "write": writing(write)})
+    answer_with_inserts(connection, remote)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ FORKED.set_forkserver_preload(
         "tests.ingest.batches",
         "tests.recovery.rebuild.dying",
         "tests.services.warm",
-        "tests.staging.nobody",
+        "tests.staging.other_user",
         "tests.staging.rows",
         "tests.monitoring.telemetry.flushing_and_dying",
     ]

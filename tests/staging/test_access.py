@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.recovery.rebuild.conftest import flush, in_lake, problems, stage
-from tests.staging.nobody import NOBODY, Action, as_nobody, enqueue, flush_now, recover_and_tell, recover_now
+from tests.staging.other_user import (
+    OTHER_USER,
+    Action,
+    as_other_user,
+    enqueue,
+    flush_now,
+    recover_and_raise,
+    recover_now,
+)
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import InvalidSettings
@@ -34,7 +42,7 @@ def settings() -> Iterator[Settings]:
 def given_away(settings: Settings) -> None:
     """Everything is nobody's, as after a `chown -R`; the tests take single things back."""
     for path in (settings.home, *settings.home.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
+        os.chown(path, OTHER_USER, OTHER_USER)
 
 
 def is_whole(settings: Settings) -> None:
@@ -46,7 +54,7 @@ def is_whole(settings: Settings) -> None:
 
 @pytest.mark.parametrize("action", [enqueue, flush_now, recover_now, rebuild_if_lost])
 def test_a_directory_of_somebody_else_is_refused(settings: Settings, action: Action) -> None:
-    told = as_nobody(action, settings)
+    told = as_other_user(action, settings)
     assert told.startswith("InvalidSettings")
     assert f"TIMESTORE_STAGING_DIRECTORY={settings.staging_directory}: Permission denied" in told
     is_whole(settings)
@@ -58,7 +66,7 @@ def test_a_ledger_of_somebody_else_is_refused(settings: Settings, action: Action
     ledger = settings.staging_directory / "ledger.sqlite"
     os.chown(ledger, 0, 0)
     ledger.chmod(0o600)
-    told = as_nobody(action, settings)
+    told = as_other_user(action, settings)
     assert told.startswith("AccessDenied")
     assert str(ledger) in told
     is_whole(settings)
@@ -74,7 +82,7 @@ def test_a_lock_file_of_somebody_else_is_refused(settings: Settings, action: Act
         given_away(settings)
         os.chown(lock, 0, 0)
         lock.chmod(0o600)
-        told = as_nobody(action, settings)
+        told = as_other_user(action, settings)
     assert told.startswith("AccessDenied")
     assert str(lock) in told
     is_whole(settings)
@@ -85,7 +93,7 @@ def test_a_segment_of_somebody_else_is_not_taken_for_damaged(settings: Settings)
     given_away(settings)
     os.chown(segment, 0, 0)
     segment.chmod(0o600)
-    told = as_nobody(flush_now, settings)
+    told = as_other_user(flush_now, settings)
     assert told.startswith("AccessDenied")
     assert str(segment) in told
     is_whole(settings)
@@ -96,8 +104,8 @@ def test_a_journal_of_somebody_else_is_left_out_and_not_taken_for_damaged(settin
     given_away(settings)
     os.chown(journal, 0, 0)
     journal.chmod(0o600)
-    assert as_nobody(flush_now, settings) == ""
-    told = as_nobody(recover_and_tell, settings)
+    assert as_other_user(flush_now, settings) == ""
+    told = as_other_user(recover_and_raise, settings)
     assert told.startswith("AccessDenied")
     assert str(journal) in told
     with Timestore(settings) as store:

@@ -89,7 +89,7 @@ def test_a_push_that_died_in_progress_keeps_no_batch_out_of_the_series(
     told: Timestore, pushing: Settings, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as the last one of a daemon that was killed: nothing pushes after the producer."""
-    monkeypatch.setattr(push, "DEADLINE", 1.0)
+    monkeypatch.setattr(push, "DEADLINE", 3.0)
     assert told.area.ledger.pushes.begin(HOUR)
     stage(pushing)
     assert len(gateway.requests) == 2

@@ -63,7 +63,7 @@ WHERE = {
     "ack-early": (Role.PRODUCER, "journal append", 3),
     "write-late": (Role.PRODUCER, "ledger promise", 3),
     "unlink-journals": (Role.FLUSHER, "claim", 3),
-    "trust-nobody-published": (Role.FLUSHER, "finalize", 4),
+    "assume-unpublished": (Role.FLUSHER, "finalize", 4),
     "compact-carelessly": (Role.MAINTAINER, "vacuum", 2),
 }
 
@@ -88,7 +88,7 @@ def test_the_fault_is_found_and_a_batch_is_named(tmp_path: Path, fault: str) -> 
         "ack-early": report.verdict.lost,
         "write-late": report.verdict.lost,
         "unlink-journals": report.verdict.lost,
-        "trust-nobody-published": report.verdict.duplicated,
+        "assume-unpublished": report.verdict.duplicated,
         "drop-a-row": report.verdict.lost,
         "alter-a-value": report.verdict.unverifiable,
         "forget-keys": report.verdict.duplicated,

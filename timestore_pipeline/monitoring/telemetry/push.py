@@ -8,7 +8,8 @@ Ticks, runs and producers push if a push is due: a flush has ended since the las
 minute. So while hooks and the sensor run and the gateway answers, a flush's counters are pushed when its run ends (or
 at the next check, if another push was in progress: pushes run one by one, so that none overtakes another), and all
 other series an interval and a tick later. If the gateway does not answer, a run waits for it only at its end, no
-process waits longer than `DEADLINE`, and hardly more than one process a minute waits at all.
+process waits longer than `DEADLINE`, and hardly more than one process a minute waits at all. A producer that ends
+beside another push waits as long once more, for its turn.
 """
 
 from __future__ import annotations

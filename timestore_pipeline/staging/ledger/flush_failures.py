@@ -24,7 +24,7 @@ _RETRY_FIRST = timedelta(seconds=2)
 
 
 class FlushFailures:
-    """Every method but `most_claim_bytes` raises `UnknownDataset`."""
+    """Columns of `datasets`. `postpone`, `block` and `limit_claims` raise `UnknownDataset`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

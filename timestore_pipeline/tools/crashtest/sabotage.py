@@ -66,7 +66,7 @@ def unlink_journals() -> None:
     Journals.idle = lambda self: self.all()  # type: ignore[method-assign]
 
 
-def trust_nobody_published() -> None:
+def assume_unpublished() -> None:
     """The flush of a dead process counts as unpublished, without a look into the Delta log."""
     vars(claim)["check_ownership"] = lambda *_: None
     LakeTable.published = lambda *_: []  # type: ignore[method-assign]
@@ -128,7 +128,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         ack_early,
         write_late,
         unlink_journals,
-        trust_nobody_published,
+        assume_unpublished,
         drop_a_row,
         alter_a_value,
         forget_keys,

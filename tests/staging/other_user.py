@@ -14,17 +14,17 @@ from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
-NOBODY = 65534
+OTHER_USER = 65534
 
 Action = Callable[[Settings], object]
 
 
-def as_nobody(action: Action, settings: Settings) -> str:
-    """What a process of another user is told: class, message and hint of the typed error; '' = it succeeded."""
-    answer, told = FORKED.Pipe(duplex=False)
-    process = FORKED.Process(target=_as_nobody, args=(action, settings, told))
+def as_other_user(action: Action, settings: Settings) -> str:
+    """Class, message and hint of the typed error that a process of another user gets; '' = it succeeded."""
+    answer, reply = FORKED.Pipe(duplex=False)
+    process = FORKED.Process(target=_as_other_user, args=(action, settings, reply))
     process.start()
-    told.close()
+    reply.close()
     text = str(answer.recv())
     process.join()
     return text
@@ -45,7 +45,7 @@ def recover_now(settings: Settings) -> None:
         recover(store.area, store.lake)
 
 
-def recover_and_tell(settings: Settings) -> None:
+def recover_and_raise(settings: Settings) -> None:
     """Raises the error with which the system refused a journal that was left out."""
     with Timestore(settings) as store:
         for left in recover(store.area, store.lake).left_out:
@@ -53,15 +53,15 @@ def recover_and_tell(settings: Settings) -> None:
             raise left.refused
 
 
-def _as_nobody(action: Action, settings: Settings, told: Connection) -> None:
+def _as_other_user(action: Action, settings: Settings, reply: Connection) -> None:
     os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    os.setgid(OTHER_USER)
+    os.setuid(OTHER_USER)
     try:
         action(settings)
     except TimestoreError as error:
-        told.send(f"{type(error).__name__}: {error} {error.hint}")
+        reply.send(f"{type(error).__name__}: {error} {error.hint}")
     except BaseException as error:  # noqa: BLE001  # that would be the bug
-        told.send(f"UNTYPED {error!r}")
+        reply.send(f"UNTYPED {error!r}")
     else:
-        told.send("")
+        reply.send("")
