@@ -11,6 +11,7 @@ import pytest
 from tests.defs.flushing import build, failure_of, hourly
 from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.flush_config import Compression, TriggerName
+from timestore_pipeline.flush.runs import FEWEST
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
@@ -19,15 +20,18 @@ def test_every_trigger_can_be_given() -> None:
     assert set(get_args(TriggerName)) == {trigger.value for trigger in Trigger}
 
 
+@pytest.mark.parametrize("days", [1, 2 * FEWEST])  # many are written together, in another way
 @pytest.mark.parametrize("compression", get_args(Compression))
 def test_every_compression_on_offer_is_written(
-    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, compression: str
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, compression: str, days: int
 ) -> None:
-    staging.enqueue("weather", hourly(3))
+    staging.enqueue("weather", hourly(24 * days))
     assert build(instance, {"dataset": "weather", "overrides": {"compression": compression}}).success
-    [file] = timestore.lake.table("weather").to_arrow_dataset().files
-    written = pq.read_metadata(f"{timestore.settings.lake_uri}/weather/{file}").row_group(0).column(0).compression
-    assert written.lower() == compression
+    files = timestore.lake.table("weather").to_arrow_dataset().files
+    assert len(files) == days
+    for file in files:
+        written = pq.read_metadata(f"{timestore.settings.lake_uri}/weather/{file}").row_group(0).column(0).compression
+        assert written.lower() == compression
 
 
 def test_the_row_group_size_is_obeyed(

@@ -22,13 +22,13 @@ from timestore_pipeline.model.sql_types import literal
 
 _WORTH_A_DICTIONARY = 100  # rows
 _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter
-_WORTH_COMPRESSING = 1000  # bytes of a file's rows in Arrow: with fewer, compressing takes longer than all the rest
+_ARROW_NAMES = {"uncompressed": "none"}  # of codecs that DuckDB names otherwise
 NOTE_KEY = "timestore"  # in the footer of a file with the origins of its rows
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetOptions:
-    compression: str = "zstd"
+    compression: str = "zstd"  # as DuckDB names it
     row_group_size: int = 122_880  # rows; DuckDB's own unit, the grain of pruning inside a file
 
 
@@ -94,7 +94,7 @@ def _encoded(rows: pa.Table, options: ParquetOptions) -> pa.Buffer:
         rows,
         content,
         row_group_size=options.row_group_size,
-        compression=options.compression if rows.nbytes >= _WORTH_COMPRESSING else "none",
+        compression=_ARROW_NAMES.get(options.compression, options.compression),
         store_schema=False,
         use_dictionary=rows.num_rows >= _WORTH_A_DICTIONARY,
     )
