@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -141,7 +142,8 @@ def test_a_claim_of_many_small_segments_fits_the_memory(settings: Settings) -> N
     one_batch_each = settings.model_copy(update={"staging_segment_max_bytes": 1, "export_memory_mb": 256})
     with StagingManager.open(one_batch_each) as staging:
         for number in range(240):
-            staging.submit("d", hourly(20).set_column(1, "n", pa.array(range(20 * number, 20 * number + 20))))
+            rows = hourly(20).set_column(1, "n", pa.array(range(20 * number, 20 * number + 20)))
+            staging.submit("d", rows, max_wait=timedelta(minutes=1))
     with Timestore(one_batch_each) as timestore:
         roll_up_all(timestore.area)
         assert len(timestore.area.ledger.segments.of_dataset("d")) == 240
