@@ -211,6 +211,11 @@ class Settings(BaseModel):
         )
 
     @property
+    def lake_folder(self) -> Path | None:
+        """None = the lake is a bucket."""
+        return _local_folder(self.lake_uri)
+
+    @property
     def idempotency_retention(self) -> timedelta:
         return timedelta(days=self.idempotency_retention_days)
 

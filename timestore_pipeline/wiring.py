@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
+from timestore_pipeline.lake.place import state
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
@@ -86,7 +87,6 @@ class Timestore(Closing):
         self.area = StagingArea(
             settings.staging_directory, settings.shard, segment_max_bytes=settings.staging_segment_max_bytes
         )
-        self._configuration = _digest(settings.lake_uri, storage_options(), settings.export_memory_mb)
 
     @cached_property
     def lake(self) -> Lake:
@@ -218,9 +218,15 @@ class Timestore(Closing):
             self.settings.staging_max_dataset_bytes,
             pressure,
             metadata.waits_for_time,
-            self._configuration,
+            self._configuration(backlog.dataset) if backlog.block else "",
         )
         return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
+
+    def _configuration(self, dataset: str) -> str:
+        """A digest of what a block waits for to change."""
+        settings = self.settings
+        place = state(settings.lake_folder, dataset)
+        return _digest(settings.lake_uri, storage_options(), settings.export_memory_mb, place)
 
     def _pressure(self) -> str:
         guardrails = self.settings.guardrails

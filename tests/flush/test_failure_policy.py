@@ -14,7 +14,14 @@ from deltalake import write_deltalake
 from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager, clock
-from timestore_pipeline.errors import AccessDenied, InvalidMetadata, LedgerIncomplete, RetryLater, SchemaConflict
+from timestore_pipeline.errors import (
+    AccessDenied,
+    InvalidMetadata,
+    LedgerIncomplete,
+    RetryLater,
+    SchemaConflict,
+    UnreadableTable,
+)
 from timestore_pipeline.flush import claim, failure_policy
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
@@ -73,6 +80,38 @@ def test_another_configuration_is_a_reason_to_try_again(blocked: Timestore, sett
     elsewhere = Settings.build(home=settings.home, lake_uri=str(Path(settings.lake_uri).with_name("lake2")))
     with Timestore(elsewhere) as other:
         assert "blocked" not in other.status("d").decision.reason
+
+
+def test_a_cause_that_is_gone_is_noticed(blocked: Timestore, settings: Settings) -> None:
+    theirs = Path(settings.lake_uri, "d")
+    theirs.rename(theirs.with_name("theirs"))
+    assert "blocked" not in blocked.status("d").decision.reason
+    theirs.with_name("theirs").rename(theirs)
+    assert reason(blocked).startswith("failures in a row: 1")  # the place has changed all the same
+
+
+def test_another_dataset_beside_it_is_no_reason_to_try_again(blocked: Timestore, staging: StagingManager) -> None:
+    staging.enqueue("e", hourly(3))
+    blocked.flush("e", Trigger.MANUAL, "run")
+    assert reason(blocked).startswith("blocked: ")
+
+
+def test_a_file_in_the_lakes_place_blocks_until_it_is_moved(
+    settings: Settings, staging: StagingManager, timestore: Timestore
+) -> None:
+    lake = Path(settings.lake_uri)
+    lake.write_text("in the way")
+    staging.enqueue("d", hourly(3))
+    for _ in range(failure_policy.FAILURES_BEFORE_BELIEF):
+        with pytest.raises(UnreadableTable, match="where the lake needs a folder"):
+            timestore.flush("d", Trigger.MANUAL, "run")
+    decision = timestore.status("d").decision
+    assert decision.reason.startswith("blocked: ")
+    assert decision.waits_for.startswith("when the cause is removed")
+    lake.unlink()
+    assert "blocked" not in timestore.status("d").decision.reason
+    timestore.flush("d", Trigger.MANUAL, "run")
+    assert published(timestore) == [0, 1, 2]
 
 
 def test_what_is_published_is_blocked_no_more(blocked: Timestore, settings: Settings) -> None:

@@ -70,9 +70,9 @@ class Explanation:
         if decision.due_at is None:
             return "not by itself while it is paused" if backlog.paused else "when a limit is reached; age is off"
         left = f"at {instant(decision.due_at)}, in {duration(max(decision.due_at - self.now, timedelta(0)))}"
-        return (
-            f"{left}, or when another limit is reached" if self.sensor_late is None else f"{left}; {self.sensor_late}"
-        )
+        if self.sensor_late is not None:
+            return f"{left}; {self.sensor_late}"
+        return left if backlog.backs_off(self.now) else f"{left}, or when another limit is reached"
 
     def to_dict(self) -> dict[str, Any]:
         backlog, decision = self.status.backlog, self.status.decision
@@ -95,7 +95,7 @@ class Explanation:
             "last_flush": None if self.last is None else flush_document(self.last),
             "layout_open": backlog.layout_open,
             "failures": backlog.failures,
-            "retry_at": iso(backlog.retry_at),
+            "retry_at": iso(decision.due_at if backlog.failures else None),
             "paused": backlog.paused,
             "manual_requested_at": iso(backlog.manual_requested_at),
             "incidents": [incident_document(incident) for incident in self.incidents],
@@ -127,7 +127,7 @@ class Explanation:
         if backlog.paused:
             yield "paused", "yes; `timestore resume` ends it, a manual flush goes on all the same"
         if backlog.failures:
-            yield "failures in a row", f"{backlog.failures}, the next automatic try at {instant(backlog.retry_at)}"
+            yield "failures in a row", str(backlog.failures)
         for incident in self.incidents:
             yield "quarantined", incident_sentence(incident)
 

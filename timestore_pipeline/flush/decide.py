@@ -29,7 +29,7 @@ class FlushLimits:
     dataset_bytes: int = 0  # guardrail on disk; 0 = off
     pressure: str = ""  # what the whole directory suffers from, so that every backlog is due
     waits_for_time: bool = False  # as long as the layout is open
-    configuration: str = ""  # digest of what a blocked dataset may be waiting for to change
+    configuration: str = ""  # digest of what a blocked dataset waits for to change; empty = it is not blocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,9 @@ def _blocked(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecis
         return None
     remedy = f"; {block.hint}" if block.hint else ""
     reason = f"blocked: {block.error}{remedy}; then `timestore flush {backlog.dataset}`"
-    return FlushDecision(backlog.dataset, False, reason, due_at=block.at + LONGEST_BLOCK)
+    latest = block.at + LONGEST_BLOCK
+    waits_for = f"when the cause is removed, at {latest:%H:%M:%S} UTC at the latest"
+    return FlushDecision(backlog.dataset, False, reason, due_at=latest, waits_for=waits_for)
 
 
 def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:

@@ -21,9 +21,7 @@ from timestore_pipeline.staging.area import StagingArea
 
 _CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable, LedgerIncomplete)
 
-_FAILURES_BEFORE_BELIEF = (
-    3  # flushes in a row that find a table unreadable; one may have met a write of another process
-)
+FAILURES_BEFORE_BELIEF = 3  # flushes in a row that find a table unreadable; one may have met another process's write
 
 
 def needs_a_person(error: BaseException) -> bool:
@@ -33,7 +31,7 @@ def needs_a_person(error: BaseException) -> bool:
 
 def block_if_configured_wrong(area: StagingArea, dataset: str, error: BaseException, configuration: str) -> None:
     """configuration: a digest of what was in force; raises what the ledger raises."""
-    if isinstance(error, UnreadableTable) and area.backlog(dataset).failures < _FAILURES_BEFORE_BELIEF:
+    if isinstance(error, UnreadableTable) and area.backlog(dataset).failures < FAILURES_BEFORE_BELIEF:
         return
     if isinstance(error, TimestoreError) and needs_a_person(error):
         area.ledger.flush_failures.block(dataset, Block(error.code, str(error), error.hint, clock.now(), configuration))

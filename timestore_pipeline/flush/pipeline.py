@@ -46,11 +46,11 @@ class FlushPipeline:
         *,
         most_bytes: Callable[[str], int],
         retention: timedelta,
-        configuration: str = "",
+        configuration: Callable[[str], str],
     ) -> None:
         """most_bytes: of a claim of the dataset with this name. retention: of idempotency keys.
 
-        configuration: digest of what a flush depends on, see `Block`.
+        configuration: digest of what a flush of the dataset with this name depends on, see `Block`.
         """
         self._area = area
         self._lake = lake
@@ -66,7 +66,7 @@ class FlushPipeline:
             claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
-            self._note(partial(block_if_configured_wrong, self._area, dataset, error, self._configuration))
+            self._note(partial(self._block_if_configured_wrong, dataset, error))
             raise
         if claim.ref is not None:
             self._note(partial(self._area.ledger.phases.began, claim.ref, Phase.CLAIM, began_at))
@@ -155,6 +155,9 @@ class FlushPipeline:
         except TimestoreError as problem:
             _log.warning("how a phase went is not written down: %s", problem)
 
+    def _block_if_configured_wrong(self, dataset: str, error: BaseException) -> None:
+        block_if_configured_wrong(self._area, dataset, error, self._configuration(dataset))
+
     @contextmanager
     def _working_on(self, ref: FlushRef, phase: Phase) -> Iterator[None]:
         """Own the claim during a phase; abandon it when the phase fails, also when it is interrupted by a signal.
@@ -168,7 +171,7 @@ class FlushPipeline:
         except BaseException as error:
             self._note(partial(instants.failed, ref, phase, began_at, owner))
             self._abandon(ref, error)
-            self._note(partial(block_if_configured_wrong, self._area, ref.dataset, error, self._configuration))
+            self._note(partial(self._block_if_configured_wrong, ref.dataset, error))
             raise
         self._note(partial(instants.ended, ref, phase, began_at, owner))
 

@@ -18,7 +18,7 @@ class Block:
     error: str
     hint: str
     at: datetime
-    configuration: str  # digest of the configuration in force at that time; another one may work
+    configuration: str  # digest of the configuration and of the table's place at that time; others may work
 
     def holds(self, configuration: str, now: datetime) -> bool:
         """Under the same configuration, for `LONGEST_BLOCK`; then a flush tries whether the cause was removed."""
