@@ -18,6 +18,7 @@ from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.verify_job import verify_lake, verify_round
 from timestore_pipeline.defs.watch import dataset_watch_sensor
+from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.settings import Settings
 
 
@@ -25,6 +26,7 @@ from timestore_pipeline.settings import Settings
 def defs() -> dg.Definitions:
     """Raises `InvalidSettings`, which the UI shows in place of the code location."""
     settings = Settings.from_env()
+    warn_of_unknown_variables()
     known, landed, now = known_datasets(settings), landed_datasets(settings), clock.now()
     assets = [dataset_asset(entry, settings, now, landed) for entry in known]
     return dg.Definitions(

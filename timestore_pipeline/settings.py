@@ -239,10 +239,18 @@ def storage_options() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
-def unknown_variables() -> list[str]:
-    """Variables with the prefix that no setting has, sorted: a misspelt limit is not in force."""
-    known = {variable(field) for field in Settings.model_fields}
-    return sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+def unknown_variables() -> dict[str, str]:
+    """Variables with the prefix that no setting has -> the remedy: a misspelt limit is not in force."""
+    known = [variable(field) for field in Settings.model_fields]
+    unknown = sorted(name for name in os.environ if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    return {name: _remedy(name, known) for name in unknown}
+
+
+def _remedy(name: str, known: list[str]) -> str:
+    from difflib import get_close_matches  # here: a correct environment does not need it
+
+    near = get_close_matches(name.upper(), known, n=1)
+    return f"unset it; did you mean {near[0]}?" if near else "unset it"
 
 
 def dagster_home() -> Path | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.running import complaint, staged, timestore, timestore_json
+from tests.cli.running import complaint, in_a_process, staged, timestore, timestore_json
 from timestore_pipeline import Settings, clock
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.wiring import Timestore
@@ -32,6 +32,14 @@ def test_status_tells_what_is_staged(home: Path) -> None:
     assert weather["disk_bytes"] > 0
     assert weather["oldest_age_seconds"] > 0
     assert (weather["due"], weather["paused"]) == (False, False)
+
+
+def test_a_misspelt_variable_is_a_warning_on_standard_error(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_PENDNG", "8")
+    done = in_a_process("status")
+    assert (done.returncode, done.stdout) == (0, "no datasets yet\n")
+    assert "level=warning" in done.stderr
+    assert "did you mean TIMESTORE_STAGING_MAX_PENDING?" in done.stderr
 
 
 def test_status_of_nothing_is_no_error(home: Path) -> None:

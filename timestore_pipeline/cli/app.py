@@ -63,8 +63,9 @@ def main() -> None:
 
 
 def _log_as_configured() -> None:
-    from timestore_pipeline.monitoring.telemetry.logs import log_to_stderr
+    from timestore_pipeline.monitoring.telemetry.logs import log_to_stderr, warn_of_unknown_variables
     from timestore_pipeline.settings import Settings  # here: `--help` and completion need no settings
 
     with suppress(InvalidSettings):  # the command reports it
         log_to_stderr(Settings.from_env())
+    warn_of_unknown_variables()

@@ -31,6 +31,7 @@ from timestore_pipeline.ingest.roller import Roller
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import BatchWriter
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
+from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.monitoring.telemetry.reporter import Reporter
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
@@ -62,6 +63,7 @@ class StagingManager(Closing):
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open the staging directory; raises `InvalidSettings` or `LedgerMismatch`."""
+        warn_of_unknown_variables()
         area = StagingArea(
             settings.staging_directory, settings.shard, segment_max_bytes=settings.staging_segment_max_bytes
         )

@@ -1,4 +1,4 @@
-"""What lies in the place of a dataset's table, seen without opening it: when it changes, a blocked dataset is due again.
+"""What lies in the place of a dataset's table, without opening it: when it changes, a blocked dataset is due again.
 
 No module of Delta or Arrow is imported: every tick and every `timestore status` asks, for blocked datasets only.
 """

@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.model.log_event import LogEvent
-from timestore_pipeline.monitoring.telemetry.logs import PACKAGE, LineFormatter, forwarded, log_to_stderr
+from timestore_pipeline.monitoring.telemetry.logs import (
+    PACKAGE,
+    LineFormatter,
+    forwarded,
+    log_to_stderr,
+    warn_of_unknown_variables,
+)
 from timestore_pipeline.settings import LogFormat, LogLevel, Settings
 
 EVENT = LogEvent(
@@ -114,3 +120,15 @@ def test_another_logger_gets_lines_while_it_wants_them(tmp_path: Path, caplog: p
     told = [one.getMessage() for one in caplog.records if one.name == "elsewhere"]
     assert len(told) == 1
     assert told[0].startswith('event="flush published" dataset=weather')
+
+
+def test_a_misspelt_variable_is_warned_of_once_with_the_nearest_name(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_FLUSH_MAX_AGE", "30000")
+    logging.getLogger(PACKAGE).propagate = True
+    warn_of_unknown_variables()
+    warn_of_unknown_variables()
+    [message] = caplog.messages
+    assert "TIMESTORE_STAGING_FLUSH_MAX_AGE is no setting" in message
+    assert "did you mean TIMESTORE_STAGING_FLUSH_MAX_AGE_MS?" in message

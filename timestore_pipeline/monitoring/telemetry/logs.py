@@ -12,13 +12,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from typing import Protocol
 
 from timestore_pipeline.model.log_event import LogEvent, logfmt
-from timestore_pipeline.settings import LogFormat, Settings
+from timestore_pipeline.settings import LogFormat, Settings, unknown_variables
 from timestore_pipeline.system.legible import legible_json
 
 PACKAGE = "timestore_pipeline"
+
+_log = logging.getLogger(__name__)
 
 Fields = dict[str, str | int | float]
 
@@ -54,6 +57,17 @@ def log_to_stderr(settings: Settings) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(settings.log_level.upper())
     logger.propagate = False
+
+
+def warn_of_unknown_variables() -> None:
+    """Each misspelt environment variable once per process: what it should have set is not in force."""
+    for name, remedy in unknown_variables().items():
+        _warn_once(name, remedy)
+
+
+@cache
+def _warn_once(name: str, remedy: str) -> None:
+    _log.warning("environment variable %s is no setting of this product and has no effect; %s", name, remedy)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
-from timestore_pipeline.settings import Settings, unknown_variables, variable
+from timestore_pipeline.settings import unknown_variables
 from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
 
@@ -19,8 +18,8 @@ def configuration(deployment: Deployment) -> Iterator[Finding]:
     """Environment variables: all problems at once."""
     for problem in deployment.problems:
         yield failed(problem, "correct the variable; nothing starts until then")
-    for name in unknown_variables():
-        yield warning(f"{name} is no variable of this product and sets nothing", _meant(name))
+    for name, remedy in unknown_variables().items():
+        yield warning(f"{name} is no variable of this product and sets nothing", remedy)
     settings = deployment.settings
     if settings.staging_guardrail_mode is GuardrailMode.HARD and not (
         settings.staging_max_dataset_bytes or settings.staging_max_total_bytes
@@ -62,9 +61,3 @@ def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Find
         seen = f"a batch may wait {thresholds.max_age.total_seconds():g} s, the pager fires at {AGE_FLOOR:g} s or later"
         return [warning(f"{whose}: {seen}", f"{remedy}, or leave it if rows may be that old")]
     return []
-
-
-def _meant(name: str) -> str:
-    known = [variable(field) for field in Settings.model_fields]
-    near = difflib.get_close_matches(name.upper(), known, n=1)
-    return f"unset it; did you mean {near[0]}?" if near else "unset it"
