@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.installed
+SITE := .site/venv
 DIR = $(shell mkdir -p .crashtest && mktemp -d .crashtest/XXXXXX)
 
-.PHONY: help venv demo demo-chaos dev monitoring bench bench-quick test crashtest nightly values check format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench bench-quick test crashtest nightly values check docs format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,17 @@ check: $(READY) ## format, lint, types, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(SITE)/.installed ## the documents as a site in .site/html, searchable, with every link followed
+	@$(SITE)/bin/python scripts/build_site.py
+
+# An environment of its own: the site reads the sources without importing them, and tests do without its packages.
+$(SITE)/.installed: pyproject.toml constraints.txt scripts/venv.sh
+	@echo "building $(SITE) (half a minute, once)"
+	@mkdir -p .site && scripts/venv.sh $(SITE)
+	@$(SITE)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $(SITE)/requirements.txt
+	@$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(SITE)/requirements.txt
+	@touch $@
+
 format: $(READY) ## rewrite the code in the one format
 	$(BIN)/ruff check --fix --quiet .
 	$(BIN)/ruff format --quiet .
@@ -66,4 +78,4 @@ lock: ## rewrite constraints.txt with the newest versions pyproject.toml allows
 	scripts/lock.sh
 
 clean: ## remove what make and the demo made; staged data under .timestore stays
-	rm -rf .venv .bench .demo .crashtest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .site .cache .bench .demo .crashtest build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ trap 'rm -rf "$fresh"' EXIT
 
 scripts/venv.sh "$fresh/venv"
 # The one exact choice: sensor and run-launcher behaviour was measured on this Dagster, so it moves only on purpose.
-"$fresh/venv/bin/python" -m pip install --quiet -e '.[dagster,http,demo,dev,monitoring,bench]' dagster==1.13.27 dagster-webserver==1.13.27
+"$fresh/venv/bin/python" -m pip install --quiet -e '.[dagster,http,demo,dev,docs,monitoring,bench]' dagster==1.13.27 dagster-webserver==1.13.27
 
 {
     echo "# Every package of every extra, exactly. Written by scripts/lock.sh; the ranges stand in pyproject.toml."
