@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pyarrow as pa
+
 RECEIPT = {
     "batch_id": "b", "dataset": "d", "rows": 1, "bytes": 8, "staged_at": "2026-01-01T00:00:00+00:00", "duplicate": False
-}  # fmt: skip
+}  # fmt: skip  # `rows` is replaced by the number of rows that were sent
 HANG_UP = 0  # instead of a status
 
 Scene = tuple[int, dict[str, Any], dict[str, str]]  # status, document, headers
@@ -35,12 +37,14 @@ class Scripted:
 def scripted(*answers: Scene) -> Iterator[Scripted]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
+            sent = self.rfile.read(int(self.headers["content-length"]))
             status, document, headers = script.next(self.headers["idempotency-key"])
             if status == HANG_UP:
                 self.close_connection = True
                 return
             self.send_response(status)
+            if document is RECEIPT:
+                document = RECEIPT | {"rows": pa.ipc.open_stream(sent).read_all().num_rows}
             body = json.dumps(document).encode()
             for name, value in {**headers, "content-length": str(len(body))}.items():
                 self.send_header(name, value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -33,8 +34,9 @@ class Client(Closing):
     def __init__(
         self, url: str, *, token: str | None = None, timeout: float = 30.0, retry: Retry | None = None
     ) -> None:
-        """url: http://host:port. token: the server's TIMESTORE_API_TOKEN. timeout: seconds without a byte.
+        """url: http://host:port. token: the server's TIMESTORE_API_TOKEN.
 
+        timeout: seconds to connect, as many to send a batch, and as many until its answer is complete.
         Raises `InvalidInput` for a malformed address or token; connects with the first batch.
         """
         self._connection = Connection(url, timeout)
@@ -49,17 +51,18 @@ class Client(Closing):
         data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts.
         idempotency_key: 1 to 512 printable characters; None = generated, so that a retry is never a second batch.
         Retries until the patience ends, then raises the last error: `RetryLater` (not staged), `NotAcknowledged` (it
-        may be staged; send it again under the error's `idempotency_key`). Raises `InvalidInput` and `Conflict` at once,
+        may be staged; send it again under the error's `idempotency_key`). An answer that is no receipt for this dataset
+        and this number of rows is `NotAcknowledged`, too. Raises `InvalidInput` and `Conflict` at once,
         because a retry would not help.
         """
         key = uuid.uuid4().hex if idempotency_key is None else idempotency_key
         _check_key(key)
-        body = _stream(read_arrow(data))
-        path = f"/v1/datasets/{quote(check_dataset_name(dataset))}/batches"
+        table = read_arrow(data)
+        batch = _Batch(check_dataset_name(dataset), table.num_rows, _stream(table), key)
         deadline, tries = clock.monotonic() + self._retry.patience, 0
         while True:
             try:
-                return self._post(path, body, key)
+                return self._post(batch)
             except (RetryLater, NotAcknowledged) as error:
                 tries += 1
                 asked = error.retry_after.total_seconds() if isinstance(error, RetryLater) else 0.0
@@ -80,15 +83,24 @@ class Client(Closing):
     def close(self) -> None:
         self._connection.close()
 
-    def _post(self, path: str, body: memoryview, key: str) -> Receipt:
+    def _post(self, batch: _Batch) -> Receipt:
+        headers = self._headers | {"Idempotency-Key": _header(batch.key)}
         try:
-            answer = self._connection.post(path, body, self._headers | {"Idempotency-Key": _header(key)})
+            answer = self._connection.post(f"/v1/datasets/{quote(batch.dataset)}/batches", batch.body, headers)
             if answer.status not in (200, 201):
                 raise error_of(answer.status, answer.document, answer.retry_after)
-            return receipt_of(answer.document)
+            return receipt_of(answer.document, batch.dataset, batch.rows)
         except NotAcknowledged as error:
-            error.idempotency_key = key
+            error.idempotency_key = batch.key
             raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    dataset: str
+    rows: int
+    body: memoryview  # an Arrow stream
+    key: str
 
 
 def _stream(table: pa.Table) -> memoryview:

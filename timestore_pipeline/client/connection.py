@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import re
-import select
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,49 +14,13 @@ from functools import partial
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from timestore_pipeline.client.transport import Body, Http, Https
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged
 from timestore_pipeline.system.context_managers import Closing
 
-_SHORT = 256 << 10  # bytes of a body
-_MOST_READ = 1 << 20  # bytes of an answer
 _LONGEST_WAIT = 86_400.0  # seconds that a server may ask for
 _USERINFO = re.compile(r"://.*@")
 _PATH = re.compile(r"[!-~]*")
-
-
-Body = bytes | memoryview
-
-
-class _Http(http.client.HTTPConnection):
-    """http.client's connection, made faster for small requests, and safe for requests after a pause."""
-
-    _pieces: list[Body] | None = None  # of the request that is being joined; None = pieces are sent at once
-
-    def post(self, path: str, body: Body, headers: Mapping[str, str]) -> None:
-        """Send a short body in one packet with its head; http.client alone would send two.
-
-        Servers close idle connections; a closed one is detected and replaced before anything is sent on it.
-        """
-        if self.sock is not None and _is_closed(self.sock.fileno()):
-            self.close()
-        self._pieces = [] if len(body) <= _SHORT else None
-        try:
-            self.request("POST", path, body, dict(headers))
-            pieces = self._pieces
-        finally:
-            self._pieces = None
-        if pieces:
-            self.send(b"".join(pieces))
-
-    def send(self, data: Any) -> None:
-        if self._pieces is None:
-            super().send(data)
-        else:
-            self._pieces.append(data)
-
-
-class _Https(_Http, http.client.HTTPSConnection):
-    """The same over TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +36,9 @@ class Connection(Closing):
     """Thread-safe; requests go one after the other. A forked child has a connection of its own."""
 
     def __init__(self, url: str, timeout: float) -> None:
-        """timeout: seconds without a byte. Raises `InvalidInput` for a malformed address."""
+        """timeout: seconds, as in `transport`. Raises `InvalidInput` for a malformed address."""
         parts = _address(url)
-        kind = _Https if parts.scheme == "https" else _Http
+        kind = Https if parts.scheme == "https" else Http
         self._base = parts.path.rstrip("/")
         self._where = f"{parts.scheme}://{parts.hostname}:{parts.port or kind.default_port}"
         self._make = partial(kind, parts.hostname or "", parts.port, timeout=timeout)
@@ -87,16 +50,16 @@ class Connection(Closing):
         self._connection = self._make()
 
     def post(self, path: str, body: Body, headers: Mapping[str, str]) -> Answer:
-        """Raises `NotAcknowledged` when no answer arrived: the request may have been executed."""
+        """Raises `NotAcknowledged` when no whole answer arrived: the request may have been executed."""
         if os.getpid() != self._process:  # forked: parent and child would mix their requests on the parent's socket
             self._begin()
         with self._lock:
             try:
                 with suppress(BrokenPipeError):  # the server may have answered before it had read everything
                     self._connection.post(self._base + path, body, headers)
-                response = self._connection.getresponse()
-                return Answer(response.status, _document(response.read(_MOST_READ)), _retry_after(response))
-            except (OSError, http.client.HTTPException) as error:
+                response, body = self._connection.answer()
+                return Answer(response.status, _document(body), _retry_after(response))
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 self._connection.close()
                 reason = str(error) or type(error).__name__
                 hint = "send it again with the same idempotency key: it is staged once"
@@ -106,13 +69,6 @@ class Connection(Closing):
         if os.getpid() == self._process:
             with self._lock:
                 self._connection.close()
-
-
-def _is_closed(connection: int) -> bool:
-    """Whether the socket is readable: between two requests, only the end of the connection makes it so."""
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _address(url: str) -> SplitResult:
@@ -133,7 +89,7 @@ def _address(url: str) -> SplitResult:
 def _document(body: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
+from timestore_pipeline import errors
 from timestore_pipeline.errors import (
     Conflict,
     GuardrailExceeded,
@@ -16,44 +17,80 @@ from timestore_pipeline.errors import (
     SchemaConflict,
     ShardConflict,
     TimestoreError,
+    UnsentRows,
 )
 from timestore_pipeline.model.batch import Receipt
 
+T = TypeVar("T")
+
 _LATER = 408, 429, 503, 507
+_WHO_ANSWERS = "is this the address of timestore? The batch may be staged; send it again with the same idempotency key"
+_LONGEST_TEXT = 4_000  # characters of an error's text
 _PLAINER: dict[type[TimestoreError], type[TimestoreError]] = {  # for classes whose fields no answer carries
     ShardConflict: Conflict,
     InvalidSettings: InvalidInput,
+    UnsentRows: NotAcknowledged,
 }
 
 
-def receipt_of(document: Mapping[str, Any]) -> Receipt:
-    """Raises `NotAcknowledged` for an answer that is no receipt."""
+def receipt_of(document: Mapping[str, Any], dataset: str, rows: int) -> Receipt:
+    """Raises `NotAcknowledged` for an answer that is no receipt, or one for another dataset or number of rows."""
     try:
-        return Receipt(
-            batch_id=str(document["batch_id"]),
-            dataset=str(document["dataset"]),
-            rows=int(document["rows"]),
-            bytes=int(document["bytes"]),
-            staged_at=datetime.fromisoformat(document["staged_at"]),
-            duplicate=bool(document["duplicate"]),
-            decided=document.get("decided"),
-            warnings=tuple(map(str, document.get("warnings", ()))),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise NotAcknowledged("the server's answer is no receipt", hint="is this the address of timestore?") from error
+        receipt = _receipt(document)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise NotAcknowledged("the server's answer is no receipt", hint=_WHO_ANSWERS) from error
+    if (receipt.dataset, receipt.rows) != (dataset, rows):
+        theirs, ours = f"{receipt.rows} rows of {receipt.dataset!r:.80}", f"{rows} rows of {dataset!r}"
+        raise NotAcknowledged(f"the receipt is for {theirs}, but {ours} were sent", dataset=dataset, hint=_WHO_ANSWERS)
+    return receipt
+
+
+def _receipt(document: Mapping[str, Any]) -> Receipt:
+    decided, warnings = document.get("decided"), document.get("warnings", [])
+    if decided is not None and not isinstance(decided, dict):
+        raise TypeError("decided")
+    if not isinstance(warnings, list):
+        raise TypeError("warnings")
+    receipt = Receipt(
+        batch_id=_typed(document["batch_id"], str),
+        dataset=_typed(document["dataset"], str),
+        rows=_typed(document["rows"], int),
+        bytes=_typed(document["bytes"], int),
+        staged_at=_instant(_typed(document["staged_at"], str)),
+        duplicate=_typed(document["duplicate"], bool),
+        decided=decided,
+        warnings=tuple(_typed(warning, str) for warning in warnings),
+    )
+    if receipt.rows and not receipt.batch_id:
+        raise ValueError("rows without a batch")
+    return receipt
+
+
+def _typed(value: object, kind: type[T]) -> T:
+    """Only JSON's own type counts: `1.0`, `"1"` and `true` are no number of rows."""
+    if type(value) is not kind:
+        raise TypeError(f"not of type {kind.__name__}")
+    return value
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return instant.astimezone(UTC)
 
 
 def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> TimestoreError:
     """The error of an answer. `RetryLater` and `NotAcknowledged`, a proxy's or a server's failure, may be retried."""
-    message = f"{document.get('detail') or 'the server gave no reason'} (HTTP {status})"
-    common: dict[str, Any] = {"dataset": document.get("dataset"), "hint": str(document.get("hint") or "")}
+    message = f"{_text(document, 'detail') or 'the server gave no reason'} (HTTP {status})"
+    common: dict[str, Any] = {"dataset": _text(document, "dataset") or None, "hint": _text(document, "hint")}
     later: dict[str, Any] = {"retry_after": timedelta(seconds=retry_after)}
-    kind = _KINDS.get(str(document.get("code")))
+    kind = _KINDS.get(_text(document, "code"))
     if kind is SchemaConflict:
-        columns = {name: str(document.get(name)) for name in ("column", "existing", "incoming")}
+        columns = {name: _text(document, name) for name in ("column", "existing", "incoming")}
         return SchemaConflict(message, hint=common["hint"], **columns)
     if kind is GuardrailExceeded:
-        return GuardrailExceeded(message, guardrail=str(document.get("guardrail")), **common, **later)
+        return GuardrailExceeded(message, guardrail=_text(document, "guardrail"), **common, **later)
     if kind is not None and issubclass(kind, RetryLater):
         return kind(message, **common, **later)
     if kind is not None:
@@ -64,10 +101,12 @@ def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> Ti
     return NotAcknowledged(message, **common) if status >= 500 else InvalidInput(message, **common)
 
 
-def _kinds(base: type[TimestoreError]) -> Iterator[type[TimestoreError]]:
-    yield base
-    for child in base.__subclasses__():
-        yield from _kinds(child)
+def _text(document: Mapping[str, Any], name: str) -> str:
+    """Empty if the member is no text: to print a deeply nested one may exceed the stack."""
+    value = document.get(name)
+    return value[:_LONGEST_TEXT] if isinstance(value, str) else ""
 
 
-_KINDS = {kind.code: kind for kind in _kinds(TimestoreError)}
+_KINDS = {
+    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TimestoreError)
+}
