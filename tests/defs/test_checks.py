@@ -26,6 +26,7 @@ def verdict(
     *,
     waits: int = 0,
     limit: timedelta = MINUTE,
+    rows: int = 1_000,
     disk: int = 0,
     aside: Volume | None = None,
     totals: LedgerTotals = SOUND,
@@ -34,7 +35,9 @@ def verdict(
     staged = NOON - timedelta(seconds=waits) if waits else None
     pending = Volume(1, 5, 40) if waits else Volume()
     backlog = Backlog("weather", pending, Volume(), aside or Volume(), staged, staged, disk_bytes=disk)
-    status = DatasetStatus(backlog, FlushThresholds(0, 0, limit), FlushDecision("weather", False, "flushes are paused"))
+    status = DatasetStatus(
+        backlog, FlushThresholds(rows, 0, limit), FlushDecision("weather", False, "flushes are paused")
+    )
     return next(found for found in watched(status, 1_000, totals, NOON) if found.check == check)
 
 
@@ -44,8 +47,14 @@ def test_every_check_is_answered_and_described() -> None:
 
 
 @pytest.mark.parametrize(("waits", "passed"), [(0, True), (60, True), (120, True), (121, False)])
-def test_a_batch_may_wait_for_twice_its_age_limit(waits: int, passed: bool) -> None:
+def test_a_batch_is_late_when_the_pager_says_so(waits: int, passed: bool) -> None:
     assert verdict("fresh", waits=waits).passed is passed
+
+
+def test_a_batch_is_late_although_every_tick_should_flush_it() -> None:
+    found = verdict("fresh", waits=300, limit=timedelta(0), rows=0)
+    assert not found.passed
+    assert found.text.startswith("the oldest staged batch waits for 300 s, and every tick should flush it")
 
 
 def test_a_late_batch_is_reported_with_the_reason_why_it_is_not_flushed() -> None:

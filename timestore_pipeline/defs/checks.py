@@ -11,12 +11,12 @@ from datetime import datetime
 import dagster as dg
 
 from timestore_pipeline.defs.events import Metadata, asset_key
+from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
 from timestore_pipeline.recovery.audit.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 from timestore_pipeline.wiring import DatasetStatus
 
-LATE_FACTOR = 2  # a batch may wait for its age limit, and as long again for a run; the pager uses the same
 FULL_SHARE = 0.8  # of the guardrail; beyond it a flush that fails once more ends in rejected or unlimited writes
 
 FRESH = "fresh"
@@ -27,7 +27,7 @@ VERIFIED = "verified"
 NO_UNMANAGED_FILES = "no_unmanaged_files"
 
 WATCHED: Mapping[str, str] = {
-    FRESH: f"No staged batch waits longer than {LATE_FACTOR} times the dataset's age limit.",
+    FRESH: f"No staged batch waits longer than {LATE_RULE}.",
     BELOW_GUARDRAIL: f"Staged data takes less than {FULL_SHARE:.0%} of the disk space that the guardrail allows.",
     QUARANTINE_EMPTY: "No batch is set aside for an operator to requeue or discard.",
     BOOKS_BALANCE: "In the ledger, accepted = pending + in flight + published + quarantined + discarded.",
@@ -112,14 +112,16 @@ def audited(audit: DatasetAudit) -> list[Verdict]:
 
 
 def _fresh(status: DatasetStatus, now: datetime) -> Verdict:
-    age = status.backlog.oldest_age(now).total_seconds()
-    limit = status.thresholds.max_age.total_seconds()
-    late = bool(limit) and age > LATE_FACTOR * limit
+    waited, late_after = status.backlog.oldest_age(now), status.thresholds.late_after
+    age, limit = waited.total_seconds(), status.thresholds.max_age.total_seconds()
+    late = late_after is not None and waited > late_after
     text = f"the oldest staged batch waits for {age:.0f} s, the age limit is {limit:.0f} s"
-    if not limit:
+    if late_after is None:
         text = "the dataset has no age limit"
     elif not status.backlog.queued.batches:
         text = "everything is published"
+    elif not limit:
+        text = f"the oldest staged batch waits for {age:.0f} s, and every tick should flush it"
     why = f": {status.decision.reason}" if late else ""
     name = status.backlog.dataset
     return Verdict(name, FRESH, not late, text + why, numbers={"oldest_age_seconds": age, "limit_seconds": limit})

@@ -17,6 +17,14 @@ LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset
 
 LONGEST_BLOCK = timedelta(hours=1)  # until a blocked dataset is flushed again without a new configuration
 
+LATE_FLOOR = timedelta(minutes=2)  # a batch may always wait so long
+LATE_FACTOR = 1.5  # of the dataset's max age, when that is longer
+LATE_MARGIN = timedelta(seconds=30)  # for the sensor's tick, Dagster's queue and the flush itself
+LATE_RULE = (
+    f"{LATE_FLOOR.total_seconds():.0f} s, or {LATE_FACTOR} times the dataset's max age and"
+    f" {LATE_MARGIN.total_seconds():.0f} s if that is longer"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FlushThresholds:
@@ -36,6 +44,16 @@ class FlushThresholds:
     @property
     def all_off(self) -> bool:
         return not (self.max_rows or self.max_bytes or self.max_age)
+
+    @property
+    def late_after(self) -> timedelta | None:
+        """The age beyond which a batch is late: for the pager, the doctor and Dagster's check alike.
+
+        None = it is never late, because age is off and another threshold is on.
+        """
+        if not self.max_age and not self.all_off:
+            return None
+        return max(LATE_FLOOR, LATE_FACTOR * self.max_age + LATE_MARGIN)
 
 
 class GuardrailMode(StrEnum):

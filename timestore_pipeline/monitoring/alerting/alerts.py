@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from timestore_pipeline.model.dataset import AlertOverrides
+from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Alert, Severity
 from timestore_pipeline.monitoring.alerting.durations import Durations
@@ -84,8 +85,7 @@ def _oldest(watch: Watch) -> Iterator[Alert]:
         f"{promql.age(watch.scope)}\n> {promql.age_limit(watch.scope, watch.durations)}",
         "{{ $labels.dataset }}: the oldest batch has waited {{ $value | humanizeDuration }}",
         "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is not being flushed. The limit is"
-        f" {promql.AGE_FLOOR:.0f} s, or {promql.AGE_FACTOR} times its own max age and {promql.AGE_MARGIN:.0f} s if that"
-        " is longer.",
+        f" {LATE_RULE}.",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from timestore_pipeline.model.limits import LATE_FACTOR, LATE_FLOOR, LATE_MARGIN
 from timestore_pipeline.monitoring.alerting.durations import Durations, seconds_of
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.push import JOB
@@ -17,10 +18,6 @@ Series = CounterSeries | GaugeSeries | ShardCounter
 
 PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
 DATASET = "dataset, shard"  # the grouping of numbers about a dataset
-
-AGE_FLOOR = 120.0  # seconds a batch may always wait before its age is alarming
-AGE_FACTOR = 1.5  # of a dataset's own max age, when that is longer
-AGE_MARGIN = 30.0  # seconds for the sensor's tick, Dagster's queue and the flush itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +54,11 @@ def blocked(scope: Scope) -> str:
 
 
 def age_limit(scope: Scope, durations: Durations) -> str:
-    """Seconds a batch of the dataset may wait; no sample where age is off and another threshold is on."""
+    """`FlushThresholds.late_after` in seconds; no sample where that is None."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
-    floor, margin = durations.seconds(AGE_FLOOR), durations.seconds(AGE_MARGIN)
+    floor, margin = (durations.seconds(span.total_seconds()) for span in (LATE_FLOOR, LATE_MARGIN))
     other = " or ".join(f"{scope.level(series.FLUSH_THRESHOLD, metric=metric)} > 0" for metric in ("rows", "bytes"))
-    return f"(clamp_min({AGE_FACTOR} * {max_age} + {margin}, {floor})\nunless ({max_age} == 0 and ({other})))"
+    return f"(clamp_min({LATE_FACTOR} * {max_age} + {margin}, {floor})\nunless ({max_age} == 0 and ({other})))"
 
 
 def silence(instant: str) -> str:

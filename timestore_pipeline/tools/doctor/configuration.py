@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
 
-from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, ladder_problems
-from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
+from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.settings import unknown_variables
 from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
@@ -50,14 +48,14 @@ def overrides(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Finding]:
-    pager = timedelta(seconds=AGE_FLOOR)
     if thresholds.all_off:
         seen = "every threshold is off: each tick flushes every backlog, into many small files"
         return [warning(f"{whose}: {seen}", remedy)]
     if not thresholds.max_age:
         seen = "age is off: a dataset that goes quiet below its other limits is never flushed"
         return [warning(f"{whose}: {seen}", remedy)]
-    if thresholds.max_age >= pager:
-        seen = f"a batch may wait {thresholds.max_age.total_seconds():g} s, the pager fires at {AGE_FLOOR:g} s or later"
+    if thresholds.max_age >= LATE_FLOOR:
+        waits, pages = thresholds.max_age.total_seconds(), LATE_FLOOR.total_seconds()
+        seen = f"a batch may wait {waits:g} s, the pager fires at {pages:g} s or later"
         return [warning(f"{whose}: {seen}", f"{remedy}, or leave it if rows may be that old")]
     return []

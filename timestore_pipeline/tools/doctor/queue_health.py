@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.monitoring.alerting.promql import AGE_FLOOR
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive
@@ -73,9 +72,8 @@ def _owned_folders(deployment: Deployment) -> list[tuple[Path, str]]:
 
 
 def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[Finding]:
-    limit = deployment.settings.thresholds.overridden(dataset.metadata.staging.flush).max_age
-    patience = max(timedelta(seconds=AGE_FLOOR), limit * 1.5 + timedelta(seconds=30))
-    explain = f"timestore explain {dataset.name}"
+    late_after = deployment.settings.thresholds.overridden(dataset.metadata.staging.flush).late_after
+    waited = timedelta(0) if dataset.oldest_staged_at is None else clock.now() - dataset.oldest_staged_at
     block = dataset.block
     if block is not None and block.holds(block.configuration, clock.now()):
         yield failed(f"{dataset.name}: blocked: {block.error}", f"{block.hint}; then `timestore flush {dataset.name}`")
@@ -85,9 +83,9 @@ def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[Finding
         yield failed(f"{dataset.name}: {dataset.failures} flushes failed in a row{last}", remedy)
     if dataset.paused:
         yield warning(f"{dataset.name}: flushes are paused", f"timestore resume {dataset.name}")
-    elif limit and dataset.oldest_staged_at is not None and clock.now() - dataset.oldest_staged_at > patience:
-        waited = (clock.now() - dataset.oldest_staged_at).total_seconds()
-        yield failed(f"{dataset.name}: the oldest batch waits for {waited:.0f} s", explain)
+    elif late_after is not None and waited > late_after:
+        seen = f"{dataset.name}: the oldest batch waits for {waited.total_seconds():.0f} s"
+        yield failed(seen, f"timestore explain {dataset.name}")
 
 
 def _name(holding: Holding) -> str:
