@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from starlette.requests import Request
 
 from timestore_pipeline import errors
-from timestore_pipeline.errors import GuardrailExceeded, InvalidSettings, RetryLater, SchemaConflict, TimestoreError
+from timestore_pipeline.doors.http.problems import of_error
+from timestore_pipeline.doors.landing.outcome import reason_text
+from timestore_pipeline.errors import (
+    GuardrailExceeded,
+    InvalidSettings,
+    RetryLater,
+    SchemaConflict,
+    TimestoreError,
+    error_document,
+)
+from timestore_pipeline.ingest.staging_loop import Tally
 
 _REMEDIES = (
     errors.RetryLater,
@@ -54,3 +67,13 @@ def test_an_error_about_a_column_carries_both_types() -> None:
 def test_an_error_about_settings_lists_every_problem() -> None:
     error = InvalidSettings(["A=1: no", "B=2: no"])
     assert str(error) == "configuration refused: A=1: no; B=2: no"
+
+
+def test_an_error_reads_the_same_in_every_json_answer() -> None:
+    error = RetryLater("it is busy", dataset="weather", hint="wait")
+    document = {"code": "retry_later", "message": "it is busy", "dataset": "weather", "hint": "wait"}
+    assert (error.to_dict(), error_document(error), error_document(None)) == (document, document, None)
+    assert json.loads(reason_text("a.csv", "0" * 64, error, Tally())).items() >= document.items()
+    response = asyncio.run(of_error(Request({"type": "http"}), error))
+    document["detail"] = document.pop("message")
+    assert json.loads(bytes(response.body)).items() >= document.items()

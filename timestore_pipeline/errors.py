@@ -34,9 +34,14 @@ class TimestoreError(Exception):
         """Escaped for display, because names and values in the message come from producers."""
         return legible(super().__str__(), lines=True)
 
-    def to_dict(self) -> dict[str, str]:
-        """The error in JSON answers; the keys are a contract."""
-        return {"code": self.code, "message": str(self), "hint": self.hint}
+    def to_dict(self) -> dict[str, str | None]:
+        """The error in every JSON answer; the keys are a contract."""
+        return {"code": self.code, "message": str(self), "dataset": self.dataset, "hint": self.hint}
+
+
+def error_document(error: TimestoreError | None) -> dict[str, str | None] | None:
+    """The error of a JSON answer that may have none."""
+    return None if error is None else error.to_dict()
 
 
 class RetryLater(TimestoreError):

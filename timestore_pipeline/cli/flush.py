@@ -13,7 +13,6 @@ from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
-    error_document,
     print_error,
     print_json,
     print_line,
@@ -23,6 +22,7 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count
+from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.wiring import FlushRequest, Timestore
 

@@ -58,15 +58,13 @@ class FlushAttempt:
 
 def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
     """All four phases in this process; an error is part of the result, so that other datasets can continue."""
+    left_out: tuple[LeftOut, ...] = ()
     try:
         claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id)
-        if claim.ref is None:
-            return FlushAttempt(dataset, None, claim.left_out, claim.nothing_left)
-        store.pipeline.export(claim.ref, store.export_options())
-        version = store.pipeline.publish(claim.ref)
-        return FlushAttempt(dataset, store.pipeline.finalize(claim.ref, version), claim.left_out)
+        left_out = claim.left_out
+        return FlushAttempt(dataset, store.pipeline.carry_out(claim, store.export_options()), left_out)
     except TimestoreError as error:
-        return FlushAttempt(dataset, error=error)
+        return FlushAttempt(dataset, None, left_out, error)
 
 
 def flush_all_now(store: Timestore, dataset: str, run_id: str) -> list[FlushAttempt]:

@@ -19,14 +19,13 @@ from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
     error_console,
-    error_document,
     print_error,
     print_json,
     print_line,
     print_note,
 )
 from timestore_pipeline.cli.wording import count, size
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager

@@ -18,7 +18,6 @@ from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
     error_console,
-    error_document,
     print_error,
     print_json,
     print_line,
@@ -31,7 +30,7 @@ from timestore_pipeline.cli.wording import count, instant, size
 from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
 from timestore_pipeline.doors.legacy.journal import ImportJournal
 from timestore_pipeline.doors.legacy.tree import Tree
-from timestore_pipeline.errors import NotImportable, TimestoreError, UnknownDataset
+from timestore_pipeline.errors import NotImportable, TimestoreError, UnknownDataset, error_document
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.model.dataset import check_dataset_name
@@ -177,7 +176,7 @@ def _report(dataset: str, done: Sequence[Imported], stopped: TimestoreError | No
     totals = {result.value: sum(one.result is result for one in done) for result in Result}
     rows, again = sum(one.tally.rows for one in done), sum(one.tally.duplicate_rows for one in done)
     if as_json:
-        error = None if stopped is None else error_document(stopped)
+        error = error_document(stopped)
         files = [one.to_dict() for one in done]
         print_json(
             {"dataset": dataset, **totals, "rows": rows, "duplicate_rows": again, "files": files, "error": error}

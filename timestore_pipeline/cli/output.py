@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
 
-from timestore_pipeline.errors import InvalidSettings, TimestoreError
+from timestore_pipeline.errors import InvalidSettings, TimestoreError, error_document
 from timestore_pipeline.system.legible import legible, legible_json
 
 if TYPE_CHECKING:  # rich is imported only where something is printed: `--help` and completion do not need it
@@ -160,10 +160,6 @@ def print_error(error: TimestoreError, *, as_json: bool) -> None:
     print_note(f"error: {' '.join(str(error).split())} [{error.code}]", "red")
     if error.hint:
         print_note(f"hint: {error.hint}")
-
-
-def error_document(error: TimestoreError) -> dict[str, Any]:
-    return {"code": error.code, "message": str(error), "dataset": error.dataset, "hint": error.hint}
 
 
 def error_console() -> Console:

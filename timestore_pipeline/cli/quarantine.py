@@ -13,7 +13,6 @@ from timestore_pipeline.cli.incident_view import incident_document, kind_of_file
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
-    error_document,
     print_error,
     print_fields,
     print_json,
@@ -23,7 +22,7 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, instant, iso, size
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.model.incident import Incident, IncidentBatch
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.area import StagingArea

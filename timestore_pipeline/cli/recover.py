@@ -11,7 +11,6 @@ from timestore_pipeline.cli.incident_view import incident_document, incident_sen
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
-    error_document,
     print_error,
     print_json,
     print_line,
@@ -19,6 +18,7 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
+from timestore_pipeline.errors import error_document
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
 from timestore_pipeline.recovery.rebuild.ledger import Rebuilt

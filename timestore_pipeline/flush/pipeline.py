@@ -110,6 +110,10 @@ class FlushPipeline:
         claim = self.claim(dataset, trigger, run_id)
         for left in claim.left_out:
             _log.warning("dataset %s: journal %s is left out: %s", dataset, left.journal_id, left.reason)
+        return self.carry_out(claim, options)
+
+    def carry_out(self, claim: Claim, options: ExportOptions) -> Flush | None:
+        """The three phases that follow a claim; None when it is empty. Raises as `run` does."""
         if claim.nothing_left is not None:
             raise claim.nothing_left
         if claim.ref is None:

@@ -52,7 +52,8 @@ async def of_error(request: Request, error: Exception) -> Response:
     """Handler of every `TimestoreError`."""
     assert isinstance(error, TimestoreError)
     status = status_of(error)
-    document = {"code": error.code, "detail": str(error), "hint": error.hint, "dataset": error.dataset}
+    document: dict[str, Any] = {**error.to_dict()}
+    document["detail"] = document.pop("message")  # its name in RFC 9457
     if isinstance(error, SchemaConflict):
         document |= {"column": error.column, "existing": error.existing, "incoming": error.incoming}
     if isinstance(error, errors.GuardrailExceeded):

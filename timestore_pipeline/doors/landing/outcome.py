@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.staging_loop import Tally
 
@@ -61,17 +61,11 @@ class Outcome:
         }
 
 
-def error_document(error: TimestoreError | None) -> dict[str, str] | None:
-    return None if error is None else error.to_dict()
-
-
 def reason_text(file: str, content: str, error: TimestoreError, tally: Tally) -> str:
     """The text of a reason file."""
     document = {
         "file": file,
-        "code": error.code,
-        "message": str(error),
-        "hint": error.hint,
+        **error.to_dict(),
         "rows_staged": tally.rows + tally.duplicate_rows,
         "sha256": content,
         "rejected_at": clock.now().isoformat(),

@@ -29,6 +29,7 @@ from timestore_pipeline.errors import (
     ReplayInProgress,
     RowsPresent,
     TimestoreError,
+    error_document,
 )
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
@@ -59,10 +60,8 @@ class Replayed:
 
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
-        error = self.error
-        problem = None if error is None else error.to_dict()
         rows = self.tally.rows + self.tally.duplicate_rows
-        return {"file": self.file, "rows": rows, "error": problem}
+        return {"file": self.file, "rows": rows, "error": error_document(self.error)}
 
 
 @dataclass

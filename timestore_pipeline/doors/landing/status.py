@@ -12,8 +12,7 @@ from typing import Any
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import Ignored, LandingFile, LandingFolder
-from timestore_pipeline.doors.landing.outcome import error_document
-from timestore_pipeline.errors import LandingUnusable, TimestoreError
+from timestore_pipeline.errors import LandingUnusable, TimestoreError, error_document
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from timestore_pipeline.errors import (
     NotImportable,
     TimestoreError,
     UnreadableInput,
+    error_document,
 )
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.path_columns import Types, with_path_columns
@@ -51,12 +52,10 @@ class Imported:
 
     def to_dict(self) -> dict[str, Any]:
         """Keys are a contract."""
-        error = self.error
-        problem = None if error is None else error.to_dict()
         rows, again = self.tally.rows, self.tally.duplicate_rows
         return {
             "file": self.file.shown, "bytes": self.file.bytes, "result": self.result.value, "rows": rows,
-            "duplicate_rows": again, "error": problem,
+            "duplicate_rows": again, "error": error_document(self.error),
         }  # fmt: skip
 
 
