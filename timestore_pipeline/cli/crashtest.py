@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from timestore_pipeline.cli.output import (
     AsJson,
-    error_console,
     print_fields,
     print_line,
     print_note,
     print_table,
     print_verdict,
 )
+from timestore_pipeline.cli.progress import progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.tools.crashtest import run
@@ -72,8 +71,8 @@ def _run(plan: Plan, *, hidden: bool) -> Report:
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     try:
-        with quietly(), showing_progress("kills", plan.kills, hidden=hidden) as progress:
-            return run.crashtest(plan, progress)
+        with quietly(), progress_bar("kills", plan.kills, hidden=hidden) as update:
+            return run.crashtest(plan, lambda done: update(completed=done))
     except KeyboardInterrupt as stopped:
         hint = f"its processes are ended; {plan.home} is kept as it is, and nothing was judged"
         raise Interrupted("the crash test was interrupted", hint=hint) from stopped
@@ -89,19 +88,6 @@ def quietly() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def showing_progress(what: str, total: int | None, *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal; gives a function to call with the number done. total: None = unknown."""
-    console = error_console()
-    if hidden or not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def _print(report: Report) -> None:

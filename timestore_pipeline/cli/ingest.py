@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Protocol
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
-    error_console,
     print_error,
     print_json,
     print_line,
     print_note,
 )
+from timestore_pipeline.cli.progress import progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
@@ -86,8 +85,8 @@ def ingest(
         inputs = Inputs.opened(staging, dataset, files, dialect)
         before = staging.record(dataset)
         started = clock.monotonic()
-        with _progress(inputs.sources, hidden=as_json) as progress:
-            loop = StagingLoop(staging, dataset, batch_rows, idempotency_prefix, progress)
+        with progress_bar("rows", _total_rows(inputs.sources), hidden=as_json) as update:
+            loop = StagingLoop(staging, dataset, batch_rows, idempotency_prefix, lambda rows: update(advance=rows))
             stopped = _run(loop, inputs.as_known_now())
         decided = Decided.by(before, staging.record(dataset), inputs.notes)
     seconds = clock.monotonic() - started
@@ -130,18 +129,10 @@ def ctrl_c_stops(work: Stoppable) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-@contextmanager
-def _progress(sources: Sequence[Source], *, hidden: bool) -> Iterator[Callable[[int], None]]:
-    console = error_console()
-    if hidden or not console.is_terminal:
-        yield lambda _: None
-        return
+def _total_rows(sources: Sequence[Source]) -> int | None:
+    """None where a file does not say."""
     rows = [source.total_rows for source in sources]
-    total = None if None in rows else sum(filter(None, rows))
-    columns = (TextColumn("rows"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("rows", total=total)
-        yield lambda rows: bar.advance(task, rows)
+    return None if None in rows else sum(filter(None, rows))
 
 
 def _report(loop: StagingLoop, seconds: float, decided: Decided, *, as_json: bool) -> None:

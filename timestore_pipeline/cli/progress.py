@@ -1,23 +1,30 @@
-"""A bar on a terminal while files of published tables are written."""
+"""Progress bars of commands that take long; silent without a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from timestore_pipeline.cli.output import error_console
 
 
 @contextmanager
-def files_bar(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives a function to call with a dataset, its files written so far, and their total; silent without a terminal."""
+def progress_bar(what: str, total: int | None = None, *, hidden: bool) -> Iterator[Callable[..., None]]:
+    """Gives a function to call with the changes: `completed`, `advance`, `total`, `description`. total: None = unknown."""
     console = error_console()
     if hidden or not console.is_terminal:
-        yield lambda _dataset, _done, _of: None
+        yield lambda **_: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("files of {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("all datasets", total=None)
-        yield lambda dataset, done, of: bar.update(task, description=dataset, completed=done, total=of)
+        yield partial(bar.update, bar.add_task(what, total=total))
+
+
+@contextmanager
+def files_bar(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function to call with a dataset, its files written so far, and their total."""
+    with progress_bar("files", hidden=hidden) as update:
+        yield lambda dataset, done, of: update(description=f"files of {dataset}", completed=done, total=of)

@@ -12,8 +12,9 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline import clock
-from timestore_pipeline.cli.crashtest import quietly, showing_progress
+from timestore_pipeline.cli.crashtest import quietly
 from timestore_pipeline.cli.output import AsJson, print_fields, print_line, print_verdict
+from timestore_pipeline.cli.progress import progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings
@@ -92,8 +93,8 @@ def _home(settings: Settings, directory: Path | None) -> Iterator[Path]:
 def _run(plan: Plan, slo: float, *, hidden: bool) -> Report:
     total = None if plan.batches is None else plan.batches * plan.producers
     try:
-        with quietly(), showing_progress("batches", total, hidden=hidden) as progress:
-            return run(plan, slo, progress)
+        with quietly(), progress_bar("batches", total, hidden=hidden) as update:
+            return run(plan, slo, lambda done: update(completed=done))
     except KeyboardInterrupt as stopped:
         raise Interrupted("the simulation was interrupted", hint="nothing was judged") from stopped
 
