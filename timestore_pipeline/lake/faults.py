@@ -20,19 +20,13 @@ from timestore_pipeline.errors import (
     UnsupportedTable,
 )
 from timestore_pipeline.lake.features import FEATURE
+from timestore_pipeline.system.full_disk import is_disk_full
 
 DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
 
 _REFUSALS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _UNSUPPORTED = ("Unsupported table features", "Kernel error: Unsupported:")
 _TOO_DEEP = ("too deeply nested", "recursion limit")
-_FULL = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
-
-
-def is_disk_full(error: Exception) -> bool:
-    """By error number where there is one; DuckDB and deltalake give only a text."""
-    number = getattr(error, "errno", None)
-    return number in (errno.ENOSPC, errno.EDQUOT) or any(phrase in str(error) for phrase in _FULL)
 
 
 def _is_refused(error: Exception) -> bool:

@@ -46,6 +46,7 @@ from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.lake.table_compatibility import check_writable
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+from timestore_pipeline.system.full_disk import is_disk_full
 
 _CHUNK = 8 << 20  # bytes of a download held in memory
 
@@ -209,7 +210,7 @@ class TableMaintenance:
         try:
             fs.copy_files(path, str(target), self._root, fs.LocalFileSystem(), chunk_size=_CHUNK, use_threads=False)
         except OSError as error:
-            if faults.is_disk_full(error):
+            if is_disk_full(error):
                 raise faults.disk_full(f"a copy of {path} in the spool", error) from error
             raise RetryLater(f"{self.uri}/{path} could not be read: {error}") from error
 

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from timestore_pipeline.lake.faults import disk_full, is_disk_full, not_written
+from timestore_pipeline.lake.faults import disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.system.full_disk import is_disk_full
 
 _WORTH_A_DICTIONARY = 100  # rows
 _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter

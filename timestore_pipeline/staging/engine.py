@@ -16,7 +16,7 @@ _MB_PER_THREAD = 64  # measured: a sort of many narrow rows fails with less
 
 
 class EnginePool:
-    """Private instances for exports and roll-ups, one each, and kept: opening one costs more than a small export.
+    """Private instances for exports, roll-ups and audits, one each; kept, since opening costs more than a small export.
 
     An instance that met an error, or has spilled and so cannot be given another folder, is not kept. Thread-safe.
     """
@@ -26,7 +26,9 @@ class EnginePool:
         self._idle: list[duckdb.DuckDBPyConnection] = []
 
     @contextmanager
-    def lend(self, memory_limit_mb: int, spill: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    def lend(
+        self, memory_limit_mb: int | None = None, spill: Path | None = None
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to an instance with nothing attached; `open_engine` explains the arguments."""
         engine = self._take()
         try:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from timestore_pipeline.errors import AccessDenied, DiskFailing, DiskFull, RetryLater, TimestoreError
+from timestore_pipeline.system.full_disk import is_disk_full
 
-_NO_SPACE = (*map(os.strerror, (errno.ENOSPC, errno.EDQUOT)), "not enough space")
 _REFUSED = tuple(map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS)))
 _NO_DESCRIPTORS = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE)))
 _NO_MEMORY = (os.strerror(errno.ENOMEM),)
@@ -34,8 +34,10 @@ def system_error(error: Exception, what: str, dataset: str | None = None) -> Tim
     import duckdb  # now: most processes that look at a queue never meet an error
 
     about_data = (duckdb.DataError, duckdb.ProgrammingError, duckdb.IntegrityError)
-    message = "" if isinstance(error, about_data) else str(error)
-    if _says(message, _NO_SPACE):
+    if isinstance(error, about_data):
+        return None
+    message = str(error)
+    if is_disk_full(error):
         return DiskFull(f"no space left for {what}", dataset=dataset, hint="free space, then try again")
     if _says(message, _REFUSED):
         hint = "run as the owner of its folder, or give that user read and write access; nothing was set aside"

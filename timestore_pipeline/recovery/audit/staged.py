@@ -14,10 +14,10 @@ import duckdb
 
 from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.columns import quote
-from timestore_pipeline.recovery.audit.engines import Engines
 from timestore_pipeline.recovery.audit.report import Finding
 from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.audit import LedgerFacts, SegmentFacts
@@ -30,7 +30,7 @@ _KEEP = "keep every file of the segment; a flush refuses to publish it as long a
 
 
 def audit_staged(
-    area: StagingArea, dataset: str, facts: LedgerFacts, engines: Engines, *, deep: bool = False
+    area: StagingArea, dataset: str, facts: LedgerFacts, engines: EnginePool, *, deep: bool = False
 ) -> Iterator[Finding]:
     """Compare the dataset's segment files and journals with the batches that the ledger lists in them."""
     yield from _unknown_files(area, dataset)
@@ -61,11 +61,11 @@ def _record_findings(area: StagingArea, dataset: str, records: Sequence[RecordPl
 
 
 def _segment_findings(
-    area: StagingArea, dataset: str, segment: SegmentFacts, engines: Engines, deep: bool
+    area: StagingArea, dataset: str, segment: SegmentFacts, engines: EnginePool, deep: bool
 ) -> list[Finding]:
     path = area.directory.segment(dataset, segment.segment_id)
     try:
-        with engines.lent() as engine:
+        with engines.lend() as engine:
             held = _rows_per_batch(engine, path, dataset, deep)
     except RetryLater:
         return []  # another process has the file open at this moment

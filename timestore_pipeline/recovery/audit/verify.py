@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -17,7 +18,6 @@ from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
-from timestore_pipeline.recovery.audit.engines import Engines
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
 from timestore_pipeline.recovery.audit.quarantine_audit import quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, describe, finish_moves, mend_totals
@@ -29,6 +29,7 @@ from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unkno
 from timestore_pipeline.recovery.rebuild.reconcile import reconcile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import file_sizes
+from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 
@@ -51,7 +52,7 @@ def verify(
     for dataset in datasets:
         if dataset not in known:
             raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
-    with Engines() as engines, ThreadPoolExecutor(_THREADS) as pool:
+    with closing(EnginePool()) as engines, ThreadPoolExecutor(_THREADS) as pool:
         one = partial(_audit, area, lake, engines=engines, deep=deep)
         audits = list(pool.map(one, datasets or known))
         if repair:
@@ -78,7 +79,7 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
 
 def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
     """Audit one dataset, in the ledger or not; an unreachable lake is one of the problems reported."""
-    with Engines() as engines:
+    with closing(EnginePool()) as engines:
         return _audit(area, lake, dataset, engines=engines, deep=deep)
 
 
@@ -95,7 +96,7 @@ def _facts(area: StagingArea, dataset: str) -> LedgerFacts:
         return LedgerFacts.empty()
 
 
-def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: Engines, deep: bool) -> DatasetAudit:
+def _audit(area: StagingArea, lake: Lake, dataset: str, *, engines: EnginePool, deep: bool) -> DatasetAudit:
     facts = _facts(area, dataset)
     staged = audit_staged(area, dataset, facts, engines, deep=deep)
     problems = [*total_findings(facts.totals), *staged, *provenance_findings(facts.provenance_gaps)]
