@@ -11,7 +11,7 @@ from timestore_pipeline.cli.output import error_console
 
 @contextmanager
 def progress_bar(what: str, total: int | None = None, *, hidden: bool) -> Iterator[Callable[..., None]]:
-    """Gives a function to call with the changes: `completed`, `advance`, `total`, `description`. total: None = unknown."""
+    """Gives a function to call with the changes: `completed`, `advance`, and so on. total: None = unknown."""
     console = error_console()
     if hidden or not console.is_terminal:
         yield lambda **_: None
