@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timestore_pipeline.ingest.json_nesting import is_deeper
+from timestore_pipeline.ingest.json_blocks import is_deeper
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.text('[]{}",\\n'),
