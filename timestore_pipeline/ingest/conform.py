@@ -2,19 +2,24 @@
 
 Pure, and before anything is staged: a value that does not fit is refused here, in the producer's call, where it can
 still be repaired. Later it would be a batch that fails every flush.
+
+Rows as they are staged and published: times of day and durations as their microseconds.
+
+Arrow's own `view` would do, but damages lists of nothing but nulls on the way.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.by_row import converted
 from timestore_pipeline.ingest.exact_cast import exact_cast, has_range
 from timestore_pipeline.ingest.map_keys import check_map_keys, has_map
+from timestore_pipeline.ingest.plain_values import entries, list_of, map_of
 from timestore_pipeline.ingest.policy import DEFAULT_POLICY, ValuePolicy
-from timestore_pipeline.ingest.stored_values import stored_values
-from timestore_pipeline.model.canonical import is_untyped, stored_schema, stored_type
+from timestore_pipeline.model.canonical import DURATION, TIME, is_untyped, stored_schema, stored_type
 
 
 def conform(
@@ -82,3 +87,20 @@ def _stored(column: pa.ChunkedArray, field: pa.Field, policy: ValuePolicy) -> pa
         return values
 
     return converted(column, field.name, stored, convert)
+
+
+def stored_values(array: pa.Array) -> pa.Array:
+    """An array of a canonical type in its `stored_type`."""
+    kind = array.type
+    if stored_type(kind).equals(kind):
+        return array
+    if kind in (TIME, DURATION):
+        return array.view(pa.int64())
+    if pa.types.is_list(kind):
+        return list_of(array, stored_values(pc.list_flatten(array)))
+    if pa.types.is_map(kind):
+        listed = entries(array, array.keys, array.items)
+        return map_of(listed, *map(stored_values, pc.list_flatten(listed).flatten()))
+    children = [stored_values(child) for child in array.flatten()]
+    names = [field.name for field in kind]
+    return pa.StructArray.from_arrays(children, names=names, mask=array.is_null())
