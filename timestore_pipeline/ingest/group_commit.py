@@ -25,8 +25,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.catalog import Fitted, fitted_to
 from timestore_pipeline.ingest.extents import extents_of
 from timestore_pipeline.ingest.local_notice import tell_of_local_times
-from timestore_pipeline.ingest.queue import QueuedBatch
-from timestore_pipeline.ingest.receipts import fail, resolve, resolve_duplicate
+from timestore_pipeline.ingest.queue import QueuedBatch, fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.model.staged_ids import new_id

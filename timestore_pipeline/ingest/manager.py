@@ -24,9 +24,8 @@ from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.housekeeper import Housekeeper
 from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.ingest.queue import QueuedBatch, nothing_staged
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.receipts import nothing_staged
 from timestore_pipeline.ingest.roller import Roller
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.writer import BatchWriter
