@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.ingest.ends import ends_of
+from timestore_pipeline.ingest.extents import ends_of
 from timestore_pipeline.ingest.plain_values import entries, list_of, map_of
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC, is_untyped
 from timestore_pipeline.model.dataset import SubMicroseconds

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from timestore_pipeline.ingest.ends import ends_of
+from timestore_pipeline.ingest.extents import ends_of
 
 TYPES = [pa.int64(), pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.date32(), pa.time64("us")]
 
