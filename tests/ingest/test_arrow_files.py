@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
+from timestore_pipeline.ingest.flatbuffer import wide_columns
 from timestore_pipeline.ingest.sources import open_source
-from timestore_pipeline.ingest.wide_integers import wide_columns
 
 TABLE = pa.table({"at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * 40, pa.timestamp("us", "UTC")), "n": range(40)})
 

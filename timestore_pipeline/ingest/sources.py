@@ -19,10 +19,10 @@ from timestore_pipeline.errors import InvalidData, UnreadableInput
 from timestore_pipeline.ingest import arrow_files
 from timestore_pipeline.ingest.csv_file import CsvFile
 from timestore_pipeline.ingest.expansion import plain_bytes
+from timestore_pipeline.ingest.flatbuffer import wide_columns
 from timestore_pipeline.ingest.json_file import JsonFile
 from timestore_pipeline.ingest.notes import Note, explaining
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
-from timestore_pipeline.ingest.wide_integers import wide_columns
 from timestore_pipeline.model.refusals import WHOLE_FILE, refused_type
 
 Tables = Callable[[], Iterator[pa.Table]]
