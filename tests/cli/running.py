@@ -30,8 +30,8 @@ import sys
 from datetime import timedelta
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.ingest import writer
-writer._IDLE = timedelta(hours=1)
+from timestore_pipeline.ingest import threads
+threads._IDLE = timedelta(hours=1)
 with StagingManager.open(Settings.from_env()) as staging:
     staging.enqueue("weather", readings(int(sys.argv[1])))
     print("staged", flush=True)

@@ -17,9 +17,9 @@ _OWNER = """
 import sys
 from datetime import timedelta
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.ingest import writer
+from timestore_pipeline.ingest import threads
 from tests.flush.conftest import hourly
-writer._IDLE = timedelta(hours=1)
+threads._IDLE = timedelta(hours=1)
 with StagingManager.open(Settings.build(home=sys.argv[1])) as staging:
     staging.enqueue("d", hourly(10, int(sys.argv[2])))
     print("staged", flush=True)

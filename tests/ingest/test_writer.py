@@ -11,8 +11,8 @@ import pytest
 
 from tests.ingest.batches import group_commit, queued, readings, volumes
 from timestore_pipeline.errors import ManagerClosed, RetryLater
-from timestore_pipeline.ingest import writer as module
-from timestore_pipeline.ingest.writer import BatchWriter
+from timestore_pipeline.ingest import threads as module
+from timestore_pipeline.ingest.threads import BatchWriter
 from timestore_pipeline.staging.area import StagingArea
 
 NOW = timedelta(0)

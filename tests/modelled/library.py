@@ -22,7 +22,7 @@ from tests.flush.dying import POINTS, die
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, DiskFull, TimestoreError
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.ingest import group_commit, writer
+from timestore_pipeline.ingest import group_commit, threads
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging import quarantine, roll_up
@@ -32,7 +32,7 @@ from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.wiring import Timestore
 
 # A journal is closed by the rules alone: what the thread behind it does at its own time would move beside the evidence.
-writer._IDLE = timedelta(hours=1)
+threads._IDLE = timedelta(hours=1)
 group_commit._MOST_SECONDS = timedelta(hours=1).total_seconds()
 
 

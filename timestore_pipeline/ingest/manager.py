@@ -21,14 +21,12 @@ from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, M
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
-from timestore_pipeline.ingest.housekeeper import Housekeeper
 from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch, nothing_staged
 from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.roller import Roller
 from timestore_pipeline.ingest.tally import Tally
-from timestore_pipeline.ingest.writer import BatchWriter
+from timestore_pipeline.ingest.threads import BatchWriter, Housekeeper, Roller
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.monitoring.telemetry.reporter import Reporter

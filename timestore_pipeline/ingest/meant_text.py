@@ -17,8 +17,8 @@ _HEX = "[0-9a-fA-F]"
 _UUID = rf"^(?:urn:uuid:)?\{{?({_HEX}{{8}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{4}})-?({_HEX}{{12}})\}}?$"
 _TIME = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?$"
 _DURATION = re.compile(r"(-?)P(?=.)(?:(\d+)D)?(?:T(?=.)(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)(?:\.(\d{1,6})0*)?S)?)?")
-_WHOLE = re.compile(r"0|-?[1-9]\d{0,18}")
-_FRACTION = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.\d{1,12}0*)?")
+_WHOLE_CELL = re.compile(r"0|-?[1-9]\d{0,18}")
+_FRACTION_CELL = re.compile(r"-?(?:0|[1-9]\d{0,18})(?:\.\d{1,12}0*)?")
 FRACTIONS = pa.decimal128(38, 12)  # of counts since 1970, of which at least one has a fraction
 _SECOND = 1_000_000
 _INT64 = 2**63
@@ -59,11 +59,11 @@ def parse_meant(text: pa.Array, meaning: Meaning, finer: SubMicroseconds, *, fra
 def _is_count(cell: str) -> bool:
     if _count(cell) is not None:
         return True
-    return _FRACTION.fullmatch(cell) is not None and _count(cell.partition(".")[0].removeprefix("-")) is not None
+    return _FRACTION_CELL.fullmatch(cell) is not None and _count(cell.partition(".")[0].removeprefix("-")) is not None
 
 
 def _count(cell: str) -> int | None:
-    number = int(cell) if _WHOLE.fullmatch(cell) else _INT64
+    number = int(cell) if _WHOLE_CELL.fullmatch(cell) else _INT64
     return number if -_INT64 <= number < _INT64 else None
 
 
