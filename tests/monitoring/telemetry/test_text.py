@@ -6,8 +6,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from timestore_pipeline.monitoring.telemetry.metrics import exposition, registry
-from timestore_pipeline.monitoring.telemetry.text import render
+from timestore_pipeline.monitoring.telemetry.metrics import exposition, registry, render
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

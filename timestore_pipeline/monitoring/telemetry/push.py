@@ -21,8 +21,7 @@ from datetime import datetime, timedelta
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.monitoring.telemetry.delivery import Address, Delivery
-from timestore_pipeline.monitoring.telemetry.metrics import exposition
-from timestore_pipeline.monitoring.telemetry.text import CONTENT_TYPE
+from timestore_pipeline.monitoring.telemetry.metrics import CONTENT_TYPE, exposition
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.pushes import PushState
