@@ -12,9 +12,8 @@ from dataclasses import dataclass, field, replace
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
-from timestore_pipeline.monitoring.alerting.alert import Alert, Severity
+from timestore_pipeline.monitoring.alerting.alert import Alert, Severity, backlog_limits
 from timestore_pipeline.monitoring.alerting.durations import Durations
-from timestore_pipeline.monitoring.alerting.limits import backlog_limits
 from timestore_pipeline.monitoring.alerting.promql import Scope
 from timestore_pipeline.monitoring.telemetry import series
 
