@@ -1,7 +1,7 @@
 """Every alert: its expression, its severity and its text for the person on call.
 
 Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
-today's limits. The others are the constants below, and the backlog levels of `limits.py`.
+today's limits. The others are the constants below, and the backlog levels in `alert.py`.
 """
 
 from __future__ import annotations
