@@ -26,10 +26,9 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch, nothing_staged
 from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.ingest.tally import Tally
-from timestore_pipeline.ingest.threads import BatchWriter, Housekeeper, Roller
+from timestore_pipeline.ingest.threads import BatchWriter, Housekeeper, Reporter, Roller
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
-from timestore_pipeline.monitoring.telemetry.reporter import Reporter
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord

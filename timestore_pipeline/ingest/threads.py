@@ -1,9 +1,12 @@
-"""The three threads of a process that stages.
+"""The threads of a process that stages.
 
 - The writer, while there is something to do, commits from the queue.
 - The roller rolls up the journals that this process has closed, while there are any. A process that ends leaves its
   last journals as they are: a flush, the recovery or `timestore recover` rolls them up.
 - The housekeeper notices what others change in the ledger, and writes gathered counts.
+- The reporter pushes metrics, so that a new batch is in the series even if no daemon and no run pushes: when a push is
+  due, and once more before the process ends. Batches that a killed process staged since the last push are in the next
+  push of any process; until then the alert on the silent sensor covers them.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 
 _log = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ _PAUSE_FACTOR = 9  # of the time a dataset took: a tenth of a core, unless journ
 _AGAIN = 5.0  # seconds, after an error
 _POLL = 0.1  # seconds
 _COUNT_EVERY = 2  # polls
+_CHECK_EVERY = 1.0  # seconds between checks whether a push is due; each costs two reads of the ledger
 
 
 class BatchWriter:
@@ -180,3 +185,31 @@ class Housekeeper:
             return
         self._refresh()
         self._marker = marker
+
+
+class Reporter:
+    """Uses a separate thread, since a gateway may be slow; none where no gateway is configured."""
+
+    def __init__(self, area: StagingArea, settings: Settings) -> None:
+        self._area = area
+        self._settings = settings
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="timestore-reporter", daemon=True)
+        if settings.pushgateway_url:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Push once more if needed; waits no longer than `push.DEADLINE` for another push, and as long for its own."""
+        self._leaving.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        from timestore_pipeline.monitoring.telemetry.push import (  # most producers have no gateway
+            push_before_leaving,
+            push_if_due,
+        )
+
+        while not self._leaving.wait(_CHECK_EVERY):
+            push_if_due(self._area, self._settings)
+        push_before_leaving(self._area, self._settings)
