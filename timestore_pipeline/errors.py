@@ -21,7 +21,13 @@ from timestore_pipeline.system.legible import legible
 
 
 class TimestoreError(Exception):
-    """Base of all; `str(error)` is one sentence that names the offender."""
+    """Base of all; `str(error)` is one sentence that names the offender.
+
+    Attributes:
+        code: Names the class in logs, alerts and answers; it never changes.
+        dataset (str | None): The dataset that it is about; None = unknown, or not about a single one.
+        hint (str): The remedy, for a person; empty = none is known.
+    """
 
     code: ClassVar[str] = "timestore_error"
 
@@ -45,7 +51,11 @@ def error_document(error: TimestoreError | None) -> dict[str, str | None] | None
 
 
 class RetryLater(TimestoreError):
-    """Nothing was staged; the same call may succeed later."""
+    """Nothing was staged; the same call may succeed later.
+
+    Attributes:
+        retry_after (timedelta): How long to wait before the next attempt, at least.
+    """
 
     code = "retry_later"
 
@@ -68,7 +78,11 @@ class QueueFull(RetryLater):
 
 
 class GuardrailExceeded(RetryLater):
-    """A byte guardrail is reached and the mode is `hard`; `guardrail` is `dataset_bytes` or `total_bytes`."""
+    """A byte guardrail is reached and the mode is `hard`.
+
+    Attributes:
+        guardrail (str): `dataset_bytes` or `total_bytes`.
+    """
 
     code = "guardrail_exceeded"
 
@@ -156,7 +170,11 @@ class InvalidInput(TimestoreError):
 
 
 class InvalidSettings(InvalidInput):
-    """One or more environment variables are wrong; `problems` names all of them."""
+    """One or more environment variables are wrong.
+
+    Attributes:
+        problems (tuple[str, ...]): Each names a variable and what is wrong with it.
+    """
 
     code = "invalid_settings"
 
@@ -178,10 +196,14 @@ class InvalidMetadata(InvalidInput):
 
 
 class InvalidData(InvalidInput):
-    """Rows that cannot be represented without loss; names the column."""
+    """Rows that cannot be represented without loss; names the column.
+
+    Attributes:
+        row: Index in the batch, from 0; None = unknown, or not about a single row.
+    """
 
     code = "invalid_data"
-    row: int | None = None  # index in the batch, from 0; None = unknown, or not about a single row
+    row: int | None = None
 
 
 class UnreadableInput(InvalidInput):
@@ -299,7 +321,13 @@ class NotDrained(Conflict):
 
 
 class SchemaConflict(Conflict):
-    """A column changes its type in a way that would lose or reinterpret published data."""
+    """A column changes its type in a way that would lose or reinterpret published data.
+
+    Attributes:
+        column (str): Its name.
+        existing (str): The type that it has.
+        incoming (str): The type of the refused batch or declaration.
+    """
 
     code = "schema_conflict"
 
@@ -365,7 +393,11 @@ class LedgerMismatch(Conflict):
 
 
 class ShardConflict(Conflict):
-    """Another ledger publishes under this shard's name, or did; `ledger_id` names it."""
+    """Another ledger publishes under this shard's name, or did.
+
+    Attributes:
+        ledger_id (str): The other ledger's.
+    """
 
     code = "shard_conflict"
 
@@ -425,7 +457,8 @@ class OutcomeUnknown(TimestoreError):
 class NotAcknowledged(OutcomeUnknown):
     """A batch was sent to a server and no receipt came back: it may be staged.
 
-    Sending the same rows again under `idempotency_key` stages them once; None = the batch had no key yet.
+    Attributes:
+        idempotency_key: Sending the same rows again under it stages them once; None = the batch had no key yet.
     """
 
     code = "not_acknowledged"
@@ -433,7 +466,11 @@ class NotAcknowledged(OutcomeUnknown):
 
 
 class UnsentRows(OutcomeUnknown):
-    """Rows that a batcher could not get acknowledged; `batches`: (idempotency key, Arrow table) of all of them."""
+    """Rows that a batcher could not get acknowledged.
+
+    Attributes:
+        batches (tuple[tuple[str, pyarrow.Table], ...]): Idempotency key and Arrow table of each batch with such rows.
+    """
 
     code = "unsent_rows"
 

@@ -37,7 +37,7 @@ _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Settings(BaseModel):
-    """Immutable; build it with `Settings.from_env()`, or with keyword arguments, which override the environment."""
+    """All settings, immutable. Each is read from the variable `TIMESTORE_` and its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -84,7 +84,14 @@ class Settings(BaseModel):
 
     @classmethod
     def from_env(cls, **overrides: Any) -> Self:
-        """Read the environment; raise `InvalidSettings` that names every offending variable."""
+        """Read the environment.
+
+        Args:
+            overrides: Settings by name, such as `home="/data/timestore"`, which take precedence over the environment.
+
+        Raises:
+            InvalidSettings: Names every variable that is wrong, and limits that contradict each other.
+        """
         return cls.build(**overrides)
 
     @classmethod

@@ -28,9 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Batcher(Closing):
-    """Thread-safe; created by `Client.batcher`. While it sends, `add` waits: a slow server slows its producers down.
+    """Collects rows into batches. Created by `Client.batcher`; thread-safe; `with` closes it.
 
-    A forked child cannot use it: otherwise parent and child would both send the waiting rows.
+    Every row is acknowledged, waiting, or handed back in an `UnsentRows`. While it sends, `add` waits: a slow server
+    slows its producers down. A forked child cannot use it: parent and child would both send the waiting rows.
     """
 
     def __init__(self, client: Client, dataset: str, *, max_rows: int, max_bytes: int, max_age: float) -> None:
@@ -56,9 +57,14 @@ class Batcher(Closing):
             return sum(table.num_rows for table in (*self._open, *(rows for _, rows in self._sealed)))
 
     def add(self, data: object) -> None:
-        """Add rows, and send if a limit is reached; `data` as in `Client.send`.
+        """Add rows, and send them if a limit is reached.
 
-        Raises `UnsentRows` with every row that is not acknowledged, `InvalidData` for unsupported data.
+        Args:
+            data: Rows, as for `Client.send`.
+
+        Raises:
+            UnsentRows: Holds every row that is not acknowledged; the batcher has let go of them.
+            InvalidData: Data of an unsupported kind; they are not added.
         """
         table = read_arrow(data)
         self._check_process()
@@ -71,14 +77,22 @@ class Batcher(Closing):
                 self._send()
 
     def flush(self) -> None:
-        """Send the waiting rows; returns when all of them are durable. Raises `UnsentRows`."""
+        """Send the waiting rows; returns when all of them are durable.
+
+        Raises:
+            UnsentRows: As for `add`.
+        """
         self._check_process()
         with self._lock:
             self._seal()
             self._send()
 
     def close(self) -> None:
-        """Send the waiting rows and close. Raises `UnsentRows`; the batcher is closed all the same. Idempotent."""
+        """Send the waiting rows and close. Idempotent.
+
+        Raises:
+            UnsentRows: As for `add`; the batcher is closed all the same.
+        """
         if os.getpid() != self._process:
             return  # in a forked child, for example at its exit
         with self._lock:

@@ -29,15 +29,21 @@ _TOKEN = re.compile(r"[!-~]+")
 
 
 class Client(Closing):
-    """Sends batches to one server. Thread-safe; concurrent senders wait for each other."""
+    """Sends batches to one server. Thread-safe; concurrent senders wait for each other. `with` closes it."""
 
     def __init__(
         self, url: str, *, token: str | None = None, timeout: float = 30.0, retry: Retry | None = None
     ) -> None:
-        """url: http://host:port. token: the server's TIMESTORE_API_TOKEN.
+        """Connects with the first batch, not before.
 
-        timeout: seconds to connect, as many to send a batch, and as many until its answer is complete.
-        Raises `InvalidInput` for a malformed address or token; connects with the first batch.
+        Args:
+            url: The address of `timestore serve`, such as `http://ingest:8451`.
+            token: The server's `TIMESTORE_API_TOKEN`; None = the server has none.
+            timeout: Seconds to connect, as many to send a batch, and as many until its answer is complete.
+            retry: How long to try again, and how often; None = `Retry()`.
+
+        Raises:
+            InvalidInput: The address or the token is malformed.
         """
         self._connection = Connection(url, timeout)
         if token and _TOKEN.fullmatch(token) is None:  # the message does not show it: it may be a secret all the same
@@ -46,14 +52,20 @@ class Client(Closing):
         self._retry = retry or Retry()
 
     def send(self, dataset: str, data: object, *, idempotency_key: str | None = None) -> Receipt:
-        """Stage one batch and wait until it is durable.
+        """Stage one batch and wait until it is durable; tries again for as long as `Retry` says.
 
-        data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts.
-        idempotency_key: 1 to 512 printable characters; None = generated, so that a retry is never a second batch.
-        Retries until the patience ends, then raises the last error: `RetryLater` (not staged), `NotAcknowledged` (it
-        may be staged; send it again under the error's `idempotency_key`). An answer that is no receipt for this dataset
-        and this number of rows is `NotAcknowledged`, too. Raises `InvalidInput` and `Conflict` at once,
-        because a retry would not help.
+        Args:
+            dataset: Its name; the first batch creates it.
+            data: Anything with the Arrow PyCapsule interface (pyarrow, Polars, pandas, DuckDB) or an iterable of dicts,
+                one a row.
+            idempotency_key: 1 to 512 printable characters; None = generated, so that a retry is never a second batch.
+
+        Raises:
+            RetryLater: The last answer when the time for retries was over. The batch is not staged.
+            NotAcknowledged: The same, and the batch may be staged; send it again under the error's `idempotency_key`.
+                Also for an answer that is no receipt for this dataset and this number of rows.
+            InvalidInput: At once, because a retry would not help.
+            Conflict: At once, because a retry would not help.
         """
         key = uuid.uuid4().hex if idempotency_key is None else idempotency_key
         _check_key(key)
@@ -74,13 +86,21 @@ class Client(Closing):
     def batcher(
         self, dataset: str, *, max_rows: int = 10_000, max_bytes: int = 8_000_000, max_age: float = 1.0
     ) -> Batcher:
-        """Collects rows into batches: sent when any of the limits is reached, at `flush` and at `close`.
+        """Collect rows into batches, each sent when it reaches a limit, at `flush` and at `close`.
 
-        max_bytes: of Arrow data; below the server's TIMESTORE_API_MAX_BODY_BYTES. max_age: seconds that a row waits.
+        Args:
+            dataset: Its name.
+            max_rows: Rows of a batch.
+            max_bytes: Size of a batch as Arrow data; below the server's `TIMESTORE_API_MAX_BODY_BYTES`.
+            max_age: Seconds that a row waits.
+
+        Raises:
+            InvalidInput: A limit that is not above zero, or a malformed name.
         """
         return Batcher(self, check_dataset_name(dataset), max_rows=max_rows, max_bytes=max_bytes, max_age=max_age)
 
     def close(self) -> None:
+        """Close the connection. Idempotent; close batchers before, for they still send."""
         self._connection.close()
 
     def _post(self, batch: _Batch) -> Receipt:

@@ -8,13 +8,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """All in seconds. The wait doubles from `first` to `longest`; the server's Retry-After counts if it is longer."""
+    """When to try again. The wait doubles after each attempt; the server's `Retry-After` counts if it is longer.
 
-    patience: float = 60.0  # from the first attempt; 0 = no retry
+    Attributes:
+        patience: Seconds from the first attempt, after which the last error is raised; 0 = no retry.
+        first: Seconds before the second attempt.
+        longest: Seconds between two attempts, at most.
+    """
+
+    patience: float = 60.0
     first: float = 0.1
     longest: float = 10.0
 
     def delay(self, tries: int, retry_after: float = 0.0) -> float:
-        """tries: failed attempts, at least one. Jittered, so that a thousand producers do not retry at once."""
+        """Seconds until the next attempt, jittered, so that a thousand producers do not retry at once.
+
+        Args:
+            tries: Failed attempts, at least one.
+            retry_after: Seconds that the server asks for.
+        """
         usual = min(self.first * 2.0 ** min(tries - 1, 30), self.longest)
         return max(random.uniform(0.5, 1.0) * usual, retry_after)

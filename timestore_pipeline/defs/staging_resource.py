@@ -15,10 +15,11 @@ from timestore_pipeline.settings import Settings
 
 
 class StagingResource(dg.ConfigurableResource[StagingManager]):
-    """Configured by the `TIMESTORE_*` variables alone, like every other producer on the host.
+    """Gives assets and ops the `StagingManager` itself: `staging: dg.ResourceParam[StagingManager]`.
 
-    Assets and ops receive the `StagingManager` itself: `staging: dg.ResourceParam[StagingManager]`. Raises
-    `InvalidSettings`, `LedgerMismatch` or `Corrupted` when the run starts.
+    It has no configuration of its own: the `TIMESTORE_*` variables configure it, like every other producer on the host.
+    A run whose environment or staging directory is unusable fails when it starts, with the errors of
+    `Settings.from_env` and `StagingManager.open`.
     """
 
     @contextmanager
@@ -30,7 +31,9 @@ class StagingResource(dg.ConfigurableResource[StagingManager]):
 def run_key(context: dg.OpExecutionContext | dg.AssetExecutionContext, part: str = "") -> str:
     """An idempotency key for the rows that a step stages: re-executions of the run and retries of the step reuse it.
 
-    part: distinguishes several batches of one step.
+    Args:
+        context: Of the op or asset.
+        part: Distinguishes several batches of one step.
     """
     run = context.run
     step = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context

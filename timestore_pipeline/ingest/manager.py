@@ -34,11 +34,13 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.system.context_managers import Closing
 
-_NO_WAIT = timedelta(0)
-
 
 class StagingManager(Closing):
-    """Stages batches for any number of datasets. Thread-safe; not usable across a fork."""
+    """Stages batches for any number of datasets. Thread-safe; not usable across a fork.
+
+    A receipt means that the batch is durable. An error means that it is not staged: sending it again under the same
+    idempotency key is safe. `with` closes the manager.
+    """
 
     def __init__(self, area: StagingArea, settings: Settings) -> None:
         self._area = area
@@ -58,7 +60,17 @@ class StagingManager(Closing):
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
-        """Open the staging directory; raises `InvalidSettings` or `LedgerMismatch`."""
+        """Open the staging directory, and create it if it is missing.
+
+        Args:
+            settings: Where it is, and its limits.
+
+        Raises:
+            InvalidSettings: The directory's limit is larger than its disk.
+            LedgerMismatch: Its ledger has another format, or belongs to another shard.
+            Corrupted: Its ledger is damaged or lost.
+            AccessDenied: The system refuses to read or write it.
+        """
         warn_of_unknown_variables()
         area = StagingArea(
             settings.staging_directory, settings.shard, segment_max_bytes=settings.staging_segment_max_bytes
@@ -71,27 +83,39 @@ class StagingManager(Closing):
             raise
 
     def enqueue(
-        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = _NO_WAIT
+        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = timedelta(0)
     ) -> Receipt:
-        """Stage a batch and block until it is durable; arguments and errors as for `submit`."""
+        """Stage a batch and wait until it is durable: `submit(…).result()`, with its arguments and errors."""
         return self.submit(dataset, data, idempotency_key=idempotency_key, max_wait=max_wait).result()
 
     def submit(
-        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = _NO_WAIT
+        self, dataset: str, data: object, *, idempotency_key: str | None = None, max_wait: timedelta = timedelta(0)
     ) -> Future[Receipt]:
         """Validate a batch and queue it; the future resolves when it is durable.
 
-        data: anything with the Arrow PyCapsule interface (pyarrow, polars, pandas, duckdb) or an iterable of dicts; do
-        not change it before the future resolves.
-        idempotency_key: names the batch; the same key again is answered with the first receipt, `duplicate=True`.
-        max_wait: how long to wait for room in the queue, zero = not at all.
-        Columns without rows and without a type, for a dataset that has none yet, are answered by a receipt without a
-        `batch_id`: there is nothing to stage.
-        Callbacks of the future run on the writer thread: waiting there for another receipt, or closing the manager
-        there, waits for ever.
+        Callbacks of the future run on the writer's thread: a callback that waits for another receipt, or closes the
+        manager, never returns.
 
-        Raises, or puts into the future, `QueueFull`, `GuardrailExceeded`, `DiskFull`, `InvalidData`, `SchemaConflict`,
-        `IdempotencyConflict`. After any of them the batch is not staged.
+        Args:
+            dataset: Its name, `[a-z0-9][a-z0-9._-]{0,119}`; the first batch creates it.
+            data: Anything with the Arrow PyCapsule interface (pyarrow, Polars, pandas, DuckDB) or an iterable of dicts,
+                one a row. Do not change it before the future resolves.
+            idempotency_key: Names the batch, 1 to 512 characters; the same key again is answered with the first
+                receipt, `duplicate=True`. None = two calls with the same rows stage two batches.
+            max_wait: How long to wait for room in the queue; zero = not at all.
+
+        Returns:
+            The receipt. Columns without rows and without a type, for a dataset that has no columns yet, get a receipt
+                without a `batch_id`: there is nothing to stage.
+
+        Raises: raised at once, or by the future
+            QueueFull: The dataset's queue in memory was full for `max_wait`.
+            GuardrailExceeded: The staging directory has reached its limit of bytes.
+            DiskFull: The disk is full.
+            InvalidData: A value or a type that cannot be stored exactly; names column and row.
+            SchemaConflict: A column has another type than before.
+            IdempotencyConflict: The key names a batch with other rows.
+            InvalidInput: A malformed name, key or wait.
         """
         self._check_usable()
         check_max_wait(max_wait)
@@ -128,10 +152,15 @@ class StagingManager(Closing):
         return self._area.ledger.datasets.find(dataset)
 
     def set_metadata(self, dataset: str, document: str | Mapping[str, Any]) -> None:
-        """Replace the dataset's metadata, as `timestore datasets set --replace` does; it is made if need be.
+        """Replace the dataset's metadata, before its first batch or later, as `timestore datasets set --replace` does.
 
-        Such as `{"schema": {"columns": {"wind": "double"}}}`, before the first batch or after it. Raises
-        `InvalidMetadata`, and `SchemaConflict` for a type that published columns contradict, or values that are staged.
+        Args:
+            dataset: Its name; the dataset is created if it does not exist.
+            document: The metadata as a mapping or as JSON, such as `{"schema": {"columns": {"wind": "double"}}}`.
+
+        Raises:
+            InvalidMetadata: An unknown key, a wrong type, or limits that contradict each other.
+            SchemaConflict: A declared type contradicts a published column or staged values.
         """
         self._check_usable()
         self._area.ledger.datasets.set_metadata(dataset, checked_metadata(self._settings, dataset, document))
@@ -140,7 +169,11 @@ class StagingManager(Closing):
     def check(self, dataset: str, data: object) -> None:
         """Raise what `submit` would raise about the data themselves; nothing is staged or written.
 
-        For a source that must get in whole or not at all: look through it first.
+        For a source of several batches that must be staged completely or not at all: check all of them first.
+
+        Raises:
+            InvalidData: As `submit`.
+            SchemaConflict: As `submit`.
         """
         self._check_usable()
         table = read_arrow(data)
@@ -149,7 +182,7 @@ class StagingManager(Closing):
         self._catalog.check(dataset, table)
 
     def close(self) -> None:
-        """Stage what is queued, close the journal, let go of the directory. Idempotent."""
+        """Stage the queued batches, close the journal and release the directory. Idempotent."""
         if os.getpid() != self._pid:
             return  # a forked child: the journal is its parent's
         with self._lock:

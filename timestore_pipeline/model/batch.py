@@ -40,16 +40,27 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Proof that a batch is durable: it survives `kill -9` and power loss and will be published exactly once."""
+    """Proof that a batch is durable: it survives `kill -9` and power loss and will be published exactly once.
 
-    batch_id: str  # empty: nothing was staged, neither rows nor the type of a column
+    Attributes:
+        batch_id: Unique among all batches of all hosts. Empty: neither rows nor the type of a column were staged.
+        dataset: Its name.
+        rows: Number of rows.
+        bytes: Size as Arrow data, not as a file.
+        staged_at: When it became durable, in UTC.
+        duplicate: The idempotency key was known: this is the first call's batch, and nothing was staged again.
+        decided: Over HTTP, what a dataset's first batch decided: `time_column`, `granularity`, `columns`; else None.
+        warnings: Over HTTP, interpretations of text that the producer may not expect.
+    """
+
+    batch_id: str
     dataset: str
     rows: int
     bytes: int
     staged_at: datetime
-    duplicate: bool  # True: the idempotency key was known, this is the first call's batch
-    decided: Mapping[str, Any] | None = None  # by a first batch over HTTP: its `time_column`, `granularity`, `columns`
-    warnings: Sequence[str] = ()  # over HTTP: interpretations that the producer may not expect
+    duplicate: bool
+    decided: Mapping[str, Any] | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
