@@ -112,7 +112,7 @@ def _fields(report: Report) -> list[tuple[str, str]]:
         ("host lost", count(report.hosts_lost, "time")),
         ("acknowledged", f"{count(verdict.acked_batches, 'batch')}, {count(verdict.acked_rows, 'row')}"),
         ("published", f"{count(verdict.published_batches, 'batch')}, {count(verdict.published_rows, 'row')}"),
-        ("never told", f"{count(verdict.in_doubt, 'batch')} without a key, {verdict.in_doubt_published} published"),
+        ("unanswered", f"{count(verdict.in_doubt, 'batch')} without a key, {verdict.in_doubt_published} published"),
         ("duplicates refused", count(report.duplicates_refused, "batch")),
         ("flushes", f"{flushes.published} published, {flushes.aborted} aborted, {flushes.settled} settled by others"),
         ("maintenance", _maintenance(report.maintained)),
