@@ -40,6 +40,19 @@ def test_a_list_begins_after_an_empty_line_and_nests_by_four_columns(document: P
         before = line
 
 
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_prose_is_wrapped_at_120_characters(document: Path) -> None:
+    """Tables and code keep their lines."""
+    prose = re.sub(r"^```.*?^```$|^\|.*?$", "", document.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert [line for line in prose.splitlines() if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("record", sorted(DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.name[:4])
+def test_a_decision_record_has_the_parts_that_contributors_are_asked_for(record: Path) -> None:
+    parts = re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
+    assert {"Problem", "Decision", "Rejected", "How it is tested"} - set(parts) == set()
+
+
 @pytest.mark.parametrize(
     ("target", "more", "found"),
     [
