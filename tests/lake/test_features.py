@@ -77,7 +77,7 @@ def test_a_table_without_local_times_stays_readable_for_old_readers(table: LakeT
 
 
 def broken(table: LakeTable) -> None:
-    """As an earlier release left a table."""
+    """As deltalake leaves a table."""
     table.ensure(NUMBERS.schema, UNPARTITIONED)
     [field] = Schema.from_arrow(pa.schema([("m", MAP)])).fields
     with pytest.raises(DeltaError):

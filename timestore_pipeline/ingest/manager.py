@@ -114,7 +114,7 @@ class StagingManager(Closing):
             DiskFull: The disk is full.
             InvalidData: A value or a type that cannot be stored exactly; names column and row.
             SchemaConflict: A column has another type than before.
-            IdempotencyConflict: The key names a batch with other rows.
+            IdempotencyConflict: The key names a batch with another number of rows.
             InvalidInput: A malformed name, key or wait.
         """
         self._check_usable()

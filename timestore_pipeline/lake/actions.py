@@ -66,7 +66,7 @@ def _values(partition: PartitionKey) -> dict[str, str | None]:
 
 
 def logged_partition(values: Mapping[str, str | None]) -> PartitionKey:
-    """The inverse, for add actions of this product; earlier releases spelt hours without a zone."""
+    """The inverse, for add actions of this product; an hour without a zone is UTC, too."""
     column = next(iter(values), None)
     value = None if column is None else values[column]
     if value is not None and value.endswith("Z"):

@@ -104,7 +104,7 @@ def not_written(subject: str, error: OSError) -> TimestoreError:
     if _is_refused(error):
         return _refused(subject, error)
     if any(phrase in str(error) for phrase in _TOO_DEEP):
-        hint = "flatten that column in the data; only earlier releases accepted such columns"
+        hint = "flatten that column in the data"
         return InvalidData(f"{subject} cannot be written, one of its columns is nested too deeply: {error}", hint=hint)
     return RetryLater(f"{subject} could not be written: {error}", hint="see the kernel's log for the disk's error")
 

@@ -100,7 +100,7 @@ class TableHandle:
             _logger.warning("no checkpoint for %s at version %s: %s", self.uri, version, faults.summary(error))
 
     def _repaired(self, error: DeltaError) -> bool:
-        """Add the feature to a table that an earlier release gave a column without it; True = the table has it now."""
+        """Add the feature to a table that deltalake gave a column without it; True = the table has it now."""
         if not faults.lacks_feature(error):
             return False
         try:

@@ -1,9 +1,9 @@
 """Commits that deltalake cannot make, as files of the log: an empty table, and a protocol.
 
 Needed for timestamps without zone inside maps. deltalake 1.6 writes the first commit of such a table without the
-feature that they require, and cannot read it back; earlier releases of this product left tables in that state. A commit
-is linked under its name only once it is complete and on disk, and never over another one, so a race has one winner and
-a crash leaves the previous log. A bucket has no such links: there the functions do nothing and return False.
+feature that they require, and cannot read it back; nor does its `alter.add_columns` add the feature. A commit is
+linked under its name only once it is complete and on disk, and never over another one, so a race has one winner and a
+crash leaves the previous log. A bucket has no such links: there the functions do nothing and return False.
 """
 
 from __future__ import annotations
