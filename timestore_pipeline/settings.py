@@ -33,6 +33,11 @@ _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each othe
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # user and password of an address, masked in messages
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both misread them in a path
+_WEB = re.compile(r"https?://.", re.IGNORECASE)
+_HARMLESS = re.compile(
+    r"PATH|HOME|TMPDIR|VIRTUAL_ENV|LANG|LC_.*|TZ|TZDIR|(LD|DYLD)_LIBRARY_PATH"
+    r"|PYTHON(PATH|HOME|USERBASE|UTF8|HASHSEED|PYCACHEPREFIX|DONTWRITEBYTECODE)"
+)
 _SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -138,6 +143,13 @@ class Settings(BaseModel):
         if token is not None and _TOKEN.fullmatch(token.get_secret_value()) is None:
             raise ValueError("a token is 1 to 4096 printable ASCII characters without blanks")
         return token
+
+    @field_validator("pushgateway_url", "dagster_webserver_url")
+    @classmethod
+    def _address_is_of_the_web(cls, url: str | None) -> str | None:
+        if url is not None and _WEB.match(url) is None:  # urllib would open file:// and ftp://, too
+            raise ValueError("an address begins with http:// or https://")
+        return url
 
     @field_validator("shard")
     @classmethod
@@ -258,6 +270,11 @@ def _remedy(name: str, known: list[str]) -> str:
 
     near = get_close_matches(name.upper(), known, n=1)
     return f"unset it; did you mean {near[0]}?" if near else "unset it"
+
+
+def harmless_environment() -> dict[str, str]:
+    """For processes that parse untrusted data: what Python needs to start and to find its packages, and no secret."""
+    return {name: value for name, value in os.environ.items() if _HARMLESS.fullmatch(name)}
 
 
 def dagster_home() -> Path | None:

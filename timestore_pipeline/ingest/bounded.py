@@ -1,4 +1,4 @@
-"""How much memory and processor time a process that reads what strangers wrote may take.
+"""How much memory, disk and processor time a process that reads what strangers wrote may take.
 
 More memory is a `MemoryError`, more time a `CpuExceeded`, in that process only. Where a library does not come back from
 a call, the system ends the process.
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+
+_MOST_FILES = 64  # open at once; a reader has its pipes, a body, its rows, and a few of its libraries
 
 
 class CpuExceeded(BaseException):
@@ -38,15 +40,23 @@ def _raise(_number: int, _frame: object) -> None:
     raise CpuExceeded
 
 
-def limit_memory(most: int) -> None:
-    """Bound what is allocated from now on; what Arrow reserves with its first value is none of it."""
+def limit_resources(memory: int, file_bytes: int) -> None:
+    """Bound what is allocated from now on; what Arrow reserves with its first value is none of it.
+
+    file_bytes: of a file that the process writes; beyond it a write raises `OSError`.
+    """
     pa.array([0])
     pa.set_memory_pool(pa.system_memory_pool())
     pa.set_cpu_count(1)  # the process it works for needs the other cores
     pa.set_io_thread_count(1)
-    bound = _allocated() + most
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bounds = {
+        resource.RLIMIT_DATA: _allocated() + memory,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_NOFILE: _MOST_FILES,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, most in bounds.items():
+        resource.setrlimit(kind, (most, most))
 
 
 def _allocated() -> int:

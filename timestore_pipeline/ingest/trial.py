@@ -8,18 +8,23 @@ reading it again takes no more. Text is not tried: it is read in blocks of a few
 from __future__ import annotations
 
 import json
+import os
 import select
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.bounded import limit_memory
+from timestore_pipeline.ingest.bounded import limit_resources
 from timestore_pipeline.ingest.expansion import plain_bytes
 from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.settings import harmless_environment
+from timestore_pipeline.system import unprivileged
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 
@@ -32,6 +37,7 @@ PATIENCE = 120.0  # seconds, and one more per `SLOWEST`
 SLOWEST = 256 << 10  # bytes of a file that are read in a second, at least
 
 _TRIED = (".parquet", ".pq", ".arrow", ".feather", ".ipc", ".arrows")
+_LONGEST_SUFFIX = 16  # bytes
 _LARGE = 16 << 20  # bytes of a file after which the process ends: its memory is needed for the reading
 _LOOK = 0.5  # seconds between two looks whether to go on
 _HINT = "write it with fewer rows in a batch or row group, and without dictionaries of long values"
@@ -42,6 +48,8 @@ class Trial(Closing):
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._files: socket.socket | None = None  # to the process, which gets each file as a descriptor
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # where the process names it
 
     def check(self, path: Path, go_on: Callable[[], None]) -> None:
         """Raise `InvalidData` for a file that must not be read here. What else is wrong with it its reader will say.
@@ -63,19 +71,23 @@ class Trial(Closing):
     def close(self) -> None:
         """End the process."""
         process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
+        if process is None:
+            return
+        assert self._files is not None
+        assert self._folder is not None
+        self._files.close()
+        process.kill()
+        process.communicate()
+        self._folder.cleanup()
 
     def _ask(self, path: Path, go_on: Callable[[], None]) -> str:
-        process = self._running()
-        assert process.stdin is not None
+        process, files = self._running()
         assert process.stdout is not None
         until = clock.monotonic() + PATIENCE + path.stat().st_size / SLOWEST
         try:
-            process.stdin.write(json.dumps(str(path)) + "\n")
-            process.stdin.flush()
-        except BrokenPipeError:  # it died between two files
+            with path.open("rb") as file:
+                socket.send_fds(files, [path.suffix.encode()], [file.fileno()])
+        except (BrokenPipeError, ConnectionResetError):  # it died between two files
             self.close()
             return self._ask(path, go_on)
         while not select.select([process.stdout], [], [], _LOOK)[0]:
@@ -92,36 +104,50 @@ class Trial(Closing):
         self.close()
         return "ends the process that reads it"
 
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
+    def _running(self) -> tuple[subprocess.Popen[str], socket.socket]:
+        if self._process is None or self._files is None or self._process.poll() is not None:
             self.close()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "timestore_pipeline.ingest.trial"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                start_new_session=True,  # Ctrl-C in a terminal is for us, who then end it
-            )
-        return self._process
+            self._folder = tempfile.TemporaryDirectory(prefix="timestore-")
+            self._files, its_files = socket.socketpair()
+            with its_files:
+                self._process = subprocess.Popen(
+                    unprivileged.command(__name__, self._folder.name),
+                    stdin=its_files.fileno(),
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    env=harmless_environment(),
+                    start_new_session=True,  # Ctrl-C in a terminal is for us, who then end it
+                )
+        return self._process, self._files
 
 
 def main() -> None:
-    """Answer each path with what is against reading it, empty = nothing, until standard input ends."""
+    """Answer each file with what is against reading it, empty = nothing, until standard input ends.
+
+    Argument: a folder in which the file gets a name, because its reader accepts only names. By its descriptor it is the
+    file that was opened, and it may be opened although the process may not look into its parent's.
+    """
     leave_pandas_out()
-    limit_memory(MOST_MEMORY)
-    for line in sys.stdin:
-        sys.stdout.write(json.dumps(_tried(Path(json.loads(line)))) + "\n")
-        sys.stdout.flush()
+    limit_resources(MOST_MEMORY, file_bytes=0)
+    with socket.socket(fileno=os.dup(sys.stdin.fileno())) as files:
+        while (asked := socket.recv_fds(files, _LONGEST_SUFFIX, 1))[0]:
+            suffix, [descriptor] = asked[0].decode(), asked[1]
+            link = Path(sys.argv[1]) / f"file{suffix}"
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/dev/fd/{descriptor}")
+            sys.stdout.write(json.dumps(_tried(link)) + "\n")
+            sys.stdout.flush()
+            os.close(descriptor)
 
 
 def _tried(path: Path) -> str:
     try:
         return _measured(path)
-    except MemoryError:
-        return f"takes more than {MOST_MEMORY} bytes of memory to read"
-    except Exception as error:  # noqa: BLE001  # its reader meets the same, and says it better
-        asked = isinstance(error.__cause__, MemoryError)
-        return f"takes more than {MOST_MEMORY} bytes of memory to read" if asked else ""
+    except Exception as error:  # noqa: BLE001  # any other error its reader meets too, and explains better
+        cause = error.__cause__ or error
+        if isinstance(cause, MemoryError):
+            return f"takes more than {MOST_MEMORY} bytes of memory to read"
+        return "may not be opened by the process that tries it" if isinstance(cause, PermissionError) else ""
 
 
 def _measured(path: Path) -> str:
@@ -135,7 +161,3 @@ def _measured(path: Path) -> str:
         if total > most:
             return f"unpacks to more than {MOST_TIMES} times its size: {total} bytes by row {first}"
     return ""
-
-
-if __name__ == "__main__":
-    main()

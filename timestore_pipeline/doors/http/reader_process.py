@@ -18,7 +18,7 @@ from timestore_pipeline.doors.http.formats import IDENTITY
 from timestore_pipeline.doors.http.frames import Data, Document, read_frame, write_frame
 from timestore_pipeline.doors.http.reading import Job, Parsed, read_body, read_stream
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.ingest.bounded import CpuExceeded, cpu_limit, limit_memory
+from timestore_pipeline.ingest.bounded import CpuExceeded, cpu_limit, limit_resources
 from timestore_pipeline.ingest.reading import UNKNOWN, Reading
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 
@@ -28,10 +28,11 @@ ERRORS: dict[str, type[TimestoreError]] = {
 
 
 def main() -> None:
-    """Execute jobs until standard input ends. Arguments: this process's memory limit in bytes, and its niceness."""
+    """Execute jobs until standard input ends. Arguments: the most bytes of memory and of a file, and the niceness."""
     leave_pandas_out()
-    limit_memory(int(sys.argv[1]))
-    os.nice(int(sys.argv[2]))
+    memory, file_bytes, niceness = map(int, sys.argv[1:])
+    limit_resources(memory, file_bytes)
+    os.nice(niceness)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while (asked := read_frame(requests)) is not None:
         write_frame(answers, *_answer(*asked))
@@ -85,7 +86,3 @@ def _job(request: Document, work: Path) -> Job:
 def _refused(work: Path, error: TimestoreError) -> tuple[Document, Data]:
     shutil.rmtree(work, ignore_errors=True)
     return {"error": error.to_dict()}, b""
-
-
-if __name__ == "__main__":
-    main()

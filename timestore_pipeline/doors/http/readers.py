@@ -11,7 +11,6 @@ import queue
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
@@ -28,6 +27,8 @@ from timestore_pipeline.doors.http.reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 from timestore_pipeline.ingest.notes import Note
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.settings import harmless_environment
+from timestore_pipeline.system import unprivileged
 
 _log = logging.getLogger(__name__)
 
@@ -102,10 +103,12 @@ class Reader:
     def start(self) -> None:
         """Start a new process; raises `OSError`."""
         self.close()
-        command = (sys.executable, "-m", "timestore_pipeline.doors.http.reader_process")
+        most = 2 * self._limits.body_bytes + _ARROW_OVERHEAD
+        arguments = map(str, (self._limits.memory_bytes, most, self._limits.niceness))
         self._process = subprocess.Popen(
-            [*command, str(self._limits.memory_bytes), str(self._limits.niceness)],
+            unprivileged.command("timestore_pipeline.doors.http.reader_process", *arguments),
             bufsize=0,
+            env=harmless_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C must reach the server only, which still has bodies to finish
@@ -113,7 +116,7 @@ class Reader:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         to_process, from_process = self._process.stdin.fileno(), self._process.stdout.fileno()
-        self._pipes = FramedPipes(to_process, from_process, 2 * self._limits.body_bytes + _ARROW_OVERHEAD)
+        self._pipes = FramedPipes(to_process, from_process, most)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,15 +29,23 @@ def permissions(deployment: Deployment) -> Iterator[Finding]:
             f"{_some(foreign)} belongs to another user than {os.geteuid()}, who runs this command",
             "run every process of a staging directory, and this command, as one user",
         )
-    if root.stat().st_mode & stat.S_IWOTH:
-        yield warning(f"every user of this host may write in {root}", f"chmod o-w {root}")
-    elif root.stat().st_mode & stat.S_IRWXO:
-        yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
+    yield from _access_of_others(root)
     if apart := deployment.directory.apart():
         yield failed(apart, "move them together, or link one into the other's filesystem: no process starts meanwhile")
     if not denied:
         durable_write(root)
         yield ok(f"{root} can be read and written")
+
+
+def _access_of_others(root: Path) -> Iterator[Finding]:
+    """Only the folder counts: who cannot enter it reaches nothing in it."""
+    if root.stat().st_mode & stat.S_IWOTH:
+        yield warning(f"every user of this host may write in {root}", f"chmod o-w {root}")
+    elif root.stat().st_mode & stat.S_IRWXO:
+        yield warning(f"every user of this host may look into {root}, staged rows included", f"chmod o-rwx {root}")
+    elif root.stat().st_mode & stat.S_IRWXG:
+        remedy = f"chmod g-rwx {root}, unless the group shares it on purpose"
+        yield warning(f"users of the group {root.stat().st_gid} may look into {root}, staged rows included", remedy)
 
 
 def _to_be_made(root: Path) -> Iterator[Finding]:
