@@ -6,6 +6,7 @@ It is paused, so that it stays like that. The flushes and checks are real ones, 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import dagster as dg
 import pyarrow as pa
@@ -28,15 +29,14 @@ _METADATA = {
 
 
 def prepare(staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance) -> None:
-    """Returns once the last batch has waited for too long, and the dataset's checks have been answered."""
+    """Returns once the dataset's checks have been answered, one of them with a batch that waits too long."""
     timestore.set_metadata(DATASET, _METADATA)
     for first, rows in FLUSHES:
         staging.enqueue(DATASET, hours(first, rows))
         _launch("partition_build", instance, {"claim_backlogs": {"config": {"flushes": [{"dataset": DATASET}]}}})
     timestore.area.ledger.datasets.set_paused(DATASET, True)
-    staging.enqueue(DATASET, hours(240, WAITING))
+    _stage_late(staging, timestore)
     _launch("verify_lake", instance, {})
-    _wait_until_late(timestore)
     _check(instance)
 
 
@@ -50,10 +50,12 @@ def _launch(job: str, instance: dg.DagsterInstance, ops: dict[str, object]) -> N
     defs().resolve_job_def(job).execute_in_process({"ops": ops} if ops else None, instance=instance)
 
 
-def _wait_until_late(timestore: Timestore) -> None:
-    status = timestore.status(DATASET)
-    while status.backlog.oldest_age(clock.now()) <= 3 * status.thresholds.max_age:
-        clock.sleep(0.1)
+def _stage_late(staging: StagingManager, timestore: Timestore) -> None:
+    """By a clock that is slow by as much as a batch may wait."""
+    slow = timestore.status(DATASET).thresholds.late_after
+    assert slow is not None
+    with mock.patch.object(clock, "now", return_value=clock.now() - slow):
+        staging.enqueue(DATASET, hours(240, WAITING))
 
 
 def _check(instance: dg.DagsterInstance) -> None:

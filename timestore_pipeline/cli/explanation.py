@@ -125,7 +125,7 @@ class Explanation:
             names = declare_time(backlog.dataset)
             yield "layout", f"{NO_TIME}: a flush publishes without partitions, for good; `{names}` names the column"
         if backlog.paused:
-            yield "paused", "yes; `timestore resume` ends it, a manual flush goes on all the same"
+            yield "paused", "yes, until `timestore resume`; a manual flush still works"
         if backlog.failures:
             yield "failures in a row", str(backlog.failures)
         for incident in self.incidents:

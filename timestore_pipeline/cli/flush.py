@@ -87,7 +87,7 @@ def drain(
 def pause(dataset: Dataset, as_json: AsJson = False) -> None:
     """Stop automatic flushes of a dataset.
 
-    Staging goes on, and so do manual flushes.
+    Staging continues, and manual flushes still work.
 
     \b
     Example:

@@ -70,7 +70,9 @@ def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDec
     if backlog.layout_open and limits.waits_for_time:
         return FlushDecision(backlog.dataset, False, undecided(backlog.dataset), waits_for=UNTIL_TIME)
     if backlog.paused and backlog.manual_requested_at is None:
-        return FlushDecision(backlog.dataset, False, "flushes are paused; `timestore resume` or a manual flush goes on")
+        return FlushDecision(
+            backlog.dataset, False, "flushes are paused until `timestore resume`; a manual flush still works"
+        )
     return _blocked(backlog, limits, now) or _backing_off(backlog, now)
 
 
