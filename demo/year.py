@@ -24,7 +24,7 @@ from demo.screen import Screen
 from demo.source import DATASETS, TIME_COLUMN, rows_of
 from demo.waiting import wait_until
 from timestore_pipeline import Settings
-from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.batch import BatchState
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.wiring import Timestore
@@ -167,8 +167,9 @@ class _Year:
         self._paused = paused
 
     def _rows(self, state: str) -> int:
-        volumes = [row.volumes.get(state, Volume()) for row in self._timestore.area.ledger.batches.backlogs()]
-        return sum(volume.rows for volume in volumes)
+        ledger = self._timestore.area.ledger
+        kept = [ledger.audit.totals(dataset).kept for dataset in ledger.datasets.names(active=True)]
+        return sum(totals[state].rows for totals in kept if state in totals)
 
     def _drained(self) -> bool:
         return not any(backlog.queued.batches for backlog in self._timestore.area.backlogs())

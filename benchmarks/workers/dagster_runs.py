@@ -70,7 +70,7 @@ def published(home: Home, datasets: Sequence[str], variables: Mapping[str, str])
     settings = Settings.from_env()
     began = clock.now()
     with StagingArea(settings.staging_directory, settings.shard) as area, dagster(home, variables):
-        wait_until(lambda: not area.ledger.batches.waiting(), "all datasets", _PATIENCE, pause_seconds=1.0)
+        wait_until(lambda: not area.ledger.backlogs.waiting(), "all datasets", _PATIENCE, pause_seconds=1.0)
         newest = [area.ledger.flushes.history(dataset, most=1)[0] for dataset in datasets]
         finished = max(flush.finished_at.timestamp() for flush in newest if flush.finished_at)
         with DagsterInstance.get() as instance:

@@ -144,7 +144,7 @@ def test_discarding_frees_the_journal_and_keeps_the_books(settings: Settings, ti
     assert not path.exists()
     with pytest.raises(Fenced):
         requeue(timestore.area, 1)
-    totals = timestore.area.ledger.batches.backlogs("d")[0].volumes
+    totals = timestore.area.ledger.audit.totals("d").kept
     assert (totals["published"].batches, totals["discarded"].batches, totals["accepted"].batches) == (2, 1, 3)
     assert verify(timestore.area, timestore.lake).ok
 

@@ -454,7 +454,7 @@ def test_published_batches_are_forgotten_after_the_retention_and_still_counted(
         timestore.flush("d", Trigger.MANUAL, "run")
         known = timestore.area.ledger.database.rows("SELECT idempotency_key FROM batches")
         assert "k" not in [row["idempotency_key"] for row in known]
-        totals = timestore.area.ledger.batches.backlogs("d")[0].volumes
+        totals = timestore.area.ledger.audit.totals("d").kept
         assert totals["published"].rows == totals["accepted"].rows == 10
 
 

@@ -135,6 +135,6 @@ def test_either_requeue_or_discard_wins(settings: Settings, timestore: Timestore
     answers = together(settings, "requeue", "discard")
     assert sorted(answers) in (["1", "fenced"], ["1", "unreadable_segment"])
     drain(timestore)
-    totals = timestore.area.ledger.batches.backlogs("d")[0].volumes
+    totals = timestore.area.ledger.audit.totals("d").kept
     state = "published" if answers[0] == "1" else "discarded"
     assert totals[state].batches == totals["accepted"].batches == 2

@@ -50,8 +50,9 @@ def group_commit(area: StagingArea, closed: Callable[[str], None] = lambda _: No
 
 def volumes(area: StagingArea, dataset: str = "d") -> dict[str, Volume]:
     """State -> volume, states without batches left out."""
-    rows = area.ledger.batches.backlogs(dataset)
-    return {state: volume for row in rows for state, volume in row.volumes.items() if volume.batches}
+    if dataset not in area.ledger.datasets.names():
+        return {}
+    return {state: volume for state, volume in area.ledger.audit.totals(dataset).kept.items() if volume.batches}
 
 
 def journal_rows(area: StagingArea, dataset: str = "d") -> list[tuple[str, int]]:

@@ -50,5 +50,4 @@ def claimed(ledger: Ledger, dataset: str = "d", owner: str = "flusher") -> Flush
 
 def volumes(ledger: Ledger, dataset: str = "d") -> dict[str, Volume]:
     """State -> volume, states without batches left out."""
-    [row] = ledger.batches.backlogs(dataset)
-    return {state: volume for state, volume in row.volumes.items() if volume.batches}
+    return {state: volume for state, volume in ledger.audit.totals(dataset).kept.items() if volume.batches}

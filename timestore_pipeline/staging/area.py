@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
+from timestore_pipeline.model.flush import Flush, FlushRef
 from timestore_pipeline.staging.directory import (
     DiskUsage,
     StagingDirectory,
@@ -22,8 +20,7 @@ from timestore_pipeline.staging.directory import (
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.batches import BacklogRow
-from timestore_pipeline.staging.ledger.volumes import ACCEPTED
+from timestore_pipeline.staging.ledger.backlogs import Surroundings
 from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.opening import opening
 from timestore_pipeline.system.context_managers import Closing
@@ -53,30 +50,29 @@ class StagingArea(Closing):
             self.ledger = Ledger(self.directory.ledger, shard, may_be_new=may_be_new)
             self.identity = ProcessIdentity(self.directory.processes, self.ledger.processes)
         self.held_claims = HeldClaims(self.identity.process_id, self.ledger.processes)
+        self._surroundings = Surroundings(self.directory.segment_bytes, self._is_worked_on)
         self.engines = EnginePool()  # of this process's exports
 
     def backlogs(self) -> list[Backlog]:
         """Every dataset's backlog, in name order; removed ones left out."""
-        return self._with_disk_use(self.ledger.batches.backlogs())
+        return self.ledger.backlogs.all(self._surroundings)
 
     def waiting(self) -> list[Backlog]:
         """The backlogs that are not empty, in name order; a thousand times cheaper where most datasets rest."""
-        return self._with_disk_use(self.ledger.batches.waiting())
+        return self.ledger.backlogs.waiting(self._surroundings)
 
     def backlog(self, dataset: str) -> Backlog:
         """One dataset's backlog; raises `UnknownDataset`."""
-        self.ledger.datasets.metadata(dataset)
-        [row] = self.ledger.batches.backlogs(dataset)
-        return self._backlog(row, self.dataset_usage(row.dataset).total)
+        return self.ledger.backlogs.of(dataset, self._surroundings)
 
     def dataset_usage(self, dataset: str) -> DiskUsage:
         """Bytes that the dataset's staged rows take now, in segments and in journals."""
-        return DiskUsage(self._segment_bytes(dataset), self.ledger.journals.bytes_of(dataset))
+        return DiskUsage(self.directory.segment_bytes(dataset), self.ledger.journals.bytes_of(dataset))
 
     def total_bytes(self) -> int:
         """Bytes of all segment files, of all journals, of the ledger and of nothing else."""
         ledger = sum(size for name, size in file_sizes(self.directory.root) if name.startswith("ledger."))
-        staged = sum(self._segment_bytes(dataset) for dataset in self.directory.datasets())
+        staged = sum(self.directory.segment_bytes(dataset) for dataset in self.directory.datasets())
         return ledger + folder_bytes(self.directory.journals) + staged
 
     def quarantine_bytes(self) -> int:
@@ -142,41 +138,6 @@ class StagingArea(Closing):
         except OSError as problem:
             return problem
         return None
-
-    def _segment_bytes(self, dataset: str) -> int:
-        return folder_bytes(self.directory.segment_folder(dataset))
-
-    def _with_disk_use(self, rows: Sequence[BacklogRow]) -> list[Backlog]:
-        journaled = self.ledger.journals.bytes_by_dataset()
-        return [self._backlog(row, self._segment_bytes(row.dataset) + journaled.get(row.dataset, 0)) for row in rows]
-
-    def _backlog(self, row: BacklogRow, disk_bytes: int) -> Backlog:
-        return Backlog(
-            dataset=row.dataset,
-            pending=row.volumes.get(BatchState.PENDING, Volume()),
-            in_flight=row.volumes.get(BatchState.IN_FLIGHT, Volume()),
-            quarantined=row.volumes.get(BatchState.QUARANTINED, Volume()),
-            oldest_pending_at=row.oldest_pending_at,
-            newest_pending_at=row.newest_pending_at,
-            oldest_staged_at=min(filter(None, (row.oldest_pending_at, row.oldest_in_flight_at)), default=None),
-            disk_bytes=disk_bytes,
-            paused=row.paused,
-            manual_requested_at=row.manual_requested_at,
-            retry_at=row.retry_at,
-            failures=row.failures,
-            last_error=row.last_error,
-            claim_trigger=None if row.claim_trigger is None else Trigger(row.claim_trigger),
-            claim_owner_alive=self._claim_is_worked_on(row),
-            claimed_at=row.claimed_at,
-            block=row.block,
-            layout_open=row.layout_open,
-            accepted=row.volumes.get(ACCEPTED, Volume()),
-        )
-
-    def _claim_is_worked_on(self, row: BacklogRow) -> bool:
-        if row.claim_owner is None or row.claim_epoch is None:
-            return False
-        return self._is_worked_on(FlushRef(row.dataset, row.claim_epoch), row.claim_owner)
 
     def _is_worked_on(self, ref: FlushRef, owner: str) -> bool:
         if owner == self.identity.process_id:

@@ -133,6 +133,10 @@ class StagingDirectory:
     def segment_folder(self, dataset: str) -> Path:
         return self.root / "segments" / dataset
 
+    def segment_bytes(self, dataset: str) -> int:
+        """Bytes of the files in a dataset's folder; by path and not by `Path`: see `_names`."""
+        return folder_bytes(f"{self.root}/segments/{dataset}")
+
     def segment(self, dataset: str, segment_id: str) -> Path:
         return self.segment_folder(dataset) / (segment_id + _SEGMENT_SUFFIX)
 
@@ -165,12 +169,12 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path | str) -> int:
     """The sum of the files directly in a folder; a file unlinked meanwhile counts as nothing."""
     return sum(size for _, size in file_sizes(folder))
 
 
-def file_sizes(folder: Path) -> Iterator[tuple[str, int]]:
+def file_sizes(folder: Path | str) -> Iterator[tuple[str, int]]:
     """Name and bytes of each file directly in a folder; nothing when there is no such folder."""
     try:
         entries = list(os.scandir(folder))

@@ -74,16 +74,6 @@ def test_any_text_can_be_a_key(ledger: Ledger) -> None:
         assert list(ledger.batches.known_keys(ledger.datasets.get("d").dataset_id, [key])) == [key]
 
 
-def test_a_backlog_knows_the_oldest_of_each_state(ledger: Ledger) -> None:
-    promise(ledger, "d", "s", batch("s", 1), batch("s", 2))
-    claimed(ledger)
-    promise(ledger, "d", "t", batch("t", 3), batch("t", 4))
-    [row] = ledger.batches.backlogs("d")
-    assert row.oldest_in_flight_at == START + timedelta(seconds=1)
-    assert row.oldest_pending_at == START + timedelta(seconds=3)
-    assert (row.claim_owner, row.claim_epoch, row.claim_trigger) == ("flusher", 1, "rows")
-
-
 def test_what_is_not_published_holds_the_completeness_back(ledger: Ledger) -> None:
     promise(ledger, "d", "s", batch("s", 1), batch("s", 2))
     ref = claimed(ledger)
@@ -99,14 +89,6 @@ def test_where_nothing_waits_all_is_complete_until_before_one_looked(ledger: Led
     ledger.datasets.ensure("d")
     before = clock.now()
     assert before <= ledger.batches.complete_until("d") <= clock.now()
-
-
-def test_backlogs_come_in_name_order_and_are_empty_for_the_unknown(ledger: Ledger) -> None:
-    for name in ("b", "a"):
-        ledger.datasets.ensure(name)
-    assert [row.dataset for row in ledger.batches.backlogs()] == ["a", "b"]
-    assert ledger.batches.backlogs("x") == []
-    assert ledger.batches.backlogs("a")[0].oldest_pending_at is None
 
 
 def _published(ledger: Ledger, segment: str, *sequences: int) -> None:

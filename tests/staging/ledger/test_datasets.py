@@ -110,7 +110,7 @@ def test_pausing_asking_and_postponing_show_in_the_backlog(ledger: Ledger) -> No
     ledger.datasets.request_flush("d")
     until = datetime(2030, 1, 1, tzinfo=UTC)
     ledger.flush_failures.postpone("d", until)
-    [row] = ledger.batches.backlogs("d")
+    row = ledger.backlogs.of("d")
     assert (row.paused, row.retry_at, row.failures) == (True, until, 1)
     assert row.manual_requested_at is not None
     ledger.datasets.set_paused("d", False)
@@ -122,7 +122,7 @@ def test_a_dataset_that_comes_back_goes_on_where_it_was(ledger: Ledger) -> None:
     ledger.counters.add("d", "dropped_batches_total", {"reason": "queue_full"}, 3)
     ledger.datasets.remove("d")
     assert ledger.datasets.active() == []
-    assert ledger.batches.backlogs() == []
+    assert ledger.backlogs.all() == []
     ledger.counters.add("d", "dropped_batches_total", {"reason": "queue_full"}, 1)
     assert [found.dataset_id for found in ledger.datasets.active()] == [record.dataset_id]
     assert [counter.value for counter in ledger.counters.all()] == [4]

@@ -144,18 +144,18 @@ def test_an_operators_request_stands_until_what_it_asked_for_is_published(ledger
     promise(ledger, "d", "s", batch("s", 0))
     ledger.datasets.request_flush("d")
     abort(ledger, claimed(ledger))
-    assert ledger.batches.backlogs("d")[0].manual_requested_at is not None
+    assert ledger.backlogs.of("d").manual_requested_at is not None
     again = claimed(ledger)
     export(ledger, again)
     ledger.flushes.finalize(again, 1)
-    assert ledger.batches.backlogs("d")[0].manual_requested_at is None
+    assert ledger.backlogs.of("d").manual_requested_at is None
 
 
 def test_a_request_made_after_the_claim_is_for_the_next_flush(ledger: Ledger, ref: FlushRef) -> None:
     ledger.datasets.request_flush("d")
     export(ledger, ref)
     ledger.flushes.finalize(ref, 1)
-    assert ledger.batches.backlogs("d")[0].manual_requested_at is not None
+    assert ledger.backlogs.of("d").manual_requested_at is not None
 
 
 @pytest.mark.parametrize("hours", [-24, 24])
@@ -169,7 +169,7 @@ def test_a_request_is_fulfilled_by_the_next_epoch_whatever_became_of_the_clock(
     ref = claimed(ledger)
     export(ledger, ref)
     ledger.flushes.finalize(ref, 1)
-    assert ledger.batches.backlogs("d")[0].manual_requested_at is None
+    assert ledger.backlogs.of("d").manual_requested_at is None
 
 
 def test_publishing_moves_counts_and_remembers(ledger: Ledger, ref: FlushRef) -> None:
@@ -182,8 +182,8 @@ def test_publishing_moves_counts_and_remembers(ledger: Ledger, ref: FlushRef) ->
     assert flush.duration is not None
     assert volumes(ledger)["published"] == Volume(2, 20, 160)
     assert "in_flight" not in volumes(ledger)
-    [row] = ledger.batches.backlogs("d")
-    assert (row.failures, row.retry_at, row.claim_epoch) == (0, None, None)
+    row = ledger.backlogs.of("d")
+    assert (row.failures, row.retry_at, row.claim_trigger) == (0, None, None)
     assert ledger.flushes.files(ref) == [FILE]
 
 
@@ -227,9 +227,9 @@ def test_each_outcome_is_counted_once(ledger: Ledger, ref: FlushRef) -> None:
 
 def test_failures_in_a_row_wait_longer_and_longer(ledger: Ledger, ref: FlushRef) -> None:
     abort(ledger, ref)
-    first = ledger.batches.backlogs("d")[0]
+    first = ledger.backlogs.of("d")
     abort(ledger, claimed(ledger))
-    second = ledger.batches.backlogs("d")[0]
+    second = ledger.backlogs.of("d")
     assert (first.failures, second.failures) == (1, 2)
     assert first.retry_at is not None
     assert second.retry_at is not None

@@ -92,7 +92,7 @@ def test_a_claim_with_nothing_left_ends_without_a_failure(ledger: Ledger) -> Non
     ledger.quarantine.batches(ref, {batch_id("s", 0): "bad"}, "flusher")
     assert ledger.flushes.end_if_empty(ref, "nothing left")
     assert ledger.flushes.get(ref).state is FlushState.ABORTED
-    assert ledger.batches.backlogs("d")[0].failures == 0
+    assert ledger.backlogs.of("d").failures == 0
 
 
 def test_a_damaged_segment_keeps_its_whole_batches_in_the_claim(ledger: Ledger) -> None:

@@ -52,7 +52,7 @@ def test_what_waits_is_told_record_by_record_in_the_order_of_the_files(ledger: L
     assert ledger.journals.datasets_waiting() == ["d", "e"]
     assert ledger.journals.datasets_waiting("j2") == ["d"]
     assert (ledger.journals.bytes_of("d"), ledger.journals.bytes_of("e"), ledger.journals.bytes_of("x")) == (320, 80, 0)
-    assert ledger.journals.bytes_by_dataset() == {"d": 320, "e": 80}
+    assert {one.dataset: one.disk_bytes for one in ledger.backlogs.all()} == {"d": 320, "e": 80}
 
 
 def test_no_claim_takes_what_lies_in_a_journal(ledger: Ledger) -> None:

@@ -252,7 +252,7 @@ class LedgerMachine(RuleBasedStateMachine):
         return self.ledger.incidents.all("d")
 
     def _kept(self) -> dict[str, Volume]:
-        return dict(self.ledger.batches.backlogs("d")[0].volumes)
+        return dict(self.ledger.audit.totals("d").kept)
 
 
 LedgerMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=25)

@@ -170,7 +170,7 @@ def _has_unreported(area: StagingArea) -> bool:
     state = area.ledger.pushes.state()
     if state.failures_in_a_row:
         return False
-    oldest = [row.oldest_pending_at for row in area.ledger.batches.backlogs() if row.oldest_pending_at]
+    oldest = [one.oldest_pending_at for one in area.ledger.backlogs.all() if one.oldest_pending_at]
     return any(state.pushed is None or staged > state.pushed for staged in oldest)
 
 

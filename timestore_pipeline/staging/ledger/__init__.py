@@ -9,6 +9,7 @@ from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.audit import Audit
+from timestore_pipeline.staging.ledger.backlogs import Backlogs
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
@@ -48,6 +49,7 @@ class Ledger:
         self.datasets = Datasets(self.database)
         self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
+        self.backlogs = Backlogs(self.database)
         self.flush_failures = FlushFailures(self.database)
         self.journals = Journals(self.database)
         self.segments = Segments(self.database)

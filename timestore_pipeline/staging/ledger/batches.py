@@ -8,41 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from timestore_pipeline import clock
-from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
-from timestore_pipeline.staging.ledger.flush_failures import block_of
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
 MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
 _UNPUBLISHED = (BatchState.PENDING, BatchState.IN_FLIGHT, BatchState.QUARANTINED)
 _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
-
-
-@dataclass(frozen=True, slots=True)
-class BacklogRow:
-    """What the ledger alone knows of a dataset's backlog."""
-
-    dataset: str
-    volumes: Mapping[str, Volume]  # state -> volume; absent = none
-    oldest_pending_at: datetime | None
-    newest_pending_at: datetime | None
-    oldest_in_flight_at: datetime | None
-    paused: bool
-    manual_requested_at: datetime | None
-    retry_at: datetime | None
-    failures: int
-    last_error: str | None  # of the newest flush
-    claim_owner: str | None  # None = nothing in flight, then so are the next two
-    claim_epoch: int | None
-    claim_trigger: str | None
-    claimed_at: datetime | None
-    block: Block | None
-    layout_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,23 +134,6 @@ class Batches:
         )
         return [row["segment_id"] for row in rows]
 
-    def backlogs(self, dataset: str | None = None) -> list[BacklogRow]:
-        """One row per dataset, in name order; of all datasets only those that are not removed."""
-        if dataset is None:
-            return self._backlogs("removed_at IS NULL")
-        return self._backlogs("name = ?", dataset)
-
-    def waiting(self) -> list[BacklogRow]:
-        """Datasets with something pending or in flight, in name order: ten thousand that rest cost a tick nothing."""
-        return self._backlogs(f"removed_at IS NULL AND d.dataset_id IN ({_WAITING})")
-
-    def _backlogs(self, condition: str, *parameters: str) -> list[BacklogRow]:
-        with self._database.snapshot() as tx:
-            wanted = f"SELECT dataset_id FROM datasets d WHERE {condition}"
-            amounts = _volumes(tx, wanted, parameters)
-            rows = tx.execute(f"{_BACKLOG} WHERE {condition} ORDER BY name", parameters)
-            return [_backlog(row, amounts.get(row["dataset_id"], {})) for row in rows]
-
     def prune_published(self, dataset: str, before: datetime, most: int = MOST_PRUNED) -> int:
         """Forget published batches, and with them their idempotency keys, that are older than the retention.
 
@@ -193,24 +152,6 @@ class Batches:
             tx.executemany("DELETE FROM batch_files WHERE batch_id = ?", ids)
             tx.executemany("DELETE FROM batches WHERE batch_id = ?", ids)
             return len(ids)
-
-
-_WAITING = "SELECT dataset_id FROM volumes WHERE state IN ('pending', 'in_flight') AND batches > 0"
-# Left to itself SQLite takes the primary key, and reads a year of flushes at every tick.
-_BACKLOG = """
-SELECT d.dataset_id, d.name, d.paused, d.manual_requested_at, d.retry_at, d.failures, d.blocked,
-    (SELECT min(staged_at) FROM batches b
-        WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS oldest_pending,
-    (SELECT max(staged_at) FROM batches b
-        WHERE b.dataset_id = d.dataset_id AND b.state = 'pending') AS newest_pending,
-    (SELECT min(staged_at) FROM batches b
-        WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') AS oldest_in_flight,
-    (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) AS last_error,
-    d.schema IS NOT NULL AND d.granularity IS NULL AS layout_open,
-    f.owner AS claim_owner, f.epoch AS claim_epoch, f.trigger AS claim_trigger, f.claimed_at
-FROM datasets d
-LEFT JOIN flushes f INDEXED BY flushes_by_state ON f.dataset_id = d.dataset_id AND f.state IN ('claimed', 'exported')
-"""
 
 
 def _oldest_staged(tx: sqlite3.Connection, dataset_id: int, state: BatchState) -> datetime | None:
@@ -287,34 +228,4 @@ def staged_batch(row: Row) -> StagedBatch:
         bytes=row["bytes"],
         staged_at=clock.from_micros(row["staged_at"]),
         idempotency_key=row["idempotency_key"],
-    )
-
-
-def _volumes(tx: sqlite3.Connection, wanted: str, parameters: Sequence[str]) -> dict[int, dict[str, Volume]]:
-    """wanted: a query for dataset ids."""
-    found: dict[int, dict[str, Volume]] = {}
-    sql = f"SELECT dataset_id, state, batches, rows, bytes FROM volumes WHERE dataset_id IN ({wanted})"
-    for row in tx.execute(sql, parameters):
-        found.setdefault(row["dataset_id"], {})[row["state"]] = Volume(row["batches"], row["rows"], row["bytes"])
-    return found
-
-
-def _backlog(row: Row, amounts: Mapping[str, Volume]) -> BacklogRow:
-    return BacklogRow(
-        dataset=row["name"],
-        volumes=amounts,
-        oldest_pending_at=instant_or_none(row["oldest_pending"]),
-        newest_pending_at=instant_or_none(row["newest_pending"]),
-        oldest_in_flight_at=instant_or_none(row["oldest_in_flight"]),
-        paused=bool(row["paused"]),
-        manual_requested_at=instant_or_none(row["manual_requested_at"]),
-        retry_at=instant_or_none(row["retry_at"]),
-        failures=row["failures"],
-        last_error=row["last_error"],
-        claim_owner=row["claim_owner"],
-        claim_epoch=row["claim_epoch"],
-        claim_trigger=row["claim_trigger"],
-        claimed_at=instant_or_none(row["claimed_at"]),
-        block=block_of(row["blocked"]),
-        layout_open=bool(row["layout_open"]),
     )

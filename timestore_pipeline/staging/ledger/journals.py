@@ -137,14 +137,6 @@ class Journals:
         )
         return int(row["bytes"]) if row else 0
 
-    def bytes_by_dataset(self) -> dict[str, int]:
-        """The same of all datasets that have any."""
-        rows = self._database.rows(
-            "SELECT name, sum(bytes) AS bytes FROM batches JOIN datasets USING (dataset_id)"
-            " WHERE record_offset IS NOT NULL AND batches.state IN ('pending', 'quarantined') GROUP BY name"
-        )
-        return {row["name"]: row["bytes"] for row in rows}
-
     def move(self, segment_id: str, batches: Mapping[str, int]) -> int:
         """Point pending batches at the segment that holds copies of their rows, and seal it; returns how many moved.
 
