@@ -141,7 +141,7 @@ STEPS = (
     Step("salvage ledger", "lost ledger", ledger, "salvage"),
     Step("learn from files and log", "lost ledger", ledger, "reconcile"),
     Step("enter a segment", "no ledger", SegmentImport, "segment"),
-    Step("enter a record", "no ledger", SegmentImport, "record"),
+    Step("enter records", "no ledger", SegmentImport, "records"),
     Step("list found journals", "no ledger", Journals, "list_found"),
     Step("build anew", "lost ledger", ledger, "_build"),
     Step("install ledger", "lost ledger", ledger, "_install"),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
+from tests.staging.journals import records_in
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
@@ -57,7 +58,7 @@ def volumes(area: StagingArea, dataset: str = "d") -> dict[str, Volume]:
 
 def journal_rows(area: StagingArea, dataset: str = "d") -> list[tuple[str, int]]:
     """Id and rows of every batch of the dataset in a journal file, promised or not, in the order of writing."""
-    records = [one.record for path in area.directory.journal_files() for one in scan(path).records]
+    records = [one for path in area.directory.journal_files() for one in records_in(path)]
     return [(batch.batch_id, rows.num_rows) for r in records if r.dataset == dataset for batch, rows in r.slices()]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.staged_ids import new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
-from timestore_pipeline.staging.journal_records import Layout, Record, encode
+from timestore_pipeline.staging.journal_records import Layout, Record, encode, read_record, scan
 from timestore_pipeline.staging.ledger.batches import Promise
 
 LAYOUT = Layout(SCHEMA, None, None)
@@ -56,6 +57,15 @@ def promise(area: StagingArea, journal_id: str, records: Sequence[Record], offse
     ids = [area.ledger.datasets.ensure(one.dataset).dataset_id for one in records]
     promises = [Promise(i, offset, one.batches) for i, offset, one in zip(ids, offsets, records, strict=True)]
     area.ledger.batches.promise(journal_id, promises)
+
+
+def records_in(path: Path) -> list[Record]:
+    """Every intact record of a journal with its rows."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return [read_record(descriptor, path, found.offset) for found in scan(path).records]
+    finally:
+        os.close(descriptor)
 
 
 def flip(path: Path, offset: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.staging.journals import flip, record, write
+from tests.staging.journals import flip, record, records_in, write
 from tests.staging.rows import SCHEMA, table
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.staging import journal_records
@@ -16,6 +16,7 @@ from timestore_pipeline.staging.journal_records import (
     MAGIC,
     Layout,
     Record,
+    RecordHeader,
     Scan,
     encode,
     first_line,
@@ -92,7 +93,9 @@ def test_a_journal_tells_what_it_holds_without_a_ledger(path: Path) -> None:
     found = scan(path)
     assert (found.shard, found.damaged_bytes) == ("shard-0", 0)
     assert [one.offset for one in found.records] == offsets
-    assert all(same(one.record, kept) for one, kept in zip(found.records, written, strict=True))
+    headers = [RecordHeader(one.dataset, one.layout, one.batches) for one in written]
+    assert [one.record for one in found.records] == headers
+    assert all(same(one, kept) for one, kept in zip(records_in(path), written, strict=True))
 
 
 def test_an_empty_journal_holds_nothing(path: Path) -> None:
@@ -150,6 +153,21 @@ def test_the_next_record_is_found_wherever_a_search_is_cut(
     offsets = write(path, *(record(2, stream=name) for name in "abc"))
     flip(path, offsets[1] + 30)
     assert [one.offset for one in scan(path).records] == [offsets[0], offsets[2]]
+
+
+def test_a_sound_journal_is_read_once_and_not_searched(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(path, *(record(2, stream=f"s{number}") for number in range(100)))
+    read_bytes: list[int] = []
+    real = os.pread
+
+    def counted(descriptor: int, size: int, offset: int) -> bytes:
+        found = real(descriptor, size, offset)
+        read_bytes.append(len(found))
+        return found
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert len(scan(path).records) == 100
+    assert sum(read_bytes) < 2 * path.stat().st_size
 
 
 def test_rows_that_look_like_a_record_are_none(path: Path) -> None:

@@ -46,12 +46,18 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One dataset's batches of one group commit."""
+class RecordHeader:
+    """What a record says about one dataset's batches of one group commit."""
 
     dataset: str
     layout: Layout
     batches: Sequence[StagedBatch]
+
+
+@dataclass(frozen=True, slots=True)
+class Record(RecordHeader):
+    """The same with their rows."""
+
     rows: pa.Table  # of all batches, one after the other, in the types in which rows are stored
 
     def slices(self) -> Iterator[tuple[StagedBatch, pa.Table]]:
@@ -64,10 +70,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class FoundRecord:
-    """A record that was found by reading a journal from its beginning."""
+    """An intact record that was found by reading a journal from its beginning; its rows were read and let go."""
 
     offset: int
-    record: Record
+    record: RecordHeader
 
 
 @dataclass
@@ -104,6 +110,14 @@ def encode(record: Record) -> Encoded:
 
 def read_record(descriptor: int, path: Path, offset: int) -> Record:
     """The record that begins at an offset; raises `UnreadableSegment` when it is damaged, and `OSError`."""
+    content, header_bytes = _intact(descriptor, path, offset)
+    header = _decode(content[:header_bytes])
+    with pa.ipc.open_stream(pa.py_buffer(content)[header_bytes:]) as stream:
+        return Record(header.dataset, header.layout, header.batches, stream.read_all())
+
+
+def _intact(descriptor: int, path: Path, offset: int) -> tuple[bytes, int]:
+    """Header and body of the record at an offset, and how long the header is; raises the same."""
     frame = os.pread(descriptor, _FRAME.size, offset)
     if len(frame) < _FRAME.size:
         raise _damaged(path, offset, "the file ends before it")
@@ -114,13 +128,14 @@ def read_record(descriptor: int, path: Path, offset: int) -> Record:
     content = _read(descriptor, offset + _FRAME.size, header_bytes + body_bytes)
     if zlib.crc32(content) != checksum:
         raise _damaged(path, offset, "its checksum does not match")
-    return _decode(content, header_bytes)
+    return content, header_bytes
 
 
 def scan(path: Path) -> Scan:
     """Every intact record of a journal; raises `UnreadableSegment` when the file does not say what it is.
 
-    Bytes that are no intact record are passed over: what follows them may be sound.
+    All its bytes are read, and those of one record at a time are held. Bytes that are no intact record are passed over:
+    what follows them may be sound.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -129,22 +144,16 @@ def scan(path: Path) -> Scan:
         end = offset = len(line) + 1  # end: of the last intact record
         while (offset := _next_magic(descriptor, offset)) >= 0:
             try:
-                record = read_record(descriptor, path, offset)
+                content, header_bytes = _intact(descriptor, path, offset)
             except UnreadableSegment:
                 offset += 1
                 continue
             found.damaged_bytes += offset - end
-            found.records.append(FoundRecord(offset, record))
-            end = offset = offset + _record_bytes(descriptor, offset)
+            found.records.append(FoundRecord(offset, _decode(content[:header_bytes])))
+            end = offset = offset + _FRAME.size + len(content)
         return found
     finally:
         os.close(descriptor)
-
-
-def _record_bytes(descriptor: int, offset: int) -> int:
-    """How long a sound record is, with its frame."""
-    _, header_bytes, body_bytes, _ = _FRAME.unpack(os.pread(descriptor, _FRAME.size, offset))
-    return int(_FRAME.size + header_bytes + body_bytes)
 
 
 def _header(record: Record) -> bytes:
@@ -173,15 +182,14 @@ def _schema(text: str) -> pa.Schema:
     return schema_from_json(text)
 
 
-def _decode(content: bytes, header_bytes: int) -> Record:
-    header: dict[str, Any] = json.loads(content[:header_bytes])
+def _decode(text: bytes) -> RecordHeader:
+    header: dict[str, Any] = json.loads(text)
     layout = Layout(_schema(header["schema"]), header["time_column"], header["granularity"])
     batches = [
         StagedBatch(name, sequence, rows, size, clock.from_micros(staged_at), key)
         for name, sequence, rows, size, staged_at, key in header["batches"]
     ]
-    with pa.ipc.open_stream(pa.py_buffer(content)[header_bytes:]) as stream:
-        return Record(header["dataset"], layout, batches, stream.read_all())
+    return RecordHeader(header["dataset"], layout, batches)
 
 
 def _read(descriptor: int, offset: int, size: int) -> bytes:
@@ -197,6 +205,8 @@ def _read(descriptor: int, offset: int, size: int) -> bytes:
 
 def _next_magic(descriptor: int, offset: int) -> int:
     """Where the next record may begin, at `offset` or after it; -1 = nowhere."""
+    if os.pread(descriptor, len(MAGIC), offset) == MAGIC:  # as behind every sound record: there is nothing to search
+        return offset
     while chunk := os.pread(descriptor, _SEARCHED, offset):
         if (at := chunk.find(MAGIC)) >= 0:
             return offset + at

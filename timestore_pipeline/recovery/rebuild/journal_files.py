@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
@@ -21,17 +23,15 @@ from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
 from timestore_pipeline.system.durable import make_folder, sync
 
+_MOST_RECORDS = 1_000  # in a transaction, for which producers wait
+
 
 @dataclass
 class FoundJournals:
     """Contents of the journals to enter."""
 
     records: dict[str, list[tuple[str, FoundRecord]]] = field(default_factory=dict)  # by dataset, with the journal's id
-    journal_ids: list[str] = field(default_factory=list)
-
-    def datasets_of(self, journal_id: str) -> set[str]:
-        """Names of the datasets with batches in a journal."""
-        return {name for name, records in self.records.items() if any(where == journal_id for where, _ in records)}
+    datasets: dict[str, set[str]] = field(default_factory=dict)  # by journal's id: which it holds batches of
 
 
 def find_journals(area: LedgerContext, found: Reconciliation, trust: Trust) -> FoundJournals:
@@ -50,7 +50,7 @@ def find_journals(area: LedgerContext, found: Reconciliation, trust: Trust) -> F
         if contents.damaged_bytes:
             problem = f"{contents.damaged_bytes} of its bytes are damaged; the intact records are entered"
             found.unadopted.append(Unadopted(path, f"{problem}, and the file is kept as {_kept(area, path)}"))
-        journals.journal_ids.append(path.stem)
+        journals.datasets[path.stem] = {one.record.dataset for one in contents.records}
         for record in contents.records:
             journals.records.setdefault(record.record.dataset, []).append((path.stem, record))
     return journals
@@ -60,23 +60,30 @@ def adopt_records(
     area: LedgerContext, dataset: str, journals: FoundJournals, published: set[str], found: Reconciliation
 ) -> None:
     """Enter the dataset's batches. published: ids of batches that are in the lake."""
-    for journal_id, one in journals.records.get(dataset, ()):
-        record = one.record
-        area.ledger.datasets.ensure(dataset)
-        area.ledger.log_import.describe(
-            dataset, record.layout.schema, record.layout.time_column, record.layout.granularity
-        )
-        place = FoundSegment(dataset, journal_id, record.batches, published, one.offset)
-        pending = area.ledger.segment_import.record(place, lambda other: has_file(area, dataset, other))
-        if pending is not None:
-            found.pending += pending
-            found.journals += [journal_id] if journal_id not in found.journals else []
+    for journal_id, records in groupby(journals.records.get(dataset, ()), key=itemgetter(0)):
+        for some in _together([one for _, one in records]):
+            layout = some[0].record.layout
+            area.ledger.datasets.ensure(dataset)
+            area.ledger.log_import.describe(dataset, layout.schema, layout.time_column, layout.granularity)
+            places = [FoundSegment(dataset, journal_id, o.record.batches, published, o.offset) for o in some]
+            pending = area.ledger.segment_import.records(places, lambda other: has_file(area, dataset, other))
+            if pending is not None:
+                found.pending += pending
+                found.journals += [journal_id] if journal_id not in found.journals else []
+
+
+def _together(records: list[FoundRecord]) -> Iterator[list[FoundRecord]]:
+    """In parts of one layout that are entered in one transaction each: a transaction costs more than a small record."""
+    for _, group in groupby(records, key=lambda one: one.record.layout):
+        alike = list(group)
+        for first in range(0, len(alike), _MOST_RECORDS):
+            yield alike[first : first + _MOST_RECORDS]
 
 
 def list_journals(area: LedgerContext, journals: FoundJournals, left: set[str]) -> None:
     """List each journal whose batches are all entered; left: datasets whose batches are not."""
-    for journal_id in journals.journal_ids:
-        if not journals.datasets_of(journal_id) & left:
+    for journal_id, names in journals.datasets.items():
+        if not names & left:
             area.ledger.journals.list_found(journal_id)
 
 

@@ -66,16 +66,16 @@ class SegmentImport:
             dataset_id = dataset_id_of(tx, found.dataset)
             new = _register(tx, dataset_id, found.segment_id, "sealed")
             moved = [_follow(tx, found, batch, has_file) for batch in found.batches]
-            owed = _enter(tx, dataset_id, found, BatchState.PENDING, None)
-            return len(owed) if new or owed or any(moved) else None
+            owed = _enter(tx, dataset_id, [found], BatchState.PENDING, None)
+            return owed if new or owed or any(moved) else None
 
-    def record(self, found: FoundSegment, has_file: Callable[[str], bool]) -> int | None:
-        """The same for a record of a journal."""
+    def records(self, records: Sequence[FoundSegment], has_file: Callable[[str], bool]) -> int | None:
+        """The same for records of a journal, which are all of one dataset."""
         with self._database.transaction() as tx:
-            dataset_id = dataset_id_of(tx, found.dataset)
-            moved = [_follow(tx, found, batch, has_file) for batch in found.batches]
-            owed = _enter(tx, dataset_id, found, BatchState.PENDING, None)
-            return len(owed) if owed or any(moved) else None
+            dataset_id = dataset_id_of(tx, records[0].dataset)
+            moved = [_follow(tx, found, batch, has_file) for found in records for batch in found.batches]
+            owed = _enter(tx, dataset_id, records, BatchState.PENDING, None)
+            return owed if owed or any(moved) else None
 
     def aside(self, found: FoundSegment, error: str) -> int | None:
         """Enter a file that lies in quarantine; returns the incident that was opened for it, if one was.
@@ -91,11 +91,11 @@ class SegmentImport:
             if last is not None and last["resolution"] is not None:
                 return None
             if last is None and known is not None and known["state"] != "quarantined":
-                _enter(tx, dataset_id, found, BatchState.PENDING, None)
+                _enter(tx, dataset_id, [found], BatchState.PENDING, None)
                 return None
             _register(tx, dataset_id, found.segment_id, "quarantined")
             incident = _open(tx, dataset_id, found.segment_id, error) if last is None else int(last["incident_id"])
-            _enter(tx, dataset_id, found, BatchState.QUARANTINED, incident)
+            _enter(tx, dataset_id, [found], BatchState.QUARANTINED, incident)
             return incident if last is None else None
 
 
@@ -142,15 +142,17 @@ def _follow(tx: sqlite3.Connection, found: FoundSegment, batch: StagedBatch, has
 
 
 def _enter(
-    tx: sqlite3.Connection, dataset_id: int, found: FoundSegment, state: BatchState, incident: int | None
-) -> list[StagedBatch]:
-    """Add the batches that are not known yet; returns those that are in this state now, the others are published."""
-    entered = [batch for batch in found.ordered() if _insert(tx, dataset_id, found, batch, state, incident)]
-    owed = [batch for batch in entered if batch.batch_id not in found.published]
-    total = sum((Volume(1, batch.rows, batch.bytes) for batch in owed), Volume())
+    tx: sqlite3.Connection, dataset_id: int, places: Sequence[FoundSegment], state: BatchState, incident: int | None
+) -> int:
+    """Add the batches that are not known yet; returns how many are in this state now, the others are published."""
+    total = Volume()
+    for found in places:
+        entered = [batch for batch in found.ordered() if _insert(tx, dataset_id, found, batch, state, incident)]
+        owed = (batch for batch in entered if batch.batch_id not in found.published)
+        total = sum((Volume(1, batch.rows, batch.bytes) for batch in owed), total)
     volumes.add(tx, dataset_id, state, total)
     volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
-    return owed
+    return total.batches
 
 
 def _insert(
