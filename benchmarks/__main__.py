@@ -21,6 +21,7 @@ from benchmarks.contenders import contenders
 from benchmarks.environment import CACHE
 from benchmarks.figures import Results, Verdict
 from benchmarks.parts.flushing import beside_a_flush, flushes
+from benchmarks.parts.ledger import ledger
 from benchmarks.parts.producers import eight_producers, eight_submitting, many_datasets, one_producer, submitted
 from benchmarks.parts.upkeep import dagster_runs, upkeep
 from benchmarks.processes import ROOT, Failed
@@ -38,6 +39,7 @@ _PARTS = {
         many_datasets,
         flushes,
         beside_a_flush,
+        ledger,
         upkeep,
         dagster_runs,
     )

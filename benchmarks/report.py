@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.contenders import contenders
 from benchmarks.figures import MEASURES, Figure, Judged, Results, Verdict
-from benchmarks.targets import GROUPS, Group, Target
+from benchmarks.targets import GROUPS, PUBLISHED, Group, Target
 
 PLOTS = ("performance-one-producer.png", "performance-eight-producers.png", "performance-targets.png")
 
@@ -18,11 +18,14 @@ _PARTS = {  # heading, and what its cases are
     "many_datasets": ("Many datasets in one process", "datasets"),
     "flushes": ("Flushes, claim to finalize", "rows x days"),
     "beside_a_flush": ("A producer beside a large flush", "rows a batch"),
+    "ledger": ("A ledger with a past", "step"),
     "upkeep": ("Operating", "what"),
     "dagster_runs": ("Datasets due at one tick of Dagster's daemon", "datasets"),
 }
 _EXPLAINED = {"copy": "a bare `COPY ... ORDER BY`", "record": "an Arrow record, CPU alone", "resting": "at rest"} | {
     "flushing": "during a flush of another dataset",
+    "published": f"{PUBLISHED:,} published batches",
+    "none": "no published batch",
     "shared": "shared runs",
     "alone": "one run per dataset, extrapolated",
 }

@@ -62,6 +62,23 @@ def _flushed(count: int, limit: float) -> Target:
     )
 
 
+def _unnoticed(step: str, words: str) -> Target:
+    name = f"{PUBLISHED:,} published batches: {words}, against none"
+    return Target(name, f"ledger.{step}.published.p50", 2, f"ledger.{step}.none.p50")
+
+
+PUBLISHED = 2_000_000  # batches, each with a key: as many as a benchmark can enter
+LEDGER_STEPS = {
+    "promise": "to promise a batch",
+    "known-key": "to look a key up",
+    "move": "to move 50 batches into a segment",
+    "backlog": "the backlog of a tick",
+    "claim": "to claim 50 batches",
+    "export": "to record their export",
+    "finalize": "to finalize it",
+    "drained": "to find the drained segment",
+}
+
 LARGE_FLUSH = 3_000_000  # rows
 MEDIUM_FLUSH = 300_000
 
@@ -133,6 +150,7 @@ GROUPS = (
             ),
         ),
     ),
+    Group("A ledger with a past", tuple(_unnoticed(step, words) for step, words in LEDGER_STEPS.items())),
     Group(
         "Operating",
         (

@@ -17,6 +17,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.system.without_pandas import leave_pandas_out
 from timestore_pipeline.wiring import Timestore
 
 _BATCH = 50_000  # rows
@@ -98,6 +99,7 @@ class Operator:
 
 
 def main(home: Path) -> None:
+    leave_pandas_out()  # as the commands do whose work this is
     at_work = Operator(home)
     names = [name for name in vars(Operator) if not name.startswith("_")]
     answer({name: getattr(at_work, name) for name in names})

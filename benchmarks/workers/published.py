@@ -1,0 +1,121 @@
+"""A ledger that has published many batches, or none, and the steps that must not notice."""
+
+from __future__ import annotations
+
+import itertools
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from benchmarks.workers.answering import answer
+from timestore_pipeline import clock
+from timestore_pipeline.model.batch import StagedBatch, batch_id
+from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.model.staged_ids import new_id
+from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.staging.ledger.batches import Promise
+from timestore_pipeline.staging.ledger.exports import BatchShare
+
+_DATASET = "d"
+_A_FLUSH = 1_000  # batches in each flush of the past
+_ROWS, _BYTES = 10, 300  # of a batch
+_BATCHES = 50  # of one flush that is measured
+_FLUSHES = 20  # of a turn
+
+# Each published batch has a key, and lies in a file of its flush; its segment was unlinked long ago.
+_PAST = f"""
+WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :batches)
+INSERT INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state, epoch,
+    published_at)
+SELECT printf('0001-%09d', n), :dataset, printf('0001%08d', n / {_A_FLUSH}), n % {_A_FLUSH}, {_ROWS}, {_BYTES},
+    :now - 1000 * n, lower(hex(randomblob(16))), 'published', 1 + n / {_A_FLUSH}, :now FROM number
+"""
+_PAST_FLUSHES = """
+INSERT INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes, oldest_staged_at,
+    claimed_at, finished_at, version)
+SELECT dataset_id, epoch, 'published', 'rows', 'run', 'gone', count(*), sum(rows), sum(bytes), min(staged_at),
+    :now, :now, epoch FROM batches GROUP BY dataset_id, epoch
+"""
+_PAST_FILES = (
+    "INSERT INTO files SELECT epoch, dataset_id, epoch, 'part', rows, bytes, NULL, NULL, '', NULL, NULL FROM flushes",
+    "INSERT INTO batch_files SELECT batch_id, epoch, rows FROM batches",
+    "UPDATE datasets SET last_epoch = (SELECT max(epoch) FROM flushes)",
+    "INSERT INTO volumes SELECT dataset_id, 'published', count(*), sum(rows), sum(bytes) FROM batches",
+    "INSERT INTO volumes SELECT dataset_id, 'accepted', batches, rows, bytes FROM volumes WHERE state = 'published'",
+)
+
+
+class Past:
+    """A ledger in a folder of its own; no rows lie behind it."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._ledger = Ledger(home / "ledger.sqlite", "shard-0")
+        self._dataset_id = self._ledger.datasets.ensure(_DATASET).dataset_id
+        self._journal = new_id()
+        self._ledger.journals.register(self._journal, "benchmark")
+        self._numbers = itertools.count()
+
+    def publish(self, batches: int) -> None:
+        """Enter so many batches as published: with the product's own steps it would take hours."""
+        values = {"batches": batches, "dataset": self._dataset_id, "now": clock.to_micros(clock.now())}
+        with closing(sqlite3.connect(self._ledger.database.path)) as connection, connection:
+            connection.execute("PRAGMA cache_size = -500000")  # KiB
+            for statement in (_PAST, _PAST_FLUSHES, *_PAST_FILES):
+                connection.execute(statement, values)
+
+    def flushes(self) -> dict[str, dict[str, float]]:
+        """Median milliseconds of each step of a flush, and of the tick and the promises before it."""
+        taken: dict[str, list[float]] = {}
+        for _ in range(_FLUSHES):
+            self._flush(taken)
+        return {step: {"p50": statistics.median(times)} for step, times in taken.items()}
+
+    def _flush(self, taken: dict[str, list[float]]) -> None:
+        ledger, segment = self._ledger, new_id()
+        ledger.segments.register(segment, self._dataset_id, "benchmark")
+        for batch in (batches := [self._batch() for _ in range(_BATCHES)]):
+            with _timed(taken, "promise"):
+                ledger.batches.promise(self._journal, [Promise(self._dataset_id, batch.sequence, [batch])])
+        with _timed(taken, "known-key"):
+            assert ledger.batches.known_keys(self._dataset_id, [batches[0].idempotency_key or ""])
+        with _timed(taken, "move"):
+            ledger.journals.move(segment, {batch.batch_id: number for number, batch in enumerate(batches)})
+        with _timed(taken, "backlog"):
+            assert ledger.backlogs.waiting()
+        with _timed(taken, "claim"):
+            ref = ledger.flushes.claim(_DATASET, Trigger.ROWS, "run", "benchmark")
+        assert ref is not None
+        file = ExportedFile(f"part-{segment}", _ROWS * _BATCHES, _BYTES, PartitionKey(None, None), "", None, None)
+        with _timed(taken, "export"):
+            ledger.flushes.record_export(ref, [file], [BatchShare(b.batch_id, 0, _ROWS) for b in batches])
+        with _timed(taken, "finalize"):
+            ledger.flushes.finalize(ref, ref.epoch)
+        with _timed(taken, "drained"):
+            assert [one.segment_id for one in ledger.segments.drained(_DATASET)] == [segment]
+        ledger.segments.forget([segment])
+
+    def _batch(self) -> StagedBatch:
+        number = next(self._numbers)
+        return StagedBatch(batch_id("0002", number), number, _ROWS, _BYTES, clock.now(), new_id())
+
+
+@contextmanager
+def _timed(taken: dict[str, list[float]], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    taken.setdefault(step, []).append(1e3 * (time.perf_counter() - began))
+
+
+def main(home: Path) -> None:
+    past = Past(home)
+    answer({"publish": past.publish, "flushes": past.flushes})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
