@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def test_the_launchpad_accepts_what_the_contract_shows() -> None:
     ops: {claim_backlogs: {config: {flushes: [
         {dataset: weather, trigger: manual, overrides: {compression: zstd, row_group_size: 122880}}]}}}
     """
+    assert dg.validate_run_config(job(), yaml.safe_load(document))
+
+
+def test_the_launchpad_accepts_the_configuration_that_the_guide_shows() -> None:
+    guide = (ROOT / "docs" / "dagster.md").read_text()
+    [document] = [block for block in re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL) if "defaults:" in block]
     assert dg.validate_run_config(job(), yaml.safe_load(document))
 
 

@@ -195,6 +195,12 @@ class InvalidMetadata(InvalidInput):
     code = "invalid_metadata"
 
 
+class InvalidFlushSettings(InvalidInput):
+    """A value for one flush, or for a run's flushes, that contradicts another one or the dataset's columns."""
+
+    code = "invalid_flush_settings"
+
+
 class InvalidData(InvalidInput):
     """Rows that cannot be represented without loss; names the column.
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
-from timestore_pipeline.flush.decide import FlushDecision, FlushLimits, decide_flush
+from timestore_pipeline.errors import InvalidMetadata
+from timestore_pipeline.flush.decide import FlushLimits, decide_flush
+from timestore_pipeline.flush.pressure import pressure_on
+from timestore_pipeline.flush.settings_in_force import settings_in_force
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.lake.place import state
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -31,21 +34,11 @@ if TYPE_CHECKING:
     from timestore_pipeline.flush.export import ExportOptions
     from timestore_pipeline.flush.pipeline import FlushPipeline
     from timestore_pipeline.ingest.manager import StagingManager
-    from timestore_pipeline.lake.parquet import ParquetOptions
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.run import MaintainOptions
     from timestore_pipeline.query.query import Answer
     from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
     from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetStatus:
-    """A dataset as an operator sees it: its backlog, the thresholds in force, and the decision that follows."""
-
-    backlog: Backlog
-    thresholds: FlushThresholds
-    decision: FlushDecision
 
 
 def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
@@ -99,7 +92,7 @@ class Timestore(Closing):
         return FlushPipeline(
             self.area,
             self.lake,
-            most_bytes=self._most_bytes,
+            most_bytes=lambda dataset: self.claim_bytes(self.flush_settings(dataset)),
             retention=self.settings.idempotency_retention,
             configuration=self._configuration,
         )
@@ -112,24 +105,40 @@ class Timestore(Closing):
 
     def statuses(self) -> list[DatasetStatus]:
         """Every dataset, in name order."""
-        return self._statuses(self.area.backlogs())
+        return self._decided(self.area.backlogs(), self.area.ledger.datasets.all_metadata())
 
     def waiting(self) -> list[DatasetStatus]:
         """Datasets with pending or in-flight batches, in name order: the candidates for a flush."""
-        return self._statuses(self.area.waiting())
+        waiting = self.area.waiting()
+        return self._decided(waiting, self.area.ledger.datasets.all_metadata() if waiting else {})
 
     def status(self, dataset: str) -> DatasetStatus:
         """One dataset; raises `UnknownDataset`."""
-        metadata = self.area.ledger.datasets.metadata(dataset)
-        return self._status(metadata, self.area.backlog(dataset), self._pressure())
+        known = {dataset: self.area.ledger.datasets.metadata(dataset)}
+        return self._decided([self.area.backlog(dataset)], known)[0]
 
-    def thresholds(self, metadata: DatasetMetadata) -> FlushThresholds:
-        """The thresholds in force for a dataset."""
-        return self.settings.thresholds.overridden(metadata.staging.flush)
+    @property
+    def default_flush_settings(self) -> FlushSettings:
+        """Those of a dataset whose metadata set none."""
+        return FlushSettings(self.settings.thresholds)
+
+    def flush_settings(self, dataset: str) -> FlushSettings:
+        """How the dataset is flushed and written as of now; raises `UnknownDataset`.
+
+        The defaults if its metadata cannot be read: the claim refuses them, and blocks the dataset.
+        """
+        with suppress(InvalidMetadata):
+            return self._in_force({dataset: self.area.ledger.datasets.metadata(dataset)})[dataset]
+        return self.default_flush_settings
+
+    def all_flush_settings(self) -> dict[str, FlushSettings]:
+        """The same for every dataset that the ledger knows, removed ones too."""
+        return self._in_force(self.area.ledger.datasets.all_metadata())
 
     def flush(self, dataset: str, trigger: Trigger, run_id: str) -> Flush | None:
-        """Flush one dataset in this process; None when there was nothing to flush."""
-        return self.pipeline.run(dataset, trigger, run_id, self.export_options())
+        """Flush one dataset in this process; None when there was nothing to flush. Raises `UnknownDataset`."""
+        settings = self.flush_settings(dataset)
+        return self.pipeline.run(dataset, trigger, run_id, self.export_options(settings), settings)
 
     def query(self, sql: str) -> AbstractContextManager[Answer]:
         """SQL over datasets as views: published and staged rows, each exactly once.
@@ -142,14 +151,19 @@ class Timestore(Closing):
 
         return query(self.area, self.lake, sql, memory_mb=self.settings.export_memory_mb)
 
-    def export_options(self, parquet: ParquetOptions | None = None, sharers: int = 1) -> ExportOptions:
-        """sharers: concurrent exports, which divide the memory; each gets at least `LEAST_MEMORY_MB`."""
+    def export_options(self, flush: FlushSettings | None = None, sharers: int = 1) -> ExportOptions:
+        """flush: None = the defaults. sharers: concurrent exports, which divide the memory."""
         from timestore_pipeline.flush.export import ExportOptions
-        from timestore_pipeline.lake.parquet import ParquetOptions
 
-        return ExportOptions(
-            parquet or ParquetOptions(), max(self.settings.export_memory_mb // sharers, LEAST_MEMORY_MB)
-        )
+        flush, memory_mb = flush or self.default_flush_settings, self.settings.export_memory_mb // sharers
+        return ExportOptions(flush.parquet, max(memory_mb, LEAST_MEMORY_MB), flush.sort_by)
+
+    def claim_bytes(self, flush: FlushSettings) -> int:
+        """Bytes of one claim: as many as an export can sort, or more where the threshold asks for larger flushes.
+
+        Half as much again as the threshold, so that batches which arrive after it was reached go into the same file.
+        """
+        return max(self.export_options().sortable_bytes, flush.thresholds.max_bytes * 3 // 2)
 
     def maintain_options(
         self,
@@ -198,43 +212,30 @@ class Timestore(Closing):
     def close(self) -> None:
         self.area.close()
 
-    def _most_bytes(self, dataset: str) -> int:
-        """Bytes of one claim: as many as an export can sort, or more where the threshold asks for larger flushes.
+    def _decided(self, backlogs: Sequence[Backlog], known: Mapping[str, DatasetMetadata]) -> list[DatasetStatus]:
+        metadata = {backlog.dataset: known[backlog.dataset] for backlog in backlogs}
+        settings, pressure = self._in_force(metadata), pressure_on(self.area, self.settings.guardrails)
+        return [self._status(metadata[b.dataset], settings[b.dataset], b, pressure) for b in backlogs]
 
-        Half as much again as the threshold, so that batches which arrive after it was reached go into the same file.
-        """
-        wanted = self.thresholds(self.area.ledger.datasets.metadata(dataset)).max_bytes
-        return max(self.export_options().sortable_bytes, wanted * 3 // 2)
+    def _in_force(self, metadata: Mapping[str, DatasetMetadata]) -> dict[str, FlushSettings]:
+        return settings_in_force(self.area.ledger.datasets, self.default_flush_settings, metadata)
 
-    def _statuses(self, backlogs: Sequence[Backlog]) -> list[DatasetStatus]:
-        metadata = self.area.ledger.datasets.all_metadata() if backlogs else {}
-        pressure = self._pressure()
-        return [self._status(metadata[backlog.dataset], backlog, pressure) for backlog in backlogs]
-
-    def _status(self, metadata: DatasetMetadata, backlog: Backlog, pressure: str) -> DatasetStatus:
-        thresholds = self.thresholds(metadata)
+    def _status(
+        self, metadata: DatasetMetadata, settings: FlushSettings, backlog: Backlog, pressure: str
+    ) -> DatasetStatus:
         limits = FlushLimits(
-            thresholds,
+            settings.thresholds,
             self.settings.staging_max_dataset_bytes,
             pressure,
             metadata.waits_for_time,
             self._configuration(backlog.dataset) if backlog.block else "",
         )
-        return DatasetStatus(backlog, thresholds, decide_flush(backlog, limits, clock.now()))
+        return DatasetStatus(backlog, settings, decide_flush(backlog, limits, clock.now()))
 
     def _configuration(self, dataset: str) -> str:
         """A digest of what a block waits for to change."""
-        settings = self.settings
-        place = state(settings.lake_folder, dataset)
-        return _digest(settings.lake_uri, storage_options(), settings.export_memory_mb, place)
-
-    def _pressure(self) -> str:
-        guardrails = self.settings.guardrails
-        if guardrails.total_bytes and self.area.total_bytes() >= guardrails.total_bytes:
-            return "the staging directory is over its total guardrail"
-        if self.area.directory.volume().lacks(guardrails.free_bytes) > 0:
-            return "the staging directory's disk has less free than TIMESTORE_STAGING_MIN_FREE_BYTES"
-        return ""
+        place, memory_mb = state(self.settings.lake_folder, dataset), self.settings.export_memory_mb
+        return _digest(self.settings.lake_uri, storage_options(), memory_mb, place)
 
 
 def _lake(settings: Settings, directory: StagingDirectory | None = None) -> Lake:

@@ -9,12 +9,13 @@ import pytest
 
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.flush.decide import FlushDecision
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
-from timestore_pipeline.wiring import DatasetStatus
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 SOUND = LedgerTotals({}, {}, Volume(), Volume())
@@ -36,7 +37,7 @@ def verdict(
     pending = Volume(1, 5, 40) if waits else Volume()
     backlog = Backlog("weather", pending, Volume(), aside or Volume(), staged, staged, disk_bytes=disk)
     status = DatasetStatus(
-        backlog, FlushThresholds(rows, 0, limit), FlushDecision("weather", False, "flushes are paused")
+        backlog, FlushSettings(FlushThresholds(rows, 0, limit)), FlushDecision("weather", False, "flushes are paused")
     )
     return next(found for found in watched(status, 1_000, totals, NOON) if found.check == check)
 

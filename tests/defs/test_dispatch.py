@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 from timestore_pipeline.defs.dispatch import MOST_QUICK_RUNS, Launch, RunBounds, plan_launches, why_not
 from timestore_pipeline.flush.decide import FlushDecision
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.wiring import DatasetStatus
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
-THRESHOLDS = FlushThresholds(max_rows=100, max_bytes=0, max_age=timedelta(minutes=1))
+SETTINGS = FlushSettings(FlushThresholds(max_rows=100, max_bytes=0, max_age=timedelta(minutes=1)))
 BOUNDS = RunBounds(datasets=10, bytes=1_000)
 FLOOD = 10_000  # bytes
 
@@ -32,7 +33,7 @@ def status(
     staged = NOON - timedelta(seconds=waits) if waits else None
     pending = Volume(1, 1, size) if waits else Volume()
     backlog = Backlog(dataset, pending, Volume(), Volume(), staged, staged, disk_bytes=0, failures=failures)
-    return DatasetStatus(backlog, THRESHOLDS, FlushDecision(dataset, trigger is not None, reason, trigger))
+    return DatasetStatus(backlog, SETTINGS, FlushDecision(dataset, trigger is not None, reason, trigger))
 
 
 def aged(count: int, prefix: str = "d", *, size: int = 1, failures: int = 0) -> list[DatasetStatus]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import dagster as dg
 import pytest
@@ -12,15 +13,17 @@ import pytest
 from timestore_pipeline.defs import flush_phases
 from timestore_pipeline.defs.flush_phases import WorkerPool, run_phase
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
-from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.limits import FlushThresholds
 
 LOG = dg.get_dagster_logger()
 
 
 def carried(*sizes: int) -> Handover:
     """Flushes of these sizes, in bytes, of datasets d0, d1 and so on."""
-    flushes = (CarriedFlush(FlushRef(f"d{k}", 1), ParquetOptions(), bytes=size) for k, size in enumerate(sizes))
+    settings = FlushSettings(FlushThresholds(0, 0, timedelta(0)))
+    flushes = (CarriedFlush(FlushRef(f"d{k}", 1), settings, bytes=size) for k, size in enumerate(sizes))
     return Handover(tuple(flushes))
 
 

@@ -216,10 +216,11 @@ def test_a_flush_of_very_many_partitions_marks_the_newest_and_says_so(
 def test_ops_hand_over_small_plain_values(staging: StagingManager, instance: dg.DagsterInstance) -> None:
     staging.enqueue("weather", hourly(2))
     handed = build(instance, "weather").output_for_node("claim_backlogs")
-    options = {"compression": "zstd", "row_group_size": 122_880}
+    written = {"compression": "zstd", "compression_level": 0, "row_group_size": 122_880, "sort_by": []}
+    settings = {"max_rows": 1_000_000, "max_bytes": 134_217_728, "max_age_ms": 60_000, **written}
     assert handed == {
         "flushes": [
-            {"dataset": "weather", "epoch": 1, "options": options, "version": None, "bytes": 32, "alone": False}
+            {"dataset": "weather", "epoch": 1, "settings": settings, "version": None, "bytes": 32, "alone": False}
         ],
         "failures": [],
     }

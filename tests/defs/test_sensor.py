@@ -45,7 +45,7 @@ def test_a_backlog_over_a_limit_is_launched_with_its_trigger(
     staging.enqueue("weather", hourly(3))
     [request] = tick(instance).run_requests
     assert request.run_config["ops"]["claim_backlogs"]["config"]["flushes"] == [
-        {"dataset": "weather", "trigger": "rows"}
+        {"dataset": "weather", "trigger": "rows", "overrides": {"max_rows": 3}}
     ]
     ours = {name: value for name, value in request.tags.items() if name.startswith("timestore/")}
     assert ours == {"timestore/shard": "shard-0", "timestore/trigger": "rows", "timestore/datasets": "weather"}

@@ -13,10 +13,10 @@ from deltalake import DeltaTable
 from tests.lake.exporting import NUMBERS, publish
 from timestore_pipeline.errors import Conflict, Fenced, OutcomeUnknown, TimestoreError
 from timestore_pipeline.lake.maintenance import TableMaintenance
-from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.replacing import OwnFile, Replacement
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.lake import EpochOutcome
+from timestore_pipeline.model.parquet_options import ParquetOptions
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ import pytest
 
 from timestore_pipeline.errors import InvalidInput, RetryLater, UnreadableTable
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.lake.parquet import ParquetOptions, write_parquet, write_parquets
+from timestore_pipeline.lake.parquet import write_parquet, write_parquets
 from timestore_pipeline.lake.store import LocalStore
 from timestore_pipeline.lake.table import Lake
+from timestore_pipeline.model.parquet_options import ParquetOptions
 
 
 def names(folder: Path) -> list[str]:

@@ -34,6 +34,17 @@ def test_a_compacted_file_is_in_time_order(fragmented: Timestore) -> None:
         assert times == sorted(times)
 
 
+def test_a_compacted_file_is_written_as_the_datasets_metadata_say(fragmented: Timestore) -> None:
+    flush = {"compression": "gzip", "sortBy": ["n"]}
+    fragmented.set_metadata("weather", {"staging": {"flush": flush}})
+    maintained(fragmented)
+    for path in live(fragmented):
+        numbers = pq.read_table(path, partitioning=None).column("n").to_pylist()
+        assert numbers == sorted(numbers)
+        assert pq.read_metadata(path).row_group(0).column(0).compression == "GZIP"
+    assert books(fragmented) == ([], [])
+
+
 def test_other_readers_see_the_same_rows_and_no_change_of_data(fragmented: Timestore) -> None:
     maintained(fragmented)
     table = DeltaTable(fragmented.lake.table("weather").uri)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from timestore_pipeline.model.dataset import FlushOverrides
+from timestore_pipeline.model.flush_overrides import FlushOverrides
 from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 
 DEFAULTS = FlushThresholds(1000, 2000, timedelta(seconds=60))

@@ -57,7 +57,7 @@ def advise(
 
 def _propose(store: Timestore, dataset: str, wish: Wish) -> Proposal:
     ledger = store.area.ledger
-    in_force = store.thresholds(ledger.datasets.get(dataset).metadata)
+    in_force = store.flush_settings(dataset).thresholds
     came = arrivals(ledger.database, dataset, _MOST_BATCHES)
     return propose(History.of(dataset, came, ledger.flushes.history(dataset, _MOST_FLUSHES)), wish, in_force)
 

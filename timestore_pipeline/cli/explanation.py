@@ -11,10 +11,11 @@ from timestore_pipeline.cli.flush_view import flush_document, flush_sentence
 from timestore_pipeline.cli.incident_view import incident_document, incident_sentence
 from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.wording import count, duration, instant, iso, size
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.layout_words import NO_TIME, declare_time
-from timestore_pipeline.wiring import DatasetStatus, Timestore
+from timestore_pipeline.wiring import Timestore
 
 _MEASURED = {
     "bytes": "staged",

@@ -60,9 +60,11 @@ def flush_now(store: Timestore, dataset: str, run_id: str) -> FlushAttempt:
     """All four phases in this process; an error is part of the result, so that other datasets can continue."""
     left_out: tuple[LeftOut, ...] = ()
     try:
-        claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id)
+        settings = store.flush_settings(dataset)
+        claim = store.pipeline.claim(dataset, Trigger.MANUAL, run_id, store.claim_bytes(settings))
         left_out = claim.left_out
-        return FlushAttempt(dataset, store.pipeline.carry_out(claim, store.export_options()), left_out)
+        flush = store.pipeline.carry_out(claim, store.export_options(settings), settings)
+        return FlushAttempt(dataset, flush, left_out)
     except TimestoreError as error:
         return FlushAttempt(dataset, None, left_out, error)
 

@@ -8,8 +8,8 @@ from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
 from timestore_pipeline.doors.documents import status_document
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.batch import Volume
-from timestore_pipeline.wiring import DatasetStatus
 
 _COLUMNS = ("dataset", "pending", "in flight", "quarantined", "oldest", "on disk", "due", "reason")
 _NUMBERS = ("pending", "in flight", "quarantined", "oldest", "on disk")

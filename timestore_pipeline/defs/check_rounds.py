@@ -15,7 +15,8 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
 from timestore_pipeline.defs.watch_state import WatchState
-from timestore_pipeline.wiring import DatasetStatus, Timestore
+from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.wiring import Timestore
 
 PER_ROUND = 50  # datasets whose turn it is at one tick: a thousand take twenty ticks, ten minutes
 MOST_FAILING = 50  # datasets looked at out of turn

@@ -11,11 +11,11 @@ from datetime import datetime
 import dagster as dg
 
 from timestore_pipeline.defs.events import Metadata, asset_key
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
 from timestore_pipeline.recovery.audit.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
-from timestore_pipeline.wiring import DatasetStatus
 
 FULL_SHARE = 0.8  # of the guardrail; beyond it a flush that fails once more ends in rejected or unlimited writes
 

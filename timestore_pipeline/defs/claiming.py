@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 
 from timestore_pipeline.defs.events import materializations
-from timestore_pipeline.defs.flush_config import FlushRequest
+from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
-from timestore_pipeline.errors import FlushInFlight
+from timestore_pipeline.errors import FlushInFlight, InvalidFlushSettings
 from timestore_pipeline.flush.claim import Claim
+from timestore_pipeline.flush.settings_in_force import check_settings
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.wiring import Timestore
@@ -20,35 +23,67 @@ _log = logging.getLogger(__name__)
 _MOST_LISTED = 20  # incidents of one flush
 
 
-def refuse_unknown(timestore: Timestore, requests: Sequence[FlushRequest]) -> None:
-    """Raise `dg.Failure` that names every unknown dataset, before anything is claimed."""
-    known = timestore.area.ledger.datasets.names()
-    unknown = [repr(request.dataset) for request in requests if request.dataset not in known]
-    if unknown:
-        names = ", ".join(known) or "none yet"
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A flush that a run is to make, with everything that is in force for it."""
+
+    dataset: str
+    trigger: Trigger
+    settings: FlushSettings
+
+
+def orders_of(timestore: Timestore, config: ClaimConfig) -> list[Order]:
+    """Raise `dg.Failure` that names every unknown dataset, or every wrong value, before anything is claimed."""
+    configured = timestore.all_flush_settings()
+    if unknown := [repr(flush.dataset) for flush in config.flushes if flush.dataset not in configured]:
+        names = ", ".join(sorted(configured)) or "none yet"
         raise dg.Failure(
             f"unknown dataset {', '.join(unknown)}; nothing was claimed. Known datasets: {names}", allow_retries=False
         )
+    orders = [
+        Order(flush.dataset, Trigger(flush.trigger), config.settings_of(flush, configured[flush.dataset]))
+        for flush in config.flushes
+    ]
+    _refuse_wrong(timestore, orders)
+    return orders
 
 
-def claim_each(context: dg.OpExecutionContext, timestore: Timestore, requests: Sequence[FlushRequest]) -> Handover:
+def _refuse_wrong(timestore: Timestore, orders: Sequence[Order]) -> None:
+    """The values of the sensor are right: they were checked when they were set, and columns never go."""
+    sorted_ones = [order.dataset for order in orders if order.settings.sort_by]
+    columns = timestore.area.ledger.datasets.columns(sorted_ones) if sorted_ones else {}
+    wrong: list[FailedFlush] = []
+    for order in orders:
+        try:
+            check_settings(order.dataset, order.settings, columns.get(order.dataset, []))
+        except InvalidFlushSettings as error:
+            wrong.append(FailedFlush.of(order.dataset, error))
+    if wrong:
+        listed = "\n".join(f"- {failure}" for failure in wrong)
+        raise dg.Failure(
+            f"wrong values in the run's configuration; nothing was claimed:\n{listed}", allow_retries=False
+        )
+
+
+def claim_each(context: dg.OpExecutionContext, timestore: Timestore, orders: Sequence[Order]) -> Handover:
     """Claim what can be claimed. Nothing staged, or a live flush of the same dataset, is no failure."""
     flushes: list[CarriedFlush] = []
     failures: list[FailedFlush] = []
-    for request in requests:
+    for order in orders:
         try:
-            flushes += _claim(context, timestore, request)
+            flushes += _claim(context, timestore, order)
         except FlushInFlight as busy:
-            _log.info("%s: skipped, %s", request.dataset, busy)
+            _log.info("%s: skipped, %s", order.dataset, busy)
         except Exception as error:
-            context.log.exception("%s: the claim failed", request.dataset)
-            failures.append(FailedFlush.of(request.dataset, error))
-    _log.info("%s", LogEvent("flushes claimed", flushes=len(flushes), of=len(requests)))
+            context.log.exception("%s: the claim failed", order.dataset)
+            failures.append(FailedFlush.of(order.dataset, error))
+    _log.info("%s", LogEvent("flushes claimed", flushes=len(flushes), of=len(orders)))
     return Handover(tuple(flushes), tuple(failures))
 
 
-def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushRequest) -> list[CarriedFlush]:
-    claim = timestore.pipeline.claim(request.dataset, Trigger(request.trigger), context.run_id)
+def _claim(context: dg.OpExecutionContext, timestore: Timestore, order: Order) -> list[CarriedFlush]:
+    most_bytes = timestore.claim_bytes(order.settings)
+    claim = timestore.pipeline.claim(order.dataset, order.trigger, context.run_id, most_bytes)
     for left in claim.left_out:
         context.log.warning(
             "%s: journal %s is left out, its batches stay pending: %s", claim.dataset, left.journal_id, left.reason
@@ -57,11 +92,11 @@ def _claim(context: dg.OpExecutionContext, timestore: Timestore, request: FlushR
     for incident in claim.set_aside:
         log_set_aside(context, incident)
     if claim.ref is None:
-        _log.info("%s: nothing to claim", request.dataset)
+        _log.info("%s: nothing to claim", order.dataset)
         return []
     size = timestore.area.ledger.flushes.get(claim.ref).volume.bytes
-    alone = timestore.area.ledger.flush_failures.most_claim_bytes(request.dataset) is not None
-    return [CarriedFlush(claim.ref, request.overrides.parquet_options(), bytes=size, alone=alone)]
+    alone = timestore.area.ledger.flush_failures.most_claim_bytes(order.dataset) is not None
+    return [CarriedFlush(claim.ref, order.settings, bytes=size, alone=alone)]
 
 
 def log_set_aside(context: dg.OpExecutionContext, incident: Incident) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import dagster as dg
 
 from timestore_pipeline.defs import ops
-from timestore_pipeline.defs.claiming import claim_each
-from timestore_pipeline.defs.flush_config import FlushRequest
+from timestore_pipeline.defs.claiming import Order, claim_each
 from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
 Opened = dg.ResourceParam[Timestore]
@@ -21,11 +21,11 @@ Opened = dg.ResourceParam[Timestore]
 @dg.op
 def claim_everything(context: dg.OpExecutionContext, timestore: Opened) -> dict[str, Any]:
     """Ask for a flush of every dataset with a backlog, paused ones too, and claim it."""
-    waiting = [status.backlog.dataset for status in timestore.waiting()]
-    for dataset in waiting:
-        timestore.area.ledger.datasets.request_flush(dataset)
-    context.log.info("%d datasets have something staged", len(waiting))
-    return claim_each(context, timestore, [FlushRequest(dataset=dataset) for dataset in waiting]).to_plain()
+    orders = [Order(status.backlog.dataset, Trigger.MANUAL, status.settings) for status in timestore.waiting()]
+    for order in orders:
+        timestore.area.ledger.datasets.request_flush(order.dataset)
+    context.log.info("%d datasets have something staged", len(orders))
+    return claim_each(context, timestore, orders).to_plain()
 
 
 @dg.op

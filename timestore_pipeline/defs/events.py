@@ -5,12 +5,13 @@ different names, so that a plot never mixes a flush with a part of it. Most flus
 both in one event: in a run of many small flushes, events cost as much as the flushes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 import dagster as dg
 
 from timestore_pipeline.model.flush import Flush, FlushRef
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.wiring import Timestore
 
@@ -28,18 +29,26 @@ def landing_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey(["landing", dataset])
 
 
-def materializations(timestore: Timestore, flush: Flush) -> list[dg.AssetMaterialization]:
-    """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full."""
+def materializations(
+    timestore: Timestore, flush: Flush, settings: FlushSettings | None = None
+) -> list[dg.AssetMaterialization]:
+    """All events of a published flush, that of the flush itself last: the asset's page shows the latest in full.
+
+    settings: those that were in force; None = another run flushed, and only its commit names them.
+    """
     files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))
     marks = list(_marks(flush, files))
     complete_until = timestore.area.ledger.batches.complete_until(flush.dataset)
-    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks), complete_until)
+    in_force = {} if settings is None else {"settings": dg.MetadataValue.json(settings.to_dict())}
+    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks), complete_until, in_force)
     if len(files) == len(marks) == 1:
         return [_both(whole, marks[0])]
     return [*marks[-MOST_MARKED:], whole]
 
 
-def _whole(flush: Flush, table_uri: str, partitions: int, complete_until: datetime) -> dg.AssetMaterialization:
+def _whole(
+    flush: Flush, table_uri: str, partitions: int, complete_until: datetime, in_force: Mapping[str, dg.MetadataValue]
+) -> dg.AssetMaterialization:
     """Numbers are plain numbers: Dagster plots them on the asset's page."""
     unmarked = partitions - MOST_MARKED
     note = f"; the oldest {unmarked} of {partitions} partitions are not marked" if unmarked > 0 else ""
@@ -51,6 +60,7 @@ def _whole(flush: Flush, table_uri: str, partitions: int, complete_until: dateti
             **_origin(flush, table_uri),
             **_times(flush),
             "complete_until": dg.MetadataValue.timestamp(complete_until),
+            **in_force,
         },
     )
 

@@ -12,8 +12,8 @@ from typing import Any, Self, cast
 import dagster as dg
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.flush_settings import FlushSettings
 
 _METADATA_KEY = "handed over"
 
@@ -23,7 +23,7 @@ class CarriedFlush:
     """A claim on its way through the ops."""
 
     ref: FlushRef
-    options: ParquetOptions
+    settings: FlushSettings
     version: int | None = None  # Delta table version that carries it; None until published
     bytes: int = 0  # of Arrow data
     alone: bool = False  # an export of the dataset ran out of memory before: this one shares the memory with no other
@@ -64,7 +64,7 @@ class Handover:
             "flushes": [
                 {
                     **flush.ref.to_dict(),
-                    "options": asdict(flush.options),
+                    "settings": flush.settings.to_dict(),
                     "version": flush.version,
                     "bytes": flush.bytes,
                     "alone": flush.alone,
@@ -80,7 +80,7 @@ class Handover:
             flushes=tuple(
                 CarriedFlush(
                     FlushRef.from_dict(flush),
-                    ParquetOptions(**flush["options"]),
+                    FlushSettings.from_dict(flush["settings"]),
                     flush["version"],
                     flush["bytes"],
                     flush["alone"],

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from timestore_pipeline.defs.claiming import claim_each, log_set_aside_since, refuse_unknown
+from timestore_pipeline.defs.claiming import claim_each, log_set_aside_since, orders_of
 from timestore_pipeline.defs.events import materializations
 from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.flush_phases import WorkerPool, raise_failures, run_phase
@@ -28,8 +28,7 @@ _log = logging.getLogger(__name__)
 @dg.op
 def claim_backlogs(context: Context, config: ClaimConfig, timestore: Opened) -> Plain:
     """Take the next epoch of every dataset, with all its pending batches. Crash: the next flush settles the claims."""
-    refuse_unknown(timestore, config.flushes)
-    return claim_each(context, timestore, config.flushes).to_plain()
+    return claim_each(context, timestore, orders_of(timestore, config)).to_plain()
 
 
 @dg.op
@@ -39,7 +38,7 @@ def export_partitions(context: Context, timestore: Opened, claimed: Plain) -> Pl
 
     def export(carried: CarriedFlush) -> Flush:
         sharers = pool.threads if pool.shares_with(carried) else 1
-        return timestore.pipeline.export(carried.ref, timestore.export_options(carried.options, sharers))
+        return timestore.pipeline.export(carried.ref, timestore.export_options(carried.settings, sharers))
 
     def report(carried: CarriedFlush, flush: Flush) -> CarriedFlush:
         log_set_aside_since(context, timestore, flush)
@@ -55,7 +54,7 @@ def publish_tables(context: Context, timestore: Opened, exported: Plain) -> Plai
     """Commit each dataset's files in one Delta commit. Crash: the Delta log says whether it happened."""
 
     def publish(carried: CarriedFlush) -> int | None:
-        return timestore.pipeline.publish(carried.ref)
+        return timestore.pipeline.publish(carried.ref, carried.settings)
 
     before, pool = Handover.from_plain(exported), _worker_pool(timestore)
     after = run_phase("published", before, work=publish, report=CarriedFlush.at_version, log=context.log, pool=pool)
@@ -75,7 +74,7 @@ def finalize_flushes(context: Context, timestore: Opened, published: Plain) -> P
         if was_final:
             _log.info("%s: epoch %d was final already", flush.dataset, flush.epoch)
         else:
-            for event in materializations(timestore, flush):
+            for event in materializations(timestore, flush, carried.settings):
                 context.log_event(event)
         return carried
 

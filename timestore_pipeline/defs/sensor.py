@@ -6,12 +6,14 @@ strand a backlog. The ledger ensures that nothing is flushed twice: a dataset ha
 """
 
 from datetime import datetime
+from typing import Any
 
 import dagster as dg
 
 from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import busy_datasets
 from timestore_pipeline.defs.dispatch import Launch, RunBounds, plan_launches, why_not
+from timestore_pipeline.defs.flush_config import run_config
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
 from timestore_pipeline.monitoring.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
@@ -39,7 +41,12 @@ def staging_flush_sensor(
     _heartbeat(timestore, now, launching=bool(launches))
     if not launches:
         return dg.SkipReason(why_not(statuses, busy))
-    return [_request(launch, timestore.area.shard, now, index) for index, launch in enumerate(launches)]
+    in_force = {status.backlog.dataset: status.settings for status in statuses}
+    configs = [run_config(launch, in_force, timestore.default_flush_settings) for launch in launches]
+    return [
+        _request(launch, config, timestore.area.shard, now, index)
+        for index, (launch, config) in enumerate(zip(launches, configs, strict=True))
+    ]
 
 
 def _heartbeat(timestore: Timestore, now: datetime, *, launching: bool) -> None:
@@ -52,11 +59,10 @@ def _heartbeat(timestore: Timestore, now: datetime, *, launching: bool) -> None:
     push(timestore.area, timestore.settings)
 
 
-def _request(launch: Launch, shard: str, now: datetime, index: int) -> dg.RunRequest:
-    flushes = [{"dataset": dataset, "trigger": trigger.value} for dataset, trigger in launch.flushes]
+def _request(launch: Launch, config: dict[str, Any], shard: str, now: datetime, index: int) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"{shard}/{clock.to_micros(now)}/{index}",
-        run_config={"ops": {"claim_backlogs": {"config": {"flushes": flushes}}}},
+        run_config=config,
         tags={
             SHARD_TAG: shard,
             _PRIORITY_TAG: str(launch.priority),

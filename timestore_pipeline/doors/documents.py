@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from timestore_pipeline import clock
+from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.batch import Receipt, Volume
 from timestore_pipeline.model.layout_words import layout_sentence
-from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.wiring import DatasetStatus, Timestore
+from timestore_pipeline.wiring import Timestore
 
 
 def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, Any]:
@@ -24,10 +25,12 @@ def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
     from timestore_pipeline.model.schema_json import schema_to_json  # here: a status must not import pyarrow
     from timestore_pipeline.model.waiting import waiting_leaves
 
+    settings = store.flush_settings(record.name)
     return {
         "dataset": record.name,
         "metadata": json.loads(record.metadata.to_json()),
-        "thresholds": _thresholds(store.thresholds(record.metadata)),
+        "thresholds": settings.thresholds.to_dict(),
+        "files": {**asdict(settings.parquet), "sort_by": list(settings.sort_by)},
         "time_column": record.time_column,
         "granularity": record.granularity,
         "layout": layout_of(record),
@@ -68,18 +71,10 @@ def _status(status: DatasetStatus) -> dict[str, Any]:
         "quarantined": _volume(backlog.quarantined),
         "oldest_age_seconds": backlog.oldest_age(clock.now()).total_seconds(),
         "disk_bytes": backlog.disk_bytes,
-        "thresholds": _thresholds(status.thresholds),
+        "thresholds": status.thresholds.to_dict(),
         "due": status.decision.due,
         "reason": status.decision.reason,
         "paused": backlog.paused,
-    }
-
-
-def _thresholds(limits: FlushThresholds) -> dict[str, int]:
-    return {
-        "max_rows": limits.max_rows,
-        "max_bytes": limits.max_bytes,
-        "max_age_ms": round(limits.max_age.total_seconds() * 1000),
     }
 
 

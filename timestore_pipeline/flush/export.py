@@ -1,4 +1,4 @@
-"""From claimed batches in sealed segments to durable Parquet files, one per partition, in time order.
+"""From claimed batches in sealed segments to durable Parquet files, one per partition, in order.
 
 Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader
 of the lake; a failure removes what was written so far, a crash leaves files that no commit names.
@@ -24,13 +24,14 @@ from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
-from timestore_pipeline.lake.parquet import ParquetOptions
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.flush import FlushRef
+from timestore_pipeline.model.flush_overrides import LEAST_ROW_GROUP, FlushOverrides
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.model.parquet_options import ParquetOptions
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -40,8 +41,6 @@ _log = logging.getLogger(__name__)
 
 TELL_EVERY = 10.0  # seconds between two lines about how far an export has got
 
-_VECTOR = 2048  # rows: DuckDB's vector, the least row group it writes
-
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
@@ -49,6 +48,11 @@ class ExportOptions:
 
     parquet: ParquetOptions = field(default_factory=ParquetOptions)
     memory_mb: int = 512
+    sort_by: tuple[str, ...] = ()  # columns before time; none that the dataset lacks
+
+    def overridden(self, said: FlushOverrides) -> ExportOptions:
+        """These options with what a dataset's metadata say about its files."""
+        return ExportOptions(self.parquet.overridden(said), self.memory_mb, said.sort_by or self.sort_by)
 
     @property
     def sortable_bytes(self) -> int:
@@ -64,7 +68,7 @@ class ExportOptions:
 
     def fitting(self, claimed: Volume) -> ParquetOptions:
         """Row groups that fit."""
-        most = max(self.rows_at_once(claimed) // _VECTOR * _VECTOR, _VECTOR)
+        most = max(self.rows_at_once(claimed) // LEAST_ROW_GROUP * LEAST_ROW_GROUP, LEAST_ROW_GROUP)
         return replace(self.parquet, row_group_size=min(self.parquet.row_group_size, most))
 
     def rows_at_once(self, claimed: Volume) -> int:
@@ -135,7 +139,7 @@ def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions
         claimed, partitions = area.ledger.flushes.get(ref).volume, rows_per_partition(shares)
         if len(segments) > 1 and len(partitions) > 1 and options.can_hold(claimed):
             gather_staged(connection)
-        how = options.fitting(claimed), options.rows_at_once(claimed)
+        how = options.fitting(claimed), options.rows_at_once(claimed), options.sort_by
         export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, *how)
         return _Exported(_write_all(export, partitions), shares)
 
@@ -163,6 +167,7 @@ class _Export:
     partitioning: Partitioning
     parquet: ParquetOptions
     rows_at_once: int  # of many partitions
+    sort_by: Sequence[str]
 
     @property
     def table(self) -> LakeTable:
@@ -181,7 +186,8 @@ class _Export:
 
     def write_many(self, keys: Sequence[PartitionKey]) -> list[ExportedFile]:
         """Of partitions that follow each other in time: their rows are sorted once for all."""
-        rows = f"{self.partitioning.range_predicate(keys[0], keys[-1])} ORDER BY {self._order()}"
+        first = f"{self.partitioning.value_sql()}, " if self.sort_by else ""  # the order of time is that of partitions
+        rows = f"{self.partitioning.range_predicate(keys[0], keys[-1])} ORDER BY {first}{self._order()}"
         found = self.connection.sql(f"SELECT {self._columns()} FROM staged WHERE {rows}").to_arrow_table()
         return self.table.write_many(
             self.connection,
@@ -197,9 +203,9 @@ class _Export:
         return ", ".join(quote(name) for name in self.record.schema.names)
 
     def _order(self) -> str:
-        """By time; rows of one instant in the order in which they were staged."""
-        arrival = [SEGMENT_COLUMN, BATCH_COLUMN]
-        return ", ".join([quote(self.record.time_column), *arrival] if self.record.time_column else arrival)
+        """By the columns that are asked for, then by time, then in the order in which the rows were staged."""
+        wanted = dict.fromkeys([*self.sort_by, *filter(None, [self.record.time_column])])
+        return ", ".join([*map(quote, wanted), SEGMENT_COLUMN, BATCH_COLUMN])
 
 
 def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[ExportedFile]:

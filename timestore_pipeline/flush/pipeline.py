@@ -29,6 +29,7 @@ from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
+from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.scratch import remove_abandoned
@@ -58,11 +59,15 @@ class FlushPipeline:
         self._retention = retention
         self._configuration = configuration
 
-    def claim(self, dataset: str, trigger: Trigger, run_id: str) -> Claim:
-        """Settle what was interrupted, roll up, take the next epoch; raises `FlushInFlight`, `UnknownDataset`."""
+    def claim(self, dataset: str, trigger: Trigger, run_id: str, most_bytes: int | None = None) -> Claim:
+        """Settle what was interrupted, roll up, take the next epoch; raises `FlushInFlight`, `UnknownDataset`.
+
+        most_bytes: of the claim; None = as the settings of now say.
+        """
         began_at = clock.now()
         try:
-            most_bytes = most_bytes_now(self._area, dataset, self._most_bytes(dataset))
+            usual = self._most_bytes(dataset) if most_bytes is None else most_bytes
+            most_bytes = most_bytes_now(self._area, dataset, usual)
             claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, most_bytes)
         except Exception as error:
             tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
@@ -82,13 +87,14 @@ class FlushPipeline:
                 export_relieved(self._area, self._lake, ref, options)
         return self._area.ledger.flushes.get(ref)
 
-    def publish(self, ref: FlushRef) -> int | None:
+    def publish(self, ref: FlushRef, settings: FlushSettings | None = None) -> int | None:
         """Commit all files at once; returns the table version, None when it was published and the log has forgotten.
 
+        settings: those that were in force, which the commit names; None = it names none.
         Raises `Fenced` when the epoch was burnt or overtaken; its batches are then pending or published by others.
         """
         with self._working_on(ref, Phase.PUBLISH):
-            info = self._commit_info(self._exported(ref))
+            info = self._commit_info(self._exported(ref), settings)
             files = self._area.ledger.flushes.files(ref)
             return self._lake.table(ref.dataset).publish(app_id(self._area.shard, ref.dataset), ref.epoch, files, info)
 
@@ -105,21 +111,28 @@ class FlushPipeline:
         self._tidy(ref.dataset)
         return flush
 
-    def run(self, dataset: str, trigger: Trigger, run_id: str, options: ExportOptions) -> Flush | None:
+    def run(
+        self,
+        dataset: str,
+        trigger: Trigger,
+        run_id: str,
+        options: ExportOptions,
+        settings: FlushSettings | None = None,
+    ) -> Flush | None:
         """All four phases; None when there was nothing to flush. Raises `AllSetAside` and what the phases raise."""
         claim = self.claim(dataset, trigger, run_id)
         for left in claim.left_out:
             _log.warning("dataset %s: journal %s is left out: %s", dataset, left.journal_id, left.reason)
-        return self.carry_out(claim, options)
+        return self.carry_out(claim, options, settings)
 
-    def carry_out(self, claim: Claim, options: ExportOptions) -> Flush | None:
+    def carry_out(self, claim: Claim, options: ExportOptions, settings: FlushSettings | None = None) -> Flush | None:
         """The three phases that follow a claim; None when it is empty. Raises as `run` does."""
         if claim.nothing_left is not None:
             raise claim.nothing_left
         if claim.ref is None:
             return None
         self.export(claim.ref, options)
-        return self.finalize(claim.ref, self.publish(claim.ref))
+        return self.finalize(claim.ref, self.publish(claim.ref, settings))
 
     def give_back(self) -> None:
         """Settle every claim of this process: it stops where it is, and no other process should wait for it."""
@@ -190,13 +203,14 @@ class FlushPipeline:
             )
         return flush
 
-    def _commit_info(self, flush: Flush) -> dict[str, Any]:
+    def _commit_info(self, flush: Flush, settings: FlushSettings | None) -> dict[str, Any]:
         ledger = self._area.ledger
         batches = ledger.batches.rows_of_flush(FlushRef(flush.dataset, flush.epoch))
         complete_until = ledger.batches.complete_until(flush.dataset, with_claim=True)
         record = ledger.datasets.get(flush.dataset)
         layout = record.time_column, record.granularity
-        return commit_info(self._area.shard, flush, ledger.identity, batches, complete_until, *layout)
+        info = commit_info(self._area.shard, flush, ledger.identity, batches, complete_until, *layout)
+        return info if settings is None else {**info, "settings": settings.to_dict()}
 
     def _adopt(self, ref: FlushRef) -> None:
         """Take the claim over from the process of the phase before; refuse while another one works on it."""

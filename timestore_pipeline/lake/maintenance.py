@@ -31,7 +31,7 @@ from timestore_pipeline.lake.garbage import FolderFacts, folder_facts
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.origins import Origins
-from timestore_pipeline.lake.parquet import ParquetOptions, read_note, write_parquet
+from timestore_pipeline.lake.parquet import read_note, write_parquet
 from timestore_pipeline.lake.replacing import (
     Generation,
     OwnFile,
@@ -46,6 +46,7 @@ from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.lake.table_compatibility import check_writable
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+from timestore_pipeline.model.parquet_options import ParquetOptions
 from timestore_pipeline.system.full_disk import is_disk_full
 
 _CHUNK = 8 << 20  # bytes of a download held in memory

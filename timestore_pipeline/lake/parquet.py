@@ -18,6 +18,7 @@ from pyarrow import fs
 from timestore_pipeline.lake.faults import disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.model.parquet_options import ParquetOptions
 from timestore_pipeline.model.sql_types import literal
 from timestore_pipeline.system.full_disk import is_disk_full
 
@@ -25,12 +26,6 @@ _WORTH_A_DICTIONARY = 100  # rows
 _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter
 _ARROW_NAMES = {"uncompressed": "none"}  # of codecs that DuckDB names otherwise
 NOTE_KEY = "timestore"  # in the footer of a file with the origins of its rows
-
-
-@dataclass(frozen=True, slots=True)
-class ParquetOptions:
-    compression: str = "zstd"  # as DuckDB names it
-    row_group_size: int = 122_880  # rows; DuckDB's own unit, the grain of pruning inside a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +91,7 @@ def _encoded(rows: pa.Table, options: ParquetOptions) -> pa.Buffer:
         content,
         row_group_size=options.row_group_size,
         compression=_ARROW_NAMES.get(options.compression, options.compression),
+        compression_level=options.compression_level or None,
         store_schema=False,
         use_dictionary=rows.num_rows >= _WORTH_A_DICTIONARY,
     )
@@ -125,6 +121,8 @@ def read_note(root: fs.FileSystem, path: str) -> str:
 
 def _copy(select_sql: str, path: str, options: ParquetOptions, note: str = "") -> str:
     settings = f"FORMAT parquet, COMPRESSION {options.compression}, ROW_GROUP_SIZE {options.row_group_size}"
+    if options.compression_level:
+        settings += f", COMPRESSION_LEVEL {options.compression_level}"
     if note:
         settings += f", KV_METADATA {{{NOTE_KEY}: {literal(note)}}}"
     return f"COPY ({select_sql}) TO {literal(path)} ({settings}, RETURN_STATS)"

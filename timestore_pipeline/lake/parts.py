@@ -1,4 +1,4 @@
-"""Rows sorted by time, cut into the partitions of a table, with the statistics that DuckDB would return."""
+"""Rows in the order of a table's partitions, cut into them, with the statistics that DuckDB would return."""
 
 from __future__ import annotations
 

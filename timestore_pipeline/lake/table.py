@@ -30,7 +30,7 @@ from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
 from timestore_pipeline.lake.maintenance import TableMaintenance, file_origins
 from timestore_pipeline.lake.origins import Origins
-from timestore_pipeline.lake.parquet import ParquetFile, ParquetOptions, parquet_problem, write_parquet, write_parquets
+from timestore_pipeline.lake.parquet import ParquetFile, parquet_problem, write_parquet, write_parquets
 from timestore_pipeline.lake.parts import parts
 from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
 from timestore_pipeline.lake.snapshot import TableSnapshot
@@ -38,6 +38,7 @@ from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.type_changes import check_types, leeway_of, times_retyped
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
+from timestore_pipeline.model.parquet_options import ParquetOptions
 from timestore_pipeline.model.recast import Leeway
 
 
@@ -139,7 +140,7 @@ class LakeTable:
     ) -> list[ExportedFile]:
         """Export rows of many small partitions: all files are durable, or none exists.
 
-        rows: sorted by time; each has a time.
+        rows: in the order of their partitions; each has a time.
         """
         found = {
             layout.file_name(partitioning.key(part.value), shard, epoch): part

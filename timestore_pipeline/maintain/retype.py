@@ -143,7 +143,7 @@ class Retyping:
             task,
             found.schema,
             found.time_column,
-            self.options.export,
+            self.options.export_of(self.area.ledger.datasets.find(self.request.dataset)),
             {change.column: cast},
         )
 

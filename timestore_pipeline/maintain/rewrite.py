@@ -77,7 +77,12 @@ class Rewriter:
             self.table.local([file.path for file in group.files], spill) as paths,
             export_engine(self.area, self._work, self.options.memory_mb, spill) as connection,
         ):
-            yield open_rows(connection, group.files, paths, self.schema, self.time_column, self.recasts), spill
+            yield (
+                open_rows(
+                    connection, group.files, paths, self.schema, self.time_column, self.recasts, self.options.sort_by
+                ),
+                spill,
+            )
 
     def _refuse_unfit(self, rows: Rows, group: Group) -> None:
         for value in rows.unfit(1):

@@ -51,15 +51,17 @@ class Rows:
     columns: Mapping[str, str]  # those of the table that any of the files has, in the table's order -> SQL type
     time_column: str | None
     recasts: Mapping[str, Recast] = field(default_factory=dict)  # by column, of those that change their type
+    sort_by: Sequence[str] = ()  # columns before time
 
     def select(self) -> str:
-        """By time; rows of one instant keep the order of files and rows. A single file is in order already."""
+        """In a flush's order; rows that are equal there keep that of files and rows. A single file is in order."""
         columns = ", ".join(f"{self._value(name)} AS {quote(name)}" for name in self.columns)
         selected = f"SELECT {columns} FROM {_relation(self.paths)}"
         if len(self.paths) == 1:
             return selected
-        by_time = [f"r.{quote(name)}" for name in self.columns if name == self.time_column]
-        return f"{selected} AS r ORDER BY {', '.join([*by_time, 'r.file_index', 'r.file_row_number'])}"
+        wanted = [name for name in dict.fromkeys([*self.sort_by, self.time_column or ""]) if name in self.columns]
+        order = [*map(quote, wanted), "r.file_index", "r.file_row_number"]  # of a retyped column: by its new values
+        return f"{selected} AS r ORDER BY {', '.join(order)}"
 
     def digest(self) -> Digest:
         return self._digest(self.paths, map(self._value, self.columns))
@@ -114,11 +116,12 @@ def open_rows(
     schema: pa.Schema,
     time_column: str | None,
     recasts: Mapping[str, Recast] | None = None,
+    sort_by: Sequence[str] = (),
 ) -> Rows:
     """The files as one relation; each must hold as many rows as the table lists for it.
 
-    recasts: see `Rows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a column that is
-    not of the table's type, `Corrupted` for a file with another number of rows.
+    recasts, sort_by: see `Rows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a
+    column that is not of the table's type, `Corrupted` for a file with another number of rows.
     """
     _check_counts(connection, files, paths)
     found = _typed(connection, _relation(paths))
@@ -126,7 +129,7 @@ def open_rows(
     for name, kind in found.items():
         _check_column(name, kind, wanted.get(name))
     columns = {name: duckdb_type(kind) for name, kind in wanted.items() if name in found}
-    return Rows(connection, paths, columns, time_column, recasts or {})
+    return Rows(connection, paths, columns, time_column, recasts or {}, sort_by)
 
 
 def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:

@@ -47,6 +47,10 @@ class MaintainOptions:
     def limits(self) -> CompactionLimits:
         return CompactionLimits(self.target_bytes, self.min_files, self.export.sortable_bytes)
 
+    def export_of(self, record: DatasetRecord | None) -> ExportOptions:
+        """How the files of a dataset are written: as its flushes write them. None = only other shards flush it."""
+        return self.export if record is None else self.export.overridden(record.metadata.staging.flush)
+
 
 def chosen_datasets(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
     """The named ones, or all of this shard's ledger; raise `UnknownDataset` for a name in neither ledger nor lake."""
@@ -108,7 +112,7 @@ class Maintenance:
         memory = row_bytes(self.area, self.dataset)
         groups = plan(found.files, self.options.limits, memory)
         task = f"the compaction of {self.dataset!r}"
-        export = self.options.export
+        export = self.options.export_of(self._record)
         compactor = Compactor(
             Rewriter(self.area, self._table, self.dataset, task, found.schema, found.time_column, export)
         )

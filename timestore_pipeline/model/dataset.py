@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata
 from timestore_pipeline.model.csv_dialect import CsvDialect
+from timestore_pipeline.model.flush_overrides import FlushOverrides
 from timestore_pipeline.model.section import Section
 
 if TYPE_CHECKING:  # otherwise imported where types are declared: reading a backlog does not need it
@@ -119,21 +120,6 @@ class SchemaSpec(Section):
         from timestore_pipeline.model.declared import parse_type
 
         return {name: parse_type(text) for name, text in self.columns.items()}
-
-
-class FlushOverrides(Section):
-    """Thresholds of one dataset; None = the global default holds, 0 = off."""
-
-    max_rows: int | None = Field(default=None, ge=0, le=2**60)
-    max_bytes: int | None = Field(default=None, ge=0, le=2**60)
-    max_age_ms: int | None = Field(default=None, ge=0, le=3_155_760_000_000)  # 100 years
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _is_a_number(cls, value: object) -> object:
-        if isinstance(value, bool):
-            raise ValueError("Input should be a number")  # noqa: TRY004  # pydantic turns ValueError into a problem
-        return value
 
 
 class AlertOverrides(Section):

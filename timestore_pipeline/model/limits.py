@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from timestore_pipeline.model.dataset import FlushOverrides
+from timestore_pipeline.model.flush_overrides import FlushOverrides
 
 LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset that keeps failing
 
@@ -40,6 +40,11 @@ class FlushThresholds:
         rows = self.max_rows if overrides.max_rows is None else overrides.max_rows
         size = self.max_bytes if overrides.max_bytes is None else overrides.max_bytes
         return FlushThresholds(max_rows=rows, max_bytes=size, max_age=age)
+
+    def to_dict(self) -> dict[str, int]:
+        """In the names and units of `FlushOverrides`."""
+        age = round(self.max_age.total_seconds() * 1000)
+        return {"max_rows": self.max_rows, "max_bytes": self.max_bytes, "max_age_ms": age}
 
     @property
     def all_off(self) -> bool:

@@ -104,6 +104,19 @@ def test_a_dataset_published_without_time_keeps_any_granularity_out(ledger: Ledg
         ledger.datasets.set_metadata("d", DatasetMetadata.parse({"time_column": "v"}))
 
 
+def test_sort_columns_are_known_declared_or_said_before(ledger: Ledger) -> None:
+    def sort_by(column: str, **more: object) -> DatasetMetadata:
+        return DatasetMetadata.parse({"staging": {"flush": {"sortBy": [column]}}, **more})
+
+    ledger.datasets.set_metadata("d", sort_by("later"))
+    change(ledger, ledger.datasets.get("d"), TWO, LAYOUT)
+    ledger.datasets.set_metadata("d", sort_by("later", description="only what is said anew counts"))
+    with pytest.raises(InvalidMetadata, match="sortBy names 'w', which dataset 'd' does not have"):
+        ledger.datasets.set_metadata("d", sort_by("w"))
+    for metadata in (sort_by("v"), sort_by("w", schema={"columns": {"w": "double"}})):
+        assert ledger.datasets.set_metadata("d", metadata).metadata == metadata
+
+
 def test_pausing_asking_and_postponing_show_in_the_backlog(ledger: Ledger) -> None:
     ledger.datasets.ensure("d")
     ledger.datasets.set_paused("d", True)

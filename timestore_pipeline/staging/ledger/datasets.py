@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -90,6 +92,14 @@ class Datasets:
         """
         rows = self._database.rows("SELECT name, metadata FROM datasets")
         return {row["name"]: _NO_METADATA if row["metadata"] == "{}" else _readable(row) for row in rows}
+
+    def columns(self, names: Collection[str]) -> dict[str, list[str]]:
+        """Name -> its columns, of the datasets that have a batch; pyarrow would be imported for their types."""
+        wanted = (
+            "SELECT name, schema FROM datasets WHERE schema IS NOT NULL AND name IN (SELECT value FROM json_each(?))"
+        )
+        rows = self._database.rows(wanted, (json.dumps(list(names)),))
+        return {row["name"]: [column["name"] for column in json.loads(row["schema"])["columns"]] for row in rows}
 
     def created(self) -> dict[str, datetime]:
         """Name -> when it was first heard of."""

@@ -25,6 +25,7 @@ _Layout = tuple[str | None, Granularity | None]
 
 def settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: DatasetMetadata) -> None:
     """Bring columns and layout in line with new metadata; raises `InvalidMetadata` or `SchemaConflict`."""
+    _check_sort_columns(record, metadata)
     if _schema_part(metadata) == _schema_part(record.metadata):
         return
     if record.schema is not None:
@@ -35,6 +36,19 @@ def settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: Dat
             write(tx, record, schema, *layout)
     tx.execute("UPDATE datasets SET schema_version = schema_version + 1 WHERE dataset_id = ?", (record.dataset_id,))
     mark_declared(tx, record.name)
+
+
+def _check_sort_columns(record: DatasetRecord, metadata: DatasetMetadata) -> None:
+    """Only what is said anew counts. Before the first batch, and for a declared column, the column is still to come."""
+    said = metadata.staging.flush.sort_by
+    if record.schema is None or said is None or said == record.metadata.staging.flush.sort_by:
+        return
+    if unknown := [name for name in said if name not in {*record.schema.names, *metadata.schema_.columns}]:
+        raise InvalidMetadata(
+            f"staging.flush.sortBy names {unknown[0]!r}, which dataset {record.name!r} does not have",
+            dataset=record.name,
+            hint=f"its columns are: {', '.join(record.schema.names)}; declare one that is still to come",
+        )
 
 
 def _schema_part(metadata: DatasetMetadata) -> tuple[object, ...]:
