@@ -7,9 +7,8 @@ from functools import partial
 
 from timestore_pipeline.tools.doctor.clocks import clocks
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
-from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import disk_fit, disk_speed
-from timestore_pipeline.tools.doctor.finding import Check, Finding
+from timestore_pipeline.tools.doctor.finding import Check, Deployment, Finding
 from timestore_pipeline.tools.doctor.lake_access import lake_access
 from timestore_pipeline.tools.doctor.landing_folder import landing_folder
 from timestore_pipeline.tools.doctor.ledger_health import ledger_health

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
-from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, nearest_folder
-from timestore_pipeline.tools.doctor.finding import Finding, ok, warning
+from timestore_pipeline.tools.doctor.finding import Deployment, Finding, ok, warning
 
 _SKEW = timedelta(seconds=5)  # as the flush decision allows
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, folder_bytes
-from timestore_pipeline.tools.doctor.deployment import Deployment
-from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
 
 _LEAST_SHARE = 0.05  # of the disk free; filesystems slow down below, and other programs write too
 _SLOW_COMMIT = 0.1  # seconds; every acknowledgement waits for two commits

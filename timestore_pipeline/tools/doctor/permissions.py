@@ -7,9 +7,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from timestore_pipeline.tools.doctor.deployment import Deployment
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
-from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
 
 _MOST_NAMED = 3  # files named one by one
 
