@@ -17,7 +17,7 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from timestore_pipeline import clock
 from timestore_pipeline.defs.instance_health import instance_health
-from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.examination import Status
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.tools.doctor.finding import Deployment
+from timestore_pipeline.tools.doctor.examination import Deployment
 
 
 def dataset_names(incomplete: str) -> list[str]:

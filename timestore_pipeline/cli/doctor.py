@@ -10,7 +10,7 @@ from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.tools.doctor.checks import checks
-from timestore_pipeline.tools.doctor.finding import Check, Deployment, Diagnosis, Finding, Status, examine, ok
+from timestore_pipeline.tools.doctor.examination import Check, Deployment, Diagnosis, Finding, Status, examine, ok
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 

@@ -14,7 +14,7 @@ from dagster._daemon.types import DaemonStatus
 from timestore_pipeline.defs.landing_sensor import LANDING_SENSOR
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.sensor import staging_flush_sensor
-from timestore_pipeline.tools.doctor.finding import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Finding, failed, ok, warning
 
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself
 _SENSORS = (staging_flush_sensor.name, flush_recovery_sensor.name)

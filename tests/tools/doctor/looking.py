@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.tools.doctor.checks import CHECKS
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, Status
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, Status
 
 
 def found(check: str) -> list[Finding]:

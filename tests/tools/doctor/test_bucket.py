@@ -8,7 +8,7 @@ from demo.processes import free_port
 from tests.services.s3 import S3Server, s3_server
 from tests.tools.doctor.looking import seen
 from timestore_pipeline.errors import RetryLater, TimestoreError
-from timestore_pipeline.tools.doctor.finding import Deployment, Status
+from timestore_pipeline.tools.doctor.examination import Deployment, Status
 from timestore_pipeline.tools.doctor.lake_access import lake_access
 
 pytestmark = pytest.mark.service

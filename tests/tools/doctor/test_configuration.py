@@ -8,7 +8,7 @@ import pytest
 
 from tests.tools.doctor.looking import found, seen, staged
 from timestore_pipeline import Settings
-from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.examination import Status
 from timestore_pipeline.wiring import Timestore
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from timestore_pipeline.errors import LedgerBusy
-from timestore_pipeline.tools.doctor.finding import Check, Finding, Status, examine, ok, warning
+from timestore_pipeline.tools.doctor.examination import Check, Finding, Status, examine, ok, warning
 
 
 def _raises() -> Iterator[Finding]:

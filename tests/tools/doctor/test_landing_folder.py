@@ -10,7 +10,7 @@ import pytest
 from tests.tools.doctor.looking import files, found, seen
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LandingUnusable
-from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.examination import Status
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
-from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.examination import Status
 from timestore_pipeline.wiring import Timestore
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from demo.processes import free_port
 from tests.tools.doctor.looking import found, seen
-from timestore_pipeline.tools.doctor.finding import Status
+from timestore_pipeline.tools.doctor.examination import Status
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from timestore_pipeline.tools.doctor.clocks import clocks
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
-from timestore_pipeline.tools.doctor.disk import disk_fit, disk_speed
-from timestore_pipeline.tools.doctor.finding import Check, Deployment, Finding
+from timestore_pipeline.tools.doctor.disk import clocks, disk_fit, disk_speed, permissions
+from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding
 from timestore_pipeline.tools.doctor.lake_access import lake_access
 from timestore_pipeline.tools.doctor.landing_folder import landing_folder
 from timestore_pipeline.tools.doctor.ledger_health import ledger_health
-from timestore_pipeline.tools.doctor.permissions import permissions
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, quarantine
 from timestore_pipeline.tools.doctor.services import pushgateway, webserver
 

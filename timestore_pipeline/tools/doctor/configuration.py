@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.settings import unknown_variables
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
 
 _AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
 

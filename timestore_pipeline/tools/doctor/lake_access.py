@@ -14,7 +14,7 @@ from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.tools.doctor.disk import durable_write, in_the_way, nearest_folder
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok
 
 _CREDENTIALS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and their permissions"
 

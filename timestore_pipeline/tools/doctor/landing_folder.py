@@ -10,7 +10,7 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.tools.doctor.disk import durable_write
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
 
 _LATE = timedelta(minutes=10)  # a run of `ingest_files` takes five, then the next one begins
 _MOST_NAMED = 3  # names

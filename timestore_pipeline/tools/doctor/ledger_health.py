@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.opening import lost
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
 
 
 def ledger_health(deployment: Deployment) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.scratch import owned_folders
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
 
 SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from timestore_pipeline.monitoring.telemetry.delivery import Address
 from timestore_pipeline.monitoring.telemetry.push import DEADLINE
-from timestore_pipeline.tools.doctor.finding import Deployment, Finding, failed, ok
+from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok
 
 _AGENT = {"User-Agent": "timestore-doctor"}
 
