@@ -14,8 +14,8 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import move_durably
-from timestore_pipeline.tools.doctor.disk import permissions
 from timestore_pipeline.tools.doctor.examination import Deployment, Status
+from timestore_pipeline.tools.doctor.host import permissions
 from timestore_pipeline.wiring import Timestore
 
 

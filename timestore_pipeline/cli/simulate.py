@@ -19,7 +19,7 @@ from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.tools.crashtest.run import check_is_new
-from timestore_pipeline.tools.doctor.disk import nearest_folder
+from timestore_pipeline.tools.doctor.host import nearest_folder
 from timestore_pipeline.tools.simulate.plan import Plan
 from timestore_pipeline.tools.simulate.report import Measured, Report
 from timestore_pipeline.tools.simulate.run import simulate as run

@@ -11,8 +11,8 @@ import pytest
 from tests.tools.doctor.looking import files, found, seen, staged
 from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
-from timestore_pipeline.tools.doctor.disk import durable_write
 from timestore_pipeline.tools.doctor.examination import Status
+from timestore_pipeline.tools.doctor.host import durable_write
 
 
 def test_an_empty_deployment_fits_and_is_as_fast_as_its_disk() -> None:

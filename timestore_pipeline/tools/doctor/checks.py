@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
-from timestore_pipeline.tools.doctor.disk import clocks, disk_fit, disk_speed, permissions
 from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding
-from timestore_pipeline.tools.doctor.lake_access import lake_access
-from timestore_pipeline.tools.doctor.landing_folder import landing_folder
+from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
 from timestore_pipeline.tools.doctor.ledger_health import ledger_health
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, quarantine
-from timestore_pipeline.tools.doctor.services import pushgateway, webserver
+from timestore_pipeline.tools.doctor.services import lake_access, landing_folder, pushgateway, webserver
 
 CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
     "configuration": configuration,
