@@ -9,7 +9,7 @@ from tests.services.s3 import S3Server, s3_server
 from tests.tools.doctor.looking import seen
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.tools.doctor.examination import Deployment, Status
-from timestore_pipeline.tools.doctor.services import lake_access
+from timestore_pipeline.tools.doctor.surroundings import lake_access
 
 pytestmark = pytest.mark.service
 __all__ = ["s3_server"]  # a fixture is found by its name in this module

@@ -8,9 +8,8 @@ from functools import partial
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
 from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
-from timestore_pipeline.tools.doctor.ledger_health import ledger_health
-from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, quarantine
-from timestore_pipeline.tools.doctor.services import lake_access, landing_folder, pushgateway, webserver
+from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
+from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_folder, pushgateway, webserver
 
 CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
     "configuration": configuration,

@@ -1,4 +1,7 @@
-"""What is stuck: a sensor that does not tick, rows that wait too long, dead owners, batches that were set aside."""
+"""What is stuck: a sensor that does not tick, rows that wait too long, dead owners, batches that were set aside.
+
+Whether the ledger is there, whole, of this release and of this shard.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
+from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.liveness import others_alive
+from timestore_pipeline.staging.opening import lost
 from timestore_pipeline.staging.scratch import owned_folders
 from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
 
@@ -94,3 +99,27 @@ def _name(holding: Holding) -> str:
 def _left(holding: Holding) -> str:
     parts = [(holding.unfinished_segments, "unfinished segment(s)"), (holding.claims, "claim(s)")]
     return " and ".join(f"{amount} {what}" for amount, what in parts if amount)
+
+
+def ledger_health(deployment: Deployment) -> Iterator[Finding]:
+    """The file, its format and its owner."""
+    directory, shard = deployment.directory, deployment.settings.shard
+    if directory.rebuilding() is not None:
+        yield failed("a rebuild of the ledger was begun and not finished", "run `timestore recover` again")
+    if not directory.ledger.exists():
+        if directory.holds_rows():
+            raise lost(directory)
+        yield ok("there is none yet; the first process creates it")
+        return
+    deployment.ledger(LedgerInspection.check_file)
+    meta = deployment.ledger(LedgerInspection.meta) or {}
+    if meta.get("format_version") != str(FORMAT_VERSION):
+        seen = f"format version {meta.get('format_version')}, this release reads {FORMAT_VERSION}"
+        yield failed(seen, "use the release that wrote it, or drain it there first")
+    elif meta.get("shard") != shard:
+        seen = f"it belongs to shard {meta.get('shard')!r}, TIMESTORE_SHARD is {shard!r}"
+        yield failed(seen, "set TIMESTORE_SHARD to its owner, or use another TIMESTORE_STAGING_DIRECTORY")
+    else:
+        yield ok(f"SQLite finds it whole; format version {FORMAT_VERSION}, shard {shard}")
+    if kept := sorted(directory.root.glob("quarantine/_ledger-*")):
+        yield warning(f"{len(kept)} replaced ledger(s) are kept, the last is {kept[-1]}", "remove it once verify is ok")
