@@ -1,10 +1,6 @@
-"""The result of a check, and what to do about it.
+"""Examines a deployment: the checks run so that none can prevent the others, and each finding names its remedy.
 
-The examined deployment: its settings as far as they can be read, its directory, its ledger.
-
-Runs checks so that none can prevent the others.
-
-Each runs in a thread of its own with a deadline. A check that raises is a finding; one that hangs is abandoned.
+Each check runs in a thread of its own with a deadline. A check that raises is a finding; one that hangs is abandoned.
 """
 
 from __future__ import annotations

@@ -1,10 +1,7 @@
-"""Whether the guardrails fit the disk, and whether the disk takes a write and makes it durable in time.
+"""What the host provides: room for the guardrails, a disk that is fast enough, a clock that is right, and permissions.
 
-The write goes into an unnamed file, which disappears when it is closed, and after a crash as well.
-
-Compares this host's clock with the filesystem's, and looks for instants in the ledger that are in the future.
-
-Whether this user has the permissions in the staging directory that producers and flushes need.
+The disk's speed and clock are measured with an unnamed file, which disappears when it is closed, and after a crash as
+well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""What is stuck: a sensor that does not tick, rows that wait too long, dead owners, batches that were set aside.
-
-Whether the ledger is there, whole, of this release and of this shard.
+"""Whether the ledger is whole, and what is stuck: a sensor that does not tick, rows that wait too long, dead owners,
+batches that were set aside.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""Whether the services that this product calls can be reached: the Pushgateway and Dagster's web server.
+"""What a staging directory works with: the lake, the landing folder, the Pushgateway, Dagster's web server.
 
-Whether the lake can be read and written.
-
-In a folder, the check writes an unnamed file. A bucket has no unnamed objects: the check writes one small object beside
-the tables and deletes it at once; no reader looks at it.
-
-Whether dropped files are ingested: access to the folder, files that are never taken, files that wait too long.
+In a lake's folder, the check writes an unnamed file. A bucket has no unnamed objects: the check writes one small object
+beside the tables and deletes it at once; no reader looks at it.
 """
 
 from __future__ import annotations
