@@ -2,6 +2,8 @@
 
 A flush begins a while after its dataset is due, and takes the batches that have arrived until then. The last batches,
 which never became due, are left out: it is unknown which batches would have followed.
+
+A dataset's past as figures: its arrival rate, the files that its flushes wrote, and how long the flushes took.
 """
 
 from __future__ import annotations
@@ -12,9 +14,79 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from timestore_pipeline.errors import TooLittleHistory
+from timestore_pipeline.model.flush import Flush, FlushState
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import Arrival
-from timestore_pipeline.tools.advise.history import History
+
+LEAST_FLUSHES = 3  # published; fewer do not predict the next one
+LEAST_BATCHES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Arrivals and published flushes, both oldest first and of some length: see `of`."""
+
+    dataset: str
+    arrivals: Sequence[Arrival]
+    flushes: Sequence[Flush]
+
+    @classmethod
+    def of(cls, dataset: str, arrivals: Sequence[Arrival], flushes: Sequence[Flush]) -> History:
+        """flushes: of any outcome, in any order. Raises `TooLittleHistory`."""
+        published = [flush for flush in flushes if flush.state is FlushState.PUBLISHED and flush.files]
+        if len(published) < LEAST_FLUSHES or len(arrivals) < LEAST_BATCHES or arrivals[0].at == arrivals[-1].at:
+            raise TooLittleHistory(
+                f"{len(published)} published flushes and {len(arrivals)} batches of dataset {dataset!r} are too few",
+                dataset=dataset,
+                hint=f"let it run until there are {LEAST_FLUSHES} flushes and {LEAST_BATCHES} batches; more is better",
+            )
+        return cls(dataset, arrivals, sorted(published, key=lambda flush: flush.claimed_at))
+
+    @property
+    def seconds(self) -> float:
+        """From the first arrival to the last."""
+        return (self.arrivals[-1].at - self.arrivals[0].at).total_seconds()
+
+    @property
+    def bytes_per_second(self) -> float:
+        """Arrow bytes, quiet times included."""
+        return sum(arrival.bytes for arrival in self.arrivals) / self.seconds
+
+    @property
+    def bytes_per_row(self) -> float:
+        """Arrow bytes."""
+        return sum(arrival.bytes for arrival in self.arrivals) / max(sum(arrival.rows for arrival in self.arrivals), 1)
+
+    @property
+    def shrinkage(self) -> float:
+        """Parquet bytes for one Arrow byte."""
+        staged = sum(flush.volume.bytes for flush in self.flushes)
+        return sum(flush.file_bytes for flush in self.flushes) / max(staged, 1)
+
+    @property
+    def files_per_flush(self) -> float:
+        """One for each partition that a flush had rows for."""
+        return sum(flush.files for flush in self.flushes) / len(self.flushes)
+
+    @property
+    def flush_seconds(self) -> float:
+        """The 95th percentile of the flushes' durations, from claim to end."""
+        took = sorted(flush.duration.total_seconds() for flush in self.flushes if flush.duration is not None)
+        return max(took[math.ceil(0.95 * len(took)) - 1], 0.0) if took else 0.0
+
+    @property
+    def file_bytes(self) -> float:
+        """Mean size of the files that were written."""
+        return sum(flush.file_bytes for flush in self.flushes) / sum(flush.files for flush in self.flushes)
+
+    def staged_for(self, file_bytes: float) -> float:
+        """Arrow bytes that a flush must have staged for files of this size."""
+        return file_bytes * self.files_per_flush / max(self.shrinkage, 1e-9)
+
+    def file_of(self, staged: float) -> float:
+        """The inverse of `staged_for`."""
+        return staged * self.shrinkage / self.files_per_flush
 
 
 @dataclass(frozen=True, slots=True)
