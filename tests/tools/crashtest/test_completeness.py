@@ -11,9 +11,8 @@ import pytest
 from deltalake import CommitProperties, write_deltalake
 
 from tests.tools.crashtest.published import batches, story
-from timestore_pipeline.tools.crashtest.completeness import broken_promises
 from timestore_pipeline.tools.crashtest.journal import Story
-from timestore_pipeline.tools.crashtest.reader import PublishedTable
+from timestore_pipeline.tools.crashtest.reader import PublishedTable, broken_promises
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND = batches(2)

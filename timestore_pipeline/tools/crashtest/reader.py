@@ -2,13 +2,17 @@
 
 It follows the Delta log commit by commit, so it sees every version that any reader could have seen, and enters each
 commit into a diary. After a kill it continues from there: a commit is entered only after its problems are recorded.
+
+Checks `complete_until`: a commit that names an instant must not lack a batch that was acknowledged before it.
+
+Compares the reader's diary, which has every commit, with the acknowledgements in the producers' journals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +20,7 @@ import pyarrow.parquet as pq
 
 from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest import phases
+from timestore_pipeline.tools.crashtest.journal import Sent, Story
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.notes import append_lines, whole_lines
@@ -127,3 +132,28 @@ def _batches(files: list[Path]) -> Iterator[tuple[int, int, int, int, int]]:
     found = rows.group_by(_COLUMNS[:2] + _COLUMNS[3:]).aggregate([("row", "count"), ("row", "count_distinct")])
     columns = (found[name].to_pylist() for name in ("producer", "batch", "of", "row_count", "row_count_distinct"))
     yield from zip(*columns, strict=True)
+
+
+def broken_promises(table: PublishedTable, stories: Mapping[int, Story]) -> Iterator[str]:
+    """One problem for each batch that was published later than a commit had promised."""
+    missing = _acknowledged(table.folder.name, stories)
+    late: set[Batch] = set()
+    for version, batches, promised in table.entries():
+        for batch in batches:
+            missing.pop(batch, None)
+        for batch in () if promised is None else _acked_before(datetime.fromisoformat(promised), missing):
+            if batch not in late:
+                late.add(batch)
+                yield (
+                    f"version {version} of {table.folder.name} claims to be complete until {promised}, but lacks batch"
+                    f" {batch[0]}/{batch[1]}, acknowledged at {missing[batch].acked_at}"
+                )
+
+
+def _acknowledged(dataset: str, stories: Mapping[int, Story]) -> dict[Batch, Sent]:
+    sent = (batch for story in stories.values() for batch in story.sent.values())
+    return {(batch.producer, batch.number): batch for batch in sent if batch.dataset == dataset and batch.acked_at}
+
+
+def _acked_before(instant: datetime, missing: Mapping[Batch, Sent]) -> Iterator[Batch]:
+    yield from (batch for batch, sent in missing.items() if sent.acked_at is not None and sent.acked_at < instant)
