@@ -19,8 +19,7 @@ from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.run import MaintainOptions, maintain
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.flushing import opened, refusals_are_fine
-from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.notes import append_lines, whole_lines
+from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.plan import DATASETS
 from timestore_pipeline.tools.crashtest.reader import published_table
 from timestore_pipeline.tools.crashtest.report import Maintained

@@ -22,8 +22,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.journal import Sent, Story
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
-from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.notes import append_lines, whole_lines
+from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.plan import DATASETS, Plan
 
 _PAUSE = 0.02  # seconds
