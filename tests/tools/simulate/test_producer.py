@@ -9,7 +9,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.tools.crashtest.workload import checksum_sql
 from timestore_pipeline.tools.simulate.plan import Plan
-from timestore_pipeline.tools.simulate.workload import make_batch
+from timestore_pipeline.tools.simulate.producer import make_batch
 
 
 def _plan(home: Path) -> Plan:
