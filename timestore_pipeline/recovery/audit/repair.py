@@ -11,8 +11,8 @@ from collections import defaultdict
 
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.recovery.audit.published import PublishedAudit
-from timestore_pipeline.recovery.audit.quarantine_audit import unfinished_moves
 from timestore_pipeline.recovery.audit.report import DatasetAudit
+from timestore_pipeline.recovery.audit.staged import unfinished_moves
 from timestore_pipeline.recovery.audit.totals import TOTALS_DIFFER, mended
 from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea

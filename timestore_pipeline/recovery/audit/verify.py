@@ -19,10 +19,9 @@ from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
-from timestore_pipeline.recovery.audit.quarantine_audit import quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, describe, finish_moves, mend_totals
 from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
-from timestore_pipeline.recovery.audit.staged import audit_staged
+from timestore_pipeline.recovery.audit.staged import audit_staged, quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.totals import counted_totals, total_findings
 from timestore_pipeline.recovery.audit.traced import TracedAudit
 from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
