@@ -2,15 +2,22 @@
 
 Only the datasets that the statement names are prepared, and the statement can access nothing else: no file, no other
 database, no setting. Results stream; data that does not fit into memory is spilled into the query's folder.
+
+Checks of an SQL text: that it is one statement that only reads, and the names it reads from.
+
+DuckDB's parser shows both before anything is opened, so a query prepares the datasets it names and no others.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -19,16 +26,63 @@ from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.query.pins import Pins
 from timestore_pipeline.query.plan import Source, plan_all, plan_published
 from timestore_pipeline.query.staged_rows import StagedRows
-from timestore_pipeline.query.statement import QUOTING, check_reads, names_read
 from timestore_pipeline.query.stream import Worker
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 from timestore_pipeline.system.context_managers import Closing
+
+QUOTING = "names with '-' or '.', and SQL keywords, need double quotes"
+
+_READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # MULTI: a pivot
+_NAME = re.compile(r'"((?:[^"]|"")+)"|([\w.]+)')
+
+
+def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    """Raise `InvalidQuery` if the text cannot be parsed, is not one statement, or would do more than read."""
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise InvalidQuery(f"query refused: {error}", hint=QUOTING) from error
+    if len(statements) != 1:
+        raise InvalidQuery(f"query refused: {len(statements)} statements", hint="give one statement")
+    if statements[0].type not in _READS:
+        raise InvalidQuery(
+            f"query refused: {statements[0].type.name} does more than read",
+            hint="give a SELECT; staged and published rows are changed by ingesting and flushing only",
+        )
+
+
+def names_read(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
+    """Dataset names the statement may read from, sorted; there need not be such datasets."""
+    [(tree,)] = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
+    parsed = json.loads(tree)
+    # An EXPLAIN or a pivot has no tree: then every word that may be a name counts as one.
+    found = _words(sql) if parsed["error"] else _tables(parsed)
+    return sorted({name.lower() for name in found if is_dataset_name(name.lower())})
+
+
+def _tables(tree: Any) -> Iterator[str]:
+    nodes = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            if node.get("type") in ("BASE_TABLE", "SHOW_REF"):
+                yield node["table_name"].strip('"')
+            node = list(node.values())
+        if isinstance(node, list):
+            nodes += node
+
+
+def _words(sql: str) -> Iterator[str]:
+    for quoted, bare in _NAME.findall(sql):
+        yield quoted or bare
+
 
 _BATCH_ROWS = 10_000  # of a result
 _LOCKED = (  # in this order: the last one fixes the others
