@@ -17,7 +17,7 @@ from timestore_pipeline.flush import claim
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.query import plan
-from timestore_pipeline.query.pins import Pins
+from timestore_pipeline.query.plan import Pins
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes

@@ -10,22 +10,76 @@ The order of the steps ensures it beside any concurrent work:
 A claim, a commit, an abort or an unlink at any point between these steps moves no batch from one side to both or to
 none. A batch missing on both sides was moved meanwhile, into quarantine or out of a damaged segment: the plan is made
 again.
+
+Segments that a query keeps readable after a flush has unlinked them.
+
+A segment is never written to again, so a hard link keeps its contents while a flush publishes and unlinks it. The space
+is freed when the query ends. A killed query leaves its folder in the spool, which the next query or flush of any
+dataset, the recovery sensor, or `timestore recover` removes; the doctor reports it. Guardrails on staged bytes do not
+count segments that only a query holds, because a flush could not free them; the guardrail on free space does.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
-from timestore_pipeline.query.pins import Pins
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
 from timestore_pipeline.staging.roll_up import RollUp, roll_up
+from timestore_pipeline.staging.segments import translated
+
+
+class Pins:
+    """Links to segments, in the query's own folder."""
+
+    def __init__(self, area: StagingArea, folder: Path) -> None:
+        self._area = area
+        self._folder = folder
+        self._pinned: set[str] = set()
+
+    def pin(self, dataset: str, segment_id: str) -> None:
+        """Link a segment; a missing one is skipped."""
+        source = self.origin(dataset, segment_id)
+        with translated(source, dataset), suppress(FileNotFoundError):
+            _link(source, self.path(segment_id))
+            self._pinned.add(segment_id)
+
+    def has(self, segment_id: str) -> bool:
+        return segment_id in self._pinned
+
+    def path(self, segment_id: str) -> Path:
+        return self._folder / f"{segment_id}.duckdb"
+
+    def origin(self, dataset: str, segment_id: str) -> Path:
+        """The segment's path in the staging directory."""
+        return self._area.directory.segment(dataset, segment_id)
+
+    def clear(self) -> None:
+        """Remove all links."""
+        for segment_id in self._pinned:
+            self.path(segment_id).unlink()
+        self._pinned.clear()
+
+
+def _link(source: Path, target: Path) -> None:
+    """A copy where the filesystem has no hard links, or the spool is on another filesystem."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
 
 ATTEMPTS = 5  # plans, each outdated by a batch that was moved meanwhile
 

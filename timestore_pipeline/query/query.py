@@ -27,8 +27,7 @@ from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import is_dataset_name
-from timestore_pipeline.query.pins import Pins
-from timestore_pipeline.query.plan import Source, plan_all, plan_published
+from timestore_pipeline.query.plan import Pins, Source, plan_all, plan_published
 from timestore_pipeline.query.staged_rows import StagedRows
 from timestore_pipeline.query.stream import Worker
 from timestore_pipeline.staging.area import StagingArea

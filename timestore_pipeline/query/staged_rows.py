@@ -19,8 +19,7 @@ from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.sql_types import literal
-from timestore_pipeline.query.pins import Pins
-from timestore_pipeline.query.plan import Held, Source, with_remedy
+from timestore_pipeline.query.plan import Held, Pins, Source, with_remedy
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
