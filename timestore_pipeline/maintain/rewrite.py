@@ -7,12 +7,18 @@
 
 A crash before the commit leaves files that no commit names, under a generation that the next maintenance burns before
 it deletes them.
+
+One group of small files becomes one, in one commit: old files out, new one in. How it is written: `rewrite`.
+
+After the commit the compaction is complete: the old files stay for readers of older versions, until `vacuum` deletes
+them.
 """
 
 from __future__ import annotations
 
 import logging
 import shutil
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +30,7 @@ from timestore_pipeline.errors import Corrupted, DiskFull, InvalidData, OutcomeU
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.lake.maintenance import TableMaintenance
+from timestore_pipeline.lake.replacing import Replacement
 from timestore_pipeline.maintain.plan import Group, memory_bytes
 from timestore_pipeline.maintain.rows import Rows, open_rows
 from timestore_pipeline.model.batch import Volume
@@ -165,3 +172,24 @@ class Rewriter:
 def _volume(group: Group, row_bytes: float | None) -> Volume:
     """In the export's units: rows, and bytes in memory."""
     return Volume(len(group.files), group.rows, int(sum(memory_bytes(file, row_bytes) for file in group.files)))
+
+
+@dataclass(frozen=True, slots=True)
+class Compactor:
+    """Compacts the groups of one table, one after the other."""
+
+    rewriter: Rewriter
+
+    def run(self, group: Group, row_bytes: float | None) -> ExportedFile:
+        """Replace the group's files by one; return it.
+
+        Raise `Conflict` or `Fenced` when another process changed the files first: nothing was changed. `Corrupted` when
+        the proof fails, `DiskFull`, `RetryLater`; `OutcomeUnknown`: the next maintenance reads the outcome in the log.
+        """
+        table, dataset = self.rewriter.table, self.rewriter.dataset
+        generation, claim = table.next_generation(), uuid.uuid4().hex
+        new = self.rewriter.write(group, generation, row_bytes)
+        with self.rewriter.burnt_on_error(generation, claim, {new.path: new}):
+            info = {"maintainer": table.shard, "dataset": dataset, "rows": new.rows}
+            table.replace(generation, Replacement(group.files, new), claim, info)
+        return new

@@ -16,11 +16,10 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune, vacuum
-from timestore_pipeline.maintain.compact import Compactor
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.maintain.rewrite import Rewriter
+from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea

@@ -20,8 +20,7 @@ from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.maintain import vacuum
-from timestore_pipeline.maintain.compact import Compactor
-from timestore_pipeline.maintain.rewrite import Rewriter
+from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.staging import roll_up, segments
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger import schema_changes
