@@ -2,16 +2,23 @@
 
 The entries that verification and rebuilding need stay: every flush with its files and rows, the running totals, and the
 commits from which a lost ledger would be rebuilt. A crash leaves a log that begins later, or a ledger pruned in part.
+
+Deleting files that no version within the retention has: replaced files, and leftovers of processes that died.
+
+Never a file that may still be committed (of a running flush or compaction, of any shard), and never one that another
+tool put into the folder: `timestore verify` reports those and `timestore legacy import` imports them.
+A crash leaves files that the next run deletes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
+from timestore_pipeline.lake.garbage import GarbageFile
 from timestore_pipeline.lake.log_maintenance import LogTrim
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.model.staged_ids import begun_at
@@ -19,6 +26,27 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN
 from timestore_pipeline.staging.roll_up import idle_journals, remove_idle_journals
+
+_LONGEST_WRITE = timedelta(days=1)  # a file that did not change for so long is no longer being written
+
+
+def vacuum(table: TableMaintenance, dataset: str, retention: timedelta, *, dry_run: bool) -> Sequence[GarbageFile]:
+    """Delete, and return the deleted files by path, in a dry run the deletable ones; none when there is no table.
+
+    To be called under the dataset's lock: an unsettled generation of this shard belongs to a dead process.
+    """
+    facts = table.folder_facts(dataset)
+    if facts is not None and not dry_run and (generation := facts.unsettled(table.shard)):
+        table.burn(generation, "its process is gone", None)
+        facts = table.folder_facts(dataset)
+    if facts is None:
+        return ()
+    files = sorted(facts.disused(clock.now() - retention), key=lambda file: file.path)
+    if not dry_run:
+        table.delete([file.path for file in files])
+        table.remove_abandoned(clock.now() - max(retention, _LONGEST_WRITE))
+    return files
+
 
 SLACK = timedelta(days=1)  # between a segment's clock and a commit's
 
