@@ -14,8 +14,8 @@ from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError
 
 if TYPE_CHECKING:  # imported in the function: the other commands of the group need no lake
+    from timestore_pipeline.maintain.report import RetypeReport
     from timestore_pipeline.maintain.retype import Retyping
-    from timestore_pipeline.maintain.retype_report import RetypeReport
 
 
 def retype(

@@ -28,7 +28,7 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain.column_type import ColumnType, column_type
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import Group, plan_all
-from timestore_pipeline.maintain.retype_report import RetypeReport, Unfit
+from timestore_pipeline.maintain.report import RetypeReport, Unfit
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.maintain.run import MaintainOptions, Progress, row_bytes
 from timestore_pipeline.maintain.staged_values import unfit_batches
