@@ -15,7 +15,7 @@ from timestore_pipeline.errors import Conflict, Corrupted, SchemaConflict, Times
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.maintain import prune, vacuum
+from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
@@ -138,7 +138,7 @@ class Maintenance:
         done.files_after -= len(group.files) - 1
 
     def _vacuum(self, done: DatasetUpkeep) -> None:
-        files = vacuum.vacuum(self._table, self.dataset, self.options.retention, dry_run=self.options.dry_run)
+        files = prune.vacuum(self._table, self.dataset, self.options.retention, dry_run=self.options.dry_run)
         done.deleted = [file.path for file in files]
         done.deleted_bytes = sum(file.bytes for file in files)
 

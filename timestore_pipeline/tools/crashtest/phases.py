@@ -19,7 +19,7 @@ from timestore_pipeline.flush.pipeline import FlushPipeline
 from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.maintain import vacuum
+from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.staging import roll_up, segments
 from timestore_pipeline.staging.journal import Journal
@@ -63,7 +63,7 @@ MARKED: dict[str, tuple[Any, str]] = {
     "prove compacted": (Rewriter, "_prove"),
     "swap files": (TableMaintenance, "replace"),
     "burn generation": (TableMaintenance, "burn"),
-    "vacuum": (vacuum, "vacuum"),
+    "vacuum": (prune, "vacuum"),
     "trim log": (LogMaintenance, "trim"),
 }
 PHASES: tuple[str, ...] = (IDLE, START, READ, RECOVER, MAINTAIN, FLUSH, SEND, *MARKED)
