@@ -1,13 +1,11 @@
-"""Deleting log and ledger entries past their retention, so that neither grows for ever.
+"""Deletes what is past its retention: files that no kept version of a table has, log entries, ledger entries.
+
+Vacuum deletes replaced files and leftovers of processes that died; never a file that may still be committed (of a
+running flush or compaction, of any shard), and never one that another tool put into the folder: `timestore verify`
+reports those and `timestore legacy import` imports them. A crash leaves files that the next run deletes.
 
 The entries that verification and rebuilding need stay: every flush with its files and rows, the running totals, and the
 commits from which a lost ledger would be rebuilt. A crash leaves a log that begins later, or a ledger pruned in part.
-
-Deleting files that no version within the retention has: replaced files, and leftovers of processes that died.
-
-Never a file that may still be committed (of a running flush or compaction, of any shard), and never one that another
-tool put into the folder: `timestore verify` reports those and `timestore legacy import` imports them.
-A crash leaves files that the next run deletes.
 """
 
 from __future__ import annotations

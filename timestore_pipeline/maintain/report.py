@@ -1,7 +1,4 @@
-"""The result of a maintenance, or of a dry run, and its JSON for scripts.
-
-The result of a change of type, or of a dry run, and its JSON for scripts.
-"""
+"""The result of a maintenance or of a change of type, or of a dry run of either, and its JSON for scripts."""
 
 from __future__ import annotations
 

@@ -6,12 +6,8 @@
                                                                                      files are deleted
 
 A crash before the commit leaves files that no commit names, under a generation that the next maintenance burns before
-it deletes them.
-
-One group of small files becomes one, in one commit: old files out, new one in. How it is written: `rewrite`.
-
-After the commit the compaction is complete: the old files stay for readers of older versions, until `vacuum` deletes
-them.
+it deletes them. After the commit the work is complete: the old files stay for readers of older versions, until `vacuum`
+deletes them.
 """
 
 from __future__ import annotations

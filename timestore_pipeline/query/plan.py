@@ -11,8 +11,6 @@ A claim, a commit, an abort or an unlink at any point between these steps moves 
 none. A batch missing on both sides was moved meanwhile, into quarantine or out of a damaged segment: the plan is made
 again.
 
-Segments that a query keeps readable after a flush has unlinked them.
-
 A segment is never written to again, so a hard link keeps its contents while a flush publishes and unlinks it. The space
 is freed when the query ends. A killed query leaves its folder in the spool, which the next query or flush of any
 dataset, the recovery sensor, or `timestore recover` removes; the doctor reports it. Guardrails on staged bytes do not

@@ -1,11 +1,8 @@
 """One SQL statement over datasets, each a view of its published and its staged rows, every row once.
 
-Only the datasets that the statement names are prepared, and the statement can access nothing else: no file, no other
-database, no setting. Results stream; data that does not fit into memory is spilled into the query's folder.
-
-Checks of an SQL text: that it is one statement that only reads, and the names it reads from.
-
-DuckDB's parser shows both before anything is opened, so a query prepares the datasets it names and no others.
+The text must be one statement that only reads. DuckDB's parser shows the names in it before anything is opened, so only
+the datasets that it names are prepared, and it can access nothing else: no file, no other database, no setting. Results
+stream; data that does not fit into memory is spilled into the query's folder.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ A record of a journal is read whole, and its checksum compared. The rows of a se
 column of every row, so that DuckDB compares the checksum of each block. A file that disappears during the audit was
 flushed: then none of its batches is unpublished.
 
-Every file in quarantine has an incident, and every segment is where the ledger has it.
-
-Beside a flush that quarantines a segment at this moment a move can look unfinished, so that is a warning.
+Every file in quarantine has an incident, and every segment is where the ledger has it. Beside a flush that quarantines
+a segment at this moment a move can look unfinished, so that is a warning.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Replays a dataset's past arrivals under other thresholds, and gives the flushes that these would have caused.
+"""A dataset's past, and its replay under other thresholds: the flushes that these would have caused.
 
 A flush begins a while after its dataset is due, and takes the batches that have arrived until then. The last batches,
 which never became due, are left out: it is unknown which batches would have followed.
-
-A dataset's past as figures: its arrival rate, the files that its flushes wrote, and how long the flushes took.
 """
 
 from __future__ import annotations

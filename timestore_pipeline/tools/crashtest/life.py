@@ -1,8 +1,7 @@
-"""One life of one process of the test, from its fork to its kill: its role, and whether it should end.
+"""One life of one process of the test, from its fork to its kill: its role, whether it should end, and its notes.
 
-Append-only files, a JSON document per line, for processes that may be killed at any instant.
-
-One call of `append_lines` is one `write`. A kill may tear a line; a torn line is ignored, and spoils none after it.
+Notes are append-only files, a JSON document per line, for processes that may be killed at any instant. One call of
+`append_lines` is one `write`. A kill may tear a line; a torn line is ignored, and spoils none after it.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 It follows the Delta log commit by commit, so it sees every version that any reader could have seen, and enters each
 commit into a diary. After a kill it continues from there: a commit is entered only after its problems are recorded.
 
-Checks `complete_until`: a commit that names an instant must not lack a batch that was acknowledged before it.
-
-Compares the reader's diary, which has every commit, with the acknowledgements in the producers' journals.
+At the end the diary is compared with the acknowledgements in the producers' journals: a commit that names an instant as
+`complete_until` must not lack a batch that was acknowledged before it.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@
 PLAN is the plan as JSON. Every `RetryLater` is recorded as a drop, although the batch is sent again: a producer without
 retries would have lost it. At the end, it prints its latencies as one line on standard output.
 
-Batches of any size that are distinguishable row by row, made by DuckDB so that making them adds little load.
-
-The rows have the columns of the crash test's rows, and the same oracle judges them.
+Batches may have any size, and their rows are distinguishable. DuckDB makes them, so that making them adds little load;
+they have the columns of the crash test's rows, and the same oracle judges them.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
     prepare -> producers send, due datasets are flushed -> drain -> judge
 
-Flushes run in this process, by the same decision and through the same phases as in Dagster, except that Dagster also
-has to start a run. Interrupted at any point, it ends its processes and leaves the directory as it is.
-
-The producers' processes: started together, watched, and killed if they outlive the simulation.
+Producers are processes: started together, watched, and killed if they outlive the simulation. Flushes run in this
+process, by the same decision and through the same phases as in Dagster, except that Dagster also has to start a run.
+Interrupted at any point, it ends its processes and leaves the directory as it is.
 """
 
 from __future__ import annotations
