@@ -26,7 +26,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain import rows as maintained_rows
-from timestore_pipeline.maintain.locking import maintaining
+from timestore_pipeline.maintain.run import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.recovery.audit.verify import verify

@@ -26,11 +26,10 @@ from timestore_pipeline.lake.maintenance import TableFiles, TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement, TypeChange
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain.column_type import ColumnType, column_type
-from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import Group, plan_all
 from timestore_pipeline.maintain.report import RetypeReport, Unfit
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.maintain.run import MaintainOptions, Progress, row_bytes
+from timestore_pipeline.maintain.run import MaintainOptions, Progress, maintaining, row_bytes
 from timestore_pipeline.maintain.staged_values import unfit_batches
 from timestore_pipeline.model.canonical import canonical_schema
 from timestore_pipeline.model.declared import type_text

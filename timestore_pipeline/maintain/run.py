@@ -2,21 +2,36 @@
 
 Every step may be killed and run again. A failing step is reported and does not stop the others, neither those of the
 same dataset nor those of other datasets.
+
+One maintenance of a dataset runs at a time on this host: a lock that the kernel releases when its process ends. It
+saves work and gives the operator a clear error. Correctness does not depend on it: conflicting maintenance from another
+host, or on a filesystem without locks, is refused by the Delta log.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
-from timestore_pipeline.errors import Conflict, Corrupted, SchemaConflict, TimestoreError, UnknownDataset
+from timestore_pipeline.errors import (
+    AccessDenied,
+    Conflict,
+    Corrupted,
+    MaintenanceInProgress,
+    SchemaConflict,
+    TimestoreError,
+    UnknownDataset,
+)
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune
-from timestore_pipeline.maintain.locking import maintaining
 from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
@@ -24,6 +39,34 @@ from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system.durable import make_folder, open_private
+
+
+@contextmanager
+def maintaining(folder: Path, dataset: str) -> Iterator[None]:
+    """Raise `MaintenanceInProgress` if another process holds the lock, `AccessDenied` if there can be no lock file."""
+    try:
+        make_folder(folder, private=True)
+        descriptor = open_private(folder / f"{dataset}.lock")
+    except OSError as error:
+        hint = "run as the owner of the staging directory"
+        raise AccessDenied(f"the system refuses {folder}: {error}", dataset=dataset, hint=hint) from error
+    try:
+        _lock(descriptor, dataset)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, dataset: str) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        hint = "nothing to do: the other process does the work"
+        raise MaintenanceInProgress(f"dataset {dataset!r} is being maintained", dataset=dataset, hint=hint) from error
+    except OSError:
+        return  # a filesystem without locks
+
 
 _log = logging.getLogger(__name__)
 
