@@ -22,9 +22,8 @@ from timestore_pipeline.ingest.reading import Reading
 from timestore_pipeline.model.canonical import check_column_names, is_untyped
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve
-from timestore_pipeline.model.remedies import declare, publish_first
 from timestore_pipeline.model.source_types import plain_type
-from timestore_pipeline.model.widening import check_extents
+from timestore_pipeline.model.widening import check_extents, declare, publish_first
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Layout
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, Standing

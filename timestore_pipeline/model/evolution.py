@@ -24,9 +24,8 @@ from timestore_pipeline.model.canonical import (
 )
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.declared import DeclaredType
-from timestore_pipeline.model.remedies import remedy_for
 from timestore_pipeline.model.source_types import is_list
-from timestore_pipeline.model.widening import holds, spelt_exactly, wider
+from timestore_pipeline.model.widening import holds, remedy_for, spelt_exactly, wider
 
 _ABSENT = "no such column"
 
