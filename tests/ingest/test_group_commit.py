@@ -27,7 +27,7 @@ from timestore_pipeline.errors import (
     SchemaConflict,
     TimestoreError,
 )
-from timestore_pipeline.ingest import group_commit as module
+from timestore_pipeline.ingest import group as module
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.staging.area import StagingArea

@@ -29,7 +29,7 @@ from timestore_pipeline.errors import (
     ManagerClosed,
     QueueFull,
 )
-from timestore_pipeline.ingest import admission, group_commit
+from timestore_pipeline.ingest import admission, group
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.manager import StagingManager
@@ -162,14 +162,14 @@ def test_a_key_outlives_publication_until_it_is_pruned(area: StagingArea, manage
 def test_a_batch_that_cannot_be_written_fails_alone(
     area: StagingArea, manager: StagingManager, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staged = group_commit._staged
+    staged = group._staged
 
     def refuses_two_rows(seen: Any, batch: QueuedBatch, now: datetime) -> StagedBatch:
         if batch.rows.num_rows == 2:
             raise InvalidData("no such rows")
         return staged(seen, batch, now)
 
-    monkeypatch.setattr(group_commit, "_staged", refuses_two_rows)
+    monkeypatch.setattr(group, "_staged", refuses_two_rows)
     manager.submit("e", readings(1))
     futures = [manager.submit("d", readings(rows)) for rows in (1, 2, 3)]
     gate.set()

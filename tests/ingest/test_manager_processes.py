@@ -21,7 +21,7 @@ PRODUCER = """
 import os, sys
 from tests.ingest.batches import readings
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.ingest import group_commit
+from timestore_pipeline.ingest import group, group_commit
 from timestore_pipeline.staging import journal
 from timestore_pipeline.staging.ledger.batches import Batches
 
@@ -37,7 +37,7 @@ manager.enqueue("d", readings(3), idempotency_key="acknowledged")
     ("death", "rows_in_file"),
     [
         ("die()", 3),
-        ("group_commit.encode = die", 3),
+        ("group.encode = die", 3),
         ("journal.os.writev = die", 3),
         ("journal.os.fdatasync = die", 8),  # written, and perhaps not durable
         ("Batches.promise = die", 8),  # between the journal's flush and the ledger's commit

@@ -21,7 +21,7 @@ from timestore_pipeline.errors import (
     SchemaConflict,
     TimestoreError,
 )
-from timestore_pipeline.ingest import group_commit as module
+from timestore_pipeline.ingest import group as module
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger

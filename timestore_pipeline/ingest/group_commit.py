@@ -15,60 +15,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
 
 import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.ingest.catalog import Fitted, fitted_to
-from timestore_pipeline.ingest.extents import extents_of
+from timestore_pipeline.ingest.catalog import Fitted
+from timestore_pipeline.ingest.group import Group, Seen
 from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.queue import QueuedBatch, fail, resolve, resolve_duplicate
-from timestore_pipeline.model.batch import StagedBatch, batch_id
-from timestore_pipeline.model.extent import Extent, Extents
+from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.staged_ids import new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
-from timestore_pipeline.staging.journal_records import Encoded, Layout, Record, encode
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _log = logging.getLogger(__name__)
 
-_ROWS_OF_A_PIECE = 500  # copying more together costs more than it saves
 _MOST_SECONDS = 30.0  # that a journal is appended to: what lies in it is rolled up within a minute
-
-
-@dataclass(slots=True)
-class _Seen:
-    """What this process remembers of a dataset between commits."""
-
-    newest: int = 0  # version of the schema that this process has seen change last
-    noted: Extents | None = field(default_factory=dict)  # extents that the ledger has; None = it needs none any more
-    journal_id: str = ""  # the journal that the next two are for
-    stream_id: str = ""  # of the dataset's batches in that journal
-    next_sequence: int = 0
-
-    def begin(self, journal_id: str) -> None:
-        """Another journal."""
-        self.journal_id, self.stream_id, self.next_sequence = journal_id, new_id(), 0
-
-    def take_sequence(self) -> int:
-        """The next batch's position; never used twice, also when its append fails."""
-        sequence, self.next_sequence = self.next_sequence, self.next_sequence + 1
-        return sequence
-
-
-@dataclass(slots=True)
-class _Group:
-    """Batches of one dataset that are promised together, as they are written."""
-
-    batches: Sequence[QueuedBatch]
-    promised: Sequence[StagedBatch]
-    rows: pa.Table  # of all of them
-    written: Encoded
 
 
 class GroupCommit:
@@ -84,7 +49,7 @@ class GroupCommit:
         self._journal: Journal | None = None
         self._journal_ends = 0.0  # of the monotonic clock, seconds
         self._to_close: list[str] = []  # journals that the ledger still takes for open ones
-        self._seen: dict[str, _Seen] = {}
+        self._datasets: dict[str, Seen] = {}
 
     def commit(self, batches: Sequence[QueuedBatch]) -> None:
         """Stage the batches and resolve every receipt, with a result or with an error; raises nothing.
@@ -99,16 +64,6 @@ class GroupCommit:
         except BaseException as error:  # noqa: BLE001  # whatever it is, a caller who waits must hear of it
             fail(waiting, error)
 
-    def close_journal(self) -> None:
-        """Append no more to the present journal, if there is one; again after an error goes on where it stopped."""
-        if self._journal is not None:
-            self._journal.close()
-            self._to_close.append(self._journal.journal_id)
-            self._journal = None
-        while self._to_close:
-            self._area.ledger.journals.close(self._to_close[0])
-            self._closed(self._to_close.pop(0))
-
     def _stage_some(self, waiting: Sequence[QueuedBatch]) -> list[QueuedBatch]:
         """Stage of each dataset as many batches as fit one group; returns what is left, in order."""
         by_dataset: dict[str, list[QueuedBatch]] = {}
@@ -117,9 +72,8 @@ class GroupCommit:
         groups, left = [], []
         for batches in by_dataset.values():
             group, later = self._first_group(self._refuse_duplicates(batches))
-            groups.append(group)
+            groups += [group] if group else []
             left += later
-        groups = [group for group in groups if group]
         return (self._stage(groups) if groups else []) + left
 
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> Iterator[QueuedBatch]:
@@ -138,9 +92,11 @@ class GroupCommit:
         group: list[QueuedBatch] = []
         keys: set[str] = set()
         for batch in batches:
-            if batch.idempotency_key in keys or (batch.fitted.change is not None and group):
+            change = batch.fitted.change
+            if batch.idempotency_key in keys or (change is not None and group):
                 return group, [batch, *batches]
-            if self._is_outdated(batch) and not self._refitted(batch):
+            outdated = change is not None and change.schema_version < self._seen(batch.dataset).newest
+            if outdated and not self._refitted(batch):
                 continue
             group.append(batch)
             if batch.fitted.change is not None:
@@ -148,11 +104,6 @@ class GroupCommit:
             if batch.idempotency_key is not None:
                 keys.add(batch.idempotency_key)
         return group, list(batches)
-
-    def _is_outdated(self, batch: QueuedBatch) -> bool:
-        """Whether a change has been made since the batch was found to need one."""
-        change = batch.fitted.change
-        return change is not None and change.schema_version < self._of(batch.dataset).newest
 
     def _refitted(self, batch: QueuedBatch) -> bool:
         """Whether the batch fits its dataset as that is now; the caller hears why not."""
@@ -163,11 +114,8 @@ class GroupCommit:
             return False
         return True
 
-    def _of(self, dataset: str) -> _Seen:
-        return self._seen.setdefault(dataset, _Seen())
-
     def _stage(self, groups: Sequence[Sequence[QueuedBatch]]) -> list[QueuedBatch]:
-        """Write and promise; returns what has to be staged once more, since its dataset has changed."""
+        """File first: write, then promise; returns what has to be staged once more, since its dataset has changed."""
         every = [batch for group in groups for batch in group]
         try:
             journal = self._open_journal()
@@ -181,42 +129,50 @@ class GroupCommit:
             self._give_up_journal()
             fail(every, error)
             return []
-        return self._promise(journal.journal_id, encoded, offsets)
+        return self._promise(journal.journal_id, encoded, offsets) if encoded else []
 
-    def _encoded(self, journal: Journal, batches: Sequence[QueuedBatch]) -> list[_Group]:
+    def _encoded(self, journal: Journal, batches: Sequence[QueuedBatch]) -> list[Group]:
         """One record of them all; should one not fit, a record of each, so that it fails alone."""
         try:
-            return [_encode(self._writing(batches[0].dataset, journal.journal_id), batches)]
+            return [Group.encoded(self._writing(batches[0].dataset, journal.journal_id), batches)]
         except Exception as error:  # noqa: BLE001  # nothing was written yet, whatever it was
             if len(batches) == 1:
                 fail(batches, error)
                 return []
         return [one for batch in batches for one in self._encoded(journal, [batch])]
 
-    def _promise(self, journal_id: str, groups: Sequence[_Group], offsets: Sequence[int]) -> list[QueuedBatch]:
+    def _writing(self, dataset: str, journal_id: str) -> Seen:
+        """What is remembered of a dataset that is written to this journal."""
+        seen = self._seen(dataset)
+        if seen.journal_id != journal_id:
+            seen.begin(journal_id)
+            if seen.noted is not None and self._area.ledger.schema_changes.is_fixed(dataset):
+                seen.noted = None
+        return seen
+
+    def _promise(self, journal_id: str, groups: Sequence[Group], offsets: Sequence[int]) -> list[QueuedBatch]:
         """Row second, receipts last. Not tried again on error: a commit whose answer was lost may have happened."""
-        bases = [self._basis(group) for group in groups]
-        promises = [
-            Promise(group.batches[0].record.dataset_id, offset, group.promised, basis)
-            for group, offset, basis in zip(groups, offsets, bases, strict=True)
-        ]
+        bases = [group.basis(self._seen(group.batches[0].dataset).noted) for group in groups]
+        outcomes = self._area.ledger.batches.promise(
+            journal_id,
+            [
+                Promise(group.batches[0].record.dataset_id, offset, group.promised, basis)
+                for group, offset, basis in zip(groups, offsets, bases, strict=True)
+            ],
+        )
         again: list[QueuedBatch] = []
-        outcomes = self._area.ledger.batches.promise(journal_id, promises) if promises else []
         for group, basis, outcome in zip(groups, bases, outcomes, strict=True):
             if isinstance(outcome, SchemaMoved):
-                again += self._to_write_again(group)
+                for batch, promised in zip(group.batches, group.promised, strict=True):
+                    batch.batch_id = promised.batch_id
+                again += [batch for batch in group.batches if self._refitted(batch)]
             else:
                 self._resolve(group, basis, outcome)
         return again
 
-    def _to_write_again(self, group: _Group) -> list[QueuedBatch]:
-        for batch, promise in zip(group.batches, group.promised, strict=True):
-            batch.batch_id = promise.batch_id
-        return [batch for batch in group.batches if self._refitted(batch)]
-
-    def _resolve(self, group: _Group, basis: Basis, raced: Mapping[str, StagedBatch]) -> None:
+    def _resolve(self, group: Group, basis: Basis, raced: Mapping[str, StagedBatch]) -> None:
         """raced: what another process staged first, by key."""
-        seen = self._of(basis.dataset)
+        seen = self._seen(basis.dataset)
         seen.newest = max(seen.newest, *(batch.record.schema_version for batch in group.batches))
         if seen.noted is not None:
             seen.noted = {**seen.noted, **basis.extents}
@@ -229,25 +185,8 @@ class GroupCommit:
             else:
                 resolve_duplicate(batch, first)
 
-    def _basis(self, group: _Group) -> Basis:
-        """What the group was fitted to; of several, to the oldest."""
-        dataset = group.batches[0].dataset
-        changed = min(batch.fitted.times_changed for batch in group.batches)
-        known = self._of(dataset).noted
-        extents = {} if known is None else extents_of(group.rows)
-        known = known or {}
-        news = {path: known.get(path, Extent()) | extent for path, extent in extents.items()}
-        news = {path: extent for path, extent in news.items() if known.get(path) != extent}
-        return Basis(dataset, changed, group.batches[0].fitted.change, news)
-
-    def _writing(self, dataset: str, journal_id: str) -> _Seen:
-        """What is remembered of a dataset that is written to this journal."""
-        seen = self._of(dataset)
-        if seen.journal_id != journal_id:
-            seen.begin(journal_id)
-            if seen.noted is not None and self._area.ledger.schema_changes.is_fixed(dataset):
-                seen.noted = None
-        return seen
+    def _seen(self, dataset: str) -> Seen:
+        return self._datasets.setdefault(dataset, Seen())
 
     def _open_journal(self) -> Journal:
         """The present journal, or a new one when there is none or it is large or old enough to be rolled up."""
@@ -264,45 +203,19 @@ class GroupCommit:
             self._journal_ends = clock.monotonic() + _MOST_SECONDS
         return self._journal
 
+    def close_journal(self) -> None:
+        """Append no more to the present journal, if there is one; again after an error goes on where it stopped."""
+        if self._journal is not None:
+            self._journal.close()
+            self._to_close.append(self._journal.journal_id)
+            self._journal = None
+        while self._to_close:
+            self._area.ledger.journals.close(self._to_close[0])
+            self._closed(self._to_close.pop(0))
+
     def _give_up_journal(self) -> None:
         """After an error its last bytes are unknown: the next batch gets a new one."""
         try:
             self.close_journal()
         except TimestoreError as error:
             _log.warning("a journal is not closed yet, trying again later: %s", error)
-
-
-def _encode(seen: _Seen, batches: Sequence[QueuedBatch]) -> _Group:
-    newest = max((batch.record for batch in batches), key=lambda record: record.schema_version)
-    assert newest.schema is not None, "a dataset that accepted rows has a schema"
-    tables = [_in_columns_of(newest.schema, batch) for batch in batches]
-    now = clock.now()
-    promised = [_staged(seen, batch, now) for batch in batches]
-    layout = Layout(newest.schema, newest.time_column, newest.granularity)
-    rows = tables[0] if len(tables) == 1 else _together(tables)
-    return _Group(batches, promised, rows, encode(Record(newest.name, layout, promised, rows)))
-
-
-def _together(tables: Sequence[pa.Table]) -> pa.Table:
-    """One after the other; small ones in one piece, since each piece takes space and is read by itself."""
-    rows = pa.concat_tables(tables)
-    return rows.combine_chunks() if rows.num_rows < _ROWS_OF_A_PIECE * len(tables) else rows
-
-
-def _staged(seen: _Seen, batch: QueuedBatch, now: datetime) -> StagedBatch:
-    sequence = seen.take_sequence()
-    return StagedBatch(
-        batch_id=batch.batch_id or batch_id(seen.stream_id, sequence),
-        sequence=sequence,
-        rows=batch.rows.num_rows,
-        bytes=batch.bytes,
-        staged_at=now,
-        idempotency_key=batch.idempotency_key,
-    )
-
-
-def _in_columns_of(schema: pa.Schema, batch: QueuedBatch) -> pa.Table:
-    """The batch's rows in a schema that may be newer than the one they were conformed to."""
-    if schema is batch.record.schema or schema.equals(batch.record.schema):
-        return batch.rows
-    return fitted_to(schema, batch.record, batch.source)
