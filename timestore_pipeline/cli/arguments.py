@@ -1,4 +1,7 @@
-"""Arguments that many commands share, with the same name, help and completion."""
+"""Arguments that many commands share, with the same name, help and completion.
+
+Completion of dataset names. Read-only; offers nothing in case of an error.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from timestore_pipeline.cli.completion import dataset_names
+from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.tools.doctor.examination import Deployment
+
+
+def dataset_names(incomplete: str) -> list[str]:
+    """Datasets in use that begin with `incomplete`; none if the ledger cannot be read."""
+    try:
+        names = [dataset.name for dataset in Deployment.from_env().datasets()]
+    except (TimestoreError, OSError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
 
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", autocompletion=dataset_names, show_default=False)]
 Datasets = Annotated[

@@ -11,8 +11,7 @@ import typer
 from pyarrow import fs
 from rich.progress import track
 
-from timestore_pipeline.cli.arguments import Dataset
-from timestore_pipeline.cli.completion import dataset_names
+from timestore_pipeline.cli.arguments import Dataset, dataset_names
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cli.running import ROOT, command, staged
-from timestore_pipeline.cli.completion import dataset_names
+from timestore_pipeline.cli.arguments import dataset_names
 
 
 def completed(line: str) -> list[str]:
