@@ -12,8 +12,7 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
-from timestore_pipeline.cli.flush_view import flush_document, flush_sentence
-from timestore_pipeline.cli.incident_view import incident_document, incident_sentence
+from timestore_pipeline.cli.flush_view import flush_document, flush_sentence, incident_document, incident_sentence
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line
 from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.session import open_store

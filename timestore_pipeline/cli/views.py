@@ -1,4 +1,7 @@
-"""A flush as a row, a sentence or a JSON object."""
+"""A flush as a row, a sentence or a JSON object.
+
+Incidents as commands show them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 from timestore_pipeline.cli.wording import count, duration, instant, iso, seconds, size
 from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.model.incident import Incident, IncidentKind
 
 COLUMNS = ("dataset", "epoch", "outcome", "trigger", "run", "batches", "rows", "files", "size", "took", "claimed")
 NUMBERS = ("epoch", "batches", "rows", "files", "size", "took")
@@ -46,3 +50,37 @@ def flush_sentence(flush: Flush) -> str:
     ended = f" at {instant(flush.finished_at)} after {duration(flush.duration)}" if flush.finished_at else ""
     because = f": {flush.error}" if flush.error else ""
     return f"epoch {flush.epoch} ({flush.trigger}), {held}{written}, {flush.state}{ended}{because}"
+
+
+def incident_document(incident: Incident) -> dict[str, Any]:
+    """For JSON: a contract."""
+    return {
+        "incident_id": incident.incident_id,
+        "dataset": incident.dataset,
+        "kind": incident.kind,
+        "reason": incident.reason,
+        "segment_id": incident.segment_id,
+        "batches": incident.volume.batches,
+        "rows": incident.volume.rows,
+        "bytes": incident.volume.bytes,
+        "error": incident.error,
+        "opened_at": iso(incident.opened_at),
+        "resolution": incident.resolution,
+        "resolved_at": iso(incident.resolved_at),
+    }
+
+
+def incident_sentence(incident: Incident) -> str:
+    """The incident's batches and reason, on one line."""
+    amount = f"{count(incident.volume.batches, 'batch')} of {count(incident.volume.rows, 'row')}"
+    what = (
+        "poison"
+        if incident.kind is IncidentKind.BATCH
+        else f"{incident.reason} {kind_of_file(incident)} {incident.segment_id}"
+    )
+    return f"incident {incident.incident_id}: {amount} set aside ({what}): {' '.join(incident.error.split())}"
+
+
+def kind_of_file(incident: Incident) -> str:
+    """The kind of file that holds its batches."""
+    return "journal" if incident.kind is IncidentKind.RECORD else "segment"
