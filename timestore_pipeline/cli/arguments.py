@@ -1,6 +1,6 @@
 """Arguments that many commands share, with the same name, help and completion.
 
-Completion of dataset names. Read-only; offers nothing in case of an error.
+The completion of names is read-only, and offers nothing in case of an error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""`timestore explain`: why a dataset is or is not flushing.
-
-Why a dataset is or is not flushing: the decision, and the facts behind it.
-"""
+"""`timestore explain`: why a dataset is or is not flushing."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
-from timestore_pipeline.cli.flush_view import flush_document, flush_sentence, incident_document, incident_sentence
+from timestore_pipeline.cli.views import flush_document, flush_sentence, incident_document, incident_sentence
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line
 from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.session import open_store

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset, Datasets, OneOrAll, SomeOrAll
-from timestore_pipeline.cli.flush_view import COLUMNS, NUMBERS, flush_document, flush_row
+from timestore_pipeline.cli.views import COLUMNS, NUMBERS, flush_document, flush_row
 from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
     FAILED,

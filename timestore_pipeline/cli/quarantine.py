@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from timestore_pipeline.cli.arguments import OneOrAll
-from timestore_pipeline.cli.flush_view import incident_document, kind_of_file
+from timestore_pipeline.cli.views import incident_document, kind_of_file
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from timestore_pipeline.cli.flush_view import incident_document, incident_sentence
+from timestore_pipeline.cli.views import incident_document, incident_sentence
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,

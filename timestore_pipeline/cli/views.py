@@ -1,7 +1,4 @@
-"""A flush as a row, a sentence or a JSON object.
-
-Incidents as commands show them.
-"""
+"""Flushes and incidents as rows, sentences and JSON objects."""
 
 from __future__ import annotations
 
