@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset, Datasets, OneOrAll, SomeOrAll
-from timestore_pipeline.cli.views import COLUMNS, NUMBERS, flush_document, flush_row
 from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -21,6 +20,7 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.sensor import sensor_lateness
 from timestore_pipeline.cli.session import open_store, run_id
+from timestore_pipeline.cli.views import COLUMNS, NUMBERS, flush_document, flush_row
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from timestore_pipeline.cli.arguments import OneOrAll
-from timestore_pipeline.cli.views import incident_document, kind_of_file
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -21,6 +20,7 @@ from timestore_pipeline.cli.output import (
     reporting,
 )
 from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.cli.views import incident_document, kind_of_file
 from timestore_pipeline.cli.wording import count, instant, iso, size
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.model.incident import Incident, IncidentBatch

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from timestore_pipeline.cli.views import incident_document, incident_sentence
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -17,6 +16,7 @@ from timestore_pipeline.cli.output import (
     print_note,
 )
 from timestore_pipeline.cli.session import open_store
+from timestore_pipeline.cli.views import incident_document, incident_sentence
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.flush.recovery import Recovery
