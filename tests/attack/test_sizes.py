@@ -18,7 +18,7 @@ from tests.doors.landing.dropping import drop, folder, numbers, readings, take_i
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing.outcome import Result
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.trial import MOST_AT_ONCE, Trial
 from timestore_pipeline.settings import Settings
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from timestore_pipeline.ingest import conform
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.values import conform
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 

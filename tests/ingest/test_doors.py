@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
-from timestore_pipeline.ingest import catalog, exact_cast, interpret
+from timestore_pipeline.ingest import catalog
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop
+from timestore_pipeline.ingest.values import exact_cast, interpret
 from timestore_pipeline.staging.area import StagingArea
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

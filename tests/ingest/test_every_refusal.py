@@ -25,11 +25,11 @@ from tests.ingest.map_streams import BAD, GOOD, LISTED, MAP, stream
 from tests.ingest.test_refusals import Case
 from tests.ingest.text_files import read, said
 from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.ingest.interpret import interpret
+from timestore_pipeline.ingest.formats.reading import UNKNOWN, Reading
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.policy import ValuePolicy
-from timestore_pipeline.ingest.reading import UNKNOWN, Reading
-from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model import refusals
 from timestore_pipeline.model.dataset import DatasetMetadata
 

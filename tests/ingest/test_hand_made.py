@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.conform import conform
-from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.policy import DEFAULT_POLICY
+from timestore_pipeline.ingest.values.conform import conform
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
 from timestore_pipeline.model.columns import canonical_schema
 
 Wrap = Callable[[pa.Array], pa.Array]

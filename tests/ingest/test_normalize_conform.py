@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.conform import conform
-from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.policy import DEFAULT_POLICY
+from timestore_pipeline.ingest.values.conform import conform
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
 from timestore_pipeline.model.columns import TIMESTAMP, TIMESTAMP_UTC, canonical_schema
 
 DAY = 86_400_000_000

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.conform import conform
-from timestore_pipeline.ingest.interpret import interpret
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.policy import ValuePolicy
+from timestore_pipeline.ingest.values.conform import conform
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model.columns import TIMESTAMP_UTC, canonical_schema
 from timestore_pipeline.model.dataset import DatasetMetadata
 

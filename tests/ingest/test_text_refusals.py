@@ -9,7 +9,7 @@ import pytest
 
 from tests.ingest.text_files import declared, known, read, said
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.reading import UNKNOWN, Reading
+from timestore_pipeline.ingest.formats.reading import UNKNOWN, Reading
 
 _FINE = "2013-01-01T05:00:00.1234567Z"
 _STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])

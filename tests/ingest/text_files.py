@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from timestore_pipeline.ingest.reading import UNKNOWN, Reading
-from timestore_pipeline.ingest.sources import open_source
+from timestore_pipeline.ingest.formats.reading import UNKNOWN, Reading
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.model.dataset import DatasetMetadata
 
 

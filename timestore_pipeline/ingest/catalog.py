@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
-from timestore_pipeline.ingest.by_row import arrow_errors_typed
-from timestore_pipeline.ingest.conform import columns_with_range, conform
-from timestore_pipeline.ingest.exact_cast import is_in_range
-from timestore_pipeline.ingest.interpret import interpret
-from timestore_pipeline.ingest.policy import ValuePolicy
-from timestore_pipeline.ingest.reading import Reading
+from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.ingest.values.by_row import arrow_errors_typed
+from timestore_pipeline.ingest.values.conform import columns_with_range, conform
+from timestore_pipeline.ingest.values.exact_cast import is_in_range
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model.canonical import check_column_names, is_untyped
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve

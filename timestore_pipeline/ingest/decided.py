@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from timestore_pipeline.ingest.notes import Note
+from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.ingest.catalog import fitted_to
-from timestore_pipeline.ingest.extents import extents_of
 from timestore_pipeline.ingest.queue import QueuedBatch
+from timestore_pipeline.ingest.values.extents import extents_of
 from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.model.staged_ids import new_id

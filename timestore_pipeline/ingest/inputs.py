@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.ingest.formats.sources import Source, open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.notes import Note
-from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.ingest.values.notes import Note
 
 
 @dataclass

@@ -12,12 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, TimestoreError
-from timestore_pipeline.ingest.by_row import unreadable_column
-from timestore_pipeline.ingest.frames import exportable
-from timestore_pipeline.ingest.handed_over import table_of
-from timestore_pipeline.ingest.malformed import malformed
-from timestore_pipeline.ingest.pandas_notes import pandas_names, pandas_note
-from timestore_pipeline.ingest.rows import table_from_rows
+from timestore_pipeline.ingest.values.by_row import unreadable_column
+from timestore_pipeline.ingest.values.frames import exportable
+from timestore_pipeline.ingest.values.handed_over import table_of
+from timestore_pipeline.ingest.values.malformed import malformed
+from timestore_pipeline.ingest.values.pandas_notes import pandas_names, pandas_note
+from timestore_pipeline.ingest.values.rows import table_from_rows
 
 _INDEX_PREFIX = "__index_level_"  # what pandas calls an index without a name
 _HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings, one per row"

@@ -15,8 +15,8 @@ from datetime import timedelta
 import pyarrow as pa
 
 from timestore_pipeline.errors import Interrupted, TimestoreError
+from timestore_pipeline.ingest.formats.sources import Source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.model.batch import Receipt
 
 _IN_FLIGHT = 16  # batches; enough to fill a group commit

@@ -15,8 +15,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from timestore_pipeline.errors import AccessDenied, InvalidInput, TimestoreError
+from timestore_pipeline.ingest.formats.sources import Source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.sources import Source
 from timestore_pipeline.ingest.staging_loop import StagingLoop
 from timestore_pipeline.ingest.trial import BATCH_ROWS
 from timestore_pipeline.settings import Settings

@@ -25,7 +25,7 @@ from timestore_pipeline.doors.http.limits import ReaderLimits
 from timestore_pipeline.doors.http.reader_process import ERRORS
 from timestore_pipeline.doors.http.reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
-from timestore_pipeline.ingest.notes import Note
+from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import harmless_environment
 from timestore_pipeline.system import unprivileged

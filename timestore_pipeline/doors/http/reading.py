@@ -15,12 +15,12 @@ import pyarrow as pa
 from timestore_pipeline.doors.http.formats import GZIP
 from timestore_pipeline.doors.http.unpack import gunzip
 from timestore_pipeline.errors import BodyTooLarge, InvalidData, TimestoreError, UnreadableInput
-from timestore_pipeline.ingest.arrow_files import stream_tables
-from timestore_pipeline.ingest.expansion import check_shape, plain_bytes
-from timestore_pipeline.ingest.json_blocks import is_array
-from timestore_pipeline.ingest.notes import Note
-from timestore_pipeline.ingest.reading import Reading
-from timestore_pipeline.ingest.sources import Source, open_source
+from timestore_pipeline.ingest.formats.arrow_files import stream_tables
+from timestore_pipeline.ingest.formats.expansion import check_shape, plain_bytes
+from timestore_pipeline.ingest.formats.json_blocks import is_array
+from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.ingest.formats.sources import Source, open_source
+from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.refusals import WHOLE_FILE
 
 _ROWS_AT_ONCE = 65_536

@@ -26,7 +26,7 @@ from timestore_pipeline.doors.http.reading import Parsed
 from timestore_pipeline.errors import InvalidMetadata, UnsupportedType
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.notes import Note, explaining
+from timestore_pipeline.ingest.values.notes import Note, explaining
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import FlushRequest, Timestore

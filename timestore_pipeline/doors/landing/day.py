@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import InvalidInput
-from timestore_pipeline.ingest.conform import conform
-from timestore_pipeline.ingest.interpret import interpret
-from timestore_pipeline.ingest.policy import ValuePolicy
+from timestore_pipeline.ingest.values.conform import conform
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 

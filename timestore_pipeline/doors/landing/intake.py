@@ -20,12 +20,12 @@ from timestore_pipeline.doors.landing.locking import lock
 from timestore_pipeline.doors.landing.outcome import Outcome, Result, reason_text
 from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
+from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.notes import Note
-from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
-from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.trial import Trial
+from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import readable
 

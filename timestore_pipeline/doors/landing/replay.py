@@ -31,9 +31,9 @@ from timestore_pipeline.errors import (
     TimestoreError,
     error_document,
 )
+from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.path_columns import pairs, path_columns, with_path_columns
-from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import Place, readable

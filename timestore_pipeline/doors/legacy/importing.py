@@ -24,9 +24,9 @@ from timestore_pipeline.errors import (
     UnreadableInput,
     error_document,
 )
+from timestore_pipeline.ingest.formats.path_columns import Types, with_path_columns
+from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.path_columns import Types, with_path_columns
-from timestore_pipeline.ingest.sources import open_source
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 

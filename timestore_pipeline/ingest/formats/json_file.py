@@ -1,0 +1,176 @@
+"""JSON rows, read twice: once to settle the columns' types over the whole file, once for the rows.
+
+Arrow's reader is fast and loses digits, takes `NaN`, and reads `2013-01-01T05:00:00Z` as a local time. So a block goes
+through it only if nothing in it can lose anything; every other one is read by Python, digit by digit. A string stays a
+string unless its column is known or declared, is the dataset's time column, or holds a full instant in every row.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.json
+
+from timestore_pipeline.errors import BodyTooLarge, InvalidData
+from timestore_pipeline.ingest.formats.json_arrays import ArrayBuilder
+from timestore_pipeline.ingest.formats.json_blocks import Rows, row_blocks
+from timestore_pipeline.ingest.formats.json_rows import parse_rows
+from timestore_pipeline.ingest.formats.json_shape import MixedKinds, Shape
+from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.ingest.formats.text_column import TextColumn
+from timestore_pipeline.ingest.formats.text_times import TIMES
+from timestore_pipeline.ingest.values.notes import Note
+from timestore_pipeline.model.canonical import MOST_FIELDS, TIMESTAMP_UTC
+
+_LOSSY = (  # what Arrow would change or accept
+    re.compile(rb"[0-9.]{16}"),  # more digits than any double keeps
+    re.compile(rb"[0-9][eE][+-]?[0-9]"),
+    re.compile(rb"-0[\s,}\]]"),
+    re.compile(rb"NaN|Inf"),
+    re.compile(rb"(?:\A|[}\n])\s*null"),  # in place of a row: of the first, Arrow's reader ends the process (26.0)
+)
+
+
+_KEY = re.compile(rb'"([^"\\\n]*)"\s*:')
+_MOST_DENSE = 32 << 20  # cells of a block
+
+
+class JsonFile:
+    """One file. `rows`, `notes` and `tables` are what there is to know of it."""
+
+    def __init__(self, path: Path, reading: Reading) -> None:
+        """Raises `UnreadableInput` and `InvalidData` with line and column of what cannot be read or kept."""
+        self._path = path
+        self._reading = reading
+        self._exact = any(_is_beyond_arrow(known.type, 1) for known in reading.columns.values())
+        self._arrays = ArrayBuilder(path, reading.finer)
+        try:
+            shape = self._settle()
+        except MixedKinds:
+            self._exact = True  # then the line is known
+            shape = self._settle()
+        self._schema = pa.schema([pa.field(name, inner.type(path)) for name, inner in shape.fields.items()])
+        self._texts = {field.name: self._text(field.name) for field in self._schema if pa.types.is_string(field.type)}
+        self.rows = self._look(self._texts)
+        if self.rows and len(self._schema) == 0:
+            raise InvalidData(f"{path} has only rows without keys", hint="write at least one key with a value")
+        if guessed := {name: text for name, text in self._texts.items() if text.known is not None and text.is_guessed}:
+            self._look(guessed)
+        for column in self._texts.values():
+            column.settle()
+        noted = (column.note() for column in self._texts.values() if column.known is not None)
+        self.notes: Sequence[Note] = [note for note in noted if note is not None]
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All rows, block by block."""
+        for rows in row_blocks(self._path):
+            table = self._read(rows, self._schema)
+            columns = [
+                self._texts[name].parse(column.combine_chunks()) if name in self._texts else column
+                for name, column in zip(table.column_names, table.columns, strict=True)
+            ]
+            yield pa.table(dict(zip(table.column_names, columns, strict=True)))
+
+    def _settle(self) -> Shape:
+        known = pa.struct([pa.field(name, column.type) for name, column in self._reading.columns.items()])
+        shape = Shape("", 0, known, "object")
+        for rows in row_blocks(self._path):
+            table = None if _is_sparse(rows) else self._fast(rows, None)
+            if table is None:
+                for row, place in zip(parse_rows(self._path, rows), rows.places, strict=True):
+                    shape.add(self._path, row, place)
+            else:
+                shape.add_type(pa.struct(list(table.schema)))
+        return shape
+
+    def _text(self, name: str) -> TextColumn:
+        known = self._reading.column(name)
+        takes = known is not None and (known.declared or known.is_time or pa.types.is_string(known.type))
+        kinds = TIMES if name == self._reading.time_column else (TIMESTAMP_UTC,)
+        return TextColumn(self._path, name, known if takes else None, self._reading.finer, only=kinds)
+
+    def _look(self, texts: Mapping[str, TextColumn]) -> int:
+        """What their strings are; returns the number of rows."""
+        count = 0
+        for rows in row_blocks(self._path):
+            count += len(rows.lines)
+            self._check_cells(count)
+            if texts:
+                table = self._read(rows, self._schema)
+                for name, column in texts.items():
+                    column.look(table.column(name).combine_chunks(), rows.places.__getitem__)
+        return count
+
+    def _check_cells(self, rows: int) -> None:
+        """A key that one row has is a cell in all of them: few bytes of text can be any number of cells."""
+        most = self._reading.most_cells
+        if most is not None and rows * len(self._schema) > most:
+            problem = f"{self._path} has more than {most} cells: {len(self._schema)} columns in {rows} rows or more"
+            raise BodyTooLarge(problem, hint="send smaller batches, or rows of one kind at a time")
+
+    def _read(self, rows: Rows, schema: pa.Schema) -> pa.Table:
+        table = self._fast(rows, schema)
+        if table is not None:
+            return table.select(schema.names)
+        values = parse_rows(self._path, rows)
+        columns = [self._column(values, field, rows) for field in schema]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+    def _column(self, values: Sequence[dict[str, Any]], field: pa.Field, rows: Rows) -> pa.Array:
+        return self._arrays.column([row.get(field.name) for row in values], field.type, field.name, rows.places)
+
+    def _fast(self, rows: Rows, schema: pa.Schema | None) -> pa.Table | None:
+        """The rows as Arrow reads them; None = it might lose something, or cannot."""
+        text = rows.text
+        if self._exact or any(pattern.search(text) for pattern in _LOSSY):
+            return None
+        try:
+            text.decode()
+            table = _arrow(text, schema)
+            if schema is None and not (plain := _with_strings(table.schema)).equals(table.schema):
+                table = _arrow(text, plain)
+            table.validate()  # lists of nothing but nulls come out too short
+        except (pa.ArrowInvalid, UnicodeDecodeError):
+            return None  # the other way names the line
+        return table if table.num_rows == len(rows.lines) else None
+
+
+def _is_sparse(rows: Rows) -> bool:
+    """Whether Arrow would make columns of millions of cells that no row has, or of keys that no dataset takes."""
+    keys = len(set(_KEY.findall(rows.text)))
+    return keys > MOST_FIELDS or keys * len(rows.lines) > _MOST_DENSE
+
+
+def _arrow(text: bytes, schema: pa.Schema | None) -> pa.Table:
+    return pa.json.read_json(
+        pa.BufferReader(text),
+        read_options=pa.json.ReadOptions(use_threads=False, block_size=len(text) + 1),
+        parse_options=pa.json.ParseOptions(explicit_schema=schema),
+    )
+
+
+def _is_beyond_arrow(type_: pa.DataType, level: int) -> bool:
+    """Whether values of a known type have to be read digit by digit; times in columns are strings first."""
+    if pa.types.is_nested(type_):
+        inner = (type_.field(index).type for index in range(type_.num_fields))
+        return any(_is_beyond_arrow(one, level + 1) for one in inner)
+    return bool(pa.types.is_decimal(type_) or (level > 1 and type_ in TIMES))
+
+
+def _with_strings(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(field.name, _plain(field.type)) for field in schema])
+
+
+def _plain(type_: pa.DataType) -> pa.DataType:
+    """`type_` with every timestamp turned back into the string it was read from."""
+    if pa.types.is_timestamp(type_):
+        return pa.string()
+    if pa.types.is_list(type_):
+        return pa.list_(_plain(type_.value_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(field.name, _plain(field.type)) for field in type_])
+    return type_
