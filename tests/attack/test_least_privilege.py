@@ -12,9 +12,6 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from timestore_pipeline.tools.doctor.deployment import Deployment
-from timestore_pipeline.tools.doctor.finding import Status
-from timestore_pipeline.tools.doctor.permissions import permissions
 
 from tests.doors.http.serving import post, server, stream, table
 from tests.doors.landing.dropping import readings
@@ -23,6 +20,8 @@ from timestore_pipeline.ingest import trial
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import unprivileged
+from timestore_pipeline.tools.doctor.examination import Deployment, Status
+from timestore_pipeline.tools.doctor.host import permissions
 
 TOKEN = "hush-hush-hush-hush"
 SECRETS = {"AWS_SECRET_ACCESS_KEY": TOKEN, "PGPASSWORD": TOKEN, "TIMESTORE_API_TOKEN": TOKEN}
