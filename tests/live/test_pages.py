@@ -20,10 +20,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.service, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
+def browser() -> Iterator[Page]:
     require_command("chromium", remedy="apt-get install chromium")
     with browser_page() as opened:
         yield opened
+
+
+@pytest.fixture
+def page(live: LiveInstance, request: pytest.FixtureRequest) -> Page:
+    """Opened after the deployment: beside a browser's event loop Dagster could not end those of the scene's runs."""
+    opened: Page = request.getfixturevalue("browser")
+    return opened
 
 
 def flushing(dataset: str, overrides: str) -> str:
