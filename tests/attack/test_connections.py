@@ -147,6 +147,15 @@ def cpu_seconds(running: Server) -> float:
     return float(times.user + times.system)
 
 
+def test_questions_of_one_address_leave_places_for_others(tmp_path: Path) -> None:
+    with server(tmp_path, limits={"questions_of_one": 0}) as running, running.client() as client:
+        for asked in (client.get("/v1/datasets"), client.get("/v1/datasets/d"), client.post("/v1/datasets/d/flush")):
+            assert asked.status_code == 429
+            assert "0 questions from one address" in asked.json()["detail"]
+        assert client.get("/ready").status_code == 200
+        assert post(client, stream(table(1))).status_code == 201
+
+
 def test_the_limit_on_open_files_is_met_in_one_line(tmp_path: Path) -> None:
     with server(tmp_path, "--quiet") as running:
         process = psutil.Process(running.process.pid)

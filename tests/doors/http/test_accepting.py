@@ -1,14 +1,20 @@
-"""A server that may open no more files lets new connections wait, and says so once."""
+"""New connections wait: all but a few in each turn of the event loop, and all of them while no file can be opened."""
 
 from __future__ import annotations
 
+import asyncio
 import resource
+import socket
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 
 from tests.doors.http.serving import post, server, stream, table
+from timestore_pipeline.doors.http.accepting import Acceptor
+from timestore_pipeline.doors.http.connection import Connection
+from timestore_pipeline.doors.http.roster import Roster
 
 SPARE = 3  # files that the server may still open
 
@@ -29,3 +35,33 @@ def test_connections_beyond_the_limit_on_open_files_wait_and_the_log_says_so_onc
         with running.client() as later:
             assert post(later, stream(table(1))).status_code == 201
         assert "Traceback" not in running.log.read_text()
+
+
+class Idle(asyncio.Protocol):
+    """A connection that does nothing."""
+
+    peer, let_in, since, is_spare = "", False, 0.0, False
+
+
+def test_a_flood_of_connections_leaves_the_event_loop_to_others() -> None:
+    """Another callback, as of a good client's request, has its turn after every second of them."""
+
+    async def story() -> list[int]:
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=100))
+            for _ in range(60):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            accepted, seen = list[Idle](), list[int]()
+
+            def make() -> Connection:
+                accepted.append(Idle())
+                return accepted[-1]  # type: ignore[return-value]
+
+            stack.callback(Acceptor(listener, Roster(100, 100, 0), make).close)
+            while len(accepted) < 60:
+                await asyncio.sleep(0)  # one turn
+                seen.append(len(accepted))
+            return seen
+
+    seen = asyncio.run(story())
+    assert max(later - earlier for earlier, later in pairwise(seen)) <= 2

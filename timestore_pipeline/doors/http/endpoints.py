@@ -44,7 +44,7 @@ class Endpoints:
     async def stage_batch(self, request: Request) -> Response:
         content_type = _only(request, "content-type")
         batch = Batch(
-            peer=request.state.connection.peer,
+            peer=_peer(request),
             dataset=check_dataset_name(request.path_params["dataset"]),
             format=body_format(content_type),
             csv=csv_dialect(content_type),
@@ -57,14 +57,14 @@ class Endpoints:
 
     async def request_flush(self, request: Request) -> Response:
         dataset = request.path_params["dataset"]
-        outcome = await self._service.request_flush(dataset)
+        outcome = await self._service.request_flush(_peer(request), dataset)
         return JSONResponse({"dataset": dataset, "outcome": outcome}, HTTPStatus.ACCEPTED)
 
-    async def list_datasets(self, _: Request) -> Response:
-        return JSONResponse(await self._service.statuses(None))
+    async def list_datasets(self, request: Request) -> Response:
+        return JSONResponse(await self._service.statuses(_peer(request), None))
 
     async def get_dataset(self, request: Request) -> Response:
-        return JSONResponse(await self._service.statuses(request.path_params["dataset"]))
+        return JSONResponse(await self._service.statuses(_peer(request), request.path_params["dataset"]))
 
     async def set_metadata(self, request: Request) -> Response:
         if body_format(_only(request, "content-type")).suffix != ".json":
@@ -72,7 +72,8 @@ class Endpoints:
         if content_encoding(request.headers.getlist("content-encoding")) != "identity":
             raise UnsupportedType("metadata must not be compressed", hint="send it without Content-Encoding")
         body = await self._pieces(request, self._service.limits.metadata_bytes).whole()
-        return JSONResponse(await self._service.set_metadata(request.path_params["dataset"], _json_text(body)))
+        dataset = request.path_params["dataset"]
+        return JSONResponse(await self._service.set_metadata(_peer(request), dataset, _json_text(body)))
 
     async def health(self, _: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -92,6 +93,11 @@ class Endpoints:
         if int(request.headers.get("content-length", "0")) > most:
             raise body_too_large(most)
         return BodyReader(request.receive, self._service.limits, most)
+
+
+def _peer(request: Request) -> str:
+    """Its address, without the port."""
+    return str(request.state.connection.peer)
 
 
 def _only(request: Request, name: str) -> str | None:

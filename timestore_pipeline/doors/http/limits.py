@@ -31,6 +31,8 @@ class Limits:
     connections_for_probes: int = 16  # in addition, when none of the others can give way
     batches: int = 128  # with a complete body, until their receipts
     batches_of_one: int = 96  # of one address
+    questions: int = 32  # reads and changes that wait for the ledger
+    questions_of_one: int = 24  # of one address
     parsers: int = 2  # reader processes for long bodies, and as many for short ones
     parser_memory_bytes: int = 1024 * _MIB  # of one reader process
     parse_seconds: float = 60.0  # for one body; after that the reader process is killed

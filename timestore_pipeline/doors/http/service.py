@@ -63,20 +63,21 @@ class Service:
         self._lanes = Lanes(limits)
         self._spool_calls = BlockingCalls(4, 2 * limits.connections, "spool calls")
         self._batch_calls = BlockingCalls(2, limits.batches, "batches")
-        self.calls = BlockingCalls(4, 32, "questions")
+        self._questions = Shares(limits.questions, limits.questions_of_one, "questions")
+        self._calls = BlockingCalls(4, limits.questions, "questions")
         self.probe_calls = BlockingCalls(1, 8, "probes")
         self._with_columns = set[str]()  # datasets that have columns already: no later batch is their first
         self._folder = store.area.directory.spool / f"http-{store.area.identity.process_id}"
         self._spool = Spool(self._folder, limits, self._spool_calls)
 
     async def start(self) -> None:
-        await self.calls.run(self._prepare_folder)
+        await self._calls.run(self._prepare_folder)
         self._lanes.start()
 
     async def close(self) -> None:
         """After the last request."""
         self._lanes.close()
-        for calls in (self._spool_calls, self._batch_calls, self.calls, self.probe_calls):
+        for calls in (self._spool_calls, self._batch_calls, self._calls, self.probe_calls):
             calls.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -86,17 +87,20 @@ class Service:
             with self._slots.one(batch.peer):
                 return await self._stage(batch, body)
 
-    async def statuses(self, dataset: str | None) -> dict[str, Any]:
+    async def statuses(self, peer: str, dataset: str | None) -> dict[str, Any]:
         """One dataset's status, or all; raises `UnknownDataset`."""
-        return await self.calls.run(self._statuses, dataset)
+        with self._questions.one(peer):
+            return await self._calls.run(self._statuses, dataset)
 
-    async def request_flush(self, dataset: str) -> FlushRequest:
+    async def request_flush(self, peer: str, dataset: str) -> FlushRequest:
         """Returns the outcome: see `Timestore.request_flush`."""
-        return await self.calls.run(self.store.request_flush, dataset)
+        with self._questions.one(peer):
+            return await self._calls.run(self.store.request_flush, dataset)
 
-    async def set_metadata(self, dataset: str, document: str) -> dict[str, Any]:
+    async def set_metadata(self, peer: str, dataset: str, document: str) -> dict[str, Any]:
         """Replace the metadata; raises `InvalidMetadata` or `InvalidDatasetName`."""
-        return await self.calls.run(self._set_metadata, dataset, document)
+        with self._questions.one(peer):
+            return await self._calls.run(self._set_metadata, dataset, document)
 
     async def _stage(self, batch: Batch, body: Body) -> Staged:
         notes: list[Note] = []
