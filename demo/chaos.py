@@ -96,7 +96,7 @@ class Chaos:
         """Stop the process first, so that it cannot finish between the look at its claim and the kill."""
         try:
             worker = psutil.Process(pid)
-            if worker.ppid() != self._dagster.code_server_pid:  # not a run's: a sensor's or a command's claim
+            if worker not in self._dagster.run_workers():  # a sensor's or a command's claim
                 return False
             worker.suspend()
             if claimed.epoch not in self._epochs_in_flight(claimed.dataset):

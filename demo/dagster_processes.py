@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import psutil
 from dagster import DagsterInstance, RunsFilter
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
@@ -74,9 +75,13 @@ class DagsterProcesses:
         _kill(self._running["daemon"])
 
     @property
-    def code_server_pid(self) -> int:
-        """Parent of the run workers."""
-        return self._running["code-server"].process.pid
+    def code_server(self) -> psutil.Process:
+        return psutil.Process(self._running["code-server"].process.pid)
+
+    def run_workers(self) -> list[psutil.Process]:
+        """Children of the code server, or of the warm parent that the daemon started, which comes before them."""
+        daemon = psutil.Process(self._running["daemon"].process.pid)
+        return [*self.code_server.children(recursive=True), *daemon.children(recursive=True)]
 
     def check_running(self) -> None:
         """Raise `ChildFailed` when one of them is gone."""

@@ -17,6 +17,7 @@ from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.verify_job import verify_lake, verify_round
+from timestore_pipeline.defs.warm_runs.environment import METADATA_KEY, environment_digest
 from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.settings import Settings
@@ -39,5 +40,6 @@ def defs() -> dg.Definitions:
         schedules=[verify_round, nightly_maintenance],
         sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
+        metadata={METADATA_KEY: environment_digest(settings)},
         executor=dg.in_process_executor,  # for checks that are executed by hand: a process per step costs seconds
     )

@@ -129,9 +129,8 @@ class LiveInstance:
         os.kill(next(process.pid for process in processes if process.process_id == flush.owner), signal.SIGKILL)
 
     def kill_host(self) -> None:
-        """`kill -9` of the code server with all its run workers."""
-        server = psutil.Process(self._processes.code_server_pid)
-        lost = [server, *server.children(recursive=True)]
+        """`kill -9` of the code server with all run workers; the process that forked them is killed before them."""
+        lost = [self._processes.code_server, *self._processes.run_workers()]
         for process in lost:
             process.kill()
         psutil.wait_procs(lost)

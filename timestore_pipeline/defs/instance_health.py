@@ -14,10 +14,12 @@ from dagster._daemon.types import DaemonStatus
 from timestore_pipeline.defs.landing_sensor import LANDING_SENSOR
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.sensor import staging_flush_sensor
+from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
 from timestore_pipeline.tools.doctor.examination import Finding, failed, ok, warning
 
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself
 _SENSORS = (staging_flush_sensor.name, flush_recovery_sensor.name)
+_LAUNCHERS = (dg.DefaultRunLauncher.__name__, WarmRunLauncher.__name__)
 _START = "start the daemon: `dagster-daemon run`, with the same DAGSTER_HOME"
 
 
@@ -52,7 +54,7 @@ def _last(status: DaemonStatus) -> str:
 def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
     """Compares the configured name: the launcher's package may not be installed here."""
     launcher = instance.get_ref().run_launcher_data
-    if launcher is not None and launcher.class_name != dg.DefaultRunLauncher.__name__:
+    if launcher is not None and launcher.class_name not in _LAUNCHERS:
         yield warning(
             f"runs are started by {launcher.class_name}, away from the code server",
             "mount the staging directory in its workers, on this host, or give timestore an instance of its own",
