@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import dagster as dg
 import psutil
 import pytest
 from dagster._core.launcher.base import WorkerStatus
-from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
-from dagster._core.workspace.load_target import ModuleTarget
 
+from demo.launching import Launching, launching
+from demo.waiting import wait_until
 from tests.defs.flushing import hourly, run_config
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.defs.warm_runs.environment import environment_digest
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
 from timestore_pipeline.defs.warm_runs.worker import WORKER_TAG, Worker
 from timestore_pipeline.wiring import Timestore
 
-LOCATION = "timestore_pipeline"
 PATIENCE = 120.0  # seconds for one thing to happen on a busy machine
 _LOOK_EVERY = 0.02  # seconds
 _CONFIGURATION = """
@@ -36,11 +34,12 @@ telemetry: {enabled: false}
 class Deployment:
     """A staging directory, a Dagster instance with the warm launcher, and a code server that it has loaded."""
 
-    def __init__(self, home: Path, instance: dg.DagsterInstance, workspace: WorkspaceRequestContext) -> None:
+    def __init__(self, home: Path, launching: Launching) -> None:
         self.home = home
-        self.instance = instance
-        self.workspace = workspace
+        self.instance = launching.instance
+        self.run = launching.run
         self.settings = Settings.build(home=home)
+        self._launching = launching
 
     @property
     def launcher(self) -> WarmRunLauncher:
@@ -58,31 +57,13 @@ class Deployment:
         """Stage three rows and launch the run that flushes them; its id."""
         with StagingManager.open(self.settings) as staging:
             staging.enqueue(dataset, hourly(3))
-        location = self.workspace.get_code_location(LOCATION)
-        [repository] = location.get_repositories().values()
-        job, config = repository.get_full_job("partition_build"), run_config(dataset)
-        plan = location.get_execution_plan(job, config, step_keys_to_execute=None, known_state=None)
-        run = self.instance.create_run(
-            job_name=job.name, run_id=None, run_config=config, status=None, tags=dict(job.tags), root_run_id=None,
-            parent_run_id=None, step_keys_to_execute=None, execution_plan_snapshot=plan.execution_plan_snapshot,
-            job_snapshot=job.job_snapshot, parent_job_snapshot=None, asset_selection=None, asset_check_selection=None,
-            resolved_op_selection=None, op_selection=None, remote_job_origin=job.get_remote_origin(),
-            job_code_origin=job.get_python_origin(),
-            asset_graph=None,  # type: ignore[arg-type]  # read for a selection of assets only
-        )  # fmt: skip
-        self.instance.launch_run(run.run_id, self.workspace)
-        return run.run_id
-
-    def run(self, run_id: str) -> dg.DagsterRun:
-        run = self.instance.get_run_by_id(run_id)
-        assert run is not None
-        return run
+        return self._launching.launch(run_config(dataset))
 
     def worker(self, run_id: str) -> Worker:
         return Worker.parse(self.run(run_id).tags[WORKER_TAG])
 
     def ended(self, run_id: str) -> str:
-        wait_until(lambda: self.run(run_id).is_finished)
+        wait_until(lambda: self.run(run_id).is_finished, "the run", PATIENCE, pause_seconds=_LOOK_EVERY)
         return self.run(run_id).status.value
 
     def published_rows(self, dataset: str) -> int:
@@ -99,25 +80,14 @@ class Deployment:
             os.kill(worker.pid, signal.SIGCONT)
 
 
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = clock.monotonic() + PATIENCE
-    while not done():
-        assert clock.monotonic() < deadline
-        clock.sleep(_LOOK_EVERY)
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     root = tmp_path_factory.mktemp("warm")
     (root / "dagster.yaml").write_text(_CONFIGURATION)
-    target = ModuleTarget(f"{LOCATION}.definitions", None, None, LOCATION)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TIMESTORE_HOME", str(root / "home"))
-        with (
-            dg.DagsterInstance.from_config(str(root)) as instance,
-            WorkspaceProcessContext(instance, target) as workspace,
-        ):
-            yield Deployment(root / "home", instance, workspace.create_request_context())
+        with launching(root) as started:
+            yield Deployment(root / "home", started)
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +100,7 @@ def home(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_runs_are_forked_from_one_parent_and_leave_nothing_behind(deployment: Deployment) -> None:
     assert deployment.ended(deployment.launch("first")) == "SUCCESS"
     parent = deployment.parent
-    wait_until(lambda: not parent.children())
+    wait_until(lambda: not parent.children(), "the ends of all runs", PATIENCE)
     descriptors = parent.num_fds()
     for dataset in ("second", "third"):
         run = deployment.launch(dataset)
@@ -139,7 +109,7 @@ def test_runs_are_forked_from_one_parent_and_leave_nothing_behind(deployment: De
         assert deployment.published_rows(dataset) == 3
         assert "Capturing logs" in "".join(record.message for record in deployment.instance.all_logs(run))
     assert deployment.parent == parent
-    wait_until(lambda: not parent.children())
+    wait_until(lambda: not parent.children(), "the ends of all runs", PATIENCE)
     assert parent.num_fds() == descriptors
 
 

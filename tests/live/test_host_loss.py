@@ -22,5 +22,6 @@ def test_a_lost_run_is_marked_failed_and_its_batches_are_pending_again_within_a_
         assert (live.api.status(run), live.backlog("lost").in_flight.rows) == ("STARTED", 3)
         live.start_host()
         assert live.ended(run, PROMISED) == "FAILURE"
+        live.wait_for(lambda: live.backlog("lost").in_flight.rows == 0 or None, PROMISED)
         assert (live.backlog("lost").pending.rows, live.backlog("lost").in_flight.rows) == (3, 0)
     assert audit_dataset(live.timestore.area, live.timestore.lake, "lost").ok

@@ -9,8 +9,9 @@ It talks with the launcher that started it over one socket, in lines of JSON:
 
 When the launcher ends, the socket closes, and the parent ends. Children go on, whatever happens to the parent: each is
 an ordinary run worker. When a child is forked, there is no second Python thread, no connection and no open file but the
-socket; the allocators of Arrow and of Delta have threads that survive a fork. Definitions are built in the child, so
-datasets that appear later are known; code that changes later needs another parent.
+socket and the pipes to running children; the allocators of Arrow and of Delta have threads that survive a fork.
+Definitions are built in the child, so datasets that appear later are known; code that changes later needs another
+parent.
 """
 
 import gc
