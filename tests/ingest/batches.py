@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from tests.staging.journals import records_in
 from tests.staging.rolled import roll_up_all
+from tests.staging.rows import contents
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
@@ -18,7 +19,6 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.journal_records import scan
-from timestore_pipeline.staging.segment_contents import read_contents
 from timestore_pipeline.staging.segments import attach_sealed
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,7 +79,7 @@ def segment_rows(area: StagingArea, dataset: str = "d") -> dict[str, int]:
     found: dict[str, int] = {}
     with open_engine() as connection:
         for path in sorted(area.directory.segment_folder(dataset).glob("*.duckdb")):
-            ids = {batch.sequence: batch.batch_id for batch in read_contents(path, dataset).batches}
+            ids = {batch.sequence: batch.batch_id for batch in contents(path, dataset).batches}
             attach_sealed(connection, path, "read", dataset)
             sql = f"SELECT {BATCH_COLUMN}, count(*) FROM read.rows WHERE {BATCH_COLUMN} >= 0 GROUP BY ALL"
             found |= {ids[sequence]: rows for sequence, rows in connection.execute(sql).fetchall()}

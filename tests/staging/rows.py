@@ -11,8 +11,9 @@ from tests.staging.processes import run_until_killed
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.columns import quote
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.engine import EnginePool, open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, write_segment
 
 SCHEMA = pa.schema([pa.field("x", pa.int64()), pa.field("s", pa.string())])
@@ -21,6 +22,15 @@ SCHEMA = pa.schema([pa.field("x", pa.int64()), pa.field("s", pa.string())])
 def table(rows: int, schema: pa.Schema = SCHEMA) -> pa.Table:
     values = {"x": list(range(rows)), "s": [str(n) for n in range(rows)]}
     return pa.table({name: values[name] for name in schema.names}, schema=schema)
+
+
+def contents(path: Path, dataset: str = "d") -> SegmentContents:
+    """What a segment says about itself."""
+    engines = EnginePool()
+    try:
+        return read_contents(path, dataset, engines)
+    finally:
+        engines.close()
 
 
 def write(path: Path, *sizes: int, schema: pa.Schema = SCHEMA) -> list[StagedBatch]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.staging.journals import flip, promise, record, staged, write
 from tests.staging.processes import held, run_until_killed
-from tests.staging.rows import SCHEMA, table
+from tests.staging.rows import SCHEMA, contents, table
 from timestore_pipeline.errors import DiskFull, Fenced, LedgerBusy
 from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.staging import roll_up as module
@@ -25,7 +25,6 @@ from timestore_pipeline.staging.journal_records import Layout, Record
 from timestore_pipeline.staging.ledger import database
 from timestore_pipeline.staging.ledger.journals import Journals, RecordPlace
 from timestore_pipeline.staging.roll_up import RollUp, remove_idle_journals, roll_up
-from timestore_pipeline.staging.segment_contents import read_contents
 from timestore_pipeline.staging.segments import attach_sealed
 
 MAP = Layout(pa.schema([pa.field("m", pa.map_(pa.string(), pa.int64()))]), None, None)
@@ -42,7 +41,7 @@ def in_segments(area: StagingArea) -> dict[str, int]:
     for segment in area.ledger.segments.of_dataset("d"):
         assert segment.sealed
         path = area.directory.segment("d", segment.segment_id)
-        described = {batch.sequence: batch for batch in read_contents(path, "d").batches}
+        described = {batch.sequence: batch for batch in contents(path, "d").batches}
         with open_engine() as connection:
             attach_sealed(connection, path, "read", "d")
             counted = connection.execute(
@@ -112,7 +111,7 @@ def test_each_layout_has_a_segment_of_its_own(area: StagingArea) -> None:
     staged(area, record(3, stream="a"), record(2, stream="b", layout=wider, rows=rows), record(1, stream="c"))
     staged(area, record(5, stream="e", layout=placed))
     made = roll_up(area, "d").segments
-    headers = [read_contents(area.directory.segment("d", name), "d").header for name in made]
+    headers = [contents(area.directory.segment("d", name), "d").header for name in made]
     assert [(one.schema, one.time_column, one.granularity) for one in headers] == [
         (SCHEMA, None, None),
         (wider.schema, None, None),

@@ -13,13 +13,12 @@ import pyarrow as pa
 import pytest
 
 from tests.staging.processes import run
-from tests.staging.rows import SCHEMA, batches_in, table, write
+from tests.staging.rows import SCHEMA, batches_in, contents, table, write
 from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, RetryLater, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import schema_from_json
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.segment_contents import read_contents
 from timestore_pipeline.staging.segments import (
     SegmentHeader,
     attach_sealed,
@@ -92,13 +91,13 @@ def test_a_segment_describes_its_batches(path: Path) -> None:
     ]
     [(others,)] = _read(path, "SELECT count(*) FROM read.rows WHERE __timestore_batch >= 0 AND __timestore_commit > ''")
     assert others == 0
-    assert list(read_contents(path, "weather").batches) == promised
+    assert list(contents(path, "weather").batches) == promised
 
 
 def test_an_empty_batch_leaves_only_its_description(path: Path) -> None:
     write(path, 0)
     assert batches_in(path) == {}
-    assert len(read_contents(path, "weather").batches) == 1
+    assert len(contents(path, "weather").batches) == 1
 
 
 def test_columns_may_be_called_anything(engine: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -140,7 +139,7 @@ def test_a_damaged_segment_is_named_and_kept(engine: duckdb.DuckDBPyConnection, 
     write(path, 1)
     damaged = b"\0" * 4096 + path.read_bytes()[4096:]
     path.write_bytes(damaged)
-    for reads in (lambda: attach_sealed(engine, path, "read", "weather"), lambda: read_contents(path, "weather")):
+    for reads in (lambda: attach_sealed(engine, path, "read", "weather"), lambda: contents(path, "weather")):
         with pytest.raises(UnreadableSegment, match=str(path)):
             reads()
     assert path.read_bytes() == damaged
@@ -153,7 +152,7 @@ def test_whatever_part_is_damaged_no_other_error_comes_out(path: Path, offset: i
     content[offset : offset + 64] = bytes(byte ^ 0xFF for byte in content[offset : offset + 64])
     path.write_bytes(content)
     with suppress(UnreadableSegment):
-        assert list(read_contents(path, "weather").batches) == promised
+        assert list(contents(path, "weather").batches) == promised
     assert path.read_bytes() == content
 
 

@@ -17,7 +17,7 @@ from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.columns import schema_from_json
-from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.group_rows import COMMIT_COLUMN
 from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, translated
 
@@ -30,13 +30,13 @@ class SegmentContents:
     batches: Sequence[StagedBatch]  # as described, in order, whether or not all their rows are there
 
 
-def read_contents(path: Path, dataset: str) -> SegmentContents:
+def read_contents(path: Path, dataset: str, engines: EnginePool) -> SegmentContents:
     """Read header and batches; log and file stay as they are.
 
     Raises `UnreadableSegment`, also for a file that describes itself as another one, and `RetryLater` while a process
     holds it.
     """
-    with open_engine() as connection:
+    with engines.lend() as connection:
         attach_sealed(connection, path, "found", dataset)
         with translated(path, dataset):
             header = _header(connection, path, dataset)

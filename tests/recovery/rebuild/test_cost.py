@@ -1,4 +1,4 @@
-"""A rebuild reads each journal once, and takes few transactions however small the records in it are."""
+"""A rebuild costs little beyond reading: few transactions for small records, one DuckDB instance for all segments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import pyarrow as pa
 import pytest
 
 from tests.staging.journals import LAYOUT, record, write
+from tests.staging.rows import write as write_segment
 from timestore_pipeline import Settings
 from timestore_pipeline.recovery.rebuild import journal_files
+from timestore_pipeline.staging import engine
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.journal_records import Layout
 from timestore_pipeline.staging.ledger.database import Database
@@ -51,3 +53,20 @@ def test_producers_wait_for_a_bounded_number_of_them(tmp_path: Path, monkeypatch
     monkeypatch.setattr(journal_files, "_MOST_RECORDS", 10)
     parts = 4 * 2 - 4  # of two datasets and two layouts each, with 20 records
     assert transactions(tmp_path / "bounded", 80, monkeypatch) >= unbounded + parts
+
+
+def test_all_segments_are_read_by_one_instance(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = StagingDirectory(settings.staging_directory)
+    for number in range(4):
+        write_segment(directory.segment(f"d{number}", f"00a{number}"), 5, 3)
+    opened: list[object] = []
+    real = engine.open_engine
+
+    def counted() -> object:
+        opened.append(real())
+        return opened[-1]
+
+    monkeypatch.setattr(engine, "open_engine", counted)
+    rebuilt = rebuild_if_lost(settings)
+    assert rebuilt is not None
+    assert (rebuilt.reconciliation.pending, len(opened)) == (8, 1)

@@ -108,16 +108,15 @@ def _build(
 ) -> tuple[Mapping[str, int], Reconciliation]:
     for suffix in _SUFFIXES:
         directory.building.with_name(directory.building.name + suffix).unlink(missing_ok=True)
-    ledger = Ledger(directory.building, shard)
+    offline = OfflineLedger(directory, Ledger(directory.building, shard), shard)
     try:
-        salvaged = _salvaged(directory, shard, remains, ledger)
-        offline = OfflineLedger(directory, ledger, shard)
+        salvaged = _salvaged(directory, shard, remains, offline.ledger)
         reconciliation = reconcile(offline, lake, replace_shard=True, trust=Trust.NOTHING)
         if reconciliation.errors:
             raise _lake_unreachable(reconciliation.errors[0])
-        ledger.log_import.recount()
+        offline.ledger.log_import.recount()
     finally:
-        ledger.close()
+        offline.close()
     return salvaged, reconciliation
 
 

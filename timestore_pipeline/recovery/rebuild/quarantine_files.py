@@ -35,7 +35,7 @@ def adopt_quarantined(
     every = trust is not Trust.CURRENT
     for path in area.directory.quarantined_segments(dataset) if every else unknown_quarantined(area, dataset):
         try:
-            contents, error = _read(path, dataset)
+            contents, error = _read(area, path, dataset)
         except (RetryLater, AccessDenied) as problem:
             found.unadopted.append(Unadopted(path, str(problem)))
             continue
@@ -64,10 +64,10 @@ def _adopt(
         found.incidents.append(incident)
 
 
-def _read(path: Path, dataset: str) -> tuple[SegmentContents | None, str]:
+def _read(area: LedgerContext, path: Path, dataset: str) -> tuple[SegmentContents | None, str]:
     """The file's contents, None = unreadable, and the incident's reason."""
     try:
-        return read_contents(path, dataset), _FOUND
+        return read_contents(path, dataset, area.engines), _FOUND
     except (RetryLater, AccessDenied):
         raise
     except TimestoreError as error:

@@ -10,6 +10,7 @@ from typing import Protocol, Self
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.directory import StagingDirectory
+from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.ledger import Ledger
 
 
@@ -66,6 +67,8 @@ class LedgerContext(Protocol):
     def ledger(self) -> Ledger: ...
     @property
     def shard(self) -> str: ...
+    @property
+    def engines(self) -> EnginePool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +78,8 @@ class OfflineLedger:
     directory: StagingDirectory
     ledger: Ledger
     shard: str
+    engines: EnginePool = field(default_factory=EnginePool)
+
+    def close(self) -> None:
+        self.engines.close()
+        self.ledger.close()

@@ -23,10 +23,11 @@ def reconcile_restored(
     directory.prepare()
     with exclusively(directory):
         ledger = Ledger(directory.ledger, shard, may_be_new=not directory.holds_rows())
+        offline = OfflineLedger(directory, ledger, shard)
         try:
-            return _reconcile(OfflineLedger(directory, ledger, shard), lake, replace_shard)
+            return _reconcile(offline, lake, replace_shard)
         finally:
-            ledger.close()
+            offline.close()
 
 
 def _reconcile(offline: OfflineLedger, lake: Lake, replace_shard: bool) -> Reconciliation:

@@ -29,7 +29,7 @@ def unknown_segments(area: LedgerContext, dataset: str) -> list[Path]:
 def contents_or_reason(area: LedgerContext, path: Path, dataset: str, found: Reconciliation) -> SegmentContents | None:
     """A file's contents; None if it is gone, or cannot be entered, which is added to `found.unadopted`."""
     try:
-        contents = read_contents(path, dataset)
+        contents = read_contents(path, dataset, area.engines)
     except TimestoreError as error:
         if path.exists():
             found.unadopted.append(Unadopted(path, str(error)))
