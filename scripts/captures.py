@@ -65,6 +65,16 @@ mkdir -p $TIMESTORE_LANDING_DIRECTORY/weather
 cp more-2.parquet $TIMESTORE_LANDING_DIRECTORY/weather/
 touch -d '1 hour ago' $TIMESTORE_LANDING_DIRECTORY/weather/*
 """
+_WRITE_A_FILE = """
+cat > datasets.yaml <<'END'
+datasets:
+  weather:
+    owners: [team:meteorology]
+    staging: {flush: {maxRows: 50000, sortBy: [station]}}
+  storms:
+    schema: {columns: {at: timestamp, station: string, gust: double}}
+END
+"""
 _QUERY = "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"
 _COUNT = "SELECT count(*) AS rows FROM weather"
 _BROKEN = "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other"
@@ -96,6 +106,11 @@ SCENES: dict[str, Scene] = {
         tuple(f"timestore datasets retype weather {to} --dry-run" for to in ("station double", "wind 'decimal(38,3)'"))
     ),
     "datasets remove": Scene(("timestore datasets remove old",), "timestore datasets set old description=unused"),
+    "datasets apply": Scene(
+        tuple(f"timestore datasets apply datasets.yaml{end}" for end in (" --dry-run", "")), _WRITE_A_FILE
+    ),
+    "datasets export": Scene(("timestore datasets export",)),
+    "datasets schema": Scene(("timestore datasets schema | head -9",)),
     "quarantine list": Scene(("timestore quarantine list",), _DAMAGE),
     "quarantine show": Scene(("timestore quarantine show 1",)),
     "quarantine requeue": Scene(("timestore quarantine requeue 1",)),

@@ -195,6 +195,20 @@ class InvalidMetadata(InvalidInput):
     code = "invalid_metadata"
 
 
+class DatasetsRefused(InvalidInput):
+    """What a file says of some datasets cannot hold; nothing of the file was applied."""
+
+    code = "datasets_refused"
+
+    def __init__(self, problems: Sequence[TimestoreError], *, of: int) -> None:
+        names = ", ".join(str(problem.dataset) for problem in problems)
+        super().__init__(
+            f"{len(problems)} of {of} datasets are refused, and nothing was changed: {names}",
+            hint="correct what is named, and apply the file again",
+        )
+        self.problems = tuple(problems)
+
+
 class InvalidFlushSettings(InvalidInput):
     """A value for one flush, or for a run's flushes, that contradicts another one or the dataset's columns."""
 

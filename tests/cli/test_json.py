@@ -36,16 +36,18 @@ DOCUMENTS: dict[str, tuple[str, set[str]]] = {
     "datasets show": ("weather", _DATASET),
     "datasets set": ("weather description=x", _DATASET),
     "datasets unset": ("weather description", _DATASET),
+    "datasets export": ("", {"datasets"}),
     "quarantine list": ("", {"incidents"}),
     "landing status": ("", {"landing", "datasets", "strangers"}),
     "landing ingest": ("", set()),
     "legacy audit": ("", {"ok", "datasets"}),
     "monitoring render": ("rules", {"shard", "files"}),
 }
-# They answer in the exposition format, serve, or take long; or need something that only their own tests have.
+# They answer in a format of their own, serve, or take long; or need something that only their own tests have.
 ELSEWHERE = {
     "metrics", "serve", "crashtest", "simulate", "advise", "landing replay", "legacy import", "datasets remove",
-    "datasets retype", "quarantine show", "quarantine requeue", "quarantine discard",
+    "datasets retype", "datasets apply", "datasets schema", "quarantine show", "quarantine requeue",
+    "quarantine discard",
 }  # fmt: skip
 
 

@@ -22,9 +22,9 @@ from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
     "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show",
-    "datasets set", "datasets unset", "datasets retype", "datasets remove", "quarantine list", "quarantine show",
-    "quarantine requeue", "quarantine discard", "landing status", "landing ingest", "landing replay", "legacy audit",
-    "legacy import", "monitoring render",
+    "datasets set", "datasets unset", "datasets retype", "datasets remove", "datasets apply", "datasets export",
+    "datasets schema", "quarantine list", "quarantine show", "quarantine requeue", "quarantine discard",
+    "landing status", "landing ingest", "landing replay", "legacy audit", "legacy import", "monitoring render",
 ]  # fmt: skip
 
 
@@ -56,7 +56,7 @@ def test_every_command_has_an_example(name: str) -> None:
     assert f"  timestore {name}" in output.partition("Example")[2]
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("metrics", "serve")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("metrics", "serve", "datasets schema")])
 def test_every_command_that_prints_a_table_takes_json(name: str) -> None:
     assert "--json" in timestore(*name.split(), "--help")
 

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset
+from timestore_pipeline.cli.dataset_file import apply, export, schema
 from timestore_pipeline.cli.dataset_view import fields, row
-from timestore_pipeline.cli.metadata_edit import merged, without
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
 from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.doors.documents import dataset_document
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.metadata_edit import merged, without
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
@@ -69,6 +70,7 @@ def set_metadata(
     Examples:
       timestore datasets set weather staging.flush.maxRows=50000 timeColumn=time_hour
       timestore datasets set weather '{"partition": {"granularity": "hour"}}'
+      timestore datasets show weather --json | timestore datasets set storms -
     """
     given = [sys.stdin.read() if change == "-" else change for change in changes]
     with open_store() as store:
@@ -123,6 +125,9 @@ app.command("set")(reporting(set_metadata))
 app.command("unset")(reporting(unset))
 app.command("retype")(reporting(retype))
 app.command("remove")(reporting(remove))
+app.command("apply")(reporting(apply))
+app.command("export")(reporting(export))
+app.command("schema")(reporting(schema))
 
 
 def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
 
-from timestore_pipeline.errors import InvalidSettings, TimestoreError, error_document
+from timestore_pipeline.errors import DatasetsRefused, InvalidSettings, TimestoreError
 from timestore_pipeline.system.legible import legible, legible_json
 
 if TYPE_CHECKING:  # rich is imported only where something is printed: `--help` and completion do not need it
@@ -155,7 +155,8 @@ def print_fields(fields: Iterable[tuple[str, str]]) -> None:
 
 def print_error(error: TimestoreError, *, as_json: bool) -> None:
     if as_json:
-        print_json({"error": error_document(error)})
+        of_each = {"problems": [one.to_dict() for one in error.problems]} if isinstance(error, DatasetsRefused) else {}
+        print_json({"error": error.to_dict() | of_each})
         return
     print_note(f"error: {' '.join(str(error).split())} [{error.code}]", "red")
     if error.hint:

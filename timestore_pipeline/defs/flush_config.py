@@ -46,7 +46,10 @@ class OverridesConfig(dg.Config):
         try:
             self.overrides()
         except ValidationError as error:
-            problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+            problems = [
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg'].removeprefix('Value error, ')}"
+                for problem in error.errors()
+            ]
             raise ValueError("; ".join(problems)) from None
         return self
 

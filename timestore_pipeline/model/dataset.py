@@ -198,7 +198,9 @@ class DatasetMetadata(Section):
                 return cls.model_validate_json(document)
             return cls.model_validate(document)
         except ValidationError as error:
-            problems = [f"{_path(problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+            problems = [
+                f"{_path(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+            ]
             raise InvalidMetadata(
                 "dataset metadata refused: " + "; ".join(problems),
                 hint="see 'Dataset metadata' in docs/configuration.md",

@@ -14,6 +14,7 @@ from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.declarations import Declarations
 from timestore_pipeline.staging.ledger.flush_failures import FlushFailures
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
@@ -47,6 +48,7 @@ class Ledger:
             self.database.close()
             raise
         self.datasets = Datasets(self.database)
+        self.declarations = Declarations(self.database)
         self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
         self.backlogs = Backlogs(self.database)

@@ -135,15 +135,13 @@ class Datasets:
 
     def set_metadata(self, name: str, metadata: DatasetMetadata) -> DatasetRecord:
         """Replace the metadata; raise `InvalidMetadata` or `SchemaConflict` when they contradict what is published."""
-        from timestore_pipeline.staging.ledger.declaring import settle_declared
+        from timestore_pipeline.staging.ledger.declaring import replace_metadata
 
         with suppress(InvalidMetadata):  # of those that are replaced
             self.ensure(name)
         with self._database.transaction() as tx:
-            current = _current(tx, name, replacing=True)
-            settle_declared(tx, current, metadata)  # in here: a first batch may come at any moment
-            values = metadata.to_json(), int(_paused(current, metadata)), name
-            tx.execute("UPDATE datasets SET metadata = ?, paused = ?, blocked = NULL WHERE name = ?", values)
+            current = current_record(tx, name, replacing=True)
+            replace_metadata(tx, current, metadata)  # in here: a first batch may come at any moment
         return self.get(name)
 
     def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
@@ -157,7 +155,7 @@ class Datasets:
 
         assert learnt.schema is not None, "something is published"
         with self._database.transaction() as tx:
-            current = _current(tx, record.name)
+            current = current_record(tx, record.name)
             if current.schema_version != record.schema_version:
                 return False
             columns = schema_to_json(learnt.schema), learnt.time_column, learnt.granularity
@@ -234,7 +232,7 @@ def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> Non
         )
 
 
-def _current(tx: sqlite3.Connection, name: str, *, replacing: bool = False) -> DatasetRecord:
+def current_record(tx: sqlite3.Connection, name: str, *, replacing: bool = False) -> DatasetRecord:
     """replacing: its metadata, which need not be readable."""
     row = tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
     return record_of(row, _readable(row) if replacing else None)
@@ -247,14 +245,6 @@ def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None
         f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS_SEALED})",
         {"id": dataset_id, "epoch": epoch},
     )
-
-
-def _paused(current: DatasetRecord, metadata: DatasetMetadata) -> bool:
-    """What new metadata make of a pause: they decide if they say something, and end theirs if they no longer do."""
-    said, before = metadata.staging.paused, current.metadata.staging.paused
-    if said is None:
-        return current.paused if before is None else False
-    return said
 
 
 def _readable(row: Row) -> DatasetMetadata:

@@ -22,8 +22,23 @@ from timestore_pipeline.staging.ledger.type_changes import mark_declared
 _Layout = tuple[str | None, Granularity | None]
 
 
-def settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: DatasetMetadata) -> None:
-    """Bring columns and layout in line with new metadata; raises `InvalidMetadata` or `SchemaConflict`."""
+def replace_metadata(tx: sqlite3.Connection, record: DatasetRecord, metadata: DatasetMetadata) -> None:
+    """Write new metadata; raises `InvalidMetadata` or `SchemaConflict` when they contradict what is published."""
+    _settle_declared(tx, record, metadata)
+    values = metadata.to_json(), int(_paused(record, metadata)), record.dataset_id
+    tx.execute("UPDATE datasets SET metadata = ?, paused = ?, blocked = NULL WHERE dataset_id = ?", values)
+
+
+def _paused(record: DatasetRecord, metadata: DatasetMetadata) -> bool:
+    """What new metadata make of a pause: they decide if they say something, and end theirs if they no longer do."""
+    said, before = metadata.staging.paused, record.metadata.staging.paused
+    if said is None:
+        return record.paused if before is None else False
+    return said
+
+
+def _settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: DatasetMetadata) -> None:
+    """Bring columns and layout in line with new metadata."""
     _check_sort_columns(record, metadata)
     if _schema_part(metadata) == _schema_part(record.metadata):
         return

@@ -1,0 +1,80 @@
+"""New metadata of many datasets in one transaction: all of them hold afterwards, or none.
+
+Everything is read and checked inside the transaction, so what is refused or changed is decided on what is there.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from timestore_pipeline import clock
+from timestore_pipeline.errors import DatasetsRefused, TimestoreError
+from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.datasets import bring_back, current_record
+
+Changing = Callable[[str, DatasetMetadata], DatasetMetadata]  # name, metadata -> new ones; the same object = no change
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """A dataset before and after. new: it was unknown, or removed."""
+
+    dataset: str
+    new: bool
+    before: DatasetMetadata
+    after: DatasetMetadata
+
+
+class Declarations:
+    """The `metadata` of many rows of `datasets`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def apply(self, datasets: Collection[str], changing: Changing, *, dry_run: bool) -> list[Declared]:
+        """Make and change datasets; `dry_run` finds out what would come of it, and undoes it.
+
+        Raises `DatasetsRefused` with a problem of every dataset that is refused, by `changing` or by what is published.
+        """
+        with self._database.transaction() as tx, _undone(tx, dry_run):
+            done, problems = list[Declared](), list[TimestoreError]()
+            for name in datasets:
+                try:
+                    done.append(_declare(tx, name, changing))
+                except TimestoreError as error:
+                    error.dataset = name
+                    problems.append(error)
+            if problems:
+                raise DatasetsRefused(problems, of=len(datasets))
+        return done
+
+
+@contextmanager
+def _undone(tx: sqlite3.Connection, undo: bool) -> Iterator[None]:
+    """Take back what is written within, if it is to be."""
+    tx.execute("SAVEPOINT declared")
+    yield
+    if undo:
+        tx.execute("ROLLBACK TO declared")
+
+
+def _declare(tx: sqlite3.Connection, name: str, changing: Changing) -> Declared:
+    from timestore_pipeline.staging.ledger.declaring import replace_metadata  # here: a status must not import pyarrow
+
+    known = tx.execute("SELECT removed_at FROM datasets WHERE name = ?", (name,)).fetchone()
+    if known is None:
+        now = clock.to_micros(clock.now())
+        tx.execute("INSERT INTO datasets (name, created_at) VALUES (?, ?)", (name, now))
+    record = current_record(tx, name, replacing=True)
+    after = changing(name, record.metadata)
+    if known is None or known["removed_at"] is not None:
+        bring_back(tx, record.dataset_id)
+        replace_metadata(tx, record, after)
+        return Declared(name, True, record.metadata, after)
+    if after is not record.metadata:
+        replace_metadata(tx, record, after)
+    return Declared(name, False, record.metadata, after)
