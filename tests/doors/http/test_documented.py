@@ -14,12 +14,14 @@ import pytest
 
 from tests.doors.http.serving import ROOT, Server, server
 from timestore_pipeline import Settings
+from timestore_pipeline.doors.documents import dataset_document
 from timestore_pipeline.doors.http.formats import FORMATS
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.openapi import openapi_document
 from timestore_pipeline.doors.http.operations import OPERATIONS
 from timestore_pipeline.doors.http.parser import MOST_HEAD_BYTES, MOST_HEADERS
 from timestore_pipeline.doors.http.problems import STATUSES
+from timestore_pipeline.doors.http.schemas import components
 from timestore_pipeline.model.canonical import LONGEST_NAME, MOST_FIELDS
 from timestore_pipeline.wiring import Timestore
 
@@ -50,6 +52,14 @@ def test_every_example_runs_in_the_order_of_the_page(running: Server, tmp_path: 
         run(["bash", "-ec", source] if language == "sh" else [sys.executable, "-c", source], tmp_path, running)
     with Timestore(Settings.build(home=running.log.parent)) as store:
         assert store.status("weather").backlog.pending.rows == len(examples("python")) + 1
+
+
+def test_a_datasets_document_has_the_keys_that_the_openapi_document_gives_it(tmp_path: Path) -> None:
+    with Timestore(Settings.build(home=tmp_path)) as store:
+        document = dataset_document(store, store.set_metadata("weather", {"timeColumn": "at"}))
+    described = components()["Dataset"]["properties"]
+    assert document.keys() == described.keys()
+    assert document["files"].keys() == described["files"]["properties"].keys()
 
 
 def test_the_page_names_every_format_path_and_status() -> None:

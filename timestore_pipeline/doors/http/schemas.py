@@ -88,6 +88,7 @@ def _dataset() -> Schema:
         dataset=DATASET_NAME,
         metadata=reference("Metadata"),
         thresholds=reference("Thresholds"),
+        files=_files(),
         time_column=_TEXT_OR_NULL,
         granularity=_GRANULARITY_OR_NULL,
         layout=_TEXT,
@@ -98,6 +99,16 @@ def _dataset() -> Schema:
         paused=_BOOLEAN,
         last_epoch=_COUNT,
         created_at=_INSTANT,
+    )
+
+
+def _files() -> Schema:
+    """How flushes and compactions write the dataset's files, defaults included."""
+    return _closed(
+        compression=_TEXT,
+        compression_level=_COUNT | {"description": "Of zstd; 0 = the codec's own default."},
+        row_group_size=_COUNT,
+        sort_by={"type": "array", "items": _TEXT, "description": "Columns before time."},
     )
 
 
