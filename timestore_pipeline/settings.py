@@ -230,6 +230,11 @@ class Settings(BaseModel):
         )
 
     @property
+    def one_export_mb(self) -> int:
+        """Memory of an export beside as many others as a run has threads."""
+        return max(self.export_memory_mb // self.run_threads, LEAST_MEMORY_MB)
+
+    @property
     def lake_folder(self) -> Path | None:
         """None = the lake is a bucket."""
         return _local_folder(self.lake_uri)

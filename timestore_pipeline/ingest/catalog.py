@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.ingest.exportable import check_exportable
 from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.values.by_row import arrow_errors_typed
 from timestore_pipeline.ingest.values.conform import columns_with_range, conform
 from timestore_pipeline.ingest.values.exact_cast import is_in_range
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
-from timestore_pipeline.model.canonical import check_column_names, is_untyped
+from timestore_pipeline.model.canonical import MOST_FIELDS, check_column_names, is_untyped
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.source_types import plain_type
@@ -75,8 +76,8 @@ class _Known:
 class DatasetCatalog:
     """Remembers per dataset what was found last, so that the usual batch costs no ledger access."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: Ledger, most_fields: int = MOST_FIELDS) -> None:
+        self._ledger, self._most_fields = ledger, most_fields
         self._known: dict[str, _Known] = {}
         self._changed = ledger.datasets.times_changed()
 
@@ -124,7 +125,7 @@ class DatasetCatalog:
         """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""
         standing = self._ledger.schema_changes.standing(check_dataset_name(dataset))
         with arrow_errors_typed(rows):
-            _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows)
+            _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows, self._most_fields)
 
     def _converted(self, dataset: str, rows: pa.Table, known: _Known | None) -> Fitted:
         if known is not None:
@@ -135,18 +136,19 @@ class DatasetCatalog:
         self._ledger.datasets.ensure(dataset)
         standing = self._ledger.schema_changes.standing(dataset)
         assert standing is not None, "it was just made"
-        fitted, plain = _fit(standing, rows)
+        fitted, plain = _fit(standing, rows, self._most_fields)
         if fitted.change is None and _layout_settled(fitted.record) and changed == self._changed:
             self._known[dataset] = _Known.of(fitted, plain, rows)
         return fitted
 
 
-def _fit(standing: Standing, rows: pa.Table) -> tuple[Fitted, pa.Table]:
+def _fit(standing: Standing, rows: pa.Table, most_fields: int) -> tuple[Fitted, pa.Table]:
     """The rows as the dataset will have them, and as `interpret` left them."""
     record = standing.record
     policy = ValuePolicy.of(record.metadata)
     plain = interpret(rows, policy, record.schema)
     schema = _evolved(standing, plain.schema)
+    check_exportable(schema, record, most_fields)
     layout = _layout(record, schema, plain)
     column, granularity = (None, None) if layout is None else (layout.time_column, layout.granularity)
     future = replace(record, schema=schema, time_column=column, granularity=granularity)

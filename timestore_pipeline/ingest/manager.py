@@ -20,6 +20,7 @@ from typing import Any, Self
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.catalog import DatasetCatalog
+from timestore_pipeline.ingest.exportable import most_fields
 from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.metadata import checked_metadata
@@ -46,7 +47,7 @@ class StagingManager(Closing):
         self._area = area
         self._settings = settings
         self._pid = os.getpid()
-        self._catalog = DatasetCatalog(area.ledger)
+        self._catalog = DatasetCatalog(area.ledger, most_fields(settings.one_export_mb))
         self._tally = Tally(area.ledger.counters)
         self._admission = Admission(area, settings.guardrails, self._tally)
         self._lock = threading.Lock()
