@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -36,15 +36,14 @@ from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
+_T = TypeVar("_T")
+
 _COLUMNS = ("dataset", "ready", "waiting", "archived", "rejected")
 _MOST_LISTED = 20  # rejected files, and ignored names
 _COLOURS = {Result.REJECTED: "red", Result.POSTPONED: "yellow"}
 
 
-def status(
-    dataset: OneOrAll = None,
-    as_json: AsJson = False,
-) -> None:
+def status(dataset: OneOrAll = None, as_json: AsJson = False) -> None:
     """Show which files wait, which were taken, and which were rejected and why.
 
     A file waits when it was written a moment ago, or was postponed for half a minute. Exit code 1 when a folder cannot
@@ -68,10 +67,7 @@ def status(
         raise typer.Exit(FAILED)
 
 
-def ingest(
-    datasets: SomeOrAll = None,
-    as_json: AsJson = False,
-) -> None:
+def ingest(datasets: SomeOrAll = None, as_json: AsJson = False) -> None:
     """Stage the files that are complete, then archive them.
 
     Every file is staged completely and once, because its batches are keyed by its content: run the command again after
@@ -89,13 +85,16 @@ def ingest(
     with open_staging(settings) as staging:
         intake = Intake(folder, staging)
         with ctrl_c_stops(intake):
-            outcomes, stopped = _collected(intake.run(chosen), quiet=as_json)
+            outcomes, stopped = _until(Interrupted, intake.run(chosen), None if as_json else _print_outcome)
     strangers = [] if datasets else folder.strangers()
     if as_json:
         files = [outcome.to_dict() for outcome in outcomes]
         print_json({"files": files, **_strangers(strangers), "error": error_document(stopped)})
     else:
-        _print_end(outcomes, stopped)
+        if not outcomes:
+            print_line("no file is ready; `timestore landing status` shows which wait")
+        if stopped is not None:
+            print_note(f"{stopped}: {stopped.hint}", "yellow")
         _print_ignored(strangers)
     if stopped is not None or not all(outcome.done for outcome in outcomes):
         raise typer.Exit(FAILED)
@@ -126,13 +125,10 @@ def replay(
         wanted = None if day is None else Day.of(store.area.ledger.datasets.get(dataset), day.date())
         work = Replay(LandingFolder.of(store.settings), dataset, wanted, files)
 
-        def rows_present() -> int:
-            return 0 if beside else _rows_in_lake(store, dataset, wanted)
-
         with work.alone():
-            plan = work.begin(rows_present)
+            plan = work.begin(lambda: 0 if beside else _rows_in_lake(store, dataset, wanted))
             with open_staging(store.settings) as staging, ctrl_c_stops(work):
-                done, stopped = _replayed(work.run(plan, staging))
+                done, stopped = _until(TimestoreError, work.run(plan, staging))
     _report_replay(dataset, done, stopped, as_json=as_json)
     if stopped is not None or any(one.error is not None for one in done):
         raise typer.Exit(FAILED)
@@ -145,34 +141,36 @@ app.command("replay")(reporting(replay))
 
 
 def _rows_in_lake(store: Timestore, dataset: str, day: Day | None) -> int:
-    """Flush everything that is staged, then count the rows of that day in the table."""
-    if store.area.ledger.datasets.find(dataset) is not None:
-        _flush_everything(store, dataset)
+    """Flush everything that is staged, then count the rows of that day in the table.
+
+    Raises if anything stays staged: its rows would be missing in the count.
+    """
+    known = store.area.ledger.datasets.find(dataset) is not None
+    for attempt in flush_all_now(store, dataset, run_id()) if known else ():
+        if attempt.error is not None:
+            raise attempt.error
+        for left in attempt.left_out:
+            hint = "its rows are not in the lake yet and cannot be counted; try again"
+            raise RetryLater(f"journal {left.journal_id}: {left.reason}", dataset=dataset, hint=hint)
     table = store.lake.table(dataset)
     if not table.exists():
         return 0
     return int(table.to_arrow_dataset().count_rows(filter=None if day is None else day.expression()))
 
 
-def _flush_everything(store: Timestore, dataset: str) -> None:
-    """Raise if anything stays staged: its rows would be missing in the count."""
-    for attempt in flush_all_now(store, dataset, run_id()):
-        if attempt.error is not None:
-            raise attempt.error
-        for left in attempt.left_out:
-            hint = "its rows are not in the lake yet and cannot be counted; try again"
-            raise RetryLater(f"journal {left.journal_id}: {left.reason}", dataset=dataset, hint=hint)
-
-
-def _replayed(files: Iterator[Replayed]) -> tuple[list[Replayed], TimestoreError | None]:
-    """The replayed files, and the error that ended the run early."""
-    done: list[Replayed] = []
+def _until(
+    stop: type[TimestoreError], items: Iterator[_T], show: Callable[[_T], None] | None = None
+) -> tuple[list[_T], TimestoreError | None]:
+    """All items, each shown at once, and the error of this kind that ended the run early: items before it count."""
+    seen: list[_T] = []
     try:
-        for one in files:
-            done.append(one)  # noqa: PERF402  # files before an error count
-    except TimestoreError as stopped:
-        return done, stopped
-    return done, None
+        for item in items:
+            seen.append(item)
+            if show is not None:
+                show(item)
+    except stop as stopped:
+        return seen, stopped
+    return seen, None
 
 
 def _report_replay(dataset: str, done: Sequence[Replayed], stopped: TimestoreError | None, *, as_json: bool) -> None:
@@ -188,19 +186,6 @@ def _report_replay(dataset: str, done: Sequence[Replayed], stopped: TimestoreErr
     if stopped is not None:
         print_error(stopped, as_json=False)
         print_note("to continue, run the same command again: durable batches are skipped")
-
-
-def _collected(outcomes: Iterator[Outcome], *, quiet: bool) -> tuple[list[Outcome], TimestoreError | None]:
-    """All outcomes, each printed at once unless `quiet`, and the error that ended the run early."""
-    seen: list[Outcome] = []
-    try:
-        for outcome in outcomes:
-            seen.append(outcome)
-            if not quiet:
-                _print_outcome(outcome)
-    except Interrupted as stopped:
-        return seen, stopped
-    return seen, None
 
 
 def _print_outcome(outcome: Outcome) -> None:
@@ -223,13 +208,6 @@ def _amounts(outcome: Outcome) -> str:
     return f"{size(outcome.bytes)}, {fresh}{again}"
 
 
-def _print_end(outcomes: Sequence[Outcome], stopped: TimestoreError | None) -> None:
-    if not outcomes:
-        print_line("no file is ready; `timestore landing status` shows which wait")
-    if stopped is not None:
-        print_note(f"{stopped}: {stopped.hint}", "yellow")
-
-
 def _print_status(folder: LandingFolder, statuses: Sequence[LandingStatus]) -> None:
     if statuses:
         print_table(_COLUMNS, [_row(one) for one in statuses], numbers=_COLUMNS[1:])
@@ -238,7 +216,13 @@ def _print_status(folder: LandingFolder, statuses: Sequence[LandingStatus]) -> N
     for one in statuses:
         if one.error is not None:
             print_error(one.error, as_json=False)
-    _print_reasons(statuses)
+    reasons: list[dict[str, Any]] = [reason for one in statuses for reason in one.reasons]
+    for reason in reasons[:_MOST_LISTED]:
+        print_note(f"rejected: {reason['place']}: {reason['message']} [{reason['code']}]", "yellow")
+        if reason["hint"]:
+            print_note(f"  hint: {reason['hint']}", "yellow")
+    if len(reasons) > _MOST_LISTED:
+        print_note(f"and {len(reasons) - _MOST_LISTED} more; --json has all", "yellow")
 
 
 def _row(one: LandingStatus) -> tuple[str, ...]:
@@ -249,16 +233,6 @@ def _row(one: LandingStatus) -> tuple[str, ...]:
 
 def _amount(amount: Amount) -> str:
     return f"{count(amount.files, 'file')}, {size(amount.bytes)}" if amount.files else "-"
-
-
-def _print_reasons(statuses: Sequence[LandingStatus]) -> None:
-    reasons: list[dict[str, Any]] = [reason for one in statuses for reason in one.reasons]
-    for reason in reasons[:_MOST_LISTED]:
-        print_note(f"rejected: {reason['place']}: {reason['message']} [{reason['code']}]", "yellow")
-        if reason["hint"]:
-            print_note(f"  hint: {reason['hint']}", "yellow")
-    if len(reasons) > _MOST_LISTED:
-        print_note(f"and {len(reasons) - _MOST_LISTED} more; --json has all", "yellow")
 
 
 def _strangers(strangers: Sequence[Ignored]) -> dict[str, Any]:
