@@ -105,10 +105,7 @@ def _disk(watch: Watch) -> Iterator[Alert]:
         "Shard {{ $labels.shard }} is near TIMESTORE_STAGING_MAX_TOTAL_BYTES; at 100 % every dataset is flushed, and in"
         " hard mode every batch is rejected.",
     )
-
-
-def _volume(watch: Watch) -> Iterator[Alert]:
-    size, left = watch.scope.level(series.VOLUME_SIZE), watch.scope.level(series.VOLUME_AVAILABLE)
+    size, left = scope.level(series.VOLUME_SIZE), scope.level(series.VOLUME_AVAILABLE)
     yield from _filling(
         "TimestoreVolume",
         f"1 - {left}\n/ {size}",
@@ -226,13 +223,10 @@ def _silence(watch: Watch) -> Iterator[Alert]:
         f"Shard {watch.shard} is not scraped, or its flush sensor has never run: no other alert of it can fire.",
         hold=5 * MINUTE,
     )
-
-
-def _twice(watch: Watch) -> Iterator[Alert]:
     yield Alert(
         "TimestoreSeenTwice",
         Severity.WARNING,
-        f"count by (shard) ({watch.scope.select(series.SENSOR_LAST_TICK)}) > 1",
+        f"count by (shard) ({tick}) > 1",
         "{{ $labels.shard }}: its series arrive from {{ $value }} sources",
         "Shard {{ $labels.shard }} is both pushed and scraped, or two hosts have its name. The other alerts use the"
         " worse of the two: a frozen push may keep them firing, and counts may be doubled.",
@@ -252,5 +246,5 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
 
 
 _GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
-    _backlog, _oldest, _disk, _volume, _backpressure, _flushes, _pace, _silence, _twice, _quarantine,
+    _backlog, _oldest, _disk, _backpressure, _flushes, _pace, _silence, _quarantine,
 )  # fmt: skip
