@@ -70,7 +70,7 @@ def blocks(layout: Layout, skip: int, line: int) -> Iterator[Block]:
     Raises `UnreadableInput` or `InvalidData` with line and column where the structure is broken.
     """
     carry, blank = b"", 0
-    for piece, last in _with_last(_after(skip, utf8_pieces(layout.path, _PIECE_BYTES, layout.encoding))):
+    for piece, last in _with_last(skip, utf8_pieces(layout.path, _PIECE_BYTES, layout.encoding)):
         text = carry + piece
         whole = _whole_records(layout, text, line, last=last)
         carry = text[len(whole) :]
@@ -132,34 +132,26 @@ def _has_blank_lines(text: bytes) -> bool:
     return text[:1] in (b"\r", b"\n") or any(ends in text for ends in (b"\n\n", b"\n\r", b"\r\r"))
 
 
-def _after(skip: int, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece[skip:]
-        skip = max(0, skip - len(piece))
-
-
-def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+def _with_last(skip: int, pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    """Each piece, and whether nothing follows it; of all of them the first `skip` bytes are left out."""
     before = None
     for piece in pieces:
         if before is not None:
             yield before, False
-        before = piece
+        before = piece[skip:]
+        skip = max(0, skip - len(piece))
     yield before or b"", True
 
 
 def _whole_records(layout: Layout, text: bytes, line: int, *, last: bool) -> bytes:
     """What of `text` are whole records; all of it when nothing follows."""
-    whole = text if last else text[: _last_line_end(text)]
+    line_end = text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, len(text) - 1) + 1  # a last CR may be half of a CR LF
+    whole = text if last else text[:line_end]
     _check_bytes(layout, whole, line)
     if b'"' not in whole:
         return whole
     decoded = whole.decode()
     return decoded[: _check_records(layout, decoded, line, last=last)].encode()
-
-
-def _last_line_end(text: bytes) -> int:
-    end = text.rfind(b"\n") + 1
-    return end or text.rfind(b"\r", 0, len(text) - 1) + 1  # the last one may be half of a CR LF
 
 
 def _check_bytes(layout: Layout, text: bytes, line: int) -> None:

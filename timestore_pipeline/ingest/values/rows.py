@@ -37,7 +37,12 @@ def table_from_rows(rows: Iterable[object]) -> pa.Table:
 
     Raises `InvalidData` naming the row (the first is row 0) and, where there is one, the column.
     """
-    mappings = [_checked_row(row, number) for number, row in enumerate(rows)]
+    mappings: list[Mapping[str, Any]] = []
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            hint = "send one mapping per row, such as [{'at': ..., 'value': 1.5}]"
+            raise InvalidData(f"row {number} is {type(row).__name__}, not a mapping", hint=hint)
+        mappings.append(row)
     names = list(dict.fromkeys(name for row in mappings for name in row))
     if not names:
         raise InvalidData("the data has no rows, or only rows without keys", hint="send at least one row with a value")
@@ -65,20 +70,18 @@ def array_from_values(name: str, values: list[Any]) -> pa.Array:
         raise _unstorable(name, values, type_, error) from error
 
 
-def _checked_row(row: object, number: int) -> Mapping[str, Any]:
-    if isinstance(row, Mapping):
-        return row
-    hint = "send one mapping per row, such as [{'at': ..., 'value': 1.5}]"
-    raise InvalidData(f"row {number} is {type(row).__name__}, not a mapping", hint=hint)
-
-
 def _is_uniform(values: list[Any]) -> bool:
     """Whether no value can hide another kind: true of nearly every column, and found at the speed of a set."""
     types = set(map(type, values)) - {type(None)}
     if types == {datetime}:
         zones = {id(value.tzinfo): value.tzinfo for value in values if value is not None}.values()
-        return all(zone is None for zone in zones) or all(map(_has_whole_minutes, zones))
+        return all(zone is None for zone in zones) or all(map(_has_known_offsets, zones))
     return types in _PLAIN
+
+
+def _has_known_offsets(zone: tzinfo | None) -> bool:
+    """Whether they are known to Arrow: of a named zone all are, else those of whole minutes."""
+    return isinstance(zone, ZoneInfo) or (isinstance(zone, timezone) and not zone.utcoffset(None) % _MINUTE)
 
 
 def _array(values: list[Any], type_: pa.DataType | None) -> pa.Array:
@@ -144,7 +147,8 @@ class _Kinds:
         if kind is None:
             return pa.null()
         if kind == "list":
-            return _within(self.type(f"{path}[]"), pa.list_)
+            inner = self.type(f"{path}[]")
+            return None if inner is None else pa.list_(inner)
         if kind == "mapping":
             check_field_names(self._children.get(path, {}), path)
             types = {key: self.type(inner) for key, inner in self._children.get(path, {}).items()}
@@ -182,11 +186,6 @@ class _Kinds:
         return self.note(children.setdefault(key, f"{path}.{key}"), value, row)
 
 
-def _has_whole_minutes(zone: tzinfo | None) -> bool:
-    """Whether Arrow knows its offsets: a named zone's too, also where they have seconds."""
-    return isinstance(zone, ZoneInfo) or (isinstance(zone, timezone) and not zone.utcoffset(None) % _MINUTE)
-
-
 def _exact_instant(value: datetime) -> datetime:
     """Arrow cuts off the microseconds of an offset. A time that leaves the years 0001 to 9999 is refused later."""
     try:
@@ -201,18 +200,13 @@ def _decimal_type(numbers: list[Decimal | int]) -> pa.DataType:
     A number that no such type holds is named when the values are converted.
     """
     parts = [Decimal(number).as_tuple() for number in numbers]
-    sizes = [
-        (len(part.digits), part.exponent) for part in parts if isinstance(part.exponent, int)
-    ]  # else NaN, infinity
+    # NaN and infinity have no exponent.
+    sizes = [(len(part.digits), part.exponent) for part in parts if isinstance(part.exponent, int)]
     scale = max([0, *(-exponent for _, exponent in sizes)])
     whole = max([0, *(digits + exponent for digits, exponent in sizes)])
     if whole + scale <= _DIGITS:
         return pa.decimal128(_DIGITS, scale)
     return pa.decimal256(_MOST_DIGITS, min(scale, _MOST_DIGITS))
-
-
-def _within(inner: pa.DataType | None, wrap: Any) -> pa.DataType | None:
-    return None if inner is None else wrap(inner)
 
 
 def _kind(value: Any) -> str:
