@@ -29,10 +29,10 @@ from timestore_pipeline.cli.wording import count, instant, size
 from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
 from timestore_pipeline.doors.legacy.journal import ImportJournal
 from timestore_pipeline.doors.legacy.tree import Tree
-from timestore_pipeline.errors import NotImportable, TimestoreError, UnknownDataset, error_document
+from timestore_pipeline.errors import NotImportable, TimestoreError, error_document
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.model.dataset import check_dataset_name, chosen_datasets
 from timestore_pipeline.recovery.audit.verify import direct_files, known_datasets
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.wiring import Timestore
@@ -61,7 +61,12 @@ def audit(
       timestore legacy audit weather
     """
     with open_store() as store:
-        found = {name: direct_files(store.area, store.lake, name) for name in _chosen(store, dataset)}
+        found = {
+            name: direct_files(store.area, store.lake, name)
+            for name in chosen_datasets(
+                [dataset] if dataset else [], [*known_datasets(store.area, store.lake), *store.lake.folders()]
+            )
+        }
     found = {name: files for name, files in found.items() if files}
     if as_json:
         print_json({"ok": not found, "datasets": [_document(name, files) for name, files in found.items()]})
@@ -112,16 +117,6 @@ def import_files(
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Parquet files that were not written by a flush.")
 app.command("audit")(reporting(audit))
 app.command("import")(reporting(import_files))
-
-
-def _chosen(store: Timestore, dataset: str | None) -> Sequence[str]:
-    known = sorted({*known_datasets(store.area, store.lake), *store.lake.folders()})
-    if dataset is None:
-        return known
-    if dataset not in known:
-        hint = f"known: {', '.join(known) or 'none yet'}"
-        raise UnknownDataset(f"neither ledger nor lake has a dataset {dataset!r}", dataset=dataset, hint=hint)
-    return [dataset]
 
 
 def _strays(store: Timestore, dataset: str) -> Tree:

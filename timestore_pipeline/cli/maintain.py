@@ -49,7 +49,7 @@ def maintain(
       timestore maintain weather --dry-run
     """
     with open_store() as store, files_bar(hidden=as_json) as progress:
-        names = run.chosen_datasets(store.area, store.lake, datasets or ())
+        names = run.datasets_to_maintain(store.area, store.lake, datasets or ())
         options = store.maintain_options(
             target_bytes=None if target_file_mb is None else target_file_mb * _MB,
             min_files=min_files,

@@ -14,7 +14,7 @@ from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.run_logs import forget_run_logs
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.maintain.run import MaintainOptions, chosen_datasets, maintain
+from timestore_pipeline.maintain.run import MaintainOptions, datasets_to_maintain, maintain
 from timestore_pipeline.wiring import Timestore
 
 MAINTENANCE_JOB = "lake_maintenance"
@@ -85,7 +85,7 @@ def nightly_maintenance(context: dg.ScheduleEvaluationContext, timestore: Opened
 
 def _chosen(timestore: Timestore, config: MaintainConfig) -> list[str]:
     try:
-        return chosen_datasets(timestore.area, timestore.lake, config.datasets)
+        return datasets_to_maintain(timestore.area, timestore.lake, config.datasets)
     except TimestoreError as error:
         raise dg.Failure(f"{error}; nothing was done [{error.hint}]", allow_retries=False) from error
 

@@ -36,6 +36,7 @@ from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -94,14 +95,11 @@ class MaintainOptions:
         return self.export if record is None else self.export.overridden(record.metadata.staging.flush)
 
 
-def chosen_datasets(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
+def datasets_to_maintain(area: StagingArea, lake: Lake, names: Sequence[str]) -> list[str]:
     """The named ones, or all of this shard's ledger; raise `UnknownDataset` for a name in neither ledger nor lake."""
-    known = set(area.ledger.datasets.names())
-    others = set(names) - known
-    if unknown := sorted(others and others - set(lake.datasets())):
-        hint = f"known: {', '.join(sorted(known)) or 'none'}"
-        raise UnknownDataset(f"there is no dataset {unknown[0]!r}", dataset=unknown[0], hint=hint)
-    return list(names) or sorted(known)
+    known = area.ledger.datasets.names()
+    others = set(names) - set(known)
+    return chosen_datasets(names, [*known, *lake.datasets()] if others else known)
 
 
 def maintain(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata
+from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.csv_dialect import CsvDialect
 from timestore_pipeline.model.flush_overrides import FlushOverrides
 from timestore_pipeline.model.section import Section
@@ -43,6 +43,16 @@ def check_dataset_name(name: str) -> str:
 def is_dataset_name(name: object) -> bool:
     """Whether a dataset can have that name."""
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def chosen_datasets(names: Sequence[str], known: Iterable[str]) -> list[str]:
+    """The named datasets, or without a name all known ones in name order. Raises `UnknownDataset`."""
+    everything = sorted(set(known))
+    for name in names:
+        if name not in everything:
+            hint = f"known: {', '.join(everything) or 'none yet'}"
+            raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint=hint)
+    return list(names) or everything
 
 
 class Granularity(StrEnum):

@@ -18,6 +18,7 @@ from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
 from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, describe, finish_moves, mend_totals
 from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
@@ -47,13 +48,10 @@ def verify(
     """
     area.ledger.audit.check_file()
     done = _entered(area, lake) if repair else {}
-    known = known_datasets(area, lake)
-    for dataset in datasets:
-        if dataset not in known:
-            raise UnknownDataset(f"there is no dataset {dataset!r}", dataset=dataset, hint=f"known: {', '.join(known)}")
+    chosen = chosen_datasets(datasets, known_datasets(area, lake))
     with closing(EnginePool()) as engines, ThreadPoolExecutor(_THREADS) as pool:
         one = partial(_audit, area, lake, engines=engines, deep=deep)
-        audits = list(pool.map(one, datasets or known))
+        audits = list(pool.map(one, chosen))
         if repair:
             audits = [_repaired(area, lake, audit, done.get(audit.dataset, []), one) for audit in audits]
     return AuditReport(area.shard, audits)
