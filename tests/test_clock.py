@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,3 +28,8 @@ def test_microseconds_count_from_1970_in_utc_whatever_the_time_zone() -> None:
     east = datetime(1970, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))
     assert clock.to_micros(east) == 3_600_000_000
     assert clock.to_micros(datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC)) == -1
+
+
+@pytest.mark.parametrize(("failures", "seconds"), [(0, 0.0), (1, 2.0), (2, 4.0), (5, 32.0), (6, 60.0), (10_000, 60.0)])
+def test_a_wait_doubles_with_each_failure(failures: int, seconds: float) -> None:
+    assert clock.backoff(2.0, failures, 60.0) == seconds

@@ -28,6 +28,11 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def backoff(first: float, failures: int, longest: float) -> float:
+    """Seconds to wait after so many failures in a row: none after none, `first` after one, doubling up to `longest`."""
+    return min(first * 2.0 ** min(failures - 1, 30), longest) if failures > 0 else 0.0
+
+
 def to_micros(instant: datetime) -> int:
     """Microseconds since the Unix epoch, exactly (no detour through a float)."""
     return (instant - _EPOCH) // _MICROSECOND

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from timestore_pipeline import clock
+
 
 @dataclass(frozen=True, slots=True)
 class Retry:
@@ -27,5 +29,5 @@ class Retry:
             tries: Failed attempts, at least one.
             retry_after: Seconds that the server asks for.
         """
-        usual = min(self.first * 2.0 ** min(tries - 1, 30), self.longest)
+        usual = clock.backoff(self.first, tries, self.longest)
         return max(random.uniform(0.5, 1.0) * usual, retry_after)

@@ -95,7 +95,9 @@ def is_due(state: PushState, flushes_ended: int, now: datetime, interval: timede
     if state.tried is None or state.tried > now:
         return True
     if state.failures_in_a_row:
-        return now - state.tried >= _pause(state.failures_in_a_row)
+        first, longest = _FIRST_PAUSE.total_seconds(), _LONGEST_PAUSE.total_seconds()
+        pause = clock.backoff(first, state.failures_in_a_row, longest)
+        return now - state.tried >= timedelta(seconds=pause)
     return flushes_ended != state.flushes_ended or now - state.tried >= interval
 
 
@@ -183,7 +185,3 @@ def _log_failure(area: StagingArea, shown: str, error: Exception) -> None:
     else:
         if in_a_row == 1:
             _log.warning("metrics could not be pushed to %s: %s; not logged again until one succeeds", shown, error)
-
-
-def _pause(failures_in_a_row: int) -> timedelta:
-    return min(_FIRST_PAUSE * int(2 ** min(failures_in_a_row - 1, 10)), _LONGEST_PAUSE)

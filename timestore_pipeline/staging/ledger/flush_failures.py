@@ -56,7 +56,8 @@ class FlushFailures:
 
 def retry_delay(failures: int) -> timedelta:
     """How long automatic flushes of a dataset wait after its n-th failure in a row: 2 s, doubling, at most 5 min."""
-    return min(_RETRY_FIRST * int(2 ** min(failures, 10)), LONGEST_BACKOFF)
+    first, longest = _RETRY_FIRST.total_seconds(), LONGEST_BACKOFF.total_seconds()
+    return timedelta(seconds=clock.backoff(first, failures + 1, longest))
 
 
 def back_off(tx: sqlite3.Connection, dataset_id: int) -> None:
