@@ -8,16 +8,12 @@ from typing import Any, TypeVar
 
 from timestore_pipeline import errors
 from timestore_pipeline.errors import (
-    Conflict,
     GuardrailExceeded,
     InvalidInput,
-    InvalidSettings,
     NotAcknowledged,
     RetryLater,
     SchemaConflict,
-    ShardConflict,
     TimestoreError,
-    UnsentRows,
 )
 from timestore_pipeline.model.batch import Receipt
 
@@ -26,11 +22,7 @@ T = TypeVar("T")
 _LATER = 408, 429, 503, 507
 _WHO_ANSWERS = "is this the address of timestore? The batch may be staged; send it again with the same idempotency key"
 _LONGEST_TEXT = 4_000  # characters of an error's text
-_PLAINER: dict[type[TimestoreError], type[TimestoreError]] = {  # for classes whose fields no answer carries
-    ShardConflict: Conflict,
-    InvalidSettings: InvalidInput,
-    UnsentRows: NotAcknowledged,
-}
+_SENT = SchemaConflict, GuardrailExceeded  # with the fields of their own
 
 
 def receipt_of(document: Mapping[str, Any], dataset: str, rows: int) -> Receipt:
@@ -94,7 +86,7 @@ def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> Ti
     if kind is not None and issubclass(kind, RetryLater):
         return kind(message, **common, **later)
     if kind is not None:
-        return _PLAINER.get(kind, kind)(message, **common)
+        return kind(message, **common)
     # The answer is not from timestore, or from a newer release: only its status is known.
     if status in _LATER:
         return RetryLater(message, **common, **later)
@@ -107,6 +99,15 @@ def _text(document: Mapping[str, Any], name: str) -> str:
     return value[:_LONGEST_TEXT] if isinstance(value, str) else ""
 
 
+def _plain(kind: type[TimestoreError]) -> type[TimestoreError]:
+    """Its nearest base that needs no field which no answer carries."""
+    return next(
+        base for base in kind.__mro__ if base in (*_SENT, RetryLater, TimestoreError) or "__init__" not in vars(base)
+    )
+
+
 _KINDS = {
-    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, TimestoreError)
+    kind.code: _plain(kind)
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, TimestoreError)
 }
