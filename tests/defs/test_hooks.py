@@ -130,7 +130,7 @@ def test_without_a_gateway_nothing_is_said(staging: StagingManager, instance: dg
 def test_no_hook_ever_fails(
     staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", "no url at all")
+    monkeypatch.setenv("TIMESTORE_PUSHGATEWAY_URL", "http://no host/at all")
     staging.enqueue("weather", hourly(3))
     run = build(instance, "weather")
     kinds = {event.event_type for event in run.all_events}
