@@ -40,10 +40,10 @@ def test_a_dataset_in_trouble_is_checked_out_of_turn(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(check_rounds, "PER_ROUND", 1)
-    for dataset in ("a", "b", "late"):
+    for dataset, age in (("a", timedelta(hours=1)), ("b", timedelta(hours=1)), ("late", timedelta(seconds=1))):
+        timestore.set_metadata(dataset, {"staging": {"flush": {"maxAgeMs": age // timedelta(milliseconds=1)}}})
         staging.enqueue(dataset, hourly(1))
-    timestore.set_metadata("late", {"staging": {"flush": {"maxAgeMs": 1}}})
-    verdicts, state = check_round(timestore, timestore.statuses(), clock.now() + timedelta(seconds=9), WatchState())
+    verdicts, state = check_round(timestore, timestore.statuses(), clock.now() + timedelta(minutes=5), WatchState())
     assert {verdict.dataset for verdict in verdicts} == {"a", "late"}
     assert (state.after, state.failing) == ("a", ("late",))
 

@@ -72,7 +72,7 @@ def test_a_backlog_that_nobody_flushes_fails_its_check(
     timestore.set_metadata("weather", {"staging": {"flush": {"maxAgeMs": 1_000}}})
     staging.enqueue("weather", hourly(3))
     with loaded(instance) as tick:
-        in_a_while = clock.now() + timedelta(seconds=10)
+        in_a_while = clock.now() + timedelta(minutes=5)
         monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: in_a_while)
         assert evaluated(tick())["fresh"] is False
 

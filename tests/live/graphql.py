@@ -29,7 +29,7 @@ _START = """mutation ($sensor: SensorSelector!) { startSensor(sensorSelector: $s
 _STOP = """mutation ($id: String!) { stopSensor(id: $id) {
     __typename ... on StopSensorMutationResult { instigationState { status } } ... on PythonError { message } } }"""
 _SENSOR = """query ($sensor: SensorSelector!) { sensorOrError(sensorSelector: $sensor) {
-    __typename ... on Sensor { id sensorState { status } } } }"""
+    __typename ... on Sensor { id sensorState { status ticks(limit: 1) { status } } } } }"""
 _RUN = """query ($run: ID!) { runOrError(runId: $run) {
     __typename ... on Run { status runConfig rootRunId tags { key value } } } }"""
 _JOBS = """query ($location: RepositorySelector!) { repositoryOrError(repositorySelector: $location) {
@@ -83,6 +83,11 @@ class DagsterApi:
     def stop_sensor(self, name: str) -> str:
         known = self._ask(_SENSOR, sensor=self._sensor(name))
         return str(self._ask(_STOP, id=known["id"])["instigationState"]["status"])
+
+    def is_at_rest(self, sensor: str) -> bool:
+        """Stopped, and no tick of it is at work."""
+        state = self._ask(_SENSOR, sensor=self._sensor(sensor))["sensorState"]
+        return state["status"] == "STOPPED" and all(tick["status"] != "STARTED" for tick in state["ticks"])
 
     def status(self, run: str) -> str:
         return str(self._ask(_RUN, run=run)["status"])

@@ -34,6 +34,7 @@ LIMITS = Limits(rows=0, age_seconds=1)  # every backlog is due at the next tick
 SENSORS = ("staging_flush_sensor", "flush_recovery_sensor")
 ENDED = ("SUCCESS", "FAILURE", "CANCELED")
 _LOOK_EVERY = 0.05  # seconds
+_STATE_IS_WRITTEN = 1.0  # seconds after a tick's end
 
 Seen = TypeVar("Seen")
 
@@ -67,7 +68,17 @@ class LiveInstance:
         self._processes.start()
         self.wait_for(lambda: self.api.serves() or None)
         for sensor in SENSORS:
+            self.stop(sensor)
+
+    def stop(self, sensor: str) -> None:
+        """For good: a tick that ends meanwhile writes the state it has read, and may undo a stop."""
+
+        def stays_stopped() -> bool | None:
             self.api.stop_sensor(sensor)
+            clock.sleep(_STATE_IS_WRITTEN)
+            return self.api.is_at_rest(sensor) or None
+
+        self.wait_for(stays_stopped)
 
     def wait_for(self, look: Callable[[], Seen | None], seconds: float = PATIENCE) -> Seen:
         """What `look` returns as soon as it is not None."""
@@ -120,7 +131,7 @@ class LiveInstance:
         try:
             yield
         finally:
-            assert self.api.stop_sensor(sensor) == "STOPPED"
+            self.stop(sensor)
 
     def kill_worker(self, dataset: str) -> None:
         """`kill -9` of the run's process that flushes the dataset."""

@@ -56,6 +56,7 @@ class ForkServer:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._board = PhaseBoard(len(ROSTER))
+        self._pid = os.getpid()
         self._running: dict[int, int] = {}  # process of the roster -> process id
 
     def start(self, processes: Sequence[int]) -> dict[str, Any]:
@@ -127,7 +128,7 @@ class ForkServer:
         status = 1
         try:
             self._redirect(process)
-            life = Life(self._plan, process, self._board.marker(process))
+            life = Life(self._plan, process, self._board.marker(process), self._pid)
             life.marker.mark_product()
             if self._plan.sabotage is not None:
                 SABOTAGES[self._plan.sabotage]()

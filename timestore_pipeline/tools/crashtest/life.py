@@ -37,11 +37,12 @@ def whole_lines(path: Path) -> Iterator[Any]:
 class Life:
     """To be constructed in the process itself: a termination signal asks it to end after its current step."""
 
-    def __init__(self, plan: Plan, process: int, marker: PhaseMarker) -> None:
+    def __init__(self, plan: Plan, process: int, marker: PhaseMarker, parent: int) -> None:
+        """parent: its process id, noted before the fork, because the parent may have been killed since."""
         self.plan = plan
         self.process = process
         self.marker = marker
-        self._parent = os.getppid()
+        self._parent = parent
         self._asked_to_end = False
         signal.signal(signal.SIGTERM, self._end)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
