@@ -29,6 +29,7 @@ _ROWS = 1_000  # of each flush
 _CONFIG = {"ops": {"claim_backlogs": {"config": {"flushes": [{"dataset": DATASET, "trigger": "manual"}]}}}}
 _PATIENCE = 300.0  # seconds for one run
 _LOOK_EVERY = 0.01  # seconds
+_REST = 3.0  # seconds
 
 
 def main(count: int) -> None:
@@ -45,13 +46,22 @@ def main(count: int) -> None:
 
 def measure(name: str, deployment: Launching, count: int) -> None:
     flush(deployment)  # starts the warm parent
-    starters = psutil.Process().children(recursive=True)
+    starters = processes_at_rest()
     cpu, descriptors = cpu_of_runs(starters), open_descriptors(starters)
     seconds = [flush(deployment) for _ in range(count)]
-    wait_until(lambda: psutil.Process().children(recursive=True) == starters, "the ends of all runs", _PATIENCE)
+    assert processes_at_rest() == starters, "a run's process is left"
     median, p90 = statistics.median(seconds), statistics.quantiles(seconds, n=10)[-1]
     each, left = (cpu_of_runs(starters) - cpu) / count, open_descriptors(starters) - descriptors
     print(f"{name:>10}{count:>7,}{median:>10.2f}{p90:>8.2f}{each:>13.2f}{left:>11}")
+
+
+def processes_at_rest() -> list[psutil.Process]:
+    """All descendants, once none has come or gone for a while: the process of a run ends soon after its success."""
+    while True:
+        before: list[psutil.Process] = psutil.Process().children(recursive=True)
+        clock.sleep(_REST)
+        if psutil.Process().children(recursive=True) == before:
+            return before
 
 
 def flush(deployment: Launching) -> float:
