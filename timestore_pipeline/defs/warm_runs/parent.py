@@ -32,9 +32,8 @@ class WarmParent(Closing):
     def __init__(self, on_end: OnEnd) -> None:
         """on_end is called, on another thread, for each run that this parent started and whose process has ended."""
         self._on_end = on_end
-        self._ends = ThreadPoolExecutor(
-            1, "warm-run-ends"
-        )  # Dagster's storage may be slow; starts must not wait for it
+        # A thread of its own: Dagster's storage may be slow, and starts must not wait for it.
+        self._ends = ThreadPoolExecutor(1, "warm-run-ends")
         self._lock = threading.Lock()
         self._ready = Future[int]()
         self._asked: dict[str, Future[int]] = {}
@@ -46,7 +45,11 @@ class WarmParent(Closing):
                 pass_fds=[theirs.fileno()],
             )
         threading.Thread(target=self._listen, name="warm-parent", daemon=True).start()
-        self._wait(self._ready, _START_PATIENCE, asked=False)
+        try:
+            self._wait(self._ready, _START_PATIENCE, asked=False)
+        except ParentGone:
+            self._process.kill()
+            raise
 
     @property
     def pid(self) -> int:
