@@ -9,16 +9,13 @@ import dagster as dg
 import pytest
 
 from tests.defs.flushing import hourly
+from tests.defs.sharing import FINE, LATE, WARNED, store, stored_now
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.defs import check_rounds
-from timestore_pipeline.defs.check_rounds import check_round, news, turn
+from timestore_pipeline.defs.check_rounds import check_round, turn
 from timestore_pipeline.defs.checks import Verdict
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.wiring import Timestore
-
-FINE = Verdict("weather", "fresh", True, "fine")
-WARNED = Verdict("weather", "fresh", False, "late", dg.AssetCheckSeverity.WARN)
-LATE = Verdict("weather", "fresh", False, "very late")
 
 
 def test_turns_go_through_the_alphabet_and_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,23 +85,23 @@ def test_only_news_are_stored(
     instance: dg.DagsterInstance, last: Verdict | None, verdict: Verdict, stored: bool
 ) -> None:
     if last is not None:
-        instance.report_runless_asset_event(last.evaluation())
-    assert bool(news(instance, [verdict], clock.now())) is stored
+        store(instance, last)
+    assert bool(stored_now(instance, verdict, clock.now())) is stored
 
 
 def test_an_old_verdict_is_given_again(instance: dg.DagsterInstance) -> None:
-    instance.report_runless_asset_event(FINE.evaluation())
-    assert news(instance, [FINE], clock.now() + timedelta(hours=23)) == []
-    assert news(instance, [FINE], clock.now() + timedelta(hours=25)) == [FINE]
+    store(instance, FINE)
+    assert stored_now(instance, FINE, clock.now() + timedelta(hours=23)) == []
+    assert stored_now(instance, FINE, clock.now() + timedelta(hours=25)) == ["fine"]
 
 
-@pytest.mark.parametrize(("verdict", "stored"), [(LATE, [LATE]), (FINE, [])])
+@pytest.mark.parametrize(("verdict", "stored"), [(LATE, ["very late"]), (FINE, [])])
 def test_a_verdict_that_a_flush_has_greyed_is_given_again_if_it_fails(
-    instance: dg.DagsterInstance, verdict: Verdict, stored: list[Verdict]
+    instance: dg.DagsterInstance, verdict: Verdict, stored: list[str]
 ) -> None:
-    instance.report_runless_asset_event(verdict.evaluation())
+    store(instance, verdict)
     in_a_while = clock.now() + timedelta(minutes=2)
-    assert news(instance, [verdict], in_a_while) == []
+    assert stored_now(instance, verdict, in_a_while) == []
     instance.report_runless_asset_event(dg.AssetMaterialization(verdict.key.asset_key))
-    assert news(instance, [verdict], clock.now()) == []  # at most once a minute
-    assert news(instance, [verdict], in_a_while) == stored
+    assert stored_now(instance, verdict, clock.now()) == []  # at most once a minute
+    assert stored_now(instance, verdict, in_a_while) == stored

@@ -190,6 +190,7 @@ def test_every_partition_of_a_flush_is_marked_and_the_flush_itself_comes_last(
     events = build(instance, "weather").asset_materializations_for_node("finalize_flushes")
     assert [event.partition for event in events] == ["2013-01-01", "2013-01-02", None]
     assert [event.metadata["partition_rows"].value for event in events[:-1]] == [24, 6]
+    assert {event.metadata["shard"].value for event in events} == {"shard-0"}
     assert instance.get_materialized_partitions(events[0].asset_key) == {"2013-01-01", "2013-01-02"}
 
 

@@ -95,7 +95,7 @@ def test_all_files_that_are_ready_share_a_run(landing: Path, instance: dg.Dagste
     [request] = tick(instance).run_requests
     assert request.run_config["ops"]["find_files"]["config"]["datasets"] == ["flights", "weather"]
     ours = {name: value for name, value in request.tags.items() if name.startswith("timestore/")}
-    assert ours == {"timestore/shard": "shard-0", "timestore/landing": "flights,weather"}
+    assert ours == {"timestore/shard": "shard-0", "timestore/landing": "shard-0"}
 
 
 def test_every_launch_has_a_key_of_its_own(landing: Path, instance: dg.DagsterInstance) -> None:

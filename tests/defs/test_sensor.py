@@ -48,7 +48,7 @@ def test_a_backlog_over_a_limit_is_launched_with_its_trigger(
         {"dataset": "weather", "trigger": "rows", "overrides": {"max_rows": 3}}
     ]
     ours = {name: value for name, value in request.tags.items() if name.startswith("timestore/")}
-    assert ours == {"timestore/shard": "shard-0", "timestore/trigger": "rows", "timestore/datasets": "weather"}
+    assert ours == {"timestore/shard": "shard-0", "timestore/trigger": "rows", "timestore/datasets": "shard-0/weather"}
 
 
 def test_what_the_sensor_asks_for_is_what_the_job_accepts(
@@ -111,7 +111,7 @@ def test_a_claim_whose_process_is_gone_is_launched_again(
     with Timestore(timestore.settings) as worker:
         worker.pipeline.claim("weather", Trigger.AGE, "killed")
     [request] = tick(instance).run_requests
-    assert request.tags["timestore/datasets"] == "weather"
+    assert request.tags["timestore/datasets"] == "shard-0/weather"
 
 
 def test_a_dataset_in_a_queued_run_is_not_launched_again(
@@ -154,7 +154,7 @@ def test_long_lists_of_datasets_are_cut_in_the_tag_and_whole_in_the_configuratio
     [request] = tick(instance).run_requests
     tag = request.tags["timestore/datasets"]
     assert len(tag) <= 255
-    assert tag.split(",") == [*names[:4], "+5"]
+    assert tag.removeprefix("shard-0/").split(",") == [*names[:3], "+6"]
     assert len(request.run_config["ops"]["claim_backlogs"]["config"]["flushes"]) == 9
 
 

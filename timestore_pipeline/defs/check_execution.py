@@ -13,6 +13,7 @@ import dagster as dg
 from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.defs.events import asset_key
+from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.recovery.audit.verify import audit_dataset
 from timestore_pipeline.wiring import Timestore
 
@@ -57,7 +58,7 @@ def _definition(specs: Sequence[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
         for key in sorted(context.selected_asset_check_keys):
             selected[key.asset_key.path[-1]].append(key.name)
         for dataset, names in selected.items():
-            for verdict in verdicts(timestore, dataset, names):
+            for verdict in for_all_shards(context.instance, timestore.area.shard, verdicts(timestore, dataset, names)):
                 yield verdict.result()
 
     return execute_checks

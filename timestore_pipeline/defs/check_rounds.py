@@ -10,10 +10,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import dagster as dg
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
+from timestore_pipeline.defs.shard_verdicts import Standing, failures_in
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.wiring import Timestore
@@ -45,13 +45,17 @@ def turn(datasets: Sequence[str], after: str) -> list[str]:
     return (later or list(datasets))[:PER_ROUND]
 
 
-def news(instance: dg.DagsterInstance, verdicts: Sequence[Verdict], now: datetime) -> list[Verdict]:
+def news(instance: dg.DagsterInstance, standings: Sequence[Standing], now: datetime) -> list[Verdict]:
     """Verdicts that differ from the last one that Dagster stored, or whose last one is old."""
-    if not verdicts:
-        return []
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key([verdict.key for verdict in verdicts])
+    verdicts = [standing.verdict for standing in standings]
     flushed = _last_flushes(instance, [verdict for verdict in verdicts if not verdict.passed])
-    return [v for v in verdicts if _is_news(v, records.get(v.key), flushed.get(v.key.asset_key, 0.0), now)]
+    return [s.verdict for s in standings if _is_news(s, flushed.get(s.verdict.key.asset_key, 0.0), now)]
+
+
+def with_failing(state: WatchState, verdicts: Sequence[Verdict]) -> WatchState:
+    """Datasets that fail in another shard are looked at out of turn, too: that shard may be dead."""
+    failing = [*state.failing, *(verdict.dataset for verdict in verdicts if not verdict.passed)]
+    return replace(state, failing=tuple(dict.fromkeys(failing))[:MOST_FAILING])
 
 
 def _in_trouble(glances: Mapping[str, Sequence[Verdict]], state: WatchState) -> list[str]:
@@ -87,12 +91,12 @@ def _last_flushes(instance: dg.DagsterInstance, verdicts: Sequence[Verdict]) -> 
     }
 
 
-def _is_news(verdict: Verdict, record: AssetCheckExecutionRecord | None, flushed: float, now: datetime) -> bool:
-    last = None if record is None else record.evaluation
-    if record is None or last is None:
+def _is_news(standing: Standing, flushed: float, now: datetime) -> bool:
+    verdict, shown = standing.verdict, standing.shown
+    if shown is None or verdict.passed != shown.passed or failures_in(shown).keys() != verdict.failing_shards:
         return True
-    if verdict.passed != last.passed or (not verdict.passed and verdict.severity is not last.severity):
+    if not verdict.passed and verdict.severity is not shown.severity:
         return True
-    hidden = not verdict.passed and flushed > record.create_timestamp
+    hidden = not verdict.passed and flushed > standing.shown_since
     pause = REPEAT_FAILURE_AFTER if hidden else REPEAT_AFTER
-    return now.timestamp() - record.create_timestamp > pause.total_seconds()
+    return now.timestamp() - standing.shown_since > pause.total_seconds()

@@ -50,6 +50,7 @@ class Verdict:
     text: str
     severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
     numbers: Metadata = field(default_factory=dict)
+    failing_shards: frozenset[str] = frozenset()  # of a verdict for all shards
 
     @property
     def key(self) -> dg.AssetCheckKey:

@@ -5,7 +5,7 @@ different names, so that a plot never mixes a flush with a part of it. Most flus
 both in one event: in a run of many small flushes, events cost as much as the flushes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import dagster as dg
@@ -37,31 +37,25 @@ def materializations(
     settings: those that were in force; None = another run flushed, and only its commit names them.
     """
     files = timestore.area.ledger.flushes.files(FlushRef(flush.dataset, flush.epoch))
-    marks = list(_marks(flush, files))
+    marks = list(_marks(flush, files, timestore.area.shard))
     complete_until = timestore.area.ledger.batches.complete_until(flush.dataset)
-    in_force = {} if settings is None else {"settings": dg.MetadataValue.json(settings.to_dict())}
-    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks), complete_until, in_force)
+    known: Metadata = {"shard": timestore.area.shard, "complete_until": dg.MetadataValue.timestamp(complete_until)}
+    if settings is not None:
+        known["settings"] = dg.MetadataValue.json(settings.to_dict())
+    whole = _whole(flush, timestore.lake.table(flush.dataset).uri, len(marks), known)
     if len(files) == len(marks) == 1:
         return [_both(whole, marks[0])]
     return [*marks[-MOST_MARKED:], whole]
 
 
-def _whole(
-    flush: Flush, table_uri: str, partitions: int, complete_until: datetime, in_force: Mapping[str, dg.MetadataValue]
-) -> dg.AssetMaterialization:
+def _whole(flush: Flush, table_uri: str, partitions: int, known: Metadata) -> dg.AssetMaterialization:
     """Numbers are plain numbers: Dagster plots them on the asset's page."""
     unmarked = partitions - MOST_MARKED
     note = f"; the oldest {unmarked} of {partitions} partitions are not marked" if unmarked > 0 else ""
     return dg.AssetMaterialization(
         asset_key(flush.dataset),
         description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}{note}",
-        metadata={
-            **_amounts(flush),
-            **_origin(flush, table_uri),
-            **_times(flush),
-            "complete_until": dg.MetadataValue.timestamp(complete_until),
-            **in_force,
-        },
+        metadata={**_amounts(flush), **_origin(flush, table_uri), **_times(flush), **known},
     )
 
 
@@ -70,7 +64,7 @@ def _both(whole: dg.AssetMaterialization, mark: dg.AssetMaterialization) -> dg.A
     return dg.AssetMaterialization(whole.asset_key, whole.description, metadata, partition=mark.partition)
 
 
-def _marks(flush: Flush, files: Sequence[ExportedFile]) -> Iterator[dg.AssetMaterialization]:
+def _marks(flush: Flush, files: Sequence[ExportedFile], shard: str) -> Iterator[dg.AssetMaterialization]:
     """Oldest partition first. Rows without a time are in none, so nothing marks them."""
     for file in sorted(files, key=lambda file: file.partition.value or ""):
         if file.partition.value is not None:
@@ -78,7 +72,12 @@ def _marks(flush: Flush, files: Sequence[ExportedFile]) -> Iterator[dg.AssetMate
                 asset_key(flush.dataset),
                 partition=file.partition.value,
                 description=f"{file.rows} rows of epoch {flush.epoch}",
-                metadata={"partition_rows": file.rows, "partition_file_bytes": file.bytes, "epoch": flush.epoch},
+                metadata={
+                    "partition_rows": file.rows,
+                    "partition_file_bytes": file.bytes,
+                    "epoch": flush.epoch,
+                    "shard": shard,
+                },
             )
 
 

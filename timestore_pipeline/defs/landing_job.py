@@ -24,6 +24,7 @@ from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.wiring import Timestore
 
 INGEST_JOB = "ingest_files"
+LANDING_TAG = "timestore/landing"  # the shard; dagster.yaml lets one run of each shard have it at a time
 _SECONDS = 300.0  # after that no further file is begun: other datasets' files wait for the next run
 _MOST_LISTED = 20  # rejected files in the error
 
@@ -75,7 +76,7 @@ def ingest_files(shard: str) -> dg.JobDefinition:
     """The job of one shard."""
     return ingest_landing_files.to_job(
         name=INGEST_JOB,
-        tags={SHARD_TAG: shard},
+        tags={SHARD_TAG: shard, LANDING_TAG: shard},
         hooks={push_after_success, push_after_failure},
         executor_def=dg.in_process_executor,
     )

@@ -10,15 +10,13 @@ import dagster as dg
 from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import active_run
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.defs.landing_job import INGEST_JOB
-from timestore_pipeline.defs.sensor import shortened
+from timestore_pipeline.defs.landing_job import INGEST_JOB, LANDING_TAG
 from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 LANDING_SENSOR = "landing_sensor"
-LANDING_TAG = "timestore/landing"  # the datasets; dagster.yaml lets one run at a time have it
 
 
 def landing_sensor(settings: Settings) -> dg.SensorDefinition:
@@ -55,7 +53,7 @@ def _launch(shard: str, folder: LandingFolder) -> dg.RunRequest | dg.SkipReason:
     return dg.RunRequest(
         run_key=f"{shard}/landing/{clock.to_micros(now)}",  # a key launches once for ever; a failed run must not strand
         run_config={"ops": {"find_files": {"config": {"datasets": datasets}}}},
-        tags={SHARD_TAG: shard, LANDING_TAG: shortened(datasets)},
+        tags={SHARD_TAG: shard, LANDING_TAG: shard},
     )
 
 

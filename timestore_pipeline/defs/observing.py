@@ -14,7 +14,7 @@ MOST_OBSERVED = 10  # datasets per tick; an observation is 2 kB in Dagster's sto
 
 
 def observations(
-    backlogs: Sequence[Backlog], before: Mapping[str, Observed], now: datetime
+    backlogs: Sequence[Backlog], before: Mapping[str, Observed], now: datetime, shard: str
 ) -> tuple[list[dg.AssetObservation], dict[str, Observed]]:
     """The observations to record now, longest unobserved first, and the state to keep for the next tick."""
     due = [backlog for backlog in backlogs if _is_due(backlog, before.get(backlog.dataset), now)]
@@ -28,7 +28,7 @@ def observations(
             after[backlog.dataset] = seen
         else:
             continue
-        events.append(_observation(backlog, now))
+        events.append(_observation(backlog, now, shard))
     known = {backlog.dataset for backlog in backlogs}
     return events, {dataset: seen for dataset, seen in after.items() if dataset in known}
 
@@ -40,11 +40,12 @@ def _is_due(backlog: Backlog, last: Observed | None, now: datetime) -> bool:
     return last.differs(seen) and clock.from_micros(last.at) + OBSERVE_EVERY <= now
 
 
-def _observation(backlog: Backlog, now: datetime) -> dg.AssetObservation:
+def _observation(backlog: Backlog, now: datetime, shard: str) -> dg.AssetObservation:
     return dg.AssetObservation(
         asset_key(backlog.dataset),
         description=f"{backlog.queued.rows} rows in {backlog.queued.batches} batches are staged",
         metadata={
+            "shard": shard,
             "staged_rows": backlog.queued.rows,
             "staged_batches": backlog.queued.batches,
             "staged_bytes": backlog.queued.bytes,

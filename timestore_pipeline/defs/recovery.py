@@ -6,7 +6,7 @@ the next tick does the rest.
 
 Without this sensor, Dagster would keep a run whose worker is gone as started for ever. That happens when a host dies:
 worker and code server end together, and neither reports it. Such a run blocks no dataset (`active_runs`), but it holds
-one of the queue's few slots, and two of them would stop every flush.
+one of its shard's two slots in the queue, and two of them would stop every flush of the shard.
 
 The sensor also unlinks segments that a dead worker had published and not unlinked: nothing is pending in them, so no
 flush is due, and in hard mode a guardrail that they reach would reject producers for ever. It also removes the folder

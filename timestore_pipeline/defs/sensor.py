@@ -67,14 +67,14 @@ def _request(launch: Launch, config: dict[str, Any], shard: str, now: datetime, 
             SHARD_TAG: shard,
             _PRIORITY_TAG: str(launch.priority),
             "timestore/trigger": launch.trigger.value,
-            "timestore/datasets": shortened(launch.datasets),
+            "timestore/datasets": _datasets_tag(shard, launch.datasets),
         },
     )
 
 
-def shortened(names: list[str]) -> str:
-    """`a,b,c`, cut between names; the run's configuration has them all."""
-    joined = ",".join(names)
+def _datasets_tag(shard: str, names: list[str]) -> str:
+    """`shard/a,b,c`, cut between names; the run's configuration has them all."""
+    joined = f"{shard}/{','.join(names)}"
     if len(joined) <= _TAG_LENGTH:
         return joined
     room = _TAG_LENGTH - len(f",+{len(names)}")

@@ -3,11 +3,15 @@
 Read-only, so it may be terminated and launched again at any time; verdicts that it has recorded stay.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 from pydantic import Field
 
-from timestore_pipeline.defs.checks import audited
+from timestore_pipeline.defs.check_execution import verdicts
+from timestore_pipeline.defs.checks import WATCHED, audited
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.recovery.audit.report import DatasetAudit
 from timestore_pipeline.recovery.audit.verify import audit_dataset, known_datasets
 from timestore_pipeline.wiring import Timestore
@@ -23,12 +27,16 @@ class VerifyConfig(dg.Config):
     """Which datasets to verify."""
 
     datasets: list[str] = Field(default=[], description="Names as `timestore status` shows them; none = all.")
+    retired_shards: list[str] = Field(default=[], description="Shards that are gone: checks drop what these found.")
 
 
 @dg.op
 def verify_datasets(context: dg.OpExecutionContext, config: VerifyConfig, timestore: Opened) -> None:
     """Compare ledger, segments and Delta log of each dataset, and record both verdicts."""
-    audits = [_audited(context, timestore, dataset) for dataset in _chosen(timestore, config.datasets)]
+    if timestore.area.shard in config.retired_shards:
+        raise dg.Failure(f"{timestore.area.shard} is this shard; nothing was verified", allow_retries=False)
+    chosen = _chosen(timestore, config.datasets)
+    audits = [_audited(context, timestore, dataset, config.retired_shards) for dataset in chosen]
     problems = [f"- {audit.dataset}: {problem.message}" for audit in audits for problem in audit.problems]
     if problems:
         more = [f"- and {len(problems) - _MOST_LISTED} more"] if len(problems) > _MOST_LISTED else []
@@ -73,8 +81,12 @@ def _chosen(timestore: Timestore, names: list[str]) -> list[str]:
     return names or known
 
 
-def _audited(context: dg.OpExecutionContext, timestore: Timestore, dataset: str) -> DatasetAudit:
+def _audited(
+    context: dg.OpExecutionContext, timestore: Timestore, dataset: str, retired: Sequence[str]
+) -> DatasetAudit:
+    """The sensor, which answers the other checks, knows of no retired shard: these are answered here, too."""
     audit = audit_dataset(timestore.area, timestore.lake, dataset)
-    for verdict in audited(audit):
+    found = [*audited(audit), *(verdicts(timestore, dataset, WATCHED) if retired else [])]
+    for verdict in for_all_shards(context.instance, timestore.area.shard, found, retired):
         context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted, though the annotation omits it
     return audit
