@@ -77,6 +77,7 @@ END
 """
 _QUERY = "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"
 _COUNT = "SELECT count(*) AS rows FROM weather"
+_NEW_TOKEN = "timestore tokens new station-a --may stage --may read --dataset 'weather*' >> tokens"
 _BROKEN = "TIMESTORE_STAGING_FLUSH_MAX_BYTES=600000000 TIMESTORE_SHARD=other"
 
 SCENES: dict[str, Scene] = {
@@ -98,6 +99,8 @@ SCENES: dict[str, Scene] = {
     "crashtest": Scene(("timestore crashtest crash --kills 5 --seed 7 --clean",)),
     "simulate": Scene(tuple(f"timestore simulate --producers 2 --batches 20 --slo {slo}" for slo in ("20", "0.001"))),
     "serve": Scene(("timestore serve --port 0",)),
+    "tokens new": Scene((_NEW_TOKEN,), "touch tokens && chmod 600 tokens"),
+    "tokens list": Scene(("TIMESTORE_API_TOKENS_FILE=tokens timestore tokens list",)),
     "datasets list": Scene(("timestore datasets list",)),
     "datasets show": Scene(("timestore datasets show weather",)),
     "datasets set": Scene(("timestore datasets set weather staging.flush.maxRows=50000",)),

@@ -245,15 +245,38 @@ class UnsupportedType(InvalidInput):
 
 
 class Unauthenticated(InvalidInput):
-    """A request without the API's bearer token."""
+    """A request without a bearer token."""
 
     code = "unauthenticated"
 
 
+class InvalidToken(Unauthenticated):
+    """A request whose bearer token is not, or no longer, one of the server's."""
+
+    code = "invalid_token"
+
+
 class Forbidden(InvalidInput):
-    """A request with a wrong bearer token."""
+    """A request that its token's rights do not cover.
+
+    Attributes:
+        token (str): The token's name.
+        right (str): The missing right: `stage`, `read` or `operate`.
+        dataset (str | None): On which dataset; None = on all of them.
+    """
 
     code = "forbidden"
+
+    def __init__(self, message: str, *, token: str, right: str, dataset: str | None = None, hint: str = "") -> None:
+        super().__init__(message, dataset=dataset, hint=hint)
+        self.token = token
+        self.right = right
+
+
+class ServerFileRefused(InvalidInput):
+    """A file of the HTTP server, which lists its tokens or is its certificate, cannot be used."""
+
+    code = "server_file_refused"
 
 
 class ForeignHost(InvalidInput):

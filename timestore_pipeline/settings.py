@@ -30,6 +30,7 @@ _MOST_BYTES = 2**60  # 1 EiB; sums of larger values do not fit the ledger's 64 b
 _MOST_MB = _MOST_BYTES >> 20
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
+_OPTIONAL_PATHS = ("landing_directory", "api_tokens_file")
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # user and password of an address, masked in messages
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both misread them in a path
@@ -81,7 +82,8 @@ class Settings(BaseModel):
     pushgateway_url: str | None = None  # None = nothing is pushed
     metrics_push_interval_ms: int = Field(default=10_000, ge=0, le=_LONGEST_MS)  # between pushes, unless a flush ended
     dagster_webserver_url: str | None = None  # reloaded for new datasets; None = by an operator
-    api_token: SecretStr | None = None  # bearer token of the HTTP API; None = loopback only
+    api_token: SecretStr | None = None  # bearer token of the HTTP API, with every right
+    api_tokens_file: Path | None = None  # named tokens with their rights; without either token loopback only
     api_max_body_bytes: int = Field(default=67_108_864, ge=1)  # 64 MiB as sent, unpacked, and as Arrow data
 
     def __init__(self, **values: Any) -> None:
@@ -158,12 +160,12 @@ class Settings(BaseModel):
             raise ValueError(f"{shard!r} is not a name: 1 to 63 letters, digits, '.', '_' and '-'")
         return shard
 
-    @field_validator("home", "staging_directory", "landing_directory")
+    @field_validator("home", "staging_directory", *_OPTIONAL_PATHS)
     @classmethod
-    def _folder_is_absolute(cls, folder: Path | None) -> Path | None:
-        if folder is not None and not folder.is_absolute():
+    def _path_is_absolute(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_absolute():
             raise ValueError("there is no such user")  # only a ~user that cannot be expanded comes here relative
-        return folder
+        return path
 
     @field_validator("staging_directory", "lake_uri")
     @classmethod
@@ -191,8 +193,7 @@ class Settings(BaseModel):
         parent = home if isinstance(home, Path) else Path()
         staging = _absolute(values.get("staging_directory") or parent / "staging")
         located = {"home": home, "staging_directory": staging, "lake_uri": _lake_uri(values, parent)}
-        landing = values.get("landing_directory")
-        return values | located | ({"landing_directory": _absolute(landing)} if landing else {})
+        return values | located | {name: _absolute(values[name]) for name in _OPTIONAL_PATHS if values.get(name)}
 
     @model_validator(mode="after")
     def _limits_form_a_ladder(self) -> Self:

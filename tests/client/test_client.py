@@ -14,9 +14,9 @@ from tests.doors.http.serving import Server, server, stream, table
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import (
     BodyTooLarge,
-    Forbidden,
     GuardrailExceeded,
     InvalidInput,
+    InvalidToken,
     NotAcknowledged,
     QueueFull,
     RetryLater,
@@ -59,7 +59,7 @@ def test_what_the_server_refuses_is_the_error_of_the_library(shared: Server) -> 
 
 
 def test_a_wrong_token_is_refused_and_not_told(shared: Server) -> None:
-    with Client(shared.url, token="guess-what") as sender, pytest.raises(Forbidden) as refused:
+    with Client(shared.url, token="guess-what") as sender, pytest.raises(InvalidToken) as refused:
         sender.send("plain", table(1))
     assert "guess-what" not in f"{refused.value} {refused.value.hint} {sender!r}"
 

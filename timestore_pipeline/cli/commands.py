@@ -51,6 +51,7 @@ COMMANDS = {
     ),
     "simulate": Listed("simulate", "Send a load through real processes, then validate as the release notes say."),
     "serve": Listed("serve", "Serve the HTTP ingestion API and /metrics."),
+    "tokens": Listed("tokens", "Named tokens of the HTTP API.", group=True),
     "datasets": Listed("datasets", "Metadata and thresholds of datasets.", group=True),
     "quarantine": Listed("quarantine", "Batches and segments that were set aside.", group=True),
     "landing": Listed("landing", "The folder where files are dropped.", group=True),

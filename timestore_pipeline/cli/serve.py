@@ -19,7 +19,8 @@ def serve(
 ) -> None:
     """Serve the HTTP ingestion API and /metrics.
 
-    Until SIGTERM or Ctrl-C; then the requests at work are finished. Beyond loopback it needs TIMESTORE_API_TOKEN.
+    Until SIGTERM or Ctrl-C; then the requests at work are finished. Beyond loopback it needs a token:
+    TIMESTORE_API_TOKEN, or named ones in TIMESTORE_API_TOKENS_FILE.
 
     \b
     Example:

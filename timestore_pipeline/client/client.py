@@ -38,7 +38,7 @@ class Client(Closing):
 
         Args:
             url: The address of `timestore serve`, such as `http://ingest:8451`.
-            token: The server's `TIMESTORE_API_TOKEN`; None = the server has none.
+            token: A token of the server; None = it requires none.
             timeout: Seconds to connect, as many to send a batch, and as many until its answer is complete.
             retry: How long to try again, and how often; None = `Retry()`.
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from timestore_pipeline import errors
 from timestore_pipeline.errors import (
+    Forbidden,
     GuardrailExceeded,
     InvalidInput,
     NotAcknowledged,
@@ -22,7 +23,11 @@ T = TypeVar("T")
 _LATER = 408, 429, 503, 507
 _WHO_ANSWERS = "is this the address of timestore? The batch may be staged; send it again with the same idempotency key"
 _LONGEST_TEXT = 4_000  # characters of an error's text
-_SENT = SchemaConflict, GuardrailExceeded  # with the fields of their own
+_OWN: Mapping[type[TimestoreError], tuple[str, ...]] = {  # members that only these errors have
+    SchemaConflict: ("column", "existing", "incoming"),
+    GuardrailExceeded: ("guardrail",),
+    Forbidden: ("token", "right"),
+}
 
 
 def receipt_of(document: Mapping[str, Any], dataset: str, rows: int) -> Receipt:
@@ -78,15 +83,11 @@ def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> Ti
     common: dict[str, Any] = {"dataset": _text(document, "dataset") or None, "hint": _text(document, "hint")}
     later: dict[str, Any] = {"retry_after": timedelta(seconds=retry_after)}
     kind = _KINDS.get(_text(document, "code"))
-    if kind is SchemaConflict:
-        columns = {name: _text(document, name) for name in ("column", "existing", "incoming")}
-        return SchemaConflict(message, hint=common["hint"], **columns)
-    if kind is GuardrailExceeded:
-        return GuardrailExceeded(message, guardrail=_text(document, "guardrail"), **common, **later)
-    if kind is not None and issubclass(kind, RetryLater):
-        return kind(message, **common, **later)
     if kind is not None:
-        return kind(message, **common)
+        own: dict[str, Any] = {name: _text(document, name) for name in _OWN.get(kind, ())}
+        if kind is SchemaConflict:
+            return SchemaConflict(message, hint=common["hint"], **own)
+        return kind(message, **common, **own, **(later if issubclass(kind, RetryLater) else {}))
     # The answer is not from timestore, or from a newer release: only its status is known.
     if status in _LATER:
         return RetryLater(message, **common, **later)
@@ -102,7 +103,7 @@ def _text(document: Mapping[str, Any], name: str) -> str:
 def _plain(kind: type[TimestoreError]) -> type[TimestoreError]:
     """Its nearest base that needs no field which no answer carries."""
     return next(
-        base for base in kind.__mro__ if base in (*_SENT, RetryLater, TimestoreError) or "__init__" not in vars(base)
+        base for base in kind.__mro__ if base in (*_OWN, RetryLater, TimestoreError) or "__init__" not in vars(base)
     )
 
 

@@ -13,9 +13,10 @@ import pytest
 from pydantic import SecretStr
 
 from tests.doors.http.serving import ROOT, Server, post, server, stream, table
+from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.doors.http.hosts import check_binding, check_host, is_loopback
 from timestore_pipeline.doors.http.operations import OPERATIONS
-from timestore_pipeline.doors.http.token import check_binding, check_host, check_token, is_loopback
-from timestore_pipeline.errors import Forbidden, ForeignHost, InvalidSettings, Unauthenticated
+from timestore_pipeline.errors import ForeignHost, InvalidSettings, InvalidToken, Unauthenticated
 
 TOKEN = "hush-hush-4711"
 
@@ -33,7 +34,7 @@ def statuses(client: httpx.Client) -> dict[str, int]:
 
 @pytest.mark.parametrize(
     ("authorization", "expected"),
-    [(None, 401), ("", 401), ("Basic abc", 401), ("Bearer", 401), ("Bearer wrong", 403), (f"Bearer {TOKEN}x", 403)],
+    [(None, 401), ("", 401), ("Basic abc", 401), ("Bearer", 401), ("Bearer wrong", 401), (f"Bearer {TOKEN}x", 401)],
 )
 def test_only_probes_and_the_description_answer_without_the_token(
     guarded: Server, authorization: str | None, expected: int
@@ -52,7 +53,7 @@ def test_the_token_lets_in(guarded: Server) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8451", "127.0.0.1", "127.0.0.1:1", "[::1]:8451", "127.8.8.8"])
 def test_without_a_token_this_machine_is_known_by_these_names(host: str) -> None:
-    check_host(None, [host])
+    check_host(True, [host])
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,8 @@ def test_without_a_token_this_machine_is_known_by_these_names(host: str) -> None
 )  # fmt: skip
 def test_without_a_token_any_other_name_is_refused(hosts: list[str]) -> None:
     with pytest.raises(ForeignHost):
-        check_host(None, hosts)
-    check_host(SecretStr("token"), hosts)
+        check_host(True, hosts)
+    check_host(False, hosts)
 
 
 def test_a_rebound_name_reaches_nothing_of_a_server_without_a_token(tmp_path: Path) -> None:
@@ -75,6 +76,9 @@ def test_a_rebound_name_reaches_nothing_of_a_server_without_a_token(tmp_path: Pa
 def test_a_401_says_how_to_authenticate(guarded: Server) -> None:
     with guarded.client() as client:
         assert client.get("/v1/datasets").headers["www-authenticate"].startswith("Bearer")
+        wrong = client.get("/v1/datasets", headers={"authorization": "Bearer wrong"})
+    assert wrong.headers["www-authenticate"].endswith('error="invalid_token"')
+    assert wrong.json()["code"] == "invalid_token"
 
 
 def test_the_token_stands_in_no_log(guarded: Server) -> None:
@@ -88,14 +92,14 @@ def test_the_token_stands_in_no_log(guarded: Server) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "no-such-host.invalid"])
 def test_beyond_loopback_a_token_is_required(host: str) -> None:
     with pytest.raises(InvalidSettings, match="TIMESTORE_API_TOKEN is unset"):
-        check_binding(host, None)
-    check_binding(host, SecretStr(TOKEN))
+        check_binding(host, True)
+    check_binding(host, False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
 def test_loopback_needs_none(host: str) -> None:
     assert is_loopback(host)
-    check_binding(host, None)
+    check_binding(host, True)
 
 
 def test_the_command_refuses_as_wrong_usage(tmp_path: Path) -> None:
@@ -109,9 +113,9 @@ def test_the_command_refuses_as_wrong_usage(tmp_path: Path) -> None:
 
 def test_two_authorizations_are_none() -> None:
     with pytest.raises(Unauthenticated):
-        check_token(SecretStr(TOKEN), [f"Bearer {TOKEN}", "Bearer other"])
+        Gate(SecretStr(TOKEN)).identify([f"Bearer {TOKEN}", "Bearer other"])
 
 
 def test_a_token_with_odd_bytes_is_just_wrong() -> None:
-    with pytest.raises(Forbidden):
-        check_token(SecretStr(TOKEN), ["Bearer \xff\x00é"])
+    with pytest.raises(InvalidToken):
+        Gate(SecretStr(TOKEN)).identify(["Bearer \xff\x00é"])

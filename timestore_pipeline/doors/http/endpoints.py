@@ -9,6 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from timestore_pipeline.doors.access.tokens import Token
 from timestore_pipeline.doors.documents import receipt_document
 from timestore_pipeline.doors.http.body import BodyReader, body_too_large
 from timestore_pipeline.doors.http.formats import body_format, content_encoding, csv_dialect
@@ -61,7 +62,10 @@ class Endpoints:
         return JSONResponse({"dataset": dataset, "outcome": outcome}, HTTPStatus.ACCEPTED)
 
     async def list_datasets(self, request: Request) -> Response:
-        return JSONResponse(await self._service.statuses(_peer(request), None))
+        document = await self._service.statuses(_peer(request), None)
+        token: Token = request.state.token
+        document["datasets"] = [one for one in document["datasets"] if token.covers(one["dataset"])]
+        return JSONResponse(document)
 
     async def get_dataset(self, request: Request) -> Response:
         return JSONResponse(await self._service.statuses(_peer(request), request.path_params["dataset"]))

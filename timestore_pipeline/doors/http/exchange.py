@@ -1,7 +1,7 @@
 """Wraps every request: gives it an id and a line in the access log, and makes sure that the client gets its answer.
 
-The log line has no header and no query, because these may hold secrets. A bug is logged in one line, too, with the
-request's id.
+The log line has the token's name, and no header and no query, because these may hold secrets. A bug is logged in one
+line, too, with the request's id.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from starlette.requests import Request
 
 from timestore_pipeline import clock
+from timestore_pipeline.doors.access.tokens import Token
 from timestore_pipeline.doors.http.problems import of_error
 from timestore_pipeline.doors.http.strict import check
 from timestore_pipeline.errors import ForeignSite, UnreadableInput
@@ -40,10 +41,11 @@ _CALLERS = 5  # functions of a bug, the last one first
 
 
 class Exchanges:
-    """ASGI middleware; one `Exchange` per request."""
+    """ASGI middleware; one `Exchange` per request. count: called with each answer's token, right and status."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, count: Callable[[str, str, int], None]) -> None:
         self._app = app
+        self._count = count
 
     async def __call__(
         self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
@@ -62,6 +64,7 @@ class Exchanges:
             exchange.log_bug(error)
         finally:
             exchange.log()
+            exchange.count(self._count)
 
 
 class Exchange:
@@ -96,6 +99,17 @@ class Exchange:
             message["headers"] = headers
         await self._send(message)
 
+    def count(self, count: Callable[[str, str, int], None]) -> None:
+        """Requests that need a right; without a valid token, the token's name is empty."""
+        right = self._scope["state"].get("right")
+        if right is not None and self._status is not None:
+            count(self._token_name, right, self._status)
+
+    @property
+    def _token_name(self) -> str:
+        token: Token | None = self._scope["state"].get("token")
+        return "" if token is None else token.name
+
     def log(self) -> None:
         if not _access.isEnabledFor(logging.INFO):
             return
@@ -105,6 +119,7 @@ class Exchange:
         event = LogEvent(
             "http request",
             client=client,
+            token=self._token_name or None,
             method=self._scope["method"],
             path=path,
             status=self._status,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
+from timestore_pipeline.doors.access.tokens import Right
+
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # also of requests that only read
 _BODY_REFUSALS = (
     HTTPStatus.BAD_REQUEST,
@@ -35,9 +37,14 @@ class Operation:
     summary: str
     answers: Mapping[HTTPStatus, Answer]
     problems: Sequence[HTTPStatus] = field(default=())  # in addition to those of the token
-    protected: bool = True
+    right: Right | None = None  # that a token needs, on the path's dataset if it names one; None = needs no token
+    of_all: bool = False  # on all datasets, because the answer names them
     probe: bool = False  # also answered on the connections that are reserved for probes
     body: str | None = None  # `batch` or `metadata`
+
+    @property
+    def protected(self) -> bool:
+        return self.right is not None
 
 
 _RECEIPT = "Durable: it survives a crash and power loss and will be published exactly once."
@@ -53,6 +60,7 @@ OPERATIONS = (
             HTTPStatus.OK: Answer("The idempotency key is known: the first receipt again.", "Receipt"),
         },
         (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+        right=Right.STAGE,
         body="batch",
     ),
     Operation(
@@ -62,14 +70,16 @@ OPERATIONS = (
         "Ask the sensor to flush a dataset at its next tick",
         {HTTPStatus.ACCEPTED: Answer("What came of it.", "FlushRequest")},
         (*_REFUSALS, HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+        right=Right.OPERATE,
     ),
     Operation(
         "listDatasets",
         "GET",
         "/v1/datasets",
-        "Status of every dataset",
+        "Status of every dataset that the token may read",
         {HTTPStatus.OK: Answer("As `timestore status --json` prints it.", "Status")},
         _REFUSALS,
+        right=Right.READ,
     ),
     Operation(
         "getDataset",
@@ -78,6 +88,7 @@ OPERATIONS = (
         "Status of one dataset",
         {HTTPStatus.OK: Answer("As `timestore status DATASET --json` prints it.", "Status")},
         (*_REFUSALS, HTTPStatus.NOT_FOUND),
+        right=Right.READ,
     ),
     Operation(
         "setMetadata",
@@ -86,6 +97,7 @@ OPERATIONS = (
         "Replace a dataset's metadata; the dataset is made if need be",
         {HTTPStatus.OK: Answer("As `timestore datasets show --json` prints it.", "Dataset")},
         (*_BODY_REFUSALS, *_REFUSALS, HTTPStatus.CONFLICT, HTTPStatus.INSUFFICIENT_STORAGE),
+        right=Right.OPERATE,
         body="metadata",
     ),
     Operation(
@@ -94,7 +106,6 @@ OPERATIONS = (
         "/health",
         "The process lives",
         {HTTPStatus.OK: Answer("It answers.", "Probe")},
-        protected=False,
         probe=True,
     ),
     Operation(
@@ -104,7 +115,6 @@ OPERATIONS = (
         "Batches would be accepted: the ledger can be written, the disk has room, no shutdown is under way",
         {HTTPStatus.OK: Answer("It is ready.", "Probe")},
         (*_REFUSALS, HTTPStatus.INSUFFICIENT_STORAGE),
-        protected=False,
         probe=True,
     ),
     Operation(
@@ -112,8 +122,10 @@ OPERATIONS = (
         "GET",
         "/metrics",
         "Prometheus exposition, at most a second old",
-        {HTTPStatus.OK: Answer("Series of this staging directory.", None, "text/plain")},
+        {HTTPStatus.OK: Answer("Series of this staging directory, and of this server.", None, "text/plain")},
         _REFUSALS,
+        right=Right.READ,
+        of_all=True,
         probe=True,
     ),
     Operation(
@@ -122,6 +134,5 @@ OPERATIONS = (
         "/openapi.json",
         "This description",
         {HTTPStatus.OK: Answer("An OpenAPI document.", "Description")},
-        protected=False,
     ),
 )

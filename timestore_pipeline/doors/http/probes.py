@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from timestore_pipeline import clock
+from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.doors.http.service import Service
 from timestore_pipeline.errors import DiskFull, LedgerBusy, ManagerClosed
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
@@ -38,8 +39,9 @@ class Fresh(Generic[T]):
 class Probes:
     """`stopping`: whether the server is shutting down."""
 
-    def __init__(self, service: Service, stopping: Callable[[], bool]) -> None:
+    def __init__(self, service: Service, server_metrics: ServerMetrics, stopping: Callable[[], bool]) -> None:
         self._service = service
+        self._server_metrics = server_metrics
         self._stopping = stopping
         self._metrics = Fresh(self._scrape)
         self._readiness = Fresh(self._check)
@@ -56,7 +58,8 @@ class Probes:
 
     async def _scrape(self) -> bytes:
         store = self._service.store
-        return (await self._service.probe_calls.run(exposition, store.area, store.settings)).encode()
+        staging = await self._service.probe_calls.run(exposition, store.area, store.settings)
+        return (staging + self._server_metrics.exposition(store.area.shard)).encode()
 
     async def _check(self) -> bool:
         try:

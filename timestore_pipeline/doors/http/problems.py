@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from timestore_pipeline import errors
 from timestore_pipeline.doors.http.body import Disconnected
-from timestore_pipeline.errors import RetryLater, SchemaConflict, TimestoreError
+from timestore_pipeline.errors import Forbidden, GuardrailExceeded, RetryLater, SchemaConflict, TimestoreError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -24,13 +24,13 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.QueueFull, HTTPStatus.TOO_MANY_REQUESTS),
     (errors.ServerBusy, HTTPStatus.TOO_MANY_REQUESTS),
-    (errors.GuardrailExceeded, HTTPStatus.INSUFFICIENT_STORAGE),
+    (GuardrailExceeded, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.DiskFull, HTTPStatus.INSUFFICIENT_STORAGE),
     (errors.SlowRequest, HTTPStatus.REQUEST_TIMEOUT),
     (errors.RetryLater, HTTPStatus.SERVICE_UNAVAILABLE),
     (errors.UnreadableInput, HTTPStatus.BAD_REQUEST),
     (errors.Unauthenticated, HTTPStatus.UNAUTHORIZED),
-    (errors.Forbidden, HTTPStatus.FORBIDDEN),
+    (Forbidden, HTTPStatus.FORBIDDEN),
     (errors.ForeignSite, HTTPStatus.FORBIDDEN),
     (errors.ForeignHost, HTTPStatus.MISDIRECTED_REQUEST),
     (errors.UnknownDataset, HTTPStatus.NOT_FOUND),
@@ -39,6 +39,12 @@ STATUSES: tuple[tuple[type[TimestoreError], HTTPStatus], ...] = (
     (errors.InvalidInput, HTTPStatus.UNPROCESSABLE_ENTITY),
     (errors.Conflict, HTTPStatus.CONFLICT),
     (errors.TimestoreError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+# The members of its own that a problem has.
+_OWN: tuple[tuple[type[TimestoreError], tuple[str, ...]], ...] = (
+    (SchemaConflict, ("column", "existing", "incoming")),
+    (GuardrailExceeded, ("guardrail",)),
+    (Forbidden, ("token", "right")),
 )
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
 _CLIENT_GONE = 499  # nginx's status in access logs; it is never sent
@@ -54,10 +60,8 @@ async def of_error(request: Request, error: Exception) -> Response:
     status = status_of(error)
     document: dict[str, Any] = {**error.to_dict()}
     document["detail"] = document.pop("message")  # its name in RFC 9457
-    if isinstance(error, SchemaConflict):
-        document |= {"column": error.column, "existing": error.existing, "incoming": error.incoming}
-    if isinstance(error, errors.GuardrailExceeded):
-        document |= {"guardrail": error.guardrail}
+    names = next((names for kind, names in _OWN if isinstance(error, kind)), ())
+    document |= {name: getattr(error, name) for name in names}
     return _problem(request, status, document, _headers(error))
 
 
@@ -98,12 +102,16 @@ def _problem(request: Request, status: HTTPStatus, document: dict[str, Any], hea
 def _headers(error: TimestoreError) -> dict[str, str]:
     if isinstance(error, RetryLater):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after.total_seconds())))}
-    if isinstance(error, errors.Unauthenticated):
-        return {"WWW-Authenticate": 'Bearer realm="timestore"'}
-    if isinstance(error, errors.Forbidden):
-        return {"WWW-Authenticate": 'Bearer realm="timestore", error="invalid_token"'}
-    return {}
+    challenge = next((challenge for kind, challenge in _CHALLENGES if isinstance(error, kind)), None)
+    return {"WWW-Authenticate": f'Bearer realm="timestore"{challenge}'} if challenge is not None else {}
 
+
+# RFC 6750, section 3.1; the first class an error belongs to decides.
+_CHALLENGES: tuple[tuple[type[TimestoreError], str], ...] = (
+    (errors.InvalidToken, ', error="invalid_token"'),
+    (errors.Unauthenticated, ""),
+    (Forbidden, ', error="insufficient_scope"'),
+)
 
 HANDLERS = {
     TimestoreError: of_error,

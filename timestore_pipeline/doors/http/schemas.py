@@ -142,8 +142,12 @@ def _problem() -> Schema:
         dataset=_TEXT_OR_NULL,
         request_id=_TEXT_OR_NULL,
     )
-    conflict = {
-        name: _TEXT | {"description": "Of a schema conflict only."} for name in ("column", "existing", "incoming")
-    } | {"guardrail": _TEXT | {"description": "Of an exceeded guardrail only."}}
-    problem["properties"] = problem["properties"] | conflict
+    own = {
+        "Of a schema conflict only.": ("column", "existing", "incoming"),
+        "Of an exceeded guardrail only.": ("guardrail",),
+        "Of a missing right only.": ("token", "right"),
+    }
+    problem["properties"] |= {
+        name: _TEXT | {"description": description} for description, names in own.items() for name in names
+    }
     return problem

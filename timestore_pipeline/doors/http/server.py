@@ -19,14 +19,17 @@ from typing import cast
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.doors.access.reloading import refreshing
 from timestore_pipeline.doors.http.accepting import Acceptor
 from timestore_pipeline.doors.http.app import build_app
 from timestore_pipeline.doors.http.connection import Connection
 from timestore_pipeline.doors.http.exchange import ACCESS_LOG
+from timestore_pipeline.doors.http.hosts import check_binding
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.roster import Roster
+from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.doors.http.service import Service
-from timestore_pipeline.doors.http.token import check_binding
 from timestore_pipeline.doors.http.turns import Turns
 from timestore_pipeline.errors import InvalidInput
 from timestore_pipeline.ingest.manager import StagingManager
@@ -42,16 +45,18 @@ def serve(
     """Serve until SIGTERM or SIGINT.
 
     port: 0 = any free one. announce: called with the URL once the socket listens. limits: None = the defaults.
-    Raises `InvalidSettings` for a host beyond loopback without a token, `InvalidInput` when the address cannot be
-    bound, and the errors of opening the stores.
+    Raises `InvalidSettings` for a host beyond loopback without a token, `ServerFileRefused` for a file that cannot be
+    used, `InvalidInput` when the address cannot be bound, and the errors of opening the stores.
     """
-    check_binding(host, settings.api_token)
+    gate = Gate.of(settings)
+    check_binding(host, gate.is_open)
     with (
         closing(_listen(host, port)) as listener,
         Timestore(settings) as store,
         StagingManager.open(settings) as staging,
+        refreshing(gate.files),
     ):
-        _run(store, staging, listener, announce, limits or Limits(settings.api_max_body_bytes))
+        _run(store, staging, listener, announce, gate, limits or Limits(settings.api_max_body_bytes))
 
 
 def _run(
@@ -59,10 +64,11 @@ def _run(
     staging: StagingManager,
     listener: socket.socket,
     announce: Callable[[str], None],
+    gate: Gate,
     limits: Limits,
 ) -> None:
     make_service = partial(Service, store, staging, limits)
-    app = build_app(make_service, store.settings.api_token, stopping=lambda: server.should_exit)
+    app = build_app(make_service, gate, ServerMetrics(gate), stopping=lambda: server.should_exit)
     roster = Roster(limits.connections, limits.connections_of_one, limits.connections_for_probes)
     server = _Server(_config(app, limits, roster), roster)
 

@@ -8,6 +8,7 @@ from functools import partial
 from timestore_pipeline.tools.doctor.configuration import configuration, overrides
 from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
+from timestore_pipeline.tools.doctor.http_api import http_api
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
 from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_folder, pushgateway, webserver
 
@@ -21,6 +22,7 @@ CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
     "ledger": ledger_health,
     "lake": lake_access,
     "landing": landing_folder,
+    "http api": http_api,
     "flush sensor": flush_sensor,
     "web server": webserver,
     "pushgateway": pushgateway,
