@@ -36,7 +36,8 @@ def _dagster(patient: Deployment) -> Iterator[Finding]:
         return
     from timestore_pipeline.defs.instance_health import instance_health
 
-    yield from instance_health(dagster_home(), landing=patient.settings.landing_directory is not None)
+    settings = patient.settings
+    yield from instance_health(dagster_home(), settings.shard, landing=settings.landing_directory is not None)
 
 
 def _print(diagnosis: Diagnosis) -> None:

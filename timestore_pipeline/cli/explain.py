@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
@@ -18,7 +20,13 @@ from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.layout_words import NO_TIME, declare_time
+from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.wiring import Timestore
+
+if TYPE_CHECKING:
+    from timestore_pipeline.defs.run_queue import HeldBy
+
+_log = logging.getLogger(__name__)
 
 _MEASURED = {
     "bytes": "staged",
@@ -51,6 +59,7 @@ class Explanation:
     incidents: tuple[Incident, ...]  # open ones
     complete_until: datetime  # every batch acknowledged before is published
     sensor_late: str | None  # why the sensor may not flush a due dataset; None = it ticks
+    run: HeldBy | None  # Dagster's run for a due dataset; None = none yet, or DAGSTER_HOME is unset
     now: datetime
 
     @property
@@ -62,6 +71,8 @@ class Explanation:
     def when(self) -> str:
         """When it will be flushed, as far as it is known now."""
         backlog, decision = self.status.backlog, self.status.decision
+        if self.run is not None:
+            return self.run.sentence + (f"; {self.sensor_late}" if self.sensor_late else "")
         if decision.due:
             by_hand = f"not by itself, {self.sensor_late}; `timestore flush {decision.dataset} --now` does it here"
             return by_hand if self.sensor_late else "at the sensor's next tick, within ten seconds"
@@ -88,6 +99,7 @@ class Explanation:
             "due_at": iso(decision.due_at),
             "when": self.when,
             "sensor_late": self.sensor_late is not None,
+            "run": None if self.run is None else self.run.to_dict(),
             "complete_until": iso(self.complete_until),
             "binding": self.binding.limit if self.binding else None,
             "limits": [
@@ -150,8 +162,23 @@ def explain_dataset(store: Timestore, dataset: str, now: datetime) -> Explanatio
         tuple(store.area.ledger.incidents.all(dataset)),
         store.area.ledger.batches.complete_until(dataset),
         sensor_lateness(store),
+        _run_of(store, dataset, now) if status.decision.due else None,
         now,
     )
+
+
+def _run_of(store: Timestore, dataset: str, now: datetime) -> HeldBy | None:
+    """Asked only for a due dataset: importing Dagster takes seconds. A Dagster that does not answer is logged."""
+    home = dagster_home()
+    if home is None or find_spec("dagster") is None:
+        return None
+    from timestore_pipeline.defs.run_queue import run_of
+
+    try:
+        return run_of(home, store.area, dataset, now)
+    except Exception as error:  # noqa: BLE001  # of any storage; the explanation does without
+        _log.warning("Dagster's storage does not say which run has %s: %s", dataset, error)
+        return None
 
 
 def _limits(store: Timestore, status: DatasetStatus, now: datetime) -> tuple[LimitUse, ...]:
