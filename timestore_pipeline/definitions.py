@@ -12,6 +12,7 @@ from timestore_pipeline.defs.job import partition_build
 from timestore_pipeline.defs.landing_job import ingest_files
 from timestore_pipeline.defs.landing_sensor import landing_sensor
 from timestore_pipeline.defs.maintain_job import lake_maintenance, nightly_maintenance
+from timestore_pipeline.defs.materialize import flush_on_demand
 from timestore_pipeline.defs.recover_job import recover_flushes
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
@@ -29,9 +30,9 @@ def defs() -> dg.Definitions:
     settings = Settings.from_env()
     warn_of_unknown_variables()
     known, landed, now = known_datasets(settings), landed_datasets(settings), clock.now()
-    assets = [dataset_asset(entry, settings, now, landed) for entry in known]
+    datasets = [dataset_asset(entry, settings, now, landed) for entry in known]
     return dg.Definitions(
-        assets=[*assets, *(landing_asset(dataset, settings) for dataset in landed)],
+        assets=[*flush_on_demand(datasets), *(landing_asset(dataset, settings) for dataset in landed)],
         asset_checks=dataset_checks([entry.record.name for entry in known]),
         jobs=[
             make(settings.shard)
@@ -41,5 +42,5 @@ def defs() -> dg.Definitions:
         sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],
         resources={"timestore": TimestoreResource(), "metrics": metrics_gateway, "io_manager": event_log_handover},
         metadata={METADATA_KEY: environment_digest(settings)},
-        executor=dg.in_process_executor,  # for checks that are executed by hand: a process per step costs seconds
+        executor=dg.in_process_executor,  # of datasets and checks by hand: a process per step costs seconds
     )

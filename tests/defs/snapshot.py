@@ -43,14 +43,21 @@ def _lines(definitions: dg.Definitions) -> Iterator[str]:
         yield from [*_schedule(schedule), ""]
     for spec in definitions.resolve_all_asset_specs():
         yield from [*_asset(spec), ""]
-    checks = [check for several in definitions.asset_checks or () for check in several.check_specs]
-    for check in sorted(checks, key=lambda check: check.name):
-        yield f"check {check.name} of {check.asset_key.to_user_string()}: {check.description}"
+    yield from _executed_by_hand(definitions)
     yield ""
     for name, resource in sorted(repository.get_top_level_resources().items()):
         first, *_ = (resource.description or "").splitlines()
         yield f"resource {name}: {first}"
         yield from _configuration(resource.config_schema.config_type)
+
+
+def _executed_by_hand(definitions: dg.Definitions) -> Iterator[str]:
+    for definition in definitions.assets or ():
+        if isinstance(definition, dg.AssetsDefinition):
+            yield from [*_asset_op(definition), ""]
+    checks = [check for several in definitions.asset_checks or () for check in several.check_specs]
+    for check in sorted(checks, key=lambda check: check.name):
+        yield f"check {check.name} of {check.asset_key.to_user_string()}: {check.description}"
 
 
 def _job(job: dg.JobDefinition) -> Iterator[str]:
@@ -90,6 +97,14 @@ def _asset(spec: dg.AssetSpec) -> Iterator[str]:
     if isinstance(spec.partitions_def, dg.TimeWindowPartitionsDefinition):
         yield f"  partitions {spec.partitions_def.cron_schedule} {spec.partitions_def.fmt}"
     yield from (f"  {name}: {_shown(value)}" for name, value in sorted(spec.metadata.items()))
+
+
+def _asset_op(definition: dg.AssetsDefinition) -> Iterator[str]:
+    yield f"op {definition.op.name} of {_listed(key.to_user_string() for key in definition.keys)}"
+    yield f"  {definition.op.description}"
+    yield f"  needs {_listed(definition.op.required_resource_keys)}; retries {definition.op.retry_policy}"
+    yield f"  hooks {_listed(hook.name for hook in definition.hook_defs)}; backfill {definition.backfill_policy}"
+    yield from _configuration(definition.op.config_schema.config_type)
 
 
 def _configuration(kind: object, indent: int = 2) -> Iterator[str]:

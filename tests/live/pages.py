@@ -60,6 +60,13 @@ class AssetPage:
         """The drawing under that label."""
         return self.page.get_by_text(label, exact=True).locator("xpath=following::canvas[1]")
 
+    def materialize(self) -> None:
+        """Returns once the flush is asked for."""
+        self.open("overview")
+        self.page.get_by_role("button", name="Materialize").first.click()
+        self.page.get_by_role("button", name="Latest", exact=True).click()
+        self.page.get_by_role("button", name="Launch 1 run").click()
+
     def check(self, name: str, said: str) -> None:
         """Returns once the check's page says that."""
         self.open("checks", checkDetail=name)

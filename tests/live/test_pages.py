@@ -97,3 +97,11 @@ def test_a_run_is_terminated_with_two_clicks(live: LiveInstance, page: Page) -> 
         run.terminate()
         run.wait_for("Canceled")
     assert (live.backlog("stopped").pending.rows, live.backlog("stopped").in_flight.rows) == (3, 0)
+
+
+def test_materialize_on_a_datasets_page_flushes_it_although_it_is_paused(live: LiveInstance, page: Page) -> None:
+    before = live.flushes(scene.DATASET)[0].epoch
+    AssetPage(page, live.url, scene.DATASET).materialize()
+    flush = live.published(scene.DATASET, before + 1)
+    assert flush.volume.rows == scene.WAITING
+    assert live.backlog(scene.DATASET).pending.rows == 0

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 import dagster as dg
 
 from timestore_pipeline.defs.event_storage import kept_open
+from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.run_log import RunLog
 from timestore_pipeline.monitoring.telemetry.logs import forwarded
 from timestore_pipeline.settings import Settings
@@ -48,4 +49,8 @@ def _cheap_events(context: dg.InitResourceContext) -> AbstractContextManager[Non
 def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
     if context.run is not None and context.instance is not None:
         timestore.area.held_claims.keep_renewing()
-        context.instance.add_run_tags(context.run.run_id, {PROCESS_TAG: timestore.area.identity.process_id})
+        area = timestore.area
+        context.instance.add_run_tags(
+            context.run.run_id,
+            {PROCESS_TAG: area.identity.process_id, SHARD_TAG: area.shard},  # a run from an asset's page has no shard
+        )

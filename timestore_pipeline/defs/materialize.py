@@ -1,0 +1,47 @@
+"""*Materialize* on a dataset's page: flush the selected datasets now, with the launchpad's options.
+
+One definition with every dataset, of which a run executes the selected ones in a single step: a step for each would
+cost a run 50 ms a dataset. Its outputs are optional, and the events are those of any other flush: one for each
+partition that got rows, whichever partitions were chosen, and none for a dataset that had nothing staged.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from timestore_pipeline.defs.carry_out import export_each, finalize_each, publish_each
+from timestore_pipeline.defs.claiming import claim_each, orders_of
+from timestore_pipeline.defs.flush_config import ClaimConfig, FlushRequest, OverridesConfig
+from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
+from timestore_pipeline.defs.partitions import MOST_WINDOWS
+from timestore_pipeline.wiring import Timestore
+
+
+def flush_on_demand(datasets: Sequence[dg.AssetSpec]) -> list[dg.AssetsDefinition]:
+    """The datasets' assets, which flush when they are materialized; none without datasets, as Dagster wants it."""
+    return [_definition(datasets)] if datasets else []
+
+
+def _definition(datasets: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name="flush_selected",
+        specs=datasets,
+        can_subset=True,
+        backfill_policy=dg.BackfillPolicy.multi_run(MOST_WINDOWS),  # one run, whatever was chosen
+        hooks={push_after_success, push_after_failure},
+        description="Flushes the selected datasets now, whatever thresholds and pauses say.",
+    )
+    def flush_selected(
+        context: dg.AssetExecutionContext, config: OverridesConfig, timestore: dg.ResourceParam[Timestore]
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        op = context.op_execution_context
+        claimed = claim_each(op, timestore, orders_of(timestore, _wanted(context, config)))
+        finalize_each(op, timestore, publish_each(op, timestore, export_each(op, timestore, claimed)))
+        yield from ()  # the events are logged as each flush ends
+
+    return flush_selected
+
+
+def _wanted(context: dg.AssetExecutionContext, options: OverridesConfig) -> ClaimConfig:
+    names = sorted(key.path[-1] for key in context.selected_asset_keys)
+    return ClaimConfig(flushes=[FlushRequest(dataset=name) for name in names], defaults=options)
