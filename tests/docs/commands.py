@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.cli.commands import COMMANDS, load
+from timestore_pipeline.cli.app import COMMANDS, load
 
 
 def summaries() -> dict[str, str]:

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.services.forked import FORKED
-from timestore_pipeline.cli.app import main
-from timestore_pipeline.cli.commands import COMMANDS, load
+from timestore_pipeline.cli.app import COMMANDS, load, main
 
 _LONGEST_REQUEST = 1 << 20  # bytes
 _FAILED = 1

@@ -18,8 +18,8 @@ from timestore_pipeline.cli.output import (
     print_note,
     print_table,
     print_verdict,
+    progress_bar,
 )
-from timestore_pipeline.cli.progress import progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.tools.crashtest import run

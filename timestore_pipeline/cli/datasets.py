@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.dataset_file import apply, export, schema
-from timestore_pipeline.cli.dataset_view import fields, row
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
 from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.doors.documents import dataset_document
+from timestore_pipeline.cli.wording import duration, instant, limit
+from timestore_pipeline.doors.documents import dataset_document, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.local_times import schema_local_paths
 from timestore_pipeline.model.metadata_edit import merged, without
+from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.model.waiting import waiting_leaves
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
@@ -135,3 +141,59 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
         print_json(dataset_document(store, record))
         return
     print_fields(fields(store, record).items())
+
+
+def row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:
+    limits = store.flush_settings(record.name).thresholds
+    layout = (record.time_column or "-", str(record.granularity or "-"))
+    amounts = (limit(limits.max_rows), limit(limits.max_bytes), _age(limits))
+    paused = "yes" if record.paused else "no"
+    return (record.name, *layout, *amounts, paused, str(record.last_epoch), instant(record.created_at))
+
+
+def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
+    """Name -> text, in the order in which they are printed."""
+    settings = store.flush_settings(record.name)
+    columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
+    declared = record.metadata.schema_.columns
+    waiting = [] if record.schema is None else waiting_leaves(record.schema)
+    settled = store.area.ledger.schema_changes.settled_as_text(record.name)
+    shown = {
+        "dataset": record.name,
+        "metadata": record.metadata.to_json(),
+        "thresholds": _thresholds(settings.thresholds),
+        "files": _files(settings, record.time_column),
+        "time column": record.time_column or "-",
+        "partition": str(record.granularity or "-"),
+        "layout": layout_of(record),
+        "columns": ", ".join(f"{c['name']} {_type_name(c['type'])}" for c in columns) or "-",
+        "declared": ", ".join(f"{name} {text}" for name, text in declared.items()) or "-",
+        "type waits": ", ".join(waiting) or "-",
+        "paused": "yes" if record.paused else "no",
+        "last epoch": str(record.last_epoch),
+        "created": instant(record.created_at),
+    }
+    if local := [] if record.schema is None else schema_local_paths(record.schema):
+        shown["readers need"] = f"the table feature timestampNtz, for times without a zone: {', '.join(local)}"
+    if settled:
+        shown["published as text"] = f"{', '.join(settled)}: only empty until then; see `timestore datasets retype`"
+    return shown
+
+
+def _thresholds(limits: FlushThresholds) -> str:
+    return f"rows {limit(limits.max_rows)}, bytes {limit(limits.max_bytes)}, age {_age(limits)}"
+
+
+def _files(settings: FlushSettings, time_column: str | None) -> str:
+    parquet = settings.parquet
+    codec = f"{parquet.compression} {parquet.compression_level}" if parquet.compression_level else parquet.compression
+    order = ", ".join(dict.fromkeys([*settings.sort_by, *filter(None, [time_column])])) or "arrival"
+    return f"{codec}, row groups of {parquet.row_group_size:,} rows, sorted by {order}"
+
+
+def _age(limits: FlushThresholds) -> str:
+    return duration(limits.max_age) if limits.max_age else "off"
+
+
+def _type_name(document: Any) -> str:
+    return document if isinstance(document, str) else json.dumps(document)

@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line
-from timestore_pipeline.cli.sensor import sensor_lateness
-from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.cli.views import flush_document, flush_sentence, incident_document, incident_sentence
-from timestore_pipeline.cli.wording import count, duration, instant, iso, size
+from timestore_pipeline.cli.session import open_store, sensor_lateness
+from timestore_pipeline.cli.wording import (
+    count,
+    duration,
+    flush_document,
+    flush_sentence,
+    incident_document,
+    incident_sentence,
+    instant,
+    iso,
+    size,
+)
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident

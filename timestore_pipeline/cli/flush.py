@@ -18,10 +18,8 @@ from timestore_pipeline.cli.output import (
     print_note,
     print_table,
 )
-from timestore_pipeline.cli.sensor import sensor_lateness
-from timestore_pipeline.cli.session import open_store, run_id
-from timestore_pipeline.cli.views import COLUMNS, NUMBERS, flush_document, flush_row
-from timestore_pipeline.cli.wording import count
+from timestore_pipeline.cli.session import open_store, run_id, sensor_lateness
+from timestore_pipeline.cli.wording import COLUMNS, NUMBERS, count, flush_document, flush_row
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.wiring import FlushRequest, Timestore

@@ -21,8 +21,8 @@ from timestore_pipeline.cli.output import (
     print_json,
     print_line,
     print_note,
+    progress_bar,
 )
-from timestore_pipeline.cli.progress import progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided

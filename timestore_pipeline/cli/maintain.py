@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import SomeOrAll
-from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
-from timestore_pipeline.cli.progress import files_bar
+from timestore_pipeline.cli.output import AsJson, files_bar, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.maintain import run

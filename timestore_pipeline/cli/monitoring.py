@@ -1,4 +1,4 @@
-"""`timestore monitoring`: files for Prometheus and Grafana, rendered from the limits in force."""
+"""`timestore metrics`, and `timestore monitoring`: files for Prometheus and Grafana, from the limits in force."""
 
 from __future__ import annotations
 
@@ -14,7 +14,19 @@ from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
 from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.files import write_files
 from timestore_pipeline.monitoring.alerting.rules import RUNBOOK, rule_file
+from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
+
+
+def metrics() -> None:
+    """Print the Prometheus exposition.
+
+    \b
+    Example:
+      timestore metrics > /var/lib/prometheus/node-exporter/timestore.prom
+    """
+    with open_store() as store:
+        print(exposition(store.area, store.settings), end="")
 
 
 def render(

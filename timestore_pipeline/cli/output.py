@@ -1,4 +1,4 @@
-"""Output of commands: tables and lines for people, JSON for scripts, one red line for an error.
+"""Output of commands: tables, lines and progress bars for people, JSON for scripts, one red line for an error.
 
 Colours and progress appear on a terminal only, and never with NO_COLOR. With `--json` standard output carries exactly
 one JSON document, also when the command fails: then it is {"error": {"code", "message", "dataset", "hint"}}.
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, Protocol, TypeVar
 
 import typer
@@ -180,3 +181,24 @@ def _console(stream: Any) -> Console:
 
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     return console if console.is_terminal else Console(file=stream, width=_WIDE, no_color=True, highlight=False)
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None = None, *, hidden: bool) -> Iterator[Callable[..., None]]:
+    """Gives a function to call with the changes: `completed`, `advance`, and so on. total: None = unknown."""
+    console = error_console()
+    if hidden or not console.is_terminal:
+        yield lambda **_: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield partial(bar.update, bar.add_task(what, total=total))
+
+
+@contextmanager
+def files_bar(*, hidden: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function to call with a dataset, its files written so far, and their total."""
+    with progress_bar("files", hidden=hidden) as update:
+        yield lambda dataset, done, of: update(description=f"files of {dataset}", completed=done, total=of)

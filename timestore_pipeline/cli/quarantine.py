@@ -20,8 +20,7 @@ from timestore_pipeline.cli.output import (
     reporting,
 )
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.cli.views import incident_document, kind_of_file
-from timestore_pipeline.cli.wording import count, instant, iso, size
+from timestore_pipeline.cli.wording import count, incident_document, instant, iso, kind_of_file, size
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.model.incident import Incident, IncidentBatch
 from timestore_pipeline.staging import quarantine

@@ -16,8 +16,7 @@ from timestore_pipeline.cli.output import (
     print_note,
 )
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.cli.views import incident_document, incident_sentence
-from timestore_pipeline.cli.wording import count
+from timestore_pipeline.cli.wording import count, incident_document, incident_sentence
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area

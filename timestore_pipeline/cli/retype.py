@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset
-from timestore_pipeline.cli.output import AsJson, print_fields, print_line, print_verdict
-from timestore_pipeline.cli.progress import files_bar
+from timestore_pipeline.cli.output import AsJson, files_bar, print_fields, print_line, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError

@@ -13,8 +13,7 @@ import typer
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.crashtest import quietly
-from timestore_pipeline.cli.output import AsJson, print_fields, print_line, print_verdict
-from timestore_pipeline.cli.progress import progress_bar
+from timestore_pipeline.cli.output import AsJson, print_fields, print_line, print_verdict, progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings

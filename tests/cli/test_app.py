@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import ROOT, complaint, staged, timestore
-from timestore_pipeline.cli.commands import COMMANDS, load
+from timestore_pipeline.cli.app import COMMANDS, load
 
 HEAVY = {"pyarrow", "duckdb", "deltalake", "dagster", "prometheus_client", "numpy", "asyncio"}
 
