@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset, Datasets, OneOrAll, SomeOrAll
-from timestore_pipeline.cli.flushing import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -22,6 +21,8 @@ from timestore_pipeline.cli.session import open_store, run_id, sensor_lateness
 from timestore_pipeline.cli.wording import COLUMNS, NUMBERS, count, flush_document, flush_row
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.tools.drain import Drain, FlushAttempt, flush_all_now
+from timestore_pipeline.tools.explain import sensor_ticked_at
 from timestore_pipeline.wiring import FlushRequest, Timestore
 
 
@@ -143,7 +144,7 @@ def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:
 def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
     outcomes = {name: store.request_flush(name) for name in names}
     requested, in_flight, nothing = ([name for name in names if outcomes[name] is outcome] for outcome in FlushRequest)
-    late = sensor_lateness(store) if requested else None
+    late = sensor_lateness(sensor_ticked_at(store)) if requested else None
     if as_json:
         answer = {"requested": requested, "in_flight": in_flight, "nothing_staged": nothing}
         print_json({**answer, "sensor_late": late is not None})

@@ -10,7 +10,6 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset, OneOrAll, SomeOrAll
-from timestore_pipeline.cli.flushing import flush_all_now
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -34,6 +33,7 @@ from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError, e
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.tools.drain import flush_all_now
 from timestore_pipeline.wiring import Timestore
 
 _T = TypeVar("_T")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.wording import duration
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.tools.doctor.queue_health import SENSOR_LATE
 from timestore_pipeline.wiring import Timestore
 
@@ -22,10 +22,9 @@ def run_id() -> str:
     return f"cli-{os.getpid()}-{clock.now():%Y%m%dT%H%M%S}"
 
 
-def sensor_lateness(store: Timestore) -> str | None:
-    """Why the sensor counts as late; None = it ticks."""
-    ticked = store.area.ledger.get_meta(SENSOR_LAST_TICK)
+def sensor_lateness(ticked: datetime | None) -> str | None:
+    """Why the flush sensor counts as late, by its last tick; None = it ticks."""
     if ticked is None:
         return "no flush sensor has run on this staging directory yet"
-    silent = clock.now() - clock.from_micros(int(ticked))
+    silent = clock.now() - ticked
     return f"the flush sensor has not ticked for {duration(silent)}" if silent > SENSOR_LATE else None

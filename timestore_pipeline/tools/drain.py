@@ -1,4 +1,4 @@
-"""Flushing in this process, for `timestore flush --now` and `timestore drain`."""
+"""Publishes datasets in this process: one flush after another, until a dataset or all of them are empty."""
 
 from __future__ import annotations
 
