@@ -30,10 +30,8 @@ from timestore_pipeline import Settings, clock
 from timestore_pipeline.cli.monitoring import watch_of
 from timestore_pipeline.errors import MissingExtra
 from timestore_pipeline.monitoring.alerting.alerts import Watch
-from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
-from timestore_pipeline.monitoring.alerting.durations import Durations
-from timestore_pipeline.monitoring.alerting.files import write_files
-from timestore_pipeline.monitoring.alerting.rules import rule_file
+from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.rendering import dashboard_json, rule_file, write_files
 from timestore_pipeline.wiring import Timestore
 
 _LOOK_SECONDS = 1.0

@@ -22,9 +22,9 @@ from demo.monitoring import Servers, render, start
 from demo.outage_scenario import SHARD, Timeline, live
 from demo.processes import Children
 from timestore_pipeline import Settings, clock
-from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
 from timestore_pipeline.monitoring.alerting.panels import rows
+from timestore_pipeline.monitoring.alerting.promql import Durations
 
 DURATIONS = Durations(20)  # two minutes of patience become six seconds
 

@@ -13,7 +13,7 @@ import pytest
 from demo.environment import REPOSITORY
 from demo.monitoring import render
 from tests.services.require import require_command
-from timestore_pipeline.monitoring.alerting.durations import Durations
+from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

@@ -12,8 +12,8 @@ from tests.services import alertmanager, prometheus, pushgateway
 from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alerts import Watch
-from timestore_pipeline.monitoring.alerting.durations import Durations
-from timestore_pipeline.monitoring.alerting.rules import rule_file
+from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK

@@ -18,10 +18,10 @@ from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts
-from timestore_pipeline.monitoring.alerting.dashboard import dashboard_json
-from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
+from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.wiring import Timestore
 

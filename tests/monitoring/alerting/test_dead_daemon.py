@@ -15,7 +15,7 @@ from tests.monitoring.alerting import stack
 from tests.monitoring.alerting.activity import readings
 from tests.monitoring.alerting.stack import Stack
 from timestore_pipeline.model.flush import FlushState, Trigger
-from timestore_pipeline.monitoring.alerting.durations import Durations
+from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore

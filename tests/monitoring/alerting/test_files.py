@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.errors import UnwritableOutput
-from timestore_pipeline.monitoring.alerting.files import write_files
+from timestore_pipeline.monitoring.alerting.rendering import write_files
 
 
 def test_files_are_written_into_a_folder_that_is_made(tmp_path: Path) -> None:

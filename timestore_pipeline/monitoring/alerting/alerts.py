@@ -13,8 +13,7 @@ from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Alert, Severity, backlog_limits
-from timestore_pipeline.monitoring.alerting.durations import Durations
-from timestore_pipeline.monitoring.alerting.promql import Scope
+from timestore_pipeline.monitoring.alerting.promql import Durations, Scope
 from timestore_pipeline.monitoring.telemetry import series
 
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average

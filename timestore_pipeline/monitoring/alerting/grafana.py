@@ -14,9 +14,9 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from timestore_pipeline.monitoring.alerting.alert import Severity, anchor_of
-from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
+from timestore_pipeline.monitoring.alerting.promql import Durations
 
 UID = "timestore-staging"
 _SOURCE = dashboard.DataSourceRef("prometheus", "$datasource")

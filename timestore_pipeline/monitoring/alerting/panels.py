@@ -10,9 +10,8 @@ from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
 from timestore_pipeline.monitoring.alerting.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
-from timestore_pipeline.monitoring.alerting.durations import Durations
 from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row, Unit
-from timestore_pipeline.monitoring.alerting.promql import DATASET, Scope
+from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations, Scope
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
 

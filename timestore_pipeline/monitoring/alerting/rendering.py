@@ -1,17 +1,23 @@
-"""The rule file that Prometheus loads: one per shard, every expression limited to that shard.
+"""The files that Prometheus and Grafana load: rendered, and each written whole or not at all.
 
-So one Prometheus can load the files of many shards without a rule firing twice, and a shard without any series still
-has a rule with its name.
+There is one rule file per shard, and every expression in it is limited to that shard. So one Prometheus can load the
+files of many shards without a rule firing twice, and a shard without any series still has a rule with its name.
+
+Prometheus or Grafana may read a file at any moment. A crash leaves the old file, and at most a temporary one without a
+suffix that they would load.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from timestore_pipeline.errors import MissingExtra, UnwritableOutput
 from timestore_pipeline.monitoring.alerting.alert import Alert
 from timestore_pipeline.monitoring.alerting.alerts import RECORDED_EVERY, Watch, alerts, recorded
-from timestore_pipeline.monitoring.alerting.durations import Durations
+from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.system.durable import make_folder, replacing
 
 RUNBOOK = "docs/runbooks/timestore-staging-operations.md"
 
@@ -65,3 +71,36 @@ def _mapping(name: str, values: Mapping[str, str]) -> Iterator[str]:
 def _text(value: str) -> str:
     """Every JSON string is a YAML string."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def dashboard_json(durations: Durations, runbook: str = RUNBOOK) -> str:
+    """A dashboard to import or provision, its panels with links to the runbook.
+
+    Its library is an optional extra: hosts that only stage and flush do not need it.
+
+    Raises `MissingExtra` when Grafana's builders are not installed.
+    """
+    try:
+        from timestore_pipeline.monitoring.alerting.grafana import dashboard_document
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"the dashboard needs the package {error.name}",
+            hint="pip install 'timestore_pipeline[monitoring]', or render with --no-dashboard",
+        ) from error
+    return dashboard_document(durations, runbook)
+
+
+def write_files(folder: Path, contents: Mapping[str, str]) -> list[Path]:
+    """Write texts by file name, making the folder; raises `UnwritableOutput`."""
+    try:
+        make_folder(folder)
+        return [_write(folder / name, text) for name, text in contents.items()]
+    except OSError as error:
+        blocked = error.filename2 or error.filename or folder
+        raise UnwritableOutput(f"{blocked}: {error.strerror}", hint="name a folder that can be written") from error
+
+
+def _write(path: Path, text: str) -> Path:
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path

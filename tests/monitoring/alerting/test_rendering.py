@@ -15,8 +15,8 @@ from tests.monitoring.alerting.scenes import healthy, played
 from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts
-from timestore_pipeline.monitoring.alerting.durations import Durations
-from timestore_pipeline.monitoring.alerting.rules import rule_file
+from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
 

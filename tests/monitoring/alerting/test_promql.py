@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from timestore_pipeline.monitoring.alerting.durations import Durations, seconds_of
+from timestore_pipeline.monitoring.alerting.promql import Durations, seconds_of
 
 
 @pytest.mark.parametrize(
