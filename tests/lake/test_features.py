@@ -17,7 +17,7 @@ from tests.lake.exporting import NUMBERS, UNPARTITIONED, publish
 from tests.lake.reading import check_readable
 from tests.lake_reading import unreadable_tables
 from timestore_pipeline.errors import UnreadableTable
-from timestore_pipeline.lake import handmade
+from timestore_pipeline.lake import features
 from timestore_pipeline.lake.features import is_overlooked, local_times, protocol_with_feature
 from timestore_pipeline.lake.table import Lake, LakeTable
 
@@ -107,7 +107,7 @@ def test_a_table_that_lacks_the_feature_and_cannot_be_mended_is_named_with_the_r
 ) -> None:
     """In a bucket, or where the log is not ours to write."""
     broken(table)
-    monkeypatch.setattr(handmade, "add_feature", lambda _: False)
+    monkeypatch.setattr(features, "add_feature", lambda _: False)
     with pytest.raises(UnreadableTable, match="lacks the feature timestampNtz") as refused:
         table.schema()
     assert "SET TBLPROPERTIES ('delta.feature.timestampNtz' = 'supported')" in refused.value.hint
@@ -116,7 +116,7 @@ def test_a_table_that_lacks_the_feature_and_cannot_be_mended_is_named_with_the_r
 def test_two_that_mend_a_table_at_once_write_one_commit(table: LakeTable) -> None:
     broken(table)
     log = Lake(table.uri.rpartition("/")[0]).table("weather")._handle.log
-    assert handmade.add_feature(log)
+    assert features.add_feature(log)
     assert len(protocols(table)) == 2
     assert table.exists()
 

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.lake.test_stats import KINDS
-from timestore_pipeline.lake.parquet import write_parquet
-from timestore_pipeline.lake.parts import parts
+from timestore_pipeline.lake.parquet import parts, write_parquet
 from timestore_pipeline.lake.stats import delta_stats
 from timestore_pipeline.lake.store import LocalStore
 

@@ -25,7 +25,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.lake import dataset
+from timestore_pipeline.lake import snapshot
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.query import staged_rows
 from timestore_pipeline.staging import scratch
@@ -260,13 +260,13 @@ def test_a_table_is_not_read_far_ahead(
     stage(settings, 2)
     flush(timestore)
     scanned: list[set[str]] = []
-    scanner = dataset._Frugal.scanner
+    scanner = snapshot._Frugal.scanner
 
     def recording(self: Any, **options: Any) -> Any:
         scanned.append(set(options))
         return scanner(self, **options)
 
-    monkeypatch.setattr(dataset._Frugal, "scanner", recording)
+    monkeypatch.setattr(snapshot._Frugal, "scanner", recording)
     assert ask(timestore, "SELECT sum(n) AS n FROM d WHERE n < 3") == [{"n": 3}]
     assert scanned == [{"columns", "filter"}]
 

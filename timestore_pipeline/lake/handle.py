@@ -17,12 +17,11 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from timestore_pipeline.errors import InvalidData, MissingTable, RetryLater
-from timestore_pipeline.lake import evolution, faults, features, handmade, layout
+from timestore_pipeline.lake import evolution, faults, features, layout
 from timestore_pipeline.lake.actions import partition_of, without_bounds
-from timestore_pipeline.lake.features import FEATURE
+from timestore_pipeline.lake.features import FEATURE, check_writable
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.log import DeltaLog
-from timestore_pipeline.lake.table_compatibility import check_writable
 
 CHECKPOINT_EVERY = 50  # versions; a reader replays at most this many commits
 ATTEMPTS = 20  # of a commit that conflicts with others; deltalake itself retries after harmless conflicts
@@ -104,7 +103,7 @@ class TableHandle:
         if not faults.lacks_feature(error):
             return False
         try:
-            repaired = handmade.add_feature(self.log)
+            repaired = features.add_feature(self.log)
         except OSError as refused:
             _logger.warning("%s cannot be repaired: %s", self.uri, refused)
             return False
@@ -121,7 +120,7 @@ class TableHandle:
             self.log.prepare()
             if seen.fields:
                 self._create(seen, partition_by)
-            elif not handmade.create_table(self.log, Schema(fields), partition_by) and self.log.folder is None:
+            elif not features.create_table(self.log, Schema(fields), partition_by) and self.log.folder is None:
                 raise _no_first_column(self.uri, fields)
         except faults.DELTA_FAULTS as error:
             if (theirs := self.open()) is None:

@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pyarrow import fs
 
 from timestore_pipeline.errors import InvalidInput
-from timestore_pipeline.lake.object_store import ObjectStore, s3_filesystem
-from timestore_pipeline.lake.store import FileStore, LocalStore
+from timestore_pipeline.lake.store import FileStore, LocalStore, ObjectStore, s3_filesystem
 
 
 @dataclass(frozen=True, slots=True)

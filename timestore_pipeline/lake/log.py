@@ -8,22 +8,25 @@ the disk, and no process relied on it, since each flushes the log before relying
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import re
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from timestore_pipeline import clock
+from timestore_pipeline.lake.log_files import (
+    CHECKPOINT,
+    COMMIT,
+    HINT,
+    Action,
+    note_as_flushed,
+    noted_as_flushed,
+    parsed_commit,
+    set_aside_torn,
+    version_of,
+)
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.system.durable import make_folder, sync
 
@@ -31,13 +34,7 @@ BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, which marks an 
 METADATA_KEY = "timestore"  # of this product's JSON object in a commit's metadata
 
 _FOLDER = "_delta_log"
-_COMMIT = re.compile(r"(\d{20})\.json")
-_CHECKPOINT = re.compile(r"(\d{20})\.checkpoint.*\.parquet")
-_HINT = "_last_checkpoint"
-_NOTE = "_flushed"  # holds the version up to which the log is flushed to disk, in digits; Delta readers ignore it
 _NOTE_EVERY = 20  # versions
-
-Action = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ class DeltaLog:
         Every version from the checkpoint on can be read without the commits below it.
         """
         names = self._store.list(_FOLDER)
-        checkpoints = {int(match[1]) for name in names if (match := _CHECKPOINT.fullmatch(name))}
+        checkpoints = {int(match[1]) for name in names if (match := CHECKPOINT.fullmatch(name))}
         found = 0
         for version, actions in self.commits():
             if version in checkpoints and version > 0:
@@ -105,10 +102,10 @@ class DeltaLog:
 
         A crash half-way leaves a log that begins later. Raise `OSError`.
         """
-        doomed = sorted(name for name in self._store.list(_FOLDER) if _version_of(name) in range(version))
+        doomed = sorted(name for name in self._store.list(_FOLDER) if version_of(name) in range(version))
         for name in doomed:
             self._store.delete(f"{_FOLDER}/{name}")
-        return sum(_COMMIT.fullmatch(name) is not None for name in doomed)
+        return sum(COMMIT.fullmatch(name) is not None for name in doomed)
 
     def carrying(self, app_id: str, after: int, version: int) -> Iterator[list[Action]]:
         """Commits up to a version that carry an epoch above `after`, newest first; burnt ones, too.
@@ -142,40 +139,28 @@ class DeltaLog:
         if folder is None or version <= self._durable:
             return
         names = self._store.list(_FOLDER)
-        noted = _noted_as_flushed(folder, names)
+        noted = noted_as_flushed(folder, names)
         for name in names:
-            match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
+            match = COMMIT.fullmatch(name) or CHECKPOINT.fullmatch(name)
             if match is not None and max(self._durable, noted) < int(match[1]) <= version:
                 sync(folder / name)
         sync(folder)
         self._durable = version
         if version >= noted + _NOTE_EVERY:
-            _note_as_flushed(folder, version)
+            note_as_flushed(folder, version)
 
     def make_checkpoint_durable(self, version: int) -> None:
         """Flush a checkpoint just written and the hint that points to it."""
         folder = self.folder
         if folder is None:
             return
-        for path in (*folder.glob(f"{version:020d}.checkpoint*.parquet"), folder / _HINT):
+        for path in (*folder.glob(f"{version:020d}.checkpoint*.parquet"), folder / HINT):
             sync(path)
         sync(folder)
 
     def set_aside_torn(self) -> bool:
-        """Rename torn checkpoints and a torn newest commit; True when there was one.
-
-        The lock makes check and rename one step: without it, a slow process could set aside the sound commit that a
-        faster one has meanwhile written in place of the torn one.
-        """
-        folder = self.folder
-        if folder is None or not folder.is_dir():
-            return False
-        with _locked(folder):
-            torn = [*_torn_checkpoints(folder), *_torn_commit(folder)]
-            for path in torn:
-                path.rename(path.with_name(f"_torn-{path.name}"))
-            sync(folder)
-        return bool(torn)
+        """Rename torn checkpoints and a torn newest commit; True when there was one."""
+        return self.folder is not None and self.folder.is_dir() and set_aside_torn(self.folder)
 
     @property
     def folder(self) -> Path | None:
@@ -183,10 +168,10 @@ class DeltaLog:
         return None if self._store.root is None else self._store.root / _FOLDER
 
     def _versions(self) -> list[int]:
-        return [int(match[1]) for name in self._store.list(_FOLDER) if (match := _COMMIT.fullmatch(name))]
+        return [int(match[1]) for name in self._store.list(_FOLDER) if (match := COMMIT.fullmatch(name))]
 
     def _actions(self, version: int) -> list[Action]:
-        return _parsed(self._store.read(f"{_FOLDER}/{version:020d}.json"))
+        return parsed_commit(self._store.read(f"{_FOLDER}/{version:020d}.json"))
 
 
 def commit_metadata(actions: Sequence[Action]) -> dict[str, Any]:
@@ -204,77 +189,5 @@ def commit_instant(actions: Sequence[Action]) -> datetime | None:
     return None if millis is None else clock.from_micros(millis * 1000)
 
 
-def _version_of(name: str) -> int:
-    """-1 = neither a commit nor a checkpoint."""
-    match = _COMMIT.fullmatch(name) or _CHECKPOINT.fullmatch(name)
-    return -1 if match is None else int(match[1])
-
-
-def _parsed(content: bytes) -> list[Action]:
-    return [json.loads(line) for line in content.splitlines() if line.strip()]
-
-
 def _transactions(actions: list[Action]) -> dict[str, int]:
     return {action["txn"]["appId"]: action["txn"]["version"] for action in actions if "txn" in action}
-
-
-def _noted_as_flushed(folder: Path, names: Sequence[str]) -> int:
-    """The version up to which the log is noted as flushed; -1 = unknown. A torn note is cut short, so it is lower.
-
-    A note beyond the newest commit belongs to another log: the folder was restored from a backup.
-    """
-    newest = max((int(match[1]) for name in names if (match := _COMMIT.fullmatch(name))), default=-1)
-    try:
-        noted = int((folder / _NOTE).read_bytes())
-    except (OSError, ValueError):
-        return -1
-    return noted if noted <= newest else -1
-
-
-def _note_as_flushed(folder: Path, version: int) -> None:
-    """The note itself is not flushed: a lost or failed note costs one more flush of the log."""
-    temporary = folder / f"{_NOTE}-{uuid.uuid4().hex[:12]}"
-    with suppress(OSError):
-        try:
-            temporary.write_bytes(str(version).encode())
-            temporary.replace(folder / _NOTE)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """An exclusive lock between processes; the kernel drops it with the process, so it is never stale."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _torn_commit(folder: Path) -> list[Path]:
-    """Only the newest commit can be torn: every commit below was flushed before another was made on top of it."""
-    commits = sorted(path for path in folder.iterdir() if _COMMIT.fullmatch(path.name))
-    return [path for path in commits[-1:] if not _is_whole_commit(path)]
-
-
-def _is_whole_commit(path: Path) -> bool:
-    try:
-        return bool(_parsed(path.read_bytes()))
-    except ValueError:
-        return False
-
-
-def _torn_checkpoints(folder: Path) -> list[Path]:
-    """Torn checkpoints and the hint; a checkpoint is derived from the commits below it, which are all still there."""
-    torn = [path for path in folder.iterdir() if _CHECKPOINT.fullmatch(path.name) and not _is_parquet(path)]
-    return [*torn, folder / _HINT] if torn and (folder / _HINT).exists() else torn
-
-
-def _is_parquet(path: Path) -> bool:
-    try:
-        pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True

@@ -25,11 +25,9 @@ from pyarrow import fs
 from timestore_pipeline.errors import Fenced, RetryLater
 from timestore_pipeline.lake import faults, layout
 from timestore_pipeline.lake.actions import partition_of
-from timestore_pipeline.lake.dataset import check_features
 from timestore_pipeline.lake.epochs import EpochCommit, settle
-from timestore_pipeline.lake.garbage import FolderFacts, folder_facts
+from timestore_pipeline.lake.features import check_writable
 from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import read_note, write_parquet
 from timestore_pipeline.lake.replacing import (
@@ -41,9 +39,10 @@ from timestore_pipeline.lake.replacing import (
     check_live,
     compaction,
 )
+from timestore_pipeline.lake.retention import FolderFacts, LogMaintenance, folder_facts
+from timestore_pipeline.lake.snapshot import check_features
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.store import FileStore
-from timestore_pipeline.lake.table_compatibility import check_writable
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 from timestore_pipeline.model.parquet_options import ParquetOptions

@@ -8,7 +8,7 @@ keeps an epoch's outcome: decision 0003. Which files survive a power loss: decis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,24 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset
 from deltalake import DeltaTable
-from pyarrow import fs
 
 from timestore_pipeline.errors import Conflict, Fenced
 from timestore_pipeline.lake import evolution, faults, layout
 from timestore_pipeline.lake.actions import add_action
-from timestore_pipeline.lake.dataset import arrow_dataset
 from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
-from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.history import TableHistory, live_files, read_history, stored_files
+from timestore_pipeline.lake.evolution import check_types
+from timestore_pipeline.lake.history import (
+    NewestEpoch,
+)
 from timestore_pipeline.lake.location import Location
-from timestore_pipeline.lake.log import BURNT_SUFFIX, DeltaLog, commit_metadata
-from timestore_pipeline.lake.maintenance import TableMaintenance, file_origins
-from timestore_pipeline.lake.origins import Origins
-from timestore_pipeline.lake.parquet import ParquetFile, parquet_problem, write_parquet, write_parquets
-from timestore_pipeline.lake.parts import parts
-from timestore_pipeline.lake.published import NewestEpoch, PublishedCommit, published_commits
-from timestore_pipeline.lake.snapshot import TableSnapshot
+from timestore_pipeline.lake.log import BURNT_SUFFIX
+from timestore_pipeline.lake.maintenance import TableMaintenance
+from timestore_pipeline.lake.parquet import ParquetFile, parts, write_parquet, write_parquets
+from timestore_pipeline.lake.readable import ReadableTable
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
-from timestore_pipeline.lake.type_changes import check_types, leeway_of, times_retyped
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
-from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, LiveFile, PartitionKey
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 from timestore_pipeline.model.parquet_options import ParquetOptions
-from timestore_pipeline.model.recast import Leeway
 
 
 class Lake:
@@ -79,21 +74,8 @@ class Lake:
             return [name for name in store.list() if store.exists(f"{name}/_delta_log")]
 
 
-class LakeTable:
-    """The table may not exist yet: then it has no files, and every epoch is ABSENT.
-
-    Wherever a method opens the table it may raise `RetryLater` (the store does not answer) or `Corrupted`.
-    """
-
-    def __init__(self, location: Location, options: Mapping[str, str], spool: Path | None = None) -> None:
-        self.uri = location.uri
-        self._store = location.store(spool)
-        self._root = location.root()
-        self._log = DeltaLog(self._store)
-        self._handle = TableHandle(location.uri, options, self._log)
-
-    def exists(self) -> bool:
-        return self._handle.open() is not None
+class LakeTable(ReadableTable):
+    """Adds publishing. While there is no table, every epoch is ABSENT."""
 
     def ensure(self, schema: pa.Schema, partitioning: layout.Partitioning) -> None:
         """Create the table, or add the columns it lacks; any number of processes may do so at once.
@@ -101,13 +83,6 @@ class LakeTable:
         Raise `SchemaConflict` for a changed type or partitioning, `InvalidData` for a type Delta cannot keep.
         """
         self._handle.ensure(evolution.table_schema(schema, partitioning), partitioning)
-
-    def as_published(self, rows: pa.Schema) -> pa.Schema:
-        """The canonical schema `rows`, with the table's spelling and types for the columns that the table has already.
-
-        Raise `MissingTable`, and `InvalidData` when a column has a type that no dataset can have.
-        """
-        return evolution.as_published(self._handle.existing().schema(), rows)
 
     def write(
         self,
@@ -184,18 +159,6 @@ class LakeTable:
         with faults.reading(self.uri):
             check_types(table, self._root, files)
 
-    def was_retyped(self) -> bool:
-        """Whether any column was given another type after it was published."""
-        table = self._handle.open()
-        with faults.reading(self.uri):
-            return table is not None and times_retyped(table) > 0
-
-    def leeway(self, column: str) -> Leeway | None:
-        """The leeway with which a column's values were cast when its type was changed; None = it never was changed."""
-        table = self._handle.open()
-        with faults.reading(self.uri):
-            return None if table is None else leeway_of(table, column)
-
     def burn(self, app_id: str, epoch: int, reason: str, claim: str | None = None) -> EpochOutcome:
         """Make sure that the epoch is never published: BURNT, or PUBLISHED when this claim had published it before.
 
@@ -224,13 +187,6 @@ class LakeTable:
             epoch = int(table.transaction_version(app_id) or 0)
             return NewestEpoch(epoch, published=table.transaction_version(app_id + BURNT_SUFFIX) != epoch)
 
-    def published(self, shard: str) -> list[PublishedCommit]:
-        """Commits of the shard's flushes, oldest first; none when there is no table. Raise as `history` does."""
-        if self._handle.open() is None:
-            return []
-        with faults.reading(self.uri):
-            return list(published_commits(self._log, shard))
-
     def discard(self, files: Sequence[ExportedFile]) -> None:
         """Delete files whose epoch is proven unpublished; raise `Conflict`, deleting none, if the table names one."""
         live = {file.path for file in self.live_files()}
@@ -247,75 +203,9 @@ class LakeTable:
         for path in paths:
             self._store.delete(path)
 
-    def live_files(self) -> list[LiveFile]:
-        """The files of the newest version; none when there is no table."""
-        table = self._handle.open()
-        if table is None:
-            return []
-        with faults.reading(self.uri):
-            return live_files(table)
-
-    def holds_flushes(self) -> bool | None:
-        """Whether any live file is a flush's or a compaction's, of any shard; None = the table has no rows."""
-        paths = [file.path for file in self.live_files()]
-        return any(layout.written_by(path) or layout.compacted_by(path) for path in paths) if paths else None
-
-    def history(self) -> TableHistory | None:
-        """All commits, live files and stored files; None when there is no table."""
-        return read_history(self._handle, self._root)
-
-    def stored_files(self) -> list[fs.FileInfo]:
-        """Parquet files in the folder, by path relative to it, whether or not there is a table."""
-        with faults.reading(self.uri):
-            return stored_files(self._root)
-
-    def damaged_files(self, live: Mapping[str, LiveFile], *, deep: bool) -> Iterator[tuple[str, str]]:
-        """(path, problem) of files whose footer cannot be read or has another row count than the table.
-
-        deep: decode every page, too. In a bucket the footers are read only then: each costs a request.
-        """
-        if deep or self._store.root is not None:
-            for path, file in live.items():
-                if problem := parquet_problem(self._root, path, file.rows, deep=deep):
-                    yield path, problem
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether each access to a file costs a request."""
-        return self._store.root is None
-
-    def origins(self, files: Iterable[LiveFile]) -> dict[str, Origins]:
-        """Path -> origins of the file's rows, for files with a row count. Raise as `file_origins` does."""
-        return {file.path: file_origins(self._root, file.path, file.rows) for file in files if file.rows is not None}
-
-    def schema(self) -> pa.Schema:
-        """Arrow schema with the partition column; raise `MissingTable` when there is no table."""
-        return pa.schema(self._handle.existing().schema().to_arrow())
-
-    def partition_columns(self) -> list[str]:
-        """At most one name; raise `MissingTable` when there is no table."""
-        return list(self._handle.existing().metadata().partition_columns)
-
-    def to_arrow_dataset(self) -> pyarrow.dataset.Dataset:
-        """The newest version's rows with the partition column, pruned by filters; raise `MissingTable`."""
-        table = self._handle.existing()
-        with faults.reading(self.uri):
-            return arrow_dataset(table, self._root)
-
     def upkeep(self, shard: str) -> TableMaintenance:
         """Maintenance of the table, on behalf of a shard."""
         return TableMaintenance(self.uri, self._handle, self._store, self._root, shard)
-
-    def snapshot(self) -> TableSnapshot | None:
-        """The newest version, for a reader; None when there is no table."""
-        table = self._handle.open()
-        return None if table is None else TableSnapshot(self._handle, table, self._root)
-
-    def commits(self, after: int = -1) -> Iterator[tuple[int, dict[str, Any]]]:
-        """(version, metadata) of this product's remaining commits above version `after`, oldest first."""
-        for version, actions in self._log.commits(after):
-            if metadata := commit_metadata(actions):
-                yield version, metadata
 
 
 def _exported(path: str, partition: PartitionKey, written: ParquetFile, time_column: str | None) -> ExportedFile:

@@ -16,9 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.lake.garbage import GarbageFile
-from timestore_pipeline.lake.log_maintenance import LogTrim
 from timestore_pipeline.lake.maintenance import TableMaintenance
+from timestore_pipeline.lake.retention import GarbageFile, LogTrim
 from timestore_pipeline.model.staged_ids import begun_at
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED

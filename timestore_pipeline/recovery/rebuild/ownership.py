@@ -11,7 +11,7 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, ShardConflict, TimestoreError
-from timestore_pipeline.lake.published import NewestEpoch
+from timestore_pipeline.lake.history import NewestEpoch
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.flush import FlushRef, FlushState

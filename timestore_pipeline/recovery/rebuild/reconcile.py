@@ -10,7 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidDatasetName, TimestoreError
-from timestore_pipeline.lake.published import PublishedCommit
+from timestore_pipeline.lake.history import PublishedCommit
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.columns import canonical_schema
 from timestore_pipeline.model.commit import app_id, claimed_at_micros

@@ -16,8 +16,8 @@ from typing import Any
 
 from timestore_pipeline.flush import claim
 from timestore_pipeline.flush.pipeline import FlushPipeline
-from timestore_pipeline.lake.log_maintenance import LogMaintenance
 from timestore_pipeline.lake.maintenance import TableMaintenance
+from timestore_pipeline.lake.retention import LogMaintenance
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter

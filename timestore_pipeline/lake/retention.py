@@ -1,13 +1,18 @@
-"""Files in a table's folder that are proven not to be in its newest version.
+"""What may be removed of a table: files that are proven not to be in its newest version, and the old part of its log.
 
-Read in an order that is safe beside writers: the folder, then a snapshot, then the commits. A file committed meanwhile
-was in the folder before and is in the snapshot; a file that may still be committed was written under an epoch or a
-generation that the snapshot has not reached, and is kept, however old it is.
+Files are compared in an order that is safe beside writers: the folder, then a snapshot, then the commits. A file
+committed meanwhile was in the folder before and is in the snapshot; a file that may still be committed was written
+under an epoch or a generation that the snapshot has not reached, and is kept, however old it is.
+
+The snapshot does not need the old part of the log: a checkpoint has the snapshot, with every epoch that was reached
+(decision 0003). But a lost ledger is rebuilt from commits: a batch is published if a commit lists it. So a shard keeps
+the commits that may name a batch of a segment it still has, and where several shards publish, each marks in the log
+which commits it has released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import unquote
@@ -17,8 +22,10 @@ from pyarrow import fs
 
 from timestore_pipeline import clock
 from timestore_pipeline.lake import faults, layout
+from timestore_pipeline.lake.epochs import EpochCommit, settle
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files, stored_files
+from timestore_pipeline.lake.log import commit_metadata
 from timestore_pipeline.model.commit import app_id, compaction_app_id
 
 
@@ -103,3 +110,59 @@ def _writer(dataset: str, path: str) -> tuple[str, int] | None:
 
 def _modified(info: fs.FileInfo) -> datetime:
     return clock.from_micros((info.mtime_ns or 0) // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class LogTrim:
+    """A part of the log that may be removed."""
+
+    version: int  # the checkpoint below which commits may be removed; 0 = none may
+    commits: int
+    shared: bool  # other shards have published there
+    waiting_for: Sequence[str]  # shards that have not released it
+
+
+class LogMaintenance:
+    """The log of one table, on behalf of one shard."""
+
+    def __init__(self, handle: TableHandle, shard: str) -> None:
+        self._handle = handle
+        self._shard = shard
+
+    def trimmable(self, before: datetime) -> LogTrim:
+        """The commits from before an instant and below a checkpoint, and the shards that have not released them.
+
+        A lost ledger is rebuilt from the commits, so each shard releases those that it no longer needs (`release`).
+        """
+        with faults.reading(self._handle.uri):
+            version = self._handle.log.trimmable(before)
+            commits = self._handle.log.commits()
+            below = [commit_metadata(actions) for number, actions in commits if number < version]
+            shards = {str(metadata["shard"]) for metadata in below if "shard" in metadata} - {self._shard}
+            table = self._handle.existing()
+            waiting = [name for name in sorted(shards) if _released(table, name) < version]
+            oldest = self._handle.log.oldest() or 0
+        return LogTrim(version, max(version - oldest, 0), bool(shards), waiting)
+
+    def release(self, version: int) -> None:
+        """Mark in the log that this shard needs no commit below a version; raise as `burn` does."""
+        if _released(self._handle.existing(), self._shard) < version:
+            name = _kept(self._shard)
+            metadata = {"app_id": name, "epoch": version, "outcome": "released"}
+            settle(self._handle, EpochCommit(name, version, burn=False, adds=(), metadata=metadata))
+
+    def trim(self, version: int) -> int:
+        """Remove the log below a version that `trimmable` returned; return the number of commits."""
+        try:
+            return self._handle.log.trim(version)
+        except OSError as error:
+            raise faults.not_deleted(f"the old part of the log of {self._handle.uri}", error) from error
+
+
+def _kept(shard: str) -> str:
+    """Transaction identifier whose version is the first commit that the shard may still need."""
+    return f"timestore/{shard}/_kept"
+
+
+def _released(table: DeltaTable, shard: str) -> int:
+    return int(table.transaction_version(_kept(shard)) or 0)
