@@ -20,7 +20,7 @@ from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.scratch import prefix
 from timestore_pipeline.staging.system_errors import disk_failing, interruptions, system_error
-from timestore_pipeline.system.full_disk import is_disk_full
+from timestore_pipeline.system.durable import is_disk_full
 
 
 @dataclass(frozen=True, slots=True)

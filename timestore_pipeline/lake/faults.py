@@ -20,7 +20,7 @@ from timestore_pipeline.errors import (
     UnsupportedTable,
 )
 from timestore_pipeline.lake.features import FEATURE
-from timestore_pipeline.system.full_disk import is_disk_full
+from timestore_pipeline.system.durable import is_disk_full
 
 DELTA_FAULTS = (DeltaError, OSError, ValueError)  # all that deltalake raises for a table or a store that misbehaves
 

@@ -46,7 +46,7 @@ from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.commit import compaction_app_id
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 from timestore_pipeline.model.parquet_options import ParquetOptions
-from timestore_pipeline.system.full_disk import is_disk_full
+from timestore_pipeline.system.durable import is_disk_full
 
 _CHUNK = 8 << 20  # bytes of a download held in memory
 

@@ -21,7 +21,7 @@ from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.parquet_options import ParquetOptions
 from timestore_pipeline.model.sql_types import literal, quote
-from timestore_pipeline.system.full_disk import is_disk_full
+from timestore_pipeline.system.durable import is_disk_full
 
 _WORTH_A_DICTIONARY = 100  # rows
 _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time waiting for the interpreter

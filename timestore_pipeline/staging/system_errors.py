@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from timestore_pipeline.errors import AccessDenied, DiskFailing, DiskFull, RetryLater, TimestoreError
-from timestore_pipeline.system.full_disk import is_disk_full
+from timestore_pipeline.system.durable import is_disk_full
 
 _REFUSED = tuple(map(os.strerror, (errno.EACCES, errno.EPERM, errno.EROFS)))
 _NO_DESCRIPTORS = tuple(map(os.strerror, (errno.EMFILE, errno.ENFILE)))

@@ -1,10 +1,12 @@
 """Files and folder entries that survive a power loss: flushed, and the entry that names them flushed after them.
 
 A crash before the last step leaves the previous state, and at most a temporary file whose name begins with `_tmp-`.
+A full disk is recognised in the errors of every library that writes files.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import uuid
@@ -143,3 +145,15 @@ def create(target: Path, content: bytes) -> bool:
         temporary.unlink(missing_ok=True)
     sync(target.parent)
     return True
+
+
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+_PHRASES = (*map(os.strerror, _NUMBERS), *(f"os error {number}" for number in _NUMBERS), "not enough space")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """By error number where there is one; DuckDB, Arrow and deltalake give only a text.
+
+    Not for an error about data: it may quote a value, and a value may contain these words.
+    """
+    return getattr(error, "errno", None) in _NUMBERS or any(phrase in str(error) for phrase in _PHRASES)
