@@ -51,7 +51,7 @@ def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
 
 def reconcile_restored(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
     """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
-    from timestore_pipeline.recovery.rebuild.restored import reconcile_restored as reconcile_ledger
+    from timestore_pipeline.recovery.rebuild.ledger import reconcile_restored as reconcile_ledger
 
     directory = StagingDirectory(settings.staging_directory)
     return reconcile_ledger(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)

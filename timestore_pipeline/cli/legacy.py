@@ -33,7 +33,7 @@ from timestore_pipeline.errors import NotImportable, TimestoreError, error_docum
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.model.dataset import check_dataset_name, chosen_datasets
-from timestore_pipeline.recovery.audit.verify import direct_files, known_datasets
+from timestore_pipeline.recovery.audit.verify import datasets_to_audit, direct_files
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.wiring import Timestore
 
@@ -64,7 +64,7 @@ def audit(
         found = {
             name: direct_files(store.area, store.lake, name)
             for name in chosen_datasets(
-                [dataset] if dataset else [], [*known_datasets(store.area, store.lake), *store.lake.folders()]
+                [dataset] if dataset else [], [*datasets_to_audit(store.area, store.lake), *store.lake.folders()]
             )
         }
     found = {name: files for name, files in found.items() if files}

@@ -13,7 +13,7 @@ from timestore_pipeline.defs.checks import WATCHED, audited
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.recovery.audit.report import DatasetAudit
-from timestore_pipeline.recovery.audit.verify import audit_dataset, known_datasets
+from timestore_pipeline.recovery.audit.verify import audit_dataset, datasets_to_audit
 from timestore_pipeline.wiring import Timestore
 
 VERIFY_JOB = "verify_lake"
@@ -75,7 +75,7 @@ def verify_round(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg
 
 
 def _chosen(timestore: Timestore, names: list[str]) -> list[str]:
-    known = known_datasets(timestore.area, timestore.lake)
+    known = datasets_to_audit(timestore.area, timestore.lake)
     if unknown := [name for name in names if name not in known]:
         raise dg.Failure(f"unknown dataset {', '.join(unknown)}; nothing was verified", allow_retries=False)
     return names or known

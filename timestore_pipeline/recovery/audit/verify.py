@@ -1,10 +1,14 @@
 """The audit of one shard: ledger against itself, against the segments, and against the Delta log, in both directions.
 
-Read-only without `repair`, and safe beside producers and flushes.
+Read-only without `repair`, and safe beside producers and flushes. Repairs destroy no evidence, and each may be
+repeated: flushes, segments and journals that the ledger lacks are entered; moves into and out of quarantine are
+finished; running totals are recomputed where nothing else contradicts; Parquet files that are proven unpublished are
+deleted. Everything else is left unchanged, with the reason in the finding's hint.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,20 +24,23 @@ from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
-from timestore_pipeline.recovery.audit.repair import Mended, delete_leftovers, describe, finish_moves, mend_totals
 from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.recovery.audit.staged import audit_staged, quarantine_problems, unfinished_moves
-from timestore_pipeline.recovery.audit.totals import counted_totals, total_findings
+from timestore_pipeline.recovery.audit.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
 from timestore_pipeline.recovery.audit.traced import TracedAudit
 from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
 from timestore_pipeline.recovery.rebuild.reconcile import reconcile
+from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
+from timestore_pipeline.staging.quarantine import put_in_place
 
 _UNMANAGED = "unmanaged_file"  # the repair reads the table again only if there is such a file
+Mended = dict[str, list[str]]  # dataset -> repairs made
+
 _THREADS = 4  # tables are read at the same time: most of the time is waiting, and work outside Python
 
 
@@ -43,12 +50,11 @@ def verify(
     """Audit these datasets, or all datasets of ledger, staging directory and lake.
 
     deep: also read every row of segments and Parquet files. repair: first reconcile the ledger, as `recover` does, then
-    make the other repairs (see `repair`). Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger
-    damaged.
+    make the other repairs. Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger damaged.
     """
     area.ledger.audit.check_file()
     done = _entered(area, lake) if repair else {}
-    chosen = chosen_datasets(datasets, known_datasets(area, lake))
+    chosen = chosen_datasets(datasets, datasets_to_audit(area, lake))
     with closing(EnginePool()) as engines, ThreadPoolExecutor(_THREADS) as pool:
         one = partial(_audit, area, lake, engines=engines, deep=deep)
         audits = list(pool.map(one, chosen))
@@ -57,7 +63,7 @@ def verify(
     return AuditReport(area.shard, audits)
 
 
-def known_datasets(area: StagingArea, lake: Lake) -> list[str]:
+def datasets_to_audit(area: StagingArea, lake: Lake) -> list[str]:
     """Also datasets that only a segment file or a commit names: a lost ledger must not look like an empty one."""
     names = set(area.ledger.datasets.names())
     names |= {name for name in area.directory.datasets() if _has_files(area, name)}
@@ -150,8 +156,8 @@ def _totals(dataset: str, facts: LedgerFacts) -> DatasetAudit:
 
 
 def _entered(area: StagingArea, lake: Lake) -> Mended:
-    done = describe(area, reconcile(area, lake))
-    finish_moves(area, done)
+    done = _entries(area, reconcile(area, lake))
+    _finish_moves(area, done)
     return done
 
 
@@ -162,9 +168,48 @@ def _repaired(
     entered: Sequence[str],
     one: Callable[[str], DatasetAudit],
 ) -> DatasetAudit:
-    mended = mend_totals(area, audit)
+    repairs = _mend_totals(area, audit)
     if any(warning.code == _UNMANAGED for warning in audit.warnings):
         facts = area.ledger.audit.facts(audit.dataset)
-        mended += delete_leftovers(lake.table(audit.dataset), _published(area, lake, audit.dataset, facts))
-    again = one(audit.dataset) if mended else audit
-    return replace(again, mended=[*entered, *mended])
+        repairs += _delete_leftovers(lake.table(audit.dataset), _published(area, lake, audit.dataset, facts))
+    again = one(audit.dataset) if repairs else audit
+    return replace(again, mended=[*entered, *repairs])
+
+
+def _entries(area: StagingArea, reconciliation: Reconciliation) -> Mended:
+    """The entries that a reconciliation made."""
+    done: Mended = defaultdict(list)
+    for ref in reconciliation.published:
+        done[ref.dataset].append(f"entered flush {ref.epoch} from the Delta log")
+    for segment_id in reconciliation.adopted:
+        if segment := area.ledger.segments.get(segment_id):
+            done[segment.dataset].append(f"adopted segment {segment_id}")
+    for incident in reconciliation.incidents:
+        dataset = area.ledger.incidents.get(incident).dataset
+        done[dataset].append(f"opened incident {incident} for a file in quarantine")
+    return done
+
+
+def _finish_moves(area: StagingArea, done: Mended) -> None:
+    """Raises `DiskFull` or `AccessDenied` when a file that is needed cannot be moved back."""
+    for dataset in area.ledger.datasets.names():
+        moves = len(list(unfinished_moves(area, dataset)))
+        if not moves:
+            continue
+        put_in_place(area, dataset)
+        if moved := moves - len(list(unfinished_moves(area, dataset))):
+            done[dataset].append(f"finished {moved} moves into or out of quarantine")
+
+
+def _mend_totals(area: StagingArea, audit: DatasetAudit) -> list[str]:
+    """Only if the running totals are the only problem; otherwise repairing them would hide the cause."""
+    if {problem.code for problem in audit.problems} != {TOTALS_DIFFER}:
+        return []
+    return ["recomputed the running totals"] if area.ledger.audit.mend_totals(audit.dataset, mended) else []
+
+
+def _delete_leftovers(table: LakeTable, published: PublishedAudit) -> list[str]:
+    """Raises `Conflict` when another process has published one meanwhile."""
+    leftovers = published.leftovers()
+    table.discard_leftovers(leftovers)
+    return [f"deleted {path}, which was never published" for path in leftovers]

@@ -1,10 +1,14 @@
-"""Rebuilds a lost or damaged ledger from its remains, the segments and the Delta log.
+"""Rebuilds a lost or damaged ledger from its remains, segments and Delta log; reconciles a restored one.
 
 In this order, so that a rebuild killed anywhere is simply run again:
 1. a folder `quarantine/_ledger-<instant>.rebuilding` is made: from then on the directory does not look like a new one;
 2. the damaged files move there, the database first: a process that finds it missing continues with this folder;
 3. a new ledger is built beside, as `ledger.sqlite.building`, and made durable;
 4. it is renamed to `ledger.sqlite`; 5. the folder loses its suffix, or is removed if the old ledger left no file.
+
+A ledger that was restored from a backup is reconciled instead, also if nothing was published since and only the
+operator knows of the backup. Then only the segments, also those that the copy lists, hold the batches staged after it.
+This must run before the next flush, which would publish the batches that the copy lists and unlink the file.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.recovery.rebuild.reconcile import reconcile
+from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.recovery.rebuild.reconcile import datasets_to_reconcile, reconcile
 from timestore_pipeline.recovery.rebuild.reconciliation import OfflineLedger, Reconciliation, Trust
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
@@ -162,3 +167,29 @@ def _finish(directory: StagingDirectory) -> Path | None:
         shutil.rmtree(folder)
         return None
     return folder.rename(folder.with_suffix(""))
+
+
+def reconcile_restored(
+    directory: StagingDirectory, shard: str, lake: Lake, *, replace_shard: bool = False
+) -> Reconciliation:
+    """Enter batches staged and published since the backup; killed anywhere, it may be run again.
+
+    Raises `RetryLater` while others use the directory.
+    """
+    directory.prepare()
+    with exclusively(directory):
+        ledger = Ledger(directory.ledger, shard, may_be_new=not directory.holds_rows())
+        offline = OfflineLedger(directory, ledger, shard)
+        try:
+            return _reconcile_offline(offline, lake, replace_shard)
+        finally:
+            offline.close()
+
+
+def _reconcile_offline(offline: OfflineLedger, lake: Lake, replace_shard: bool) -> Reconciliation:
+    found = reconcile(offline, lake, replace_shard=replace_shard, trust=Trust.OLDER)
+    for dataset in datasets_to_reconcile(offline, lake, Reconciliation()) if not found.errors else ():
+        newest = lake.table(dataset).newest(app_id(offline.shard, dataset))
+        if not newest.published:  # a burnt epoch names no ledger: the operator vouches that it was this one's
+            offline.ledger.log_import.raise_epoch(dataset, newest.epoch)
+    return found

@@ -17,9 +17,8 @@ from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.recovery.rebuild.journal_files import FoundJournals, adopt_records, find_journals, list_journals
-from timestore_pipeline.recovery.rebuild.quarantine_files import adopt_quarantined
 from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust
-from timestore_pipeline.recovery.rebuild.segment_files import adopt_segments
+from timestore_pipeline.recovery.rebuild.segment_files import adopt_quarantined, adopt_segments
 from timestore_pipeline.staging.ledger.log_import import PublishedFlush
 
 
@@ -42,7 +41,7 @@ def _pass(area: LedgerContext, lake: Lake, replace_shard: bool, trust: Trust) ->
     found = Reconciliation()
     journals = find_journals(area, found, trust)
     left: set[str] = set()
-    for dataset in sorted({*known_datasets(area, lake, found), *journals.records}):
+    for dataset in sorted({*datasets_to_reconcile(area, lake, found), *journals.records}):
         errors = len(found.errors)
         reconcile_dataset(area, lake, dataset, journals, found, replace_shard=replace_shard, trust=trust)
         left |= {dataset} if len(found.errors) > errors else set()
@@ -50,7 +49,7 @@ def _pass(area: LedgerContext, lake: Lake, replace_shard: bool, trust: Trust) ->
     return found
 
 
-def known_datasets(area: LedgerContext, lake: Lake, found: Reconciliation) -> list[str]:
+def datasets_to_reconcile(area: LedgerContext, lake: Lake, found: Reconciliation) -> list[str]:
     """Valid names only: other entries of the lake's folder are not datasets."""
     names = set(area.ledger.datasets.names()) | set(area.directory.datasets())
     try:
