@@ -8,8 +8,7 @@ import pytest
 
 from tests.attack.hostile_folders import nested
 from tests.doors.legacy.trees import write
-from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
-from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal, Result
 from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings

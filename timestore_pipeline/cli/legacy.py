@@ -26,8 +26,7 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, instant, size
-from timestore_pipeline.doors.legacy.importing import Import, Imported, Result
-from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal, Result
 from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.errors import NotImportable, TimestoreError, error_document
 from timestore_pipeline.ingest.whole_file import open_staging

@@ -11,8 +11,7 @@ import pytest
 
 from tests.doors.legacy.trees import import_tree, numbers, published, write
 from timestore_pipeline import clock
-from timestore_pipeline.doors.legacy.importing import Import, Result
-from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.importing import Import, ImportJournal, Result
 from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.errors import AccessDenied, GuardrailExceeded, Interrupted
 from timestore_pipeline.ingest.whole_file import content_digest, open_staging

@@ -7,8 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from timestore_pipeline.doors.legacy.importing import Import, Imported
-from timestore_pipeline.doors.legacy.journal import ImportJournal
+from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal
 from timestore_pipeline.doors.legacy.tree import Tree
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.flush import Trigger

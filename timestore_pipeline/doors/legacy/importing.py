@@ -6,13 +6,14 @@ the first row, and then entered in the journal. After a crash at any point, the 
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline.doors.legacy.journal import ImportJournal
 from timestore_pipeline.doors.legacy.tree import Tree, TreeFile
 from timestore_pipeline.errors import (
     AccessDenied,
@@ -29,6 +30,7 @@ from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.system import durable
 
 _PREFIX = "legacy"  # of the keys
 
@@ -145,3 +147,33 @@ def _named(error: TimestoreError, file: TreeFile) -> TimestoreError:
     if not isinstance(error, UnreadableInput):
         return error
     return UnreadableInput(f"{file.path} cannot be read: {error.__cause__ or error}", hint=error.hint)
+
+
+class ImportJournal:
+    """The contents that were imported into one dataset, kept for ever, unlike idempotency keys, which have a retention.
+
+    One line per file, written once all its rows are durable. A crash before that leaves no line; the next import reads
+    the file again, and its keys skip the staged batches. A truncated line is ignored. Safe for concurrent imports,
+    because a line is one write.
+    """
+
+    def __init__(self, staging_directory: Path, dataset: str) -> None:
+        self._path = staging_directory / "legacy" / f"{dataset}.imported"
+        lines = self._path.read_text(errors="replace").splitlines() if self._path.exists() else []
+        self._known = {line.split(" ")[0] for line in lines if line.endswith(" .")}
+
+    def __contains__(self, content: str) -> bool:
+        return content in self._known
+
+    def add(self, content: str, rows: int) -> None:
+        """Durable on return."""
+        durable.make_folder(self._path.parent, private=True)
+        descriptor = durable.open_private(self._path)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_APPEND)
+            os.write(descriptor, f"\n{content} {rows} .".encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        durable.sync(self._path.parent)
+        self._known.add(content)
