@@ -17,7 +17,8 @@ from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_sensor import landing_sensor
 from timestore_pipeline.defs.resource import PROCESS_TAG, TimestoreResource
-from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.landing_file import LandingFile
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.wiring import Timestore
 

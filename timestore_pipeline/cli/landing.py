@@ -24,8 +24,9 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.doors.landing.day import Day
-from timestore_pipeline.doors.landing.folder import Ignored, LandingFolder
+from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
+from timestore_pipeline.doors.landing.landing_file import Ignored
 from timestore_pipeline.doors.landing.outcome import Outcome, Result
 from timestore_pipeline.doors.landing.replay import Replay, Replayed
 from timestore_pipeline.doors.landing.status import Amount, LandingStatus, landing_status

@@ -11,7 +11,8 @@ from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import active_run
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_job import INGEST_JOB, LANDING_TAG
-from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.landing_file import LandingFile
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore

@@ -10,7 +10,6 @@ host, or on a filesystem without locks, is refused by the Delta log.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +39,7 @@ from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.system.durable import make_folder, open_private
+from timestore_pipeline.system.durable import lock, make_folder, open_private
 
 
 @contextmanager
@@ -53,20 +52,12 @@ def maintaining(folder: Path, dataset: str) -> Iterator[None]:
         hint = "run as the owner of the staging directory"
         raise AccessDenied(f"the system refuses {folder}: {error}", dataset=dataset, hint=hint) from error
     try:
-        _lock(descriptor, dataset)
+        if not lock(descriptor):
+            hint = "nothing to do: the other process does the work"
+            raise MaintenanceInProgress(f"dataset {dataset!r} is being maintained", dataset=dataset, hint=hint)
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, dataset: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        hint = "nothing to do: the other process does the work"
-        raise MaintenanceInProgress(f"dataset {dataset!r} is being maintained", dataset=dataset, hint=hint) from error
-    except OSError:
-        return  # a filesystem without locks
 
 
 _log = logging.getLogger(__name__)

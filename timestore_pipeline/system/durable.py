@@ -7,6 +7,7 @@ A full disk is recognised in the errors of every library that writes files.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import uuid
@@ -46,6 +47,20 @@ def open_private(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     keep_private(path)
     return descriptor
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed, at the latest by the kernel; False = another process holds the lock.
+
+    For work whose correctness does not depend on it: on a filesystem without locks, every lock is granted.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def keep_private(file: Path) -> None:

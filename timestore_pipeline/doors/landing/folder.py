@@ -16,54 +16,30 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
+from timestore_pipeline.doors.landing.landing_file import (
+    Ignored,
+    LandingFile,
+    changed_at,
+    hidden,
+    identity_of,
+    is_folder,
+    unmovable,
+    why_ignored,
+)
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system.confined import Entry, Place, Tree
 
-_IN_HAND, _ARCHIVE, _REJECTED = "_ingesting", "_archive", "_rejected"
+_OWN = _IN_HAND, _ARCHIVE, _REJECTED = "_ingesting", "_archive", "_rejected"
 _MOST_LISTED = 100_000  # files of a dataset in one listing; the rest is listed once these are staged
 _MOST_REASON = 64 << 10  # bytes of a reason file
-
-Identity = tuple[int, int, int]  # inode, bytes, nanoseconds of the last write; if it differs, the file is another one
-
-
-@dataclass(frozen=True, slots=True)
-class LandingFile:
-    """One file as a listing found it."""
-
-    dataset: str
-    path: Path  # for people
-    place: Place
-    relative: PurePath  # under the dataset's folder, as it was dropped
-    identity: Identity
-    not_before: datetime  # it is not read before: it may be half-written, or it was postponed
-    in_hand: bool  # taken: moved out of the dataset's folder already
-    attempts: int = 0  # to read it that did not finish
-
-    @property
-    def bytes(self) -> int:
-        return self.identity[1]
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return names.shown(PurePath(self.dataset) / self.relative)
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """An entry of the folder that will never be taken."""
-
-    place: str  # for people, in the landing folder
-    reason: str
 
 
 class LandingFolder:
@@ -83,7 +59,7 @@ class LandingFolder:
             raise LandingUnusable(
                 "there is no landing folder", hint="set TIMESTORE_LANDING_DIRECTORY to a folder that exists"
             )
-        if not _is_folder(root):
+        if not is_folder(root):
             raise LandingUnusable(
                 f"TIMESTORE_LANDING_DIRECTORY={root} is not a folder", hint="create it, or mount its disk"
             )
@@ -96,19 +72,21 @@ class LandingFolder:
 
     def places(self) -> list[Path]:
         """Every folder that files are moved between; some may not exist yet."""
-        own = [self.root / name for name in (_IN_HAND, _ARCHIVE, _REJECTED)]
+        own = [self.root / name for name in _OWN]
         return [*own, *(parent / name for parent in (self.root, *own) for name in self.datasets())]
 
     def strangers(self) -> list[Ignored]:
         """Entries beside the datasets' folders: files, links, and folders whose names are no dataset names."""
-        own = {_IN_HAND, _ARCHIVE, _REJECTED}
-        found = (entry for entry in self._entries(()) if not (entry.is_folder and entry.place[0] in own))
-        strangers = (self._stranger(entry.place[0], entry) for entry in found if not _is_a_datasets(entry))
+        strangers = (
+            self._stranger(entry.place[0], entry)
+            for entry in self._entries(())
+            if not (entry.is_folder and (entry.place[0] in _OWN or names.is_ours(entry.place[0])))
+        )
         return sorted((one for one in strangers if one is not None), key=lambda one: one.place)
 
     def ignored(self, dataset: str) -> list[Ignored]:
         """Entries in the dataset's own folders that are neither plain files nor folders to look into."""
-        places = [(dataset,), *((parent, dataset) for parent in (_IN_HAND, _ARCHIVE, _REJECTED))]
+        places = [(dataset,), *((parent, dataset) for parent in _OWN)]
         refused = [(place, entry) for place in places for entry in self._walk(place) if why_ignored(entry)]
         found = [Ignored(names.shown(PurePath(*place, *one.place)), why_ignored(one)) for place, one in refused]
         return sorted(found, key=lambda one: one.place)
@@ -141,11 +119,11 @@ class LandingFolder:
         with ExitStack() as stack:
             try:
                 descriptor = stack.enter_context(self.tree.file(file.place))
-                ours = _identity(os.fstat(descriptor)) == file.identity
+                ours = identity_of(os.fstat(descriptor)) == file.identity
             except FileNotFoundError:
                 ours = False
             except OSError as error:
-                raise _hidden(file.path, error) from error
+                raise hidden(file.path, error) from error
             yield descriptor if ours else None
 
     def is_unchanged(self, file: LandingFile) -> bool:
@@ -153,8 +131,8 @@ class LandingFolder:
         try:
             status = self.tree.status(file.place)
         except OSError as error:
-            raise _hidden(file.path, error) from error
-        return status is not None and _identity(status) == file.identity
+            raise hidden(file.path, error) from error
+        return status is not None and identity_of(status) == file.identity
 
     def archive(self, file: LandingFile, content: str) -> PurePath:
         """Move a file to the archive, durably; returns its path relative to the archive. content: its digest."""
@@ -167,7 +145,7 @@ class LandingFolder:
         try:
             self.tree.write((_REJECTED, file.dataset, *named.parts), reason)
         except OSError as error:
-            raise _unmovable(file, error) from error
+            raise unmovable(file, error) from error
         return self._put(file, _REJECTED, content)
 
     def archived(self, dataset: str) -> list[Path]:
@@ -209,20 +187,16 @@ class LandingFolder:
         place = (_IN_HAND, dataset, *entry.place)
         relative = PurePath(*entry.place[:-1], name)
         until = self._settled(entry.status) if not_before is None else not_before
-        file = self._file(dataset, place, relative, entry.status, until, in_hand=True)
-        return replace(file, attempts=attempts)
+        identity = identity_of(entry.status)
+        return LandingFile(dataset, self.tree.path(place), place, relative, identity, until, True, attempts)
 
     def _found_dropped(self, dataset: str, entry: Entry) -> LandingFile:
         place, until = (dataset, *entry.place), self._settled(entry.status)
-        return self._file(dataset, place, PurePath(*entry.place), entry.status, until, in_hand=False)
+        path, identity = self.tree.path(place), identity_of(entry.status)
+        return LandingFile(dataset, path, place, PurePath(*entry.place), identity, until, in_hand=False)
 
     def _settled(self, status: os.stat_result) -> datetime:
-        return _changed_at(status, clock.now()) + self._settle
-
-    def _file(
-        self, dataset: str, place: Place, relative: PurePath, status: os.stat_result, until: datetime, *, in_hand: bool
-    ) -> LandingFile:
-        return LandingFile(dataset, self.tree.path(place), place, relative, _identity(status), until, in_hand)
+        return changed_at(status, clock.now()) + self._settle
 
     def _moved(self, file: LandingFile, parents: Place, not_before: datetime, attempts: int) -> LandingFile | None:
         """Not durable: after a power loss the file may be back in its old place, and its batches have their keys."""
@@ -233,7 +207,7 @@ class LandingFolder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unmovable(file, error) from error
+            raise unmovable(file, error) from error
         return None if status is None else self._found_in_hand(file.dataset, Entry(target[2:], status, ""))
 
     def _put(self, file: LandingFile, parent: str, content: str) -> PurePath:
@@ -243,11 +217,11 @@ class LandingFolder:
         except FileNotFoundError:  # another run has moved it already
             return relative
         except OSError as error:
-            raise _unmovable(file, error) from error
+            raise unmovable(file, error) from error
         return relative
 
     def _stranger(self, name: str, entry: Entry) -> Ignored | None:
-        if names.is_unfinished(name) and name not in (_IN_HAND, _ARCHIVE, _REJECTED):
+        if names.is_unfinished(name) and name not in _OWN:
             return None
         reason = entry.refused or "files belong in a folder that is named after their dataset"
         return Ignored(names.shown(name), reason)
@@ -262,7 +236,7 @@ class LandingFolder:
         try:
             yield from self.tree.walk(place, names.is_unfinished)
         except OSError as error:
-            raise _hidden(self.tree.path(place), error) from error
+            raise hidden(self.tree.path(place), error) from error
 
     def _folders(self, place: Place) -> list[str]:
         return [entry.place[0] for entry in self._entries(place) if entry.is_folder]
@@ -273,60 +247,4 @@ class LandingFolder:
             yield from self.tree.entries(place)
         except OSError as error:
             if error.errno != errno.ELOOP:
-                raise _hidden(self.tree.path(place), error) from error
-
-
-def why_ignored(entry: Entry) -> str:
-    """Empty for a file to take. A hard link could be changed, or show us a file of others, through its other name."""
-    if not entry.refused and entry.status.st_nlink > 1 and entry.is_file:
-        return "it is a hard link: the same file has another name, copy it instead"
-    return entry.refused
-
-
-def _is_a_datasets(entry: Entry) -> bool:
-    return entry.is_folder and names.is_ours(entry.place[0])
-
-
-def _unmovable(file: LandingFile, error: OSError) -> LandingUnusable:
-    return LandingUnusable(
-        f"{names.shown(file.path)} cannot be moved: {_reason(file.path, error)}",
-        dataset=file.dataset,
-        hint="the landing folder must be on one filesystem with free space, and writable for the ingesting user",
-    )
-
-
-def _changed_at(status: os.stat_result, now: datetime) -> datetime:
-    """The later of its change times. One in the future was set by hand and is ignored; if both are, it changed now."""
-    instants = [_instant(nanos) for nanos in (status.st_mtime_ns, status.st_ctime_ns)]
-    return max((instant for instant in instants if instant is not None and instant <= now), default=now)
-
-
-def _instant(nanos: int) -> datetime | None:
-    """None = outside the range of Python's datetime; a filesystem may have such times."""
-    with suppress(OverflowError):
-        return clock.from_micros(nanos // 1000)
-    return None
-
-
-def _identity(status: os.stat_result) -> Identity:
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _is_folder(place: Path) -> bool:
-    """False also for a circular link, and for a place without access for this user."""
-    try:
-        return place.is_dir()
-    except OSError:
-        return False
-
-
-def _hidden(place: Path, error: OSError) -> LandingUnusable:
-    message = f"{names.shown(place)} cannot be looked at: {_reason(place, error)}"
-    return LandingUnusable(message, hint="give the ingesting user access to it")
-
-
-def _reason(place: Path, error: OSError) -> str:
-    """The system's error text, with the path that it is about if that is another one."""
-    where = error.filename
-    elsewhere = isinstance(where, str) and where.startswith("/") and where != str(place)
-    return f"{names.shown(str(where))}: {error.strerror}" if elsewhere else str(error.strerror or error)
+                raise hidden(self.tree.path(place), error) from error

@@ -15,8 +15,8 @@ from pathlib import Path, PurePath
 
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
-from timestore_pipeline.doors.landing.folder import LandingFile, LandingFolder
-from timestore_pipeline.doors.landing.locking import lock
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.landing_file import LandingFile
 from timestore_pipeline.doors.landing.outcome import Outcome, Result, reason_text
 from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
@@ -28,6 +28,7 @@ from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import readable
+from timestore_pipeline.system.durable import lock
 
 RETRY_AFTER = timedelta(seconds=30)  # of a postponed file
 _PREFIX = "landing"  # of the keys

@@ -21,7 +21,6 @@ from typing import Any
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.day import Day
 from timestore_pipeline.doors.landing.folder import LandingFolder
-from timestore_pipeline.doors.landing.locking import lock
 from timestore_pipeline.errors import (
     Corrupted,
     Interrupted,
@@ -37,6 +36,7 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import Place, readable
+from timestore_pipeline.system.durable import lock
 
 _MOST_PLAN = 256 << 20  # bytes; a million files
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
-from timestore_pipeline.doors.landing.folder import Ignored, LandingFile, LandingFolder
+from timestore_pipeline.doors.landing.folder import LandingFolder
+from timestore_pipeline.doors.landing.landing_file import Ignored, LandingFile
 from timestore_pipeline.errors import LandingUnusable, TimestoreError, error_document
 
 
