@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import resource
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
 from timestore_pipeline.flush.recovery import recover
-from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.recovery.audit.verify import verify
-from timestore_pipeline.tools.crashtest.draining import PATIENCE, drain
 from timestore_pipeline.tools.crashtest.flushing import settled
 from timestore_pipeline.tools.crashtest.journal import Story, read_story
 from timestore_pipeline.tools.crashtest.maintenance import maintain_all, maintained
@@ -40,7 +39,8 @@ def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
     _prepare(plan)
     tally = _storm(plan, progress)
     with Timestore(plan.settings()) as timestore:
-        undone = _drain(timestore)
+        undone = [str(error) for error in recover(timestore.area, timestore.lake).errors]
+        undone += drain(timestore, DATASETS, "crashtest-drain")
         read_on(plan, published_tables(plan))  # the last flushes came after the last life of the reader
         undone += [*maintain_all(timestore), *leftovers(plan.home / "lake")]
         return _report(plan, timestore, tally, undone, started)
@@ -78,12 +78,6 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
         for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY, Role.MAINTAINER], [Role.READER]):
             victims.stop(roles, PATIENCE)
         return victims.tally
-
-
-def _drain(timestore: Timestore) -> list[str]:
-    """Publish everything that is staged; returns the problems, empty = everything is published."""
-    problems = [str(error) for error in recover(timestore.area, timestore.lake).errors]
-    return problems + drain(timestore, DATASETS, "crashtest-drain")
 
 
 def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], started: float) -> Report:
@@ -137,3 +131,43 @@ def _flushes(plan: Plan, timestore: Timestore) -> Flushes:
 def _verify(timestore: Timestore) -> list[str]:
     audit = verify(timestore.area, timestore.lake)
     return [f"{found.dataset}: {problem.message}" for found in audit.datasets for problem in found.problems]
+
+
+PATIENCE = 60.0  # seconds without progress
+
+
+def drain(timestore: Timestore, datasets: Iterable[str], run_id: str) -> list[str]:
+    """Publish everything; returns the problems, empty = everything is published."""
+    names = list(datasets)
+    problems = [problem for name in names for problem in _empty(timestore, name, run_id)]
+    left = {name: queued(timestore, name) for name in names}
+    return problems + [
+        f"{batches} batches of {name} could not be published" for name, batches in left.items() if batches
+    ]
+
+
+def queued(timestore: Timestore, dataset: str) -> int:
+    """Batches that are staged and not published."""
+    return timestore.status(dataset).backlog.queued.batches
+
+
+def flush_once(timestore: Timestore, dataset: str, trigger: Trigger, run_id: str) -> list[str]:
+    """One flush; returns its error as a problem, except `RetryLater`: another flush in flight, or a busy store."""
+    try:
+        timestore.flush(dataset, trigger, run_id)
+    except RetryLater:
+        clock.sleep(0.1)
+    except TimestoreError as error:
+        return [f"a flush of {dataset}: {error}"]
+    return []
+
+
+def _empty(timestore: Timestore, dataset: str, run_id: str) -> list[str]:
+    """Flush while that makes progress: a long run leaves more than can be published within `PATIENCE`."""
+    problems: list[str] = []
+    deadline = clock.monotonic() + PATIENCE
+    while (left := queued(timestore, dataset)) and clock.monotonic() < deadline:
+        problems += flush_once(timestore, dataset, Trigger.MANUAL, run_id)
+        if queued(timestore, dataset) < left:
+            deadline = clock.monotonic() + PATIENCE
+    return problems

@@ -1,16 +1,71 @@
-"""All checks that need no Dagster, in the order in which an operator reads them."""
+"""All checks that need no Dagster, in the order in which an operator reads them; those of the configured limits first:
+which are invalid, which contradict each other, and which work but are hardly intended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from timestore_pipeline.tools.doctor.configuration import configuration, overrides
-from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding
+from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
+from timestore_pipeline.settings import unknown_variables
+from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
 from timestore_pipeline.tools.doctor.http_api import http_api
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
 from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_folder, pushgateway, webserver
+
+_AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
+
+
+def configuration(deployment: Deployment) -> Iterator[Finding]:
+    """Environment variables: all problems at once."""
+    for problem in deployment.problems:
+        yield failed(problem, "correct the variable; nothing starts until then")
+    for name, remedy in unknown_variables().items():
+        yield warning(f"{name} is no variable of this product and sets nothing", remedy)
+    settings = deployment.settings
+    if settings.staging_guardrail_mode is GuardrailMode.HARD and not (
+        settings.staging_max_dataset_bytes or settings.staging_max_total_bytes
+    ):
+        yield warning(
+            "TIMESTORE_STAGING_GUARDRAIL_MODE=hard, and both byte limits are off: nothing is ever rejected",
+            "set TIMESTORE_STAGING_MAX_DATASET_BYTES or TIMESTORE_STAGING_MAX_TOTAL_BYTES",
+        )
+    yield from _ages("by default", settings.thresholds, f"set {_AGE}")
+    yield ok(f"shard {settings.shard}, staging {settings.staging_directory}, lake {settings.lake_uri}")
+
+
+def overrides(deployment: Deployment) -> Iterator[Finding]:
+    """Thresholds of single datasets against the guardrails in force."""
+    datasets = deployment.datasets()
+    for dataset in datasets:
+        own = dataset.metadata.staging.flush
+        thresholds = deployment.settings.thresholds.overridden(own)
+        remedy = f"timestore datasets set {dataset.name} staging.flush"
+        if own.max_bytes is not None:  # `configuration` reports a contradicting default
+            for problem in ladder_problems(thresholds, deployment.settings.guardrails):
+                named = problem.replace("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "staging.flush.maxBytes")
+                yield failed(f"{dataset.name}: {named}", f"{remedy}.maxBytes=, below the guardrail")
+        if own.model_fields_set:
+            yield from _ages(dataset.name, thresholds, f"{remedy}.maxAgeMs=60000")
+    own_limits = sum(bool(dataset.metadata.staging.flush.model_fields_set) for dataset in datasets)
+    yield ok(f"{len(datasets)} in use, {own_limits} with thresholds of their own")
+
+
+def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Finding]:
+    if thresholds.all_off:
+        seen = "every threshold is off: each tick flushes every backlog, into many small files"
+        return [warning(f"{whose}: {seen}", remedy)]
+    if not thresholds.max_age:
+        seen = "age is off: a dataset that goes quiet below its other limits is never flushed"
+        return [warning(f"{whose}: {seen}", remedy)]
+    if thresholds.max_age >= LATE_FLOOR:
+        waits, pages = thresholds.max_age.total_seconds(), LATE_FLOOR.total_seconds()
+        seen = f"a batch may wait {waits:g} s, the pager fires at {pages:g} s or later"
+        return [warning(f"{whose}: {seen}", f"{remedy}, or leave it if rows may be that old")]
+    return []
+
 
 CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
     "configuration": configuration,

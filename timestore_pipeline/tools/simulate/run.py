@@ -21,10 +21,9 @@ from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.system.context_managers import Closing
-from timestore_pipeline.tools.crashtest.draining import drain, flush_once
 from timestore_pipeline.tools.crashtest.journal import read_story
 from timestore_pipeline.tools.crashtest.oracle import judge
-from timestore_pipeline.tools.crashtest.run import check_is_new
+from timestore_pipeline.tools.crashtest.run import check_is_new, drain, flush_once
 from timestore_pipeline.tools.simulate.plan import Plan
 from timestore_pipeline.tools.simulate.report import Measured, Report
 from timestore_pipeline.wiring import Timestore
