@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.tools.crashtest.maintenance import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.plan import Plan
 from timestore_pipeline.tools.crashtest.report import Maintained
+from timestore_pipeline.tools.crashtest.roles import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.run import idleness
 
 
