@@ -14,7 +14,7 @@ from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
+from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from deltalake import DeltaTable, write_deltalake
 from tests.maintain.small_files import AT_ONCE, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.maintenance import TableMaintenance
-from timestore_pipeline.maintain import rows as maintained_rows
+from timestore_pipeline.maintain import file_rows
 from timestore_pipeline.maintain.run import maintaining
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.settings import Settings
@@ -150,10 +150,8 @@ def test_a_dataset_that_was_never_published_has_no_table(store: Timestore) -> No
 def test_files_that_do_not_hold_the_old_rows_never_get_in(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    select = maintained_rows.Rows.select
-    monkeypatch.setattr(
-        maintained_rows.Rows, "select", lambda self: f"SELECT * REPLACE (n + 1 AS n) FROM ({select(self)})"
-    )
+    select = file_rows.Rows.select
+    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"SELECT * REPLACE (n + 1 AS n) FROM ({select(self)})")
     before = stored(fragmented)
     done = maintained(fragmented)
     assert [error.code for error in done.errors] == ["corrupted", "corrupted"]
@@ -161,8 +159,8 @@ def test_files_that_do_not_hold_the_old_rows_never_get_in(
 
 
 def test_a_row_that_is_lost_on_the_way_is_noticed(fragmented: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
-    select = maintained_rows.Rows.select
-    monkeypatch.setattr(maintained_rows.Rows, "select", lambda self: f"FROM ({select(self)}) LIMIT 29")
+    select = file_rows.Rows.select
+    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"FROM ({select(self)}) LIMIT 29")
     assert [error.code for error in maintained(fragmented).errors] == ["corrupted", "corrupted"]
 
 

@@ -25,7 +25,7 @@ from timestore_pipeline.errors import (
     SchemaConflict,
 )
 from timestore_pipeline.lake.maintenance import TableMaintenance
-from timestore_pipeline.maintain import rows as maintained_rows
+from timestore_pipeline.maintain import file_rows
 from timestore_pipeline.maintain.run import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
@@ -300,8 +300,8 @@ def test_a_checkpoint_and_a_trimmed_log_keep_the_leeway(store: Timestore) -> Non
 def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = maintained_rows.Rows.select
-    monkeypatch.setattr(maintained_rows.Rows, "select", lambda self: f"{real(self)} OFFSET 1")
+    real = file_rows.Rows.select
+    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"{real(self)} OFFSET 1")
     before = live(fragmented)
     with pytest.raises(Corrupted, match="they are not the same"):
         retyped(fragmented, "n", "double")

@@ -23,9 +23,9 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.tools.crashtest import run
-from timestore_pipeline.tools.crashtest.plan import Plan
-from timestore_pipeline.tools.crashtest.report import Maintained, Report
+from timestore_pipeline.tools.crashtest.results import Maintained, Report
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
+from timestore_pipeline.tools.crashtest.schedule import Plan
 
 _SHOWN = 20  # problems listed; --json has all
 

@@ -19,9 +19,9 @@ from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.tools.crashtest.run import check_is_new
 from timestore_pipeline.tools.doctor.host import nearest_folder
-from timestore_pipeline.tools.simulate.plan import Plan
-from timestore_pipeline.tools.simulate.report import Measured, Report
-from timestore_pipeline.tools.simulate.run import simulate as run
+from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.simulation import simulate as run
+from timestore_pipeline.tools.simulate.validation import Measured, Report
 
 # The pager fires when a batch is 120 s old. By default 60 s of that are the age threshold, up to 10 s the sensor's tick
 # and about as long the start of a Dagster run; half of the rest is left for a bad day.

@@ -10,7 +10,7 @@ from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
-from timestore_pipeline.recovery.audit.report import AuditReport, DatasetAudit
+from timestore_pipeline.recovery.audit.findings import AuditReport, DatasetAudit
 from timestore_pipeline.recovery.audit.verify import verify as audit
 
 _NUMBERS = ("accepted", "pending", "in flight", "published", "quarantined", "discarded")

@@ -13,7 +13,7 @@ import dagster as dg
 from timestore_pipeline.defs.events import Metadata, asset_key
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.limits import LATE_RULE
-from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
+from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
 from timestore_pipeline.recovery.audit.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 

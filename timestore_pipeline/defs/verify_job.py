@@ -12,7 +12,7 @@ from timestore_pipeline.defs.check_execution import verdicts
 from timestore_pipeline.defs.checks import WATCHED, audited
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
-from timestore_pipeline.recovery.audit.report import DatasetAudit
+from timestore_pipeline.recovery.audit.findings import DatasetAudit
 from timestore_pipeline.recovery.audit.verify import audit_dataset, datasets_to_audit
 from timestore_pipeline.wiring import Timestore
 

@@ -17,7 +17,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from timestore_pipeline.errors import InvalidData, MissingTable, RetryLater
-from timestore_pipeline.lake import evolution, faults, features, layout
+from timestore_pipeline.lake import faults, features, layout, table_schema
 from timestore_pipeline.lake.actions import partition_of, without_bounds
 from timestore_pipeline.lake.features import FEATURE, check_writable
 from timestore_pipeline.lake.layout import Partitioning
@@ -67,8 +67,8 @@ class TableHandle:
             table = self.open() or self._created(wanted, partitioning)
             with faults.reading(self.uri):
                 check_writable(table)
-            evolution.check_partitioning(list(table.metadata().partition_columns), partitioning)
-            missing = evolution.missing_columns(table.schema(), wanted)
+            table_schema.check_partitioning(list(table.metadata().partition_columns), partitioning)
+            missing = table_schema.missing_columns(table.schema(), wanted)
             if not missing:
                 with faults.reading(self.uri):
                     self.log.make_durable(table.version())

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset
 from pyarrow import fs
 
-from timestore_pipeline.lake import evolution, faults, layout
-from timestore_pipeline.lake.evolution import leeway_of, times_retyped
+from timestore_pipeline.lake import faults, layout, table_schema
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import (
     PublishedCommit,
@@ -27,6 +26,7 @@ from timestore_pipeline.lake.maintenance import file_origins
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import parquet_problem
 from timestore_pipeline.lake.snapshot import TableSnapshot, arrow_dataset
+from timestore_pipeline.lake.table_schema import leeway_of, times_retyped
 from timestore_pipeline.model.lake import LiveFile
 from timestore_pipeline.model.recast import Leeway
 
@@ -60,7 +60,7 @@ class ReadableTable:
 
         Raise `MissingTable`, and `InvalidData` when a column has a type that no dataset can have.
         """
-        return evolution.as_published(self._handle.existing().schema(), rows)
+        return table_schema.as_published(self._handle.existing().schema(), rows)
 
     def was_retyped(self) -> bool:
         """Whether any column was given another type after it was published."""

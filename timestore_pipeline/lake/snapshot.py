@@ -22,12 +22,12 @@ from deltalake import DeltaTable
 from pyarrow import fs
 
 from timestore_pipeline.errors import Conflict, Corrupted, OutcomeUnknown, RetryLater
-from timestore_pipeline.lake import evolution, faults
-from timestore_pipeline.lake.evolution import leeway_of
+from timestore_pipeline.lake import faults, table_schema
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.layout import is_ours
 from timestore_pipeline.lake.log import commit_metadata
+from timestore_pipeline.lake.table_schema import leeway_of
 from timestore_pipeline.model.commit import ranges_to_batches
 from timestore_pipeline.model.recast import Leeway
 
@@ -130,7 +130,7 @@ class TableSnapshot:
     def as_published(self, rows: pa.Schema) -> pa.Schema:
         """The canonical schema `rows` with the types that its columns have in this version."""
         with faults.reading(self._handle.uri):
-            published = evolution.as_published(self._table.schema(), rows)
+            published = table_schema.as_published(self._table.schema(), rows)
         return pa.schema([field.with_name(name) for field, name in zip(published, rows.names, strict=True)])
 
     def leeway(self, column: str) -> Leeway | None:

@@ -19,10 +19,9 @@ import pyarrow.dataset
 from deltalake import DeltaTable
 
 from timestore_pipeline.errors import Conflict, Fenced
-from timestore_pipeline.lake import evolution, faults, layout
+from timestore_pipeline.lake import faults, layout, table_schema
 from timestore_pipeline.lake.actions import add_action
 from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
-from timestore_pipeline.lake.evolution import check_types
 from timestore_pipeline.lake.history import (
     NewestEpoch,
 )
@@ -32,6 +31,7 @@ from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.parquet import ParquetFile, parts, write_parquet, write_parquets
 from timestore_pipeline.lake.readable import ReadableTable
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
+from timestore_pipeline.lake.table_schema import check_types
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
 from timestore_pipeline.model.parquet_options import ParquetOptions
@@ -82,7 +82,7 @@ class LakeTable(ReadableTable):
 
         Raise `SchemaConflict` for a changed type or partitioning, `InvalidData` for a type Delta cannot keep.
         """
-        self._handle.ensure(evolution.table_schema(schema, partitioning), partitioning)
+        self._handle.ensure(table_schema.delta_schema(schema, partitioning), partitioning)
 
     def write(
         self,

@@ -26,7 +26,7 @@ from timestore_pipeline.lake.maintenance import TableFiles, TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement, TypeChange
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain.column_type import ColumnType, column_type
-from timestore_pipeline.maintain.plan import Group, plan_all
+from timestore_pipeline.maintain.grouping import Group, plan_all
 from timestore_pipeline.maintain.report import RetypeReport, Unfit
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.maintain.run import MaintainOptions, Progress, maintaining, row_bytes

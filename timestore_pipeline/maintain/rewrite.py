@@ -27,8 +27,8 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement
-from timestore_pipeline.maintain.plan import Group, memory_bytes
-from timestore_pipeline.maintain.rows import Rows, open_rows
+from timestore_pipeline.maintain.file_rows import Rows, open_rows
+from timestore_pipeline.maintain.grouping import Group, memory_bytes
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
 from timestore_pipeline.model.recast import Recast

@@ -31,7 +31,7 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune
-from timestore_pipeline.maintain.plan import CompactionLimits, Group, plan
+from timestore_pipeline.maintain.grouping import CompactionLimits, Group, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume

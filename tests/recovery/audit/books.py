@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.recovery.audit.report import DatasetAudit, Finding
+from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
 from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 

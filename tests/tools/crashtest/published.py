@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from timestore_pipeline.tools.crashtest.journal import Sent, Story
+from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
 

@@ -11,7 +11,7 @@ import pytest
 from deltalake import CommitProperties, write_deltalake
 
 from tests.tools.crashtest.published import batches, story
-from timestore_pipeline.tools.crashtest.journal import Story
+from timestore_pipeline.tools.crashtest.producer_journal import Story
 from timestore_pipeline.tools.crashtest.reader import PublishedTable, broken_promises
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.phases import PhaseBoard
-from timestore_pipeline.tools.crashtest.plan import Plan
+from timestore_pipeline.tools.crashtest.schedule import Plan
 
 
 def test_a_parent_that_died_before_its_child_began_is_missed_too(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from tests.tools.crashtest.published import batches, publish, story
-from timestore_pipeline.tools.crashtest.journal import Story
 from timestore_pipeline.tools.crashtest.oracle import judge, leftovers
+from timestore_pipeline.tools.crashtest.producer_journal import Story
 
 
 def test_everything_acknowledged_and_published_once_is_right(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.tools.crashtest.plan import Plan
-from timestore_pipeline.tools.crashtest.report import Maintained
+from timestore_pipeline.tools.crashtest.results import Maintained
 from timestore_pipeline.tools.crashtest.roles import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.run import idleness
+from timestore_pipeline.tools.crashtest.schedule import Plan
 
 
 def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.tools.crashtest.processes import running
 from timestore_pipeline.errors import InvalidInput
-from timestore_pipeline.tools.crashtest.plan import Plan
 from timestore_pipeline.tools.crashtest.run import crashtest
+from timestore_pipeline.tools.crashtest.schedule import Plan
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline import clock
-from timestore_pipeline.tools.crashtest.journal import read_story
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
 from timestore_pipeline.tools.crashtest.phases import TARGETS
-from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, Plan, Role, Strike
-from timestore_pipeline.tools.crashtest.report import Report
+from timestore_pipeline.tools.crashtest.producer_journal import read_story
+from timestore_pipeline.tools.crashtest.results import Report
 from timestore_pipeline.tools.crashtest.run import crashtest
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Plan, Role, Strike
 
 
 @dataclass(slots=True)

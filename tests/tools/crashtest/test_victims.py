@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.tools.crashtest.plan import Plan
+from timestore_pipeline.tools.crashtest.schedule import Plan
 from timestore_pipeline.tools.crashtest.victims import Victims
 
 

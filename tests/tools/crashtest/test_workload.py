@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, Role
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Role
 from timestore_pipeline.tools.crashtest.workload import checksum_sql, digest, make_batch
 
 

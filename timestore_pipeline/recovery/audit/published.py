@@ -13,7 +13,7 @@ from timestore_pipeline.lake.history import TableCommit, TableHistory
 from timestore_pipeline.lake.layout import compacted_by, written_by
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
-from timestore_pipeline.recovery.audit.report import Finding
+from timestore_pipeline.recovery.audit.findings import Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
 
 _LEFTOVER = "readers do not see it, and its flush can never be published: `timestore verify --repair` deletes it"

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.tools.advise.replay import History, Outlook, outlook
+from timestore_pipeline.tools.advise.outlook import History, Outlook, outlook
 
 REACTION = 15.0  # seconds from a dataset being due to its flush: the sensor's tick, up to 10 s, and the start of a run
 

@@ -23,11 +23,11 @@ from typing import Any, NoReturn
 from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.phases import START, PhaseBoard
-from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role
 from timestore_pipeline.tools.crashtest.producer import produce
 from timestore_pipeline.tools.crashtest.reader import read_in_a_loop
 from timestore_pipeline.tools.crashtest.roles import flush_in_a_loop, maintain_in_a_loop, recover_in_a_loop
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role
 
 _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.PRODUCER: produce,

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from timestore_pipeline.tools.crashtest.phases import PhaseMarker
-from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role
 
 
 def append_lines(path: Path, documents: Iterable[Any]) -> None:

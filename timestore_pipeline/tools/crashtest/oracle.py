@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 from deltalake import DeltaTable
 
-from timestore_pipeline.tools.crashtest.journal import Sent, Story
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
-from timestore_pipeline.tools.crashtest.plan import DATASETS
+from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
+from timestore_pipeline.tools.crashtest.schedule import DATASETS
 from timestore_pipeline.tools.crashtest.workload import checksum_sql, digest
 
 

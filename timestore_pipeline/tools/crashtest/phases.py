@@ -27,7 +27,7 @@ from timestore_pipeline.staging.ledger import schema_changes
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
-from timestore_pipeline.tools.crashtest.plan import Role
+from timestore_pipeline.tools.crashtest.schedule import Role
 
 IDLE = "idle"
 START = "start"  # from the fork to the opened staging directory

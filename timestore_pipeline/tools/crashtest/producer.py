@@ -17,9 +17,9 @@ from timestore_pipeline.errors import QueueFull, RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.tools.crashtest import phases
-from timestore_pipeline.tools.crashtest.journal import Journal, Story, read_end
 from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.plan import Role
+from timestore_pipeline.tools.crashtest.producer_journal import Journal, Story, read_end
+from timestore_pipeline.tools.crashtest.schedule import Role
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
 _WINDOW = 8  # receipts that a producer of odd position leaves open

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest import phases
-from timestore_pipeline.tools.crashtest.journal import Sent, Story
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
-from timestore_pipeline.tools.crashtest.plan import DATASETS, Plan
+from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, Plan
 
 _PAUSE = 0.02  # seconds
 _COLUMNS = ["producer", "batch", "row", "of"]

@@ -29,9 +29,9 @@ from timestore_pipeline.maintain.run import MaintainOptions, maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
-from timestore_pipeline.tools.crashtest.plan import DATASETS
 from timestore_pipeline.tools.crashtest.reader import published_table
-from timestore_pipeline.tools.crashtest.report import Maintained
+from timestore_pipeline.tools.crashtest.results import Maintained
+from timestore_pipeline.tools.crashtest.schedule import DATASETS
 from timestore_pipeline.wiring import Timestore
 
 _FLUSH_PAUSE = 0.02  # seconds at most

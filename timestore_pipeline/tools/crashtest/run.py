@@ -17,12 +17,12 @@ from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.recovery.audit.verify import verify
-from timestore_pipeline.tools.crashtest.journal import Story, read_story
 from timestore_pipeline.tools.crashtest.oracle import judge, leftovers
-from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, SENDERS, Plan, Role
+from timestore_pipeline.tools.crashtest.producer_journal import Story, read_story
 from timestore_pipeline.tools.crashtest.reader import broken_promises, published_tables, read_on, sightings
-from timestore_pipeline.tools.crashtest.report import Cost, Flushes, Maintained, Report
+from timestore_pipeline.tools.crashtest.results import Cost, Flushes, Maintained, Report
 from timestore_pipeline.tools.crashtest.roles import maintain_all, maintained, settled
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, SENDERS, Plan, Role
 from timestore_pipeline.tools.crashtest.victims import Tally, Victims
 from timestore_pipeline.wiring import Timestore
 

@@ -20,8 +20,8 @@ from timestore_pipeline.ingest import manager, normalize
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.maintain.file_rows import Rows
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.maintain.rows import Rows
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
 from timestore_pipeline.staging.journal import Journal

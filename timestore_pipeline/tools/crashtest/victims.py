@@ -14,7 +14,7 @@ from typing import Any
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.phases import TARGETS
-from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role, Strike
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role, Strike
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline import clock
-from timestore_pipeline.tools.crashtest.plan import DATASETS, ROSTER, Role
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Role
 
 _START = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _LATE = (0, 0, 0, 0, 1, 1, 2, 26, 75)  # hours before: mostly fresh, some for partitions written long ago

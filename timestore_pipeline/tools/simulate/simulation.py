@@ -21,11 +21,11 @@ from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.system.context_managers import Closing
-from timestore_pipeline.tools.crashtest.journal import read_story
 from timestore_pipeline.tools.crashtest.oracle import judge
+from timestore_pipeline.tools.crashtest.producer_journal import read_story
 from timestore_pipeline.tools.crashtest.run import check_is_new, drain, flush_once
-from timestore_pipeline.tools.simulate.plan import Plan
-from timestore_pipeline.tools.simulate.report import Measured, Report
+from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.validation import Measured, Report
 from timestore_pipeline.wiring import Timestore
 
 
@@ -67,7 +67,7 @@ class Crew(Closing):
         command = [
             sys.executable,
             "-m",
-            "timestore_pipeline.tools.simulate.producer",
+            "timestore_pipeline.tools.simulate.load_producer",
             self._plan.to_json(),
             str(number),
         ]

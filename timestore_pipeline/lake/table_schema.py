@@ -39,7 +39,7 @@ _SIMPLE: tuple[Callable[[pa.DataType], bool], ...] = (
 )
 
 
-def table_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
+def delta_schema(schema: pa.Schema, partitioning: Partitioning) -> pa.Schema:
     """The Delta table's schema for rows with `schema`: every column nullable, the partition column last.
 
     Raise `InvalidData` for a type that Delta lacks or would silently reinterpret, `SchemaConflict` when the rows have a

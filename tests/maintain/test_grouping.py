@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.lake.replacing import OwnFile
-from timestore_pipeline.maintain.plan import CompactionLimits, memory_bytes, plan
+from timestore_pipeline.maintain.grouping import CompactionLimits, memory_bytes, plan
 from timestore_pipeline.model.lake import PartitionKey
 
 LIMITS = CompactionLimits(target_bytes=1000, min_files=3, sortable_bytes=10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timestore_pipeline.tools.crashtest.journal import Journal, read_end, read_story
+from timestore_pipeline.tools.crashtest.producer_journal import Journal, read_end, read_story
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.tools.crashtest.phases import PHASES, TARGETS
-from timestore_pipeline.tools.crashtest.plan import ROSTER, Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role
 
 
 def test_the_strikes_add_up_to_the_kills_that_were_asked_for(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from timestore_pipeline.tools.crashtest.oracle import Verdict
 from timestore_pipeline.tools.crashtest.phases import IDLE
-from timestore_pipeline.tools.crashtest.plan import Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import Plan, Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ import pytest
 
 from timestore_pipeline import Settings
 from timestore_pipeline.tools.crashtest.oracle import Verdict
-from timestore_pipeline.tools.simulate.plan import Plan
-from timestore_pipeline.tools.simulate.report import Measured, Report
-from timestore_pipeline.tools.simulate.run import percentile
+from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.simulation import percentile
+from timestore_pipeline.tools.simulate.validation import Measured, Report
 
 
 @pytest.fixture

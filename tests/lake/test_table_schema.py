@@ -10,9 +10,9 @@ from deltalake import DeltaTable
 from tests.lake.exporting import UNPARTITIONED, publish
 from tests.lake.reading import READERS
 from timestore_pipeline.errors import InvalidData, SchemaConflict
-from timestore_pipeline.lake.evolution import table_schema
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.lake.table_schema import delta_schema
 from timestore_pipeline.model.dataset import Granularity
 
 NESTED = pa.struct([("a", pa.list_(pa.float64())), ("b", pa.map_(pa.string(), pa.timestamp("us", tz="Europe/Berlin")))])
@@ -68,7 +68,7 @@ def test_every_type_delta_has_is_kept_and_ensuring_again_changes_nothing(table: 
 )
 def test_a_type_that_delta_would_lose_is_refused_by_column(kind: pa.DataType) -> None:
     with pytest.raises(InvalidData, match=r"column 'odd.* cannot keep without loss"):
-        table_schema(pa.schema([("odd", kind)]), UNPARTITIONED)
+        delta_schema(pa.schema([("odd", kind)]), UNPARTITIONED)
 
 
 def test_new_columns_are_added_also_the_first_naive_timestamp(table: LakeTable) -> None:
@@ -183,5 +183,5 @@ def test_day_and_month_share_a_partition_column_and_hour_does_not(table: LakeTab
 def test_the_name_of_the_partition_column_is_reserved_where_it_is_used() -> None:
     schema = pa.schema([("t", pa.timestamp("us")), ("partition_date", pa.string())])
     with pytest.raises(SchemaConflict, match="reserved"):
-        table_schema(schema, day(schema))
-    assert table_schema(schema, Partitioning.of(schema, Granularity.NONE)).names == ["t", "partition_date"]
+        delta_schema(schema, day(schema))
+    assert delta_schema(schema, Partitioning.of(schema, Granularity.NONE)).names == ["t", "partition_date"]

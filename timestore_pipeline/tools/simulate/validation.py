@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from timestore_pipeline.tools.crashtest.oracle import Verdict
-from timestore_pipeline.tools.simulate.plan import Plan
+from timestore_pipeline.tools.simulate.load import Plan
 
 _MOST_NAMED = 3  # problems named in a check
 _LIMITS = {  # the limit behind each reason for a drop

@@ -15,8 +15,8 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import Corrupted, SchemaConflict
-from timestore_pipeline.lake.evolution import is_part
 from timestore_pipeline.lake.replacing import OwnFile
+from timestore_pipeline.lake.table_schema import is_part
 from timestore_pipeline.model.columns import canonical_type, duckdb_type, quote
 from timestore_pipeline.model.recast import Recast
 from timestore_pipeline.model.sql_types import literal

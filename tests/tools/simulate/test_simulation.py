@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline import Settings
-from timestore_pipeline.tools.simulate.plan import Plan
-from timestore_pipeline.tools.simulate.run import Crew
+from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.simulation import Crew
 
 
 def test_ctrl_c_while_producers_are_started_leaves_none_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """One producer of a simulation: it sends its batches as fast as they are accepted, and records every answer.
 
-    python -m timestore_pipeline.tools.simulate.producer PLAN NUMBER
+    python -m timestore_pipeline.tools.simulate.load_producer PLAN NUMBER
 
 PLAN is the plan as JSON. Every `RetryLater` is recorded as a drop, although the batch is sent again: a producer without
 retries would have lost it. At the end, it prints its latencies as one line on standard output.
@@ -27,9 +27,9 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.system.without_pandas import leave_pandas_out
-from timestore_pipeline.tools.crashtest.journal import Journal
+from timestore_pipeline.tools.crashtest.producer_journal import Journal
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, checksum_sql, digest
-from timestore_pipeline.tools.simulate.plan import Plan
+from timestore_pipeline.tools.simulate.load import Plan
 
 # Times within the last hour; the values are binary fractions, which every engine prints alike.
 _ROWS = f"""
