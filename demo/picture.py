@@ -22,7 +22,7 @@ from demo.monitoring import Servers, render, start
 from demo.outage_scenario import SHARD, Timeline, live
 from demo.processes import Children
 from timestore_pipeline import Settings, clock
-from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
+from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 
@@ -73,7 +73,7 @@ def _lived(folder: Path, servers: Servers, console: Console, timeline: Timeline)
 
 
 def _chosen() -> list[Panel]:
-    lines = {panel.title: panel for row in rows(DURATIONS) for panel in row.panels if panel.kind is Kind.LINES}
+    lines = {panel.title: panel for row in rows(DURATIONS) for panel in row.panels if panel.kind is PanelKind.LINES}
     return [lines[title] for title in _SHOWN]
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from timestore_pipeline.ingest.manager import StagingManager
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.run import MaintainOptions
-    from timestore_pipeline.query.query import Answer
+    from timestore_pipeline.query.query import QueryAnswer
     from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
     from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 
@@ -57,7 +57,7 @@ def reconcile_restored(settings: Settings, *, replace_shard: bool = False) -> Re
     return reconcile_ledger(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)
 
 
-def read_published(settings: Settings, sql: str) -> AbstractContextManager[Answer]:
+def read_published(settings: Settings, sql: str) -> AbstractContextManager[QueryAnswer]:
     """SQL over published rows alone; the staging directory need not exist. Raises as `Timestore.query` does."""
     from timestore_pipeline.query.query import query_published
 
@@ -140,12 +140,12 @@ class Timestore(Closing):
         settings = self.flush_settings(dataset)
         return self.pipeline.run(dataset, trigger, run_id, self.export_options(settings), settings)
 
-    def query(self, sql: str) -> AbstractContextManager[Answer]:
+    def query(self, sql: str) -> AbstractContextManager[QueryAnswer]:
         """SQL over datasets as views: published and staged rows, each exactly once.
 
-        Batches acknowledged before the call are included; `Answer.notes` names the exceptions. Raises `InvalidQuery`,
-        `RetryLater`, `UnreadableSegment` for a damaged segment, and the errors of ledger and lake; so does reading the
-        rows.
+        Batches acknowledged before the call are included; `QueryAnswer.notes` names the exceptions. Raises
+        `InvalidQuery`, `RetryLater`, `UnreadableSegment` for a damaged segment, and the errors of ledger and lake; so
+        does reading the rows.
         """
         from timestore_pipeline.query.query import query
 

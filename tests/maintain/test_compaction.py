@@ -150,8 +150,10 @@ def test_a_dataset_that_was_never_published_has_no_table(store: Timestore) -> No
 def test_files_that_do_not_hold_the_old_rows_never_get_in(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    select = file_rows.Rows.select
-    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"SELECT * REPLACE (n + 1 AS n) FROM ({select(self)})")
+    select = file_rows.FileRows.select
+    monkeypatch.setattr(
+        file_rows.FileRows, "select", lambda self: f"SELECT * REPLACE (n + 1 AS n) FROM ({select(self)})"
+    )
     before = stored(fragmented)
     done = maintained(fragmented)
     assert [error.code for error in done.errors] == ["corrupted", "corrupted"]
@@ -159,8 +161,8 @@ def test_files_that_do_not_hold_the_old_rows_never_get_in(
 
 
 def test_a_row_that_is_lost_on_the_way_is_noticed(fragmented: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
-    select = file_rows.Rows.select
-    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"FROM ({select(self)}) LIMIT 29")
+    select = file_rows.FileRows.select
+    monkeypatch.setattr(file_rows.FileRows, "select", lambda self: f"FROM ({select(self)}) LIMIT 29")
     assert [error.code for error in maintained(fragmented).errors] == ["corrupted", "corrupted"]
 
 

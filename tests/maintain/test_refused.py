@@ -69,7 +69,7 @@ def test_a_table_with_features_that_change_the_meaning_of_files_is_not_compacted
 
 
 def test_too_little_memory_says_which_setting_helps(fragmented: Timestore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("timestore_pipeline.maintain.file_rows.Rows.select", _out_of_memory)
+    monkeypatch.setattr("timestore_pipeline.maintain.file_rows.FileRows.select", _out_of_memory)
     [error] = maintained(fragmented).errors
     assert error.code == "out_of_memory"
     assert "TIMESTORE_EXPORT_MEMORY_MB" in error.hint

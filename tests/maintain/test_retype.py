@@ -300,8 +300,8 @@ def test_a_checkpoint_and_a_trimmed_log_keep_the_leeway(store: Timestore) -> Non
 def test_a_new_file_that_is_not_the_old_rows_is_never_committed(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = file_rows.Rows.select
-    monkeypatch.setattr(file_rows.Rows, "select", lambda self: f"{real(self)} OFFSET 1")
+    real = file_rows.FileRows.select
+    monkeypatch.setattr(file_rows.FileRows, "select", lambda self: f"{real(self)} OFFSET 1")
     before = live(fragmented)
     with pytest.raises(Corrupted, match="they are not the same"):
         retyped(fragmented, "n", "double")

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from timestore_pipeline.query import stream
-from timestore_pipeline.query.stream import Worker
+from timestore_pipeline.query.stream import QueryThread
 from timestore_pipeline.staging.engine import open_engine
 
 LONG = "SELECT sum(hash(a.i, b.i)) FROM range(100000) a(i), range(20000) b(i)"  # seconds of work
@@ -47,11 +47,11 @@ def test_a_query_that_begins_after_the_interruption_is_ended_all_the_same(monkey
     monkeypatch.setattr(stream, "wait", ctrl_c)
     with open_engine() as connection:
         slow = Slow(connection)
-        with pytest.raises(KeyboardInterrupt), Worker(slow) as worker:  # type: ignore[arg-type]
+        with pytest.raises(KeyboardInterrupt), QueryThread(slow) as worker:  # type: ignore[arg-type]
             worker.run(slow.query)
     assert slow.ended == ["interrupted"]
 
 
 def test_closing_again_is_nothing() -> None:
-    with open_engine() as connection, Worker(connection) as worker:
+    with open_engine() as connection, QueryThread(connection) as worker:
         worker.close()

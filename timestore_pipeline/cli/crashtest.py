@@ -23,9 +23,9 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.tools.crashtest import run
-from timestore_pipeline.tools.crashtest.results import Maintained, Report
+from timestore_pipeline.tools.crashtest.results import CrashReport, Maintained
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
-from timestore_pipeline.tools.crashtest.schedule import Plan
+from timestore_pipeline.tools.crashtest.schedule import CrashPlan
 
 _SHOWN = 20  # problems listed; --json has all
 
@@ -58,14 +58,14 @@ def crashtest(
     Example:
       timestore crashtest /data/crashtest --kills 1000 --seed 7
     """
-    plan = Plan(directory.absolute(), kills, seed, None if sabotage is None else sabotage.value)
+    plan = CrashPlan(directory.absolute(), kills, seed, None if sabotage is None else sabotage.value)
     report = _run(plan, hidden=as_json)
     print_verdict(report, _print, as_json=as_json)
     if clean:
         run.remove(plan)
 
 
-def _run(plan: Plan, *, hidden: bool) -> Report:
+def _run(plan: CrashPlan, *, hidden: bool) -> CrashReport:
     try:
         run.check_is_new(plan.home)
     except InvalidInput as error:
@@ -90,7 +90,7 @@ def quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _print(report: Report) -> None:
+def _print(report: CrashReport) -> None:
     print_fields(_fields(report))
     print_line("")
     killed = report.kills_by_phase().items()
@@ -104,7 +104,7 @@ def _print(report: Report) -> None:
     print_line(_conclusion(report), "green" if report.ok else "red")
 
 
-def _fields(report: Report) -> list[tuple[str, str]]:
+def _fields(report: CrashReport) -> list[tuple[str, str]]:
     verdict, flushes = report.verdict, report.flushes
     roles = ", ".join(f"{kills} {role}" for role, kills in report.kills_by_role().items())
     return [
@@ -131,7 +131,7 @@ def _maintenance(done: Maintained) -> str:
     return f"{made}, {count(done.deleted, 'file')} deleted, {count(done.log_commits, 'commit')} of the logs trimmed"
 
 
-def _conclusion(report: Report) -> str:
+def _conclusion(report: CrashReport) -> str:
     if report.ok:
         return "every acknowledged row was published exactly once"
     return f"the promise was broken; everything is kept in {report.plan.home}"

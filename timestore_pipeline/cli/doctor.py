@@ -10,7 +10,7 @@ from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.tools.doctor.checks import checks
-from timestore_pipeline.tools.doctor.examination import Check, Deployment, Diagnosis, Finding, Status, examine, ok
+from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, Diagnosis, Status, examine, ok
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}
 
@@ -30,7 +30,7 @@ def doctor(as_json: AsJson = False) -> None:
     print_verdict(diagnosis, _print, as_json=as_json)
 
 
-def _dagster(patient: Deployment) -> Iterator[Finding]:
+def _dagster(patient: Deployment) -> Iterator[CheckFinding]:
     if find_spec("dagster") is None:
         yield ok("not installed in this environment: producers do without, flushes come from one that has it")
         return

@@ -26,8 +26,8 @@ from timestore_pipeline.cli.output import (
 )
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, instant, size
-from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal, Result
-from timestore_pipeline.doors.legacy.tree import Tree
+from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal, ImportResult
+from timestore_pipeline.doors.legacy.tree import LegacyTree
 from timestore_pipeline.errors import NotImportable, TimestoreError, error_document
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.location import Location
@@ -109,7 +109,7 @@ def import_files(
             with ctrl_c_stops(work):
                 done, stopped = _all(work, quiet=as_json)
     _report(dataset, done, stopped, as_json=as_json)
-    if stopped is not None or any(one.result is Result.FAILED for one in done):
+    if stopped is not None or any(one.result is ImportResult.FAILED for one in done):
         raise typer.Exit(FAILED)
 
 
@@ -118,15 +118,15 @@ app.command("audit")(reporting(audit))
 app.command("import")(reporting(import_files))
 
 
-def _strays(store: Timestore, dataset: str) -> Tree:
+def _strays(store: Timestore, dataset: str) -> LegacyTree:
     found = direct_files(store.area, store.lake, dataset)
     if not found:
         text = f"every Parquet file in the folder of {dataset!r} is known"
         raise NotImportable(text, dataset=dataset, hint="name a PATH to import files from elsewhere")
-    return Tree.of(Location.parse(store.lake.table(dataset).uri, storage_options()), found)
+    return LegacyTree.of(Location.parse(store.lake.table(dataset).uri, storage_options()), found)
 
 
-def _tree(store: Timestore, path: str) -> Tree:
+def _tree(store: Timestore, path: str) -> LegacyTree:
     """Raise for a path in the lake or the staging area: their rows are known already."""
     options = storage_options()
     wanted = Location.parse(path, options)
@@ -136,7 +136,7 @@ def _tree(store: Timestore, path: str) -> Tree:
         if same and (_inside(_real(wanted), _real(ours)) or _inside(_real(ours), _real(wanted))):
             hint = "leave PATH out: then only files are taken that no commit names"
             raise NotImportable(f"{path} and {uri} overlap", hint=hint)
-    return Tree.at(path, options)
+    return LegacyTree.at(path, options)
 
 
 def _inside(one: str, other: str) -> bool:
@@ -166,7 +166,7 @@ def _watched(files: Iterator[Imported], total: int, *, quiet: bool) -> Iterator[
 
 
 def _report(dataset: str, done: Sequence[Imported], stopped: TimestoreError | None, *, as_json: bool) -> None:
-    totals = {result.value: sum(one.result is result for one in done) for result in Result}
+    totals = {result.value: sum(one.result is result for one in done) for result in ImportResult}
     rows, again = sum(one.tally.rows for one in done), sum(one.tally.duplicate_rows for one in done)
     if as_json:
         error = error_document(stopped)

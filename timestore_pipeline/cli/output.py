@@ -62,7 +62,7 @@ def json_text(document: Any) -> str:
     return text
 
 
-class Verdict(Protocol):
+class YesOrNo(Protocol):
     """An answer that is yes or no."""
 
     @property
@@ -71,7 +71,7 @@ class Verdict(Protocol):
     def to_dict(self) -> dict[str, Any]: ...
 
 
-V = TypeVar("V", bound=Verdict)
+V = TypeVar("V", bound=YesOrNo)
 
 
 def print_verdict(verdict: V, show: Callable[[V], None], *, as_json: bool) -> None:

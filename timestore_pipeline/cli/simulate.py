@@ -19,9 +19,9 @@ from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.tools.crashtest.run import check_is_new
 from timestore_pipeline.tools.doctor.host import nearest_folder
-from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.load import Load
 from timestore_pipeline.tools.simulate.simulation import simulate as run
-from timestore_pipeline.tools.simulate.validation import Measured, Report
+from timestore_pipeline.tools.simulate.validation import Measured, SimulationReport
 
 # The pager fires when a batch is 120 s old. By default 60 s of that are the age threshold, up to 10 s the sensor's tick
 # and about as long the start of a Dagster run; half of the rest is left for a bad day.
@@ -64,7 +64,7 @@ def simulate(
     with _home(settings, directory) as home:
         load = {"datasets": datasets, "producers": producers, "rows": rows}
         length = {"batches": batches} if seconds is None else {"batches": None, "seconds": seconds}
-        report = _run(Plan.under(settings, home, clock.now(), **load, **length), slo, hidden=as_json)
+        report = _run(Load.under(settings, home, clock.now(), **load, **length), slo, hidden=as_json)
     print_verdict(report, _print, as_json=as_json)
 
 
@@ -89,7 +89,7 @@ def _home(settings: Settings, directory: Path | None) -> Iterator[Path]:
         shutil.rmtree(home)
 
 
-def _run(plan: Plan, slo: float, *, hidden: bool) -> Report:
+def _run(plan: Load, slo: float, *, hidden: bool) -> SimulationReport:
     total = None if plan.batches is None else plan.batches * plan.producers
     try:
         with quietly(), progress_bar("batches", total, hidden=hidden) as update:
@@ -98,7 +98,7 @@ def _run(plan: Plan, slo: float, *, hidden: bool) -> Report:
         raise Interrupted("the simulation was interrupted", hint="nothing was judged") from stopped
 
 
-def _print(report: Report) -> None:
+def _print(report: SimulationReport) -> None:
     print_fields(_fields(report, report.measured))
     print_line("")
     for point in report.points():
@@ -109,7 +109,7 @@ def _print(report: Report) -> None:
     print_line("the load was carried" if report.ok else "the load was not carried", "green" if report.ok else "red")
 
 
-def _fields(report: Report, measured: Measured) -> list[tuple[str, str]]:
+def _fields(report: SimulationReport, measured: Measured) -> list[tuple[str, str]]:
     plan, verdict = report.plan, report.verdict
     pace = verdict.acked_rows / measured.producing_seconds
     return [

@@ -20,7 +20,7 @@ from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.run_queue import gives_shards_slots, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
-from timestore_pipeline.tools.doctor.examination import Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import CheckFinding, failed, ok, warning
 from timestore_pipeline.tools.doctor.queue_health import SENSOR_LATE
 
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself
@@ -32,7 +32,7 @@ _FORGOTTEN = timedelta(days=1)  # a location that has not ticked for so long was
 _QUEUED_LATE = 60.0  # seconds
 
 
-def instance_health(home: Path | None, shard: str, *, landing: bool = False) -> Iterator[Finding]:
+def instance_health(home: Path | None, shard: str, *, landing: bool = False) -> Iterator[CheckFinding]:
     """home: DAGSTER_HOME, None = unset. landing: whether there is a landing folder."""
     if home is None:
         yield ok("DAGSTER_HOME is unset: `dagster dev` keeps its own; the flush sensor's tick shows whether it runs")
@@ -48,7 +48,7 @@ def instance_health(home: Path | None, shard: str, *, landing: bool = False) -> 
         yield from _stopped(instance, [*_SENSORS, *([LANDING_SENSOR] if landing else [])])
 
 
-def _daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[Finding]:
+def _daemons(instance: dg.DagsterInstance, now: datetime) -> Iterator[CheckFinding]:
     statuses = get_daemon_statuses(instance, _NEEDED, now.timestamp(), heartbeat_tolerance_seconds=_HEARTBEAT_LATE)
     silent = {location: now - ticked for location, ticked in _last_ticks(instance).items()}
     if dead := sorted(name for name, status in statuses.items() if not status.healthy):
@@ -85,7 +85,7 @@ def _last(status: DaemonStatus, now: datetime) -> str:
     return f"{status.daemon_type} ({age})"
 
 
-def _queue(instance: dg.DagsterInstance, shard: str, now: datetime) -> Iterator[Finding]:
+def _queue(instance: dg.DagsterInstance, shard: str, now: datetime) -> Iterator[CheckFinding]:
     """Runs that wait for others, of whatever shard, and a queue in which that can happen."""
     if not gives_shards_slots(instance):
         yield warning(
@@ -99,7 +99,7 @@ def _queue(instance: dg.DagsterInstance, shard: str, now: datetime) -> Iterator[
             return
 
 
-def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
+def _launcher(instance: dg.DagsterInstance) -> Iterator[CheckFinding]:
     """Compares the configured name: the launcher's package may not be installed here."""
     launcher = instance.get_ref().run_launcher_data
     if launcher is not None and launcher.class_name not in _LAUNCHERS:
@@ -109,7 +109,7 @@ def _launcher(instance: dg.DagsterInstance) -> Iterator[Finding]:
         )
 
 
-def _stopped(instance: dg.DagsterInstance, sensors: Sequence[str]) -> Iterator[Finding]:
+def _stopped(instance: dg.DagsterInstance, sensors: Sequence[str]) -> Iterator[CheckFinding]:
     """All sensors run by default; Dagster stores a state only for those that were switched on or off."""
     states = {state.instigator_name: state.status for state in instance.all_instigator_state()}
     for name in sensors:

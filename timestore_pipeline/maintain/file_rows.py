@@ -34,7 +34,7 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True)
-class UnfitValue:
+class UncastableValue:
     """A value that the new type of its column cannot hold."""
 
     file: int  # position among the files read
@@ -43,7 +43,7 @@ class UnfitValue:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class FileRows:
     """The rows of some files, as a connection reads them."""
 
     connection: duckdb.DuckDBPyConnection
@@ -76,7 +76,7 @@ class Rows:
         assert row is not None, "an aggregate has one row"
         return int(row[0])
 
-    def unfit(self, most: int) -> list[UnfitValue]:
+    def unfit(self, most: int) -> list[UncastableValue]:
         """The first `most` values that the new type cannot hold."""
         column = next((name for name in self.recasts if name in self.columns), None)
         if column is None or most == 0:
@@ -86,7 +86,7 @@ class Rows:
             f"SELECT file_index, file_row_number, {shown} FROM {_relation(self.paths)} AS r WHERE NOT {self._kept}"
             f" ORDER BY ALL LIMIT {most}"
         ).fetchall()
-        return [UnfitValue(*value) for value in found]
+        return [UncastableValue(*value) for value in found]
 
     @property
     def _kept(self) -> str:
@@ -117,10 +117,10 @@ def open_rows(
     time_column: str | None,
     recasts: Mapping[str, Recast] | None = None,
     sort_by: Sequence[str] = (),
-) -> Rows:
+) -> FileRows:
     """The files as one relation; each must hold as many rows as the table lists for it.
 
-    recasts, sort_by: see `Rows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a
+    recasts, sort_by: see `FileRows`. A column or struct field that a file lacks is NULL. Raise `SchemaConflict` for a
     column that is not of the table's type, `Corrupted` for a file with another number of rows.
     """
     _check_counts(connection, files, paths)
@@ -129,7 +129,7 @@ def open_rows(
     for name, kind in found.items():
         _check_column(name, kind, wanted.get(name))
     columns = {name: duckdb_type(kind) for name, kind in wanted.items() if name in found}
-    return Rows(connection, paths, columns, time_column, recasts or {}, sort_by)
+    return FileRows(connection, paths, columns, time_column, recasts or {}, sort_by)
 
 
 def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> None:

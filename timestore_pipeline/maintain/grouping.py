@@ -31,7 +31,7 @@ class CompactionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class FileGroup:
     """Files that become one."""
 
     partition: PartitionKey
@@ -46,19 +46,19 @@ class Group:
         return sum(file.bytes for file in self.files)
 
 
-def plan(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[Group]:
+def plan(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[FileGroup]:
     """The groups, in the order of their partitions. row_bytes: of a row in memory, None = unknown."""
     groups = plan_all((file for file in files if file.bytes < limits.small_bytes), limits, row_bytes)
     return [group for group in groups if len(group.files) >= max(limits.min_files, 2)]
 
 
-def plan_all(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[Group]:
+def plan_all(files: Iterable[OwnFile], limits: CompactionLimits, row_bytes: float | None) -> list[FileGroup]:
     """Groups of all the files, large ones alone, in the order of their partitions."""
     partitions: dict[PartitionKey, list[OwnFile]] = {}
     for file in files:
         partitions.setdefault(file.partition, []).append(file)
     found = sorted(partitions.items(), key=lambda item: item[0].value or "")
-    return [Group(key, some) for key, all_ in found for some in _filled(all_, limits, row_bytes)]
+    return [FileGroup(key, some) for key, all_ in found for some in _filled(all_, limits, row_bytes)]
 
 
 def memory_bytes(file: OwnFile, row_bytes: float | None) -> float:

@@ -26,7 +26,7 @@ from timestore_pipeline.lake.maintenance import TableFiles, TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement, TypeChange
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain.column_type import ColumnType, column_type
-from timestore_pipeline.maintain.grouping import Group, plan_all
+from timestore_pipeline.maintain.grouping import FileGroup, plan_all
 from timestore_pipeline.maintain.report import RetypeReport, Unfit
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.maintain.run import MaintainOptions, Progress, maintaining, row_bytes
@@ -146,7 +146,7 @@ class Retyping:
             {change.column: cast},
         )
 
-    def _groups(self, found: TableFiles) -> list[Group]:
+    def _groups(self, found: TableFiles) -> list[FileGroup]:
         """Groups of the files that are not rewritten yet."""
         known = {file.path for swap in self._swaps for file in swap.old}
         files = [file for file in found.files if file.path not in known]
@@ -160,7 +160,7 @@ class Retyping:
                 examples = rows.unfit(_EXAMPLES - len(report.examples))
                 report.examples += [Unfit(group.files[one.file].path, one.row, one.text) for one in examples]
 
-    def _with_progress(self, groups: list[Group], progress: Progress) -> Iterator[Group]:
+    def _with_progress(self, groups: list[FileGroup], progress: Progress) -> Iterator[FileGroup]:
         for number, group in enumerate(groups):
             progress(self.request.dataset, number, len(groups))
             yield group

@@ -27,8 +27,8 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement
-from timestore_pipeline.maintain.file_rows import Rows, open_rows
-from timestore_pipeline.maintain.grouping import Group, memory_bytes
+from timestore_pipeline.maintain.file_rows import FileRows, open_rows
+from timestore_pipeline.maintain.grouping import FileGroup, memory_bytes
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
 from timestore_pipeline.model.recast import Recast
@@ -50,7 +50,7 @@ class Rewriter:
     options: ExportOptions
     recasts: Mapping[str, Recast] = field(default_factory=dict)  # of the columns that change their type
 
-    def write(self, group: Group, generation: int, row_bytes: float | None) -> ExportedFile:
+    def write(self, group: FileGroup, generation: int, row_bytes: float | None) -> ExportedFile:
         """A new file with the group's rows, proven, that no commit names yet; an error leaves no file.
 
         Raise `Conflict` when another process changed the old files first, `InvalidData` for a value that does not fit
@@ -73,7 +73,7 @@ class Rewriter:
         return new
 
     @contextmanager
-    def reading(self, group: Group) -> Iterator[tuple[Rows, Path]]:
+    def reading(self, group: FileGroup) -> Iterator[tuple[FileRows, Path]]:
         """The group's rows, and a folder in the spool that is removed afterwards."""
         with (
             spill_folder(self.area, self._work) as spill,
@@ -87,7 +87,7 @@ class Rewriter:
                 spill,
             )
 
-    def _refuse_unfit(self, rows: Rows, group: Group) -> None:
+    def _refuse_unfit(self, rows: FileRows, group: FileGroup) -> None:
         for value in rows.unfit(1):
             message = f"{self.task}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
             raise InvalidData(message, dataset=self.dataset, hint="nothing was changed")
@@ -97,7 +97,7 @@ class Rewriter:
         return Work(self.dataset, self.task, "maintain", "no file of the table was changed")
 
     @contextmanager
-    def _conflicts_first(self, group: Group) -> Iterator[None]:
+    def _conflicts_first(self, group: FileGroup) -> Iterator[None]:
         """After an error raise `Conflict` instead if another process has replaced, and deleted, a file meanwhile."""
         try:
             yield
@@ -105,7 +105,7 @@ class Rewriter:
             self.table.check_live(group.files)
             raise
 
-    def _prove(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
+    def _prove(self, rows: FileRows, group: FileGroup, new: ExportedFile, spill: Path) -> None:
         """Read the new file back and compare; the old rows are read again, not kept from the export."""
         try:
             self._compare(rows, group, new, spill)
@@ -114,7 +114,7 @@ class Rewriter:
                 self.table.delete([new.path])  # no commit was attempted
             raise
 
-    def _compare(self, rows: Rows, group: Group, new: ExportedFile, spill: Path) -> None:
+    def _compare(self, rows: FileRows, group: FileGroup, new: ExportedFile, spill: Path) -> None:
         with self.table.local([new.path], spill) as paths:
             before, after = rows.digest(), rows.digest_of(paths)
         if before != after or after.rows != group.rows:
@@ -146,13 +146,13 @@ class Rewriter:
                 _log.warning(text, self.dataset, len(new), problem)
             raise
 
-    def check_room(self, groups: Sequence[Group]) -> None:
+    def check_room(self, groups: Sequence[FileGroup]) -> None:
         """Raise `DiskFull` unless the lake has room for new files of all the groups beside the old ones."""
         if self.table.folder is not None:
             files = sum(len(group.files) for group in groups)
             self._check_free(self.table.folder, sum(group.bytes for group in groups), files)
 
-    def _check_space(self, group: Group) -> None:
+    def _check_space(self, group: FileGroup) -> None:
         """Twice the files' size, in the lake and in the spool: for the new file, and for a sort's spill or a copy."""
         for folder in (self.area.directory.spool, *([self.table.folder] if self.table.folder else [])):
             self._check_free(folder, 2 * group.bytes, len(group.files))
@@ -165,7 +165,7 @@ class Rewriter:
             raise DiskFull(message, dataset=self.dataset, hint=f"{hint}; nothing was changed")
 
 
-def _volume(group: Group, row_bytes: float | None) -> Volume:
+def _volume(group: FileGroup, row_bytes: float | None) -> Volume:
     """In the export's units: rows, and bytes in memory."""
     return Volume(len(group.files), group.rows, int(sum(memory_bytes(file, row_bytes) for file in group.files)))
 
@@ -176,7 +176,7 @@ class Compactor:
 
     rewriter: Rewriter
 
-    def run(self, group: Group, row_bytes: float | None) -> ExportedFile:
+    def run(self, group: FileGroup, row_bytes: float | None) -> ExportedFile:
         """Replace the group's files by one; return it.
 
         Raise `Conflict` or `Fenced` when another process changed the files first: nothing was changed. `Corrupted` when

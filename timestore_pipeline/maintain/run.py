@@ -31,7 +31,7 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune
-from timestore_pipeline.maintain.grouping import CompactionLimits, Group, plan
+from timestore_pipeline.maintain.grouping import CompactionLimits, FileGroup, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
@@ -152,7 +152,7 @@ class Maintenance:
             self._compact_group(compactor, group, memory, done)
         self.progress(self.dataset, len(groups), len(groups))
 
-    def _compact_group(self, compactor: Compactor, group: Group, memory: float | None, done: DatasetUpkeep) -> None:
+    def _compact_group(self, compactor: Compactor, group: FileGroup, memory: float | None, done: DatasetUpkeep) -> None:
         try:
             written = group.bytes if self.options.dry_run else compactor.run(group, memory).bytes
         except (Corrupted, SchemaConflict) as error:

@@ -87,7 +87,7 @@ Held = Mapping[str, Mapping[int, HeldBatch]]  # segment id -> the batches to rea
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class QuerySource:
     """Where the rows of one dataset are; one of `table` and `record` is not None."""
 
     dataset: str
@@ -106,19 +106,19 @@ class _Moved(Exception):
         self.dataset, self.segment_id = dataset, segment_id
 
 
-def plan_published(lake: Lake, datasets: Sequence[str]) -> list[Source]:
+def plan_published(lake: Lake, datasets: Sequence[str]) -> list[QuerySource]:
     """The tables alone; names without a table are left out."""
     tables = ((dataset, lake.table(dataset).snapshot()) for dataset in datasets)
-    return [Source(dataset, table, None, {}) for dataset, table in tables if table is not None]
+    return [QuerySource(dataset, table, None, {}) for dataset, table in tables if table is not None]
 
 
-def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins) -> list[Source]:
+def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins) -> list[QuerySource]:
     """Tables and staged rows; names in neither lake nor ledger are left out.
 
     Raises `UnreadableSegment` for a segment or a record that is damaged or lost, and the errors of ledger and lake.
     """
     rolled = {dataset: _rolled_up(area, dataset) for dataset in datasets}
-    plan: Callable[[], list[Source]] = lambda: _plan(area, lake, datasets, pins, rolled)  # noqa: E731
+    plan: Callable[[], list[QuerySource]] = lambda: _plan(area, lake, datasets, pins, rolled)  # noqa: E731
     for _ in range(ATTEMPTS - 1):
         try:
             return plan()
@@ -145,7 +145,7 @@ def _rolled_up(area: StagingArea, dataset: str) -> RollUp:
 
 def _plan(
     area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, rolled: Mapping[str, RollUp]
-) -> list[Source]:
+) -> list[QuerySource]:
     staged = area.ledger.staged.at_once(datasets)
     for dataset, known in staged.items():
         for segment in known.segments:
@@ -156,10 +156,10 @@ def _plan(
 
 def _source(
     area: StagingArea, lake: Lake, dataset: str, staged: StagedDataset | None, pins: Pins, rolled: RollUp
-) -> Source | None:
+) -> QuerySource | None:
     table = lake.table(dataset).snapshot()
     if staged is None or staged.record.schema is None:
-        return None if table is None else Source(dataset, table, None, {})
+        return None if table is None else QuerySource(dataset, table, None, {})
     published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
     unpublished = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
     held = {segment_id: batches for segment_id, batches in unpublished if batches}
@@ -168,7 +168,7 @@ def _source(
             raise _Moved(dataset, segment_id)
     notes = [*_unread(area, dataset, rolled), *_quarantined(staged)]
     record = staged.record if table is None else _in_types_of(table, staged.record)
-    return Source(dataset, table, record, held, notes, types_differ=record is not staged.record)
+    return QuerySource(dataset, table, record, held, notes, types_differ=record is not staged.record)
 
 
 def _in_types_of(table: TableSnapshot, record: DatasetRecord) -> DatasetRecord:

@@ -24,9 +24,9 @@ from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import is_dataset_name
-from timestore_pipeline.query.plan import Pins, Source, plan_all, plan_published
+from timestore_pipeline.query.plan import Pins, QuerySource, plan_all, plan_published
 from timestore_pipeline.query.staged_rows import StagedRows
-from timestore_pipeline.query.stream import Worker
+from timestore_pipeline.query.stream import QueryThread
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder
@@ -91,7 +91,7 @@ _OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FAT
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class QueryAnswer:
     """A statement's result, readable while the query is open."""
 
     rows: pa.RecordBatchReader  # column names are distinct; reading raises the same errors as opening
@@ -99,7 +99,7 @@ class Answer:
 
 
 @contextmanager
-def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
+def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterator[QueryAnswer]:
     """Published and staged rows; memory_mb: of DuckDB's buffers, in MiB.
 
     Raises `InvalidQuery`, `UnreadableSegment` for a damaged segment, `RetryLater`, and the errors of ledger and lake.
@@ -115,7 +115,7 @@ def query(area: StagingArea, lake: Lake, sql: str, *, memory_mb: int) -> Iterato
 
 
 @contextmanager
-def query_published(lake: Lake, sql: str, *, memory_mb: int) -> Iterator[Answer]:
+def query_published(lake: Lake, sql: str, *, memory_mb: int) -> Iterator[QueryAnswer]:
     """Published rows alone; needs no staging directory.
 
     Raises `InvalidQuery`, `RetryLater`, and the errors of the lake.
@@ -145,9 +145,9 @@ class _Query(Closing):
         self._known = known
         self._staged = staged
         self._tables: list[TableSnapshot] = []
-        self._worker = Worker(connection)
+        self._worker = QueryThread(connection)
 
-    def answer(self, sql: str, sources: Sequence[Source]) -> Answer:
+    def answer(self, sql: str, sources: Sequence[QuerySource]) -> QueryAnswer:
         self._tables = [source.table for source in sources if source.table is not None]
         for source in sources:
             self._create_view(source)
@@ -158,12 +158,12 @@ class _Query(Closing):
         names = _distinct(reader.schema.names)
         schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
         rows = pa.RecordBatchReader.from_batches(schema, self._batches(reader, names))
-        return Answer(rows, [note for source in sources for note in source.notes])
+        return QueryAnswer(rows, [note for source in sources for note in source.notes])
 
     def close(self) -> None:
         self._worker.close()
 
-    def _create_view(self, source: Source) -> None:
+    def _create_view(self, source: QuerySource) -> None:
         parts = []
         if source.table is not None:
             published = f"__published_{source.dataset}"  # no dataset's name begins with an underscore

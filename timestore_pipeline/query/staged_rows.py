@@ -19,7 +19,7 @@ from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.sql_types import literal
-from timestore_pipeline.query.plan import Held, Pins, Source, with_remedy
+from timestore_pipeline.query.plan import Held, Pins, QuerySource, with_remedy
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -44,7 +44,7 @@ class StagedRows:
         self._scratch = folder / "scratch.duckdb"
         self._attached: dict[str, str] = {}  # segment id -> dataset
 
-    def sql(self, source: Source) -> str:
+    def sql(self, source: QuerySource) -> str:
         """SQL for the rows; raises `UnreadableSegment` for a segment that lacks acknowledged rows."""
         assert source.record is not None, "staged rows have a ledger record"
         if len(self._attached) + len(source.held) > MOST_ATTACHED:
@@ -54,7 +54,7 @@ class StagedRows:
             relation = self._select(source, source.record, source.held)
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
-    def _select(self, source: Source, record: DatasetRecord, held: Held) -> str:
+    def _select(self, source: QuerySource, record: DatasetRecord, held: Held) -> str:
         may_differ = source.types_differ or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
         retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
@@ -88,7 +88,7 @@ class StagedRows:
                     dataset=dataset,
                 )
 
-    def _copied(self, source: Source, record: DatasetRecord) -> str:
+    def _copied(self, source: QuerySource, record: DatasetRecord) -> str:
         """The scratch table with the rows."""
         if not self._scratch.exists():
             self._connection.execute(f"ATTACH {literal(str(self._scratch))} AS {_SCRATCH}")

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _AGAIN = 0.02  # seconds
 
 
-class Worker(Closing):
+class QueryThread(Closing):
     """Makes one call at a time on a connection; an exception during the wait interrupts the call."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from tests.doors.legacy.trees import import_tree, numbers, published, write
 from timestore_pipeline import clock
-from timestore_pipeline.doors.legacy.importing import Import, ImportJournal, Result
-from timestore_pipeline.doors.legacy.tree import Tree
+from timestore_pipeline.doors.legacy.importing import Import, ImportJournal, ImportResult
+from timestore_pipeline.doors.legacy.tree import LegacyTree
 from timestore_pipeline.errors import AccessDenied, GuardrailExceeded, Interrupted
 from timestore_pipeline.ingest.whole_file import content_digest, open_staging
 from timestore_pipeline.settings import Settings
@@ -70,7 +70,7 @@ def test_a_bad_file_is_reported_and_the_others_are_imported(settings: Settings, 
     write(tree / "good.parquet", 3)
     (tree / "bad.parquet").write_text("this is none")
     bad, good = import_tree(settings, tree, delete=True)
-    assert (bad.result, good.result) == (Result.FAILED, Result.IMPORTED)
+    assert (bad.result, good.result) == (ImportResult.FAILED, ImportResult.IMPORTED)
     assert str(tree / "bad.parquet") in str(bad.error)
     assert [path.name for path in tree.iterdir()] == ["bad.parquet"]
     assert numbers(settings) == [0, 1, 2]
@@ -80,7 +80,7 @@ def test_a_file_that_may_not_be_deleted_is_named_and_its_rows_are_durable(
     settings: Settings, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tree / "a.parquet", 3)
-    monkeypatch.setattr(Tree, "delete", _denied)
+    monkeypatch.setattr(LegacyTree, "delete", _denied)
     with pytest.raises(AccessDenied, match=r"a\.parquet cannot be deleted"):
         import_tree(settings, tree, delete=True)
     assert numbers(settings) == [0, 1, 2]
@@ -93,7 +93,7 @@ def _denied(*_: object) -> None:
 def test_a_file_that_changed_since_it_was_listed_is_not_deleted(settings: Settings, tree: Path) -> None:
     path = write(tree / "a.parquet", 3)
     import_tree(settings, tree)
-    listed = Tree.at(str(tree), {})
+    listed = LegacyTree.at(str(tree), {})
     content = path.read_bytes()
     write(path, 4)
     os.utime(path, (0, 0))
@@ -101,7 +101,7 @@ def test_a_file_that_changed_since_it_was_listed_is_not_deleted(settings: Settin
     journal.add(content_digest(path), 4)
     with open_staging(settings) as staging:
         [done] = Import(staging, "weather", listed, journal, settings.home, delete=True).run()
-    assert (done.result, path.exists(), path.read_bytes() == content) == (Result.SKIPPED, True, False)
+    assert (done.result, path.exists(), path.read_bytes() == content) == (ImportResult.SKIPPED, True, False)
 
 
 def test_without_room_it_stops_and_later_goes_on(settings: Settings, tree: Path) -> None:
@@ -119,9 +119,9 @@ def test_an_import_that_is_stopped_goes_on_where_it_was(settings: Settings, tree
         write(tree / f"{number}.parquet", 3, first=3 * number)
     journal = ImportJournal(settings.staging_directory, "weather")
     with open_staging(settings) as staging:
-        work = Import(staging, "weather", Tree.at(str(tree), {}), journal, settings.home)
+        work = Import(staging, "weather", LegacyTree.at(str(tree), {}), journal, settings.home)
         files = work.run()
-        assert next(files).result is Result.IMPORTED
+        assert next(files).result is ImportResult.IMPORTED
         work.stop()
         with pytest.raises(Interrupted):
             next(files)

@@ -8,14 +8,14 @@ import pyarrow as pa
 import pytest
 
 from tests.doors.legacy.trees import write
-from timestore_pipeline.doors.legacy.tree import Tree
+from timestore_pipeline.doors.legacy.tree import LegacyTree
 from timestore_pipeline.errors import NotImportable
 
 
 def types_of(tree: Path, *folders: str) -> dict[str, pa.DataType]:
     for folder in folders:
         write(tree / folder / "a.parquet", 1)
-    return dict(Tree.at(str(tree), {}).column_types())
+    return dict(LegacyTree.at(str(tree), {}).column_types())
 
 
 @pytest.mark.parametrize(
@@ -41,26 +41,26 @@ def test_the_partition_columns_of_our_own_tables_are_left_out(tree: Path) -> Non
 
 def test_values_are_decoded(tree: Path) -> None:
     write(tree / "name=New%20York" / "a.parquet", 1)
-    [file] = Tree.at(str(tree), {}).files
+    [file] = LegacyTree.at(str(tree), {}).files
     assert file.columns == {"name": "New York"}
 
 
 def test_a_part_of_a_tree_is_read_as_the_whole_is(tree: Path) -> None:
     path = write(tree / "station=JFK" / "a.parquet", 1)
     for root in (tree, tree / "station=JFK", path):
-        [file] = Tree.at(str(root), {}).files
+        [file] = LegacyTree.at(str(root), {}).files
         assert (file.columns, file.path) == ({"station": "JFK"}, str(path))
 
 
 def test_only_finished_parquet_files_count(tree: Path) -> None:
     for name in ("b.parquet", "_temporary/c.parquet", ".d.parquet", "e.csv", "F.PARQUET"):
         write(tree / name, 1)
-    assert [file.shown for file in Tree.at(str(tree), {}).files] == ["F.PARQUET", "b.parquet"]
+    assert [file.shown for file in LegacyTree.at(str(tree), {}).files] == ["F.PARQUET", "b.parquet"]
 
 
 def test_a_tree_without_parquet_files_is_refused(tree: Path) -> None:
     with pytest.raises(NotImportable, match="there is no Parquet file"):
-        Tree.at(str(tree), {})
+        LegacyTree.at(str(tree), {})
 
 
 def test_a_delta_table_is_refused(tree: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_delta_table_is_refused(tree: Path) -> None:
     (tree / "_delta_log").mkdir()
     (tree / "_delta_log" / "00000000000000000000.json").touch()
     with pytest.raises(NotImportable, match="is a Delta table"):
-        Tree.at(str(tree), {})
+        LegacyTree.at(str(tree), {})
 
 
 def test_a_part_of_a_delta_table_is_refused_whatever_leads_there(tree: Path) -> None:
@@ -77,4 +77,4 @@ def test_a_part_of_a_delta_table_is_refused_whatever_leads_there(tree: Path) -> 
     (tree / "link").symlink_to(tree / "table")
     for place in ("table/day=1", "link/day=1", "link/day=1/a.parquet"):
         with pytest.raises(NotImportable, match="table is a Delta table"):
-            Tree.at(str(tree / place), {})
+            LegacyTree.at(str(tree / place), {})

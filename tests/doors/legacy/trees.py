@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from timestore_pipeline.doors.legacy.importing import Import, Imported, ImportJournal
-from timestore_pipeline.doors.legacy.tree import Tree
+from timestore_pipeline.doors.legacy.tree import LegacyTree
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
@@ -29,7 +29,7 @@ def write(path: Path, rows: int, first: int = 0) -> Path:
 def import_tree(settings: Settings, root: Path, *, delete: bool = False) -> list[Imported]:
     journal = ImportJournal(settings.staging_directory, "weather")
     with open_staging(settings) as staging:
-        tree = Tree.at(str(root), {})
+        tree = LegacyTree.at(str(root), {})
         return list(Import(staging, "weather", tree, journal, settings.staging_directory / "spool", delete).run())
 
 

@@ -18,7 +18,7 @@ from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts
-from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, filled
+from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
@@ -106,7 +106,7 @@ def test_a_chosen_dataset_is_the_only_one_shown(busy: Stack) -> None:
         dict(labels)["dataset"]
         for panel in PANELS
         for query in panel.queries
-        if "{{dataset}}" in query.legend or panel.kind is Kind.TABLE
+        if "{{dataset}}" in query.legend or panel.kind is PanelKind.TABLE
         for labels in busy.prometheus.query(filled(query.expression, chosen))
     }
     assert shown == {"flights", "weather"}
@@ -124,7 +124,7 @@ def test_every_line_about_datasets_is_limited() -> None:
         panel.title
         for panel in PANELS
         for query in panel.queries
-        if panel.kind is Kind.LINES and "{{dataset}}" in query.legend and "topk($top" not in query.expression
+        if panel.kind is PanelKind.LINES and "{{dataset}}" in query.legend and "topk($top" not in query.expression
     ]
     assert unlimited == []
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.phases import PhaseBoard
-from timestore_pipeline.tools.crashtest.schedule import Plan
+from timestore_pipeline.tools.crashtest.schedule import CrashPlan
 
 
 def test_a_parent_that_died_before_its_child_began_is_missed_too(tmp_path: Path) -> None:
     marker = PhaseBoard(1).marker(0)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert not Life(Plan(tmp_path, kills=1, seed=1), 0, marker, parent=os.getppid()).ending
-        assert Life(Plan(tmp_path, kills=1, seed=1), 0, marker, parent=os.getpid()).ending
+        assert not Life(CrashPlan(tmp_path, kills=1, seed=1), 0, marker, parent=os.getppid()).ending
+        assert Life(CrashPlan(tmp_path, kills=1, seed=1), 0, marker, parent=os.getpid()).ending
     finally:
         signal.signal(signal.SIGTERM, before)

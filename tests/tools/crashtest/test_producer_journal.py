@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timestore_pipeline.tools.crashtest.producer_journal import Journal, read_end, read_story
+from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, read_end, read_story
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
 
@@ -19,7 +19,7 @@ def test_a_producer_that_has_not_begun_has_no_story(tmp_path: Path) -> None:
 
 def test_what_is_intended_and_not_settled_is_in_doubt(tmp_path: Path) -> None:
     first, second = keyed(2)
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         journal.intend(first)
         journal.acked(first.number, duplicate=False)
         journal.intend(second)
@@ -31,19 +31,19 @@ def test_what_is_intended_and_not_settled_is_in_doubt(tmp_path: Path) -> None:
 
 def test_a_batch_without_a_key_is_never_sent_again(tmp_path: Path) -> None:
     keyless = next(batch for number in range(100) if (batch := make_batch(1, 0, number)).key is None)
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         journal.intend(keyless)
     assert read_story(tmp_path, 0).in_doubt() == []
 
 
 def test_a_torn_line_says_nothing_and_spoils_nothing(tmp_path: Path) -> None:
     first, second = keyed(2)
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         journal.intend(first)
         journal.acked(first.number, duplicate=False)
     file = next(tmp_path.iterdir())
     file.write_bytes(file.read_bytes()[:-5])
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         journal.intend(second)
         journal.acked(second.number, duplicate=True)
     story = read_story(tmp_path, 0)
@@ -53,7 +53,7 @@ def test_a_torn_line_says_nothing_and_spoils_nothing(tmp_path: Path) -> None:
 
 
 def test_refusals_are_counted_and_complaints_kept(tmp_path: Path) -> None:
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         journal.refused(0, "queue full")
         journal.complain("batch 0/7 was accepted a second time")
     story = read_story(tmp_path, 0)
@@ -62,7 +62,7 @@ def test_refusals_are_counted_and_complaints_kept(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_long_story_says_what_its_next_life_has_to_know(tmp_path: Path) -> None:
-    with Journal(tmp_path, 0) as journal:
+    with ProducerJournal(tmp_path, 0) as journal:
         for number in range(400):
             journal.intend(make_batch(1, 0, number))
             if number < 390:

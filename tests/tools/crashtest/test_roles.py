@@ -8,7 +8,7 @@ from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.tools.crashtest.results import Maintained
 from timestore_pipeline.tools.crashtest.roles import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.run import idleness
-from timestore_pipeline.tools.crashtest.schedule import Plan
+from timestore_pipeline.tools.crashtest.schedule import CrashPlan
 
 
 def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Path) -> None:
@@ -21,6 +21,6 @@ def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Pat
 
 
 def test_a_long_test_in_which_nothing_was_compacted_fails(tmp_path: Path) -> None:
-    assert len(idleness(Plan(tmp_path, kills=100, seed=1), Maintained(log_commits=3))) == 1
-    assert idleness(Plan(tmp_path, kills=100, seed=1), Maintained(compactions=1)) == []
-    assert idleness(Plan(tmp_path, kills=99, seed=1), Maintained()) == []
+    assert len(idleness(CrashPlan(tmp_path, kills=100, seed=1), Maintained(log_commits=3))) == 1
+    assert idleness(CrashPlan(tmp_path, kills=100, seed=1), Maintained(compactions=1)) == []
+    assert idleness(CrashPlan(tmp_path, kills=99, seed=1), Maintained()) == []

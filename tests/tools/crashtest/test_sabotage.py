@@ -12,10 +12,10 @@ from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
 from timestore_pipeline.tools.crashtest.phases import TARGETS
 from timestore_pipeline.tools.crashtest.producer_journal import read_story
-from timestore_pipeline.tools.crashtest.results import Report
+from timestore_pipeline.tools.crashtest.results import CrashReport
 from timestore_pipeline.tools.crashtest.run import crashtest
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
-from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Plan, Role, Strike
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, CrashPlan, Role, Strike
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class FollowedLogs:
 
 
 @dataclass(frozen=True, slots=True)
-class Marksman(Plan):
+class Marksman(CrashPlan):
     """Strikes where the fault shows, instead of anywhere, and only once every process has done enough for that."""
 
     role: Role = Role.PRODUCER
@@ -70,7 +70,7 @@ WHERE = {
 ALWAYS = ("drop-a-row",)  # with every change, the others every night
 
 
-def sabotaged(home: Path, fault: str) -> Report:
+def sabotaged(home: Path, fault: str) -> CrashReport:
     role, phase, kills = WHERE.get(fault, (Role.READER, "read", 1))
     return crashtest(Marksman(home, kills, 1, fault, role, phase))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.tools.doctor.checks import CHECKS
-from timestore_pipeline.tools.doctor.examination import Deployment, Finding, Status
+from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, Status
 
 
-def found(check: str) -> list[Finding]:
+def found(check: str) -> list[CheckFinding]:
     """Raises what the check raises."""
     return list(CHECKS[check](Deployment.from_env()))
 

@@ -6,15 +6,15 @@ import threading
 from collections.abc import Iterator
 
 from timestore_pipeline.errors import LedgerBusy
-from timestore_pipeline.tools.doctor.examination import Check, Finding, Status, examine, ok, warning
+from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Status, examine, ok, warning
 
 
-def _raises() -> Iterator[Finding]:
+def _raises() -> Iterator[CheckFinding]:
     yield ok("so far")
     raise LedgerBusy("the ledger is locked", hint="try again")
 
 
-def _breaks() -> Iterator[Finding]:
+def _breaks() -> Iterator[CheckFinding]:
     raise ZeroDivisionError("by nought")
 
 
@@ -24,7 +24,7 @@ def test_a_check_that_raises_is_a_finding_with_its_remedy() -> None:
         ("first", Status.FAILED),
         ("second", Status.OK),
     ]
-    assert diagnosis.findings[0][1] == Finding(Status.FAILED, "the ledger is locked [ledger_busy]", "try again")
+    assert diagnosis.findings[0][1] == CheckFinding(Status.FAILED, "the ledger is locked [ledger_busy]", "try again")
 
 
 def test_a_check_that_is_broken_says_so() -> None:

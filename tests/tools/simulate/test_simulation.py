@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline import Settings
-from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.load import Load
 from timestore_pipeline.tools.simulate.simulation import Crew
 
 
 def test_ctrl_c_while_producers_are_started_leaves_none_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = Plan.under(Settings.build(home=tmp_path), tmp_path, datetime(2026, 1, 1, tzinfo=UTC), producers=2)
+    plan = Load.under(Settings.build(home=tmp_path), tmp_path, datetime(2026, 1, 1, tzinfo=UTC), producers=2)
     started: list[subprocess.Popen[bytes]] = []
     start = Crew._start
 

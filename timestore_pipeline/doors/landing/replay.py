@@ -42,7 +42,7 @@ _MOST_PLAN = 256 << 20  # bytes; a million files
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """The name and the files of a replay; on disk from before it begins until its end."""
 
     name: str  # in the keys; unique
@@ -92,7 +92,7 @@ class Replay:
                 raise ReplayInProgress(f"{self.dataset!r} is being replayed", dataset=self.dataset, hint=hint)
             yield
 
-    def begin(self, present: Callable[[], int]) -> Plan:
+    def begin(self, present: Callable[[], int]) -> ReplayPlan:
         """The plan of an interrupted replay, or a new one. To be called before `run`, inside `alone`.
 
         present: counts these rows in the lake, after publishing all staged rows. Raises `RowsPresent` if there are any,
@@ -111,7 +111,7 @@ class Replay:
         self._write(plan)
         return plan
 
-    def run(self, plan: Plan, staging: StagingManager) -> Iterator[Replayed]:
+    def run(self, plan: ReplayPlan, staging: StagingManager) -> Iterator[Replayed]:
         """File by file. Raises errors that affect all files, such as a full disk; the plan is kept and can continue."""
         for file in plan.files:
             if self._stopped:
@@ -119,7 +119,7 @@ class Replay:
             yield self._one(plan, file, staging)
         self._forget()
 
-    def _one(self, plan: Plan, file: str, staging: StagingManager) -> Replayed:
+    def _one(self, plan: ReplayPlan, file: str, staging: StagingManager) -> Replayed:
         tally = Tally()
         path = self.folder.archive_of(self.dataset) / file
         try:
@@ -137,7 +137,7 @@ class Replay:
             return Replayed(names.shown(file), tally, error)
         return Replayed(names.shown(file), tally)
 
-    def _stage(self, plan: Plan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
+    def _stage(self, plan: ReplayPlan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
         """held: a path of the open descriptor; `path` is for messages."""
         columns = path_columns(path.relative_to(self.folder.archive_of(self.dataset)).parts[:-1])
         content = content_digest(held, *pairs(columns))
@@ -154,7 +154,7 @@ class Replay:
             self._loop.stop()
         self._loop.run([source])
 
-    def _new_plan(self) -> Plan:
+    def _new_plan(self) -> ReplayPlan:
         """Files of the same content count once. Files that are archived later are not part of the replay."""
         archive = self.folder.archive_of(self.dataset)
         found = dict[str | None, str]()
@@ -162,7 +162,7 @@ class Replay:
             relative = str(path.relative_to(archive))
             if fnmatch(relative, self.files):
                 found.setdefault(names.content_of(path.name), relative)
-        plan = Plan(uuid.uuid4().hex[:12], tuple(found.values()), checked=False)
+        plan = ReplayPlan(uuid.uuid4().hex[:12], tuple(found.values()), checked=False)
         self._write(plan)
         return plan
 
@@ -178,15 +178,15 @@ class Replay:
         subject = f"{self.day.first if self.day else 'all'} {self.files}"
         return ("_replays", self.dataset, f"{sha256(subject.encode()).hexdigest()[:16]}.json")
 
-    def _read(self) -> Plan | None:
+    def _read(self) -> ReplayPlan | None:
         with self._usable():
             try:
                 document = json.loads(self.folder.tree.read(self._place, _MOST_PLAN))
-                return Plan(str(document["name"]), tuple(map(str, document["files"])), bool(document["checked"]))
+                return ReplayPlan(str(document["name"]), tuple(map(str, document["files"])), bool(document["checked"]))
             except FileNotFoundError:
                 return None
 
-    def _write(self, plan: Plan) -> None:
+    def _write(self, plan: ReplayPlan) -> None:
         with self._usable():
             self.folder.tree.write(self._place, json.dumps(asdict(plan)))
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline.doors.legacy.tree import Tree, TreeFile
+from timestore_pipeline.doors.legacy.tree import LegacyTree, TreeFile
 from timestore_pipeline.errors import (
     AccessDenied,
     DiskFailing,
@@ -35,7 +35,7 @@ from timestore_pipeline.system import durable
 _PREFIX = "legacy"  # of the keys
 
 
-class Result(StrEnum):
+class ImportResult(StrEnum):
     """The result for one file."""
 
     IMPORTED = "imported"  # every row is durable
@@ -48,7 +48,7 @@ class Imported:
     """One file. `tally` counts its durable batches."""
 
     file: TreeFile
-    result: Result
+    result: ImportResult
     tally: Tally
     error: TimestoreError | None = None
 
@@ -67,7 +67,7 @@ class Import:
 
     staging: StagingManager
     dataset: str
-    tree: Tree
+    tree: LegacyTree
     journal: ImportJournal
     spool: Path
     delete: bool = False  # each file, once all its rows are durable
@@ -86,7 +86,7 @@ class Import:
         for file in self.tree.files:
             self._check_not_stopped()
             done = self._one(file, types)
-            if self.delete and done.result is not Result.FAILED:
+            if self.delete and done.result is not ImportResult.FAILED:
                 self._delete(file)
             yield done
 
@@ -108,12 +108,12 @@ class Import:
         if file.refused:
             hint = "import its target by its own path, or copy it"
             error = NotImportable(f"{file.path} is not looked into: {file.refused}", dataset=self.dataset, hint=hint)
-            return Imported(file, Result.FAILED, tally, error)
+            return Imported(file, ImportResult.FAILED, tally, error)
         try:
             with self.tree.local(file, self.spool) as path:
                 content = content_digest(path, *file.pairs)
                 if content in self.journal:
-                    return Imported(file, Result.SKIPPED, tally)
+                    return Imported(file, ImportResult.SKIPPED, tally)
                 self._stage(file, path, content, types, tally)
         except OSError as error:
             hint = "run the same command again once it can be read: durable rows are skipped"
@@ -121,9 +121,9 @@ class Import:
         except TimestoreError as error:
             if isinstance(error, Interrupted) or not (is_the_files_fault(error) or isinstance(error, FileChanged)):
                 raise
-            return Imported(file, Result.FAILED, tally, _named(error, file))
+            return Imported(file, ImportResult.FAILED, tally, _named(error, file))
         self.journal.add(content, tally.rows + tally.duplicate_rows)
-        return Imported(file, Result.IMPORTED, tally)
+        return Imported(file, ImportResult.IMPORTED, tally)
 
     def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
         reading = self.staging.reading(self.dataset)

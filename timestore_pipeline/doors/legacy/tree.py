@@ -47,7 +47,7 @@ class TreeFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class LegacyTree:
     """Files to import, in the order of their paths."""
 
     files: Sequence[TreeFile]
@@ -55,7 +55,7 @@ class Tree:
     root: Path | None = None  # of a local tree; it may be a link, but below it no link is followed
 
     @classmethod
-    def at(cls, uri: str, options: Mapping[str, str]) -> Tree:
+    def at(cls, uri: str, options: Mapping[str, str]) -> LegacyTree:
         """Everything under a path, file:///folder or s3://bucket/prefix, or that one file; raise `NotImportable`."""
         location = Location.parse(uri, options)
         found, refused = _listed(location)
@@ -69,7 +69,7 @@ class Tree:
         return cls(sorted(files, key=lambda file: file.path), location.filesystem, _root(location))
 
     @classmethod
-    def of(cls, location: Location, found: Sequence[fs.FileInfo]) -> Tree:
+    def of(cls, location: Location, found: Sequence[fs.FileInfo]) -> LegacyTree:
         """Files of a folder, as paths relative to it."""
         files = [_file(info, "", f"{location.path}/") for info in found]
         return cls(files, location.filesystem, _root(location))

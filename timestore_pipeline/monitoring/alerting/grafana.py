@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models import common, dashboard
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from timestore_pipeline.monitoring.alerting.alert import Severity, anchor_of
-from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row
+from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 
@@ -26,7 +26,7 @@ _DASHED = [
     dashboard.DynamicConfigValue("custom.fillOpacity", 0),
     dashboard.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": "dark-red"}),
 ]
-_WIDTHS = {Kind.NUMBER: 4, Kind.LINES: 12, Kind.TABLE: 24}  # of the 24 columns of Grafana's grid
+_WIDTHS = {PanelKind.NUMBER: 4, PanelKind.LINES: 12, PanelKind.TABLE: 24}  # of the 24 columns of Grafana's grid
 
 Visual = TypeVar("Visual", stat.Panel, timeseries.Panel, table.Panel)
 
@@ -101,10 +101,10 @@ def _table(panel: Panel) -> table.Panel:
     return filled.with_transformation(dashboard.DataTransformerConfig("organize", options=organized))
 
 
-_VISUALS: dict[Kind, Callable[[Panel], stat.Panel | timeseries.Panel | table.Panel]] = {
-    Kind.NUMBER: _number,
-    Kind.LINES: _lines,
-    Kind.TABLE: _table,
+_VISUALS: dict[PanelKind, Callable[[Panel], stat.Panel | timeseries.Panel | table.Panel]] = {
+    PanelKind.NUMBER: _number,
+    PanelKind.LINES: _lines,
+    PanelKind.TABLE: _table,
 }
 
 
@@ -118,11 +118,11 @@ def _titled(visual: Visual, panel: Panel) -> Visual:
     return visual.thresholds(build.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps))
 
 
-def _target(query: Query, ref: str, kind: Kind) -> prometheus.Dataquery:
+def _target(query: Query, ref: str, kind: PanelKind) -> prometheus.Dataquery:
     target = prometheus.Dataquery().ref_id(ref).expr(query.expression).legend_format(query.legend).datasource(_SOURCE)
-    if kind is Kind.LINES:
+    if kind is PanelKind.LINES:
         return target.range()
-    return target.instant().format(PromQueryFormat.TABLE if kind is Kind.TABLE else PromQueryFormat.TIME_SERIES)
+    return target.instant().format(PromQueryFormat.TABLE if kind is PanelKind.TABLE else PromQueryFormat.TIME_SERIES)
 
 
 def _ref(index: int) -> str:

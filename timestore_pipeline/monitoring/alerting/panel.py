@@ -11,7 +11,7 @@ from timestore_pipeline.monitoring.alerting.alert import Severity
 LINE = "{{dataset}} ({{shard}})"
 
 
-class Kind(StrEnum):
+class PanelKind(StrEnum):
     """The form of a panel."""
 
     NUMBER = "number"  # the current value
@@ -42,7 +42,7 @@ class Panel:
     description: str
     unit: Unit
     queries: tuple[Query, ...]
-    kind: Kind = Kind.LINES
+    kind: PanelKind = PanelKind.LINES
     levels: tuple[tuple[Severity, float], ...] = ()  # where alerts of that severity begin
 
 

@@ -10,7 +10,7 @@ from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
 from timestore_pipeline.monitoring.alerting.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
-from timestore_pipeline.monitoring.alerting.panel import Kind, Panel, Query, Row, Unit
+from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row, Unit
 from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations, Scope
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
@@ -178,7 +178,7 @@ def _limits() -> Panel:
         "Overrides of the metadata included; 0 = off.",
         Unit.COUNT,
         tuple(Query(expression, name) for name, expression in columns.items()),
-        Kind.TABLE,
+        PanelKind.TABLE,
     )
 
 
@@ -188,7 +188,7 @@ _FILLING = ((Severity.WARNING, DISK_WARN), (Severity.PAGE, DISK_PAGE))
 def _number(
     title: str, expression: str, unit: Unit, legend: str, levels: tuple[tuple[Severity, float], ...] = ()
 ) -> Panel:
-    return Panel(title, "", unit, (Query(expression, legend),), Kind.NUMBER, levels)
+    return Panel(title, "", unit, (Query(expression, legend),), PanelKind.NUMBER, levels)
 
 
 def _staged(title: str, metric: str, description: str, levels: tuple[tuple[Severity, float], ...] = ()) -> Panel:

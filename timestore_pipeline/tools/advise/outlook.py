@@ -88,7 +88,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayedFlush:
     """One simulated flush. `age`: of its oldest row when the flush began."""
 
     bytes: int  # Arrow
@@ -114,7 +114,7 @@ def outlook(history: History, thresholds: FlushThresholds, reaction: float) -> O
     return Outlook(len(flushes), median, ages[math.ceil(0.95 * len(ages)) - 1])
 
 
-def replay(arrivals: Sequence[Arrival], thresholds: FlushThresholds, reaction: timedelta) -> Iterator[Replayed]:
+def replay(arrivals: Sequence[Arrival], thresholds: FlushThresholds, reaction: timedelta) -> Iterator[ReplayedFlush]:
     """arrivals: oldest first."""
     waiting = _Waiting()
     for arrival in arrivals:
@@ -143,8 +143,8 @@ class _Waiting:
         if self._is_full(thresholds):
             self.due_at = arrival.at if self.due_at is None else min(self.due_at, arrival.at)
 
-    def flushed(self, begins: datetime) -> Replayed:
-        return Replayed(self.bytes, begins - (self.oldest or begins))
+    def flushed(self, begins: datetime) -> ReplayedFlush:
+        return ReplayedFlush(self.bytes, begins - (self.oldest or begins))
 
     def _is_full(self, thresholds: FlushThresholds) -> bool:
         reached = ((self.rows, thresholds.max_rows), (self.bytes, thresholds.max_bytes))

@@ -27,7 +27,7 @@ from timestore_pipeline.tools.crashtest.producer import produce
 from timestore_pipeline.tools.crashtest.reader import read_in_a_loop
 from timestore_pipeline.tools.crashtest.roles import flush_in_a_loop, maintain_in_a_loop, recover_in_a_loop
 from timestore_pipeline.tools.crashtest.sabotage import SABOTAGES
-from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 
 _LIVES: dict[Role, Callable[[Life], None]] = {
     Role.PRODUCER: produce,
@@ -52,7 +52,7 @@ _AIM_PATIENCE = {
 class ForkServer:
     """Starts, kills and reaps the processes of one test."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: CrashPlan) -> None:
         self._plan = plan
         self._board = PhaseBoard(len(ROSTER))
         self._pid = os.getpid()
@@ -152,7 +152,7 @@ class ForkServer:
 def main() -> None:
     """Execute orders until standard input ends."""
     document = json.loads(sys.argv[1])
-    fork_server = ForkServer(Plan(Path(document.pop("home")), **document))
+    fork_server = ForkServer(CrashPlan(Path(document.pop("home")), **document))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     gc.freeze()  # a child's first collection would otherwise copy all of these pages
     try:

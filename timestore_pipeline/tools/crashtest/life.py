@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from timestore_pipeline.tools.crashtest.phases import PhaseMarker
-from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 
 
 def append_lines(path: Path, documents: Iterable[Any]) -> None:
@@ -37,7 +37,7 @@ def whole_lines(path: Path) -> Iterator[Any]:
 class Life:
     """To be constructed in the process itself: a termination signal asks it to end after its current step."""
 
-    def __init__(self, plan: Plan, process: int, marker: PhaseMarker, parent: int) -> None:
+    def __init__(self, plan: CrashPlan, process: int, marker: PhaseMarker, parent: int) -> None:
         """parent: its process id, noted before the fork, because the parent may have been killed since."""
         self.plan = plan
         self.process = process

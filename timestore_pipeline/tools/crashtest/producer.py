@@ -18,7 +18,7 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.producer_journal import Journal, Story, read_end
+from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, Story, read_end
 from timestore_pipeline.tools.crashtest.schedule import Role
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
 
@@ -33,7 +33,7 @@ _PATIENCE = timedelta(seconds=10)  # for room in the queue
 def produce(life: Life) -> None:
     """Send batches until asked to end; then wait for the open receipts."""
     with (
-        Journal(life.plan.journals, life.process) as journal,
+        ProducerJournal(life.plan.journals, life.process) as journal,
         StagingManager.open(life.plan.settings()) as staging,
     ):
         story = read_end(life.plan.journals, life.process)
@@ -44,7 +44,7 @@ def produce(life: Life) -> None:
 @dataclass
 class _Producer:
     life: Life
-    journal: Journal
+    journal: ProducerJournal
     staging: StagingManager
     story: Story
     waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)

@@ -56,7 +56,7 @@ class Story:
         return [batch.number for batch in self.sent.values() if not batch.acked and batch.key is not None]
 
 
-class Journal(Closing):
+class ProducerJournal(Closing):
     """Appends to one producer's file."""
 
     def __init__(self, folder: Path, producer: int) -> None:

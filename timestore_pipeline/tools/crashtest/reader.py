@@ -22,7 +22,7 @@ from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
-from timestore_pipeline.tools.crashtest.schedule import DATASETS, Plan
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, CrashPlan
 
 _PAUSE = 0.02  # seconds
 _COLUMNS = ["producer", "batch", "row", "of"]
@@ -41,15 +41,15 @@ def read_in_a_loop(life: Life) -> None:
         clock.sleep(_PAUSE)
 
 
-def published_tables(plan: Plan) -> list[PublishedTable]:
+def published_tables(plan: CrashPlan) -> list[PublishedTable]:
     return [published_table(plan, dataset) for dataset in DATASETS]
 
 
-def published_table(plan: Plan, dataset: str) -> PublishedTable:
+def published_table(plan: CrashPlan, dataset: str) -> PublishedTable:
     return PublishedTable(plan.home / "lake" / dataset, plan.journals / f"reader-{dataset}.ndjson")
 
 
-def read_on(plan: Plan, tables: Sequence[PublishedTable]) -> None:
+def read_on(plan: CrashPlan, tables: Sequence[PublishedTable]) -> None:
     for table in tables:
         note_sightings(plan.journals, table.look())
         table.remember()

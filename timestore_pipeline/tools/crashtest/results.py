@@ -9,11 +9,11 @@ from typing import Any
 
 from timestore_pipeline.tools.crashtest.oracle import Verdict
 from timestore_pipeline.tools.crashtest.phases import IDLE
-from timestore_pipeline.tools.crashtest.schedule import Plan, Role
+from timestore_pipeline.tools.crashtest.schedule import CrashPlan, Role
 
 
 @dataclass(frozen=True, slots=True)
-class Flushes:
+class FlushCounts:
     """How the flushes ended, from the product's ledger; `settled`: by another process after theirs was killed."""
 
     published: int
@@ -42,20 +42,20 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CrashReport:
     """`duplicates_refused`: batches sent again and recognised. `refused`: answers with `RetryLater`.
 
     `faults`: everything that must never happen, besides `verdict.findings`. `verify_problems`: the problems that
     `timestore verify` finds at the end.
     """
 
-    plan: Plan
+    plan: CrashPlan
     kills: Mapping[tuple[Role, str], int]  # by role and by the victim's phase
     hosts_lost: int
     verdict: Verdict
     duplicates_refused: int
     refused: int
-    flushes: Flushes
+    flushes: FlushCounts
     maintained: Maintained
     faults: Sequence[str]
     verify_problems: Sequence[str]

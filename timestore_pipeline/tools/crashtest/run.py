@@ -20,10 +20,10 @@ from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.tools.crashtest.oracle import judge, leftovers
 from timestore_pipeline.tools.crashtest.producer_journal import Story, read_story
 from timestore_pipeline.tools.crashtest.reader import broken_promises, published_tables, read_on, sightings
-from timestore_pipeline.tools.crashtest.results import Cost, Flushes, Maintained, Report
+from timestore_pipeline.tools.crashtest.results import Cost, CrashReport, FlushCounts, Maintained
 from timestore_pipeline.tools.crashtest.roles import maintain_all, maintained, settled
-from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, SENDERS, Plan, Role
-from timestore_pipeline.tools.crashtest.victims import Tally, Victims
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, SENDERS, CrashPlan, Role
+from timestore_pipeline.tools.crashtest.victims import KillCounts, Victims
 from timestore_pipeline.wiring import Timestore
 
 _EVERYTHING = 1_000_000_000
@@ -32,7 +32,7 @@ _SURELY_COMPACTED = 100  # kills by which there are small files to compact
 Progress = Callable[[int], None]  # called with the number of kills so far
 
 
-def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
+def crashtest(plan: CrashPlan, progress: Progress = lambda _kills: None) -> CrashReport:
     """Run the test in `plan.home`, which must be new or empty; raises `InvalidInput` if it is not."""
     started = clock.monotonic()
     _prepare(plan)
@@ -45,12 +45,12 @@ def crashtest(plan: Plan, progress: Progress = lambda _kills: None) -> Report:
         return _report(plan, timestore, tally, undone, started)
 
 
-def remove(plan: Plan) -> None:
+def remove(plan: CrashPlan) -> None:
     """Delete the test's directory."""
     shutil.rmtree(plan.home)
 
 
-def _prepare(plan: Plan) -> None:
+def _prepare(plan: CrashPlan) -> None:
     check_is_new(plan.home)
     plan.journals.mkdir(parents=True)
     plan.logs.mkdir()
@@ -65,7 +65,7 @@ def check_is_new(home: Path) -> None:
         raise InvalidInput(f"{home} is not empty", hint="name a directory that does not exist yet, or an empty one")
 
 
-def _storm(plan: Plan, progress: Progress) -> Tally:
+def _storm(plan: CrashPlan, progress: Progress) -> KillCounts:
     with Victims(plan) as victims:
         victims.start()
         for strike in plan.strikes():
@@ -79,11 +79,11 @@ def _storm(plan: Plan, progress: Progress) -> Tally:
         return victims.tally
 
 
-def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], started: float) -> Report:
+def _report(plan: CrashPlan, timestore: Timestore, tally: KillCounts, undone: list[str], started: float) -> CrashReport:
     done = maintained(plan.journals)
     stories = {process: read_story(plan.journals, process) for process in range(len(ROSTER))}
     promises = [text for table in published_tables(plan) for text in broken_promises(table, stories)]
-    return Report(
+    return CrashReport(
         plan=plan,
         kills=tally.phases,
         hosts_lost=tally.hosts_lost,
@@ -98,14 +98,14 @@ def _report(plan: Plan, timestore: Timestore, tally: Tally, undone: list[str], s
     )
 
 
-def idleness(plan: Plan, done: Maintained) -> list[str]:
+def idleness(plan: CrashPlan, done: Maintained) -> list[str]:
     """A role that does nothing proves nothing; but a short test may end before there are files to compact."""
     if plan.kills < _SURELY_COMPACTED or done.compactions:
         return []
     return [f"nothing was compacted while {plan.kills} processes were killed"]
 
 
-def _cost(plan: Plan, tally: Tally, started: float) -> Cost:
+def _cost(plan: CrashPlan, tally: KillCounts, started: float) -> Cost:
     quarter = max(1, len(tally.took) // 4)
     disk = sum(path.stat().st_size for path in plan.home.rglob("*") if path.is_file())
     who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -122,9 +122,9 @@ def _total(stories: dict[int, Story], name: str) -> int:
     return sum(getattr(story, name) for story in stories.values())
 
 
-def _flushes(plan: Plan, timestore: Timestore) -> Flushes:
+def _flushes(plan: CrashPlan, timestore: Timestore) -> FlushCounts:
     states = [flush.state for flush in timestore.area.ledger.flushes.history(most=_EVERYTHING)]
-    return Flushes(states.count(FlushState.PUBLISHED), states.count(FlushState.ABORTED), settled(plan.journals))
+    return FlushCounts(states.count(FlushState.PUBLISHED), states.count(FlushState.ABORTED), settled(plan.journals))
 
 
 def _verify(timestore: Timestore) -> list[str]:

@@ -20,7 +20,7 @@ from timestore_pipeline.ingest import manager, normalize
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.maintain.file_rows import Rows
+from timestore_pipeline.maintain.file_rows import FileRows
 from timestore_pipeline.maintain.rewrite import Rewriter
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
@@ -112,8 +112,8 @@ def publish_by_halves() -> None:
 
 def compact_carelessly() -> None:
     """A compaction loses a row, and the comparison afterwards is off."""
-    real = Rows.select
-    Rows.select = lambda self: f"{real(self)} OFFSET 1"  # type: ignore[method-assign]
+    real = FileRows.select
+    FileRows.select = lambda self: f"{real(self)} OFFSET 1"  # type: ignore[method-assign]
     Rewriter._prove = lambda *_: None  # type: ignore[method-assign]
 
 

@@ -68,7 +68,7 @@ class Strike:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CrashPlan:
     """One crash test. `sabotage` names a fault to build into its processes, None = the product as it is."""
 
     home: Path

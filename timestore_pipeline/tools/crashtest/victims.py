@@ -14,11 +14,11 @@ from typing import Any
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.phases import TARGETS
-from timestore_pipeline.tools.crashtest.schedule import ROSTER, Plan, Role, Strike
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role, Strike
 
 
 @dataclass(slots=True)
-class Tally:
+class KillCounts:
     """`phases`: (role, phase) -> kills. `faults`: processes that ended without having been killed, or never ended."""
 
     phases: Counter[tuple[Role, str]] = field(default_factory=Counter)
@@ -34,8 +34,8 @@ class Tally:
 class Victims(Closing):
     """All processes of the roster; they run until `close`, which kills them."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.tally = Tally()
+    def __init__(self, plan: CrashPlan) -> None:
+        self.tally = KillCounts()
         self._plan = plan
         command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(_document(plan))]
         # A session of its own: Ctrl-C must reach this process only.
@@ -92,5 +92,5 @@ class Victims(Closing):
             self.tally.faults.append(f"{ROSTER[process]} {process} ended by itself with status {status}: see {log}")
 
 
-def _document(plan: Plan) -> dict[str, Any]:
+def _document(plan: CrashPlan) -> dict[str, Any]:
     return {"home": str(plan.home), "kills": plan.kills, "seed": plan.seed, "sabotage": plan.sabotage}

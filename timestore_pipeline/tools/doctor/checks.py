@@ -9,7 +9,7 @@ from functools import partial
 
 from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.settings import unknown_variables
-from timestore_pipeline.tools.doctor.examination import Check, Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
 from timestore_pipeline.tools.doctor.http_api import http_api
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
@@ -18,7 +18,7 @@ from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_fo
 _AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
 
 
-def configuration(deployment: Deployment) -> Iterator[Finding]:
+def configuration(deployment: Deployment) -> Iterator[CheckFinding]:
     """Environment variables: all problems at once."""
     for problem in deployment.problems:
         yield failed(problem, "correct the variable; nothing starts until then")
@@ -36,7 +36,7 @@ def configuration(deployment: Deployment) -> Iterator[Finding]:
     yield ok(f"shard {settings.shard}, staging {settings.staging_directory}, lake {settings.lake_uri}")
 
 
-def overrides(deployment: Deployment) -> Iterator[Finding]:
+def overrides(deployment: Deployment) -> Iterator[CheckFinding]:
     """Thresholds of single datasets against the guardrails in force."""
     datasets = deployment.datasets()
     for dataset in datasets:
@@ -53,7 +53,7 @@ def overrides(deployment: Deployment) -> Iterator[Finding]:
     yield ok(f"{len(datasets)} in use, {own_limits} with thresholds of their own")
 
 
-def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Finding]:
+def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[CheckFinding]:
     if thresholds.all_off:
         seen = "every threshold is off: each tick flushes every backlog, into many small files"
         return [warning(f"{whose}: {seen}", remedy)]
@@ -67,7 +67,7 @@ def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Find
     return []
 
 
-CHECKS: dict[str, Callable[[Deployment], Iterator[Finding]]] = {
+CHECKS: dict[str, Callable[[Deployment], Iterator[CheckFinding]]] = {
     "configuration": configuration,
     "datasets": overrides,
     "disk fit": disk_fit,

@@ -32,7 +32,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """`seen`: a sentence. `remedy`: an operator's next step, empty where there is nothing to do."""
 
     status: Status
@@ -45,14 +45,14 @@ class Check:
     """One check; `look` may raise any exception."""
 
     name: str
-    look: Callable[[], Iterable[Finding]]
+    look: Callable[[], Iterable[CheckFinding]]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
     """The findings of all checks, in order; a check has at least one finding."""
 
-    findings: Sequence[tuple[str, Finding]]
+    findings: Sequence[tuple[str, CheckFinding]]
 
     @property
     def ok(self) -> bool:
@@ -70,16 +70,16 @@ class Diagnosis:
         return {"ok": self.ok, "checks": checks}
 
 
-def ok(seen: str) -> Finding:
-    return Finding(Status.OK, seen)
+def ok(seen: str) -> CheckFinding:
+    return CheckFinding(Status.OK, seen)
 
 
-def warning(seen: str, remedy: str) -> Finding:
-    return Finding(Status.WARNING, seen, remedy)
+def warning(seen: str, remedy: str) -> CheckFinding:
+    return CheckFinding(Status.WARNING, seen, remedy)
 
 
-def failed(seen: str, remedy: str) -> Finding:
-    return Finding(Status.FAILED, seen, remedy)
+def failed(seen: str, remedy: str) -> CheckFinding:
+    return CheckFinding(Status.FAILED, seen, remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ def examine(checks: Sequence[Check], patience: float = PATIENCE) -> Diagnosis:
     return Diagnosis([(check.name, finding) for check in checks for finding in _run(check, patience)])
 
 
-def _run(check: Check, patience: float) -> list[Finding]:
-    outcome: queue.SimpleQueue[list[Finding]] = queue.SimpleQueue()
+def _run(check: Check, patience: float) -> list[CheckFinding]:
+    outcome: queue.SimpleQueue[list[CheckFinding]] = queue.SimpleQueue()
     threading.Thread(target=_look, args=(check, outcome), name=f"check-{check.name}", daemon=True).start()
     try:
         return outcome.get(timeout=patience)
@@ -120,7 +120,7 @@ def _run(check: Check, patience: float) -> list[Finding]:
         return [failed(f"no answer within {patience:g} s", "the disk or the service of this check hangs: look at it")]
 
 
-def _look(check: Check, outcome: queue.SimpleQueue[list[Finding]]) -> None:
+def _look(check: Check, outcome: queue.SimpleQueue[list[CheckFinding]]) -> None:
     try:
         outcome.put(list(check.look()))
     except TimestoreError as error:

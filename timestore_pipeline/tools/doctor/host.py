@@ -17,7 +17,7 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, folder_bytes
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
-from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 
 _LEAST_SHARE = 0.05  # of the disk free; filesystems slow down below, and other programs write too
 _SLOW_COMMIT = 0.1  # seconds; every acknowledgement waits for two commits
@@ -34,7 +34,7 @@ class DurableWrite:
     stamped_at: datetime
 
 
-def disk_fit(deployment: Deployment) -> Iterator[Finding]:
+def disk_fit(deployment: Deployment) -> Iterator[CheckFinding]:
     """Free space against the space that the guardrails let the datasets take."""
     settings, directory = deployment.settings, deployment.directory
     place = nearest_folder(directory.root)
@@ -60,7 +60,7 @@ def disk_fit(deployment: Deployment) -> Iterator[Finding]:
     yield from _nearly_full(place, space, settings.staging_min_free_bytes)
 
 
-def disk_speed(deployment: Deployment) -> Iterator[Finding]:
+def disk_speed(deployment: Deployment) -> Iterator[CheckFinding]:
     """How long one durable write takes in the staging directory."""
     place = nearest_folder(deployment.directory.root)
     seconds = durable_write(place).seconds
@@ -95,7 +95,7 @@ def in_the_way(path: Path) -> Path | None:
     return None if place.is_dir() else place
 
 
-def _nearly_full(place: Path, space: FilesystemSpace, kept: int) -> Iterator[Finding]:
+def _nearly_full(place: Path, space: FilesystemSpace, kept: int) -> Iterator[CheckFinding]:
     if space.lacks(kept) > 0:
         seen = f"{_mb(space.available)} are free on the disk of {place}: no more than is kept for flushes"
         yield failed(seen, "make room: every batch is refused; or lower TIMESTORE_STAGING_MIN_FREE_BYTES")
@@ -115,7 +115,7 @@ def _mb(amount: int) -> str:
     return f"{amount / 1e6:,.0f} MB"
 
 
-def clocks(deployment: Deployment) -> Iterator[Finding]:
+def clocks(deployment: Deployment) -> Iterator[CheckFinding]:
     """A clock that was set back makes waiting batches look younger and breaks leases; such batches count as due."""
     place = nearest_folder(deployment.directory.root)
     apart = abs(durable_write(place).stamped_at - clock.now())
@@ -139,7 +139,7 @@ def _from_the_future(deployment: Deployment) -> list[str]:
     ]
 
 
-def permissions(deployment: Deployment) -> Iterator[Finding]:
+def permissions(deployment: Deployment) -> Iterator[CheckFinding]:
     """Folders and files, their owner, and the other users' access."""
     root = deployment.directory.root
     if not root.is_dir():
@@ -162,7 +162,7 @@ def permissions(deployment: Deployment) -> Iterator[Finding]:
         yield ok(f"{root} can be read and written")
 
 
-def _access_of_others(root: Path) -> Iterator[Finding]:
+def _access_of_others(root: Path) -> Iterator[CheckFinding]:
     """Only the folder counts: who cannot enter it reaches nothing in it."""
     if root.stat().st_mode & stat.S_IWOTH:
         yield warning(f"every user of this host may write in {root}", f"chmod o-w {root}")
@@ -173,7 +173,7 @@ def _access_of_others(root: Path) -> Iterator[Finding]:
         yield warning(f"users of the group {root.stat().st_gid} may look into {root}, staged rows included", remedy)
 
 
-def _to_be_made(root: Path) -> Iterator[Finding]:
+def _to_be_made(root: Path) -> Iterator[CheckFinding]:
     if (place := in_the_way(root)) is not None:
         yield failed(f"{place} is no folder", "move it away, or choose another TIMESTORE_STAGING_DIRECTORY")
         return

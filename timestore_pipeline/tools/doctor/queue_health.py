@@ -15,12 +15,12 @@ from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.opening import lost
 from timestore_pipeline.staging.scratch import owned_folders
-from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 
 SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
 
-def flush_sensor(deployment: Deployment) -> Iterator[Finding]:
+def flush_sensor(deployment: Deployment) -> Iterator[CheckFinding]:
     """The sensor's last tick, from the ledger: without it, nothing is flushed when a limit is reached."""
     ticked = deployment.ledger(LedgerInspection.sensor_ticked_at)
     by_hand = "start Dagster (`dagster dev`, or webserver and daemon), or flush by hand: `timestore flush --all --now`"
@@ -35,7 +35,7 @@ def flush_sensor(deployment: Deployment) -> Iterator[Finding]:
     yield failed(seen, by_hand) if silent > SENSOR_LATE else ok(seen)
 
 
-def backlogs(deployment: Deployment) -> Iterator[Finding]:
+def backlogs(deployment: Deployment) -> Iterator[CheckFinding]:
     """Rows that wait longer than the pager allows, and datasets that fail or are paused."""
     datasets = deployment.datasets()
     for dataset in datasets:
@@ -44,7 +44,7 @@ def backlogs(deployment: Deployment) -> Iterator[Finding]:
     yield ok(f"{batches} batches of {len(datasets)} datasets wait or are in flight")
 
 
-def dead_owners(deployment: Deployment) -> Iterator[Finding]:
+def dead_owners(deployment: Deployment) -> Iterator[CheckFinding]:
     """Processes that ended without releasing their segments and claims."""
     alive = set(others_alive(deployment.directory.processes))
     holdings = deployment.ledger(LedgerInspection.holdings) or []
@@ -60,7 +60,7 @@ def dead_owners(deployment: Deployment) -> Iterator[Finding]:
         yield ok(f"{len(alive)} processes live, dead ones left nothing behind")
 
 
-def quarantine(deployment: Deployment) -> Iterator[Finding]:
+def quarantine(deployment: Deployment) -> Iterator[CheckFinding]:
     """Quarantined batches are acknowledged, and are not published until an operator decides."""
     held = [dataset for dataset in deployment.datasets() if dataset.open_incidents]
     for dataset in held:
@@ -74,7 +74,7 @@ def _owned_folders(deployment: Deployment) -> list[tuple[Path, str]]:
     return owned_folders(deployment.directory) if deployment.directory.spool.is_dir() else []
 
 
-def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[Finding]:
+def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[CheckFinding]:
     late_after = deployment.settings.thresholds.overridden(dataset.metadata.staging.flush).late_after
     waited = timedelta(0) if dataset.oldest_staged_at is None else clock.now() - dataset.oldest_staged_at
     block = dataset.block
@@ -100,7 +100,7 @@ def _left(holding: Holding) -> str:
     return " and ".join(f"{amount} {what}" for amount, what in parts if amount)
 
 
-def ledger_health(deployment: Deployment) -> Iterator[Finding]:
+def ledger_health(deployment: Deployment) -> Iterator[CheckFinding]:
     """The file, its format and its owner."""
     directory, shard = deployment.directory, deployment.settings.shard
     if directory.rebuilding() is not None:

@@ -22,7 +22,7 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.monitoring.telemetry.delivery import Address
 from timestore_pipeline.monitoring.telemetry.push import DEADLINE
 from timestore_pipeline.settings import storage_options
-from timestore_pipeline.tools.doctor.examination import Deployment, Finding, failed, ok, warning
+from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import durable_write, in_the_way, nearest_folder
 
 _AGENT = {"User-Agent": "timestore-doctor"}
@@ -41,19 +41,19 @@ class _Refused(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Refused)
 
 
-def pushgateway(deployment: Deployment) -> Iterator[Finding]:
+def pushgateway(deployment: Deployment) -> Iterator[CheckFinding]:
     """Without a reachable gateway, pushed metrics are missing and alerts on them do not fire."""
     unset = "metrics are scraped, from `timestore serve` or a text file"
     yield _check(deployment.settings.pushgateway_url, "TIMESTORE_PUSHGATEWAY_URL", "/-/ready", unset)
 
 
-def webserver(deployment: Deployment) -> Iterator[Finding]:
+def webserver(deployment: Deployment) -> Iterator[CheckFinding]:
     """`dataset_watch_sensor` asks it to reload the definitions when a dataset is new."""
     unset = "an operator reloads the definitions for new datasets"
     yield _check(deployment.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
 
 
-def _check(url: str | None, variable: str, path: str, unset: str) -> Finding:
+def _check(url: str | None, variable: str, path: str, unset: str) -> CheckFinding:
     if not url:
         return ok(f"{variable} is unset: {unset}")
     remedy = f"start it or correct {variable}; flushes continue meanwhile"
@@ -69,7 +69,7 @@ def _check(url: str | None, variable: str, path: str, unset: str) -> Finding:
         return failed(f"{address.shown} does not answer: {getattr(error, 'reason', None) or error}", remedy)
 
 
-def lake_access(deployment: Deployment) -> Iterator[Finding]:
+def lake_access(deployment: Deployment) -> Iterator[CheckFinding]:
     """Read, then write; raises `RetryLater` when the store does not answer."""
     uri = deployment.settings.lake_uri
     began = clock.monotonic()
@@ -99,7 +99,7 @@ def _try_object(location: Location) -> None:
     location.filesystem.delete_file(path)
 
 
-def landing_folder(deployment: Deployment) -> Iterator[Finding]:
+def landing_folder(deployment: Deployment) -> Iterator[CheckFinding]:
     """Raises `LandingUnusable`, or `OSError` when it cannot be written."""
     if deployment.settings.landing_directory is None:
         yield ok("TIMESTORE_LANDING_DIRECTORY is unset: files are not taken from a folder")
@@ -112,7 +112,7 @@ def landing_folder(deployment: Deployment) -> Iterator[Finding]:
     yield ok(f"{folder.root} can be read and written, datasets: {len(folder.datasets())}")
 
 
-def _unmovable(folder: LandingFolder) -> Iterator[Finding]:
+def _unmovable(folder: LandingFolder) -> Iterator[CheckFinding]:
     """Files enter and leave these folders by rename."""
     places = [place for place in folder.places() if place.is_dir()]
     denied = [place for place in places if not os.access(place, os.R_OK | os.W_OK | os.X_OK)]
@@ -126,7 +126,7 @@ def _unmovable(folder: LandingFolder) -> Iterator[Finding]:
         yield failed(seen, "files are moved by rename: keep the whole landing folder on one filesystem")
 
 
-def _not_taken(folder: LandingFolder) -> Iterator[Finding]:
+def _not_taken(folder: LandingFolder) -> Iterator[CheckFinding]:
     if strangers := folder.strangers():
         seen = f"{_some([one.place for one in strangers])}: no dataset's folder, and never taken"
         yield warning(seen, "`timestore landing status` shows why; move files into a folder named after their dataset")
@@ -135,7 +135,7 @@ def _not_taken(folder: LandingFolder) -> Iterator[Finding]:
         yield warning(f"{rejected} rejected file(s) wait for an operator", "`timestore landing status` shows why")
 
 
-def _waiting(folder: LandingFolder) -> Iterator[Finding]:
+def _waiting(folder: LandingFolder) -> Iterator[CheckFinding]:
     late = clock.now() - _LATE
     files = [file for dataset in folder.datasets() for file in folder.files(dataset) if file.not_before < late]
     if files:

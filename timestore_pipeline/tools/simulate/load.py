@@ -14,7 +14,7 @@ SHARD = "simulation"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Load:
     """`settings_in_force`: except for the places, as plain values; nothing outside `home` is touched.
 
     `batches`: of each producer, None = as many as it can send within `seconds`.

@@ -27,9 +27,9 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.system.without_pandas import leave_pandas_out
-from timestore_pipeline.tools.crashtest.producer_journal import Journal
+from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, checksum_sql, digest
-from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.load import Load
 
 # Times within the last hour; the values are binary fractions, which every engine prints alike.
 _ROWS = f"""
@@ -45,7 +45,7 @@ ORDER BY "row"
 """
 
 
-def make_batch(plan: Plan, connection: duckdb.DuckDBPyConnection, producer: int, number: int) -> ProvableBatch:
+def make_batch(plan: Load, connection: duckdb.DuckDBPyConnection, producer: int, number: int) -> ProvableBatch:
     """The same plan, producer and number make the same batch. connection: its time zone must be UTC."""
     values = {"producer": producer, "batch": number, "rows": plan.rows, "until": plan.started_at}
     table: pa.Table = connection.sql(_ROWS, params=values).to_arrow_table()
@@ -60,9 +60,9 @@ _PATIENCE = 5.0  # seconds during which one batch is retried; then the producer 
 
 @dataclass
 class _Producer:
-    plan: Plan
+    plan: Load
     number: int
-    journal: Journal
+    journal: ProducerJournal
     staging: StagingManager
     latencies: list[float] = field(default_factory=list)  # seconds from the call to the receipt
     waiting: deque[tuple[ProvableBatch, Future[Receipt]]] = field(default_factory=deque)
@@ -123,8 +123,8 @@ class _Producer:
 def main() -> None:
     """Run one producer; exit code 1 with the reason on standard error when it gave up."""
     leave_pandas_out()
-    plan, number = Plan.from_json(sys.argv[1]), int(sys.argv[2])
-    with Journal(plan.journals, number) as journal, StagingManager.open(plan.settings()) as staging:
+    plan, number = Load.from_json(sys.argv[1]), int(sys.argv[2])
+    with ProducerJournal(plan.journals, number) as journal, StagingManager.open(plan.settings()) as staging:
         producer = _Producer(plan, number, journal, staging)
         try:
             producer.run()

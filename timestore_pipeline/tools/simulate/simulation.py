@@ -24,13 +24,13 @@ from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.oracle import judge
 from timestore_pipeline.tools.crashtest.producer_journal import read_story
 from timestore_pipeline.tools.crashtest.run import check_is_new, drain, flush_once
-from timestore_pipeline.tools.simulate.load import Plan
-from timestore_pipeline.tools.simulate.validation import Measured, Report
+from timestore_pipeline.tools.simulate.load import Load
+from timestore_pipeline.tools.simulate.validation import Measured, SimulationReport
 from timestore_pipeline.wiring import Timestore
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ProducerOutcome:
     """The result of one producer. `fault`: why it failed, empty = it succeeded."""
 
     latencies: Sequence[float]  # seconds
@@ -40,7 +40,7 @@ class Outcome:
 class Crew(Closing):
     """All producers of a plan. Their output goes into files, because a pipe that is not read would block them."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Load) -> None:
         self._plan = plan
         self._processes: list[subprocess.Popen[bytes]] = []
         try:
@@ -53,7 +53,7 @@ class Crew(Closing):
     def at_work(self) -> bool:
         return any(process.poll() is None for process in self._processes)
 
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[ProducerOutcome]:
         """To be called when no producer is at work any more."""
         return [self._outcome(number, process) for number, process in enumerate(self._processes)]
 
@@ -77,11 +77,11 @@ class Crew(Closing):
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, start_new_session=True
             )
 
-    def _outcome(self, number: int, process: subprocess.Popen[bytes]) -> Outcome:
+    def _outcome(self, number: int, process: subprocess.Popen[bytes]) -> ProducerOutcome:
         output = self._file(number, "out").read_text()
         error = self._file(number, "err").read_text().strip().rpartition("\n")[2]
         fault = "" if process.returncode == 0 else f"producer {number}: {error or f'exit code {process.returncode}'}"
-        return Outcome(json.loads(output) if output else (), fault)
+        return ProducerOutcome(json.loads(output) if output else (), fault)
 
     def _file(self, number: int, kind: str) -> Path:
         return self._plan.home / f"producer-{number}.{kind}"
@@ -104,7 +104,7 @@ class _Watch:
     peak_bytes: int = 0
 
 
-def simulate(plan: Plan, slo: float, progress: Progress = lambda _batches: None) -> Report:
+def simulate(plan: Load, slo: float, progress: Progress = lambda _batches: None) -> SimulationReport:
     """slo: seconds that 95 of 100 flushes may take. Raises `InvalidInput` if `plan.home` is not new or empty."""
     check_is_new(plan.home)
     plan.journals.mkdir(parents=True)
@@ -119,7 +119,7 @@ def simulate(plan: Plan, slo: float, progress: Progress = lambda _batches: None)
         return _report(plan, slo, store, watch, outcomes, (produced, clock.monotonic() - began - produced))
 
 
-def _produce(plan: Plan, store: Timestore, watch: _Watch, progress: Progress) -> list[Outcome]:
+def _produce(plan: Load, store: Timestore, watch: _Watch, progress: Progress) -> list[ProducerOutcome]:
     with Crew(plan) as crew:
         while crew.at_work():
             _look(store, watch, progress)
@@ -140,12 +140,17 @@ def _look(store: Timestore, watch: _Watch, progress: Progress) -> None:
 
 
 def _report(
-    plan: Plan, slo: float, store: Timestore, watch: _Watch, outcomes: list[Outcome], seconds: tuple[float, float]
-) -> Report:
+    plan: Load,
+    slo: float,
+    store: Timestore,
+    watch: _Watch,
+    outcomes: list[ProducerOutcome],
+    seconds: tuple[float, float],
+) -> SimulationReport:
     flushes = store.area.ledger.flushes.history(most=_EVERYTHING)
     audit = verify(store.area, store.lake)
     stories = {number: read_story(plan.journals, number) for number in range(plan.producers)}
-    return Report(
+    return SimulationReport(
         plan=plan,
         slo=slo,
         verdict=judge(plan.lake, stories, plan.names()),
@@ -168,7 +173,9 @@ def _drops(store: Timestore) -> dict[str, int]:
     return found
 
 
-def _measured(watch: _Watch, outcomes: list[Outcome], flushes: list[Flush], seconds: tuple[float, float]) -> Measured:
+def _measured(
+    watch: _Watch, outcomes: list[ProducerOutcome], flushes: list[Flush], seconds: tuple[float, float]
+) -> Measured:
     published = [flush for flush in flushes if flush.state is FlushState.PUBLISHED]
     latencies = [latency for outcome in outcomes for latency in outcome.latencies]
     return Measured(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from timestore_pipeline.tools.crashtest.oracle import Verdict
-from timestore_pipeline.tools.simulate.load import Plan
+from timestore_pipeline.tools.simulate.load import Load
 
 _MOST_NAMED = 3  # problems named in a check
 _LIMITS = {  # the limit behind each reason for a drop
@@ -46,10 +46,10 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SimulationReport:
     """`depth`: batches left after draining. `drops`: by reason. `refusals`: answers with `RetryLater` of any kind."""
 
-    plan: Plan
+    plan: Load
     slo: float  # seconds
     verdict: Verdict
     verify_problems: Sequence[str]
