@@ -13,7 +13,7 @@ from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.parquet import write_parquet, write_parquets
 from timestore_pipeline.lake.store import LocalStore
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.parquet_options import ParquetOptions
+from timestore_pipeline.model.flush_settings import ParquetOptions
 
 
 def names(folder: Path) -> list[str]:

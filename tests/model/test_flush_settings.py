@@ -7,10 +7,9 @@ from itertools import product
 
 import pytest
 
-from timestore_pipeline.model.flush_overrides import FlushOverrides
-from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.flush_settings import FlushSettings, ParquetOptions
 from timestore_pipeline.model.limits import FlushThresholds
-from timestore_pipeline.model.parquet_options import ParquetOptions
+from timestore_pipeline.model.metadata_sections import FlushOverrides
 
 PLAIN = FlushSettings(FlushThresholds(1_000, 2_000, timedelta(seconds=60)))
 VARIED = [

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 
 from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.model.metadata_diff import DatasetChange, changed_keys
-from timestore_pipeline.model.metadata_edit import Document, declared_on_top, document_of
+from timestore_pipeline.model.metadata_edit import DatasetChange, Document, changed_keys, declared_on_top, document_of
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import Ledger
 

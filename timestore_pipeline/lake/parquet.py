@@ -19,7 +19,7 @@ from pyarrow import fs
 from timestore_pipeline.lake.faults import disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
-from timestore_pipeline.model.parquet_options import ParquetOptions
+from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.sql_types import literal, quote
 from timestore_pipeline.system.durable import is_disk_full
 

@@ -33,8 +33,8 @@ from timestore_pipeline.lake.readable import ReadableTable
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.table_schema import check_types
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
+from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
-from timestore_pipeline.model.parquet_options import ParquetOptions
 
 
 class Lake:

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata, UnknownDataset
-from timestore_pipeline.model.csv_dialect import CsvDialect
-from timestore_pipeline.model.flush_overrides import FlushOverrides
-from timestore_pipeline.model.section import Section
+from timestore_pipeline.model.metadata_sections import CsvDialect, FlushOverrides, Section
 
 if TYPE_CHECKING:  # otherwise imported where types are declared: reading a backlog does not need it
     from timestore_pipeline.model.declared import DeclaredType

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from timestore_pipeline.model.flush_overrides import FlushOverrides
+from timestore_pipeline.model.metadata_sections import FlushOverrides
 
 LONGEST_BACKOFF = timedelta(minutes=5)  # between automatic flushes of a dataset that keeps failing
 

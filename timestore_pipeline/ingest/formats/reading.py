@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
 from timestore_pipeline.model.columns import schema_from_json, schema_to_json
-from timestore_pipeline.model.csv_dialect import CsvDialect
 from timestore_pipeline.model.dataset import DatasetMetadata, SubMicroseconds
 from timestore_pipeline.model.declared import Meaning
+from timestore_pipeline.model.metadata_sections import CsvDialect
 
 
 @dataclass(frozen=True)
