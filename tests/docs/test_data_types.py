@@ -25,7 +25,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.values.frames import DUCKDB_REMEDIES
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
-from timestore_pipeline.model.columns import canonical_schema, stored_schema
+from timestore_pipeline.model.canonical import canonical_schema, stored_schema
 from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.source_types import EXTENSIONS, REMEDIES
 

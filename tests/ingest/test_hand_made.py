@@ -14,7 +14,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
-from timestore_pipeline.model.columns import canonical_schema
+from timestore_pipeline.model.canonical import canonical_schema
 
 Wrap = Callable[[pa.Array], pa.Array]
 MOST = 2**63 - 1

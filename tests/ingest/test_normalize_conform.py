@@ -17,7 +17,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
-from timestore_pipeline.model.columns import TIMESTAMP, TIMESTAMP_UTC, canonical_schema
+from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC, canonical_schema
 
 DAY = 86_400_000_000
 

@@ -19,7 +19,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
-from timestore_pipeline.model.columns import TIMESTAMP_UTC, canonical_schema
+from timestore_pipeline.model.canonical import TIMESTAMP_UTC, canonical_schema
 from timestore_pipeline.model.dataset import DatasetMetadata
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

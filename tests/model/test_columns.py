@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.errors import Corrupted, InvalidData
-from timestore_pipeline.model.canonical import DEEPEST
-from timestore_pipeline.model.columns import (
+from timestore_pipeline.model.canonical import (
+    DEEPEST,
     DURATION,
     TIME,
     TIMESTAMP,
@@ -21,12 +21,10 @@ from timestore_pipeline.model.columns import (
     canonical_schema,
     canonical_type,
     default_time_column,
-    duckdb_type,
-    quote,
-    schema_from_json,
-    schema_to_json,
     stored_schema,
 )
+from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
+from timestore_pipeline.model.sql_types import duckdb_type, quote
 
 INTERVAL = pa.month_day_nano_interval()
 CANONICAL = [

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.errors import InvalidData, SchemaConflict
-from timestore_pipeline.model.columns import TIMESTAMP, TIMESTAMP_UTC, evolve
+from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.declared import parse_type, type_text
-from timestore_pipeline.model.evolution import Rules
+from timestore_pipeline.model.evolution import Rules, evolve
 
 ADDITIVE, STRICT = Evolution.ADDITIVE, Evolution.STRICT
 POINT = pa.struct([("x", pa.int64()), ("tags", pa.list_(pa.string()))])

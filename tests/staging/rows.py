@@ -10,7 +10,7 @@ import pyarrow as pa
 from tests.staging.processes import run_until_killed
 from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, batch_id
-from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.engine import EnginePool, open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents

@@ -17,7 +17,7 @@ from tests.staging.rows import SCHEMA, batches_in, contents, table, write
 from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, RetryLater, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.model.columns import schema_from_json
+from timestore_pipeline.model.schema_json import schema_from_json
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.segments import (
     SegmentHeader,

@@ -16,7 +16,7 @@ from timestore_pipeline.defs.events import asset_key, landing_key
 from timestore_pipeline.defs.partitions import partitions_of
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry, read_catalog

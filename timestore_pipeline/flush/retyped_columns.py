@@ -14,10 +14,11 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict, TimestoreError
-from timestore_pipeline.model.columns import check_castable, duckdb_type, quote, schema_from_json
 from timestore_pipeline.model.commit import ranges_of
+from timestore_pipeline.model.evolution import check_castable
 from timestore_pipeline.model.recast import Leeway, Recast, recast
-from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.model.schema_json import schema_from_json
+from timestore_pipeline.model.sql_types import duckdb_type, literal, quote
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 

@@ -15,9 +15,9 @@ from timestore_pipeline.errors import Corrupted
 from timestore_pipeline.flush.retyped_columns import Place
 from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
-from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import PartitionKey
+from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 

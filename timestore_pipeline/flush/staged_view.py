@@ -15,7 +15,7 @@ from timestore_pipeline.flush.retyped_columns import (
     refuse_unfit,
     retyped_columns,
 )
-from timestore_pipeline.model.columns import duckdb_type, quote
+from timestore_pipeline.model.sql_types import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord

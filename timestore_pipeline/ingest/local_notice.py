@@ -6,7 +6,7 @@ import logging
 
 import pyarrow as pa
 
-from timestore_pipeline.model.local_times import schema_local_paths
+from timestore_pipeline.model.leaves import schema_local_paths
 
 _log = logging.getLogger(__name__)
 

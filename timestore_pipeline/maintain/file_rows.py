@@ -17,9 +17,9 @@ import pyarrow as pa
 from timestore_pipeline.errors import Corrupted, SchemaConflict
 from timestore_pipeline.lake.replacing import OwnFile
 from timestore_pipeline.lake.table_schema import is_part
-from timestore_pipeline.model.columns import canonical_type, duckdb_type, quote
+from timestore_pipeline.model.canonical import canonical_type
 from timestore_pipeline.model.recast import Recast
-from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.model.sql_types import duckdb_type, literal, quote
 
 _SHOWN = 100  # characters of a value
 _GLOB = "[*?"  # DuckDB reads these in a path as a pattern

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from pydantic.alias_generators import to_camel
 
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.declared import type_text
 
 Document = dict[str, Any]
 
@@ -187,3 +189,18 @@ def _flat(document: Document, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def with_published_types(metadata: DatasetMetadata, published: pa.Schema) -> DatasetMetadata:
+    """The metadata, with the published type in place of a declared type that differs from it."""
+    types = {field.name.casefold(): field.type for field in published}
+    changed = {
+        name: type_text(types[name.casefold()])
+        for name, declared in metadata.schema_.declared.items()
+        if types.get(name.casefold(), declared.type) != declared.type
+    }
+    if not changed:
+        return metadata
+    document = json.loads(metadata.to_json())
+    document["schema"]["columns"] |= changed
+    return DatasetMetadata.parse(document)

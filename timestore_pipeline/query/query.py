@@ -22,8 +22,8 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import is_dataset_name
+from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.query.plan import Pins, QuerySource, plan_all, plan_published
 from timestore_pipeline.query.staged_rows import StagedRows
 from timestore_pipeline.query.stream import QueryThread

@@ -16,9 +16,8 @@ from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.flush.retyped_columns import retyped_columns
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.staged_view import select_staged
-from timestore_pipeline.model.columns import quote
 from timestore_pipeline.model.dataset import Granularity
-from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.model.sql_types import literal, quote
 from timestore_pipeline.query.plan import Held, Pins, QuerySource, with_remedy
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import DiskFull, InvalidData, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.model.columns import duckdb_type, quote, schema_to_json
-from timestore_pipeline.model.sql_types import literal
+from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.model.sql_types import duckdb_type, literal, quote
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN, COMMIT_COLUMN, group_rows
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 from timestore_pipeline.system.durable import keep_private, make_folder, sync

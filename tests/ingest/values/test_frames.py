@@ -21,7 +21,7 @@ from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
-from timestore_pipeline.model.columns import canonical_schema
+from timestore_pipeline.model.canonical import canonical_schema
 
 ID = uuid.UUID(int=1)
 AT = datetime(2026, 1, 1, tzinfo=UTC)

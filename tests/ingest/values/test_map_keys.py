@@ -13,8 +13,8 @@ import pytest
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.values.map_keys import check_map_keys
-from timestore_pipeline.model.columns import duckdb_type
 from timestore_pipeline.model.refusals import UnfitValue
+from timestore_pipeline.model.sql_types import duckdb_type
 
 TEXT = pa.map_(pa.string(), pa.int64())
 ONE, TWO = [("a", 1), ("b", 2)], [("a", 1), ("a", 2)]

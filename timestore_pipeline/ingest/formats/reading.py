@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
-from timestore_pipeline.model.columns import schema_from_json, schema_to_json
 from timestore_pipeline.model.dataset import DatasetMetadata, SubMicroseconds
 from timestore_pipeline.model.declared import Meaning
 from timestore_pipeline.model.metadata_sections import CsvDialect
+from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
 
 
 @dataclass(frozen=True)

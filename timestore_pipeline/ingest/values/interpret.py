@@ -22,7 +22,7 @@ from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import LocalTimestamps, SubMicroseconds
 from timestore_pipeline.model.declared import DeclaredType, Meaning
-from timestore_pipeline.model.local_times import first_local_path, in_utc
+from timestore_pipeline.model.leaves import first_local_path, in_utc
 from timestore_pipeline.model.refusals import UnfitValue, refused_type
 from timestore_pipeline.model.source_types import plain_type
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import duckdb
 
 from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegment
-from timestore_pipeline.model.columns import quote
+from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.recovery.audit.findings import Finding
 from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
 from timestore_pipeline.staging.area import StagingArea

@@ -150,7 +150,7 @@ class Datasets:
         What was declared of a column's type follows, lest the metadata ask for what cannot be.
         Segments that were written before keep their types, see `segments_differ`.
         """
-        from timestore_pipeline.model.following import with_published_types
+        from timestore_pipeline.model.metadata_edit import with_published_types
         from timestore_pipeline.model.schema_json import schema_to_json
 
         assert learnt.schema is not None, "something is published"

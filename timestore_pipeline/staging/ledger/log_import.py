@@ -70,8 +70,8 @@ class LogImport:
         Of two types of a column it gets the one that holds both, else it keeps the first: a flush casts what fits. How
         far the numbers in the segment reach is not known, so from here on columns keep their types.
         """
-        from timestore_pipeline.model.columns import evolve, schema_from_json, schema_to_json
-        from timestore_pipeline.model.evolution import Rules
+        from timestore_pipeline.model.evolution import Rules, evolve
+        from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
 
         with self._database.transaction() as tx:
             fix_types(tx, dataset)

@@ -1,4 +1,8 @@
-"""Timestamps without a time zone, at any depth of a type: their paths, and their types when interpreted as UTC."""
+"""Leaves of types, at any depth, that need a decision: those without a type yet, and timestamps without a time zone.
+
+A type waits where only nulls have arrived, such as the element of an always empty list. The first value settles it. A
+flush before that has to publish some type, and uses text.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,42 @@ import pyarrow as pa
 
 from timestore_pipeline.model.canonical import TIMESTAMP_UTC
 from timestore_pipeline.model.source_types import is_list
+
+
+def waiting_leaves(schema: pa.Schema) -> list[str]:
+    """Paths such as `o.tags[]`."""
+    return [path for field in schema for path in _waiting(field.type, field.name)]
+
+
+def settled_as_text(type_: pa.DataType) -> pa.DataType:
+    """The canonical type with text for each waiting leaf."""
+    if pa.types.is_null(type_):
+        return pa.string()
+    if pa.types.is_list(type_):
+        return pa.list_(settled_as_text(type_.value_type))
+    if pa.types.is_map(type_):
+        return pa.map_(settled_as_text(type_.key_type), settled_as_text(type_.item_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(field.name, settled_as_text(field.type)) for field in type_])
+    return type_
+
+
+def schema_settled_as_text(schema: pa.Schema) -> pa.Schema:
+    """The same for all columns."""
+    return pa.schema([pa.field(field.name, settled_as_text(field.type)) for field in schema])
+
+
+def _waiting(type_: pa.DataType, path: str) -> Iterator[str]:
+    if pa.types.is_null(type_):
+        yield path
+    elif pa.types.is_list(type_):
+        yield from _waiting(type_.value_type, f"{path}[]")
+    elif pa.types.is_map(type_):
+        yield from _waiting(type_.key_type, f"{path}{{key}}")
+        yield from _waiting(type_.item_type, f"{path}{{value}}")
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from _waiting(field.type, f"{path}.{field.name}")
 
 
 def local_paths(type_: pa.DataType, path: str) -> Iterator[str]:
