@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.errors import Corrupted, InvalidData
+from timestore_pipeline.lake.layout import first_time_column
 from timestore_pipeline.model.canonical import (
     DEEPEST,
     DURATION,
@@ -20,7 +21,6 @@ from timestore_pipeline.model.canonical import (
     TIMESTAMP_UTC,
     canonical_schema,
     canonical_type,
-    default_time_column,
     stored_schema,
 )
 from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
@@ -170,9 +170,9 @@ def test_data_with_no_typed_column_is_refused_naming_its_columns() -> None:
 
 def test_the_first_date_or_timestamp_dates_a_row() -> None:
     fields = [("n", pa.int64()), ("day", pa.date32()), ("at", TIMESTAMP_UTC)]
-    assert default_time_column(pa.schema(fields)) == "day"
-    assert default_time_column(pa.schema(fields[2:])) == "at"
-    assert default_time_column(pa.schema(fields[:1])) is None
+    assert first_time_column(pa.schema(fields)) == "day"
+    assert first_time_column(pa.schema(fields[2:])) == "at"
+    assert first_time_column(pa.schema(fields[:1])) is None
 
 
 LEAVES = [

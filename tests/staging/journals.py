@@ -10,8 +10,7 @@ import pyarrow as pa
 
 from tests.staging.rows import SCHEMA, table
 from timestore_pipeline import clock
-from timestore_pipeline.model.batch import StagedBatch, batch_id
-from timestore_pipeline.model.staged_ids import new_id
+from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.journal_records import Layout, Record, encode, read_record, scan

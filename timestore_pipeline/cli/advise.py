@@ -15,7 +15,6 @@ from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import arrivals
 from timestore_pipeline.tools.advise.outlook import History, Outlook
 from timestore_pipeline.tools.advise.proposal import REACTION, Proposal, Wish, propose
-from timestore_pipeline.wiring import Timestore
 
 _MOST_BATCHES = 200_000
 _MOST_FLUSHES = 10_000
@@ -47,18 +46,14 @@ def advise(
     """
     with open_store() as store:
         wish = Wish(target_file_mb * 1e6, freshness_s, reaction_s, store.settings.staging_max_dataset_bytes)
-        proposal = _propose(store, dataset, wish)
+        ledger = store.area.ledger
+        came = arrivals(ledger.database, dataset, _MOST_BATCHES)
+        history = History.of(dataset, came, ledger.flushes.history(dataset, _MOST_FLUSHES))
+        proposal = propose(history, wish, store.flush_settings(dataset).thresholds)
     if as_json:
         print_json(proposal.to_dict())
     else:
         _print(proposal)
-
-
-def _propose(store: Timestore, dataset: str, wish: Wish) -> Proposal:
-    ledger = store.area.ledger
-    in_force = store.flush_settings(dataset).thresholds
-    came = arrivals(ledger.database, dataset, _MOST_BATCHES)
-    return propose(History.of(dataset, came, ledger.flushes.history(dataset, _MOST_FLUSHES)), wish, in_force)
 
 
 def _print(proposal: Proposal) -> None:

@@ -153,6 +153,7 @@ def row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:
 def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
     """Name -> text, in the order in which they are printed."""
     settings = store.flush_settings(record.name)
+    limits = settings.thresholds
     columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
     declared = record.metadata.schema_.columns
     waiting = [] if record.schema is None else waiting_leaves(record.schema)
@@ -160,7 +161,7 @@ def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
     shown = {
         "dataset": record.name,
         "metadata": record.metadata.to_json(),
-        "thresholds": _thresholds(settings.thresholds),
+        "thresholds": f"rows {limit(limits.max_rows)}, bytes {limit(limits.max_bytes)}, age {_age(limits)}",
         "files": _files(settings, record.time_column),
         "time column": record.time_column or "-",
         "partition": str(record.granularity or "-"),
@@ -177,10 +178,6 @@ def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
     if settled:
         shown["published as text"] = f"{', '.join(settled)}: only empty until then; see `timestore datasets retype`"
     return shown
-
-
-def _thresholds(limits: FlushThresholds) -> str:
-    return f"rows {limit(limits.max_rows)}, bytes {limit(limits.max_bytes)}, age {_age(limits)}"
 
 
 def _files(settings: FlushSettings, time_column: str | None) -> str:

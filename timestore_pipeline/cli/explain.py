@@ -58,13 +58,9 @@ def explain(
     if as_json:
         print_json(_document(explanation, run))
         return
-    print_line(_verdict(explanation), "bold")
-    print_fields(_fields(explanation, run))
-
-
-def _verdict(explanation: Explanation) -> str:
     decision = explanation.status.decision
-    return f"{decision.dataset}: {'due' if decision.due else 'not due'}: {decision.reason}"
+    print_line(f"{decision.dataset}: {'due' if decision.due else 'not due'}: {decision.reason}", "bold")
+    print_fields(_fields(explanation, run))
 
 
 def _run_of(area: StagingArea, dataset: str, now: datetime) -> HeldBy | None:

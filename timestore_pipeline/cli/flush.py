@@ -44,7 +44,8 @@ def flush(
     if bool(datasets) == all_datasets:
         raise typer.BadParameter("name at least one dataset, or give --all, not both")
     with open_store() as store:
-        names = [store.area.ledger.datasets.get(name).name for name in datasets or _all(store)]
+        known = store.area.ledger.datasets
+        names = [known.get(name).name for name in datasets or known.names(active=True)]
         if now:
             _report([done for name in names for done in flush_all_now(store, name, run_id())], as_json=as_json)
         else:
@@ -126,10 +127,6 @@ def flushes(
         _print_flushes(found)
     else:
         print_line("no flushes yet")
-
-
-def _all(store: Timestore) -> list[str]:
-    return store.area.ledger.datasets.names(active=True)
 
 
 def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:

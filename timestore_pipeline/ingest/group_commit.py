@@ -24,8 +24,7 @@ from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.ingest.group import Group, Seen
 from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.queue import QueuedBatch, fail, resolve, resolve_duplicate
-from timestore_pipeline.model.batch import StagedBatch
-from timestore_pipeline.model.staged_ids import new_id
+from timestore_pipeline.model.batch import StagedBatch, new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Promise

@@ -18,7 +18,7 @@ from pathlib import Path
 from timestore_pipeline import clock
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.retention import GarbageFile, LogTrim
-from timestore_pipeline.model.staged_ids import begun_at
+from timestore_pipeline.model.batch import begun_at
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN

@@ -1,16 +1,22 @@
-"""A batch: the rows of one call of a producer, the unit of acknowledgement, of claiming and of provenance."""
+"""A batch: the rows of one call of a producer, the unit of acknowledgement, of claiming and of provenance.
+
+Also the ids of the files that hold batches.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidInput
 
 _LONGEST_KEY = 512  # characters
+_INSTANT = 16  # hexadecimal digits of an id: microseconds since the Unix epoch
 
 
 class BatchState(StrEnum):
@@ -111,3 +117,16 @@ def _is_text(key: str) -> bool:
     except UnicodeEncodeError:  # half of a surrogate pair, as in an undecodable file name
         return False
     return True
+
+
+def new_id() -> str:
+    """An id of a journal or a segment; sorts by creation time, and the random part keeps processes apart."""
+    return f"{clock.to_micros(clock.now()):0{_INSTANT}x}{uuid.uuid4().hex[:8]}"
+
+
+def begun_at(staged_id: str) -> datetime | None:
+    """The instant at which the id was made; None = it is not an id of this product."""
+    try:
+        return clock.from_micros(int(staged_id[:_INSTANT], 16))
+    except (ValueError, OverflowError):
+        return None

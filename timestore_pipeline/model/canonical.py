@@ -181,8 +181,3 @@ def _canonical_number(type_: pa.DataType) -> pa.DataType | None:
     if t.is_decimal(type_) and type_.scale <= _MAX_SCALE:
         return pa.decimal128(_MAX_SCALE, max(type_.scale, 0))
     return None
-
-
-def default_time_column(schema: pa.Schema) -> str | None:
-    """The first timestamp or date column: the time column of a dataset that names no other. None = there is none."""
-    return next((f.name for f in schema if pa.types.is_timestamp(f.type) or pa.types.is_date(f.type)), None)

@@ -19,9 +19,8 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, TimestoreError, UnreadableSegment
-from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.batch import StagedBatch, new_id
 from timestore_pipeline.model.incident import IncidentKind, IncidentReason
-from timestore_pipeline.model.staged_ids import new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import JournalReader

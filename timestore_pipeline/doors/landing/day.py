@@ -32,7 +32,8 @@ class Day:
             hint = "leave --day out to replay everything"
             raise InvalidInput(f"dataset {record.name!r} has no time column", dataset=record.name, hint=hint)
         type_ = record.schema.field(record.time_column).type
-        first, last = (day, day) if pa.types.is_date(type_) else _ends(day)
+        ends = (datetime.combine(day, time.min), datetime.combine(day, time.max))
+        first, last = (day, day) if pa.types.is_date(type_) else ends
         policy = ValuePolicy.of(record.metadata)
         return cls(record.time_column, type_, pa.scalar(first, type_), pa.scalar(last, type_), policy)
 
@@ -48,7 +49,3 @@ class Day:
     def expression(self) -> pc.Expression:
         """The same condition for rows in the lake."""
         return (pc.field(self.column) >= self.first) & (pc.field(self.column) <= self.last)
-
-
-def _ends(day: date) -> tuple[datetime, datetime]:
-    return datetime.combine(day, time.min), datetime.combine(day, time.max)

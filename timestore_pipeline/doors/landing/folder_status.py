@@ -68,27 +68,24 @@ class LandingStatus:
 def landing_status(folder: LandingFolder, only: str | None = None) -> list[LandingStatus]:
     """In name order; a dataset whose folders cannot be read has an error. Raise `LandingUnusable` when none can."""
     datasets = sorted({*folder.datasets(), *folder.put_away()}) if only is None else [only]
-    return [_status_or_error(folder, dataset) for dataset in datasets]
-
-
-def _status_or_error(folder: LandingFolder, dataset: str) -> LandingStatus:
-    try:
-        return _status(folder, dataset)
-    except LandingUnusable as error:
-        return LandingStatus(dataset, error=error)
+    return [_status(folder, dataset) for dataset in datasets]
 
 
 def _status(folder: LandingFolder, dataset: str) -> LandingStatus:
-    files, now = folder.files(dataset), clock.now()
-    return LandingStatus(
-        dataset,
-        ready=Amount.of(file for file in files if file.not_before <= now),
-        waiting=Amount.of(file for file in files if file.not_before > now),
-        archived=Amount.sizes(folder.archived_bytes(dataset)),
-        rejected=Amount.sizes(folder.rejected_bytes(dataset)),
-        reasons=tuple(_reason(folder, rejected) for rejected in folder.rejected(dataset)),
-        ignored=tuple(folder.ignored(dataset)),
-    )
+    now = clock.now()
+    try:
+        files = folder.files(dataset)
+        return LandingStatus(
+            dataset,
+            ready=Amount.of(file for file in files if file.not_before <= now),
+            waiting=Amount.of(file for file in files if file.not_before > now),
+            archived=Amount.sizes(folder.archived_bytes(dataset)),
+            rejected=Amount.sizes(folder.rejected_bytes(dataset)),
+            reasons=tuple(_reason(folder, rejected) for rejected in folder.rejected(dataset)),
+            ignored=tuple(folder.ignored(dataset)),
+        )
+    except LandingUnusable as error:
+        return LandingStatus(dataset, error=error)
 
 
 def _reason(folder: LandingFolder, rejected: PurePath) -> dict[str, Any]:

@@ -80,6 +80,10 @@ class AuditReport:
     def ok(self) -> bool:
         return all(dataset.ok for dataset in self.datasets)
 
+    def sentences(self) -> list[str]:
+        """Every problem with its dataset."""
+        return [f"{audit.dataset}: {problem.message}" for audit in self.datasets for problem in audit.problems]
+
     def to_dict(self) -> dict[str, Any]:
         return {"ok": self.ok, "shard": self.shard, "datasets": [dataset.to_dict() for dataset in self.datasets]}
 

@@ -53,7 +53,10 @@ def verify(
     make the other repairs. Raises `UnknownDataset`, and `UnreadableLedger` when SQLite finds the ledger damaged.
     """
     area.ledger.audit.check_file()
-    done = _entered(area, lake) if repair else {}
+    done: Mended = {}
+    if repair:
+        done = _entries(area, reconcile(area, lake))
+        _finish_moves(area, done)
     chosen = chosen_datasets(datasets, datasets_to_audit(area, lake))
     with closing(EnginePool()) as engines, ThreadPoolExecutor(_THREADS) as pool:
         one = partial(_audit, area, lake, engines=engines, deep=deep)
@@ -153,12 +156,6 @@ def _totals(dataset: str, facts: LedgerFacts) -> DatasetAudit:
         quarantined_rows=rows[BatchState.QUARANTINED],
         discarded_rows=rows[BatchState.DISCARDED],
     )
-
-
-def _entered(area: StagingArea, lake: Lake) -> Mended:
-    done = _entries(area, reconcile(area, lake))
-    _finish_moves(area, done)
-    return done
 
 
 def _repaired(

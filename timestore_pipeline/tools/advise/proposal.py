@@ -61,8 +61,8 @@ class Proposal:
             "history": {"batches": len(history.arrivals), "flushes": len(history.flushes)}
             | {name: getattr(history, name) for name in (*figures, "file_bytes")},
             "wanted": {"file_bytes": self.wish.file_bytes, "freshness_seconds": self.wish.freshness},
-            "in_force": _limits(self.in_force) | asdict(self.now),
-            "proposed": _limits(self.proposed) | asdict(self.then),
+            "in_force": self.in_force.to_dict() | asdict(self.now),
+            "proposed": self.proposed.to_dict() | asdict(self.then),
             "conflicts": list(self.conflicts),
             "command": self.command,
         }
@@ -101,11 +101,6 @@ def _conflicts(history: History, wish: Wish, proposed: FlushThresholds, then: Ou
             f"{wish.freshness:g} s make files small: {_mb(then.file_bytes)} instead of {_mb(wish.file_bytes)};"
             f" at {_mb(history.bytes_per_second * 60)} staged a minute, files of that size need {waits} of waiting"
         )
-
-
-def _limits(thresholds: FlushThresholds) -> dict[str, int]:
-    age = round(thresholds.max_age.total_seconds() * 1000)
-    return {"max_rows": thresholds.max_rows, "max_bytes": thresholds.max_bytes, "max_age_ms": age}
 
 
 def _mb(amount: float) -> str:

@@ -27,6 +27,7 @@ from timestore_pipeline.tools.crashtest.victims import KillCounts, Victims
 from timestore_pipeline.wiring import Timestore
 
 _EVERYTHING = 1_000_000_000
+PATIENCE = 60.0  # seconds without progress of the last flushes, or until a process is killed instead
 _SURELY_COMPACTED = 100  # kills by which there are small files to compact
 
 Progress = Callable[[int], None]  # called with the number of kills so far
@@ -93,7 +94,7 @@ def _report(plan: CrashPlan, timestore: Timestore, tally: KillCounts, undone: li
         flushes=_flushes(plan, timestore),
         maintained=done,
         faults=[*undone, *tally.faults, *sightings(plan.journals), *promises, *idleness(plan, done)],
-        verify_problems=_verify(timestore),
+        verify_problems=verify(timestore.area, timestore.lake).sentences(),
         cost=_cost(plan, tally, started),
     )
 
@@ -125,14 +126,6 @@ def _total(stories: dict[int, Story], name: str) -> int:
 def _flushes(plan: CrashPlan, timestore: Timestore) -> FlushCounts:
     states = [flush.state for flush in timestore.area.ledger.flushes.history(most=_EVERYTHING)]
     return FlushCounts(states.count(FlushState.PUBLISHED), states.count(FlushState.ABORTED), settled(plan.journals))
-
-
-def _verify(timestore: Timestore) -> list[str]:
-    audit = verify(timestore.area, timestore.lake)
-    return [f"{found.dataset}: {problem.message}" for found in audit.datasets for problem in found.problems]
-
-
-PATIENCE = 60.0  # seconds without progress
 
 
 def drain(timestore: Timestore, datasets: Iterable[str], run_id: str) -> list[str]:

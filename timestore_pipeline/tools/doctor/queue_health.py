@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import folder_bytes
@@ -52,7 +51,8 @@ def dead_owners(deployment: Deployment) -> Iterator[CheckFinding]:
     for holding in dead:
         remedy = "the next flush takes it over; `timestore recover` does it now"
         yield warning(f"process {_name(holding)} is gone and left {_left(holding)}", remedy)
-    left = [path for path, owner in _owned_folders(deployment) if owner not in alive]
+    folders = owned_folders(deployment.directory) if deployment.directory.spool.is_dir() else []
+    left = [path for path, owner in folders if owner not in alive]
     if left:
         seen = f"killed processes left {sum(folder_bytes(path) for path in left) / 1e6:,.0f} MB in the spool"
         yield warning(seen, "the next query or flush removes it; `timestore recover` does it now")
@@ -68,10 +68,6 @@ def quarantine(deployment: Deployment) -> Iterator[CheckFinding]:
         yield warning(seen, f"timestore quarantine list {dataset.name}, then requeue or discard")
     if not held:
         yield ok("nothing is set aside")
-
-
-def _owned_folders(deployment: Deployment) -> list[tuple[Path, str]]:
-    return owned_folders(deployment.directory) if deployment.directory.spool.is_dir() else []
 
 
 def _backlog(dataset: DatasetHealth, deployment: Deployment) -> Iterator[CheckFinding]:

@@ -148,13 +148,12 @@ def _report(
     seconds: tuple[float, float],
 ) -> SimulationReport:
     flushes = store.area.ledger.flushes.history(most=_EVERYTHING)
-    audit = verify(store.area, store.lake)
     stories = {number: read_story(plan.journals, number) for number in range(plan.producers)}
     return SimulationReport(
         plan=plan,
         slo=slo,
         verdict=judge(plan.lake, stories, plan.names()),
-        verify_problems=[f"{d.dataset}: {problem.message}" for d in audit.datasets for problem in d.problems],
+        verify_problems=verify(store.area, store.lake).sentences(),
         depth=sum(status.backlog.queued.batches for status in store.statuses()),
         drops=_drops(store),
         refusals=sum(story.refused for story in stories.values()),
