@@ -36,14 +36,14 @@ __all__ = ["start_owner"]  # a fixture is found by its name in this module
 _INTERRUPTED = """
 import os, signal, sys, threading
 from timestore_pipeline import Settings
-from timestore_pipeline.query.stream import Worker
+from timestore_pipeline.query.stream import QueryThread
 from timestore_pipeline.wiring import Timestore
 signal.signal(signal.SIGINT, signal.default_int_handler)
-run = Worker.run
+run = QueryThread.run
 def press_soon(*arguments):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     return run(*arguments)
-Worker.run = press_soon  # DuckDB is at work by then
+QueryThread.run = press_soon  # DuckDB is at work by then
 with Timestore(Settings.build(home=sys.argv[1])) as store:
     try:
         with store.query("SELECT sum(hash(a.i, b.i)) FROM range(1000000) a(i), range(1000000) b(i)"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from timestore_pipeline.doors.access.gate import Gate
-from timestore_pipeline.tools.doctor.examination import Deployment, Finding, ok
+from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, ok
 
 
-def http_api(deployment: Deployment) -> Iterator[Finding]:
+def http_api(deployment: Deployment) -> Iterator[CheckFinding]:
     """Raises `ServerFileRefused`, which names every wrong line."""
     gate = Gate.of(deployment.settings)
     if gate.is_open:
