@@ -23,6 +23,8 @@ from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.settings import Settings
 
+_JOBS = (ingest_files, drain_all, verify_lake, recover_flushes, lake_maintenance)
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
@@ -30,13 +32,14 @@ def defs() -> dg.Definitions:
     settings = Settings.from_env()
     warn_of_unknown_variables()
     known, landed, now = known_datasets(settings), landed_datasets(settings), clock.now()
+    names = [entry.record.name for entry in known]
     datasets = [dataset_asset(entry, settings, now, landed) for entry in known]
     return dg.Definitions(
         assets=[*flush_on_demand(datasets), *(landing_asset(dataset, settings) for dataset in landed)],
-        asset_checks=dataset_checks([entry.record.name for entry in known]),
+        asset_checks=dataset_checks(names),
         jobs=[
-            make(settings.shard)
-            for make in (partition_build, ingest_files, drain_all, verify_lake, recover_flushes, lake_maintenance)
+            partition_build(settings.shard, names),
+            *(make(settings.shard) for make in _JOBS),
         ],
         schedules=[verify_round, nightly_maintenance],
         sensors=[staging_flush_sensor, landing_sensor(settings), flush_recovery_sensor, dataset_watch_sensor],

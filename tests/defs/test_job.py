@@ -261,3 +261,12 @@ def _block_table(home: Path, dataset: str) -> None:
     """A file where the table's folder should be; unlike permissions it also stops root."""
     (home / "lake").mkdir(exist_ok=True)
     (home / "lake" / dataset).write_text("not a table")
+
+
+def test_the_launchpads_suggestion_flushes_the_datasets_that_wait(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    staging.enqueue("flights", hourly(2))
+    assert job().execute_in_process(instance=instance).success
+    assert (published(timestore, "weather"), published(timestore, "flights")) == ([0, 1, 2], [0, 1])

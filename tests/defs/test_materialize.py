@@ -10,16 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.defs.flushing import hourly, logged, published
-from timestore_pipeline import StagingManager
+from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 
+TODAY = clock.now().strftime("%Y-%m-%d")  # a partition that a dataset has before its first flush
+
 
 def materialize(
-    instance: dg.DagsterInstance, *datasets: str, partition: str | None = None, config: dict[str, Any] | None = None
+    instance: dg.DagsterInstance, *datasets: str, config: dict[str, Any] | None = None
 ) -> dg.ExecuteInProcessResult:
     """What a click on Materialize launches, without the checks."""
     job = defs().resolve_implicit_global_asset_job_def()
@@ -29,7 +31,7 @@ def materialize(
         instance=instance,
         raise_on_error=False,
         asset_selection=[asset_key(dataset) for dataset in datasets],
-        partition_key=partition,
+        partition_key=TODAY,
     )
 
 
@@ -51,7 +53,7 @@ def test_the_selected_dataset_is_flushed_and_no_other(
 ) -> None:
     staging.enqueue("weather", hourly(3))
     staging.enqueue("flights", hourly(2))
-    run = materialize(instance, "weather", partition="2026-01-05")
+    run = materialize(instance, "weather")
     assert run.success
     assert (published(timestore, "weather"), published(timestore, "flights")) == ([0, 1, 2], [])
     [flush] = timestore.area.ledger.flushes.history("weather")
@@ -62,7 +64,7 @@ def test_the_run_is_the_shards_so_that_it_is_ended_when_its_worker_vanishes(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
 ) -> None:
     staging.enqueue("weather", hourly(3))
-    run = instance.get_run_by_id(materialize(instance, "weather", partition="2026-01-05").run_id)
+    run = instance.get_run_by_id(materialize(instance, "weather").run_id)
     assert run is not None
     assert run.tags[SHARD_TAG] == timestore.area.shard
 
@@ -72,7 +74,7 @@ def test_several_are_flushed_in_one_step(
 ) -> None:
     for dataset in ("weather", "flights", "trains"):
         staging.enqueue(dataset, hourly(2))
-    run = materialize(instance, "weather", "flights", partition="2026-01-05")
+    run = materialize(instance, "weather", "flights")
     assert [event.step_key for event in run.all_events if event.is_step_success] == ["flush_selected"]
     assert [published(timestore, dataset) for dataset in ("weather", "flights", "trains")] == [[0, 1], [0, 1], []]
 
@@ -81,15 +83,15 @@ def test_the_days_that_got_rows_are_marked_whichever_was_chosen(
     staging: StagingManager, instance: dg.DagsterInstance
 ) -> None:
     staging.enqueue("weather", hourly(30))
-    run = materialize(instance, "weather", partition="2026-01-05")
+    run = materialize(instance, "weather")
     found = [(event.asset_key, event.partition) for event in run.get_asset_materialization_events()]
     assert found == [(asset_key("weather"), day) for day in ("2013-01-01", "2013-01-02", None)]
 
 
 def test_nothing_staged_is_a_success_without_an_event(staging: StagingManager, instance: dg.DagsterInstance) -> None:
     staging.enqueue("weather", hourly(3))
-    assert materialize(instance, "weather", partition="2026-01-05").success
-    again = materialize(instance, "weather", partition="2026-01-05")
+    assert materialize(instance, "weather").success
+    again = materialize(instance, "weather")
     assert again.success
     assert not again.get_asset_materialization_events()
     assert "weather: nothing to claim" in logged(instance, again.run_id)
@@ -100,7 +102,7 @@ def test_the_launchpads_options_are_those_of_the_flush(
 ) -> None:
     staging.enqueue("weather", hourly(3))
     options = {"compression": "gzip", "sort_by": ["n"]}
-    assert materialize(instance, "weather", partition="2026-01-05", config=options).success
+    assert materialize(instance, "weather", config=options).success
     [path] = timestore.lake.table("weather").to_arrow_dataset().files
     found = pq.ParquetFile(Path(timestore.lake.table("weather").uri, path)).metadata.row_group(0).column(0)
     assert found.compression == "GZIP"
@@ -118,7 +120,7 @@ def test_wrong_options_are_explained_before_anything_is_claimed(
     instance: dg.DagsterInstance,
 ) -> None:
     staging.enqueue("weather", hourly(3))
-    run = materialize(instance, "weather", partition="2026-01-05", config=options)
+    run = materialize(instance, "weather", config=options)
     assert not run.success
     assert problem in failure_of(run)
     assert timestore.status("weather").backlog.queued.rows == 3
@@ -131,7 +133,7 @@ def test_one_that_fails_is_named_and_the_others_are_published(
     staging.enqueue("flights", hourly(2))
     (home / "lake").mkdir()
     (home / "lake" / "weather").write_text("not a table")
-    run = materialize(instance, "weather", "flights", partition="2026-01-05")
+    run = materialize(instance, "weather", "flights")
     assert "- weather (" in failure_of(run)
     assert published(timestore, "flights") == [0, 1]
 
@@ -141,6 +143,6 @@ def test_a_flush_in_flight_is_left_to_the_run_that_has_it(
 ) -> None:
     staging.enqueue("weather", hourly(3))
     assert timestore.pipeline.claim("weather", Trigger.AGE, "another run").ref is not None
-    run = materialize(instance, "weather", partition="2026-01-05")
+    run = materialize(instance, "weather")
     assert run.success
     assert "weather: skipped" in logged(instance, run.run_id)

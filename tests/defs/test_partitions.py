@@ -51,8 +51,32 @@ def test_keys_are_spelt_as_the_delta_log_spells_partition_values(granularity: Gr
     assert keys(entry(granularity, value)).has_partition_key(value)
 
 
-def test_the_range_begins_with_the_year_of_the_first_partition() -> None:
-    assert keys(entry(first="2013-08-09")).start == datetime(2013, 1, 1, tzinfo=UTC)
+def test_the_range_begins_with_the_first_partition() -> None:
+    assert keys(entry(first="2013-08-09")).start == datetime(2013, 8, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("granularity", "current"),
+    [(Granularity.HOUR, "2026-05-17 13:00:00"), (Granularity.DAY, "2026-05-17"), (Granularity.MONTH, "2026-05-01")],
+)
+def test_a_new_dataset_has_the_current_window_only(granularity: Granularity, current: str) -> None:
+    assert keys(entry(granularity)).get_partition_keys(current_time=NOW) == [current]
+
+
+@pytest.mark.parametrize(
+    ("granularity", "next_one"),
+    [(Granularity.HOUR, "2026-05-17 14:00:00"), (Granularity.DAY, "2026-05-18"), (Granularity.MONTH, "2026-06-01")],
+)
+def test_the_next_window_is_there_once_it_begins_or_has_data(granularity: Granularity, next_one: str) -> None:
+    start = datetime.fromisoformat(next_one).replace(tzinfo=UTC)
+    assert next_one not in keys(entry(granularity)).get_partition_keys(current_time=NOW)
+    assert next_one in keys(entry(granularity)).get_partition_keys(current_time=start)
+    assert next_one in keys(entry(granularity, last=next_one)).get_partition_keys(current_time=NOW)
+
+
+def test_a_dataset_of_forecasts_alone_has_its_days_and_today() -> None:
+    found = keys(entry(first="2026-05-20", last="2026-05-21")).get_partition_keys(current_time=NOW)
+    assert (found[0], found[-1]) == ("2026-05-17", "2026-05-21")
 
 
 @pytest.mark.parametrize(
@@ -85,9 +109,9 @@ def test_the_range_covers_what_it_was_made_for() -> None:
     assert covers(partitions_of(dataset, NOW), dataset, NOW + timedelta(days=400))
 
 
-def test_older_data_of_another_year_needs_a_reload() -> None:
-    assert not covers(partitions_of(entry(first="2013-08-09"), NOW), entry(first="2012-08-09"), NOW)
-    assert covers(partitions_of(entry(first="2013-08-09"), NOW), entry(first="2013-01-09"), NOW)
+def test_older_data_need_a_reload() -> None:
+    assert not covers(partitions_of(entry(first="2013-08-09"), NOW), entry(first="2013-08-08"), NOW)
+    assert covers(partitions_of(entry(first="2013-08-09"), NOW), entry(first="2013-08-10"), NOW)
 
 
 def test_a_forecast_further_ahead_needs_a_reload() -> None:
