@@ -110,6 +110,14 @@ CASES = [
         ),
     ),
     Case(
+        "TimestoreOldestBatch",
+        "warning",
+        Scene("2m15s", {staged("weather"): "0x99"}, (WEATHER,)),
+        Scene(  # datasets with an age limit, and one that is flushed in time
+            "15m30s", {staged("flights"): "0x99", staged("weather"): "_x10 150+15x10 450+15x90"}
+        ),
+    ),
+    Case(
         "TimestoreDatasetDisk",
         "warning",
         Scene("20m", {disk("flights"): f"{LIMIT * 0.76}x99"}, (FLIGHTS,)),
@@ -179,6 +187,12 @@ CASES = [
                 named("created_timestamp_seconds", dataset="trips"): "_x60 300x39",
             },
         ),
+    ),
+    Case(
+        "TimestoreBackpressure",
+        "warning",
+        Scene("20m", {retried("flights"): "0x70 4x29"}, (FLIGHTS | {"reason": "error"},)),
+        Scene("20m", {retried("flights"): "0x20 4x79", dropped("weather"): "0x70 4x29"}),  # 15 minutes ago
     ),
     Case(
         "TimestoreBackpressure",

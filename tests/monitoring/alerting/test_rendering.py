@@ -14,7 +14,8 @@ from tests.monitoring.alerting.cases import CASES, Case
 from tests.monitoring.alerting.scenes import healthy, played
 from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
-from timestore_pipeline.monitoring.alerting.alerts import Watch, alerts
+from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alerts import alerts
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
@@ -114,4 +115,4 @@ def test_hurrying_shortens_every_wait() -> None:
 def test_a_thousand_levels_of_their_own_are_still_rules(tmp_path: Path) -> None:
     overrides = {f"dataset-{n}": AlertOverrides(backlog_warn=100 + n, backlog_page=2_000) for n in range(1_000)}
     (tmp_path / "rules.yml").write_text(rule_file(Watch(SHARD, overrides)))
-    assert "2021 rules found" in promtool("check", "rules", tmp_path / "rules.yml")
+    assert "2023 rules found" in promtool("check", "rules", tmp_path / "rules.yml")

@@ -1,52 +1,33 @@
 """Every alert: its expression, its severity and its text for the person on call.
 
 Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
-today's limits. The others are the constants below, and the backlog levels in `alert.py`.
+today's limits. The others are the constants in `alert_levels.py`, and the backlog levels in `alert.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from timestore_pipeline.model.dataset import AlertOverrides
-from timestore_pipeline.model.limits import LATE_RULE
+from timestore_pipeline.model.limits import LATE_FLOOR, LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Alert, Severity, backlog_limits
-from timestore_pipeline.monitoring.alerting.promql import Durations, Scope
+from timestore_pipeline.monitoring.alerting.alert_levels import (
+    DAY,
+    DISK_PAGE,
+    DISK_WARN,
+    FAILING,
+    HOUR,
+    MINUTE,
+    RECENTLY,
+    RECORDED_EVERY,
+    SLOW_ENOUGH,
+    SLOWER,
+    Watch,
+)
 from timestore_pipeline.monitoring.telemetry import series
 
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
-
-MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
-
-DISK_WARN, DISK_PAGE = 0.75, 0.90  # of a guardrail, or of the volume
-SILENCE = 120.0  # seconds without a sensor tick or a push
-PUSHES_MISSED = 3  # where pushes are rarer than that
-RECENTLY = 10 * MINUTE  # time for which one drop keeps an alert firing
-SLOWER = 2.0  # times the dataset's own past
-SLOW_ENOUGH = 1.0  # seconds; for faster flushes, twice as slow is noise
-FAILING = 0.5  # of the flushes that ended
-RECORDED_EVERY = MINUTE
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """The subject of the rules: one shard, the levels of its datasets, and the durations."""
-
-    shard: str
-    overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
-    durations: Durations = field(default_factory=Durations)
-    push_interval: float = 0.0  # seconds, TIMESTORE_METRICS_PUSH_INTERVAL_MS; no series carries it
-
-    @property
-    def silence(self) -> float:
-        """Seconds without a tick or push after which an alert fires."""
-        return max(SILENCE, PUSHES_MISSED * self.push_interval)
-
-    @property
-    def scope(self) -> Scope:
-        return Scope.of_shard(self.shard)
 
 
 def alerts(watch: Watch) -> list[Alert]:
@@ -84,6 +65,15 @@ def _oldest(watch: Watch) -> Iterator[Alert]:
         "{{ $labels.dataset }}: the oldest batch has waited {{ $value | humanizeDuration }}",
         "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is not being flushed. The limit is"
         f" {LATE_RULE}.",
+    )
+    waiting = LATE_FLOOR.total_seconds()
+    yield Alert(
+        "TimestoreOldestBatch",
+        Severity.WARNING,
+        f"{promql.age(watch.scope)}\n> {watch.durations.seconds(waiting)} and {promql.ageless(watch.scope)}",
+        "{{ $labels.dataset }}: a batch has waited {{ $value | humanizeDuration }}, and age is off",
+        "Dataset {{ $labels.dataset }} on shard {{ $labels.shard }} is flushed by rows or bytes only: while few rows"
+        f" arrive, none is published. The oldest batch waits for more than {waiting:g} s.",
     )
 
 
@@ -130,6 +120,14 @@ def _backpressure(watch: Watch) -> Iterator[Alert]:
         "{{ $labels.dataset }}: {{ $value }} batches refused (reason: {{ $labels.reason }})",
         "Producers of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} were asked to retry later,"
         f" {recently}. No acknowledged batch is lost; refused batches are lost unless the producers send them again.",
+    )
+    yield Alert(
+        "TimestoreBackpressure",
+        Severity.WARNING,
+        f"{promql.increase(watch.scope, retried, window, by='reason')} > 0",
+        "{{ $labels.dataset }}: {{ $value }} batches returned by failed flushes (reason: {{ $labels.reason }})",
+        "Flushes of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} failed, and their batches are staged"
+        f" again, {recently}. No batch is lost; the next flush takes them.",
     )
     yield Alert(
         "TimestoreBackpressure",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
-from timestore_pipeline.monitoring.alerting.alerts import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
+from timestore_pipeline.monitoring.alerting.alert_levels import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row, Unit
 from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations, Scope
 from timestore_pipeline.monitoring.telemetry import series

@@ -91,8 +91,14 @@ def age_limit(scope: Scope, durations: Durations) -> str:
     """`FlushThresholds.late_after` in seconds; no sample where that is None."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
     floor, margin = (durations.seconds(span.total_seconds()) for span in (LATE_FLOOR, LATE_MARGIN))
+    return f"(clamp_min({LATE_FACTOR} * {max_age} + {margin}, {floor})\nunless {ageless(scope)})"
+
+
+def ageless(scope: Scope) -> str:
+    """A sample for each dataset in which no batch is ever late: age is off, and rows or bytes are on."""
+    max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
     other = " or ".join(f"{scope.level(series.FLUSH_THRESHOLD, metric=metric)} > 0" for metric in ("rows", "bytes"))
-    return f"(clamp_min({LATE_FACTOR} * {max_age} + {margin}, {floor})\nunless ({max_age} == 0 and ({other})))"
+    return f"({max_age} == 0 and ({other}))"
 
 
 def silence(instant: str) -> str:
