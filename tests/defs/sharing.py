@@ -8,7 +8,7 @@ import dagster as dg
 
 from timestore_pipeline.defs.check_rounds import news
 from timestore_pipeline.defs.checks import Verdict
-from timestore_pipeline.defs.shard_verdicts import for_all_shards, standings
+from timestore_pipeline.defs.shard_verdicts import for_all_shards, shared_verdicts
 
 FINE = Verdict("weather", "fresh", True, "fine")
 WARNED = Verdict("weather", "fresh", False, "late", dg.AssetCheckSeverity.WARN)
@@ -27,4 +27,4 @@ def stored_now(
     instance: dg.DagsterInstance, verdict: Verdict, now: datetime, shard: str = "shard-0"
 ) -> list[str | None]:
     """The texts that the shard's watch would store at this instant."""
-    return [found.text for found in news(instance, standings(instance, shard, [verdict]), now)]
+    return [found.text for found in news(instance, shared_verdicts(instance, shard, [verdict]), now)]

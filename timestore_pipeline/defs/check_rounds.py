@@ -13,7 +13,7 @@ import dagster as dg
 
 from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
-from timestore_pipeline.defs.shard_verdicts import Standing, failures_in
+from timestore_pipeline.defs.shard_verdicts import SharedVerdict, failures_in
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.wiring import Timestore
@@ -45,11 +45,11 @@ def turn(datasets: Sequence[str], after: str) -> list[str]:
     return (later or list(datasets))[:PER_ROUND]
 
 
-def news(instance: dg.DagsterInstance, standings: Sequence[Standing], now: datetime) -> list[Verdict]:
+def news(instance: dg.DagsterInstance, shared: Sequence[SharedVerdict], now: datetime) -> list[Verdict]:
     """Verdicts that differ from the last one that Dagster stored, or whose last one is old."""
-    verdicts = [standing.verdict for standing in standings]
+    verdicts = [one.verdict for one in shared]
     flushed = _last_flushes(instance, [verdict for verdict in verdicts if not verdict.passed])
-    return [s.verdict for s in standings if _is_news(s, flushed.get(s.verdict.key.asset_key, 0.0), now)]
+    return [one.verdict for one in shared if _is_news(one, flushed.get(one.verdict.key.asset_key, 0.0), now)]
 
 
 def with_failing(state: WatchState, verdicts: Sequence[Verdict]) -> WatchState:
@@ -91,12 +91,12 @@ def _last_flushes(instance: dg.DagsterInstance, verdicts: Sequence[Verdict]) -> 
     }
 
 
-def _is_news(standing: Standing, flushed: float, now: datetime) -> bool:
-    verdict, shown = standing.verdict, standing.shown
+def _is_news(shared: SharedVerdict, flushed: float, now: datetime) -> bool:
+    verdict, shown = shared.verdict, shared.shown
     if shown is None or verdict.passed != shown.passed or failures_in(shown).keys() != verdict.failing_shards:
         return True
     if not verdict.passed and verdict.severity is not shown.severity:
         return True
-    hidden = not verdict.passed and flushed > standing.shown_since
+    hidden = not verdict.passed and flushed > shared.shown_since
     pause = REPEAT_FAILURE_AFTER if hidden else REPEAT_AFTER
-    return now.timestamp() - standing.shown_since > pause.total_seconds()
+    return now.timestamp() - shared.shown_since > pause.total_seconds()

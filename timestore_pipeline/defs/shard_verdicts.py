@@ -41,7 +41,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SharedVerdict:
     """The verdict of all shards, and what the dataset's page shows."""
 
     verdict: Verdict
@@ -49,21 +49,21 @@ class Standing:
     shown_since: float  # seconds since the Unix epoch
 
 
-def standings(
+def shared_verdicts(
     instance: dg.DagsterInstance, shard: str, verdicts: Sequence[Verdict], retired: Collection[str] = ()
-) -> list[Standing]:
+) -> list[SharedVerdict]:
     """This shard's verdicts, each with the failures of the other shards. retired: shards whose failures are dropped."""
     storage = instance.event_log_storage
     keys = [verdict.key for verdict in verdicts]
     records = storage.get_latest_asset_check_execution_by_key(keys) if keys else {}
-    return [_standing(storage, shard, verdict, records.get(verdict.key), retired) for verdict in verdicts]
+    return [_shared(storage, shard, verdict, records.get(verdict.key), retired) for verdict in verdicts]
 
 
 def for_all_shards(
     instance: dg.DagsterInstance, shard: str, verdicts: Sequence[Verdict], retired: Collection[str] = ()
 ) -> list[Verdict]:
     """The verdicts as they are to be stored."""
-    return [standing.verdict for standing in standings(instance, shard, verdicts, retired)]
+    return [shared.verdict for shared in shared_verdicts(instance, shard, verdicts, retired)]
 
 
 def failures_in(evaluation: dg.AssetCheckEvaluation) -> dict[str, Failure]:
@@ -75,13 +75,13 @@ def failures_in(evaluation: dg.AssetCheckEvaluation) -> dict[str, Failure]:
         return {}
 
 
-def _standing(
+def _shared(
     storage: EventLogStorage,
     shard: str,
     verdict: Verdict,
     record: AssetCheckExecutionRecord | None,
     retired: Collection[str],
-) -> Standing:
+) -> SharedVerdict:
     shown = _evaluation(record)
     last = shown
     if record is not None and shown is None:  # a click on Execute has hidden the last evaluation
@@ -89,7 +89,7 @@ def _standing(
         last = _evaluation(answered[0]) if answered else None
     failures = {} if last is None else failures_in(last)
     others = {name: failure for name, failure in failures.items() if name != shard and name not in retired}
-    return Standing(_merged(verdict, shard, others), shown, 0.0 if record is None else record.create_timestamp)
+    return SharedVerdict(_merged(verdict, shard, others), shown, 0.0 if record is None else record.create_timestamp)
 
 
 def _evaluation(record: AssetCheckExecutionRecord | None) -> dg.AssetCheckEvaluation | None:

@@ -18,7 +18,7 @@ from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.observing import observations
 from timestore_pipeline.defs.partitions import covers
 from timestore_pipeline.defs.reload import ask_for_reload
-from timestore_pipeline.defs.shard_verdicts import standings
+from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry
@@ -42,13 +42,13 @@ def dataset_watch_sensor(
     shown = [status for status in timestore.statuses() if graph.has(asset_key(status.backlog.dataset))]
     checked = [status for status in shown if _check_key(status.backlog.dataset) in graph.asset_check_keys]
     verdicts, after = check_round(timestore, checked, now, before)
-    standing = standings(context.instance, timestore.area.shard, verdicts)
+    shared = shared_verdicts(context.instance, timestore.area.shard, verdicts)
     backlogs = [status.backlog for status in shown]
     observed, remembered = observations(backlogs, before.observed, now, timestore.area.shard)
-    changed = [verdict.evaluation() for verdict in news(context.instance, standing, now)]
+    changed = [verdict.evaluation() for verdict in news(context.instance, shared, now)]
     unseen = not_shown(known_datasets(timestore.settings), graph, now)
     summary = f"{len(observed)} observations, {len(changed)} changed verdicts; {_describe(unseen)}"
-    after = with_failing(replace(after, observed=remembered), [one.verdict for one in standing])
+    after = with_failing(replace(after, observed=remembered), [one.verdict for one in shared])
     state = _ask_if_due(timestore.settings, unseen, now, after)
     return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=summary, cursor=state.to_cursor())
 
