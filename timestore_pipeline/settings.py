@@ -30,7 +30,7 @@ _MOST_BYTES = 2**60  # 1 EiB; sums of larger values do not fit the ledger's 64 b
 _MOST_MB = _MOST_BYTES >> 20
 _BYTE_LIMITS = ("staging_max_dataset_bytes", "staging_max_total_bytes", "staging_flush_max_bytes")
 _LOCATIONS = ("home", "staging_directory", "lake_uri")  # derived from each other where they are empty
-_OPTIONAL_PATHS = ("landing_directory", "api_tokens_file")
+_OPTIONAL_PATHS = ("landing_directory", "api_tokens_file", "api_tls_certificate_file", "api_tls_key_file")
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # user and password of an address, masked in messages
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both misread them in a path
@@ -84,6 +84,8 @@ class Settings(BaseModel):
     dagster_webserver_url: str | None = None  # reloaded for new datasets; None = by an operator
     api_token: SecretStr | None = None  # bearer token of the HTTP API, with every right
     api_tokens_file: Path | None = None  # named tokens with their rights; without either token loopback only
+    api_tls_certificate_file: Path | None = None  # PEM, with its chain; None = plain HTTP
+    api_tls_key_file: Path | None = None  # PEM; None = the key is in the certificate's file
     api_max_body_bytes: int = Field(default=67_108_864, ge=1)  # 64 MiB as sent, unpacked, and as Arrow data
 
     def __init__(self, **values: Any) -> None:

@@ -21,8 +21,8 @@ def require(service: str, *, available: bool, remedy: str) -> None:
 
 
 def require_command(command: str, *, remedy: str) -> Path:
-    """The path of an executable, beside this Python or on the PATH."""
+    """The path of an executable, beside this Python, on the PATH, or where Debian puts servers."""
     beside = str(Path(sys.executable).parent)
-    found = shutil.which(command, path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
+    found = shutil.which(command, path=os.pathsep.join([beside, os.environ.get("PATH", ""), "/usr/sbin"]))
     require(f"the command {command}", available=found is not None, remedy=remedy)
     return Path(found or command)

@@ -32,20 +32,27 @@ class Client(Closing):
     """Sends batches to one server. Thread-safe; concurrent senders wait for each other. `with` closes it."""
 
     def __init__(
-        self, url: str, *, token: str | None = None, timeout: float = 30.0, retry: Retry | None = None
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float = 30.0,
+        retry: Retry | None = None,
+        ca_file: str | None = None,
     ) -> None:
         """Connects with the first batch, not before.
 
         Args:
-            url: The address of `timestore serve`, such as `http://ingest:8451`.
+            url: The address of `timestore serve`, such as `https://ingest:8451`.
             token: A token of the server; None = it requires none.
             timeout: Seconds to connect, as many to send a batch, and as many until its answer is complete.
             retry: How long to try again, and how often; None = `Retry()`.
+            ca_file: PEM file with the certificates that may have signed the server's; None = those of the system.
 
         Raises:
-            InvalidInput: The address or the token is malformed.
+            InvalidInput: The address or the token is malformed, or the file cannot be used.
         """
-        self._connection = Connection(url, timeout)
+        self._connection = Connection(url, timeout, ca_file)
         if token and _TOKEN.fullmatch(token) is None:  # the message does not show it: it may be a secret all the same
             raise InvalidInput("the token is malformed", hint="printable ASCII characters without blanks")
         self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})

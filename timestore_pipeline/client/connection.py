@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import ssl
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -35,13 +36,16 @@ class Answer:
 class Connection(Closing):
     """Thread-safe; requests go one after the other. A forked child has a connection of its own."""
 
-    def __init__(self, url: str, timeout: float) -> None:
-        """timeout: seconds, as in `transport`. Raises `InvalidInput` for a malformed address."""
+    def __init__(self, url: str, timeout: float, ca_file: str | None = None) -> None:
+        """timeout: seconds, as in `transport`. ca_file: None = the system's. Raises `InvalidInput`."""
         parts = _address(url)
+        if ca_file is not None and parts.scheme != "https":
+            raise InvalidInput("ca_file is given, and the address is not https://", hint="give an https:// address")
         kind = Https if parts.scheme == "https" else Http
+        options: dict[str, Any] = {"context": _trusting(ca_file)} if kind is Https else {}
         self._base = parts.path.rstrip("/")
         self._where = f"{parts.scheme}://{parts.hostname}:{parts.port or kind.default_port}"
-        self._make = partial(kind, parts.hostname or "", parts.port, timeout=timeout)
+        self._make = partial(kind, parts.hostname or "", parts.port, timeout=timeout, **options)
         self._begin()
 
     def _begin(self) -> None:
@@ -50,7 +54,10 @@ class Connection(Closing):
         self._connection = self._make()
 
     def post(self, path: str, body: Body, headers: Mapping[str, str]) -> Answer:
-        """Raises `NotAcknowledged` when no whole answer arrived: the request may have been executed."""
+        """Raises `NotAcknowledged` when no whole answer arrived: the request may have been executed.
+
+        Raises `InvalidInput` for a server that does not prove who it is: nothing was sent to it.
+        """
         if os.getpid() != self._process:  # forked: parent and child would mix their requests on the parent's socket
             self._begin()
         with self._lock:
@@ -59,6 +66,10 @@ class Connection(Closing):
                     self._connection.post(self._base + path, body, headers)
                 response, body = self._connection.answer()
                 return Answer(response.status, _document(body), _retry_after(response))
+            except ssl.SSLCertVerificationError as error:
+                self._connection.close()
+                hint = "give the file of its CA as ca_file, or its right name in the address; or renew its certificate"
+                raise InvalidInput(f"{self._where} is not trusted: {error.verify_message}", hint=hint) from error
             except (OSError, http.client.HTTPException, ValueError) as error:
                 self._connection.close()
                 reason = str(error) or type(error).__name__
@@ -69,6 +80,15 @@ class Connection(Closing):
         if os.getpid() == self._process:
             with self._lock:
                 self._connection.close()
+
+
+def _trusting(ca_file: str | None) -> ssl.SSLContext:
+    """Requires a valid certificate of the right name, and TLS 1.2 at least."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # SSLError is one
+        reason = error.strerror or error
+        raise InvalidInput(f"{ca_file!r} holds no CA certificates: {reason}", hint="give a PEM file") from error
 
 
 def _address(url: str) -> SplitResult:

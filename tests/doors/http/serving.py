@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -45,14 +46,16 @@ class Server:
     process: Forked
     url: str
     log: Path
+    ca: Path | None = None  # file of the certificate that signed its own; None = plain HTTP
 
     @property
     def address(self) -> tuple[str, int]:
-        host, port = self.url.removeprefix("http://").split(":")
+        host, port = self.url.partition("://")[2].split(":")
         return host, int(port)
 
     def client(self, **options: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=60, **options)
+        trusted: dict[str, Any] = {} if self.ca is None else {"verify": ssl.create_default_context(cafile=self.ca)}
+        return httpx.Client(base_url=self.url, timeout=60, **trusted, **options)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Signal it and wait for its end."""
@@ -96,9 +99,9 @@ def server(home: Path, *options: str, limits: dict[str, Any] | None = None, **se
     its_output.close()
     with as_file(from_output, "r") as output:
         try:
-            announced = re.match(r"serving (http://\S+)", output.readline())
+            announced = re.match(r"serving (https?://\S+)", output.readline())
             assert announced, log.read_text()
-            yield Server(process, announced[1], log)
+            yield Server(process, announced[1], log, settings.get("api_tls_certificate_file"))
         finally:
             process.kill()
 

@@ -40,7 +40,7 @@ def test_connections_beyond_the_limit_on_open_files_wait_and_the_log_says_so_onc
 class Idle(asyncio.Protocol):
     """A connection that does nothing."""
 
-    peer, let_in, since, is_spare = "", False, 0.0, False
+    peer, let_in, since, is_spare, is_made = "", False, 0.0, False, True
 
 
 def test_a_flood_of_connections_leaves_the_event_loop_to_others() -> None:

@@ -89,6 +89,8 @@ def test_every_limit_is_documented_with_its_number() -> None:
         f"| of them from one address | {limits.connections_of_one} |",
         f"| connections for probes, beyond | {limits.connections_for_probes} |",
         f"| a request's line and headers | {MOST_HEAD_BYTES >> 10} KiB, {MOST_HEADERS} headers |",
+        f"| a TLS handshake | {limits.handshake_seconds:.0f} s |",
+        f"| the end of TLS, until the client confirms it | {limits.farewell_seconds:.0f} s |",
         f"| time of a head | {limits.head_seconds:.0f} s |",
         f"| between two requests | {limits.keep_alive_seconds} s |",
         f"| between two pieces of a body | {limits.idle_seconds:.0f} s |",

@@ -31,10 +31,6 @@ class Gate:
         return cls(settings.api_token, tokens_file(settings))
 
     @property
-    def files(self) -> list[Reloaded[tuple[Token, ...]]]:
-        return [] if self.file is None else [self.file]
-
-    @property
     def tokens(self) -> tuple[Token, ...]:
         return self._single if self.file is None else self._single + self.file.value
 

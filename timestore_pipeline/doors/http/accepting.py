@@ -2,8 +2,9 @@
 
 asyncio accepts all waiting connections at once, regardless of how many are open, and logs every failure with a
 traceback. Here a connection for which there is no room waits in the system's queue until another one has been closed;
-a few places beyond the limit are reserved for probes. When the process cannot open more files, new connections wait
-for a second, and the log reports it once a minute.
+a few places beyond the limit are reserved for probes. A connection counts from its acceptance: in its TLS handshake it
+gives way like any other that asks nothing. When the process cannot open more files, new connections wait for a second,
+and the log reports it once a minute.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from timestore_pipeline import clock
 from timestore_pipeline.doors.http.connection import Connection
@@ -29,11 +33,19 @@ _QUIET_SECONDS = 60.0  # between two log lines about it
 class Acceptor:
     """One listening socket; created and used in the event loop."""
 
-    def __init__(self, listener: socket.socket, roster: Roster, make: Callable[[], Connection]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        roster: Roster,
+        make: Callable[[], Connection],
+        tls: Callable[[], dict[str, Any]] = dict,
+    ) -> None:
+        """tls: options of the next connection's TLS, as `connect_accepted_socket` takes them; empty = plain TCP."""
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         self._roster = roster
         self._make = make
+        self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
         self._next: tuple[socket.socket, str] | None = None  # accepted, and waiting for room; with its address
         self._logged_at: float | None = None
@@ -97,16 +109,23 @@ class Acceptor:
         connection.peer = peer
         connection.is_spare = self._roster.is_full
         self._roster.add(connection)
-        task = self._loop.create_task(self._connect(connection, accepted))
+        tls = self._tls()
+        task = self._loop.create_task(self._connect(connection, accepted, tls))
+        if tls:
+            connection.abandon = task.cancel
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._connected, connection, accepted))
         if self._roster.exceeds_its_share(peer):
             self._roster.make_room(peer)
 
-    async def _connect(self, connection: Connection, accepted: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, accepted)
-        except OSError:  # the client has already disconnected
+    async def _connect(self, connection: Connection, accepted: socket.socket, tls: dict[str, Any]) -> None:
+        with suppress(OSError):  # the client has already disconnected, or its handshake failed
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, **tls)
+
+    def _connected(self, connection: Connection, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        """Here and not in the task: one that is cancelled before its first step does not run at all."""
+        self._tasks.discard(task)
+        if not connection.is_made:  # else its transport closes the socket
             accepted.close()
             self._roster.remove(connection)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -48,7 +49,9 @@ class Connection(H11Protocol):
         self.is_spare = False  # reserved for probes: no other request is answered
         self.let_in = False
         self.since = clock.monotonic()
-        self._is_made = self._is_refused = False
+        self.abandon: Callable[[], object] = lambda: None  # ends a handshake
+        self.is_made = False  # connected, and beyond the handshake
+        self._is_refused = self._is_tls = False
         self._head_timer = Timer(self.loop, self.limits.head_seconds, self._head_is_late)
         self._write_timer = Timer(self.loop, self.limits.write_seconds, self._abort)
 
@@ -62,7 +65,8 @@ class Connection(H11Protocol):
         send_at_once(transport)
         wrapped = WholeAnswers(transport, self.loop)
         super().connection_made(wrapped)  # type: ignore[arg-type]
-        self._is_made = True
+        self.is_made = True
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         if self._is_refused:
             self.give_way()
         else:
@@ -109,19 +113,20 @@ class Connection(H11Protocol):
     def give_way(self) -> None:
         """Answer an open request, and close. A client between two requests finds its connection closed."""
         self._is_refused = True
-        if not self._is_made:
-            return  # `connection_made` will refuse it
+        if not self.is_made:
+            self.abandon()
+            return
         if self.activity is Activity.RECEIVES:
             self._break_off()
         if self.activity is Activity.WAITS and self.let_in:
             self.transport.close()
         else:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "server_busy", _BUSY)
-        if self.transport.get_write_buffer_size():
+        if self._is_tls or self.transport.get_write_buffer_size():  # TLS would wait for the client to confirm the end
             self.transport.abort()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """True = stay open until the response is written."""
+        """True = stay open until the response is written; TLS cannot be closed in one direction."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
@@ -129,7 +134,7 @@ class Connection(H11Protocol):
             self._break_off()
             if not self.cycle.response_started:
                 self._refuse(HTTPStatus.BAD_REQUEST, "unreadable_input", "the body ends too early")
-        return True
+        return not self._is_tls
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # always the same
         """The request is not HTTP, or its head is too large, or, after the head, its body is malformed."""

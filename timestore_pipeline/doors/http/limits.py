@@ -41,6 +41,8 @@ class Limits:
     short_unpacked_bytes: int = 8 * _MIB  # of a short body, unpacked and as Arrow data; likewise
     queue_seconds: float = 20.0  # a body waits for a reader, then 429
     metadata_bytes: int = 64 << 10
+    handshake_seconds: float = 10.0  # of TLS
+    farewell_seconds: float = 2.0  # a client may take to confirm the end of TLS
     head_seconds: float = 10.0  # from a request's first byte to the end of its headers
     keep_alive_seconds: int = 30  # between requests
     idle_seconds: float = 15.0  # between two pieces of a body

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.doors.access.access import Access
 from timestore_pipeline.doors.access.reloading import refreshing
 from timestore_pipeline.doors.http.accepting import Acceptor
 from timestore_pipeline.doors.http.app import build_app
@@ -48,15 +48,15 @@ def serve(
     Raises `InvalidSettings` for a host beyond loopback without a token, `ServerFileRefused` for a file that cannot be
     used, `InvalidInput` when the address cannot be bound, and the errors of opening the stores.
     """
-    gate = Gate.of(settings)
-    check_binding(host, gate.is_open)
+    access = Access.of(settings)
+    check_binding(host, access.gate.is_open)
     with (
         closing(_listen(host, port)) as listener,
         Timestore(settings) as store,
         StagingManager.open(settings) as staging,
-        refreshing(gate.files),
+        refreshing(access.files),
     ):
-        _run(store, staging, listener, announce, gate, limits or Limits(settings.api_max_body_bytes))
+        _run(store, staging, listener, announce, access, limits or Limits(settings.api_max_body_bytes))
 
 
 def _run(
@@ -64,20 +64,20 @@ def _run(
     staging: StagingManager,
     listener: socket.socket,
     announce: Callable[[str], None],
-    gate: Gate,
+    access: Access,
     limits: Limits,
 ) -> None:
     make_service = partial(Service, store, staging, limits)
-    app = build_app(make_service, gate, ServerMetrics(gate), stopping=lambda: server.should_exit)
+    app = build_app(make_service, access.gate, ServerMetrics(access), stopping=lambda: server.should_exit)
     roster = Roster(limits.connections, limits.connections_of_one, limits.connections_for_probes)
-    server = _Server(_config(app, limits, roster), roster)
+    server = _Server(_config(app, limits, roster), roster, partial(_tls, access, limits))
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        announce(_url(listener))  # after the handlers are set: the caller may send a signal from now on
+        announce(_url(listener, access))  # after the handlers are set: the caller may send a signal from now on
         server.run(sockets=[listener])  # at its end, uvicorn raises the signal again, which has no effect here
     finally:
         for number, handler in previous.items():
@@ -87,15 +87,18 @@ def _run(
 class _Server(uvicorn.Server):
     """uvicorn's server, with an `Acceptor` in place of asyncio's servers."""
 
-    def __init__(self, config: uvicorn.Config, roster: Roster) -> None:
+    def __init__(self, config: uvicorn.Config, roster: Roster, tls: Callable[[], dict[str, Any]]) -> None:
+        """tls: as for an `Acceptor`."""
         super().__init__(config)
         self._roster = roster
+        self._tls = tls
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
-        self.servers = [Acceptor(listener, self._roster, self._connection) for listener in sockets or []]  # type: ignore[misc]
+        accept = partial(Acceptor, roster=self._roster, make=self._connection, tls=self._tls)
+        self.servers = [accept(listener) for listener in sockets or []]  # type: ignore[misc]
         self.started = True
 
     def _connection(self) -> Connection:
@@ -129,6 +132,15 @@ def _listen(host: str, port: int) -> socket.socket:
         raise InvalidInput(f"cannot listen on {host} port {port}: {error}", hint=hint) from error
 
 
-def _url(listener: socket.socket) -> str:
+def _tls(access: Access, limits: Limits) -> dict[str, Any]:
+    """The certificate as it is now; an open connection keeps the one that it began with."""
+    if access.certificate is None:
+        return {}
+    seconds = {"ssl_handshake_timeout": limits.handshake_seconds, "ssl_shutdown_timeout": limits.farewell_seconds}
+    return {"ssl": access.certificate.value, **seconds}
+
+
+def _url(listener: socket.socket, access: Access) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "http" if access.certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.doors.access.access import Access
 from timestore_pipeline.monitoring.telemetry.metrics import render
 
 
 class ServerMetrics:
     """To be used in the event loop only."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, access: Access) -> None:
+        self._access = access
         self._answered: Counter[tuple[str, str, str]] = Counter()
 
     def count(self, token: str, right: str, status: int) -> None:
@@ -41,13 +41,13 @@ class ServerMetrics:
             answered.add_metric([*labels, shard], count)
         yield answered
         tokens = GaugeMetricFamily("timestore_api_tokens", "Tokens in force; 0 = none is required.", labels=["shard"])
-        tokens.add_metric([shard], len(self._gate.tokens))
+        tokens.add_metric([shard], len(self._access.gate.tokens))
         yield tokens
         refused = GaugeMetricFamily(
             "timestore_api_file_refused",
             "1 = the file was changed and refused, and its last good version is in force.",
             labels=["file", "shard"],
         )
-        for file in self._gate.files:
+        for file in self._access.files:
             refused.add_metric([file.what, shard], file.refusal is not None)
         yield refused

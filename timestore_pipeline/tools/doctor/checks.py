@@ -11,7 +11,7 @@ from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, Guardra
 from timestore_pipeline.settings import unknown_variables
 from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
-from timestore_pipeline.tools.doctor.http_api import http_api
+from timestore_pipeline.tools.doctor.http_api import http_api, tls
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
 from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_folder, pushgateway, webserver
 
@@ -78,6 +78,7 @@ CHECKS: dict[str, Callable[[Deployment], Iterator[CheckFinding]]] = {
     "lake": lake_access,
     "landing": landing_folder,
     "http api": http_api,
+    "tls": tls,
     "flush sensor": flush_sensor,
     "web server": webserver,
     "pushgateway": pushgateway,
