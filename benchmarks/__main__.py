@@ -23,6 +23,7 @@ from benchmarks.figures import Results, Verdict
 from benchmarks.parts.flushing import beside_a_flush, flushes
 from benchmarks.parts.ledger import ledger
 from benchmarks.parts.producers import eight_producers, eight_submitting, many_datasets, one_producer, submitted
+from benchmarks.parts.reading import one_sensor
 from benchmarks.parts.upkeep import dagster_runs, upkeep
 from benchmarks.processes import ROOT, Failed
 from benchmarks.report import page, targets_table
@@ -39,6 +40,7 @@ _PARTS = {
         many_datasets,
         flushes,
         beside_a_flush,
+        one_sensor,
         ledger,
         upkeep,
         dagster_runs,

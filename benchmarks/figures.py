@@ -19,6 +19,7 @@ MEASURES = {  # heading of a column, unit of a limit
     "slowest": ("slowest, of the mean", "of the mean"),
     "cpu": ("CPU a batch, ms", "ms"),
     "seconds": ("seconds", "s"),
+    "read": ("read, MB", "MB"),
     "first": ("seconds until each has its first batch", "s"),
     "tick": ("seconds of the longest tick", "s"),
     "peak": ("memory, MB", "MB"),

@@ -18,12 +18,15 @@ _PARTS = {  # heading, and what its cases are
     "many_datasets": ("Many datasets in one process", "datasets"),
     "flushes": ("Flushes, claim to finalize", "rows x days"),
     "beside_a_flush": ("A producer beside a large flush", "rows a batch"),
+    "one_sensor": ("One sensor of many", "reader"),
     "ledger": ("A ledger with a past", "step"),
     "upkeep": ("Operating", "what"),
     "dagster_runs": ("Datasets due at one tick of Dagster's daemon", "datasets"),
 }
 _EXPLAINED = {"copy": "a bare `COPY ... ORDER BY`", "record": "an Arrow record, CPU alone", "resting": "at rest"} | {
     "flushing": "during a flush of another dataset",
+    "by_time": "in order of time",
+    "by_sensor": "sorted by sensor, narrow row groups",
     "published": f"{PUBLISHED:,} published batches",
     "none": "no published batch",
     "shared": "shared runs",

@@ -67,6 +67,15 @@ def _unnoticed(step: str, words: str) -> Target:
     return Target(name, f"ledger.{step}.published.p50", 2, f"ledger.{step}.none.p50")
 
 
+def _narrow(reader: str, name: str) -> Target:
+    words = f"one of {SENSORS:,} sensors, read with {name}: megabytes, sorted by sensor against order of time"
+    return Target(words, f"one_sensor.{reader}.by_sensor.read", 0.1, f"one_sensor.{reader}.by_time.read")
+
+
+SENSORS = 1_000  # a row a minute each, for a day
+LAYOUTS = ("by_time", "by_sensor")
+TABLE_READERS = {"duckdb": "DuckDB", "polars": "Polars", "datafusion": "deltalake", "pyarrow": "PyArrow"}
+
 PUBLISHED = 2_000_000  # batches, each with a key: as many as a benchmark can enter
 LEDGER_STEPS = {
     "promise": "to promise a batch",
@@ -150,6 +159,7 @@ GROUPS = (
             ),
         ),
     ),
+    Group("One sensor of many", tuple(_narrow(reader, name) for reader, name in TABLE_READERS.items())),
     Group("A ledger with a past", tuple(_unnoticed(step, words) for step, words in LEDGER_STEPS.items())),
     Group(
         "Operating",
