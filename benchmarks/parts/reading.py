@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from benchmarks.targets import LAYOUTS, SENSORS, TABLE_READERS
 from benchmarks.turns import Execution, Turn
 
@@ -21,10 +19,7 @@ def one_sensor(execution: Execution) -> None:
             worker.ask("read", layout=layout, reader=reader, sensor=_WARM_UP)
 
         def turn(reader: str, layout: str) -> Turn:
-            def read() -> Mapping[str, float]:
-                return worker.ask("read", layout=layout, reader=reader, sensor=plan.scaled(SENSORS) // 2)
-
-            return read
+            return lambda: worker.ask("read", layout=layout, reader=reader, sensor=plan.scaled(SENSORS) // 2)
 
         turns = {f"{reader}.{layout}": turn(reader, layout) for reader, layout in ways}
         execution.take_turns(part, turns, plan.rounds)

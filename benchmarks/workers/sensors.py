@@ -94,11 +94,11 @@ def _with_polars(table: DeltaTable, sensor: str) -> int:
 
 def _with_datafusion(table: DeltaTable, sensor: str) -> int:
     query = f"SELECT time, value FROM t WHERE sensor = '{sensor}'"
-    return pa.table(QueryBuilder().register("t", table).execute(query)).num_rows
+    return len(pa.table(QueryBuilder().register("t", table).execute(query)))
 
 
 def _with_pyarrow(table: DeltaTable, sensor: str) -> int:
-    return table.to_pyarrow_dataset().to_table(["time", "value"], ds.field("sensor") == sensor).num_rows
+    return len(table.to_pyarrow_dataset().to_table(["time", "value"], ds.field("sensor") == sensor))
 
 
 READERS: Mapping[str, Read] = {
