@@ -42,6 +42,17 @@ def test_a_misspelt_variable_is_a_warning_on_standard_error(home: Path, monkeypa
     assert "did you mean TIMESTORE_STAGING_MAX_PENDING?" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("status",), ("status", "--json")])
+def test_a_ceiling_that_the_disk_cannot_hold_is_named(
+    home: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIMESTORE_STAGING_MAX_TOTAL_BYTES", str(10**18))
+    done = in_a_process(*arguments)
+    assert done.returncode == 0
+    assert f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={10**18} does not fit the disk of" in done.stderr
+    assert "producers refuse to start" in done.stderr
+
+
 def test_status_of_nothing_is_no_error(home: Path) -> None:
     assert timestore("status") == "no datasets yet\n"
 

@@ -28,6 +28,7 @@ def status(
     with open_store() as store:
         statuses = store.statuses() if dataset is None else [store.status(dataset)]
         shard = store.area.shard
+        misfit = store.area.directory.volume().misfit(store.settings.staging_max_total_bytes)
     if as_json:
         print_json(status_document(shard, statuses))
     elif statuses:
@@ -39,6 +40,8 @@ def status(
                 print_note(f"{backlog.dataset}: {amount} set aside; {hint}", "yellow")
     else:
         print_line("no datasets yet")
+    if misfit:
+        print_note(f"{misfit}: producers refuse to start", "bold red")
 
 
 def _row(status: DatasetStatus) -> tuple[str, ...]:

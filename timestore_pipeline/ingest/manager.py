@@ -217,8 +217,5 @@ class StagingManager(Closing):
 
 def _check_disk(area: StagingArea, total_bytes: int) -> None:
     """The ladder's last step: a guardrail the disk cannot reach guards nothing."""
-    disk = area.directory.volume()
-    if disk.cannot_hold(total_bytes):
-        raise InvalidSettings(
-            [f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total_bytes} does not fit the disk of {disk.size} bytes it lies on"]
-        )
+    if misfit := area.directory.volume().misfit(total_bytes):
+        raise InvalidSettings([misfit])

@@ -53,6 +53,11 @@ class FilesystemSpace:
         """Whether a guardrail of so many bytes guards nothing; 0 = it is off."""
         return 0 < self.size <= limit
 
+    def misfit(self, total: int) -> str | None:
+        """What is wrong with a total guardrail that cannot be reached; None = it fits, or is off."""
+        named = f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total}"
+        return f"{named} does not fit the disk of {self.size} bytes" if self.cannot_hold(total) else None
+
     def lacks(self, least: int) -> int:
         """Bytes that are missing until `least`, or a quarter of the filesystem, are free; negative = more are."""
         return min(least, self.size // _MOST_KEPT_FREE) - self.available

@@ -43,11 +43,8 @@ def disk_fit(deployment: Deployment) -> Iterator[CheckFinding]:
     total = settings.staging_max_total_bytes
     allowed = total or settings.staging_max_dataset_bytes * datasets
     what = "the total guardrail" if total else f"{datasets} times the guardrail of a dataset"
-    if space.cannot_hold(total):
-        yield failed(
-            f"TIMESTORE_STAGING_MAX_TOTAL_BYTES={total} does not fit the disk of {space.size} bytes",
-            "lower it: producers refuse to start",
-        )
+    if misfit := space.misfit(total):
+        yield failed(misfit, "lower it: producers refuse to start")
     elif not allowed and deployment.problems:
         yield ok(f"{_mb(space.available)} free; limits that contradict each other limit nothing")
     elif not allowed:
