@@ -22,14 +22,21 @@ pytestmark = pytest.mark.service
 
 CONNECTIONS = 64  # of the server; fewer than usual
 HALF_OPEN = 200
+NEVER = 600.0  # seconds; what gives way must not do so because its time is over
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("home")
     limits = {"connections": CONNECTIONS, "connections_of_one": CONNECTIONS}
-    with server(home, limits=limits, **certificate(home).settings) as running:
+    patience = {"handshake_seconds": NEVER, "farewell_seconds": NEVER, "head_seconds": NEVER}
+    with server(home, limits=limits | patience, **certificate(home).settings) as running:
         yield running
+
+
+def connects_now(running: Server) -> None:
+    with running.client() as client:
+        assert client.get("/ready").status_code == 200
 
 
 def hello() -> bytes:
@@ -45,11 +52,19 @@ def hello() -> bytes:
 def test_half_open_handshakes_give_way_and_take_no_more_descriptors_than_connections(
     running: Server, share: int
 ) -> None:
-    before = descriptors(running)
+    before, begun = descriptors(running), hello()[:share]
+
+    def attack() -> None:
+        with ExitStack() as wave:
+            for _ in range(20):
+                send(wave.enter_context(running.connect()), begun)
+            clock.sleep(0.05)  # the good client is a thread of the same process
+
     with ExitStack() as stack:
         for _ in range(HALF_OPEN):
-            send(stack.enter_context(running.connect()), hello()[:share])
-        check_beside(running, lambda: None)
+            send(stack.enter_context(running.connect()), begun)
+        check_beside(running, attack)
+        connects_now(running)
         assert descriptors(running) < before + CONNECTIONS + 20
     assert "Traceback" not in running.log.read_text()
 
@@ -72,8 +87,7 @@ def test_handshakes_that_are_reset_or_are_none_leave_nothing(running: Server) ->
 
 def test_a_handshake_that_drips_is_ended(tmp_path: Path) -> None:
     with server(tmp_path, limits={"handshake_seconds": 1.0}, **certificate(tmp_path).settings) as running:
-        with running.client() as client:
-            assert client.get("/health").status_code == 200
+        connects_now(running)
         process = psutil.Process(running.process.pid)
         before = process.num_fds()
         with running.connect() as connection:
@@ -100,6 +114,7 @@ def test_idle_connections_give_way_though_they_do_not_confirm_the_end_of_tls(run
             raw = stack.enter_context(running.connect())
             stack.enter_context(context.wrap_socket(raw, server_hostname="localhost"))
         check_beside(running, lambda: None)
+        connects_now(running)
 
 
 def test_one_that_gave_way_finds_its_connection_closed(running: Server) -> None:
