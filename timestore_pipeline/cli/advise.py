@@ -13,8 +13,7 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, limit, size
 from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import arrivals
-from timestore_pipeline.tools.advise.outlook import History, Outlook
-from timestore_pipeline.tools.advise.proposal import REACTION, Proposal, Wish, propose
+from timestore_pipeline.tools.advise import REACTION, History, Outlook, Proposal, Wish, propose
 
 _MOST_BATCHES = 200_000
 _MOST_FLUSHES = 10_000

@@ -101,7 +101,10 @@ def _print(report: CrashReport) -> None:
         print_line(problem, "red")
     if len(problems) > _SHOWN:
         print_note(f"and {len(problems) - _SHOWN} more; --json prints all")
-    print_line(_conclusion(report), "green" if report.ok else "red")
+    if report.ok:
+        print_line("every acknowledged row was published exactly once", "green")
+    else:
+        print_line(f"the promise was broken; everything is kept in {report.plan.home}", "red")
 
 
 def _fields(report: CrashReport) -> list[tuple[str, str]]:
@@ -129,9 +132,3 @@ def _fields(report: CrashReport) -> list[tuple[str, str]]:
 def _maintenance(done: Maintained) -> str:
     made = f"{count(done.compactions, 'compaction')} of {count(done.files, 'file')}"
     return f"{made}, {count(done.deleted, 'file')} deleted, {count(done.log_commits, 'commit')} of the logs trimmed"
-
-
-def _conclusion(report: CrashReport) -> str:
-    if report.ok:
-        return "every acknowledged row was published exactly once"
-    return f"the promise was broken; everything is kept in {report.plan.home}"

@@ -124,7 +124,8 @@ def open_rows(
     column that is not of the table's type, `Corrupted` for a file with another number of rows.
     """
     _check_counts(connection, files, paths)
-    found = _typed(connection, _relation(paths))
+    typed = connection.sql(f"FROM {_relation(paths)} LIMIT 0").to_arrow_table().schema
+    found = {field.name: field.type for field in typed}
     wanted = {field.name: canonical_type(field.type, field.name) for field in schema}
     for name, kind in found.items():
         _check_column(name, kind, wanted.get(name))
@@ -138,11 +139,6 @@ def _check_column(name: str, found: pa.DataType, wanted: pa.DataType | None) -> 
         message = f"column {name!r} is {found} in a file, and {existing} in the table"
         hint = "these files are not changed"
         raise SchemaConflict(message, column=name, existing=existing, incoming=str(found), hint=hint)
-
-
-def _typed(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, pa.DataType]:
-    schema = connection.sql(f"FROM {relation} LIMIT 0").to_arrow_table().schema
-    return {field.name: field.type for field in schema}
 
 
 def _check_counts(connection: duckdb.DuckDBPyConnection, files: Sequence[OwnFile], paths: Sequence[Path]) -> None:

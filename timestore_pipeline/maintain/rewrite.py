@@ -58,7 +58,9 @@ class Rewriter:
         """
         self._check_space(group)
         with self._conflicts_first(group), self.reading(group) as (rows, spill):
-            self._refuse_unfit(rows, group)
+            for value in rows.unfit(1):
+                message = f"{self.task}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
+                raise InvalidData(message, dataset=self.dataset, hint="nothing was changed")
             origins = self.table.origins(group.files)
             new = self.table.write(
                 rows.connection,
@@ -86,11 +88,6 @@ class Rewriter:
                 ),
                 spill,
             )
-
-    def _refuse_unfit(self, rows: FileRows, group: FileGroup) -> None:
-        for value in rows.unfit(1):
-            message = f"{self.task}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
-            raise InvalidData(message, dataset=self.dataset, hint="nothing was changed")
 
     @property
     def _work(self) -> Work:

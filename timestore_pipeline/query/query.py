@@ -59,7 +59,7 @@ def names_read(connection: duckdb.DuckDBPyConnection, sql: str) -> list[str]:
     [(tree,)] = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchall()
     parsed = json.loads(tree)
     # An EXPLAIN or a pivot has no tree: then every word that may be a name counts as one.
-    found = _words(sql) if parsed["error"] else _tables(parsed)
+    found = (quoted or bare for quoted, bare in _NAME.findall(sql)) if parsed["error"] else _tables(parsed)
     return sorted({name.lower() for name in found if is_dataset_name(name.lower())})
 
 
@@ -73,11 +73,6 @@ def _tables(tree: Any) -> Iterator[str]:
             node = list(node.values())
         if isinstance(node, list):
             nodes += node
-
-
-def _words(sql: str) -> Iterator[str]:
-    for quoted, bare in _NAME.findall(sql):
-        yield quoted or bare
 
 
 _BATCH_ROWS = 10_000  # of a result

@@ -34,9 +34,11 @@ class PublishedAudit:
     def problems(self) -> Iterator[Finding]:
         """Rows that are lost, doubled or not accounted for."""
         if self.history is None:
-            yield from self._no_table()
+            if published := sum(flush.rows for flush in self._published()):
+                yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
             return
-        commits = {int(commit.metadata["epoch"]): commit for commit in self._ours(self.history)}
+        ours = [c for c in self.history.commits if c.published and c.metadata.get("shard") == self.shard]
+        commits = {int(commit.metadata["epoch"]): commit for commit in ours}
         removed = self.history.removed()
         for flush in self._published():
             yield from _commit_findings(flush, commits.get(flush.epoch), self.history)
@@ -64,14 +66,6 @@ class PublishedAudit:
 
     def _published(self) -> Iterator[FlushFacts]:
         return (flush for flush in self.flushes if flush.state is FlushState.PUBLISHED)
-
-    def _ours(self, history: TableHistory) -> Iterator[TableCommit]:
-        return (c for c in history.commits if c.published and c.metadata.get("shard") == self.shard)
-
-    def _no_table(self) -> Iterator[Finding]:
-        published = sum(flush.rows for flush in self._published())
-        if published:
-            yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
 
     def _unknown(self, epoch: int, commit: TableCommit) -> Iterator[Finding]:
         """A commit whose flush the ledger lacks or has aborted; an exported flush only needs to be finalized."""
@@ -127,11 +121,9 @@ class PublishedAudit:
             return f"this ledger has not aborted a flush {epoch}"
         if not history.complete:
             return "log cleanup has removed the oldest commits"
-        return "" if epoch <= self._newest(history) else f"until the log has passed epoch {epoch}, with the next flush"
-
-    def _newest(self, history: TableHistory) -> int:
         ours = (commit.metadata for commit in history.commits if commit.metadata.get("app_id") == self.app_id)
-        return max((int(metadata["epoch"]) for metadata in ours), default=0)
+        newest = max((int(metadata["epoch"]) for metadata in ours), default=0)
+        return "" if epoch <= newest else f"until the log has passed epoch {epoch}, with the next flush"
 
 
 def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> Iterator[Finding]:

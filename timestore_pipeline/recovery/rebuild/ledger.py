@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline import clock
-from timestore_pipeline.errors import LedgerMismatch, RetryLater, TimestoreError
+from timestore_pipeline.errors import LedgerMismatch, RetryLater
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.recovery.rebuild.reconcile import datasets_to_reconcile, reconcile
@@ -118,7 +118,10 @@ def _build(
         salvaged = _salvaged(directory, shard, remains, offline.ledger)
         reconciliation = reconcile(offline, lake, replace_shard=True, trust=Trust.NOTHING)
         if reconciliation.errors:
-            raise _lake_unreachable(reconciliation.errors[0])
+            raise RetryLater(
+                f"the ledger cannot be rebuilt as long as the lake cannot be read: {reconciliation.errors[0]}",
+                hint="repair the lake, then run `timestore recover` again; nothing is lost meanwhile",
+            )
         offline.ledger.log_import.recount()
     finally:
         offline.close()
@@ -136,13 +139,6 @@ def _salvaged(directory: StagingDirectory, shard: str, remains: Path, ledger: Le
                 hint="set TIMESTORE_SHARD to its owner",
             )
         return salvage(copy, ledger.database)
-
-
-def _lake_unreachable(error: TimestoreError) -> RetryLater:
-    return RetryLater(
-        f"the ledger cannot be rebuilt as long as the lake cannot be read: {error}",
-        hint="repair the lake, then run `timestore recover` again; nothing is lost meanwhile",
-    )
 
 
 def _install(directory: StagingDirectory) -> None:

@@ -63,16 +63,13 @@ def _commit(table: LakeTable, identifier: str, epoch: int) -> dict[str, Any]:
 
 def _conflict(area: StagingArea, dataset: str, newest: NewestEpoch, metadata: dict[str, Any]) -> ShardConflict:
     ledger_id = str(metadata.get("ledger") or "unknown")
+    micros = claimed_at_micros(str(metadata.get("claim") or ""))
+    when = f" at {clock.from_micros(micros):%Y-%m-%d %H:%M:%S} UTC" if micros else ""
     last = area.ledger.datasets.get(dataset).last_epoch
     return ShardConflict(
         f"dataset {dataset!r}: epoch {newest.epoch} of shard {area.shard!r} was taken by ledger {ledger_id}"
-        f"{_when(metadata)}; this one, {area.ledger.identity}, has assigned epochs up to {last} and did not publish it",
+        f"{when}; this one, {area.ledger.identity}, has assigned epochs up to {last} and did not publish it",
         dataset=dataset,
         ledger_id=ledger_id,
         hint=_OLDER_COPY if ledger_id == area.ledger.identity else _ANOTHER,
     )
-
-
-def _when(metadata: dict[str, Any]) -> str:
-    micros = claimed_at_micros(str(metadata.get("claim") or ""))
-    return f" at {clock.from_micros(micros):%Y-%m-%d %H:%M:%S} UTC" if micros else ""

@@ -59,7 +59,8 @@ class PlainLog:
         found = {int(path.name[:20]): path for path in self._next_file.parent.glob("*.checkpoint.parquet")}
         later = [version for version in found if version >= self.next]
         if later and not self._next_file.exists():  # the file may have appeared since the caller's check
-            self.live = {self._path(add) for add in _adds(found[min(later)])}
+            column = pq.ParquetFile(found[min(later)]).read(columns=["add.path"])["add"]
+            self.live = {self._path(add) for add in column.to_pylist() if add is not None}
             self.skipped += min(later) + 1 - self.next
             self.next = min(later) + 1
         return self._next_file.exists()
@@ -79,8 +80,3 @@ class PlainLog:
 def _complete_until(actions: list[dict[str, Any]]) -> str | None:
     ours = [json.loads(action["commitInfo"].get("timestore", "{}")) for action in actions if "commitInfo" in action]
     return next((metadata["complete_until"] for metadata in ours if "complete_until" in metadata), None)
-
-
-def _adds(checkpoint: Path) -> list[dict[str, Any]]:
-    column = pq.ParquetFile(checkpoint).read(columns=["add.path"])["add"]
-    return [add for add in column.to_pylist() if add is not None]

@@ -53,27 +53,21 @@ class _Producer:
         source = random.Random()  # unseeded: repetitions may differ from run to run
         window = _WINDOW if self.life.process % 2 else 1
         with self.life.marker.during(phases.SEND):
-            self._settle_doubts()
+            for doubtful in self.story.in_doubt():
+                self._send_until_acked(make_batch(self.life.plan.seed, self.life.process, doubtful))
         pause = _LONGEST_PAUSE * (_SLOWER if self.life.role is Role.EVOLVER else 1)
         number = self.story.next_number
         while not self.life.ending:
             with self.life.marker.during(phases.SEND):
-                self._send_new(number, window)
+                batch = make_batch(self.life.plan.seed, self.life.process, number)
+                self.journal.intend(batch)
+                self.waiting.append((batch, self._submit(batch)))
+                self._collect(window - 1)
                 if number > _SURELY_ACKED and source.random() < _AGAIN:
                     self._send_again(source.randrange(number - _SURELY_ACKED))
             number += 1
             clock.sleep(source.uniform(0, pause))
         self._collect(0)
-
-    def _settle_doubts(self) -> None:
-        for number in self.story.in_doubt():
-            self._send_until_acked(make_batch(self.life.plan.seed, self.life.process, number))
-
-    def _send_new(self, number: int, window: int) -> None:
-        batch = make_batch(self.life.plan.seed, self.life.process, number)
-        self.journal.intend(batch)
-        self.waiting.append((batch, self._submit(batch)))
-        self._collect(window - 1)
 
     def _collect(self, leave: int) -> None:
         """Wait for receipts, oldest first, until at most `leave` are open."""

@@ -72,17 +72,15 @@ class _Producer:
         began, sent = clock.monotonic(), 0
         with open_engine() as connection:
             while self._goes_on(sent, clock.monotonic() - began):
-                self._send(make_batch(self.plan, connection, self.number, sent))
+                batch = make_batch(self.plan, connection, self.number, sent)
+                self.journal.intend(batch)
+                self.waiting.append((batch, self._submit(batch)))
+                self._collect(_WINDOW - 1)
                 sent += 1
         self._collect(0)
 
     def _goes_on(self, sent: int, seconds: float) -> bool:
         return seconds < self.plan.seconds if self.plan.batches is None else sent < self.plan.batches
-
-    def _send(self, batch: ProvableBatch) -> None:
-        self.journal.intend(batch)
-        self.waiting.append((batch, self._submit(batch)))
-        self._collect(_WINDOW - 1)
 
     def _submit(self, batch: ProvableBatch) -> Future[Receipt]:
         """A future; one that has failed already if the batch is refused at once."""
