@@ -26,7 +26,7 @@ from timestore_pipeline.cli.wording import (
 from timestore_pipeline.model.layout_words import NO_TIME, declare_time
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.tools.explain import Explanation, LimitUse, explain_dataset
+from timestore_pipeline.tools.explanation import Explanation, LimitUse, explain_dataset
 
 if TYPE_CHECKING:
     from timestore_pipeline.defs.run_queue import HeldBy

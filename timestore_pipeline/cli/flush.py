@@ -22,7 +22,7 @@ from timestore_pipeline.cli.wording import COLUMNS, NUMBERS, count, flush_docume
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.tools.drain import Drain, FlushAttempt, flush_all_now
-from timestore_pipeline.tools.explain import sensor_ticked_at
+from timestore_pipeline.tools.explanation import sensor_ticked_at
 from timestore_pipeline.wiring import FlushRequest, Timestore
 
 

@@ -132,16 +132,19 @@ class Push:
     def settle(self) -> bool:
         """Wait for the answer, until `DEADLINE` after sending, and record it in the ledger. To be called once."""
         try:
-            if isinstance(self._sent, Exception):
-                raise self._sent
-            self._sent.settle()
-            failures = self._area.ledger.pushes.succeeded(self._flushes_ended, self._as_of)
+            failures = self._answered()
         except Exception as error:  # noqa: BLE001  as above
             _log_failure(self._area, self._address.shown, error)
             return False
         if failures:
             _log.info("metrics are pushed to %s again, after %d failures", self._address.shown, failures)
         return True
+
+    def _answered(self) -> int:
+        if isinstance(self._sent, Exception):
+            raise self._sent
+        self._sent.settle()
+        return self._area.ledger.pushes.succeeded(self._flushes_ended, self._as_of)
 
     def _request(self, settings: Settings) -> urllib.request.Request:
         group = f"{self._address.shown}/metrics/job/{JOB}/shard/{self._area.shard}"
