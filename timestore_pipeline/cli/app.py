@@ -29,6 +29,18 @@ from timestore_pipeline.cli.output import FAILED, print_note, reporting
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 
+_HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
+
+Configured by TIMESTORE_* environment variables. Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
+With --json a failing command prints {"error": {"code", "message", "dataset", "hint"}} to standard output.
+
+\b
+Examples:
+  timestore status
+  timestore explain weather
+  timestore doctor
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -99,19 +111,6 @@ def load(name: str) -> Any:
         command = get_command(alone)
     command.name = name
     return command
-
-
-_HELP = """Stage small time-series writes durably, publish them as right-sized Parquet, exactly once.
-
-Configured by TIMESTORE_* environment variables. Exit code 0 = done, 1 = the answer is no or it failed, 2 = wrong usage.
-With --json a failing command prints {"error": {"code", "message", "dataset", "hint"}} to standard output.
-
-\b
-Examples:
-  timestore status
-  timestore explain weather
-  timestore doctor
-"""
 
 
 def _version(asked: bool) -> None:

@@ -27,6 +27,8 @@ from timestore_pipeline.wiring import Timestore
 _COLUMNS = ("dataset", "time column", "partition", "max rows", "max bytes", "max age", "paused", "epoch", "created")
 _NUMBERS = ("max rows", "max bytes", "max age", "epoch")
 
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets.")
+
 
 def list_datasets(as_json: AsJson = False) -> None:
     """List all datasets with the thresholds in force.
@@ -123,7 +125,6 @@ def remove(dataset: Dataset, as_json: AsJson = False) -> None:
         print_line(f"{dataset}: removed; its table stays at {uri}")
 
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets.")
 app.command("list")(reporting(list_datasets))
 app.command("show")(reporting(show))
 app.command("set")(reporting(set_metadata))

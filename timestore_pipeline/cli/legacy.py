@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from pyarrow import fs
-from rich.progress import track
 
 from timestore_pipeline.cli.arguments import Dataset, dataset_names
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
-    error_console,
     print_error,
     print_json,
     print_line,
     print_note,
     print_table,
+    progress_bar,
     reporting,
 )
 from timestore_pipeline.cli.session import open_store
@@ -151,18 +150,13 @@ def _real(location: Location) -> str:
 def _all(work: Import, *, quiet: bool) -> tuple[list[Imported], TimestoreError | None]:
     done: list[Imported] = []
     try:
-        for one in _watched(work.run(), len(work.tree.files), quiet=quiet):
-            done.append(one)  # noqa: PERF402  # files before an error count
+        with progress_bar("files", len(work.tree.files), hidden=quiet) as update:
+            for one in work.run():
+                done.append(one)  # files before an error count
+                update(advance=1)
     except TimestoreError as stopped:
         return done, stopped
     return done, None
-
-
-def _watched(files: Iterator[Imported], total: int, *, quiet: bool) -> Iterator[Imported]:
-    console = error_console()
-    if quiet or not console.is_terminal:
-        return files
-    return iter(track(files, description="files", total=total, console=console, transient=True))
 
 
 def _report(dataset: str, done: Sequence[Imported], stopped: TimestoreError | None, *, as_json: bool) -> None:

@@ -15,6 +15,8 @@ from timestore_pipeline.monitoring.alerting.rendering import RUNBOOK, dashboard_
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
 
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")
+
 
 def metrics() -> None:
     """Print the Prometheus exposition.
@@ -61,9 +63,6 @@ def watch_of(store: Timestore, durations: Durations) -> Watch:
     records = store.area.ledger.datasets.all()
     overrides = {record.name: record.metadata.staging.alerts for record in records}
     return Watch(store.area.shard, overrides, durations, store.settings.metrics_push_interval.total_seconds())
-
-
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")
 
 
 @app.callback()

@@ -164,11 +164,6 @@ def print_error(error: TimestoreError, *, as_json: bool) -> None:
         print_note(f"hint: {error.hint}")
 
 
-def error_console() -> Console:
-    """For progress bars; they are shown if `is_terminal`."""
-    return _console(sys.stderr)
-
-
 def _print_line(stream: Any, text: str, style: str) -> None:
     from rich.text import Text
 
@@ -186,7 +181,7 @@ def _console(stream: Any) -> Console:
 @contextmanager
 def progress_bar(what: str, total: int | None = None, *, hidden: bool) -> Iterator[Callable[..., None]]:
     """Gives a function to call with the changes: `completed`, `advance`, and so on. total: None = unknown."""
-    console = error_console()
+    console = _console(sys.stderr)
     if hidden or not console.is_terminal:
         yield lambda **_: None
         return

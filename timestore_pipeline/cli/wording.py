@@ -10,6 +10,9 @@ from timestore_pipeline.model.incident import Incident, IncidentKind
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
+COLUMNS = ("dataset", "epoch", "outcome", "trigger", "run", "batches", "rows", "files", "size", "took", "claimed")
+NUMBERS = ("epoch", "batches", "rows", "files", "size", "took")
+
 
 def size(amount: float) -> str:
     """Bytes in decimal units, as the limits are documented."""
@@ -57,10 +60,6 @@ def seconds(length: timedelta | None) -> float | None:
 def limit(amount: int) -> str:
     """A threshold: 0 is off."""
     return f"{amount:,}" if amount else "off"
-
-
-COLUMNS = ("dataset", "epoch", "outcome", "trigger", "run", "batches", "rows", "files", "size", "took", "claimed")
-NUMBERS = ("epoch", "batches", "rows", "files", "size", "took")
 
 
 def flush_document(flush: Flush) -> dict[str, Any]:

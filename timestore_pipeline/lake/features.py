@@ -35,6 +35,15 @@ _READER, _WRITER = 3, 7  # protocol versions from which on features are listed o
 _IMPLIED = ("appendOnly", "invariants")  # by writer version 2, with which new tables begin
 _LOCAL_TIME = PrimitiveType("timestamp_ntz")
 
+# Writer features that need nothing but added files in an append. Those of the second line have demands only where
+# settings or columns use them, which `_settings` and `_columns` check.
+_HARMLESS = {
+    "appendOnly", "changeDataFeed", "deletionVectors", "timestampNtz", "v2Checkpoint", "variantType",
+    "invariants", "checkConstraints", "generatedColumns", "columnMapping",
+}  # fmt: skip
+_CONSTRAINT = "delta.constraints."
+_EXPRESSIONS = {"delta.invariants": "an invariant", "delta.generationExpression": "a generated value"}
+
 
 def local_times(fields: Iterable[Field]) -> list[str]:
     """Paths of the timestamps without zone: "at", "span.begin", "stops[]", "marks{value}"."""
@@ -122,17 +131,6 @@ def _commit(log: DeltaLog, version: int, operation: str, *actions: dict[str, Any
 
 def _now_millis() -> int:
     return clock.to_micros(clock.now()) // 1000
-
-
-# Writer features that need nothing but added files in an append. Those of the second line have demands only where
-# settings or columns use them, which `_settings` and `_columns` check.
-_HARMLESS = {
-    "appendOnly", "changeDataFeed", "deletionVectors", "timestampNtz", "v2Checkpoint", "variantType",
-    "invariants", "checkConstraints", "generatedColumns", "columnMapping",
-}  # fmt: skip
-
-_CONSTRAINT = "delta.constraints."
-_EXPRESSIONS = {"delta.invariants": "an invariant", "delta.generationExpression": "a generated value"}
 
 
 def check_writable(table: DeltaTable) -> None:

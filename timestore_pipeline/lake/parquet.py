@@ -28,6 +28,8 @@ _WORTH_A_THREAD = 1000  # rows of a file: with fewer, threads spend their time w
 _ARROW_NAMES = {"uncompressed": "none"}  # of codecs that DuckDB names otherwise
 NOTE_KEY = "timestore"  # in the footer of a file with the origins of its rows
 
+_ROWS = "__timestore_rows"
+
 
 @dataclass(frozen=True, slots=True)
 class ParquetFile:
@@ -139,9 +141,6 @@ def parquet_problem(root: fs.FileSystem, path: str, rows: int | None, *, deep: b
     except (pa.ArrowException, OSError, ValueError) as error:
         return f"cannot be read: {error}"
     return "" if rows is None or rows == found else f"holds {found} rows, the table lists it with {rows}"
-
-
-_ROWS = "__timestore_rows"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from pyarrow import fs
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.system.durable import make_folder, move_all, replacing
 
+_CHUNK = 8 * 1024 * 1024  # bytes of an upload held in memory
+_CONCURRENT_UPLOADS = 8  # of small files, which spend their time on round trips
+
 
 class FileStore(Protocol):
     """Files under the root of one table; every name is relative to it, with '/' between folders, not URL-encoded."""
@@ -108,10 +111,6 @@ class LocalStore:
     def list(self, folder: str = "") -> list[str]:
         path = self._root / folder
         return sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-
-
-_CHUNK = 8 * 1024 * 1024  # bytes of an upload held in memory
-_CONCURRENT_UPLOADS = 8  # of small files, which spend their time on round trips
 
 
 class ObjectStore:

@@ -41,6 +41,9 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.system.durable import lock, make_folder, open_private
 
+_log = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]  # dataset, groups done, groups in all
+
 
 @contextmanager
 def maintaining(folder: Path, dataset: str) -> Iterator[None]:
@@ -58,11 +61,6 @@ def maintaining(folder: Path, dataset: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-_log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]  # dataset, groups done, groups in all
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,11 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
+Compression = Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"]  # as DuckDB names them
+LEAST_ROW_GROUP = 2_048  # rows of one DuckDB vector: it never writes smaller groups
+_LEVELLED = "zstd"  # the only codec for which DuckDB takes a level
+_NUMBERS = ("max_rows", "max_bytes", "max_age_ms", "compression_level", "row_group_size")
+
 
 class Section(BaseModel):
     """Immutable; written in camelCase."""
@@ -50,14 +55,6 @@ class CsvDialect(Section):
         if self.decimal is not None and self.decimal == self.delimiter:
             raise ValueError(f"{self.decimal!r} cannot be both the delimiter and the decimal mark")
         return self
-
-
-Compression = Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"]  # as DuckDB names them
-
-LEAST_ROW_GROUP = 2_048  # rows of one DuckDB vector: it never writes smaller groups
-
-_LEVELLED = "zstd"  # the only codec for which DuckDB takes a level
-_NUMBERS = ("max_rows", "max_bytes", "max_age_ms", "compression_level", "row_group_size")
 
 
 class FlushOverrides(Section):

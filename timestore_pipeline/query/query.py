@@ -38,6 +38,15 @@ QUOTING = "names with '-' or '.', and SQL keywords, need double quotes"
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # MULTI: a pivot
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([\w.]+)')
 
+_BATCH_ROWS = 10_000  # of a result
+_LOCKED = (  # in this order: the last one fixes the others
+    "SET python_enable_replacements = false",  # a variable of this program is not a table
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+# Words of DuckDB's errors, and one of Arrow's, that a damaged file may cause.
+_OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FATAL")
+
 
 def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     """Raise `InvalidQuery` if the text cannot be parsed, is not one statement, or would do more than read."""
@@ -73,16 +82,6 @@ def _tables(tree: Any) -> Iterator[str]:
             node = list(node.values())
         if isinstance(node, list):
             nodes += node
-
-
-_BATCH_ROWS = 10_000  # of a result
-_LOCKED = (  # in this order: the last one fixes the others
-    "SET python_enable_replacements = false",  # a variable of this program is not a table
-    "SET enable_external_access = false",
-    "SET lock_configuration = true",
-)
-# Words of DuckDB's errors, and one of Arrow's, that a damaged file may cause.
-_OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FATAL")
 
 
 @dataclass(frozen=True, slots=True)

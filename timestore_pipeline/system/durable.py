@@ -19,6 +19,9 @@ from pathlib import Path
 PRIVATE, SHARED = 0o700, 0o770  # modes of folders; files have the same without the right to enter
 _CONCURRENT_SYNCS = 16  # each waits for the disk; from about a dozen on, every disk write serves several of them
 
+_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
+_PHRASES = (*map(os.strerror, _NUMBERS), *(f"os error {number}" for number in _NUMBERS), "not enough space")
+
 
 def sync(path: Path) -> None:
     """Flush a file's content, or a folder's entries: without the latter a new file can vanish in a power loss."""
@@ -160,10 +163,6 @@ def create(target: Path, content: bytes) -> bool:
         temporary.unlink(missing_ok=True)
     sync(target.parent)
     return True
-
-
-_NUMBERS = (errno.ENOSPC, errno.EDQUOT)
-_PHRASES = (*map(os.strerror, _NUMBERS), *(f"os error {number}" for number in _NUMBERS), "not enough space")
 
 
 def is_disk_full(error: Exception) -> bool:

@@ -15,6 +15,10 @@ from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeS
 
 _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1))  # milliseconds
 
+Series = CounterSeries | GaugeSeries | ShardCounter
+PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
+DATASET = "dataset, shard"  # the grouping of numbers about a dataset
+
 
 @dataclass(frozen=True, slots=True)
 class Durations:
@@ -46,12 +50,6 @@ def seconds_of(span: str) -> str:
     """The seconds of a duration that `Durations.span` wrote, to compare with."""
     unit = span.lstrip("0123456789")
     return f"{int(span.removesuffix(unit)) * dict(_UNITS)[unit] / 1_000:.10g}"
-
-
-Series = CounterSeries | GaugeSeries | ShardCounter
-
-PUSHED_AT = "push_time_seconds"  # the Pushgateway's own series: when a group was last replaced
-DATASET = "dataset, shard"  # the grouping of numbers about a dataset
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Re
 from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
 
+_FOUND = "found in quarantine without an entry in the ledger; the reason for its quarantine is no longer known"
+
 
 def adopt_segments(area: LedgerContext, dataset: str, published: set[str], found: Reconciliation, trust: Trust) -> None:
     """Enter the dataset's segment files. published: ids of batches that are in the lake."""
@@ -77,9 +79,6 @@ def _adopt(
     if pending is not None:
         found.adopted.append(path.stem)
         found.pending += pending
-
-
-_FOUND = "found in quarantine without an entry in the ledger; the reason for its quarantine is no longer known"
 
 
 def unknown_quarantined(area: LedgerContext, dataset: str) -> list[Path]:

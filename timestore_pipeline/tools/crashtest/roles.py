@@ -37,6 +37,13 @@ from timestore_pipeline.wiring import Timestore
 _FLUSH_PAUSE = 0.02  # seconds at most
 _RECOVERY_PAUSE = 0.1  # seconds at most, plus the duration of the recovery: it reads whole logs, which slows the others
 
+_TARGET = 1_000_000  # bytes: small enough that files are compacted several times
+_FILES_KEPT = timedelta(seconds=5)  # longer than the reader needs them; one maintenance takes less
+_LOG_KEPT = timedelta(seconds=10)  # likewise
+_CLOCKS = timedelta(seconds=2)  # everything is on one host
+_CHECKPOINT_EVERY = 5  # versions
+_PAUSE = 0.2  # seconds at most, plus the duration of the maintenance
+
 
 def flush_in_a_loop(life: Life) -> None:
     """One dataset after the other, in any order."""
@@ -93,14 +100,6 @@ def refusals_are_fine() -> Iterator[None]:
         yield
     except (RetryLater, Fenced, OutcomeUnknown):
         return
-
-
-_TARGET = 1_000_000  # bytes: small enough that files are compacted several times
-_FILES_KEPT = timedelta(seconds=5)  # longer than the reader needs them; one maintenance takes less
-_LOG_KEPT = timedelta(seconds=10)  # likewise
-_CLOCKS = timedelta(seconds=2)  # everything is on one host
-_CHECKPOINT_EVERY = 5  # versions
-_PAUSE = 0.2  # seconds at most, plus the duration of the maintenance
 
 
 def maintain_in_a_loop(life: Life) -> None:

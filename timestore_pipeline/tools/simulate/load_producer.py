@@ -44,6 +44,9 @@ FROM (
 ORDER BY "row"
 """
 
+_WINDOW = 8  # receipts left open
+_PATIENCE = 5.0  # seconds during which one batch is retried; then the producer gives up and exits
+
 
 def make_batch(plan: Load, connection: duckdb.DuckDBPyConnection, producer: int, number: int) -> ProvableBatch:
     """The same plan, producer and number make the same batch. connection: its time zone must be UTC."""
@@ -52,10 +55,6 @@ def make_batch(plan: Load, connection: duckdb.DuckDBPyConnection, producer: int,
     dataset = plan.names()[(producer + number) % plan.datasets]
     content = digest(table["checksum"].to_pylist())
     return ProvableBatch(producer, number, dataset, f"{producer}/{number}", plan.rows, content, table)
-
-
-_WINDOW = 8  # receipts left open
-_PATIENCE = 5.0  # seconds during which one batch is retried; then the producer gives up and exits
 
 
 @dataclass

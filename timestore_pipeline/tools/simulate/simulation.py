@@ -28,6 +28,11 @@ from timestore_pipeline.tools.simulate.load import Load
 from timestore_pipeline.tools.simulate.validation import Measured, SimulationReport
 from timestore_pipeline.wiring import Timestore
 
+RUN = "simulation"
+_LOOK = 0.2  # seconds between two looks at the backlogs
+_EVERYTHING = 1_000_000_000
+Progress = Callable[[int], None]  # called with the number of batches acknowledged so far
+
 
 @dataclass(frozen=True, slots=True)
 class ProducerOutcome:
@@ -85,14 +90,6 @@ class Crew(Closing):
 
     def _file(self, number: int, kind: str) -> Path:
         return self._plan.home / f"producer-{number}.{kind}"
-
-
-RUN = "simulation"
-
-_LOOK = 0.2  # seconds between two looks at the backlogs
-_EVERYTHING = 1_000_000_000
-
-Progress = Callable[[int], None]  # called with the number of batches acknowledged so far
 
 
 @dataclass
