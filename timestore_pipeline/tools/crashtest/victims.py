@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from timestore_pipeline.errors import TimestoreError
@@ -37,8 +37,7 @@ class Victims(Closing):
     def __init__(self, plan: CrashPlan) -> None:
         self.tally = KillCounts()
         self._plan = plan
-        document = json.dumps(asdict(plan) | {"home": str(plan.home)})
-        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", document]
+        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(_document(plan))]
         # A session of its own: Ctrl-C must reach this process only.
         with (plan.logs / "fork-server.log").open("w") as log:
             self._fork_server = subprocess.Popen(
@@ -91,3 +90,8 @@ class Victims(Closing):
         for process, status in gone:
             log = self._plan.logs / f"{ROSTER[process]}-{process}.log"
             self.tally.faults.append(f"{ROSTER[process]} {process} ended by itself with status {status}: see {log}")
+
+
+def _document(plan: CrashPlan) -> dict[str, Any]:
+    """Its own fields, whatever a subclass adds."""
+    return {"home": str(plan.home), "kills": plan.kills, "seed": plan.seed, "sabotage": plan.sabotage}
