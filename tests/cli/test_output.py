@@ -21,8 +21,9 @@ from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 
 COMMANDS = [
     "ingest", "status", "explain", "advise", "flush", "drain", "pause", "resume", "flushes", "query", "verify",
-    "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "datasets list", "datasets show",
-    "datasets set", "datasets unset", "datasets retype", "datasets remove", "datasets apply", "datasets export",
+    "recover", "maintain", "doctor", "metrics", "crashtest", "simulate", "serve", "tokens new", "tokens list",
+    "datasets list", "datasets show", "datasets set", "datasets unset", "datasets retype", "datasets remove",
+    "datasets apply", "datasets export",
     "datasets schema", "quarantine list", "quarantine show", "quarantine requeue", "quarantine discard",
     "landing status", "landing ingest", "landing replay", "legacy audit", "legacy import", "monitoring render",
 ]  # fmt: skip
