@@ -32,6 +32,8 @@ DOCUMENTS: dict[str, tuple[str, set[str]]] = {
     "recover": ("", _RECOVERED),
     "maintain": ("", {"ok", "shard", "dry_run", "datasets"}),
     "doctor": ("", {"ok", "checks"}),
+    "tokens new": ("grafana --may read", {"name", "token", "line"}),
+    "tokens list": ("", {"tokens"}),
     "datasets list": ("", {"datasets"}),
     "datasets show": ("weather", _DATASET),
     "datasets set": ("weather description=x", _DATASET),
