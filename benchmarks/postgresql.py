@@ -36,7 +36,9 @@ def server(folder: Path) -> Iterator[str]:
 
 
 def version() -> str:
-    return run(Command((str(_programs() / "postgres"), "--version")), Path(os.devnull)).strip()
+    """Name and number, without the packager's."""
+    _, name, number, *_ = run(Command((str(_programs() / "postgres"), "--version")), Path(os.devnull)).split()
+    return f"{name.strip('()')} {number}"
 
 
 def _programs() -> Path:
