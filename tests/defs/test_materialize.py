@@ -9,7 +9,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from tests.defs.flushing import hourly, logged, published
+from tests.defs.flushing import failure_of, hourly, logged, published
 from timestore_pipeline import StagingManager, clock
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.events import asset_key
@@ -33,12 +33,6 @@ def materialize(
         asset_selection=[asset_key(dataset) for dataset in datasets],
         partition_key=TODAY,
     )
-
-
-def failure_of(result: dg.ExecuteInProcessResult) -> str:
-    [event] = [event for event in result.all_events if event.is_step_failure]
-    assert event.step_failure_data.error is not None
-    return event.step_failure_data.error.to_string()
 
 
 def test_every_dataset_can_be_materialized(staging: StagingManager) -> None:
@@ -102,7 +96,11 @@ def test_the_launchpads_options_are_those_of_the_flush(
 ) -> None:
     staging.enqueue("weather", hourly(3))
     options = {"compression": "gzip", "sort_by": ["n"]}
-    assert materialize(instance, "weather", config=options).success
+    run = materialize(instance, "weather", config=options)
+    [*_, event] = run.get_asset_materialization_events()
+    settings = event.materialization.metadata["settings"].value
+    assert isinstance(settings, dict)
+    assert settings["sort_by"] == ["n"]
     [path] = timestore.lake.table("weather").to_arrow_dataset().files
     found = pq.ParquetFile(Path(timestore.lake.table("weather").uri, path)).metadata.row_group(0).column(0)
     assert found.compression == "GZIP"
@@ -122,7 +120,7 @@ def test_wrong_options_are_explained_before_anything_is_claimed(
     staging.enqueue("weather", hourly(3))
     run = materialize(instance, "weather", config=options)
     assert not run.success
-    assert problem in failure_of(run)
+    assert problem in failure_of(run, "flush_selected")
     assert timestore.status("weather").backlog.queued.rows == 3
 
 
@@ -134,7 +132,7 @@ def test_one_that_fails_is_named_and_the_others_are_published(
     (home / "lake").mkdir()
     (home / "lake" / "weather").write_text("not a table")
     run = materialize(instance, "weather", "flights")
-    assert "- weather (" in failure_of(run)
+    assert "- weather (" in failure_of(run, "flush_selected")
     assert published(timestore, "flights") == [0, 1]
 
 
