@@ -47,7 +47,7 @@ def test_the_report_says_what_was_killed_and_that_nothing_was_lost(tmp_path: Pat
 @pytest.mark.slow
 def test_a_broken_product_ends_in_exit_code_1_and_keeps_the_evidence(tmp_path: Path) -> None:
     home = tmp_path / "test"
-    arguments = ("--kills", "4", "--sabotage", "publish-by-halves", "--clean")
+    arguments = ("--kills", "4", "--sabotage", "drop-a-row", "--clean")
     document = timestore_json("crashtest", home, *arguments, code=1)
     assert not document["ok"]
     assert document["lost_rows"] > 0

@@ -28,7 +28,7 @@ from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.journals import Journals
 
-_EVERY = 20  # batches of which one loses or changes a row
+_EVERY = 5  # batches of which one loses or changes a row
 
 
 def ack_early() -> None:
