@@ -42,7 +42,7 @@ def tables() -> dict[str, set[str]]:
         cells = [cell.strip() for cell in line.split("|")]
         if len(cells) == 6 and cells[1].startswith("`timestore_"):
             labels = {label.split(" = ")[0] for label in cells[3].split(", ")} if cells[3] else set()
-            known = {"dataset", "metric", "result", "trigger", "reason", "guardrail", "component", "code"}
+            known = {"dataset", "metric", "result", "trigger", "reason", "guardrail", "component", "code", "depth"}
             found |= dict.fromkeys(named_in(cells[1]), labels & known)
     return found
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     AccessDenied,
     Conflict,
@@ -31,6 +32,7 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune
+from timestore_pipeline.maintain.cost import count_compaction
 from timestore_pipeline.maintain.grouping import CompactionLimits, FileGroup, plan
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
@@ -151,14 +153,11 @@ class Maintenance:
         self.progress(self.dataset, len(groups), len(groups))
 
     def _compact_group(self, compactor: Compactor, group: FileGroup, memory: float | None, done: DatasetUpkeep) -> None:
-        try:
-            written = group.bytes if self.options.dry_run else compactor.run(group, memory).bytes
-        except (Corrupted, SchemaConflict) as error:
-            done.errors.append(error)  # the other groups may be sound
-            return
-        except Conflict as error:
-            _log.info("dataset %s: a group of %d files is skipped: %s", self.dataset, len(group.files), error)
-            done.gave_way += 1
+        began = clock.monotonic()
+        written = group.bytes if self.options.dry_run else self._rewritten(compactor, group, memory, done)
+        if not self.options.dry_run:
+            count_compaction(self.area, self.dataset, group, written, clock.monotonic() - began)
+        if written is None:
             return
         done.compactions += 1
         done.compacted_files += len(group.files)
@@ -166,6 +165,19 @@ class Maintenance:
         done.compacted_bytes += group.bytes
         done.written_bytes += written
         done.files_after -= len(group.files) - 1
+
+    def _rewritten(
+        self, compactor: Compactor, group: FileGroup, memory: float | None, done: DatasetUpkeep
+    ) -> int | None:
+        """Bytes of the file in the group's place; None = the group is as it was."""
+        try:
+            return compactor.run(group, memory).bytes
+        except (Corrupted, SchemaConflict) as error:
+            done.errors.append(error)  # the other groups may be sound
+        except Conflict as error:
+            _log.info("dataset %s: a group of %d files is skipped: %s", self.dataset, len(group.files), error)
+            done.gave_way += 1
+        return None
 
     def _vacuum(self, done: DatasetUpkeep) -> None:
         files = prune.vacuum(self._table, self.dataset, self.options.retention, dry_run=self.options.dry_run)

@@ -16,6 +16,7 @@ from tests.monitoring.alerting.activity import METADATA, readings
 from tests.monitoring.alerting.stack import Stack, beat
 from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
+from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerting.alert_levels import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
@@ -24,6 +25,7 @@ from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
 from timestore_pipeline.monitoring.telemetry import series
+from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 
 DURATIONS = Durations(10)  # recently = the last minute
@@ -76,6 +78,8 @@ def live(store: Timestore, running: Stack) -> None:
         staging.enqueue("flights", readings(5))
         staging.enqueue("planes.small", readings(5))
     store.flush("weather", Trigger.AGE, "test")
+    for dataset in ("flights", "weather"):
+        _upkeep(store, dataset)
     store.pipeline.claim("flights", Trigger.MANUAL, "test")
     store.area.ledger.datasets.set_paused("weather", paused=True)
     block_if_configured_wrong(store.area, "flights", AccessDenied("the lake's keys are another's"), "")
@@ -85,6 +89,17 @@ def live(store: Timestore, running: Stack) -> None:
         store.flush("planes.small", Trigger.AGE, "test")
     watched(store, running, 'in_flight{dataset="flights",metric="batches"}', 1)
     watched(store, running, 'flush_rows_total{dataset="weather",result="success"}', 5_005)
+
+
+def _upkeep(store: Timestore, dataset: str) -> None:
+    """Compact and verify; `flights` has one file, so its first compaction follows its second flush."""
+    if dataset == "flights":
+        store.flush(dataset, Trigger.MANUAL, "test")
+        with store.staging() as staging:
+            staging.enqueue(dataset, readings(5))
+    [done] = maintain(store.area, store.lake, [dataset], store.maintain_options(min_files=2))
+    assert done.compactions
+    assert verify(store.area, store.lake, [dataset]).ok
 
 
 def watched(store: Timestore, running: Stack, selector: str, least: float) -> None:

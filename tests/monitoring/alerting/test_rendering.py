@@ -12,6 +12,7 @@ import yaml
 from tests.monitoring.alerting.activity import METADATA, SHARD
 from tests.monitoring.alerting.cases import CASES, Case
 from tests.monitoring.alerting.scenes import healthy, played
+from tests.monitoring.alerting.table_cases import TABLE_CASES
 from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alert_levels import Watch
@@ -20,6 +21,8 @@ from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
+
+EVERY_CASE = [*CASES, *TABLE_CASES]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def rendered(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", EVERY_CASE, ids=str)
 def test_a_rule_fires_and_keeps_quiet(case: Case, rules: Path, store: Timestore, tmp_path: Path) -> None:
     base = healthy(exposition(store.area, store.settings))
     tests = [played(scene, base, case.alert, case.severity) for scene in (case.firing, case.quiet)]
@@ -66,8 +69,8 @@ def test_promtool_finds_nothing_to_complain_about(rules: Path) -> None:
 
 def test_every_rule_has_a_case_in_which_it_fires_and_one_in_which_it_does_not(rules: Path) -> None:
     found = {(rule["alert"], rule["labels"]["severity"]) for rule in rendered(rules) if "alert" in rule}
-    assert found == {(case.alert, case.severity) for case in CASES}
-    assert [str(case) for case in CASES if not case.firing.firing or case.quiet.firing] == []
+    assert found == {(case.alert, case.severity) for case in EVERY_CASE}
+    assert [str(case) for case in EVERY_CASE if not case.firing.firing or case.quiet.firing] == []
 
 
 def test_every_rule_has_texts_a_place_and_a_runbook_link(rules: Path) -> None:
@@ -115,4 +118,4 @@ def test_hurrying_shortens_every_wait() -> None:
 def test_a_thousand_levels_of_their_own_are_still_rules(tmp_path: Path) -> None:
     overrides = {f"dataset-{n}": AlertOverrides(backlog_warn=100 + n, backlog_page=2_000) for n in range(1_000)}
     (tmp_path / "rules.yml").write_text(rule_file(Watch(SHARD, overrides)))
-    assert "2023 rules found" in promtool("check", "rules", tmp_path / "rules.yml")
+    assert "2025 rules found" in promtool("check", "rules", tmp_path / "rules.yml")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import RetryReason, Trigger
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
@@ -29,6 +31,15 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 Sample = tuple[str, frozenset[tuple[str, str]]]  # name without the prefix, labels without dataset and shard
+
+COMPACTION = {
+    "compactions_total",
+    "compacted_files_total",
+    "compacted_rows_total",
+    "compacted_bytes_total",
+    "compaction_written_bytes_total",
+    "compaction_seconds_total",
+}
 
 FAILURES: dict[RetryReason, Callable[[], BaseException]] = {
     RetryReason.INTERRUPTED: KeyboardInterrupt,
@@ -155,6 +166,28 @@ def test_a_full_disk_moves_its_counter_as_soon_as_there_is_room_to_write_it(tmp_
             assert ("dropped_batches_total", frozenset({("reason", "disk_full")})) in moved(store)
 
 
+def test_a_compaction_moves_what_counts_its_cost_and_a_dry_run_moves_nothing(store: Timestore) -> None:
+    with store.staging() as staging:
+        for number in range(2):
+            staging.enqueue("weather", readings(3 + number))
+            assert store.flush("weather", Trigger.MANUAL, "test") is not None
+    maintained = partial(maintain, store.area, store.lake, ["weather"])
+    [planned] = maintained(store.maintain_options(min_files=2, dry_run=True))
+    assert planned.compactions
+    assert COMPACTION & {name for name, _ in moved(store)} == set()
+    [done] = maintained(store.maintain_options(min_files=2))
+    amounts = {one.series: one.value for one in store.area.ledger.counters.all() if one.series in COMPACTION}
+    assert amounts.pop("compaction_seconds_total") > 0
+    assert amounts == {
+        "compactions_total": done.compactions,
+        "compacted_files_total": done.compacted_files,
+        "compacted_rows_total": done.compacted_rows,
+        "compacted_bytes_total": done.compacted_bytes,
+        "compaction_written_bytes_total": done.written_bytes,
+    }
+    assert COMPACTION - {name for name, _ in moved(store)} == set()
+
+
 def test_every_counter_that_is_declared_is_moved_by_some_test() -> None:
     here = {"accepted_batches_total", "accepted_rows_total", "retried_batches_total", "dropped_batches_total"}
     here |= {"flush_batches_total", "flush_rows_total", "flushes_total", "guardrail_exceeded_total"}
@@ -163,5 +196,5 @@ def test_every_counter_that_is_declared_is_moved_by_some_test() -> None:
         "requeued_batches_total",
         "discarded_batches_total",
     }  # with its own tests
-    assert {one.name for one in series.COUNTERS} == here | quarantine
+    assert {one.name for one in series.COUNTERS} == here | quarantine | COMPACTION
     assert set(FAILURES) == set(RetryReason)

@@ -33,3 +33,15 @@ def test_a_duration_counts_in_every_bucket_it_fits_in(ledger: Ledger, seconds: f
     assert values["flush_duration_seconds_count", None] == 1
     assert values["flush_duration_seconds_sum", None] == seconds
     assert sum(values["flush_duration_seconds_bucket", str(bound)] for bound in FLUSH_DURATION_BUCKETS) == buckets
+
+
+def test_work_on_a_table_is_counted_and_brings_no_dataset_back(ledger: Ledger) -> None:
+    ledger.datasets.ensure("d")
+    ledger.datasets.remove("d")
+    ledger.counters.add_to_table("d", {"compactions_total": 1, "compacted_rows_total": 5})
+    ledger.counters.add_to_table("elsewhere", {"compactions_total": 1})
+    assert {(c.dataset, c.series): c.value for c in ledger.counters.all()} == {
+        ("d", "compactions_total"): 1,
+        ("d", "compacted_rows_total"): 5,
+    }
+    assert (ledger.datasets.names(active=True), ledger.datasets.names()) == ([], ["d"])

@@ -1,7 +1,8 @@
 """Every alert: its expression, its severity and its text for the person on call.
 
 Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
-today's limits. The others are the constants in `alert_levels.py`, and the backlog levels in `alert.py`.
+today's limits. The others are the constants in `alert_levels.py`, and the backlog levels in `alert.py`. Alerts about
+tables are in `table_alerts.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from timestore_pipeline.monitoring.alerting.alert_levels import (
     SLOWER,
     Watch,
 )
+from timestore_pipeline.monitoring.alerting.table_alerts import table_alerts
 from timestore_pipeline.monitoring.telemetry import series
 
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
@@ -243,5 +245,5 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
 
 
 _GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
-    _backlog, _oldest, _disk, _backpressure, _flushes, _pace, _silence, _quarantine,
+    _backlog, _oldest, _disk, _backpressure, _flushes, _pace, _silence, _quarantine, table_alerts,
 )  # fmt: skip

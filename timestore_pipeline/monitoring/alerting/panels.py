@@ -1,8 +1,4 @@
-"""The dashboard's panels, independent of Grafana: other tools draw the same panels from the same queries.
-
-With a thousand datasets a panel draws `$top` lines, ranked once over the whole time range: with a rank per step lines
-would come and go.
-"""
+"""The dashboard's panels, independent of Grafana: other tools draw the same panels from the same queries."""
 
 from __future__ import annotations
 
@@ -11,9 +7,10 @@ from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
 from timestore_pipeline.monitoring.alerting.alert_levels import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row, Unit
-from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations, Scope
+from timestore_pipeline.monitoring.alerting.panel_queries import SCOPE, per_second, rate, top_counter, top_gauge
+from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations
+from timestore_pipeline.monitoring.alerting.table_panels import table_panels
 from timestore_pipeline.monitoring.telemetry import series
-from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
 
 ALERT_OF = {  # panel -> the alert about its series, with the runbook's section that it links to
     "Since the last sensor tick": "TimestoreSensorStale",
@@ -31,9 +28,9 @@ ALERT_OF = {  # panel -> the alert about its series, with the runbook's section 
     "Share of the dataset's guardrail": "TimestoreDatasetDisk",
     "Shard: share of the total guardrail, and of the volume": "TimestoreTotalDisk",
     "Batches in quarantine, by dataset": "TimestoreQuarantine",
+    "Problems of the last verification": "TimestoreBooksDiffer",
+    "Since the last verification": "TimestoreVerifyStale",
 }
-
-_SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
 
 
 def rows(durations: Durations) -> tuple[Row, ...]:
@@ -45,16 +42,17 @@ def rows(durations: Durations) -> tuple[Row, ...]:
         Row("Backpressure", _backpressure(durations.span(RECENTLY))),
         Row("Disk", _disk()),
         Row("Claims and quarantine", _trouble()),
+        Row("Compaction and books", table_panels(durations)),
         Row("Limits in force", (_limits(),)),
     )
 
 
 def _glance() -> tuple[Panel, ...]:
-    depth = _SCOPE.level(series.QUEUE_DEPTH, metric="batches")
-    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
-    firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{_SCOPE.shard}}}) or vector(0)'
-    tick = promql.silence(_SCOPE.select(series.SENSOR_LAST_TICK))
-    pushed = f"{promql.pushed_at(_SCOPE)} or {_SCOPE.select(series.METRICS_PUSHED)}"  # from the gateway or the ledger
+    depth = SCOPE.level(series.QUEUE_DEPTH, metric="batches")
+    aside = SCOPE.level(series.QUARANTINED, metric="batches")
+    firing = f'count(ALERTS{{alertname=~"Timestore.*",alertstate="firing",{SCOPE.shard}}}) or vector(0)'
+    tick = promql.silence(SCOPE.select(series.SENSOR_LAST_TICK))
+    pushed = f"{promql.pushed_at(SCOPE)} or {SCOPE.select(series.METRICS_PUSHED)}"  # from the gateway or the ledger
     quiet = ((Severity.PAGE, SILENCE),)
     return (
         _number("Alerts firing", firing, Unit.COUNT, "", ((Severity.WARNING, 1),)),
@@ -68,9 +66,9 @@ def _glance() -> tuple[Panel, ...]:
 
 def _backlog(durations: Durations) -> tuple[Panel, ...]:
     usual = ((Severity.WARNING, float(BACKLOG_WARN)), (Severity.PAGE, float(BACKLOG_PAGE)))
-    age, limit = promql.age(_SCOPE), promql.age_limit(_SCOPE, durations)
-    ages = (Query(_top_gauge(f"({age})", series.OLDEST_AGE)),
-            Query(_top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
+    age, limit = promql.age(SCOPE), promql.age_limit(SCOPE, durations)
+    ages = (Query(top_gauge(f"({age})", series.OLDEST_AGE)),
+            Query(top_gauge(limit, series.OLDEST_AGE), "limit of {{dataset}} ({{shard}})", limit=True))  # fmt: skip
     return (
         _staged("Batches staged", "batches", "In flight included. Levels of single datasets are not drawn.", usual),
         Panel(
@@ -81,7 +79,7 @@ def _backlog(durations: Durations) -> tuple[Panel, ...]:
         ),
         _staged("Rows staged", "rows", "Rows that the next flushes will write."),
         Panel("Batches in flight", "Claimed by a flush that has not ended.", Unit.COUNT, (
-            Query(_top_gauge(_SCOPE.level(series.IN_FLIGHT, metric="batches"), series.IN_FLIGHT, metric="batches")),
+            Query(top_gauge(SCOPE.level(series.IN_FLIGHT, metric="batches"), series.IN_FLIGHT, metric="batches")),
         )),
     )  # fmt: skip
 
@@ -89,26 +87,26 @@ def _backlog(durations: Durations) -> tuple[Panel, ...]:
 def _flushes(durations: Durations) -> tuple[Panel, ...]:
     window = durations.span(RECENTLY)
     ended = series.counter("flushes_total")
-    slow = _top_counter(f"({promql.duration_quantile(_SCOPE, 0.95, window)})", ended)
-    failed = promql.increase(_SCOPE, ended, window, result="failure")
+    slow = top_counter(f"({promql.duration_quantile(SCOPE, 0.95, window)})", ended)
+    failed = promql.increase(SCOPE, ended, window, result="failure")
     rows, batches = (
-        f"sum by ({DATASET}) ({_per_second(accepted)})" for accepted in (series.ACCEPTED_ROWS, series.ACCEPTED_BATCHES)
+        f"sum by ({DATASET}) ({per_second(accepted)})" for accepted in (series.ACCEPTED_ROWS, series.ACCEPTED_BATCHES)
     )
-    share = f"{failed} / ({promql.increase(_SCOPE, ended, window)} > 0)"
+    share = f"{failed} / ({promql.increase(SCOPE, ended, window)} > 0)"
     return (
         Panel("Flush duration (p95)", "Of published flushes, claim to end.", Unit.SECONDS, (Query(slow),)),
         Panel("Flushed rows per second", "Published, and released by failed flushes.", Unit.PER_SECOND,
-              (_rate("flush_rows_total", "result"),)),
+              (rate("flush_rows_total", "result"),)),
         Panel("Flushed batches per second", "Published, and released by failed flushes.", Unit.PER_SECOND,
-              (_rate("flush_batches_total", "result"),)),
+              (rate("flush_batches_total", "result"),)),
         Panel("Flushes by trigger", "The limit that triggered them, or an operator.", Unit.COUNT,
-              (Query(f"sum by (trigger, result) ({promql.increase(_SCOPE, ended, window, by='trigger, result')})",
+              (Query(f"sum by (trigger, result) ({promql.increase(SCOPE, ended, window, by='trigger, result')})",
                      "{{trigger}}, {{result}}"),)),
-        Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(_top_counter(share, ended)),)),
+        Panel("Failed flushes", "Of those that ended recently.", Unit.SHARE, (Query(top_counter(share, ended)),)),
         Panel("Accepted rows per second", "Rows acknowledged to producers.", Unit.PER_SECOND,
-              (Query(_top_counter(rows, series.ACCEPTED_ROWS)),)),
+              (Query(top_counter(rows, series.ACCEPTED_ROWS)),)),
         Panel("Accepted batches per second", "Batches acknowledged to producers.", Unit.PER_SECOND,
-              (Query(_top_counter(batches, series.ACCEPTED_BATCHES)),)),
+              (Query(top_counter(batches, series.ACCEPTED_BATCHES)),)),
     )  # fmt: skip
 
 
@@ -121,58 +119,58 @@ def _backpressure(window: str) -> tuple[Panel, ...]:
 
 
 def _disk() -> tuple[Panel, ...]:
-    used = _SCOPE.level(series.DISK_USAGE, component="total")
-    share = promql.share(used, _SCOPE.level(series.DISK_LIMIT))
-    total = promql.share(_SCOPE.level(series.TOTAL_DISK_USAGE), _SCOPE.level(series.TOTAL_DISK_LIMIT))
+    used = SCOPE.level(series.DISK_USAGE, component="total")
+    share = promql.share(used, SCOPE.level(series.DISK_LIMIT))
+    total = promql.share(SCOPE.level(series.TOTAL_DISK_USAGE), SCOPE.level(series.TOTAL_DISK_LIMIT))
     in_total = {"component": "total"}
     return (
         Panel("Share of the dataset's guardrail", "At 100 % a flush is forced; in hard mode producers are refused.",
-              Unit.SHARE, (Query(_top_gauge(share, series.DISK_USAGE, **in_total)),), levels=_FILLING),
+              Unit.SHARE, (Query(top_gauge(share, series.DISK_USAGE, **in_total)),), levels=_FILLING),
         Panel("Shard: share of the total guardrail, and of the volume", "The first only where a total is set.",
               Unit.SHARE, (Query(total, "guardrail ({{shard}})"), Query(_volume(), "volume ({{shard}})")),
               levels=_FILLING),
         Panel("Staged bytes on disk", "Files of the segments, logs included.", Unit.BYTES,
-              (Query(_top_gauge(used, series.DISK_USAGE, **in_total)),
-               Query(_top_gauge(f"{_SCOPE.level(series.DISK_LIMIT)} > 0", series.DISK_USAGE, **in_total),
+              (Query(top_gauge(used, series.DISK_USAGE, **in_total)),
+               Query(top_gauge(f"{SCOPE.level(series.DISK_LIMIT)} > 0", series.DISK_USAGE, **in_total),
                      "limit of {{dataset}} ({{shard}})", limit=True))),
     )  # fmt: skip
 
 
 def _trouble() -> tuple[Panel, ...]:
-    claimed = f"time() - min by ({DATASET}) ({_SCOPE.select(series.CLAIMED_AT)})"
-    aside = _SCOPE.level(series.QUARANTINED, metric="batches")
-    failed_pushes = f"max by (shard) ({_SCOPE.select(series.METRICS_PUSH_FAILURES)})"
-    incidents, files = _SCOPE.level(series.OPEN_INCIDENTS), _SCOPE.level(series.QUARANTINE_USAGE)
+    claimed = f"time() - min by ({DATASET}) ({SCOPE.select(series.CLAIMED_AT)})"
+    aside = SCOPE.level(series.QUARANTINED, metric="batches")
+    failed_pushes = f"max by (shard) ({SCOPE.select(series.METRICS_PUSH_FAILURES)})"
+    incidents, files = SCOPE.level(series.OPEN_INCIDENTS), SCOPE.level(series.QUARANTINE_USAGE)
     return (
         Panel("Age of the flush in flight", "Since it took its claim.", Unit.SECONDS,
-              (Query(_top_gauge(f"({claimed})", series.IN_FLIGHT, metric="batches")),)),
+              (Query(top_gauge(f"({claimed})", series.IN_FLIGHT, metric="batches")),)),
         Panel("Failures in a row", "No line where the last flush succeeded.", Unit.COUNT,
-              (Query(_top_gauge(_SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
+              (Query(top_gauge(SCOPE.level(series.FAILURES_IN_A_ROW), series.FAILURES_IN_A_ROW)),)),
         Panel("Batches in quarantine, by dataset", "A person has to requeue or discard them.", Unit.COUNT,
-              (Query(_top_gauge(aside, series.QUARANTINED, metric="batches")),)),
+              (Query(top_gauge(aside, series.QUARANTINED, metric="batches")),)),
         Panel("Quarantined, requeued, discarded", "Batches of all datasets in the time shown.", Unit.COUNT, tuple(
-            Query(f"sum(increase({_SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
+            Query(f"sum(increase({SCOPE.select(series.counter(f'{name}_batches_total'))}[$__range]))", name)
             for name in ("quarantined", "requeued", "discarded")
         )),
         Panel("Shard: claims, incidents, failed pushes", "", Unit.COUNT, (
-            Query(_SCOPE.level(series.ACTIVE_CLAIMS), "flushes in flight ({{shard}})"),
+            Query(SCOPE.level(series.ACTIVE_CLAIMS), "flushes in flight ({{shard}})"),
             Query(incidents, "open incidents ({{shard}})"),
             Query(failed_pushes, "failed pushes ({{shard}})"),
         )),
         Panel("Shard: bytes in quarantine", "", Unit.BYTES, (Query(files, "{{shard}}"),)),
         Panel("Paused datasets", "An operator stopped their automatic flushes.", Unit.COUNT,
-              (Query(_top_gauge(_SCOPE.level(series.PAUSED), series.PAUSED)),)),
+              (Query(top_gauge(SCOPE.level(series.PAUSED), series.PAUSED)),)),
         Panel("Blocked datasets", "Their last flush failed with an error that a retry does not resolve.", Unit.COUNT,
-              (Query(_top_gauge(promql.blocked(_SCOPE), series.BLOCKED), "{{dataset}}: {{code}}"),)),
+              (Query(top_gauge(promql.blocked(SCOPE), series.BLOCKED), "{{dataset}}: {{code}}"),)),
     )  # fmt: skip
 
 
 def _limits() -> Panel:
     threshold = {
-        f"flush at {metric}": _SCOPE.level(series.FLUSH_THRESHOLD, metric=metric)
+        f"flush at {metric}": SCOPE.level(series.FLUSH_THRESHOLD, metric=metric)
         for metric in ("rows", "bytes", "age_seconds")
     }
-    columns = {**threshold, "guardrail bytes": _SCOPE.level(series.DISK_LIMIT)}
+    columns = {**threshold, "guardrail bytes": SCOPE.level(series.DISK_LIMIT)}
     return Panel(
         "Flush thresholds and guardrails",
         "Overrides of the metadata included; 0 = off.",
@@ -192,35 +190,15 @@ def _number(
 
 
 def _staged(title: str, metric: str, description: str, levels: tuple[tuple[Severity, float], ...] = ()) -> Panel:
-    expression = _top_gauge(_SCOPE.level(series.QUEUE_DEPTH, metric=metric), series.QUEUE_DEPTH, metric=metric)
+    expression = top_gauge(SCOPE.level(series.QUEUE_DEPTH, metric=metric), series.QUEUE_DEPTH, metric=metric)
     return Panel(title, description, Unit.COUNT, (Query(expression),), levels=levels)
 
 
 def _grown(title: str, name: str, by: str, window: str, description: str) -> Panel:
     counter = series.counter(name)
-    expression = _top_counter(promql.increase(_SCOPE, counter, window, by=by), counter)
+    expression = top_counter(promql.increase(SCOPE, counter, window, by=by), counter)
     return Panel(title, description, Unit.COUNT, (Query(f"({expression}) > 0", f"{{{{dataset}}}}: {{{{{by}}}}}"),))
 
 
-def _rate(name: str, by: str) -> Query:
-    return Query(f"sum by ({by}) ({_per_second(series.counter(name))})", f"{{{{{by}}}}}")
-
-
-def _per_second(counter: CounterSeries) -> str:
-    return f"rate({_SCOPE.select(counter)}[$__rate_interval])"
-
-
 def _volume() -> str:
-    return f"1 - {_SCOPE.level(series.VOLUME_AVAILABLE)} / {_SCOPE.level(series.VOLUME_SIZE)}"
-
-
-def _top_gauge(expression: str, ranked: GaugeSeries, **labels: str) -> str:
-    return _top(expression, f"max by ({DATASET}) (max_over_time({_SCOPE.select(ranked, **labels)}[$__range] @ end()))")
-
-
-def _top_counter(expression: str, ranked: CounterSeries) -> str:
-    return _top(expression, f"sum by ({DATASET}) (increase({_SCOPE.select(ranked)}[$__range] @ end()))")
-
-
-def _top(expression: str, rank: str) -> str:
-    return f"{expression}\nand on ({DATASET}) topk($top, {rank})"
+    return f"1 - {SCOPE.level(series.VOLUME_AVAILABLE)} / {SCOPE.level(series.VOLUME_SIZE)}"

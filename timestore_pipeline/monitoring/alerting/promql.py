@@ -104,6 +104,13 @@ def silence(instant: str) -> str:
     return f"time() - max by (shard) ({instant})"
 
 
+def verified(scope: Scope, at: str = "") -> str:
+    """When a verification last read everything, or when the dataset was created; at: a modifier such as `@ end()`."""
+    read = [scope.select(series.VERIFIED, result=result) for result in ("ok", "problems")]
+    instants = " or ".join(f"{selector} {at}".rstrip() for selector in (*read, scope.select(series.CREATED)))
+    return f"max by ({DATASET}) ({instants})"
+
+
 def pushed_at(scope: Scope) -> str:
     """When the shard's group was last pushed; no sample where a shard is scraped directly."""
     return f'{PUSHED_AT}{{job="{JOB}",{scope.shard}}}'

@@ -138,6 +138,8 @@ class StagingCollector(Collector):
             zeros = _zeros(declared, datasets) if declared.from_zero else {}
             yield self._counter(declared, zeros | (accepted.get(declared.name) or counted.get(declared.name, {})))
         yield self._durations(counted)
+        for level in (series.VERIFIED, series.VERIFY_PROBLEMS):
+            yield self._gauge(level, counted.get(level.name, {}))
 
     def _counted(self, datasets: set[str]) -> dict[str, dict[Labels, float]]:
         """Series -> label values -> value. The ledger keeps a counter's labels sorted, a declaration may not."""

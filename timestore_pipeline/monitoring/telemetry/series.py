@@ -6,6 +6,7 @@ or threshold of 0 means off.
 A counter that appears with its first increase hides that increase from `rate` and `increase`. So every counter for
 alerts is exposed as 0 from the creation of the dataset. Counters that only distinguish flushes, by trigger and by
 duration, are exposed from the first flush on: they are half of all samples, and a shard may have thousands of datasets.
+Counters of compactions are exposed from the dataset's first compaction on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.model.flush import RetryReason, Trigger
 from timestore_pipeline.model.incident import IncidentReason
+from timestore_pipeline.staging.ledger import verifications
 
 PREFIX = "timestore_staging_"
 
@@ -84,6 +86,17 @@ COUNTERS = (
         "Batches that arrived above a guardrail, accepted or not.",
         {"guardrail": ("dataset_bytes", "total_bytes")},
     ),
+    CounterSeries("compactions_total", "Groups of small files that became one file each.", {}, from_zero=False),
+    CounterSeries("compacted_files_total", "Small files that compactions replaced.", {}, from_zero=False),
+    CounterSeries("compacted_rows_total", "Rows that compactions wrote once more.", {}, from_zero=False),
+    CounterSeries("compacted_bytes_total", "Bytes of the files that compactions replaced.", {}, from_zero=False),
+    CounterSeries("compaction_written_bytes_total", "Bytes of the files in their place.", {}, from_zero=False),
+    CounterSeries(
+        "compaction_seconds_total",
+        "Time spent on compactions, also on those that were abandoned.",
+        {},
+        from_zero=False,
+    ),
 )
 
 QUEUE_DEPTH = GaugeSeries("queue_depth", "Staged and not yet published, in flight included.", ("dataset", "metric"))
@@ -133,6 +146,16 @@ PAUSED = GaugeSeries("paused", "1 where an operator has stopped automatic flushe
 BLOCKED = GaugeSeries(
     "blocked", "1 where flushes wait for a person after an error of this code, absent elsewhere.", ("dataset", "code")
 )
+VERIFIED = GaugeSeries(
+    verifications.VERIFIED,
+    "When a verification last ended with this result: ok, problems, or unknown = it could not read everything.",
+    ("dataset", "result"),
+)
+VERIFY_PROBLEMS = GaugeSeries(
+    verifications.PROBLEMS,
+    "Problems that the last verification of this depth, or a deeper one, listed; absent until there was one.",
+    ("dataset", "depth"),
+)
 OPEN_INCIDENTS = GaugeSeries("open_incidents", "Batches and segments in quarantine that wait for an operator.", ())
 QUARANTINE_USAGE = GaugeSeries("quarantine_usage_bytes", "Bytes of the files in quarantine.", ())
 METRICS_PUSHED = GaugeSeries(
@@ -143,7 +166,7 @@ METRICS_PUSH_FAILURES = ShardCounter("metrics_push_failures_total", "Pushes that
 GAUGES = (
     QUEUE_DEPTH, IN_FLIGHT, QUARANTINED, OLDEST_AGE, OLDEST_STAGED, CREATED, DISK_USAGE, DISK_LIMIT, TOTAL_DISK_USAGE,
     TOTAL_DISK_LIMIT, VOLUME_SIZE, VOLUME_AVAILABLE, FLUSH_THRESHOLD, SENSOR_LAST_TICK, CLAIMED_AT, ACTIVE_CLAIMS,
-    FAILURES_IN_A_ROW, PAUSED, BLOCKED, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
+    FAILURES_IN_A_ROW, PAUSED, BLOCKED, VERIFIED, VERIFY_PROBLEMS, OPEN_INCIDENTS, QUARANTINE_USAGE, METRICS_PUSHED,
 )  # fmt: skip
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.errors import Corrupted, TimestoreError
 
 _MOST = 20  # findings of one kind that are listed one by one
 
@@ -18,10 +18,11 @@ class Finding:
     code: str
     message: str
     hint: str = ""
+    unread: bool = False  # it could not be read now, which says nothing about its rows
 
     @classmethod
     def of(cls, error: TimestoreError) -> Finding:
-        return cls(error.code, str(error), error.hint)
+        return cls(error.code, str(error), error.hint, unread=not isinstance(error, Corrupted))
 
     def to_dict(self) -> dict[str, str]:
         return {"code": self.code, "message": self.message, "hint": self.hint}
@@ -46,6 +47,12 @@ class DatasetAudit:
     @property
     def ok(self) -> bool:
         return not self.problems
+
+    @property
+    def certain_problems(self) -> int | None:
+        """How many are listed; None = the only ones are that something could not be read."""
+        certain = sum(not problem.unread for problem in self.problems)
+        return certain if certain or self.ok else None
 
     @property
     def repaired(self) -> bool:
@@ -94,8 +101,8 @@ def abridged(findings: Iterable[Finding]) -> list[Finding]:
     for finding in findings:
         kinds.setdefault(finding.code, []).append(finding)
     shown: list[Finding] = []
-    for code, found in kinds.items():
+    for found in kinds.values():
         shown += found[:_MOST]
         if len(found) > _MOST:
-            shown.append(Finding(code, f"and {len(found) - _MOST} more", found[0].hint))
+            shown.append(replace(found[0], message=f"and {len(found) - _MOST} more"))
     return shown

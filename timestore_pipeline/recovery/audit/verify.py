@@ -4,10 +4,14 @@ Read-only without `repair`, and safe beside producers and flushes. Repairs destr
 repeated: flushes, segments and journals that the ledger lacks are entered; moves into and out of quarantine are
 finished; running totals are recomputed where nothing else contradicts; Parquet files that are proven unpublished are
 deleted. Everything else is left unchanged, with the reason in the finding's hint.
+
+The ledger keeps what was found, for the series that alerts read. A verification that is killed leaves what the last one
+found.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +42,8 @@ from timestore_pipeline.staging.ledger.audit import LedgerFacts
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 from timestore_pipeline.staging.quarantine import put_in_place
 
+_log = logging.getLogger(__name__)
+
 _UNMANAGED = "unmanaged_file"  # the repair reads the table again only if there is such a file
 Mended = dict[str, list[str]]  # dataset -> repairs made
 
@@ -63,6 +69,7 @@ def verify(
         audits = list(pool.map(one, chosen))
         if repair:
             audits = [_repaired(area, lake, audit, done.get(audit.dataset, []), one) for audit in audits]
+    _record(area, audits, deep=deep)
     return AuditReport(area.shard, audits)
 
 
@@ -86,7 +93,17 @@ def _published_by(area: StagingArea, lake: Lake, dataset: str) -> bool:
 def audit_dataset(area: StagingArea, lake: Lake, dataset: str, *, deep: bool = False) -> DatasetAudit:
     """Audit one dataset, in the ledger or not; an unreachable lake is one of the problems reported."""
     with closing(EnginePool()) as engines:
-        return _audit(area, lake, dataset, engines=engines, deep=deep)
+        audit = _audit(area, lake, dataset, engines=engines, deep=deep)
+    _record(area, [audit], deep=deep)
+    return audit
+
+
+def _record(area: StagingArea, audits: Sequence[DatasetAudit], *, deep: bool) -> None:
+    """Never raises: the findings are worth more than their series."""
+    try:
+        area.ledger.verifications.record({audit.dataset: audit.certain_problems for audit in audits}, deep=deep)
+    except TimestoreError as error:
+        _log.warning("no series shows this verification: %s", error)
 
 
 def direct_files(area: StagingArea, lake: Lake, dataset: str) -> list[fs.FileInfo]:

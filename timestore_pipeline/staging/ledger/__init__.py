@@ -29,6 +29,7 @@ from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.staged import Staged
+from timestore_pipeline.staging.ledger.verifications import Verifications
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
 
@@ -60,6 +61,7 @@ class Ledger:
         self.quarantine = Quarantine(self.database)
         self.processes = Processes(self.database)
         self.counters = Counters(self.database)
+        self.verifications = Verifications(self.database)
         self.audit = Audit(self.database)
         self.staged = Staged(self.database)
         self.log_import = LogImport(self.database)

@@ -1,15 +1,18 @@
 """Durable counters and histograms: they survive every process and never go back.
 
 A counter belongs to a dataset and is named as in the metrics contract, without the `timestore_staging_` prefix.
-Histogram buckets are counters of their own, cumulative, with the label `le`.
+Histogram buckets are counters of their own, cumulative, with the label `le`. `verifications.py` keeps its numbers here,
+too.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
+from timestore_pipeline.errors import UnknownDataset
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import bring_back, dataset_id_of
 
@@ -31,10 +34,21 @@ class Counters:
         self._database = database
 
     def add(self, dataset: str, series: str, labels: Mapping[str, str], amount: float) -> None:
+        """Count something that arrives for the dataset; raises `UnknownDataset`."""
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
             increment(tx, dataset_id, series, labels, amount)
             bring_back(tx, dataset_id)
+
+    def add_to_table(self, dataset: str, amounts: Mapping[str, float]) -> None:
+        """Count work on the dataset's table, by series without labels.
+
+        A removed dataset stays removed, and one that only other shards publish is not counted.
+        """
+        with suppress(UnknownDataset), self._database.transaction() as tx:
+            dataset_id = dataset_id_of(tx, dataset)
+            for series, amount in amounts.items():
+                increment(tx, dataset_id, series, {}, amount)
 
     def all(self) -> list[CounterValue]:
         rows = self._database.rows(
@@ -52,6 +66,15 @@ def increment(
         "INSERT INTO counters (dataset_id, series, labels, value) VALUES (?, ?, ?, ?)"
         " ON CONFLICT (dataset_id, series, labels) DO UPDATE SET value = value + excluded.value",
         (dataset_id, series, _encode(labels), amount),
+    )
+
+
+def put(tx: sqlite3.Connection, dataset_id: int, series: str, labels: Mapping[str, str], value: float) -> None:
+    """Replace a number inside a transaction."""
+    tx.execute(
+        "INSERT INTO counters (dataset_id, series, labels, value) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (dataset_id, series, labels) DO UPDATE SET value = excluded.value",
+        (dataset_id, series, _encode(labels), value),
     )
 
 
