@@ -27,7 +27,8 @@ def main() -> int:
         _tell(f"{name:40} {count:9,}")
     for name, untyped in (("altered, lost or refused without need", False), ("untyped errors", True)):
         _tell(f"{name:40} {sum(('untyped' in text) is untyped for text in broken):9,}")
-    _tell(f"{seconds:.0f} s, {counts['examples'] / seconds:.1f} examples a second")
+    batches = sum(count for name, count in counts.items() if name.startswith("batches"))
+    _tell(f"{seconds:.0f} s, {counts['examples'] / seconds:.1f} examples and {batches / seconds:.1f} batches a second")
     for text in broken:
         _tell(text)
     return 1 if broken else 0

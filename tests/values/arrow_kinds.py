@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
-from tests.values.kinds import Kind, Plain, each, fields_of, moments, nullable, pairs, refused
+from tests.values.kinds import Kind, Plain, each, fields_of, moments, pairs, refused, reused
 from tests.values.plain import Day, Instant, LocalTime, Span
 
 TEXTS = st.one_of(
@@ -161,7 +161,7 @@ def lists(inner: Kind, layout: str) -> Kind:
             return make_array.from_arrays(pa.array(starts, width), pa.array(lengths, width), values, mask=missing)
         return make_array.from_arrays(pa.array([0, *ends], width), values, mask=missing)
 
-    values = st.lists(nullable(inner), max_size=3)
+    values = st.lists(inner.or_null, max_size=3)
     return Kind(f"{layout}<{inner.name}>", values, None, each(inner), inner.taken, make)
 
 
@@ -170,7 +170,7 @@ def fixed_lists(inner: Kind) -> Kind:
         values = made(inner, [value for item in items for value in item or [None, None]])
         return pa.FixedSizeListArray.from_arrays(values, 2, mask=_missing(items))
 
-    values = st.lists(nullable(inner), min_size=2, max_size=2)
+    values = st.lists(inner.or_null, min_size=2, max_size=2)
     return Kind(f"fixed<{inner.name}>", values, None, each(inner), inner.taken, make)
 
 
@@ -179,7 +179,7 @@ def structs(fields: dict[str, Kind]) -> Kind:
         columns = [made(kind, [(item or {}).get(name) for item in items]) for name, kind in fields.items()]
         return pa.StructArray.from_arrays(columns, list(fields), mask=_missing(items))
 
-    values = st.fixed_dictionaries({name: nullable(kind) for name, kind in fields.items()})
+    values = st.fixed_dictionaries({name: kind.or_null for name, kind in fields.items()})
     name = f"struct<{', '.join(f'{name}: {kind.name}' for name, kind in fields.items())}>"
     plain = fields_of(fields)
     return Kind(name, values, None, plain, all(kind.taken for kind in fields.values()), make)
@@ -192,7 +192,7 @@ def maps(key: Kind, item: Kind) -> Kind:
         keys, items = made(key, [k for k, _ in entries]), made(item, [v for _, v in entries])
         return pa.MapArray.from_arrays(pa.array(ends, pa.int32()), keys, items, mask=_missing(rows))
 
-    values = st.lists(st.tuples(key.values, nullable(item)), max_size=3, unique_by=lambda entry: repr(entry[0]))
+    values = st.lists(st.tuples(key.values, item.or_null), max_size=3, unique_by=lambda entry: repr(entry[0]))
     return Kind(f"map<{key.name}, {item.name}>", values, None, pairs(key, item), key.taken and item.taken, make)
 
 
@@ -241,6 +241,7 @@ def _nested(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
     )
 
 
+@reused
 def kinds(leaves: Sequence[Kind] = (*LEAVES, *ODD)) -> st.SearchStrategy[Kind]:
     """Leaves, what encodes them, and up to three levels of nesting."""
     plain = st.sampled_from(list(leaves))

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from tests.values.cells import PLAIN_FRACTIONS, THEMES, WHOLE
-from tests.values.kinds import Batch
+from tests.values.kinds import Batch, reused
 from tests.values.plain import STRICT, Instant, Policy, Written
 from tests.values.readers import ROW
 from tests.values.sources import NAMES, File, can_be_columns
 from tests.values.text import Cell, is_number, times
+
+_THEMES = st.sampled_from(THEMES)
+_FEW = st.sampled_from(["v", "w"])
 
 
 class Dialect(NamedTuple):
@@ -57,15 +60,22 @@ class Grid(NamedTuple):
         return dialect.mark + (text + dialect.line_end * dialect.last_line_ends).encode(dialect.encoding)
 
 
+@reused
+def _cells(theme: st.SearchStrategy[str], rows: int) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.one_of(theme, theme, theme, st.just("")), min_size=rows, max_size=rows)
+
+
+@reused
 @st.composite
 def _column(draw: st.DrawFn, rows: int, themes: st.SearchStrategy[Any]) -> list[str]:
     theme = draw(themes)
-    cells = draw(st.lists(st.one_of(theme, theme, theme, st.just("")), min_size=rows, max_size=rows))
+    cells = draw(_cells(theme, rows))
     if draw(st.integers(0, 3)) == 0:
-        cells[draw(st.integers(0, rows - 1))] = draw(draw(st.sampled_from(THEMES)))
+        cells[draw(st.integers(0, rows - 1))] = draw(draw(_THEMES))
     return cells
 
 
+@reused
 @st.composite
 def grids(
     draw: st.DrawFn,
@@ -84,7 +94,7 @@ def grids(
         if name.casefold() != "at"
     ]
     columns = [[str(first + n) for n in range(rows)]]
-    columns += [draw(_column(rows, st.sampled_from(THEMES))) for _ in chosen]
+    columns += [draw(_column(rows, _THEMES)) for _ in chosen]
     if draw(st.integers(0, 9)):
         chosen.append("at")
         columns.append([f"2026-01-{draw(st.integers(1, 31)):02}T00:00:00Z" for _ in range(rows)])
@@ -109,24 +119,31 @@ def _may_be_refused(cell: Cell) -> bool:
     return any(isinstance(meant, Instant) and cell.policy.micros(meant.ns) is None for meant in times(cell.text))
 
 
+@reused
 @st.composite
 def csv(
     draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES, policy: Policy = STRICT, *, known: bool = False
 ) -> Batch:
     """known: a column may have a type already, by which its cells are read."""
     dialect = draw(DIALECTS)
-    return batch_of(draw(grids(first, names.filter(_can_be_written), dialect, policy, known=known)), dialect)
+    return batch_of(draw(grids(first, _writable(names), dialect, policy, known=known)), dialect)
+
+
+@reused
+def _writable(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return names.filter(_can_be_written)
 
 
 def _can_be_written(name: str) -> bool:
     return not any(letter in name for letter in "\r\n\0\ufeff")
 
 
+@reused
 @st.composite
 def broken(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
     """Files that say less, or other, than was meant: each must be refused."""
     damage = draw(st.sampled_from([_open_quote, _open_quote, _short_row, _long_row, _other_encoding, _headless]))
-    grid = draw(grids(first, st.sampled_from(["v", "w"]), Dialect()))
+    grid = draw(grids(first, _FEW, Dialect()))
     return batch_of(grid, Dialect(), damage)
 
 
@@ -171,6 +188,7 @@ class MustBeInstant(MustBeNumber):
         return isinstance(found, Instant) and found in times(self.text)
 
 
+@reused
 @st.composite
 def plain_csv(draw: st.DrawFn, first: int) -> Batch:
     """Numbers and instants that must not stay text."""

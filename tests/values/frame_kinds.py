@@ -13,7 +13,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from tests.values.arrow_kinds import BYTES, FLOATS, TEXTS, decimals, integers
-from tests.values.kinds import Kind, Plain, each, fields_of, moments, nullable, of_date, of_time, refused
+from tests.values.kinds import Kind, Plain, each, fields_of, moments, of_date, of_time, refused, reused
 from tests.values.plain import Day, Instant, LocalTime, Span
 
 _UNITS = {"ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -152,22 +152,23 @@ def _nested(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
 
 def _list(inner: Kind) -> Kind:
     return Kind(
-        f"list of {inner.name}", st.lists(nullable(inner), max_size=3), pl.List(inner.type), each(inner), inner.taken
+        f"list of {inner.name}", st.lists(inner.or_null, max_size=3), pl.List(inner.type), each(inner), inner.taken
     )
 
 
 def _array(inner: Kind) -> Kind:
-    values = st.lists(nullable(inner), min_size=2, max_size=2)
+    values = st.lists(inner.or_null, min_size=2, max_size=2)
     return Kind(f"array of {inner.name}", values, pl.Array(inner.type, 2), each(inner), inner.taken)
 
 
 def _struct(fields: dict[str, Kind]) -> Kind:
-    values = st.fixed_dictionaries({name: nullable(kind) for name, kind in fields.items()})
+    values = st.fixed_dictionaries({name: kind.or_null for name, kind in fields.items()})
     dtype = pl.Struct({name: kind.type for name, kind in fields.items()})
     plain = fields_of(fields)
     return Kind(str(dtype), values, dtype, plain, all(kind.taken for kind in fields.values()))
 
 
+@reused
 def polars_kinds() -> st.SearchStrategy[Kind]:
     flat = st.sampled_from(POLARS)
     return st.one_of(flat, flat, flat, st.recursive(flat, _nested, max_leaves=3), st.just(POINTERS))

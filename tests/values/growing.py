@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from tests.values import python_kinds
-from tests.values.kinds import Batch, Column, Kind, nullable
+from tests.values.kinds import Batch, Column, Kind
 from tests.values.sources import AT_ROWS, batch_of
 
 _LEAVES = {kind.name: kind for kind in python_kinds.LEAVES}
@@ -48,9 +48,9 @@ def growing(draw: st.DrawFn, first: int) -> Batch:
     names = draw(
         st.lists(st.builds("{}{}".format, st.sampled_from("cxtbuvdsoollp"), st.integers(0, 6)), max_size=4, unique=True)
     )
-    columns = [Column("at", AT_ROWS, draw(st.lists(nullable(AT_ROWS), min_size=rows, max_size=rows)))]
+    columns = [Column("at", AT_ROWS, draw(st.lists(AT_ROWS.or_null, min_size=rows, max_size=rows)))]
     for name in names:
         kind = _kind(draw, name[0])
-        columns.append(Column(name, kind, draw(st.lists(nullable(kind), min_size=rows, max_size=rows))))
+        columns.append(Column(name, kind, draw(st.lists(kind.or_null, min_size=rows, max_size=rows))))
     cells = [{column.name: column.values[n] for column in columns} for n in range(rows)]
     return batch_of(columns, first, [{"row": first + n, **cells[n]} for n in range(rows)])

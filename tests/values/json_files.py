@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.values.arrow_kinds import TEXTS
 from tests.values.cells import ALMOST_DATES, ALMOST_NUMBERS, DAYS, FINE, INSTANTS, LOCAL
-from tests.values.kinds import Batch
+from tests.values.kinds import Batch, reused
 from tests.values.plain import STRICT, Policy
 from tests.values.readers import ROW
 from tests.values.sources import NAMES, File, can_be_columns
@@ -85,6 +85,7 @@ def _written(items: dict[str, tuple[str, Any]]) -> tuple[str, Any]:
     return f"{{{inside}}}", {name: expected for name, (_, expected) in items.items()}
 
 
+@reused
 def _nullable(shape: Shape) -> st.SearchStrategy[tuple[str, Any]]:
     return st.one_of(shape.values, shape.values, st.just(("null", None)))
 
@@ -98,6 +99,7 @@ _FLAT = st.sampled_from(_leaves())
 SHAPES = st.one_of(_FLAT, _FLAT, st.recursive(_FLAT, _nested, max_leaves=4))
 
 
+@reused
 @st.composite
 def _objects(
     draw: st.DrawFn, first: int, names: st.SearchStrategy[str]
@@ -127,6 +129,7 @@ def _array(lines: list[str]) -> File:
     return File(f"[{', '.join(lines)}]".encode(), ".json")
 
 
+@reused
 @st.composite
 def json_lines(
     draw: st.DrawFn,
@@ -164,6 +167,7 @@ _DAMAGED = [
 ]
 
 
+@reused
 @st.composite
 def broken_json(draw: st.DrawFn, first: int) -> Batch:
     """Text that is no JSON, or says one thing twice."""

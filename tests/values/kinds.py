@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 Plain = Callable[[Any], Any]
+
+reused = lru_cache(512)  # a new strategy is validated by its first draw, which costs more than a batch
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,6 +39,10 @@ class Kind:
 
     def expected(self, value: Any) -> Any:
         return None if value is None else self.plain(value)
+
+    @cached_property
+    def or_null(self) -> st.SearchStrategy[Any]:
+        return st.one_of(self.values, self.values, st.none())
 
 
 @dataclass(frozen=True)
@@ -57,9 +64,14 @@ class Batch:
 
     payload: Any = field(repr=False)  # what a door takes
     rows: list[dict[str, Any]]  # column -> what must come back, as `plain.same` understands it
-    taken: bool  # True: to refuse the batch is a failure, if it is the dataset's first
+    taken: bool  # True: to refuse the batch is a failure, if all its own columns are new
     told: str  # of what it was made
     malformed: bool = False  # it must be refused, whatever is in it
+
+    @property
+    def own_columns(self) -> set[str]:
+        """Names, as the product tells them apart, without the two that every batch has in the same type."""
+        return {name.casefold() for row in self.rows for name in row} - {"row", "at"}
 
     def must_be_taken(self, policy: Policy) -> bool:
         """A column of nulls may be one of local times, too."""
@@ -114,7 +126,3 @@ def each(inner: Kind) -> Plain:
 def fields_of(kinds: dict[str, Kind]) -> Plain:
     """A mapping with some or all of the fields, in the library's own values."""
     return lambda value: {name: kinds[name].expected(inner) for name, inner in value.items()}
-
-
-def nullable(kind: Kind) -> st.SearchStrategy[Any]:
-    return st.one_of(kind.values, kind.values, st.none())

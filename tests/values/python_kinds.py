@@ -18,12 +18,12 @@ from tests.values.kinds import (
     each,
     fields_of,
     moments,
-    nullable,
     of_date,
     of_datetime,
     of_time,
     of_timedelta,
     refused,
+    reused,
 )
 from tests.values.plain import Instant, LocalTime, Span
 
@@ -97,7 +97,7 @@ ODD = [
 def lists(inner: Kind, of: Callable[[list[Any]], Any] = list) -> Kind:
     return Kind(
         f"{of.__name__} of {inner.name}",
-        st.lists(nullable(inner), max_size=3).map(of),
+        st.lists(inner.or_null, max_size=3).map(of),
         plain=each(inner),
         taken=inner.taken,
     )
@@ -105,7 +105,7 @@ def lists(inner: Kind, of: Callable[[list[Any]], Any] = list) -> Kind:
 
 def objects(fields: dict[str, Kind]) -> Kind:
     """Any of the fields may be missing, all of them too."""
-    values = st.fixed_dictionaries({}, optional={name: nullable(kind) for name, kind in fields.items()})
+    values = st.fixed_dictionaries({}, optional={name: kind.or_null for name, kind in fields.items()})
     name = f"dict of {', '.join(f'{name}: {kind.name}' for name, kind in fields.items())}"
     return Kind(name, values, plain=fields_of(fields), taken=all(kind.taken for kind in fields.values()))
 
@@ -115,6 +115,7 @@ def _nested(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
     return st.one_of(inner.map(lists), inner.map(lambda kind: lists(kind, tuple)), fields.map(objects))
 
 
+@reused
 def kinds() -> st.SearchStrategy[Kind]:
     flat = st.one_of(st.sampled_from(LEAVES), st.sampled_from([*LEAVES, *ODD]))
     return st.one_of(flat, flat, st.recursive(flat, _nested, max_leaves=4))

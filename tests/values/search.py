@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.values.bench import Bench, Example
-from tests.values.examples import ONE_BATCH, SEQUENCES
+from tests.values.examples import ONE_BATCH, SEQUENCES, TOGETHER
 from tests.values.living import walk
 from tests.values.plain import Broken
 from timestore_pipeline import clock
 
 _ROUND = 500  # examples of one seed: Hypothesis remembers all of them until it ends
 _STEPS = 10**9  # of a table that lives on: time ends it
-_KINDS: tuple[st.SearchStrategy[Example], ...] = (ONE_BATCH, ONE_BATCH, SEQUENCES)  # in turns
+_KINDS: tuple[st.SearchStrategy[Example], ...] = (TOGETHER, TOGETHER, ONE_BATCH, SEQUENCES)  # in turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def run(plan: Plan) -> Found:
     with Bench() as bench:
         while number * _ROUND < plan.examples and clock.monotonic() - started < plan.seconds:
             count = min(_ROUND, plan.examples - number * _ROUND)
-            broken += one_round(bench, _KINDS[number % 3], count, plan.first_seed + number * plan.stride)
+            broken += one_round(bench, _KINDS[number % len(_KINDS)], count, plan.first_seed + number * plan.stride)
             number += 1
         return Found(bench.counts, tuple(broken))
 

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from tests.values import arrow_kinds, frame_kinds, python_kinds, sql_kinds
-from tests.values.kinds import Batch, Column, Kind, nullable, of_datetime
+from tests.values.kinds import Batch, Column, Kind, of_datetime, reused
 from tests.values.plain import Instant
 from tests.values.readers import ROW
 
@@ -60,6 +60,7 @@ class File:
     suffix: str
 
 
+@reused
 @st.composite
 def columns(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], at: Kind, names: st.SearchStrategy[str]) -> list[Column]:
     """One to three columns beside the time, which may be missing, of one to four rows."""
@@ -72,7 +73,7 @@ def columns(draw: st.DrawFn, kinds: st.SearchStrategy[Kind], at: Kind, names: st
 
 
 def _values(draw: st.DrawFn, kind: Kind, rows: int) -> list[Any]:
-    return draw(st.lists(nullable(kind), min_size=rows, max_size=rows))
+    return draw(st.lists(kind.or_null, min_size=rows, max_size=rows))
 
 
 def batch_of(found: list[Column], first: int, payload: Any) -> Batch:
@@ -99,6 +100,7 @@ def _numbers(first: int, count: int) -> list[int]:
 
 AT_ARROW = arrow_kinds._leaf(pa.timestamp("us", "UTC"), DAYS, lambda n: Instant(n * 1_000))
 AT_ROWS = Kind("datetime", DAYS.map(lambda n: datetime.fromtimestamp(n // 1_000_000, UTC)), plain=of_datetime)
+_PANDAS = st.sampled_from(frame_kinds.PANDAS)
 AT_PANDAS = Kind("datetime", DAYS, plain=lambda n: Instant(n * 1_000),
                  make=lambda values: pd.Series(pd.to_datetime(values, unit="us", utc=True)))  # fmt: skip
 AT_POLARS = Kind("datetime", DAYS, pl.Datetime("us", "UTC"), lambda n: Instant(n * 1_000))
@@ -108,6 +110,7 @@ AT_SQL = Kind("datetime", AT_ROWS.values.map(lambda v: sql_kinds.Literal(f"'{v.i
 Batches = Callable[[int, st.SearchStrategy[str]], st.SearchStrategy[Batch]]  # first row, names
 
 
+@reused
 @st.composite
 def rows(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
     """Mappings; a null may be left out."""
@@ -124,6 +127,7 @@ def _cells(found: list[Column], number: int, *, leave_out: bool) -> Iterator[tup
             yield column.name, column.values[number]
 
 
+@reused
 @st.composite
 def arrow(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
     """A table in memory or in a file, its columns in one piece or several, some of them lying behind other values."""
@@ -177,14 +181,16 @@ def _ipc_stream(table: pa.Table) -> File:
     return File(sink.getvalue(), ".arrows")
 
 
+@reused
 @st.composite
 def pandas(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
-    found = draw(columns(st.sampled_from(frame_kinds.PANDAS), AT_PANDAS, names))
+    found = draw(columns(_PANDAS, AT_PANDAS, names))
     series = {column.name: arrow_kinds.made(column.kind, column.values) for column in found}
     frame = pd.DataFrame({ROW: _numbers(first, len(found[0].values)), **series})
     return batch_of(found, first, frame)
 
 
+@reused
 @st.composite
 def polars(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
     found = draw(columns(frame_kinds.polars_kinds(), AT_POLARS, names))
@@ -193,12 +199,18 @@ def polars(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -
     return batch_of(found, first, pl.DataFrame([numbers, *series]))
 
 
+@reused
 @st.composite
 def sql(draw: st.DrawFn, first: int, names: st.SearchStrategy[str] = NAMES) -> Batch:
-    found = draw(columns(sql_kinds.kinds(), AT_SQL, names.filter(_can_be_selected)))
+    found = draw(columns(sql_kinds.kinds(), AT_SQL, _selectable(names)))
     numbers = [sql_kinds.Literal(str(n), n) for n in _numbers(first, len(found[0].values))]
     cells = {ROW: ("BIGINT", numbers), **{column.name: (column.kind.type, column.values) for column in found}}
     return batch_of(found, first, sql_kinds.relation(_CONNECTION, cells))
+
+
+@reused
+def _selectable(names: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return names.filter(_can_be_selected)
 
 
 def _can_be_selected(name: str) -> bool:

@@ -9,7 +9,7 @@ import duckdb
 from hypothesis import strategies as st
 
 from tests.values.arrow_kinds import BYTES, FLOATS, TEXTS, decimals, integers
-from tests.values.kinds import Kind, of_date, of_datetime, of_time
+from tests.values.kinds import Kind, of_date, of_datetime, of_time, reused
 from tests.values.plain import Instant, Lost, Pairs
 
 
@@ -153,6 +153,7 @@ def _nested(inner: st.SearchStrategy[Kind]) -> st.SearchStrategy[Kind]:
     )
 
 
+@reused
 def kinds() -> st.SearchStrategy[Kind]:
     flat = st.one_of(st.sampled_from(LEAVES), st.sampled_from([*LEAVES, *ODD]))
     return st.one_of(flat, flat, st.recursive(flat, _nested, max_leaves=3))

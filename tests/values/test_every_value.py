@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from tests.values.bench import Bench, Example, doors_for
-from tests.values.examples import ONE_BATCH, SEQUENCES
+from tests.values.examples import ONE_BATCH, SEQUENCES, TOGETHER
 from tests.values.kept import KEPT
 
 # A minute together, the same in every run, so that a red one is about the change; `python -m tests.values` goes on.
-ONE_BATCH_EXAMPLES, SEQUENCE_EXAMPLES = 300, 150
+ONE_BATCH_EXAMPLES, TOGETHER_EXAMPLES, SEQUENCE_EXAMPLES = 120, 50, 150  # together: three to eight batches
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +25,13 @@ def bench() -> Iterator[Bench]:
 @settings(max_examples=ONE_BATCH_EXAMPLES, derandomize=True)
 @given(ONE_BATCH)
 def test_a_batch_comes_out_as_it_went_in(bench: Bench, example: Example) -> None:
+    bench.run(example)
+
+
+@pytest.mark.slow
+@settings(max_examples=TOGETHER_EXAMPLES, derandomize=True)
+@given(TOGETHER)
+def test_so_do_batches_side_by_side(bench: Bench, example: Example) -> None:
     bench.run(example)
 
 

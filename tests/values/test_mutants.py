@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import strategies as st
 
 from tests.values.bench import Bench, Example
-from tests.values.examples import ONE_BATCH
+from tests.values.examples import ONE_BATCH, TOGETHER
 from tests.values.kept import KEPT
 from tests.values.mutants import MUTANTS
 from tests.values.plain import Broken
 from tests.values.search import one_round
 
-_EXAMPLES = 400
+_SEARCHED = {"one batch": (ONE_BATCH, 400), "side by side": (TOGETHER, 100)}  # with so many examples
 _RARE = "a local time in a map is published without its table feature"  # not among the first 400 examples
 _FOUND_BY = {
     "a float is rounded": "the last bit of a float",
@@ -39,9 +40,12 @@ def test_a_wrong_product_is_found_out_by_what_is_kept(name: str, monkeypatch: py
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize(("strategy", "examples"), _SEARCHED.values(), ids=_SEARCHED)
 @pytest.mark.parametrize("name", sorted(MUTANTS.keys() - {_RARE}))
-def test_a_wrong_product_is_found_out_by_chance(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_product_is_found_out_by_chance(
+    name: str, strategy: st.SearchStrategy[Example], examples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     MUTANTS[name](monkeypatch)
     with Bench() as bench:
-        (broken,) = one_round(bench, ONE_BATCH, _EXAMPLES, 0, smallest=False)
+        (broken,) = one_round(bench, strategy, examples, 0, smallest=False)
     assert "sent" in broken or "takes what is malformed" in broken
