@@ -11,11 +11,13 @@ from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
 from timestore_pipeline.monitoring.alerting.panels import rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.telemetry import series
+from timestore_pipeline.monitoring.telemetry.api_series import API_SERIES
 
 PAGE = ROOT / "docs" / "timestore-observability.md"
 RUNBOOK = ROOT / "docs" / "runbooks" / "timestore-staging-operations.md"
 
 _NAME = re.compile(r"\btimestore_staging_[a-z_]*[a-z]\b")
+_API_NAME = re.compile(r"\btimestore_api_[a-z_]*[a-z]\b")
 _PARTS = re.compile(r"(_seconds)_(?:bucket|sum|count)$")  # of a histogram
 _ROW = re.compile(r"^\| \[(\w+)\]\([^)]*#([a-z-]+)\) \| ([a-z, ]+) \|", re.MULTILINE)
 
@@ -66,6 +68,12 @@ def test_documents_name_no_series_that_does_not_exist() -> None:
 
 def test_rules_and_panels_ask_for_series_that_exist_and_leave_none_out() -> None:
     assert named_in(expressions()) == declared().keys()
+
+
+def test_rules_and_panels_ask_for_each_series_of_a_server() -> None:
+    """`tests/doors/http/test_named_tokens.py` compares the page with what a server exposes."""
+    asked = {_PARTS.sub(r"\1", name) for name in _API_NAME.findall(expressions())}
+    assert asked == {one.name for one in API_SERIES}
 
 
 def test_every_alert_is_in_the_table_with_its_severities_and_no_other_is() -> None:

@@ -14,6 +14,7 @@ import pytest
 from tests.doors.http.serving import ROOT, Server, post, server, stream, table
 from timestore_pipeline import clock
 from timestore_pipeline.doors.access.tokens import Right, new_token
+from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.operations import OPERATIONS, Operation
 
 SECRETS, TOKENS = zip(
@@ -128,6 +129,13 @@ def test_names_are_in_log_and_metrics_and_secrets_are_nowhere(running: Server) -
     assert f'timestore_api_requests_total{{right="read",{shard},status="401",token=""}} 1\n' in series
     assert f"timestore_api_tokens{{{shard}}} {len(TOKENS)}\n" in series
     assert f'timestore_api_file_refused{{file="tokens",{shard}}} 0\n' in series
+    staged = re.findall(r'^timestore_api_requests_total{right="stage",\S+status="201"\S+ (\d+)$', series, re.MULTILINE)
+    answered = sum(map(int, staged))
+    assert answered > 0
+    assert f'timestore_api_request_seconds_count{{right="stage",{shard}}} {answered}\n' in series
+    assert f"timestore_api_connections_limit{{{shard}}} {Limits(0).connections}\n" in series
+    [connections] = re.findall(rf"^timestore_api_connections\{{{shard}\}} (\d+)$", series, re.MULTILINE)
+    assert 1 <= int(connections) <= Limits(0).connections
     for shown in (series, running.log.read_text()):
         assert not [secret for secret in (*SECRETS, "guessed-4711") if secret in shown]
 

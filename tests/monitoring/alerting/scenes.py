@@ -21,6 +21,11 @@ def named(name: str, **labels: str) -> str:
     return _written(f"timestore_staging_{name}", {**labels, "shard": SHARD})
 
 
+def of_server(name: str, **labels: str) -> str:
+    """A series of the shard's HTTP server."""
+    return _written(f"timestore_api_{name}", {**labels, "shard": SHARD})
+
+
 @dataclass(frozen=True)
 class Scene:
     """`series` as they differ from a healthy shard; at `at` these alerts, and no others of the name, are up."""

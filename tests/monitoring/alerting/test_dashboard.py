@@ -9,11 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.monitoring.alerting import stack
 from tests.monitoring.alerting.activity import METADATA, readings
 from tests.monitoring.alerting.stack import Stack, beat
+from timestore_pipeline.doors.access.access import Access
+from timestore_pipeline.doors.http.roster import Roster
+from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.maintain.run import maintain
@@ -89,6 +93,19 @@ def live(store: Timestore, running: Stack) -> None:
         store.flush("planes.small", Trigger.AGE, "test")
     watched(store, running, 'in_flight{dataset="flights",metric="batches"}', 1)
     watched(store, running, 'flush_rows_total{dataset="weather",result="success"}', 5_005)
+    _serve(store, running)
+
+
+def _serve(store: Timestore, running: Stack) -> None:
+    """Answers of a server, of every kind, twice: a counter that appears shows growth from the second on."""
+    metrics = ServerMetrics(Access.of(store.settings), Roster(8, 8, 1))
+    group = f"{running.gateway}/metrics/job/http/shard/busy"
+    for times in (1, 2):
+        for status in (201, 401, 404, 429, 507):
+            metrics.count("station-a", "stage", status, 0.02)
+        refused = f'timestore_api_file_refused{{file="tokens",shard="busy"}} {times - 1}\n'
+        httpx.put(group, content=metrics.exposition("busy") + refused).raise_for_status()
+        running.prometheus.query_until(f'timestore_api_requests_total{{status="507"}} >= {times}', bool)
 
 
 def _upkeep(store: Timestore, dataset: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.monitoring.alerting.activity import METADATA, SHARD
+from tests.monitoring.alerting.api_cases import API_CASES
 from tests.monitoring.alerting.cases import CASES, Case
 from tests.monitoring.alerting.scenes import healthy, played
 from tests.monitoring.alerting.table_cases import TABLE_CASES
@@ -22,7 +23,7 @@ from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
 
-EVERY_CASE = [*CASES, *TABLE_CASES]
+EVERY_CASE = [*CASES, *TABLE_CASES, *API_CASES]
 
 
 @pytest.fixture(scope="module")
@@ -118,4 +119,4 @@ def test_hurrying_shortens_every_wait() -> None:
 def test_a_thousand_levels_of_their_own_are_still_rules(tmp_path: Path) -> None:
     overrides = {f"dataset-{n}": AlertOverrides(backlog_warn=100 + n, backlog_page=2_000) for n in range(1_000)}
     (tmp_path / "rules.yml").write_text(rule_file(Watch(SHARD, overrides)))
-    assert "2025 rules found" in promtool("check", "rules", tmp_path / "rules.yml")
+    assert "2031 rules found" in promtool("check", "rules", tmp_path / "rules.yml")

@@ -41,9 +41,9 @@ _CALLERS = 5  # functions of a bug, the last one first
 
 
 class Exchanges:
-    """ASGI middleware; one `Exchange` per request. count: called with each answer's token, right and status."""
+    """ASGI middleware; one `Exchange` per request. count: called with each token, right, status and seconds."""
 
-    def __init__(self, app: App, count: Callable[[str, str, int], None]) -> None:
+    def __init__(self, app: App, count: Callable[[str, str, int, float], None]) -> None:
         self._app = app
         self._count = count
 
@@ -99,11 +99,11 @@ class Exchange:
             message["headers"] = headers
         await self._send(message)
 
-    def count(self, count: Callable[[str, str, int], None]) -> None:
+    def count(self, count: Callable[[str, str, int, float], None]) -> None:
         """Requests that need a right; without a valid token, the token's name is empty."""
         right = self._scope["state"].get("right")
         if right is not None and self._status is not None:
-            count(self._token_name, right, self._status)
+            count(self._token_name, right, self._status, clock.monotonic() - self._started)
 
     @property
     def _token_name(self) -> str:

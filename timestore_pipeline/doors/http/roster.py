@@ -59,6 +59,11 @@ class Roster:
         return len(self._strangers) + len(self._known) + len(self._leaving)
 
     @property
+    def most(self) -> int:
+        """Connections from which on idle ones give way to new ones."""
+        return self._most
+
+    @property
     def is_full(self) -> bool:
         return len(self) >= self._most
 

@@ -68,8 +68,8 @@ def _run(
     limits: Limits,
 ) -> None:
     make_service = partial(Service, store, staging, limits)
-    app = build_app(make_service, access.gate, ServerMetrics(access), stopping=lambda: server.should_exit)
     roster = Roster(limits.connections, limits.connections_of_one, limits.connections_for_probes)
+    app = build_app(make_service, access.gate, ServerMetrics(access, roster), stopping=lambda: server.should_exit)
     server = _Server(_config(app, limits, roster), roster, partial(_tls, access, limits))
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Series about one running server: answered requests by token, and whether its files are in force.
+"""Series about one running server: answered requests by token, connections, and whether its files are in force.
 
 Unlike the series of the staging directory they are counted in this process, so only its own `/metrics` has them, and
 counters begin at 0 with each start. Labels are bounded: names come from the operator's file, never from a request.
@@ -6,48 +6,86 @@ counters begin at 0 with each start. Labels are bounded: names come from the ope
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from timestore_pipeline.doors.access.access import Access
+from timestore_pipeline.doors.http.roster import Roster
+from timestore_pipeline.monitoring.telemetry import api_series
+from timestore_pipeline.monitoring.telemetry.api_series import ApiSeries
 from timestore_pipeline.monitoring.telemetry.metrics import render
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, float("inf"))  # seconds
+_BOUNDS = [*(str(bound) for bound in _BUCKETS[:-1]), "+Inf"]
+
+
+class Durations:
+    """A histogram of seconds."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(_BUCKETS)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self.total += seconds
+
+    @property
+    def buckets(self) -> list[tuple[str, float]]:
+        """Upper bounds with how many were below them."""
+        return list(zip(_BOUNDS, accumulate(self._counts), strict=True))
 
 
 class ServerMetrics:
     """To be used in the event loop only."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, roster: Roster) -> None:
         self._access = access
-        self._answered: Counter[tuple[str, str, str]] = Counter()
+        self._roster = roster
+        self._answered: Counter[tuple[str, ...]] = Counter()
+        self._seconds: dict[str, Durations] = {}
 
-    def count(self, token: str, right: str, status: int) -> None:
+    def count(self, token: str, right: str, status: int, seconds: float) -> None:
         """One answered request. token: its name, empty without a valid one."""
         self._answered[token, right, str(status)] += 1
+        if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):  # these took no work
+            self._seconds.setdefault(right, Durations()).observe(seconds)
 
     def exposition(self, shard: str) -> str:
         """In Prometheus' text format."""
         return render(self._families(shard))
 
     def _families(self, shard: str) -> Iterator[Metric]:
-        answered = CounterMetricFamily(
-            "timestore_api_requests",
-            "Answered requests that need a right; token is empty without a valid one.",
-            labels=["token", "right", "status", "shard"],
-        )
+        declared = api_series.REQUESTS
+        answered = CounterMetricFamily(declared.name, declared.help, labels=[*declared.labels, "shard"])
         for labels, count in sorted(self._answered.items()):
             answered.add_metric([*labels, shard], count)
         yield answered
-        tokens = GaugeMetricFamily("timestore_api_tokens", "Tokens in force; 0 = none is required.", labels=["shard"])
-        tokens.add_metric([shard], len(self._access.gate.tokens))
-        yield tokens
-        refused = GaugeMetricFamily(
-            "timestore_api_file_refused",
-            "1 = the file was changed and refused, and its last good version is in force.",
-            labels=["file", "shard"],
-        )
-        for file in self._access.files:
-            refused.add_metric([file.what, shard], file.refusal is not None)
-        yield refused
+        yield self._durations(shard)
+        yield _gauge(api_series.CONNECTIONS, {(): len(self._roster)}, shard)
+        yield _gauge(api_series.CONNECTIONS_LIMIT, {(): self._roster.most}, shard)
+        yield _gauge(api_series.TOKENS, {(): len(self._access.gate.tokens)}, shard)
+        refused: dict[tuple[str, ...], float] = {
+            (file.what,): int(file.refusal is not None) for file in self._access.files
+        }
+        yield _gauge(api_series.FILE_REFUSED, refused, shard)
+
+    def _durations(self, shard: str) -> Metric:
+        declared = api_series.REQUEST_SECONDS
+        family = HistogramMetricFamily(declared.name, declared.help, labels=[*declared.labels, "shard"])
+        for right, durations in sorted(self._seconds.items()):
+            family.add_metric([right, shard], durations.buckets, durations.total)
+        return family
+
+
+def _gauge(declared: ApiSeries, samples: Mapping[tuple[str, ...], float], shard: str) -> Metric:
+    family = GaugeMetricFamily(declared.name, declared.help, labels=[*declared.labels, "shard"])
+    for labels, value in samples.items():
+        family.add_metric([*labels, shard], value)
+    return family

@@ -17,6 +17,8 @@ RECENTLY = 10 * MINUTE  # time for which one drop keeps an alert firing
 SLOWER = 2.0  # times the dataset's own past
 SLOW_ENOUGH = 1.0  # seconds; for faster flushes, twice as slow is noise
 FAILING = 0.5  # of the flushes that ended
+REFUSED_OFTEN = 10  # requests, recently: one wrong call of a person is no alert
+REQUESTS_SLOW = 2.5  # seconds; ten rows take 9 ms
 VERIFY_LATE = 2 * DAY  # twice the time in which each dataset has its turn
 RECORDED_EVERY = MINUTE
 

@@ -2,7 +2,7 @@
 
 Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
 today's limits. The others are the constants in `alert_levels.py`, and the backlog levels in `alert.py`. Alerts about
-tables are in `table_alerts.py`.
+tables and HTTP servers are in `table_alerts.py` and `api_alerts.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from timestore_pipeline.monitoring.alerting.alert_levels import (
     SLOWER,
     Watch,
 )
+from timestore_pipeline.monitoring.alerting.api_alerts import api_alerts
 from timestore_pipeline.monitoring.alerting.table_alerts import table_alerts
 from timestore_pipeline.monitoring.telemetry import series
 
@@ -245,5 +246,5 @@ def _quarantine(watch: Watch) -> Iterator[Alert]:
 
 
 _GROUPS: tuple[Callable[[Watch], Iterator[Alert]], ...] = (
-    _backlog, _oldest, _disk, _backpressure, _flushes, _pace, _silence, _quarantine, table_alerts,
+    _backlog, _oldest, _disk, _backpressure, _flushes, _pace, _silence, _quarantine, table_alerts, api_alerts,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import Severity
 from timestore_pipeline.monitoring.alerting.alert_levels import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
+from timestore_pipeline.monitoring.alerting.api_panels import api_panels
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row, Unit
 from timestore_pipeline.monitoring.alerting.panel_queries import SCOPE, per_second, rate, top_counter, top_gauge
 from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations
@@ -30,6 +31,11 @@ ALERT_OF = {  # panel -> the alert about its series, with the runbook's section 
     "Batches in quarantine, by dataset": "TimestoreQuarantine",
     "Problems of the last verification": "TimestoreBooksDiffer",
     "Since the last verification": "TimestoreVerifyStale",
+    "HTTP: refused requests": "TimestoreApiRefused",
+    "HTTP: asked to come back later": "TimestoreApiBusy",
+    "HTTP: errors of the server": "TimestoreApiErrors",
+    "HTTP: duration of requests (p95)": "TimestoreApiSlow",
+    "HTTP: tokens in force, files refused": "TimestoreApiFileRefused",
 }
 
 
@@ -43,6 +49,7 @@ def rows(durations: Durations) -> tuple[Row, ...]:
         Row("Disk", _disk()),
         Row("Claims and quarantine", _trouble()),
         Row("Compaction and books", table_panels(durations)),
+        Row("HTTP servers", api_panels(durations)),
         Row("Limits in force", (_limits(),)),
     )
 
