@@ -30,6 +30,7 @@ REFUSED = object()
 _LOCAL = datetime(2026, 1, 1, 10)
 _LOCAL_NS = 1_767_261_600_000_000_000
 _ID = uuid.UUID(int=1)
+_LAST = pl.lit(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)).dt.convert_time_zone("Europe/Prague")  # 10000, there
 _BIG = Number("18446744073709551615")
 
 
@@ -142,6 +143,10 @@ KEPT: dict[str, Example] = {
     "a number of 39 digits": one(sql("170141183460469231731687303715884105727::HUGEINT"), REFUSED),
     "a number of 38 digits": one(sql("10000000000000000000000000000000000000::HUGEINT"), 10**37),
     "a Polars Int128": one(pl.DataFrame({ROW: [0], "v": pl.Series([5], dtype=pl.Int128)}), 5),
+    "a Polars Int128 beside the last time": one(
+        pl.select(pl.lit(0).alias(ROW), pl.struct(t=_LAST, n=pl.lit(5, pl.Int128)).implode().alias("v")),
+        [{"t": Instant(253_402_300_799_000_000_000), "n": 5}],
+    ),
     "no map in a list": one(sql("[NULL::MAP(BOOLEAN, HUGEINT)]"), [None]),
     "an empty list of maps": one(table(pa.array([[]], pa.list_(pa.map_(pa.int64(), pa.string())))), []),
     "a quote in text": one(listed('5" pipe'), '5" pipe'),

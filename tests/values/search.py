@@ -84,6 +84,7 @@ def one_round(
     bench: Bench, strategy: st.SearchStrategy[Example], count: int, number: int, *, smallest: bool = True
 ) -> list[str]:
     """So many examples of that seed; the one that breaks the promise, if any does, or the smallest like it."""
+    found: list[str] = []
 
     @seed(number)
     @settings(
@@ -96,10 +97,15 @@ def one_round(
     )
     @given(strategy)
     def every_example(example: Example) -> None:
-        bench.run(example)
+        try:
+            bench.run(example)
+        except Broken as broken:
+            found[:] = [f"seed {number}: {broken}"]
+            raise
 
     try:
         every_example()
-    except Broken as broken:
-        return [f"seed {number}: {broken}"]
-    return []
+    except Exception:  # also one that comes of printing the example: not every frame can be printed
+        if not found:
+            raise
+    return found

@@ -126,6 +126,13 @@ def test_columns_of_polars_arrive_as_they_are(series: pl.Series, values: list[An
     assert staged(pl.DataFrame({"v": series})) == values
 
 
+def test_a_time_that_python_has_not_may_stand_beside_a_large_integer() -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    times = pl.Series("t", [last]).dt.convert_time_zone("Europe/Prague")  # there, it is in the year 10000
+    frame = pl.DataFrame([times, pl.Series("n", [5], dtype=pl.Int128)]).select(v=pl.struct("t", "n").implode())
+    assert staged(frame) == [[{"t": last, "n": Decimal(5)}]]
+
+
 @pytest.mark.parametrize(
     ("series", "named"),
     [

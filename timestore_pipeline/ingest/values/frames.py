@@ -134,8 +134,11 @@ def _from_arro3(data: Any) -> Any:
 
 
 def _check_digits(polars: Any, frame: Any, name: str) -> None:
-    """Polars casts strictly, but its message is about expressions."""
-    for row, value in enumerate(frame[name]):
+    """Polars casts strictly, but its message is about expressions.
+
+    Times beside the integers are looked at as the integers that they are: Python has none after 9999 in a zone's time.
+    """
+    for row, value in enumerate(frame[name].to_physical()):
         for number in _integers(polars, value):
             if abs(number) >= 10**38:
                 raise too_many_digits(name, number).in_row(row)
