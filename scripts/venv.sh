@@ -21,7 +21,9 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
     version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         echo "installing python$version-venv (this Python has no ensurepip)" >&2
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y "python$version-venv" >/dev/null
+        # Under a lock, because two environments may be made at once, and apt does not wait for apt.
+        DEBIAN_FRONTEND=noninteractive flock /tmp/python-venv-package.lock bash -c \
+            "apt-get update -qq && apt-get install -qq -y 'python$version-venv' >/dev/null"
     elif command -v virtualenv >/dev/null; then
         exec virtualenv --quiet --python "$python" "$target"
     else

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import httpx
 import psutil
@@ -28,34 +29,47 @@ def sparse(keys: int, rows: int) -> bytes:
     return b"\n".join(b'{"k%d": 1e0}' % (row % keys) for row in range(rows))
 
 
-def bad_names() -> dict[str, bytes]:
-    """Arrow streams whose schema has names that no dataset takes."""
-    long = pa.struct([("n" * (LONGEST_NAME + 1), pa.int64())])
-    rows = pa.table({"a": [1], "abcdefgh": [2]})
-    return {
-        "a long name": stream(pa.table({"n" * (LONGEST_NAME + 1): [1]})),
-        "a long name inside": stream(pa.table({"a": pa.array([None], pa.list_(long))})),
-        "a long name inside a map": stream(pa.table({"a": pa.array([None], pa.map_(pa.string(), long))})),
-        "a name that is not UTF-8": stream(rows).replace(b"abcdefgh", b"\xff\xfeabcdef"),
-        "a name of ten megabytes": stream(pa.table({"n" * 10 * MIB: [1]})),
-    }
+_LONG = pa.struct([("n" * (LONGEST_NAME + 1), pa.int64())])
+# Arrow streams whose schema has names that no dataset takes.
+BAD_NAMES: dict[str, Callable[[], bytes]] = {
+    "a long name": lambda: stream(pa.table({"n" * (LONGEST_NAME + 1): [1]})),
+    "a long name inside": lambda: stream(pa.table({"a": pa.array([None], pa.list_(_LONG))})),
+    "a long name inside a map": lambda: stream(pa.table({"a": pa.array([None], pa.map_(pa.string(), _LONG))})),
+    "a name that is not UTF-8": lambda: stream(pa.table({"a": [1], "abcdefgh": [2]})).replace(
+        b"abcdefgh", b"\xff\xfeabcdef"
+    ),
+    "a name of ten megabytes": lambda: stream(pa.table({"n" * 10 * MIB: [1]})),
+}
 
 
-BODIES: dict[str, Body] = {
-    "sparse rows": (NDJSON, gzip.compress(sparse(1_900, 100_000)), PACKED),
-    "sparse short rows": (NDJSON, sparse(1_900, 15_000), {}),
-    "a key of its own for each row": (NDJSON, sparse(100_000, 100_000), {}),
-    "ten thousand columns": (CSV, b",".join(b"c%d" % n for n in range(10_000)) + b"\n" + b"1," * 9_999 + b"1\n", {}),
-    "a million keys": (JSON, json.dumps([dict.fromkeys(map(str, range(300_000)), 1)]).encode(), {}),
-    "a name of ten megabytes in JSON": (NDJSON, b'{"' + b"n" * 10 * MIB + b'": 1}', {}),
-    "a name of ten megabytes in CSV": (CSV, b"n" * 10 * MIB + b"\n1\n", {}),
-    "a key twice among many": (NDJSON, b"{" + b'"a": 1, ' * 200_000 + b'"b": 1}', {}),
-    "many gzip members": (CSV, gzip.compress(b"") * 100_000 + gzip.compress(b"a\n1\n"), PACKED),
-    "null columns": (PARQUET, parquet(pa.table({f"c{n}": pa.nulls(100_000, pa.int8()) for n in range(1_900)})), {}),
-    "NaN in NDJSON": (NDJSON, b'{"a": NaN}', {}),
-    "NaN in JSON": (JSON, b'[{"a": NaN}]', {}),
-    "infinity in NDJSON": (NDJSON, b'{"a": -Infinity}', {}),
-    **{name: (ARROW, body, {}) for name, body in bad_names().items()},
+def arrow_body(rows: Callable[[], bytes]) -> Body:
+    return ARROW, rows(), {}
+
+
+# Each is made by its test: every process of a test run imports this module.
+BODIES: dict[str, Callable[[], Body]] = {
+    "sparse rows": lambda: (NDJSON, gzip.compress(sparse(1_900, 100_000)), PACKED),
+    "sparse short rows": lambda: (NDJSON, sparse(1_900, 15_000), {}),
+    "a key of its own for each row": lambda: (NDJSON, sparse(100_000, 100_000), {}),
+    "ten thousand columns": lambda: (
+        CSV,
+        b",".join(b"c%d" % n for n in range(10_000)) + b"\n" + b"1," * 9_999 + b"1\n",
+        {},
+    ),
+    "a million keys": lambda: (JSON, json.dumps([dict.fromkeys(map(str, range(300_000)), 1)]).encode(), {}),
+    "a name of ten megabytes in JSON": lambda: (NDJSON, b'{"' + b"n" * 10 * MIB + b'": 1}', {}),
+    "a name of ten megabytes in CSV": lambda: (CSV, b"n" * 10 * MIB + b"\n1\n", {}),
+    "a key twice among many": lambda: (NDJSON, b"{" + b'"a": 1, ' * 200_000 + b'"b": 1}', {}),
+    "many gzip members": lambda: (CSV, gzip.compress(b"") * 100_000 + gzip.compress(b"a\n1\n"), PACKED),
+    "null columns": lambda: (
+        PARQUET,
+        parquet(pa.table({f"c{n}": pa.nulls(100_000, pa.int8()) for n in range(1_900)})),
+        {},
+    ),
+    "NaN in NDJSON": lambda: (NDJSON, b'{"a": NaN}', {}),
+    "NaN in JSON": lambda: (JSON, b'[{"a": NaN}]', {}),
+    "infinity in NDJSON": lambda: (NDJSON, b'{"a": -Infinity}', {}),
+    **{name: partial(arrow_body, rows) for name, rows in BAD_NAMES.items()},
 }
 
 
@@ -81,7 +95,7 @@ def cpu_seconds(running: Server) -> float:
 def test_it_is_refused_before_the_work(running: Server, name: str) -> None:
     before = cpu_seconds(running)
     with running.client() as client:
-        answer = send(client, BODIES[name])
+        answer = send(client, BODIES[name]())
         assert answer.status_code in {400, 413, 422}, answer.text
         assert len(answer.text) < 2_000
         assert [status["dataset"] for status in client.get("/v1/datasets").json()["datasets"]] == []
@@ -99,7 +113,7 @@ def test_bodies_that_take_long_keep_no_short_one_waiting(running: Server) -> Non
 
 
 def test_short_bodies_that_are_much_work_keep_no_other_one_waiting(running: Server) -> None:
-    bodies = [BODIES[name] for name in ("sparse rows", "sparse short rows", "many gzip members", "null columns")]
+    bodies = [BODIES[name]() for name in ("sparse rows", "sparse short rows", "many gzip members", "null columns")]
 
     def attack() -> None:
         with running.client() as client:
