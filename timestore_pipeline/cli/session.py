@@ -7,8 +7,8 @@ from datetime import datetime
 
 from timestore_pipeline import clock
 from timestore_pipeline.cli.wording import duration
+from timestore_pipeline.model.limits import SENSOR_LATE
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.tools.doctor.queue_health import SENSOR_LATE
 from timestore_pipeline.wiring import Timestore
 
 

@@ -20,8 +20,8 @@ from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.run_queue import gives_shards_slots, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
+from timestore_pipeline.model.limits import SENSOR_LATE
 from timestore_pipeline.tools.doctor.examination import CheckFinding, failed, ok, warning
-from timestore_pipeline.tools.doctor.queue_health import SENSOR_LATE
 
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself
 _SENSORS = (staging_flush_sensor.name, flush_recovery_sensor.name)

@@ -66,9 +66,9 @@ def _status(status: DatasetStatus) -> dict[str, Any]:
     backlog = status.backlog
     return {
         "dataset": backlog.dataset,
-        "pending": _volume(backlog.pending),
-        "in_flight": _volume(backlog.in_flight),
-        "quarantined": _volume(backlog.quarantined),
+        "pending": volume_document(backlog.pending),
+        "in_flight": volume_document(backlog.in_flight),
+        "quarantined": volume_document(backlog.quarantined),
         "oldest_age_seconds": backlog.oldest_age(clock.now()).total_seconds(),
         "disk_bytes": backlog.disk_bytes,
         "thresholds": status.thresholds.to_dict(),
@@ -78,5 +78,6 @@ def _status(status: DatasetStatus) -> dict[str, Any]:
     }
 
 
-def _volume(volume: Volume) -> dict[str, int]:
+def volume_document(volume: Volume) -> dict[str, int]:
+    """An amount of batches."""
     return {"batches": volume.batches, "rows": volume.rows, "bytes": volume.bytes}

@@ -20,6 +20,7 @@ LONGEST_BLOCK = timedelta(hours=1)  # until a blocked dataset is flushed again w
 LATE_FLOOR = timedelta(minutes=2)  # a batch may always wait so long
 LATE_FACTOR = 1.5  # of the dataset's max age, when that is longer
 LATE_MARGIN = timedelta(seconds=30)  # for the sensor's tick, Dagster's queue and the flush itself
+SENSOR_LATE = timedelta(minutes=1)  # without a tick of the flush sensor, which has one every five to ten seconds
 LATE_RULE = (
     f"{LATE_FLOOR.total_seconds():.0f} s, or {LATE_FACTOR} times the dataset's max age and"
     f" {LATE_MARGIN.total_seconds():.0f} s if that is longer"

@@ -102,6 +102,8 @@ def test_every_limit_is_documented_with_its_number() -> None:
         f"| metadata of a dataset | {limits.metadata_bytes >> 10} KiB |",
         f"| batches whose bodies have arrived | {limits.batches}, of them {limits.batches_of_one} from one address |",
         f"changes that wait for the ledger | {limits.questions}, of them {limits.questions_of_one} from one address |",
+        f"with those that wait | {limits.flush_waits}, of them {limits.flush_waits_of_one} from one address |",
+        f"| waiting for a flush | {limits.flush_wait_seconds:.0f} s |",
         f"| rows of short bodies in memory | {limits.short.room_bytes // mib} MiB |",
         f"{limits.short.body_bytes // mib} MiB unpacked and as Arrow data |",
         f"| waiting for a reader | {limits.queue_seconds:.0f} s |",

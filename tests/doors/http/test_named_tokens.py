@@ -34,6 +34,8 @@ BY_NAME = dict(zip((token.name for token in TOKENS), SECRETS, strict=True))
 MAY = {  # on the dataset weather-north
     "stageBatch": {"station-a", "root"},
     "requestFlush": {"ops", "root"},
+    "flushAll": {"ops", "root"},
+    "drain": {"ops", "root"},
     "setMetadata": {"ops", "root"},
     "listDatasets": {"grafana", "analyst", "root"},
     "getDataset": {"grafana", "analyst", "root"},

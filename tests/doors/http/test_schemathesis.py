@@ -22,7 +22,7 @@ def examples() -> str:
 
 
 def test_the_server_does_what_its_description_says(tmp_path: Path) -> None:
-    with server(tmp_path, "--quiet") as running:
+    with server(tmp_path, "--quiet", limits={"flush_wait_seconds": 0.5}) as running:
         done = subprocess.run(
             [
                 str(Path(sys.executable).with_name("st")),

@@ -15,6 +15,7 @@ from timestore_pipeline.doors.access.tokens import Right
 from timestore_pipeline.doors.http.connection import Connection
 from timestore_pipeline.doors.http.endpoints import Endpoints
 from timestore_pipeline.doors.http.exchange import App, Exchanges
+from timestore_pipeline.doors.http.flushing import Flushing
 from timestore_pipeline.doors.http.hosts import check_host
 from timestore_pipeline.doors.http.operations import OPERATIONS, Operation
 from timestore_pipeline.doors.http.probes import Probes
@@ -35,11 +36,13 @@ def build_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         service = make_service()
         await service.start()
-        endpoints = Endpoints(service, Probes(service, metrics, stopping))
+        flushing = Flushing(service.store, service.limits, stopping)
+        endpoints = Endpoints(service, flushing, Probes(service, metrics, stopping))
         app.router.routes.extend(_routes(endpoints, gate))
         try:
             yield
         finally:
+            flushing.close()
             await service.close()
 
     app = Starlette(exception_handlers=HANDLERS, lifespan=lifespan)

@@ -48,6 +48,7 @@ class Connection(H11Protocol):
         self.peer = ""
         self.is_spare = False  # reserved for probes: no other request is answered
         self.let_in = False
+        self.has_left = False  # the client sends no more; one that has closed its side only still gets its answer
         self.since = clock.monotonic()
         self.abandon: Callable[[], object] = lambda: None  # ends a handshake
         self.is_made = False  # connected, and beyond the handshake
@@ -73,6 +74,7 @@ class Connection(H11Protocol):
             self._head_timer.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.has_left = True
         self._head_timer.stop()
         self._write_timer.stop()
         self._unset_keepalive_if_required()
@@ -127,6 +129,7 @@ class Connection(H11Protocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """True = stay open until the response is written; TLS cannot be closed in one direction."""
+        self.has_left = True
         if self.cycle is None or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False

@@ -12,7 +12,10 @@ from starlette.responses import JSONResponse, Response
 from timestore_pipeline.doors.access.tokens import Token
 from timestore_pipeline.doors.documents import receipt_document
 from timestore_pipeline.doors.http.body import BodyReader, body_too_large
+from timestore_pipeline.doors.http.connection import Connection
+from timestore_pipeline.doors.http.flushing import Demand, Flushing
 from timestore_pipeline.doors.http.formats import body_format, content_encoding, csv_dialect
+from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.openapi import openapi_document
 from timestore_pipeline.doors.http.probes import Probes
 from timestore_pipeline.doors.http.service import Batch, Service
@@ -23,8 +26,9 @@ from timestore_pipeline.model.dataset import check_dataset_name
 class Endpoints:
     """One method per operation of the API."""
 
-    def __init__(self, service: Service, probes: Probes) -> None:
+    def __init__(self, service: Service, flushing: Flushing, probes: Probes) -> None:
         self._service = service
+        self._flushing = flushing
         self._probes = probes
         self._description = JSONResponse(openapi_document(service.limits)).body  # built once: it is long and public
 
@@ -33,6 +37,8 @@ class Endpoints:
         return {
             "stageBatch": self.stage_batch,
             "requestFlush": self.request_flush,
+            "flushAll": self.flush_all,
+            "drain": self.drain,
             "listDatasets": self.list_datasets,
             "getDataset": self.get_dataset,
             "setMetadata": self.set_metadata,
@@ -58,8 +64,23 @@ class Endpoints:
 
     async def request_flush(self, request: Request) -> Response:
         dataset = request.path_params["dataset"]
+        if "wait" in request.query_params:
+            return await self._flush(request, dataset=dataset)
         outcome = await self._service.request_flush(_peer(request), dataset)
         return JSONResponse({"dataset": dataset, "outcome": outcome}, HTTPStatus.ACCEPTED)
+
+    async def flush_all(self, request: Request) -> Response:
+        return await self._flush(request)
+
+    async def drain(self, request: Request) -> Response:
+        return await self._flush(request, until_empty=True)
+
+    async def _flush(self, request: Request, *, dataset: str | None = None, until_empty: bool = False) -> Response:
+        token: Token = request.state.token
+        demand = Demand(token.covers, _wait(request, self._service.limits), dataset, until_empty)
+        connection: Connection = request.state.connection
+        report = await self._flushing.carry_out(_peer(request), demand, lambda: connection.has_left)
+        return JSONResponse(report, HTTPStatus.OK if report["done"] else HTTPStatus.ACCEPTED)
 
     async def list_datasets(self, request: Request) -> Response:
         document = await self._service.statuses(_peer(request), None)
@@ -102,6 +123,19 @@ class Endpoints:
 def _peer(request: Request) -> str:
     """Its address, without the port."""
     return str(request.state.connection.peer)
+
+
+def _wait(request: Request, limits: Limits) -> float:
+    """Seconds; 0 without the parameter."""
+    given = request.query_params.getlist("wait")
+    try:
+        seconds = [float(text) for text in given] or [0.0]
+    except ValueError:
+        seconds = []
+    if len(seconds) != 1 or not 0 <= seconds[0] <= limits.flush_wait_seconds:
+        shown = ", ".join(given)
+        raise InvalidInput(f"wait={shown:.80} is refused", hint=f"one number from 0 to {limits.flush_wait_seconds:g}")
+    return seconds[0]
 
 
 def _only(request: Request, name: str) -> str | None:

@@ -33,6 +33,9 @@ class Limits:
     batches_of_one: int = 96  # of one address
     questions: int = 32  # reads and changes that wait for the ledger
     questions_of_one: int = 24  # of one address
+    flush_waits: int = 16  # flush requests, until their answers
+    flush_waits_of_one: int = 8  # of one address
+    flush_wait_seconds: float = 300.0  # a client may ask to wait for flushes
     parsers: int = 2  # reader processes for long bodies, and as many for short ones
     parser_memory_bytes: int = 1024 * _MIB  # of one reader process
     parse_seconds: float = 60.0  # for one body; after that the reader process is killed

@@ -54,6 +54,8 @@ def _operation(operation: Operation, limits: Limits) -> dict[str, Any]:
         },
         "security": [{"token": []}, {}] if operation.protected else [{}],  # {}: a server may run without a token
     }
+    if operation.waits:
+        document["parameters"].append(_wait(limits))
     if operation.body is not None:
         document |= _BODIES[operation.body](limits)
         document["parameters"] += _BODY_PARAMETERS[operation.body]
@@ -74,6 +76,15 @@ def _problem(status: HTTPStatus) -> dict[str, Any]:
         "description": status.phrase,
         "headers": _REQUEST_ID | (_RETRY_AFTER if status in _RETRIED else {}),
         "content": {MEDIA_TYPE: {"schema": reference("Problem")}},
+    }
+
+
+def _wait(limits: Limits) -> dict[str, Any]:
+    return {
+        "name": "wait",
+        "in": "query",
+        "description": "Seconds to wait at most; without it the answer comes at once.",
+        "schema": {"type": "number", "minimum": 0, "maximum": limits.flush_wait_seconds},
     }
 
 

@@ -41,12 +41,16 @@ class Operation:
     of_all: bool = False  # on all datasets, because the answer names them
     probe: bool = False  # also answered on the connections that are reserved for probes
     body: str | None = None  # `batch` or `metadata`
+    waits: bool = False  # takes `wait`, in seconds
 
     @property
     def protected(self) -> bool:
         return self.right is not None
 
 
+_FLUSH_REFUSALS = (*_REFUSALS, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INSUFFICIENT_STORAGE)
+_DONE = "Nothing of it is pending or in flight any more."
+_REQUESTED = "Flushes are requested; something is still pending or in flight."
 _RECEIPT = "Durable: it survives a crash and power loss and will be published exactly once."
 
 OPERATIONS = (
@@ -67,10 +71,34 @@ OPERATIONS = (
         "requestFlush",
         "POST",
         "/v1/datasets/{dataset}/flush",
-        "Ask the sensor to flush a dataset at its next tick",
-        {HTTPStatus.ACCEPTED: Answer("What came of it.", "FlushRequest")},
-        (*_REFUSALS, HTTPStatus.NOT_FOUND, HTTPStatus.INSUFFICIENT_STORAGE),
+        "Ask the sensor to flush a dataset at its next tick, and with `wait` wait until what is staged is published",
+        {
+            HTTPStatus.ACCEPTED: Answer("What came of it; with `wait`: the time is over, the request stands.", "Flush"),
+            HTTPStatus.OK: Answer(_DONE, "Flushes"),
+        },
+        (*_FLUSH_REFUSALS, HTTPStatus.NOT_FOUND),
         right=Right.OPERATE,
+        waits=True,
+    ),
+    Operation(
+        "flushAll",
+        "POST",
+        "/v1/flush",
+        "The same for every dataset that the token may flush",
+        {HTTPStatus.ACCEPTED: Answer(_REQUESTED, "Flushes"), HTTPStatus.OK: Answer(_DONE, "Flushes")},
+        _FLUSH_REFUSALS,
+        right=Right.OPERATE,
+        waits=True,
+    ),
+    Operation(
+        "drain",
+        "POST",
+        "/v1/drain",
+        "The same, including batches that arrive during the wait: until nothing is pending or in flight",
+        {HTTPStatus.ACCEPTED: Answer(_REQUESTED, "Flushes"), HTTPStatus.OK: Answer(_DONE, "Flushes")},
+        _FLUSH_REFUSALS,
+        right=Right.OPERATE,
+        waits=True,
     ),
     Operation(
         "listDatasets",

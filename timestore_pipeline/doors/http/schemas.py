@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from timestore_pipeline.doors.http.flushing import Outcome
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.wiring import FlushRequest
 
@@ -21,6 +22,8 @@ def components() -> dict[str, Schema]:
     return {
         "Receipt": _receipt(),
         "FlushRequest": _closed(dataset=DATASET_NAME, outcome={"enum": [outcome.value for outcome in FlushRequest]}),
+        "Flush": {"anyOf": [reference("FlushRequest"), reference("Flushes")]},
+        "Flushes": _flushes(),
         "Status": _closed(shard=_TEXT, datasets={"type": "array", "items": reference("DatasetStatus")}),
         "DatasetStatus": _dataset_status(),
         "Volume": _closed(batches=_COUNT, rows=_COUNT, bytes=_COUNT),
@@ -66,6 +69,22 @@ def _receipt() -> Schema:
         duplicate=_BOOLEAN,
         decided={"anyOf": [decided, {"type": "null"}], "description": "By a dataset's first batch, for all others."},
         warnings={"type": "array", "items": _TEXT},
+    )
+
+
+def _flushes() -> Schema:
+    one = _closed(
+        dataset=DATASET_NAME,
+        outcome={"enum": [outcome.value for outcome in Outcome]},
+        waiting=reference("Volume") | {"description": "Pending or in flight."},
+        quarantined=reference("Volume") | {"description": "Not published by any flush."},
+        reason=_TEXT,
+    )
+    return _closed(
+        done=_BOOLEAN,
+        sensor_late=_BOOLEAN | {"description": "No flush sensor ticks, so that no flush begins."},
+        hint=_TEXT,
+        datasets={"type": "array", "items": one},
     )
 
 

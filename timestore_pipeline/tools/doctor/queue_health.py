@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from timestore_pipeline import clock
+from timestore_pipeline.model.limits import SENSOR_LATE
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
@@ -15,8 +16,6 @@ from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.opening import lost
 from timestore_pipeline.staging.scratch import owned_folders
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
-
-SENSOR_LATE = timedelta(minutes=1)  # it ticks every five to ten seconds
 
 
 def flush_sensor(deployment: Deployment) -> Iterator[CheckFinding]:
