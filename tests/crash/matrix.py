@@ -40,15 +40,19 @@ _PATIENCE = 200  # seconds for a victim that should take one
 SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "nothing": ("life", ()),
     "dead producer": ("flush", [("stage and die", None)]),
+    "recovered producer": ("recover", [("stage and die", None)]),
     "closed journal": ("flush", [("stage and close", None)]),
+    "recovered journal": ("recover", [("stage and close", None)]),
+    "segment": ("flush", [("stage and roll up", None)]),
     "many journals": ("stage in many journals", ()),
-    "dead in a roll-up": ("flush", [("stage and die", None), ("flush", ("write segment", "after", "die"))]),
+    "dead in a roll-up": ("flush", [("stage and die", None), ("recover", ("write segment", "after", "die"))]),
     "many partitions": ("flush", [("stage by the hour", None)]),
     "claimed elsewhere": ("carry on", [("life", ("claim", "after", "die"))]),
     "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
     "dead after export": ("recover", [("life", ("record export", "after", "die"))]),
     "dead after commit": ("recover", [("life", ("publish", "after", "die"))]),
     "dead after finalize": ("recover", [("life", ("finalize", "after", "die"))]),
+    "finalized elsewhere": ("flush", [("life", ("finalize", "after", "die"))]),
     "dead in recovery": (
         "recover",
         [("life", ("record export", "after", "die")), ("recover", ("burn", "after", "die"))],
@@ -56,6 +60,7 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "rotten segment": ("flush", [("stage rotten", None)]),
     "poisonous batch": ("flush", [("stage poisonous", None)]),
     "rotten record": ("flush", [("stage a rotten record", None)]),
+    "recovered rot": ("recover", [("stage a rotten record", None)]),
     "set aside": ("requeue", [("stage rotten", None), ("flush and die", None)]),
     "record set aside": ("requeue", [("stage a rotten record", None), ("flush and die", None)]),
     "given up": ("discard", [("stage rotten", None), ("flush and die", None)]),
@@ -69,7 +74,7 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
 # what an operator does at the end with what is in quarantine, where anything is
 DECISIONS = {
     "rotten segment": "requeue", "poisonous batch": "requeue", "set aside": "requeue", "given up": "discard",
-    "rotten record": "requeue", "record set aside": "requeue", "record given up": "discard",
+    "rotten record": "requeue", "recovered rot": "requeue", "record set aside": "requeue", "record given up": "discard",
 }  # fmt: skip
 
 
@@ -234,7 +239,7 @@ def _wrong_books(store: Timestore) -> list[str]:
 
 def _left_over(store: Timestore) -> list[str]:
     area = store.area
-    segments = [path.name for path in area.directory.segment_folder("d").iterdir()]
+    segments = [path.name for path in area.directory.segment_folder("d").glob("*")]
     rows = [segment.segment_id for segment in area.ledger.segments.of_dataset("d")]
     journals = [path.name for path in area.directory.journals.iterdir()]
     journal_rows = [journal.journal_id for journal in area.ledger.journals.all()]

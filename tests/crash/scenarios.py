@@ -49,6 +49,12 @@ def _stage_and_close(home: Path, errors: list[str]) -> None:
     die()
 
 
+def _stage_and_roll_up(home: Path, errors: list[str]) -> None:
+    _stage(home, errors)
+    roll_up_in(settings(home))
+    die()
+
+
 def _stage_in_many_journals(home: Path, errors: list[str]) -> None:
     """Every batch closes the journal of the one before, and the process rolls up what it has closed."""
     door = partial(StagingManager.open, settings(home, staging_segment_max_bytes=1))
@@ -219,6 +225,7 @@ SCENARIOS: dict[str, Callable[[Path, list[str]], None]] = {
     "life": _life,
     "stage and die": _stage_and_die,
     "stage and close": _stage_and_close,
+    "stage and roll up": _stage_and_roll_up,
     "stage in many journals": _stage_in_many_journals,
     "flush": _flush,
     "carry on": _carry_on,

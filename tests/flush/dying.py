@@ -14,6 +14,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {
@@ -24,6 +25,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "delta commit": (LakeTable, "publish"),
     "finalize": (Flushes, "finalize"),
     "unlink": (segments, "remove"),
+    "forget journals": (Journals, "forget"),
     "burn": (LakeTable, "burn"),
     "abort": (Flushes, "abort"),
     "settle": (recovery, "settle_interrupted"),

@@ -1,4 +1,4 @@
-"""A process that flushes, stops itself before or after a named point and tells its end."""
+"""A process that flushes or recovers, stops itself before or after a named point and tells its end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import schema_sync
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
@@ -31,7 +32,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "finalize": (Flushes, "finalize"),
     "salvage": (quarantine, "copy_whole"),
     "set aside": (Quarantine, "segment"),
-    "record aside": (Quarantine, "journaled"),
+    "record aside": (Quarantine, "claimed_records"),
     "roll up": (roll_up, "write_segment"),
     "roll-up's move": (Journals, "move"),
     "move": (quarantine, "move_durably"),
@@ -40,8 +41,21 @@ POINTS: dict[str, tuple[Any, str]] = {
 
 @contextmanager
 def stopped_flush(settings: Settings, point: str, moment: str) -> Iterator[Script]:
-    """A process that has stopped itself at the point."""
-    with script("from tests.flush.stopping import main; main()", settings.home, point, moment) as process:
+    """A flushing process that has stopped itself at the point."""
+    with _stopped(settings, "flush", point, moment) as process:
+        yield process
+
+
+@contextmanager
+def stopped_recovery(settings: Settings, point: str, moment: str) -> Iterator[Script]:
+    """A recovering process that has stopped itself at the point."""
+    with _stopped(settings, "recover", point, moment) as process:
+        yield process
+
+
+@contextmanager
+def _stopped(settings: Settings, *arguments: str) -> Iterator[Script]:
+    with script("from tests.flush.stopping import main; main()", settings.home, *arguments) as process:
         process.wait_until_stopped()
         yield process
 
@@ -70,12 +84,15 @@ def arm(point: str, moment: str) -> None:
 
 
 def main() -> None:
-    """Of a script with the arguments home, point and moment."""
-    home, point, moment = sys.argv[1:]
+    """Of a script with the arguments home, deed, point and moment."""
+    home, deed, point, moment = sys.argv[1:]
     arm(point, moment)
     with Timestore(Settings.build(home=home)) as timestore:
         try:
-            timestore.flush("d", Trigger.MANUAL, "stopped")
+            if deed == "flush":
+                timestore.flush("d", Trigger.MANUAL, "stopped")
+            else:
+                recover(timestore.area, timestore.lake)
             sys.stdout.write("ok")
         except TimestoreError as error:
             sys.stdout.write(error.code)

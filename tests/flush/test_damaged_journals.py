@@ -102,11 +102,10 @@ def test_a_missing_journal_is_one_incident_and_the_others_are_published(
 def test_a_claim_with_nothing_left_says_so_and_counts_no_failure(settings: Settings, timestore: Timestore) -> None:
     stage_in_journal(settings, 3)
     journal_of(timestore).unlink()
-    claim = timestore.pipeline.claim("d", Trigger.MANUAL, "run")
-    assert claim.ref is None
-    assert [incident.volume.batches for incident in claim.set_aside] == [3]
-    assert claim.nothing_left is not None
-    assert "quarantine list d" in claim.nothing_left.hint
+    with pytest.raises(AllSetAside) as refused:
+        flush(timestore)
+    assert [incident.volume.batches for incident in timestore.area.ledger.incidents.all("d")] == [3]
+    assert "quarantine list d" in refused.value.hint
     backlog = timestore.status("d").backlog
     assert (backlog.failures, backlog.queued.batches, backlog.quarantined.batches) == (0, 0, 3)
 

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -22,13 +23,12 @@ from timestore_pipeline.errors import (
     SchemaConflict,
     UnreadableTable,
 )
-from timestore_pipeline.flush import claim, failure_policy
+from timestore_pipeline.flush import failure_policy
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.limits import LONGEST_BLOCK
-from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.roll_up import RollUp, roll_up
+from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.wiring import Timestore
 
 
@@ -190,14 +190,16 @@ def test_batches_that_no_claim_can_ever_take_are_named(
 def test_a_batch_that_comes_while_a_claim_is_taken_is_no_damage(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def roll_up_before_it_comes(area: StagingArea, dataset: str) -> RollUp:
-        rolled = roll_up(area, dataset)
+    really = Flushes.claim
+
+    def claim_before_it_comes(flushes: Flushes, *arguments: Any) -> FlushRef | None:
+        claimed = really(flushes, *arguments)
         staging.enqueue("d", hourly(3))
-        return rolled
+        return claimed
 
     timestore.area.ledger.datasets.ensure("d")
     with monkeypatch.context() as patched:
-        patched.setattr(claim, "roll_up", roll_up_before_it_comes)
+        patched.setattr(Flushes, "claim", claim_before_it_comes)
         assert timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref is None
     timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == [0, 1, 2]

@@ -11,6 +11,7 @@ import pytest
 from tests.flush.conftest import hourly, published
 from tests.flush.dying import carry_on_dying, flush_dying, recover_dying
 from tests.services.forked import run_forked, script
+from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
@@ -30,7 +31,7 @@ def stage(settings: Settings, first: int) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("point", ["claim", "file", "record export", "delta commit", "finalize", "unlink"])
+@pytest.mark.parametrize("point", ["claim", "file", "record export", "delta commit", "finalize", "forget journals"])
 def test_rows_are_exact_after_a_kill_and_the_next_flush(settings: Settings, point: str, moment: str) -> None:
     stage(settings, 0)
     flush_and_die(settings, point, moment)
@@ -40,6 +41,21 @@ def test_rows_are_exact_after_a_kill_and_the_next_flush(settings: Settings, poin
         assert published(timestore) == list(range(120))
         assert timestore.area.ledger.flushes.in_flight() == []
         assert timestore.status("d").backlog.queued.batches == 0
+        assert timestore.area.ledger.segments.of_dataset("d") == []
+        assert timestore.area.ledger.journals.all() == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_rows_of_a_segment_are_exact_after_a_kill_at_its_removal_and_the_next_flush(
+    settings: Settings, moment: str
+) -> None:
+    stage(settings, 0)
+    roll_up_in(settings)
+    flush_and_die(settings, "unlink", moment)
+    stage(settings, 60)
+    with Timestore(settings) as timestore:
+        timestore.flush("d", Trigger.MANUAL, "next")
+        assert published(timestore) == list(range(120))
         assert timestore.area.ledger.segments.of_dataset("d") == []
 
 
@@ -82,11 +98,15 @@ def test_a_flush_killed_after_its_commit_is_finalized_not_repeated(settings: Set
 
 def test_what_a_killed_flush_had_published_gives_its_space_back_although_nothing_is_pending(settings: Settings) -> None:
     stage(settings, 0)
+    roll_up_in(settings)
+    stage(settings, 60)
     flush_and_die(settings, "finalize", "after")
     with Timestore(settings) as timestore:
         assert timestore.area.dataset_usage("d").total > 0
+        assert len(timestore.area.directory.journal_files()) == 1
         assert timestore.flush("d", Trigger.MANUAL, "next") is None
         assert timestore.area.dataset_usage("d").total == 0
+        assert timestore.area.directory.journal_files() == []
 
 
 def test_a_flush_killed_before_its_commit_is_aborted_counted_and_its_files_are_removed(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Producers that live, are silent or dead, and flushes that stop while they roll up: each a real process."""
+"""Producers that live, are silent or dead, and recoveries that stop while they roll up: each a real process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.flush.conftest import published
 from tests.flush.damaging import assert_accounted_for, flush, stage_in_journal
 from tests.flush.owners import start_owner
-from tests.flush.stopping import stopped_flush, wake_up
+from tests.flush.stopping import stopped_recovery, wake_up
 from tests.services.forked import Script
 from timestore_pipeline import Settings
 from timestore_pipeline.model.flush import Trigger
@@ -68,13 +68,13 @@ def test_who_stops_while_rolling_up_keeps_no_flush_waiting_and_doubles_nothing(
     settings: Settings, timestore: Timestore, point: str, moment: str
 ) -> None:
     ids = stage_in_journal(settings, 3)
-    with stopped_flush(settings, point, moment) as stopped:
+    with stopped_recovery(settings, point, moment) as stopped:
         flush(timestore)
         assert_accounted_for(timestore, ids)
         assert wake_up(stopped) == "ok"
     flush(timestore)
     assert_accounted_for(timestore, ids)
-    assert list(timestore.area.directory.segment_folder("d").iterdir()) == []
+    assert list(timestore.area.directory.segment_folder("d").glob("*")) == []
     assert timestore.area.directory.journal_files() == []
 
 
@@ -83,11 +83,11 @@ def test_who_dies_while_rolling_up_is_followed_by_the_next(
     settings: Settings, timestore: Timestore, point: str, moment: str
 ) -> None:
     ids = stage_in_journal(settings, 3)
-    with stopped_flush(settings, point, moment) as stopped:
+    with stopped_recovery(settings, point, moment) as stopped:
         stopped.kill()
     flush(timestore)
     assert_accounted_for(timestore, ids)
-    assert list(timestore.area.directory.segment_folder("d").iterdir()) == []
+    assert list(timestore.area.directory.segment_folder("d").glob("*")) == []
     assert timestore.area.directory.journal_files() == []
 
 

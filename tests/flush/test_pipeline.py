@@ -194,7 +194,7 @@ def test_a_claim_takes_a_bounded_number_of_segments_oldest_first_and_a_request_s
             staging.enqueue("d", hourly(1, first))
         roll_up_all(timestore.area)
     timestore.area.ledger.datasets.request_flush("d")
-    monkeypatch.setattr(claiming, "MOST_SEGMENTS", 2)
+    monkeypatch.setattr(claiming, "MOST_FILES", 2)
     timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == [0, 1]
     assert timestore.status("d").decision.trigger is Trigger.MANUAL
@@ -268,6 +268,7 @@ def test_a_published_flush_is_no_failure_although_its_files_cannot_be_removed(
         raise PermissionError(f"read-only: {path}")
 
     staging.enqueue("d", hourly(10))
+    roll_up_all(timestore.area)
     with monkeypatch.context() as patched:
         patched.setattr(segments, "remove", refuse)
         flush = timestore.flush("d", Trigger.MANUAL, "run")
@@ -468,6 +469,7 @@ def test_a_published_segment_that_cannot_be_unlinked_keeps_no_later_flush_waitin
     staging: StagingManager, timestore: Timestore
 ) -> None:
     staging.enqueue("d", hourly(3))
+    roll_up_all(timestore.area)
     ref = timestore.pipeline.claim("d", Trigger.MANUAL, "run").ref
     assert ref is not None
     timestore.pipeline.export(ref, OPTIONS)

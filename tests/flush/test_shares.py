@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.flush.shares import count_shares
-from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN
+from timestore_pipeline.flush.sources import Source
+from timestore_pipeline.flush.staged_view import SOURCE_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
@@ -38,8 +39,8 @@ def test_shares_are_what_counting_each_row_gives(name: str, granularity: Granula
         _stage(connection, batches)
         value = rule.value_sql()
         each = connection.execute(f"SELECT {BATCH_COLUMN}, {value} FROM staged").fetchall()
-        shares = count_shares(connection, rule, ["a", "b"])
-    found = {(share.segment_id, share.sequence, share.key): share.rows for share in shares}
+        shares = count_shares(connection, rule, [Source("a", "a", []), Source("b", "b", [])])
+    found = {(share.held_in, share.sequence, share.key): share.rows for share in shares}
     assert len(found) == len(shares)
     assert found == Counter(("ab"[batch % 2], batch, rule.key(of)) for batch, of in each)
     assert [share.key.value or "" for share in shares] == sorted(share.key.value or "" for share in shares)
@@ -49,9 +50,9 @@ def test_a_batch_of_one_day_in_a_column_of_dates() -> None:
     rule = Partitioning.of(pa.schema([("at", pa.date32())]), Granularity.DAY, "at")
     with duckdb.connect() as connection:
         connection.execute(
-            f"CREATE TABLE staged AS SELECT 0 AS {SEGMENT_COLUMN}, 7 AS {BATCH_COLUMN}, DATE '2026-03-01' AS \"at\""
+            f"CREATE TABLE staged AS SELECT 0 AS {SOURCE_COLUMN}, 7 AS {BATCH_COLUMN}, DATE '2026-03-01' AS \"at\""
         )
-        [share] = count_shares(connection, rule, ["a"])
+        [share] = count_shares(connection, rule, [Source("a", "a", [])])
     assert (share.place, share.key, share.rows) == (("a", 7), rule.key(date(2026, 3, 1)), 1)
 
 
@@ -61,7 +62,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, batches: list[list[datetime | 
     numbers = [number for number, batch in enumerate(batches) for _ in batch]
     rows = pa.table(  # noqa: F841  # DuckDB reads it by its name
         {
-            SEGMENT_COLUMN: pa.array([number % 2 for number in numbers], pa.int32()),
+            SOURCE_COLUMN: pa.array([number % 2 for number in numbers], pa.int32()),
             BATCH_COLUMN: pa.array(numbers, pa.int32()),
             "at": pa.array(times, TIMES),
         }

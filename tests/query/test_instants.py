@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly
 from tests.query.answers import numbers
-from tests.staging.rolled import roll_up_all
+from tests.staging.rolled import roll_up_all, roll_up_in
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import RetryLater, UnreadableSegment
 from timestore_pipeline.flush import claim
@@ -21,7 +21,6 @@ from timestore_pipeline.query.plan import Pins
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes
-from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.segments import Segments
 from timestore_pipeline.staging.ledger.staged import Staged
 from timestore_pipeline.wiring import Timestore
@@ -29,14 +28,14 @@ from timestore_pipeline.wiring import Timestore
 ROWS = 30  # of each batch; hours, so they lie in two partitions
 
 OF_A_FLUSH = (
-    (claim, "roll_up"), (Flushes, "claim"), (LakeTable, "ensure"), (LakeTable, "write"),
+    (claim, "remove_unfinished"), (Flushes, "claim"), (LakeTable, "ensure"), (LakeTable, "write"),
     (Flushes, "record_export"), (DeltaTable, "create_write_transaction"), (LakeTable, "publish"),
     (Flushes, "finalize"), (segments, "remove"), (Segments, "forget"),
 )  # fmt: skip
 OF_AN_ABORT = ((LakeTable, "publish"), (LakeTable, "burn"), (Flushes, "abort"), (LakeTable, "discard"))
 OF_A_QUERY = (
-    (JournalReader, "read"), (plan, "roll_up"), (Staged, "at_once"), (Pins, "pin"), (Lake, "table"),
-    (LakeTable, "snapshot"),
+    (JournalReader, "read"), (Pins, "pin_journal"), (plan, "unreadable"), (Staged, "at_once"), (Pins, "pin"),
+    (Lake, "table"), (LakeTable, "snapshot"),
 )  # fmt: skip
 
 
@@ -70,10 +69,11 @@ def stage(settings: Settings, first: int) -> None:
 
 @pytest.fixture
 def rows(settings: Settings) -> list[int]:
-    """A published batch and two that are staged."""
+    """A published batch, one in a segment and one in a journal."""
     stage(settings, 0)
     flush(settings)
     stage(settings, ROWS)
+    roll_up_in(settings)
     stage(settings, 2 * ROWS)
     return list(range(3 * ROWS))
 
@@ -140,7 +140,7 @@ def test_a_journal_that_a_flush_removes_before_it_is_read_is_no_damage(
     settings: Settings, timestore: Timestore, rows: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        at(patch, Journals, "waiting", lambda: flush(settings))
+        at(patch, Staged, "at_once", lambda: flush(settings))
         assert numbers(timestore) == rows
 
 

@@ -63,7 +63,7 @@ def test_every_batch_moves_with_its_rows_and_its_id(area: StagingArea) -> None:
     staged(area, record(3, 0, 2, stream="a"), record(7, dataset="e", stream="z"))
     staged(area, record(4, stream="b"))
     done = roll_up(area, "d")
-    assert (len(done.segments), done.incidents, done.left_out, done.damaged) == (1, [], {}, [])
+    assert (len(done.segments), done.incidents, done.left_out) == (1, [], {})
     assert in_segments(area) == {"a-000000": 3, "a-000001": 0, "a-000002": 2, "b-000000": 4}
     assert [path.name for path in files(area)] == [f"{done.segments[0]}.duckdb"]
     assert area.ledger.journals.datasets_waiting() == ["e"]
@@ -343,15 +343,6 @@ def test_a_torn_record_is_set_aside_and_the_other_datasets_are_not_held_up(area:
     os.truncate(path, path.stat().st_size - 10)
     assert len(roll_up(area, "d").incidents) == 1
     assert len(roll_up(area, "e").segments) == 1
-
-
-def test_what_is_damaged_stays_pending_for_a_query(area: StagingArea) -> None:
-    path = staged(area, record(3, stream="a"), record(4, stream="b"))
-    flip(path, area.ledger.journals.waiting("d")[1].offset + 60)
-    done = roll_up(area, "d", sets_aside=False)
-    assert (done.incidents, len(done.segments), len(done.damaged)) == ([], 1, 1)
-    assert str(path) in str(done.damaged[0])
-    assert amounts(area) == {"pending": 7, "accepted": 7}
 
 
 def test_a_missing_journal_is_an_incident_until_it_is_found_again(area: StagingArea) -> None:

@@ -89,8 +89,6 @@ def _claim(context: dg.OpExecutionContext, timestore: Timestore, order: Order) -
             "%s: journal %s is left out, its batches stay pending: %s", claim.dataset, left.journal_id, left.reason
         )
     _report_settled(context, timestore, claim)
-    for incident in claim.set_aside:
-        log_set_aside(context, incident)
     if claim.ref is None:
         _log.info("%s: nothing to claim", order.dataset)
         return []

@@ -1,24 +1,24 @@
-"""Claiming a backlog: settle what was interrupted, roll up what lies in journals, take the next epoch.
+"""Claiming a backlog: settle what was interrupted, take the next epoch and the batches where they lie.
 
-A crash before the epoch is taken leaves segments, which the next claim takes as they are; after it, a claim whose
-process is gone, which the next flush of the dataset settles before it claims anything.
+A crash before the epoch is taken leaves everything as it was; after it, a claim whose process is gone, which the next
+flush of the dataset settles before it claims anything.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timestore_pipeline.errors import AllSetAside, LayoutUndecided, LedgerIncomplete, ShardConflict
+from timestore_pipeline.errors import LayoutUndecided, LedgerIncomplete, ShardConflict
 from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.settle_interrupted import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.layout_words import undecided
 from timestore_pipeline.recovery.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
 from timestore_pipeline.staging.quarantine import put_in_place
-from timestore_pipeline.staging.roll_up import LeftOut, remove_idle_journals, roll_up
+from timestore_pipeline.staging.roll_up import remove_idle_journals, remove_unfinished
 
 _MOST_SHOWN = 5  # segments in a message
 
@@ -31,18 +31,6 @@ class Claim:
     ref: FlushRef | None
     settled: Settlement | None  # an interrupted flush that had to be settled first
     left_out: tuple[LeftOut, ...] = ()  # journals that cannot be read now; their batches stay pending
-    set_aside: tuple[Incident, ...] = ()  # damaged records
-
-    @property
-    def nothing_left(self) -> AllSetAside | None:
-        """The error for a claim that had to set aside everything there was."""
-        if self.ref is not None or self.left_out or not self.set_aside:
-            return None
-        return AllSetAside(
-            f"a flush of dataset {self.dataset!r} published nothing: everything staged was set aside",
-            dataset=self.dataset,
-            hint=f"`timestore quarantine list {self.dataset}` says what and why; nothing was deleted",
-        )
 
 
 def claim_backlog(area: StagingArea, lake: Lake, dataset: str, trigger: Trigger, run_id: str, most_bytes: int) -> Claim:
@@ -61,21 +49,19 @@ def claim_backlog(area: StagingArea, lake: Lake, dataset: str, trigger: Trigger,
         _own_or_postpone(area, lake, dataset)  # it may have been aborted because another ledger has taken its epoch
     _refuse_undecided(area, dataset)
     area.tidy_segments(dataset)
-    put_in_place(area, dataset)
-    area.ledger.flushes.refuse_second_claim(dataset)
-    rolled = roll_up(area, dataset)
     remove_idle_journals(area)
-    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, most_bytes)
+    put_in_place(area, dataset)
+    remove_unfinished(area, dataset)
+    left_out = unreadable(area.directory.journal, area.ledger.journals.holding(dataset), dataset)
+    without = [journal.journal_id for journal in left_out]
+    ref = area.ledger.flushes.claim(dataset, trigger, run_id, area.identity.process_id, most_bytes, without)
     if ref is not None:
         area.held_claims.add(ref)
-    elif rolled.full is not None:
-        raise rolled.full
-    elif rolled.left_out:
+    elif left_out:
         postpone(area, dataset)
     else:
         _refuse_stranded(area, dataset)
-    incidents = tuple(area.ledger.incidents.get(incident_id) for incident_id in rolled.incidents)
-    return Claim(dataset, ref, settled, tuple(rolled.left_out.values()), incidents)
+    return Claim(dataset, ref, settled, tuple(left_out))
 
 
 def _refuse_undecided(area: StagingArea, dataset: str) -> None:

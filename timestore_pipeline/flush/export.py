@@ -1,4 +1,4 @@
-"""From claimed batches in sealed segments to durable Parquet files, one per partition, in order.
+"""From claimed batches in segments and journals to durable Parquet files, one per partition, in order.
 
 Memory is bounded by DuckDB's limit, not by the backlog: sorts spill to the spool. Nothing here is visible to a reader
 of the lake; a failure removes what was written so far, a crash leaves files that no commit names.
@@ -16,13 +16,15 @@ import duckdb
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
+from timestore_pipeline.flush.attach import attach_sources
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
-from timestore_pipeline.flush.retyped_columns import LeewayOf, Place
+from timestore_pipeline.flush.retyped_columns import LeewayOf
 from timestore_pipeline.flush.runs import runs
 from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition
-from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN, create_staged_view, gather_staged
+from timestore_pipeline.flush.sources import Place
+from timestore_pipeline.flush.staged_view import SOURCE_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import Volume
@@ -79,7 +81,7 @@ class ExportOptions:
 def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
     """Write the claim's files and record them, with the batches each holds, in the ledger.
 
-    Raises `Fenced` when the claim is over, `Corrupted` when a segment does not hold what was promised, `RowsUnfit`,
+    Raises `Fenced` when the claim is over, `Corrupted` when a file does not hold what was promised, `RowsUnfit`,
     `DiskFull`, `RetryLater`, and what `fit_table` raises.
     """
     record, partitioning = fit_table(area, lake.table(ref.dataset), ref.dataset)
@@ -115,13 +117,6 @@ class _Selection:
     batches: Mapping[Place, str]  # oldest first
     spill: Path
 
-    def segments(self) -> dict[str, list[int]]:
-        """Segment id -> sequences in order; the oldest batch's segment first, whichever journal was rolled up first."""
-        found: dict[str, list[int]] = {}
-        for segment_id, sequence in self.batches:
-            found.setdefault(segment_id, []).append(sequence)
-        return {segment_id: sorted(sequences) for segment_id, sequences in found.items()}
-
 
 @dataclass(frozen=True, slots=True)
 class _Exported:
@@ -132,12 +127,13 @@ class _Exported:
 def _export(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, selection: _Selection) -> _Exported:
     record = selection.record
     with export_engine(area, Work.of_flush(ref), options.memory_mb, selection.spill) as connection:
-        segments = selection.segments()
-        create_staged_view(connection, area, record, segments, selection.leeway)
-        shares = count_shares(connection, selection.partitioning, list(segments))
+        places = area.ledger.journals.of_flush(ref)
+        sources = attach_sources(connection, area, record.name, selection.batches, places)
+        create_staged_view(connection, area, record, sources, selection.leeway)
+        shares = count_shares(connection, selection.partitioning, sources)
         check_promises(area, ref, selection.batches, shares)
         claimed, partitions = area.ledger.flushes.get(ref).volume, rows_per_partition(shares)
-        if len(segments) > 1 and len(partitions) > 1 and options.can_hold(claimed):
+        if len(sources) > 1 and len(partitions) > 1 and options.can_hold(claimed):
             gather_staged(connection)
         how = options.fitting(claimed), options.rows_at_once(claimed), options.sort_by
         export = _Export(connection, lake, area.shard, ref, record, selection.partitioning, *how)
@@ -205,7 +201,7 @@ class _Export:
     def _order(self) -> str:
         """By the columns that are asked for, then by time, then in the order in which the rows were staged."""
         wanted = dict.fromkeys([*self.sort_by, *filter(None, [self.record.time_column])])
-        return ", ".join([*map(quote, wanted), SEGMENT_COLUMN, BATCH_COLUMN])
+        return ", ".join([*map(quote, wanted), SOURCE_COLUMN, BATCH_COLUMN])
 
 
 def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[ExportedFile]:

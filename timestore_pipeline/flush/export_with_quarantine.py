@@ -1,4 +1,4 @@
-"""An export that gets rid of what it cannot publish: damaged segments and batches whose values do not fit the table at
+"""An export that gets rid of what it cannot publish: damaged files and batches whose values do not fit the table at
 once, poisonous batches after some failures.
 
 Whatever is set aside leaves the claim in one ledger transaction, and the rest is exported in the same flush. Dead
@@ -20,9 +20,10 @@ from timestore_pipeline.errors import (
     TimestoreError,
     UnreadableTable,
 )
+from timestore_pipeline.flush.damaged_records import remove_unreadable_records
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
-from timestore_pipeline.flush.retyped_columns import RowsUnfit
+from timestore_pipeline.flush.sources import RowsUnfit
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.incident import Incident
@@ -66,7 +67,7 @@ def _may_be_in_the_files(error: TimestoreError) -> bool:
 
 def _relieve(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:
     """Make the claim smaller; False when there is no reason to. Whatever the error says, the files are looked at."""
-    if _damaged(area, ref):
+    if any([_damaged(area, ref), remove_unreadable_records(area, ref)]):
         return True
     if isinstance(error, NOT_THE_DATA) or area.ledger.batches.most_attempts(ref) < ATTEMPTS_BEFORE_ISOLATION:
         return False

@@ -32,6 +32,7 @@ from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, R
 from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
+from timestore_pipeline.staging.roll_up import remove_idle_journals
 from timestore_pipeline.staging.scratch import remove_abandoned
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class FlushPipeline:
         self._configuration = configuration
 
     def claim(self, dataset: str, trigger: Trigger, run_id: str, most_bytes: int | None = None) -> Claim:
-        """Settle what was interrupted, roll up, take the next epoch; raises `FlushInFlight`, `UnknownDataset`.
+        """Settle what was interrupted, take the next epoch; raises `FlushInFlight`, `UnknownDataset`.
 
         most_bytes: of the claim; None = as the settings of now say.
         """
@@ -127,8 +128,6 @@ class FlushPipeline:
 
     def carry_out(self, claim: Claim, options: ExportOptions, settings: FlushSettings | None = None) -> Flush | None:
         """The three phases that follow a claim; None when it is empty. Raises as `run` does."""
-        if claim.nothing_left is not None:
-            raise claim.nothing_left
         if claim.ref is None:
             return None
         self.export(claim.ref, options)
@@ -158,6 +157,7 @@ class FlushPipeline:
         before = clock.now() - self._retention
         try:
             self._area.tidy_segments(dataset)
+            remove_idle_journals(self._area)
             while self._area.ledger.batches.prune_published(dataset, before) == MOST_PRUNED:
                 continue  # in steps, so that producers get at the ledger in between
             self._area.identity.forget_dead()

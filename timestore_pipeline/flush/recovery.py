@@ -23,8 +23,9 @@ from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.recovery.rebuild.reconcile import reconcile
 from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.journal_reader import LeftOut
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
-from timestore_pipeline.staging.roll_up import LeftOut, RollUp, remove_idle_journals, roll_up
+from timestore_pipeline.staging.roll_up import RollUp, remove_idle_journals, roll_up
 from timestore_pipeline.staging.scratch import owner_of
 
 _EXPORT_SPILL = re.compile(r"(.+)-(\d+)-[^-]{8}")  # as `tempfile.mkdtemp` completes an export's prefix

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.errors import SchemaConflict, TimestoreError
+from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.flush.sources import Place, RowsUnfit, Source
 from timestore_pipeline.model.commit import ranges_of
 from timestore_pipeline.model.evolution import check_castable
 from timestore_pipeline.model.recast import Leeway, Recast, recast
@@ -25,18 +26,6 @@ from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 _SHOWN = 200  # characters of a value
 
 LeewayOf = Callable[[str], Leeway | None]  # of a column that was retyped; None = its type was learnt from another shard
-
-Place = tuple[str, int]  # segment id and sequence: where a batch's rows lie; its id may tell where they were first
-
-
-class RowsUnfit(TimestoreError):
-    """Batches hold values that the published types cannot; `culprits`: where each lies -> what is wrong with it."""
-
-    code = "rows_unfit"
-
-    def __init__(self, culprits: Mapping[Place, str], *, dataset: str) -> None:
-        super().__init__(f"{len(culprits)} batches do not fit the published columns", dataset=dataset)
-        self.culprits = culprits
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +67,35 @@ class RetypedColumn:
         return True
 
 
-Retyped = Mapping[str, Sequence[RetypedColumn]]  # by segment id; absent = all columns are as they are published
+Retyped = Mapping[str, Sequence[RetypedColumn]]  # by source name; absent = all columns are as published
 
 
 def retyped_columns(
-    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_ids: Sequence[str], leeway: LeewayOf
+    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, sources: Sequence[Source], leeway: LeewayOf
 ) -> dict[str, list[RetypedColumn]]:
-    """What the segments, which are attached under their ids, hold in other types than the record says."""
-    found = {segment_id: list(_differing(connection, record, segment_id, leeway)) for segment_id in segment_ids}
-    return {segment_id: columns for segment_id, columns in found.items() if columns}
+    """What the sources hold in other types than the record says."""
+    found = {source.name: list(_differing(connection, record, source.name, leeway)) for source in sources}
+    return {name: columns for name, columns in found.items() if columns}
 
 
 def refuse_unfit(
-    connection: duckdb.DuckDBPyConnection, dataset: str, claimed: Mapping[str, Sequence[int]], retyped: Retyped
+    connection: duckdb.DuckDBPyConnection, dataset: str, sources: Sequence[Source], retyped: Retyped
 ) -> None:
     """Raise `RowsUnfit` when a claimed batch holds a value that would not be kept."""
     culprits: dict[Place, str] = {}
-    for segment_id, columns in retyped.items():
-        for column in columns:
+    for source in sources:
+        for column in retyped.get(source.name, ()):
             found = connection.execute(
-                f"SELECT {BATCH_COLUMN}, first({column.refusal()}) FROM {quote(segment_id)}.rows"
-                f" WHERE ({in_batches(claimed[segment_id])}) AND NOT {column.fits()} GROUP BY ALL"
+                f"SELECT {BATCH_COLUMN}, first({column.refusal()}) FROM {quote(source.name)}.rows"
+                f" WHERE ({in_batches(source.sequences)}) AND NOT {column.fits()} GROUP BY ALL"
             ).fetchall()
-            culprits = {(segment_id, sequence): error for sequence, error in found} | culprits
+            culprits = {(source.held_in, sequence): error for sequence, error in found} | culprits
     if culprits:
         raise RowsUnfit(culprits, dataset=dataset)
 
 
 def in_batches(sequences: Sequence[int]) -> str:
-    """SQL condition for the rows of some batches of a segment.
+    """SQL condition for the rows of some batches of a source.
 
     By ranges, not by a join with the claim: 250 joins at once would take half a gigabyte, however few the rows.
     """
@@ -114,10 +103,10 @@ def in_batches(sequences: Sequence[int]) -> str:
 
 
 def _differing(
-    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, segment_id: str, leeway: LeewayOf
+    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, source: str, leeway: LeewayOf
 ) -> Iterator[RetypedColumn]:
     assert record.schema is not None, "a claimed dataset has a schema"
-    [(text,)] = connection.execute(f"SELECT schema FROM {quote(segment_id)}.segment").fetchall()
+    [(text,)] = connection.execute(f"SELECT schema FROM {quote(source)}.segment").fetchall()
     staged = {field.name.casefold(): field.type for field in schema_from_json(text)}
     for field in record.schema:
         there = staged.get(field.name.casefold(), field.type)

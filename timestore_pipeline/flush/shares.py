@@ -1,4 +1,4 @@
-"""Which batch has how many rows in which partition: counted in the segments before anything is written.
+"""Which batch has how many rows in which partition: counted in its sources before anything is written.
 
 So every batch is held to the rows it was acknowledged with, and every file to the rows counted for its partition.
 """
@@ -12,8 +12,8 @@ from datetime import date
 import duckdb
 
 from timestore_pipeline.errors import Corrupted
-from timestore_pipeline.flush.retyped_columns import Place
-from timestore_pipeline.flush.staged_view import SEGMENT_COLUMN
+from timestore_pipeline.flush.sources import Place, Source
+from timestore_pipeline.flush.staged_view import SOURCE_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import PartitionKey
@@ -21,32 +21,32 @@ from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 
-_Counted = Sequence[tuple[int, int, date | None, int]]  # position of the segment, sequence, partition, rows
+_Counted = Sequence[tuple[int, int, date | None, int]]  # position of the source, sequence, partition, rows
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
     """Rows of one batch in one partition."""
 
-    segment_id: str
+    held_in: str
     sequence: int
     key: PartitionKey
     rows: int
 
     @property
     def place(self) -> Place:
-        return self.segment_id, self.sequence
+        return self.held_in, self.sequence
 
 
 def count_shares(
-    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, segment_ids: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, sources: Sequence[Source]
 ) -> list[Share]:
-    """Every (batch, partition) with its rows, partitions in time order. segment_ids: as `staged` counts them."""
+    """Every (batch, partition) with its rows, partitions in time order. sources: those of `staged`."""
     counted = _of_whole_batches(connection, partitioning)
     if counted is None:
         counted = _row_by_row(connection, partitioning)
     return [
-        Share(segment_ids[position], sequence, partitioning.key(value), count)
+        Share(sources[position].held_in, sequence, partitioning.key(value), count)
         for position, sequence, value, count in counted
     ]
 
@@ -59,7 +59,7 @@ def rows_per_partition(shares: Sequence[Share]) -> dict[PartitionKey, int]:
 
 
 def check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, str], shares: Sequence[Share]) -> None:
-    """A segment that lost rows must never turn into a flush that looks complete."""
+    """A file that lost rows must never turn into a flush that looks complete."""
     found: dict[Place, int] = {}
     for share in shares:
         found[share.place] = found.get(share.place, 0) + share.rows
@@ -68,9 +68,9 @@ def check_promises(area: StagingArea, ref: FlushRef, batches: Mapping[Place, str
         if found.get(place, 0) != promised[identity]:
             raise Corrupted(
                 f"batch {identity} of dataset {ref.dataset!r} was acknowledged with {promised[identity]} rows,"
-                f" its segment holds {found.get(place, 0)}",
+                f" {place[0]} holds {found.get(place, 0)}",
                 dataset=ref.dataset,
-                hint="keep the segment file; the batch stays pending until it is repaired",
+                hint="keep the file of that segment or journal; the batch stays pending until it is repaired",
             )
 
 
@@ -81,7 +81,7 @@ def _of_whole_batches(connection: duckdb.DuckDBPyConnection, partitioning: Parti
     time = quote(partitioning.time_column or "")
     first, last = partitioning.value_sql(f"min({time})"), partitioning.value_sql(f"max({time})")
     rows = connection.execute(
-        f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {first} AS first, count(*), {last}, count({time})"
+        f"SELECT {SOURCE_COLUMN}, {BATCH_COLUMN}, {first} AS first, count(*), {last}, count({time})"
         " FROM staged GROUP BY 1, 2 ORDER BY first, 1, 2"
     ).fetchall()
     if any(first is None or first != last or timed != count for _, _, first, count, last, timed in rows):
@@ -91,6 +91,6 @@ def _of_whole_batches(connection: duckdb.DuckDBPyConnection, partitioning: Parti
 
 def _row_by_row(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> _Counted:
     return connection.execute(
-        f"SELECT {SEGMENT_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
+        f"SELECT {SOURCE_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
         " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
     ).fetchall()

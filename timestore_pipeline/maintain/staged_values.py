@@ -1,25 +1,26 @@
 """Staged values that do not fit a column's new type: batches that no flush could publish after the change.
 
-Journaled batches are rolled up as for a flush, so that every batch acknowledged so far is checked. Batches that arrive
-later are cast or quarantined by their flush, as with a type adopted from another shard. Read-only otherwise.
+Every batch acknowledged so far is checked, in segments and in journals. Batches that arrive later are cast or
+quarantined by their flush, as with a type adopted from another shard. Read-only otherwise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import UnreadableSegment
-from timestore_pipeline.flush.retyped_columns import RowsUnfit, refuse_unfit, retyped_columns
+from timestore_pipeline.flush.attach import attach_sources
+from timestore_pipeline.flush.retyped_columns import refuse_unfit, retyped_columns
+from timestore_pipeline.flush.sources import Place, RowsUnfit
 from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.staging.ledger.staged import StagedSegment
-from timestore_pipeline.staging.roll_up import roll_up
-from timestore_pipeline.staging.segments import attach_sealed
+from timestore_pipeline.staging.ledger.journals import RecordPlace
 
 
 def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataType, leeway: Leeway) -> dict[str, str]:
@@ -27,28 +28,32 @@ def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataTy
     record = area.ledger.datasets.find(dataset)
     if record is None or record.schema is None:
         return {}
-    rolled = roll_up(area, dataset, sets_aside=False)
-    if rolled.full is not None:
-        raise rolled.full
     becomes = pa.schema([pa.field(field.name, after) if field.name == column else field for field in record.schema])
     wanted = replace(record, schema=becomes)
+    staged = area.ledger.staged.at_once([dataset])[dataset]
     found: dict[str, str] = {}
-    for segment in area.ledger.staged.at_once([dataset])[dataset].segments:
-        with suppress(FileNotFoundError, UnreadableSegment):  # published meanwhile, or the next flush reports it
-            found |= _unfit_in(area, wanted, segment, column, leeway)
+    for held_in, ids in staged.by_file().items():
+        places = [place for place in staged.records if place.journal_id == held_in]
+        with suppress(UnreadableSegment):  # published meanwhile, or the next flush reports it
+            unfit = _unfit(area, wanted, [(held_in, sequence) for sequence in ids], places, column, leeway)
+            found |= {ids[sequence]: problem for (_, sequence), problem in unfit.items()}
     return found
 
 
-def _unfit_in(
-    area: StagingArea, wanted: DatasetRecord, segment: StagedSegment, column: str, leeway: Leeway
-) -> dict[str, str]:
+def _unfit(
+    area: StagingArea,
+    wanted: DatasetRecord,
+    batches: Sequence[Place],
+    places: Sequence[RecordPlace],
+    column: str,
+    leeway: Leeway,
+) -> Mapping[Place, str]:
     with open_engine() as connection:
-        path = area.directory.segment(wanted.name, segment.segment_id)
-        attach_sealed(connection, path, segment.segment_id, wanted.name)
-        found = retyped_columns(connection, wanted, [segment.segment_id], lambda _: leeway)
-        retyped = {name: [one for one in columns if one.name == column] for name, columns in found.items()}
         try:
-            refuse_unfit(connection, wanted.name, {segment.segment_id: list(segment.batches)}, retyped)
+            sources = attach_sources(connection, area, wanted.name, batches, places)
+            found = retyped_columns(connection, wanted, sources, lambda _: leeway)
+            retyped = {name: [one for one in columns if one.name == column] for name, columns in found.items()}
+            refuse_unfit(connection, wanted.name, sources, retyped)
         except RowsUnfit as unfit:
-            return {segment.batches[sequence].batch_id: problem for (_, sequence), problem in unfit.culprits.items()}
+            return unfit.culprits
     return {}

@@ -1,27 +1,27 @@
-"""Which rows of a dataset come from its table and which from segments, so that each is read once.
+"""Which rows of a dataset come from its table and which from staged files, so that each is read once.
 
 The order of the steps ensures it beside any concurrent work:
-1. Journaled batches are rolled up: every batch acknowledged before is in a segment now, or in a table.
-2. One ledger snapshot names every batch that is pending or in flight, of all datasets at once.
-3. Their segments are pinned: a hard link in the query's own folder. A segment that is missing was published.
-4. The table is opened. It holds every batch that the ledger has as published, since the commit is made first.
-5. A batch that a later commit of this version names counts as published; every other one is read from its segment.
+1. One ledger snapshot names every batch that is pending or in flight, of all datasets at once, and where it lies.
+2. Those segments and journals are pinned: a hard link in the query's own folder. A missing one was published.
+3. The table is opened. It holds every batch that the ledger has as published, since the commit is made first.
+4. A batch that a later commit of this version names counts as published; every other one is read from its file.
 
 A claim, a commit, an abort or an unlink at any point between these steps moves no batch from one side to both or to
-none. A batch missing on both sides was moved meanwhile, into quarantine or out of a damaged segment: the plan is made
-again.
+none. A batch missing on both sides was moved meanwhile, out of its journal, into quarantine or out of a damaged
+segment: the plan is made again.
 
-A segment is never written to again, so a hard link keeps its contents while a flush publishes and unlinks it. The space
-is freed when the query ends. A killed query leaves its folder in the spool, which the next query or flush of any
-dataset, the recovery sensor, or `timestore recover` removes; the doctor reports it. Guardrails on staged bytes do not
-count segments that only a query holds, because a flush could not free them; the guardrail on free space does.
+Neither a segment nor the records that a ledger names are written to again, so a hard link keeps them while a flush
+publishes and unlinks the file. The space is freed when the query ends. A killed query leaves its folder in the spool,
+which the next query or flush of any dataset, the recovery sensor, or `timestore recover` removes; the doctor reports
+it. Guardrails on staged bytes do not count files that only a query holds, because a flush could not free them; the
+guardrail on free space does.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,42 +31,59 @@ from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
-from timestore_pipeline.staging.roll_up import RollUp, roll_up
 from timestore_pipeline.staging.segments import translated
 
 
 class Pins:
-    """Links to segments, in the query's own folder."""
+    """Links to segments and journals, in the query's own folder."""
 
     def __init__(self, area: StagingArea, folder: Path) -> None:
         self._area = area
         self._folder = folder
-        self._pinned: set[str] = set()
+        self._pinned: set[Path] = set()
 
     def pin(self, dataset: str, segment_id: str) -> None:
         """Link a segment; a missing one is skipped."""
-        source = self.origin(dataset, segment_id)
-        with translated(source, dataset), suppress(FileNotFoundError):
-            _link(source, self.path(segment_id))
-            self._pinned.add(segment_id)
+        self._pin(self.origin(dataset, segment_id), self.path(segment_id), dataset)
 
-    def has(self, segment_id: str) -> bool:
-        return segment_id in self._pinned
+    def pin_journal(self, dataset: str, journal_id: str) -> None:
+        """Link a journal, once; a missing one is skipped."""
+        if not self.has(self.journal(journal_id)):
+            self._pin(self.journal_origin(journal_id), self.journal(journal_id), dataset)
+
+    def has(self, link: Path) -> bool:
+        return link in self._pinned
 
     def path(self, segment_id: str) -> Path:
+        """Of the link to a segment."""
         return self._folder / f"{segment_id}.duckdb"
+
+    def journal(self, journal_id: str) -> Path:
+        """Of the link to a journal, which calls itself by the file's name."""
+        return self._folder / self.journal_origin(journal_id).name
 
     def origin(self, dataset: str, segment_id: str) -> Path:
         """The segment's path in the staging directory."""
         return self._area.directory.segment(dataset, segment_id)
 
+    def journal_origin(self, journal_id: str) -> Path:
+        """The journal's path in the staging directory."""
+        return self._area.directory.journal(journal_id)
+
     def clear(self) -> None:
         """Remove all links."""
-        for segment_id in self._pinned:
-            self.path(segment_id).unlink()
+        for link in self._pinned:
+            link.unlink()
         self._pinned.clear()
+
+    def _pin(self, source: Path, link: Path, dataset: str) -> None:
+        with translated(source, dataset), suppress(FileNotFoundError):
+            _link(source, link)
+            self._pinned.add(link)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -94,16 +111,17 @@ class QuerySource:
     table: TableSnapshot | None  # None = never published
     record: DatasetRecord | None  # None = only the table is read
     held: Held
+    records: Sequence[RecordPlace] = ()  # in journals, with the batches to read from them
     notes: Sequence[str] = ()  # rows that are not read, and why
     types_differ: bool = False  # the table has columns of other types than the ledger; `record` has the table's
 
 
 class _Moved(Exception):
-    """A segment is neither in its place nor published."""
+    """A file is neither in its place nor published."""
 
-    def __init__(self, dataset: str, segment_id: str) -> None:
-        super().__init__(dataset, segment_id)
-        self.dataset, self.segment_id = dataset, segment_id
+    def __init__(self, dataset: str, path: Path) -> None:
+        super().__init__(dataset, path)
+        self.dataset, self.path = dataset, path
 
 
 def plan_published(lake: Lake, datasets: Sequence[str]) -> list[QuerySource]:
@@ -117,45 +135,42 @@ def plan_all(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins)
 
     Raises `UnreadableSegment` for a segment or a record that is damaged or lost, and the errors of ledger and lake.
     """
-    rolled = {dataset: _rolled_up(area, dataset) for dataset in datasets}
-    plan: Callable[[], list[QuerySource]] = lambda: _plan(area, lake, datasets, pins, rolled)  # noqa: E731
     for _ in range(ATTEMPTS - 1):
         try:
-            return plan()
+            return _plan(area, lake, datasets, pins)
         except _Moved:
             pins.clear()
     try:
-        return plan()
+        return _plan(area, lake, datasets, pins)
     except _Moved as moved:
-        path = area.directory.segment(moved.dataset, moved.segment_id)
-        raise UnreadableSegment(f"segment {path} is missing", dataset=moved.dataset, hint=REMEDY) from moved
+        raise UnreadableSegment(f"file {moved.path} is missing", dataset=moved.dataset, hint=REMEDY) from moved
 
 
-def _rolled_up(area: StagingArea, dataset: str) -> RollUp:
-    """A damaged record stays in place: quarantine changes the state of its batches, and a query is read-only."""
-    if area.ledger.datasets.find(dataset) is None:
-        return RollUp()
-    rolled = roll_up(area, dataset, sets_aside=False)
-    if rolled.full is not None:
-        raise rolled.full
-    for error in rolled.damaged:
-        raise with_remedy(error)
-    return rolled
-
-
-def _plan(
-    area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins, rolled: Mapping[str, RollUp]
-) -> list[QuerySource]:
+def _plan(area: StagingArea, lake: Lake, datasets: Sequence[str], pins: Pins) -> list[QuerySource]:
     staged = area.ledger.staged.at_once(datasets)
+    unread = {dataset: _unreadable(area, known) for dataset, known in staged.items()}
     for dataset, known in staged.items():
         for segment in known.segments:
             pins.pin(dataset, segment.segment_id)
-    sources = (_source(area, lake, dataset, staged.get(dataset), pins, rolled[dataset]) for dataset in datasets)
+        for journal_id in {place.journal_id for place in known.records} - unread[dataset].keys():
+            pins.pin_journal(dataset, journal_id)
+    sources = (_source(area, lake, dataset, staged.get(dataset), pins, unread.get(dataset, {})) for dataset in datasets)
     return [source for source in sources if source is not None]
 
 
+def _unreadable(area: StagingArea, staged: StagedDataset) -> dict[str, LeftOut]:
+    """By journal id."""
+    ids = {place.journal_id for place in staged.records}
+    return {left.journal_id: left for left in unreadable(area.directory.journal, ids, staged.record.name)}
+
+
 def _source(
-    area: StagingArea, lake: Lake, dataset: str, staged: StagedDataset | None, pins: Pins, rolled: RollUp
+    area: StagingArea,
+    lake: Lake,
+    dataset: str,
+    staged: StagedDataset | None,
+    pins: Pins,
+    unread: Mapping[str, LeftOut],
 ) -> QuerySource | None:
     table = lake.table(dataset).snapshot()
     if staged is None or staged.record.schema is None:
@@ -163,12 +178,17 @@ def _source(
     published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
     unpublished = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
     held = {segment_id: batches for segment_id, batches in unpublished if batches}
+    records = list(_unpublished_records(staged.records, published))
+    readable = [place for place in records if place.journal_id not in unread]
     for segment_id in held:
-        if not pins.has(segment_id):
-            raise _Moved(dataset, segment_id)
-    notes = [*_unread(area, dataset, rolled), *_quarantined(staged)]
+        if not pins.has(pins.path(segment_id)):
+            raise _Moved(dataset, pins.origin(dataset, segment_id))
+    for place in readable:
+        if not pins.has(pins.journal(place.journal_id)):
+            raise _Moved(dataset, pins.journal_origin(place.journal_id))
+    notes = [*_unread(dataset, records, unread), *_quarantined(staged)]
     record = staged.record if table is None else _in_types_of(table, staged.record)
-    return QuerySource(dataset, table, record, held, notes, types_differ=record is not staged.record)
+    return QuerySource(dataset, table, record, held, readable, notes, types_differ=record is not staged.record)
 
 
 def _in_types_of(table: TableSnapshot, record: DatasetRecord) -> DatasetRecord:
@@ -185,9 +205,15 @@ def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int,
     return {sequence: held for sequence, held in segment.batches.items() if held.batch_id not in published}
 
 
-def _unread(area: StagingArea, dataset: str, rolled: RollUp) -> Iterator[str]:
-    for left in rolled.left_out.values():
-        places = [place for place in area.ledger.journals.waiting(dataset) if place.journal_id == left.journal_id]
+def _unpublished_records(places: Sequence[RecordPlace], published: frozenset[str]) -> Iterator[RecordPlace]:
+    for place in places:
+        if some := [batch for batch in place.batches if batch.batch_id not in published]:
+            yield replace(place, batches=some)
+
+
+def _unread(dataset: str, records: Sequence[RecordPlace], unread: Mapping[str, LeftOut]) -> Iterator[str]:
+    for left in unread.values():
+        places = [place for place in records if place.journal_id == left.journal_id]
         rows = sum(batch.rows for place in places for batch in place.batches)
         yield f"{rows} staged rows of dataset {dataset!r} are not read: {left.reason}"
 

@@ -1,26 +1,30 @@
 """The staged rows of a dataset as SQL, in the columns and types they will be published with.
 
-Segments are attached read-only, by the query's own links. An attached segment takes a file descriptor and a quarter of
-a megabyte; so where there are very many, their rows are copied into a scratch database, some at a time.
+Segments are attached read-only, by the query's own links, and what lies in journals is copied. An attached segment
+takes a file descriptor and a quarter of a megabyte; so where there are very many, their rows are copied into a scratch
+database, some at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
+from timestore_pipeline.flush.attach import attach_records
 from timestore_pipeline.flush.retyped_columns import retyped_columns
 from timestore_pipeline.flush.settle import partitioning_of
+from timestore_pipeline.flush.sources import RowsUnfit, Source
 from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.sql_types import literal, quote
 from timestore_pipeline.query.plan import Held, Pins, QuerySource, with_remedy
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
+from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch
 from timestore_pipeline.staging.segments import translated
@@ -44,20 +48,20 @@ class StagedRows:
         self._attached: dict[str, str] = {}  # segment id -> dataset
 
     def sql(self, source: QuerySource) -> str:
-        """SQL for the rows; raises `UnreadableSegment` for a segment that lacks acknowledged rows."""
+        """SQL for the rows; raises `UnreadableSegment` for a file that lacks acknowledged rows."""
         assert source.record is not None, "staged rows have a ledger record"
         if len(self._attached) + len(source.held) > MOST_ATTACHED:
             relation = self._copied(source, source.record)
         else:
-            self._attach(source.dataset, source.held)
-            relation = self._select(source, source.record, source.held)
+            sources = [*self._attach(source.dataset, source.held), *self._attach_records(source)]
+            relation = self._select(source, source.record, sources)
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
-    def _select(self, source: QuerySource, record: DatasetRecord, held: Held) -> str:
+    def _select(self, source: QuerySource, record: DatasetRecord, sources: Sequence[Source]) -> str:
         may_differ = source.types_differ or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
-        retyped = retyped_columns(self._connection, record, list(held), leeway) if may_differ else {}
-        return select_staged(record, {segment_id: list(batches) for segment_id, batches in held.items()}, retyped)
+        retyped = retyped_columns(self._connection, record, sources, leeway) if may_differ else {}
+        return select_staged(record, sources, retyped)
 
     def check_segments(self) -> None:
         """Read every attached segment to the end; raises `UnreadableSegment` that names a damaged one."""
@@ -66,13 +70,23 @@ class StagedRows:
                 engine.execute(f"ATTACH {literal(str(self._pins.path(segment_id)))} AS checked (READ_ONLY)")
                 engine.execute("SELECT bit_xor(hash(r)) FROM checked.rows AS r").fetchall()
 
-    def _attach(self, dataset: str, held: Held) -> None:
+    def _attach_records(self, source: QuerySource) -> list[Source]:
+        try:
+            with JournalReader(self._pins.journal_origin, self._pins.journal) as journals:
+                return attach_records(self._connection, journals, source.dataset, source.records)
+        except UnreadableSegment as error:
+            raise with_remedy(error) from error.__cause__
+        except RowsUnfit as unfit:
+            raise with_remedy(UnreadableSegment(next(iter(unfit.culprits.values())), dataset=source.dataset)) from unfit
+
+    def _attach(self, dataset: str, held: Held) -> list[Source]:
         for segment_id, batches in held.items():
             with _named(self._pins, dataset, segment_id):
                 path = literal(str(self._pins.path(segment_id)))
                 self._connection.execute(f"ATTACH {path} AS {quote(segment_id)} (READ_ONLY)")
                 self._check_counts(segment_id, dataset, batches)
             self._attached[segment_id] = dataset
+        return [Source(segment_id, segment_id, list(batches)) for segment_id, batches in held.items()]
 
     def _check_counts(self, segment_id: str, dataset: str, batches: Mapping[int, HeldBatch]) -> None:
         """A segment that has lost rows must not produce a result that looks complete."""
@@ -92,14 +106,17 @@ class StagedRows:
         if not self._scratch.exists():
             self._connection.execute(f"ATTACH {literal(str(self._scratch))} AS {_SCRATCH}")
         table = f"{_SCRATCH}.{quote(record.name)}"
-        self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, {}, {})}")
+        self._connection.execute(f"CREATE TABLE {table} AS {select_staged(record, [], {})}")
+        self._insert(table, source, record, self._attach_records(source))
         for some in _portions(source.held):
-            self._attach(record.name, some)
-            self._connection.execute(f"INSERT INTO {table} {self._select(source, record, some)}")
+            self._insert(table, source, record, self._attach(record.name, some))
             for segment_id in some:
                 self._connection.execute(f"DETACH {quote(segment_id)}")
                 del self._attached[segment_id]
         return f"SELECT * FROM {table}"
+
+    def _insert(self, table: str, source: QuerySource, record: DatasetRecord, sources: Sequence[Source]) -> None:
+        self._connection.execute(f"INSERT INTO {table} {self._select(source, record, sources)}")
 
 
 @contextmanager

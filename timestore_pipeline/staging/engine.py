@@ -87,6 +87,6 @@ def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, s
 
 
 def _detach_all(connection: duckdb.DuckDBPyConnection) -> None:
-    attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND path IS NOT NULL"
+    attached = "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name != current_database()"
     for (name,) in connection.execute(attached).fetchall():
         connection.execute(f'DETACH "{name}"')

@@ -204,7 +204,7 @@ def _require_whole(area: StagingArea, incident: Incident) -> None:
 
 def _require_records(area: StagingArea, incident: Incident) -> None:
     path = area.directory.journal(incident.segment_id)
-    with JournalReader(area.directory) as journals:
+    with JournalReader(area.directory.journal) as journals:
         for place in area.ledger.journals.set_aside(incident.incident_id):
             try:
                 journals.read(place, incident.dataset)

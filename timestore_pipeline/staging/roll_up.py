@@ -18,16 +18,15 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import DiskFull, InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch, new_id
 from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal_reader import JournalReader, LeftOut, reading_failed
 from timestore_pipeline.staging.journal_records import Layout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import SegmentHeader, write_segment
-from timestore_pipeline.staging.system_errors import disk_failing, system_error
 
 _log = logging.getLogger(__name__)
 
@@ -38,15 +37,6 @@ _PART_OF_FREE = 4  # a segment takes at most this part of what the disk has left
 _Rows = list[tuple[StagedBatch, pa.Table]]
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A journal that cannot be read now, and why; its batches stay pending."""
-
-    journal_id: str
-    reason: str
-    refused: AccessDenied | None = None  # None = time may cure it
-
-
 @dataclass(slots=True)
 class RollUp:
     """What became of a dataset's batches in journals."""
@@ -55,20 +45,18 @@ class RollUp:
     incidents: list[int] = field(default_factory=list)  # for batches that were set aside
     left_out: dict[str, LeftOut] = field(default_factory=dict)  # by journal id
     full: DiskFull | None = None  # there was room for a part only; a flush of that part makes room for the rest
-    damaged: list[TimestoreError] = field(default_factory=list)  # records that were left where they are, see `roll_up`
 
 
-def roll_up(area: StagingArea, dataset: str, *, only: Collection[str] | None = None, sets_aside: bool = True) -> RollUp:
+def roll_up(area: StagingArea, dataset: str, *, only: Collection[str] | None = None) -> RollUp:
     """Move every batch of the dataset that lies in a journal now into a segment.
 
-    only: in these journals. sets_aside: False = damaged batches stay pending, and are reported. Raises `RetryLater`
-    other than for a full disk; what was moved by then is moved.
+    only: in these journals. Raises `RetryLater` other than for a full disk; what was moved by then is moved.
     """
-    _remove_unfinished(area, dataset)
-    work = _Work(area, dataset, sets_aside)
+    remove_unfinished(area, dataset)
+    work = _Work(area, dataset)
     places = area.ledger.journals.waiting(dataset)
     try:
-        with JournalReader(area.directory) as journals:
+        with JournalReader(area.directory.journal) as journals:
             for place in places:
                 if only is None or place.journal_id in only:
                     work.add(place, journals)
@@ -108,11 +96,10 @@ def idle_journals(area: StagingArea, *, of_the_dead: bool = True) -> list[str]:
 class _Work:
     """Gathers batches by the layout they were staged for, and writes a segment whenever there is enough for one."""
 
-    def __init__(self, area: StagingArea, dataset: str, sets_aside: bool) -> None:
+    def __init__(self, area: StagingArea, dataset: str) -> None:
         self.done = RollUp()
         self._area = area
         self._dataset = dataset
-        self._sets_aside = sets_aside
         self._most_bytes = min(area.segment_max_bytes, area.directory.volume().available // _PART_OF_FREE)
         self._gathered: dict[Layout, _Rows] = {}
         self._bytes: dict[Layout, int] = {}
@@ -137,8 +124,7 @@ class _Work:
             self._write(layout)
         for journal_id, batches in self._missing.items():
             path = self._area.directory.journal(journal_id)
-            hint = "put a copy from a backup in its place"
-            error = UnreadableSegment(f"journal {path} is missing", dataset=self._dataset, hint=hint)
+            error = reading_failed(FileNotFoundError(), path, self._dataset)
             self._set_aside(IncidentKind.RECORD, batches, error, IncidentReason.MISSING)
 
     def _gather(self, layout: Layout, batches: _Rows) -> None:
@@ -170,27 +156,17 @@ class _Work:
             self.done.segments += [segment_id] if segment_id else []
 
     def _unread(self, place: RecordPlace, error: OSError) -> None:
-        path = self._area.directory.journal(place.journal_id)
-        problem = system_error(error, str(path), self._dataset) or disk_failing(error, str(path), self._dataset)
-        refused = problem if isinstance(problem, AccessDenied) else None
-        self.done.left_out[place.journal_id] = LeftOut(place.journal_id, str(problem), refused)
+        problem = reading_failed(error, self._area.directory.journal(place.journal_id), self._dataset)
+        self.done.left_out[place.journal_id] = LeftOut.of(place.journal_id, problem)
 
     def _set_aside(
         self, kind: IncidentKind, batches: Sequence[StagedBatch], error: TimestoreError, reason: IncidentReason
     ) -> None:
-        if not self._sets_aside:
-            self.done.damaged += [error] if self._are_owed(batches) else []
-            return
         culprits = {batch.batch_id: str(error) for batch in batches}
         incidents = self._area.ledger.quarantine.journaled(self._dataset, kind, culprits, reason)
         self.done.incidents += incidents
         for incident_id in incidents:
             _log.warning("dataset %s: batches were set aside as incident %d: %s", self._dataset, incident_id, error)
-
-    def _are_owed(self, batches: Sequence[StagedBatch]) -> bool:
-        """Not if they were rolled up, or set aside, while we looked: then their journal may be gone."""
-        owed = self._area.ledger.journals.batches_waiting(self._dataset)
-        return any(batch.batch_id in owed for batch in batches)
 
 
 def _make_segment(area: StagingArea, dataset: str, layout: Layout, batches: _Rows) -> str | None:
@@ -226,7 +202,8 @@ def _drop(area: StagingArea, dataset: str, segment_id: str) -> None:
         _log.warning("segment %s is left behind: %s", segment_id, error)
 
 
-def _remove_unfinished(area: StagingArea, dataset: str) -> None:
+def remove_unfinished(area: StagingArea, dataset: str) -> None:
+    """Remove segments that a dead process had begun to make."""
     for segment in area.ledger.segments.building(dataset):
         if not area.identity.is_alive(segment.owner):
             _drop(area, dataset, segment.segment_id)

@@ -64,7 +64,7 @@ def write_segment(
     """
     temporary = building(path)
     try:
-        with translated(path, header.dataset), _refused_rows_named(header.dataset):
+        with translated(path, header.dataset), refused_rows_named(header.dataset):
             make_folder(path.parent, private=True)
             size = _block_size(header, batches)
             connection.execute(f"ATTACH {literal(str(temporary))} AS building (BLOCK_SIZE {size})")
@@ -108,7 +108,7 @@ def translated(path: Path, dataset: str) -> Iterator[None]:
 
 
 @contextmanager
-def _refused_rows_named(dataset: str) -> Iterator[None]:
+def refused_rows_named(dataset: str) -> Iterator[None]:
     """Rows that Arrow can hold and DuckDB cannot, such as a map with a key twice, are the producer's to correct."""
     try:
         yield
@@ -137,8 +137,7 @@ def _block_size(header: SegmentHeader, batches: Sequence[tuple[StagedBatch, pa.T
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, header: SegmentHeader) -> None:
-    columns = ", ".join(f"{quote(field.name)} {duckdb_type(field.type)}" for field in header.schema)
-    connection.execute(f"CREATE TABLE building.rows ({BATCH_COLUMN} INTEGER, {COMMIT_COLUMN} VARCHAR, {columns})")
+    create_rows_table(connection, "building", header.schema)
     connection.execute(
         "CREATE TABLE building.segment AS SELECT ? AS format_version, ? AS segment_id, ? AS shard,"
         " ? AS dataset, ? AS schema, ?::VARCHAR AS time_column, ?::VARCHAR AS granularity",
@@ -152,6 +151,13 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, header: SegmentHeader)
             header.granularity,
         ],
     )
+
+
+def create_rows_table(connection: duckdb.DuckDBPyConnection, database: str, schema: pa.Schema) -> None:
+    """The table `rows` in an attached database. schema: canonical columns."""
+    columns = ", ".join(f"{quote(field.name)} {duckdb_type(field.type)}" for field in schema)
+    table = f"{quote(database)}.rows"
+    connection.execute(f"CREATE TABLE {table} ({BATCH_COLUMN} INTEGER, {COMMIT_COLUMN} VARCHAR, {columns})")
 
 
 def building(path: Path) -> Path:

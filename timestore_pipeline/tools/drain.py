@@ -25,7 +25,7 @@ from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.wiring import Timestore
 
 if TYPE_CHECKING:  # what flushes is imported where it does: to ask for a flush takes no DuckDB
-    from timestore_pipeline.staging.roll_up import LeftOut
+    from timestore_pipeline.staging.journal_reader import LeftOut
 
 _POLL = 0.1  # seconds between looks at flushes that others work on
 _CURED_BY_TIME = (RetryLater, OutcomeUnknown, Fenced, AllSetAside)
@@ -73,7 +73,7 @@ def flush_all_now(store: Timestore, dataset: str, run_id: str) -> list[FlushAtte
     """Flush until everything that is staged now is published; one flush is enough unless there are many batches."""
     begun = clock.now()
     attempts = [flush_now(store, dataset, run_id)]
-    while attempts[-1].flush is not None and store.area.ledger.batches.waits_sealed(dataset, begun):
+    while attempts[-1].flush is not None and store.area.ledger.batches.waits(dataset, begun):
         attempts.append(flush_now(store, dataset, run_id))
     return attempts
 

@@ -55,10 +55,27 @@ def test_what_waits_is_told_record_by_record_in_the_order_of_the_files(ledger: L
     assert {one.dataset: one.disk_bytes for one in ledger.backlogs.all()} == {"d": 320, "e": 80}
 
 
-def test_no_claim_takes_what_lies_in_a_journal(ledger: Ledger) -> None:
+def test_a_claim_takes_what_lies_in_a_journal_and_no_roll_up_moves_it_meanwhile(ledger: Ledger) -> None:
+    batches = [batch("b", 0), batch("b", 1)]
+    journal(ledger, "d", "j", *batches)
+    building(ledger, "s")
+    ref = claimed(ledger)
+    assert ledger.batches.of_flush(ref) == {("j", 0): "b-000000", ("j", 1): "b-000001"}
+    assert [place.batches for place in ledger.journals.of_flush(ref)] == [batches]
+    assert ledger.journals.waiting("d") == []
+    assert ledger.journals.move("s", {one.batch_id: one.sequence for one in batches}) == 0
+    assert ledger.journals.idle() == []
+    assert ledger.journals.bytes_of("d") == 160
+
+
+def test_a_claim_leaves_out_journals_that_cannot_be_read(ledger: Ledger) -> None:
     journal(ledger, "d", "j", batch("b", 0))
-    assert ledger.flushes.claim("d", Trigger.ROWS, "run", "me") is None
-    assert ledger.batches.stranded("d") == []
+    journal(ledger, "d", "k", batch("c", 0))
+    assert ledger.journals.holding("d") == ["j", "k"]
+    ref = ledger.flushes.claim("d", Trigger.ROWS, "run", "me", without=["j"])
+    assert ref is not None
+    assert ledger.batches.of_flush(ref) == {("k", 0): "c-000000"}
+    assert ledger.journals.holding("d") == ["j"]
 
 
 def test_batches_move_once_and_can_be_claimed_then(ledger: Ledger) -> None:

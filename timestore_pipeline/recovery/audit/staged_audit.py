@@ -56,7 +56,7 @@ def _unknown_files(area: StagingArea, dataset: str) -> Iterator[Finding]:
 
 
 def _record_findings(area: StagingArea, dataset: str, records: Sequence[RecordPlace]) -> Iterator[Finding]:
-    with JournalReader(area.directory) as journals:
+    with JournalReader(area.directory.journal) as journals:
         for place in records:
             try:
                 journals.read(place, dataset)

@@ -14,7 +14,7 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
-from timestore_pipeline.staging.ledger.journals import WAITING, RecordPlace, places_of
+from timestore_pipeline.staging.ledger.journals import OWED, RecordPlace, places_of
 from timestore_pipeline.staging.ledger.log_import import FROM_THE_LOG
 
 Totals = Mapping[str, Volume]  # batch state, or 'accepted' -> volume; absent = none
@@ -66,7 +66,7 @@ class LedgerFacts:
     totals: LedgerTotals
     flushes: Sequence[FlushFacts]  # oldest first; aborted ones are left out
     segments: Sequence[SegmentFacts]
-    records: Sequence[RecordPlace]  # in journals, with pending batches
+    records: Sequence[RecordPlace]  # in journals, with batches that are owed
     provenance_gaps: Sequence[ProvenanceGap]
 
     @classmethod
@@ -89,7 +89,7 @@ class Audit:
                 _totals(tx, dataset_id),
                 _flushes(tx, dataset_id),
                 _segments(tx, dataset_id),
-                places_of(tx.execute(WAITING, (dataset,)).fetchall()),
+                places_of(tx.execute(OWED, (dataset,)).fetchall()),
                 _gaps(tx, dataset_id),
             )
 

@@ -119,7 +119,7 @@ def _journaled_bytes(tx: sqlite3.Connection, condition: str = "", *parameters: i
     """Dataset id -> Arrow bytes of its batches that lie in journals; datasets without any are absent."""
     rows = tx.execute(
         "SELECT dataset_id, sum(bytes) FROM batches WHERE record_offset IS NOT NULL"
-        f" AND state IN ('pending', 'quarantined') {condition} GROUP BY dataset_id",
+        f" AND state IN ('pending', 'in_flight', 'quarantined') {condition} GROUP BY dataset_id",
         parameters,
     )
     return dict(rows.fetchall())

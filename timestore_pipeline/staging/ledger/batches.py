@@ -12,7 +12,7 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
-from timestore_pipeline.staging.ledger.datasets import WAITS_SEALED, bring_back, dataset_id_of
+from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
@@ -102,11 +102,11 @@ class Batches:
         )
         return {row["batch_id"]: row["rows"] for row in rows}
 
-    def waits_sealed(self, dataset: str, until: datetime) -> bool:
+    def waits(self, dataset: str, until: datetime) -> bool:
         """Whether anything staged by then waits for a flush and for nothing else: a claim takes a bounded number."""
         with self._database.snapshot() as tx:
             found = tx.execute(
-                f"{WAITS_SEALED} AND staged_at <= :until LIMIT 1",
+                f"{WAITS} AND staged_at <= :until LIMIT 1",
                 {"id": dataset_id_of(tx, dataset), "until": clock.to_micros(until)},
             )
             return found.fetchone() is not None

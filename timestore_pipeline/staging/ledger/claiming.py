@@ -1,8 +1,10 @@
-"""What one claim takes: the dataset's next epoch, and the pending batches that lie in sealed segments."""
+"""What one claim takes: the dataset's next epoch, and pending batches where they lie, in journals or segments."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Collection
 
 from timestore_pipeline import clock
 from timestore_pipeline.errors import FlushInFlight
@@ -13,7 +15,7 @@ from timestore_pipeline.staging.ledger.database import Row
 
 # Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
 # export and its end each hold the ledger's write lock for up to ten microseconds a batch.
-MOST_SEGMENTS = 250
+MOST_FILES = 250
 MOST_BATCHES = 100_000
 
 
@@ -25,11 +27,15 @@ def take(
     run_id: str,
     owner: str,
     most_bytes: int | None,
+    without: Collection[str],
 ) -> int | None:
-    """The epoch of a new claim; None when there is nothing to take. most_bytes: None = any. Raises `FlushInFlight`."""
+    """The epoch of a new claim; None when there is nothing to take.
+
+    most_bytes: None = any. without: ids of journals that cannot be read. Raises `FlushInFlight`.
+    """
     refuse_second(tx, dataset_id, dataset)
     epoch = _next_epoch(tx, dataset_id)
-    held = _hold_sealed(tx, dataset_id, epoch, most_bytes)
+    held = _hold(tx, dataset_id, epoch, most_bytes, without)
     if held is None:
         return None
     tx.execute("UPDATE datasets SET last_epoch = ? WHERE dataset_id = ?", (epoch, dataset_id))
@@ -60,21 +66,39 @@ def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
     return int(row["last_epoch"]) + 1
 
 
-def _hold_sealed(tx: sqlite3.Connection, dataset_id: int, epoch: int, most_bytes: int | None) -> Row | None:
-    """Move the oldest pending batches of sealed segments in flight; return their totals.
+# Oldest first, from the files in which the oldest lie. The batch that reaches `bytes` is the last one: however large,
+# the first is always taken.
+_TAKEN = """
+WITH oldest AS (
+    SELECT batch_id, segment_id, sequence, bytes, staged_at FROM batches
+    WHERE dataset_id = :id AND state = 'pending' AND segment_id NOT IN (SELECT value FROM json_each(:without))
+        AND (record_offset IS NOT NULL
+            OR segment_id IN (SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed'))
+    ORDER BY staged_at, segment_id, sequence LIMIT :batches
+), held_in AS (
+    SELECT segment_id FROM oldest GROUP BY segment_id ORDER BY min(staged_at), segment_id LIMIT :files
+)
+SELECT batch_id FROM (
+    SELECT batch_id, sum(bytes) OVER (ORDER BY staged_at, segment_id, sequence) - bytes AS bytes_before
+    FROM oldest WHERE segment_id IN (SELECT segment_id FROM held_in)
+) WHERE :bytes IS NULL OR bytes_before < :bytes
+"""
 
-    The batch that reaches `most_bytes` is the last one: however large, the first is always taken.
-    """
+
+def _hold(
+    tx: sqlite3.Connection, dataset_id: int, epoch: int, most_bytes: int | None, without: Collection[str]
+) -> Row | None:
+    """Move the oldest pending batches in flight; return their totals."""
     tx.execute(
-        "UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ("
-        "SELECT batch_id FROM ("
-        "SELECT batch_id, sum(bytes) OVER (ORDER BY segment_id, sequence) - bytes AS bytes_before"
-        " FROM batches WHERE dataset_id = :id AND state = 'pending' AND segment_id IN ("
-        "SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed' AND EXISTS (SELECT 1 FROM batches"
-        " WHERE batches.segment_id = segments.segment_id AND batches.state = 'pending')"
-        " ORDER BY segment_id LIMIT :segments) ORDER BY segment_id, sequence LIMIT :batches)"
-        " WHERE :bytes IS NULL OR bytes_before < :bytes)",
-        {"epoch": epoch, "id": dataset_id, "segments": MOST_SEGMENTS, "batches": MOST_BATCHES, "bytes": most_bytes},
+        f"UPDATE batches SET state = 'in_flight', epoch = :epoch WHERE batch_id IN ({_TAKEN})",
+        {
+            "epoch": epoch,
+            "id": dataset_id,
+            "files": MOST_FILES,
+            "batches": MOST_BATCHES,
+            "bytes": most_bytes,
+            "without": json.dumps(list(without)),
+        },
     )
     row: Row = tx.execute(
         "SELECT count(*) AS batches, sum(rows) AS rows, sum(bytes) AS bytes, min(staged_at) AS oldest"

@@ -20,9 +20,9 @@ from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segment
 if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
     import pyarrow as pa
 
-WAITS_SEALED = (  # batches that nothing but a flush is missing
-    "SELECT 1 FROM batches JOIN segments USING (segment_id)"
-    " WHERE batches.dataset_id = :id AND batches.state = 'pending' AND segments.state = 'sealed'"
+WAITS = (  # batches that nothing but a flush is missing
+    "SELECT 1 FROM batches WHERE batches.dataset_id = :id AND batches.state = 'pending' AND (record_offset IS NOT NULL"
+    " OR segment_id IN (SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed'))"
 )
 
 _NO_METADATA = DatasetMetadata()
@@ -239,10 +239,10 @@ def current_record(tx: sqlite3.Connection, name: str, *, replacing: bool = False
 
 
 def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
-    """The claim of this epoch has left batches in segments: a manual request is not fulfilled before a later one."""
+    """The claim of this epoch has left batches: a manual request is not fulfilled before a later one."""
     tx.execute(
         "UPDATE datasets SET manual_requested_epoch = :epoch"
-        f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS_SEALED})",
+        f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS})",
         {"id": dataset_id, "epoch": epoch},
     )
 

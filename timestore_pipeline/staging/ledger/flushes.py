@@ -7,7 +7,7 @@ and a step that comes too late is refused with `Fenced`.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from timestore_pipeline import clock
@@ -35,16 +35,24 @@ class Flushes:
         self._database = database
 
     def claim(
-        self, dataset: str, trigger: Trigger, run_id: str, owner: str, most_bytes: int | None = None
+        self,
+        dataset: str,
+        trigger: Trigger,
+        run_id: str,
+        owner: str,
+        most_bytes: int | None = None,
+        without: Collection[str] = (),
     ) -> FlushRef | None:
-        """Take the next epoch and the pending batches that lie in sealed segments; None when there is none.
+        """Take the next epoch and pending batches, wherever they lie; None when there is none.
 
-        Oldest first, as many as `claiming` and `most_bytes` allow; see `Batches.waits_sealed` for the rest. Raises
-        `FlushInFlight` when the dataset has a claim already, and `UnknownDataset`.
+        Oldest first, as many as `claiming` and `most_bytes` allow; see `Batches.waits` for the rest. without: ids of
+        journals that cannot be read now. Raises `FlushInFlight` when the dataset has a claim already, and
+        `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
-            if (epoch := claiming.take(tx, dataset_id, dataset, trigger, run_id, owner, most_bytes)) is None:
+            epoch = claiming.take(tx, dataset_id, dataset, trigger, run_id, owner, most_bytes, without)
+            if epoch is None:
                 return None
             prolong_request(tx, dataset_id, epoch)
             sign_of_life(tx, owner)

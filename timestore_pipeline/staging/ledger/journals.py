@@ -13,6 +13,7 @@ from itertools import groupby
 from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger.batches import staged_batch
 from timestore_pipeline.staging.ledger.database import Database, Row
 
@@ -73,8 +74,8 @@ class Journals:
     def idle(self) -> list[JournalRow]:
         """Journals from which no batch is owed; those of living owners may still be appended to."""
         rows = self._database.rows(
-            "SELECT journal_id, owner, state FROM journals WHERE NOT EXISTS (SELECT 1 FROM batches"
-            " WHERE batches.segment_id = journals.journal_id AND batches.state IN ('pending', 'quarantined'))"
+            "SELECT journal_id, owner, state FROM journals WHERE NOT EXISTS (SELECT 1 FROM batches WHERE"
+            " batches.segment_id = journals.journal_id AND batches.state IN ('pending', 'in_flight', 'quarantined'))"
             " ORDER BY journal_id"
         )
         return [_journal(row) for row in rows]
@@ -88,7 +89,21 @@ class Journals:
 
     def waiting(self, dataset: str) -> list[RecordPlace]:
         """Records with pending batches of the dataset, oldest journal first."""
-        return places_of(self._database.rows(WAITING, (dataset,)))
+        return places_of(self._database.rows(f"{PLACES} AND batches.state = 'pending' {IN_ORDER}", (dataset,)))
+
+    def holding(self, dataset: str) -> list[str]:
+        """Ids of the journals in which batches of the dataset are pending."""
+        rows = self._database.rows(
+            "SELECT DISTINCT segment_id FROM batches JOIN datasets USING (dataset_id)"
+            " WHERE name = ? AND record_offset IS NOT NULL AND batches.state = 'pending' ORDER BY segment_id",
+            (dataset,),
+        )
+        return [row["segment_id"] for row in rows]
+
+    def of_flush(self, ref: FlushRef) -> list[RecordPlace]:
+        """Records with batches that a flush holds."""
+        condition = "AND batches.epoch = ? AND batches.state = 'in_flight'"
+        return places_of(self._database.rows(f"{PLACES} {condition} {IN_ORDER}", (ref.dataset, ref.epoch)))
 
     def batches_waiting(self, dataset: str) -> set[str]:
         """Ids of the dataset's pending batches that lie in journals."""
@@ -111,9 +126,10 @@ class Journals:
         )
 
     def owes(self, place: RecordPlace) -> bool:
-        """Whether any of a record's batches still waits there: another roll-up may have moved them meanwhile."""
+        """Whether any of a record's batches is still owed from there: a roll-up may have moved them meanwhile."""
         row = self._database.row(
-            "SELECT 1 FROM batches WHERE segment_id = ? AND record_offset = ? AND state = 'pending' LIMIT 1",
+            "SELECT 1 FROM batches WHERE segment_id = ? AND record_offset = ? AND state IN ('pending', 'in_flight')"
+            " LIMIT 1",
             (place.journal_id, place.offset),
         )
         return row is not None
@@ -131,7 +147,7 @@ class Journals:
         """Arrow bytes of the dataset's batches that lie in journals."""
         row = self._database.row(
             "SELECT coalesce(sum(bytes), 0) AS bytes FROM batches WHERE record_offset IS NOT NULL"
-            " AND state IN ('pending', 'quarantined')"
+            " AND state IN ('pending', 'in_flight', 'quarantined')"
             " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?)",
             (dataset,),
         )
@@ -150,12 +166,13 @@ class Journals:
             return moved
 
 
-# Pending batches of a dataset, as `places_of` needs them.
-WAITING = (
+# A dataset's batches in journals, as `places_of` needs them.
+PLACES = (
     "SELECT batch_id, segment_id, record_offset, sequence, rows, bytes, staged_at, idempotency_key"
     " FROM batches JOIN datasets USING (dataset_id) WHERE name = ? AND record_offset IS NOT NULL"
-    " AND batches.state = 'pending' ORDER BY segment_id, record_offset, sequence"
 )
+IN_ORDER = "ORDER BY segment_id, record_offset, sequence"
+OWED = f"{PLACES} AND batches.state IN ('pending', 'in_flight') {IN_ORDER}"
 
 
 def places_of(rows: Sequence[Row]) -> list[RecordPlace]:

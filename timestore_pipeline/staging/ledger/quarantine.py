@@ -63,13 +63,19 @@ class Quarantine:
         culprits: batch id -> what is wrong with it. Returns one incident id for each error; none for a batch that is no
         longer pending in a journal.
         """
-        by_error: dict[str, list[str]] = {}
-        for batch, error in culprits.items():
-            by_error.setdefault(error, []).append(batch)
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
-            opened = (_journaled(tx, dataset_id, kind, some, reason, error) for error, some in by_error.items())
-            return [incident_id for incident_id in opened if incident_id is not None]
+            pending = "batch_id = :batch AND record_offset IS NOT NULL AND state = 'pending'"
+            return _journaled(tx, dataset_id, kind, culprits, reason, pending)
+
+    def claimed_records(
+        self, ref: FlushRef, culprits: Mapping[str, str], reason: IncidentReason, owner: str
+    ) -> list[int]:
+        """The same for batches of a claim, whose records cannot be read; raises `Fenced` as `batches` does."""
+        with self._database.transaction() as tx:
+            dataset_id = _require_claim(tx, ref, owner)
+            held = f"batch_id = :batch AND record_offset IS NOT NULL AND state = 'in_flight' AND epoch = {ref.epoch:d}"
+            return _journaled(tx, dataset_id, IncidentKind.RECORD, culprits, reason, held)
 
     def release(self, ref: FlushRef, batch_ids: Sequence[str], owner: str) -> int:
         """Give batches of a claim back to the queue with nothing counted against them; returns how many.
@@ -151,18 +157,30 @@ def _journaled(
     tx: sqlite3.Connection,
     dataset_id: int,
     kind: IncidentKind,
+    culprits: Mapping[str, str],
+    reason: IncidentReason,
+    condition: str,
+) -> list[int]:
+    """An incident for each error, of the batches that meet the condition."""
+    by_error: dict[str, list[str]] = {}
+    for batch, error in culprits.items():
+        if _volumes(tx, condition, {"batch": batch}):
+            by_error.setdefault(error, []).append(batch)
+    return [_one_error(tx, dataset_id, kind, batches, reason, error) for error, batches in by_error.items()]
+
+
+def _one_error(
+    tx: sqlite3.Connection,
+    dataset_id: int,
+    kind: IncidentKind,
     batch_ids: Sequence[str],
     reason: IncidentReason,
     error: str,
-) -> int | None:
-    condition = "batch_id = :batch AND record_offset IS NOT NULL AND state = 'pending'"
-    held = [batch for batch in batch_ids if _volumes(tx, condition, {"batch": batch})]
-    if not held:
-        return None
-    row = tx.execute("SELECT segment_id FROM batches WHERE batch_id = ?", (held[0],)).fetchone()
+) -> int:
+    row = tx.execute("SELECT segment_id FROM batches WHERE batch_id = ?", (batch_ids[0],)).fetchone()
     incident_id = open_incident(tx, dataset_id, kind, row["segment_id"], reason, error)
-    for batch in held:
-        _quarantine(tx, dataset_id, condition, {"batch": batch}, incident_id, reason)
+    for batch in batch_ids:
+        _quarantine(tx, dataset_id, "batch_id = :batch", {"batch": batch}, incident_id, reason)
     return incident_id
 
 

@@ -1,4 +1,4 @@
-"""What of a dataset lies in segments and is not known to be published, at one instant, for readers."""
+"""What of a dataset is staged and not known to be published, and where it lies, at one instant, for readers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+from timestore_pipeline.staging.ledger.journals import OWED, RecordPlace, places_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,17 @@ class StagedDataset:
     record: DatasetRecord
     settled_epoch: int  # every epoch up to this one has ended, 0 = none; what a later one did the Delta log knows
     segments: Sequence[StagedSegment]  # oldest first
+    records: Sequence[RecordPlace]  # in journals
     quarantined: Volume
+
+    def by_file(self) -> dict[str, dict[int, str]]:
+        """Id of a segment or journal -> sequence -> id of the batch whose rows lie there."""
+        found = {
+            segment.segment_id: {s: held.batch_id for s, held in segment.batches.items()} for segment in self.segments
+        }
+        for place in self.records:
+            found.setdefault(place.journal_id, {}).update({batch.sequence: batch.batch_id for batch in place.batches})
+        return found
 
 
 class Staged:
@@ -54,7 +65,11 @@ class Staged:
 
 def _dataset(tx: sqlite3.Connection, record: DatasetRecord) -> StagedDataset:
     return StagedDataset(
-        record, _settled_epoch(tx, record), _segments(tx, record.dataset_id), _quarantined(tx, record.dataset_id)
+        record,
+        _settled_epoch(tx, record),
+        _segments(tx, record.dataset_id),
+        places_of(tx.execute(OWED, (record.name,)).fetchall()),
+        _quarantined(tx, record.dataset_id),
     )
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from timestore_pipeline.flush import claim
+from timestore_pipeline.flush import claim, export, pipeline, recovery
 from timestore_pipeline.flush.pipeline import FlushPipeline
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.retention import LogMaintenance
@@ -39,7 +39,7 @@ MAINTAIN = "maintain"
 
 # The product's function of each phase. Of several at once, in threads of one process, the last one in this list counts.
 MARKED: dict[str, tuple[Any, str]] = {
-    "roll up": (claim, "roll_up"),
+    "roll up": (recovery, "roll_up"),
     "schema change": (schema_changes, "apply"),
     "table change": (LakeTable, "ensure"),
     "journal begin": (Journal, "__init__"),
@@ -47,9 +47,11 @@ MARKED: dict[str, tuple[Any, str]] = {
     "ledger promise": (Batches, "promise"),
     "segment write": (roll_up, "write_segment"),
     "ledger move": (Journals, "move"),
-    "unlink journals": (claim, "remove_idle_journals"),
+    "look for idle journals": (claim, "remove_idle_journals"),
+    "unlink journals": (pipeline, "remove_idle_journals"),
     "claim": (Flushes, "claim"),
     "export": (FlushPipeline, "export"),
+    "attach": (export, "attach_sources"),
     "write file": (LakeTable, "write"),
     "record export": (Flushes, "record_export"),
     "delta commit": (LakeTable, "publish"),
@@ -73,10 +75,10 @@ _NUMBER = {name: number for number, name in enumerate(PHASES)}
 TARGETS: dict[Role, tuple[str, ...]] = {
     Role.PRODUCER: ("start", "journal begin", "journal append", "ledger promise", "segment write", "ledger move"),
     Role.FLUSHER: (
-        "roll up", "segment write", "ledger move", "unlink journals", "claim", "export", "write file", "record export",
-        "delta commit", "delta commit", "finalize", "finalize", "unlink",
+        "look for idle journals", "claim", "export", "attach", "write file", "record export", "delta commit",
+        "delta commit", "finalize", "finalize", "unlink journals", "unlink",
     ),
-    Role.RECOVERY: ("recover", "segment write", "ledger move", "burn", "abort", "finalize"),
+    Role.RECOVERY: ("recover", "roll up", "segment write", "ledger move", "burn", "abort", "finalize"),
     Role.READER: ("read",),
     Role.EVOLVER: ("schema change", "schema change", "journal append", "ledger promise"),
     Role.MAINTAINER: (
