@@ -1,4 +1,4 @@
-"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|kept|ledger|lake|spool`.
+"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|kept|ledger|inodes|lake|spool`.
 
 Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
 """
@@ -22,10 +22,19 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.audit.verify import verify
 from timestore_pipeline.wiring import Timestore
 
-PLACES = {"staging": "staging", "kept": "staging", "ledger": "staging", "lake": "lake", "spool": "staging/spool"}
+PLACES = {
+    "staging": "staging",
+    "kept": "staging",
+    "ledger": "staging",
+    "inodes": "staging",
+    "lake": "lake",
+    "spool": "staging/spool",
+}
 _BALLAST = 8 * 1024 * 1024
 _ROWS = 4_000  # of 100 B that cannot be compressed
 _ROW_BYTES = 100
+_INODES = 100  # of the disk where they are few
+_INODES_LEFT = 3
 _MOST_BATCHES = 400  # of 400 kB: more than fit
 _MORE_THAN_MEMORY = 120  # of 400 kB: more than an export may hold, and less than the spool and that together
 _LIMITS = {  # elsewhere there are none, and nothing is spilled
@@ -64,9 +73,9 @@ def stage(staging: StagingManager, account: Account, numbers: range) -> None:
                 return
 
 
-def flush(store: Timestore) -> str:
+def flush(store: Timestore, dataset: str = "d") -> str:
     try:
-        store.flush("d", Trigger.MANUAL, "run")
+        store.flush(dataset, Trigger.MANUAL, "run")
     except TimestoreError as error:
         return type(error).__name__
     return "published"
@@ -112,6 +121,25 @@ def run_out_of_ledger(home: Path, staging: StagingManager, store: Timestore, acc
     return ballast
 
 
+def run_out_of_inodes(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
+    """There are bytes, and names for a few more files: fewer than there are datasets to be flushed."""
+    others = [f"other-{number}" for number in range(10)]
+    stage(staging, account, range(5))
+    for name in others:
+        staging.enqueue(name, batch(0))
+    ballast = home / "staging" / "ballast"
+    taken = [home / "staging" / f"ballast-{number}" for number in range(_INODES)]
+    with suppress(OSError):
+        for path in (ballast, *taken):
+            path.touch()
+    for path in [path for path in taken if path.exists()][:_INODES_LEFT]:
+        path.unlink()
+    account.flushes.update(flush(store, name) for name in ("d", *others))
+    for path in taken:
+        path.unlink(missing_ok=True)
+    return ballast
+
+
 def run_out_of_lake(home: Path, staging: StagingManager, store: Timestore, account: Account) -> Path:
     stage(staging, account, range(20))
     ballast = fill(home / "lake" / "ballast")
@@ -135,6 +163,7 @@ _RUNS: dict[str, Callable[[Path, StagingManager, Timestore, Account], Path]] = {
     "staging": run_out_of_staging,
     "kept": run_into_what_is_kept,
     "ledger": run_out_of_ledger,
+    "inodes": run_out_of_inodes,
     "lake": run_out_of_lake,
     "spool": run_out_of_spool,
 }

@@ -51,8 +51,8 @@ SITUATIONS: dict[str, tuple[str, Sequence[tuple[str, Fault | None]]]] = {
     "dead after claim": ("recover", [("life", ("claim", "after", "die"))]),
     "dead after export": ("recover", [("life", ("record export", "after", "die"))]),
     "dead after commit": ("recover", [("life", ("publish", "after", "die"))]),
-    "dead after finalize": ("recover", [("life", ("finalize", "after", "die"))]),
-    "finalized elsewhere": ("flush", [("life", ("finalize", "after", "die"))]),
+    "finalized segment": ("recover", [("stage and roll up", None), ("flush", ("finalize", "after", "die"))]),
+    "dead after finalize": ("flush", [("life", ("finalize", "after", "die"))]),
     "dead in recovery": (
         "recover",
         [("life", ("record export", "after", "die")), ("recover", ("burn", "after", "die"))],

@@ -26,6 +26,8 @@ def run_out(home: Path, place: str) -> Any:
     """Run the program with a tmpfs at the place; the ledger's has journals and segments elsewhere."""
     full = home / PLACES[place]
     mounts = f'mount -t tmpfs -o size=64m tmpfs "{full}"'
+    if place == "inodes":
+        mounts = f'mount -t tmpfs -o nr_inodes=100 tmpfs "{full}"'
     if place == "ledger":
         mounts += f' && mkdir "{full}/journals" && mount -t tmpfs tmpfs "{full}/journals"'
         mounts += f' && mkdir "{full}/segments" && mount -t tmpfs tmpfs "{full}/segments"'
@@ -55,6 +57,9 @@ def test_a_full_disk_is_survived_without_a_restart(tmp_path: Path, place: str) -
         assert account["dropped"] == refused["DiskFull"]
         assert account["flushes"]["published"] == 1, account["flushes"]
         assert account["refused_after_flush"] == 0
+    elif place == "inodes":
+        assert refused == {}
+        assert account["flushes"]["published"] == 11, account["flushes"]
     else:
         assert refused == {}
         assert account["flushes"].get("DiskFull") == 2, account["flushes"]

@@ -43,7 +43,9 @@ def gather(home: Path, dataset: str) -> Evidence:
         owed = f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight')"
         promised = ledger.execute(f"{owed} AND record_offset IS NULL", one).fetchall()
         journaled = ledger.execute(
-            f"SELECT segment_id {batches} AND state IN ('pending', 'quarantined') AND record_offset IS NOT NULL", one
+            f"SELECT segment_id {batches} AND state IN ('pending', 'in_flight', 'quarantined')"
+            " AND record_offset IS NOT NULL",
+            one,
         ).fetchall()
         journals = ledger.execute("SELECT journal_id FROM journals").fetchall()
         known = ledger.execute("SELECT segment_id FROM segments JOIN datasets USING (dataset_id)").fetchall()
