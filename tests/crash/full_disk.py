@@ -1,6 +1,6 @@
-"""A process that runs out of space at a named place and goes on: `full_disk.py HOME staging|kept|ledger|inodes|lake|spool`.
+"""A process that runs out of space at a named place: `full_disk.py HOME staging|kept|ledger|inodes|lake|spool`.
 
-Prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
+It goes on, and prints what happened as JSON. Runs where `test_full_disk` has mounted small filesystems.
 """
 
 from __future__ import annotations
