@@ -1,4 +1,4 @@
-"""Killed, and failed, at a sample of the system calls by which one enqueue and one flush change files.
+"""Killed, and failed, at a sample of the system calls by which an enqueue, a flush and a roll-up change files.
 
 `python -m tests.crash walk` goes through all of them.
 """
@@ -20,13 +20,17 @@ MOST_UNFIRED = 0.1  # of the hits: a run may need fewer calls than the one they 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sample",
-    [Sample(writes=80, others=8), pytest.param(Sample(writes=40, others=4), marks=pytest.mark.nightly)],
-    ids=["small", "large"],
+    ("situation", "sample"),
+    [
+        ("nothing", Sample(writes=80, others=8)),
+        pytest.param("nothing", Sample(writes=40, others=4), marks=pytest.mark.nightly),
+        pytest.param("recovered producer", Sample(writes=40, others=4), marks=pytest.mark.nightly),
+    ],
+    ids=["small", "large", "roll-up"],
 )
-def test_no_system_call_is_a_bad_place_to_fail_or_to_die(sample: Sample) -> None:
+def test_no_system_call_is_a_bad_place_to_fail_or_to_die(situation: str, sample: Sample) -> None:
     require("seccomp user notification", available=is_available(), remedy="Linux 5.5 or newer on x86-64")
-    cases = run_walk(lambda _: None, sample)
+    cases = run_walk(lambda _: None, sample, situation)
     assert [(case.fault, case.problems, case.errors) for case in cases if case.problems] == []
     assert sum(not case.fired for case in cases) <= MOST_UNFIRED * len(cases)
 
@@ -49,9 +53,9 @@ def test_a_record_is_flushed_before_the_ledger_promises_it_and_the_promise_befor
     assert in_log[-1] in {"fsync", "fdatasync"}
 
 
-def test_a_segment_is_flushed_then_named_then_its_folder_flushed_before_batches_move_to_it(
-    calls: Sequence[Call],
-) -> None:
+def test_a_segment_is_flushed_then_named_then_its_folder_flushed_before_batches_move_to_it() -> None:
+    require("seccomp user notification", available=is_available(), remedy="Linux 5.5 or newer on x86-64")
+    calls = undisturbed("recovered producer")
     first, last = where(calls, "write segment")
     inside = [call for call in calls[first : last + 1] if "write segment" in call.steps]
     assert [(call.name, Path(call.path).suffix) for call in inside[-3:]] == [
