@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -102,12 +103,20 @@ class Batches:
         )
         return {row["batch_id"]: row["rows"] for row in rows}
 
-    def waits(self, dataset: str, until: datetime) -> bool:
-        """Whether anything staged by then waits for a flush and for nothing else: a claim takes a bounded number."""
+    def waits(self, dataset: str, until: datetime, without: Collection[str] = ()) -> bool:
+        """Whether anything staged by then waits for a flush and for nothing else: a claim takes a bounded number.
+
+        without: ids of journals that cannot be read now.
+        """
         with self._database.snapshot() as tx:
             found = tx.execute(
-                f"{WAITS} AND staged_at <= :until LIMIT 1",
-                {"id": dataset_id_of(tx, dataset), "until": clock.to_micros(until)},
+                f"{WAITS} AND staged_at <= :until AND segment_id NOT IN (SELECT value FROM json_each(:without))"
+                " LIMIT 1",
+                {
+                    "id": dataset_id_of(tx, dataset),
+                    "until": clock.to_micros(until),
+                    "without": json.dumps(list(without)),
+                },
             )
             return found.fetchone() is not None
 
