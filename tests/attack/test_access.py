@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.doors.landing.dropping import readings
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
@@ -29,6 +30,7 @@ def at_work(settings: Settings) -> dict[str, int]:
     with StagingManager.open(settings) as staging:
         staging.enqueue("weather", readings(3))
         with Timestore(settings) as store:
+            roll_up_all(store.area)
             store.flush("weather", Trigger.MANUAL, "test")
 
             staging.enqueue("weather", readings(3))

@@ -10,6 +10,7 @@ import pytest
 
 from tests.defs.flushing import hourly, published
 from tests.defs.ticking import recover, run_in
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager, clock
 from timestore_pipeline.defs import recovery
 from timestore_pipeline.defs.resource import TimestoreResource
@@ -40,6 +41,7 @@ def test_published_segments_that_a_dead_worker_left_are_unlinked(
     staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
 ) -> None:
     staging.enqueue("weather", [{"n": 1}])
+    roll_up_all(timestore.area)
     ref = timestore.pipeline.claim("weather", Trigger.MANUAL, "run").ref
     assert ref is not None
     timestore.pipeline.export(ref, timestore.export_options())

@@ -13,6 +13,7 @@ from tests.services import prometheus
 from tests.services.forked import run_forked
 from tests.services.prometheus import Prometheus
 from tests.services.pushgateway import pushgateway
+from timestore_pipeline.maintain import run
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
@@ -32,6 +33,8 @@ def test_no_counter_goes_back_in_twenty_kills(settings: Settings, pushgateway: s
     with prometheus.serving(tmp_path, prometheus.scrape("pushgateway", pushgateway)) as server:
         for kill in range(KILLS):
             assert killed(pushing, POINTS[kill % len(POINTS)])
+            if kill == KILLS // 2:
+                compact(pushing)
             scraped(server, settings)
         with Timestore(pushing) as store:
             assert push_metrics(store.area, pushing)
@@ -47,6 +50,12 @@ def cumulative() -> list[str]:
     parts = [f"{series.FLUSH_DURATION.name}_{part}" for part in ("bucket", "sum", "count")]
     shard = series.METRICS_PUSH_FAILURES.name
     return [series.PREFIX + name for name in [*(one.name for one in series.COUNTERS), *parts, shard]]
+
+
+def compact(settings: Settings) -> None:
+    with Timestore(settings) as store:
+        [done] = run.maintain(store.area, store.lake, ["weather"], store.maintain_options(min_files=2))
+        assert done.compacted_files > 1
 
 
 def killed(settings: Settings, point: str) -> bool:

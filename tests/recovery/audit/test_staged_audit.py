@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
+from pathlib import Path
+
+import pytest
 
 from tests.recovery.audit.books import alter_ledger, alter_segment, audited, codes, segment
+from timestore_pipeline.recovery.audit import staged_audit
 from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.staging.system_errors import disk_failing
 from timestore_pipeline.wiring import Timestore
 
 
@@ -31,6 +37,19 @@ def test_a_torn_segment_is_found(store: Timestore) -> None:
     path = segment(store)
     path.write_bytes(path.read_bytes()[:5000])
     assert codes(audited(store).problems) == ["unreadable_segment"]
+
+
+def test_a_segment_that_the_disk_does_not_give_is_a_problem_and_no_verdict(
+    store: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_engine: object, path: Path, _alias: str, dataset: str) -> None:
+        raise disk_failing(OSError(errno.EIO, "Input/output error"), str(path), dataset)
+
+    monkeypatch.setattr(staged_audit, "attach_sealed", fails)
+    audit = audited(store)
+    assert codes(audit.problems) == ["disk_failing"]
+    assert str(segment(store)) in audit.problems[0].message
+    assert audit.certain_problems is None
 
 
 def test_a_batch_with_missing_rows_is_named_as_its_receipt_names_it(store: Timestore) -> None:

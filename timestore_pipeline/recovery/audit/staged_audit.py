@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.errors import RetryLater, TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import DiskFailing, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.recovery.audit.findings import Finding
 from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
@@ -72,6 +72,8 @@ def _segment_findings(
     try:
         with engines.lend() as engine:
             held = _rows_per_batch(engine, path, dataset, deep)
+    except DiskFailing as error:
+        return [Finding.of(error)]
     except RetryLater:
         return []  # another process has the file open at this moment
     except TimestoreError as error:
