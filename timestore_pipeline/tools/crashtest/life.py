@@ -15,8 +15,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from timestore_pipeline import clock
 from timestore_pipeline.tools.crashtest.phases import PhaseMarker
 from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
+
+_LOOK_EVERY = 0.1  # seconds of a pause
 
 
 def append_lines(path: Path, documents: Iterable[Any]) -> None:
@@ -55,6 +58,12 @@ class Life:
     def ending(self) -> bool:
         """Asked to end, or the parent, which would ask, is gone."""
         return self._asked_to_end or os.getppid() != self._parent
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond the request to end."""
+        until = clock.monotonic() + seconds
+        while not self.ending and (left := until - clock.monotonic()) > 0:
+            clock.sleep(min(left, _LOOK_EVERY))
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self._asked_to_end = True

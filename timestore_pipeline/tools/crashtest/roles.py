@@ -52,7 +52,7 @@ def flush_in_a_loop(life: Life) -> None:
             dataset = random.choice(list(DATASETS))
             with life.marker.during(phases.FLUSH), refusals_are_fine():
                 _flush(life, timestore, dataset)
-            clock.sleep(random.uniform(0, _FLUSH_PAUSE))
+            life.pause(random.uniform(0, _FLUSH_PAUSE))
 
 
 def recover_in_a_loop(life: Life) -> None:
@@ -61,7 +61,7 @@ def recover_in_a_loop(life: Life) -> None:
             started = clock.monotonic()
             with life.marker.during(phases.RECOVER), refusals_are_fine():
                 note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
-            clock.sleep(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
+            life.pause(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
 
 
 def settled(folder: Path) -> int:
@@ -112,7 +112,7 @@ def maintain_in_a_loop(life: Life) -> None:
             started = clock.monotonic()
             with life.marker.during(phases.MAINTAIN):
                 _maintain(life, timestore, random.choice(list(DATASETS)))
-            clock.sleep(random.uniform(0, _PAUSE) + clock.monotonic() - started)
+            life.pause(random.uniform(0, _PAUSE) + clock.monotonic() - started)
 
 
 def maintain_all(timestore: Timestore) -> list[str]:

@@ -1,6 +1,6 @@
 """A crash test from the empty directory to the verdict.
 
-    prepare -> storm (strike after strike) -> let all processes end -> drain -> maintain once more -> judge
+    prepare -> storm (strikes, and pauses for flushes to end) -> let all processes end -> drain -> maintain -> judge
 
 Interrupted at any point, it ends its processes and leaves the directory as it is.
 """
@@ -28,6 +28,7 @@ from timestore_pipeline.wiring import Timestore
 
 _EVERYTHING = 1_000_000_000
 PATIENCE = 60.0  # seconds without progress of the last flushes, or until a process is killed instead
+_PAUSE_EVERY = 50  # kills
 _SURELY_COMPACTED = 100  # kills by which there are small files to compact
 
 Progress = Callable[[int], None]  # called with the number of kills so far
@@ -69,15 +70,28 @@ def check_is_new(home: Path) -> None:
 def _storm(plan: CrashPlan, progress: Progress) -> KillCounts:
     with Victims(plan) as victims:
         victims.start()
+        pauses = 0
         for strike in plan.strikes():
             began = clock.monotonic()
             clock.sleep(strike.delay)
             victims.strike(strike)
             victims.tally.took.append(clock.monotonic() - began)
             progress(victims.tally.kills)
+            if victims.tally.kills // _PAUSE_EVERY > pauses:
+                pauses += 1
+                _let_flushes_end(plan)
         for roles in (SENDERS, [Role.FLUSHER, Role.RECOVERY, Role.MAINTAINER], [Role.READER]):
             victims.stop(roles, PATIENCE)
         return victims.tally
+
+
+def _let_flushes_end(plan: CrashPlan) -> None:
+    """Wait for one of each dataset: where kills come faster than flushes end, only their beginnings are tested."""
+    with Timestore(plan.settings()) as timestore:
+        enough = _flushes(plan, timestore).published + len(DATASETS)
+        deadline = clock.monotonic() + PATIENCE
+        while _flushes(plan, timestore).published < enough and clock.monotonic() < deadline:
+            clock.sleep(0.1)
 
 
 def _report(plan: CrashPlan, timestore: Timestore, tally: KillCounts, undone: list[str], started: float) -> CrashReport:
