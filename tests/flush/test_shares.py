@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from timestore_pipeline.flush.shares import count_shares
-from timestore_pipeline.flush.sources import Source
+from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.flush.staged_view import SOURCE_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.dataset import Granularity
@@ -39,7 +39,7 @@ def test_shares_are_what_counting_each_row_gives(name: str, granularity: Granula
         _stage(connection, batches)
         value = rule.value_sql()
         each = connection.execute(f"SELECT {BATCH_COLUMN}, {value} FROM staged").fetchall()
-        shares = count_shares(connection, rule, [Source("a", "a", []), Source("b", "b", [])])
+        shares = count_shares(connection, rule, [StagedSource("a", "a", []), StagedSource("b", "b", [])])
     found = {(share.held_in, share.sequence, share.key): share.rows for share in shares}
     assert len(found) == len(shares)
     assert found == Counter(("ab"[batch % 2], batch, rule.key(of)) for batch, of in each)
@@ -52,7 +52,7 @@ def test_a_batch_of_one_day_in_a_column_of_dates() -> None:
         connection.execute(
             f"CREATE TABLE staged AS SELECT 0 AS {SOURCE_COLUMN}, 7 AS {BATCH_COLUMN}, DATE '2026-03-01' AS \"at\""
         )
-        [share] = count_shares(connection, rule, [Source("a", "a", [])])
+        [share] = count_shares(connection, rule, [StagedSource("a", "a", [])])
     assert (share.place, share.key, share.rows) == (("a", 7), rule.key(date(2026, 3, 1)), 1)
 
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.flush.sources import Place, RowsUnfit, Source
+from timestore_pipeline.flush.staged_sources import Place, RowsUnfit, StagedSource
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.sql_types import quote
@@ -34,7 +34,7 @@ def attach_sources(
     dataset: str,
     batches: Iterable[Place],
     places: Sequence[RecordPlace],
-) -> list[Source]:
+) -> list[StagedSource]:
     """Attach what holds these batches; the source of the first batch first.
 
     places: of the records that hold some of them. Raises `UnreadableSegment`, and what `attach_records` raises.
@@ -46,7 +46,7 @@ def attach_sources(
         sources = attach_records(connection, journals, dataset, list(_narrowed(places, wanted)))
     for segment_id in wanted.keys() - {source.held_in for source in sources}:
         attach_sealed(connection, area.directory.segment(dataset, segment_id), segment_id, dataset)
-        sources.append(Source(segment_id, segment_id, sorted(wanted[segment_id])))
+        sources.append(StagedSource(segment_id, segment_id, sorted(wanted[segment_id])))
     order = {held_in: position for position, held_in in enumerate(wanted)}
     return sorted(sources, key=lambda source: order[source.held_in])
 
@@ -60,7 +60,7 @@ def _narrowed(places: Sequence[RecordPlace], wanted: Mapping[str, Collection[int
 
 def attach_records(
     connection: duckdb.DuckDBPyConnection, journals: JournalReader, dataset: str, places: Sequence[RecordPlace]
-) -> list[Source]:
+) -> list[StagedSource]:
     """Copy the rows of these records' batches out of the journals.
 
     Raises `UnreadableSegment` for a record that is damaged or missing, `RowsUnfit` for rows that DuckDB refuses, and
@@ -82,7 +82,7 @@ def attach_records(
     refused = {place: error for copy in copies.values() for place, error in copy.refused.items()}
     if refused:
         raise RowsUnfit(refused, dataset=dataset)
-    return [Source(copy.name, copy.journal_id, copy.sequences) for copy in copies.values()]
+    return [StagedSource(copy.name, copy.journal_id, copy.sequences) for copy in copies.values()]
 
 
 @dataclass(slots=True)

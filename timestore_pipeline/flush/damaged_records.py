@@ -24,7 +24,7 @@ def remove_unreadable_records(area: StagingArea, ref: FlushRef) -> bool:
     What the system cannot read now goes back to the queue. Raises its error when that is all of the claim, and `Fenced`
     when the claim is no longer this process's.
     """
-    found = _examine(area, ref)
+    found = _unreadable(area, ref)
     owner = area.identity.process_id
     for reason, culprits in found.lost.items():
         for incident_id in area.ledger.quarantine.claimed_records(ref, culprits, reason, owner):
@@ -39,7 +39,7 @@ def remove_unreadable_records(area: StagingArea, ref: FlushRef) -> bool:
 
 
 @dataclass(slots=True)
-class _Examination:
+class _Unreadable:
     lost: Mapping[IncidentReason, dict[str, str]] = field(
         default_factory=lambda: {IncidentReason.DAMAGED: {}, IncidentReason.MISSING: {}}
     )  # batch id -> what is wrong with it
@@ -47,8 +47,8 @@ class _Examination:
     failing: TimestoreError | None = None  # the system's error for them
 
 
-def _examine(area: StagingArea, ref: FlushRef) -> _Examination:
-    found = _Examination()
+def _unreadable(area: StagingArea, ref: FlushRef) -> _Unreadable:
+    found = _Unreadable()
     with JournalReader(area.directory.journal) as journals:
         for place in area.ledger.journals.of_flush(ref):
             ids = [batch.batch_id for batch in place.batches]

@@ -23,7 +23,7 @@ from timestore_pipeline.flush.runs import runs
 from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.flush.settle import partitioning_of
 from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition
-from timestore_pipeline.flush.sources import Place
+from timestore_pipeline.flush.staged_sources import Place
 from timestore_pipeline.flush.staged_view import SOURCE_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable

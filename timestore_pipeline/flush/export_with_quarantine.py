@@ -23,7 +23,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.flush.damaged_records import remove_unreadable_records
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
-from timestore_pipeline.flush.sources import RowsUnfit
+from timestore_pipeline.flush.staged_sources import RowsUnfit
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.incident import Incident

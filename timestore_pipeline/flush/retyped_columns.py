@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
-from timestore_pipeline.flush.sources import Place, RowsUnfit, Source
+from timestore_pipeline.flush.staged_sources import Place, RowsUnfit, StagedSource
 from timestore_pipeline.model.commit import ranges_of
 from timestore_pipeline.model.evolution import check_castable
 from timestore_pipeline.model.recast import Leeway, Recast, recast
@@ -71,7 +71,7 @@ Retyped = Mapping[str, Sequence[RetypedColumn]]  # by source name; absent = all 
 
 
 def retyped_columns(
-    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, sources: Sequence[Source], leeway: LeewayOf
+    connection: duckdb.DuckDBPyConnection, record: DatasetRecord, sources: Sequence[StagedSource], leeway: LeewayOf
 ) -> dict[str, list[RetypedColumn]]:
     """What the sources hold in other types than the record says."""
     found = {source.name: list(_differing(connection, record, source.name, leeway)) for source in sources}
@@ -79,7 +79,7 @@ def retyped_columns(
 
 
 def refuse_unfit(
-    connection: duckdb.DuckDBPyConnection, dataset: str, sources: Sequence[Source], retyped: Retyped
+    connection: duckdb.DuckDBPyConnection, dataset: str, sources: Sequence[StagedSource], retyped: Retyped
 ) -> None:
     """Raise `RowsUnfit` when a claimed batch holds a value that would not be kept."""
     culprits: dict[Place, str] = {}

@@ -12,7 +12,7 @@ from datetime import date
 import duckdb
 
 from timestore_pipeline.errors import Corrupted
-from timestore_pipeline.flush.sources import Place, Source
+from timestore_pipeline.flush.staged_sources import Place, StagedSource
 from timestore_pipeline.flush.staged_view import SOURCE_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.flush import FlushRef
@@ -39,7 +39,7 @@ class Share:
 
 
 def count_shares(
-    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, sources: Sequence[Source]
+    connection: duckdb.DuckDBPyConnection, partitioning: Partitioning, sources: Sequence[StagedSource]
 ) -> list[Share]:
     """Every (batch, partition) with its rows, partitions in time order. sources: those of `staged`."""
     counted = _of_whole_batches(connection, partitioning)

@@ -15,7 +15,7 @@ from timestore_pipeline.flush.retyped_columns import (
     refuse_unfit,
     retyped_columns,
 )
-from timestore_pipeline.flush.sources import Source
+from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
@@ -28,7 +28,7 @@ def create_staged_view(
     connection: duckdb.DuckDBPyConnection,
     area: StagingArea,
     record: DatasetRecord,
-    sources: Sequence[Source],
+    sources: Sequence[StagedSource],
     leeway: LeewayOf,
 ) -> None:
     """`staged`: exactly the claimed batches' rows, in the dataset's columns, over all sources.
@@ -42,7 +42,7 @@ def create_staged_view(
     connection.execute(f"CREATE TEMP VIEW staged AS {select_staged(record, sources, retyped)}")
 
 
-def select_staged(record: DatasetRecord, sources: Sequence[Source], retyped: Retyped) -> str:
+def select_staged(record: DatasetRecord, sources: Sequence[StagedSource], retyped: Retyped) -> str:
     """SQL for these batches' rows, in the dataset's columns."""
     columns = (retyped.get(source.name, ()) for source in sources)
     rows = " UNION ALL BY NAME ".join([_no_rows(record), *map(_rows_of, count(), sources, columns)])
@@ -71,7 +71,7 @@ def _no_rows(record: DatasetRecord) -> str:
     return f"(SELECT NULL::INTEGER AS {SOURCE_COLUMN}, NULL::INTEGER AS {BATCH_COLUMN}, {columns} WHERE false)"
 
 
-def _rows_of(position: int, source: Source, retyped: Sequence[RetypedColumn]) -> str:
+def _rows_of(position: int, source: StagedSource, retyped: Sequence[RetypedColumn]) -> str:
     """The claimed batches' rows of one source."""
     casts = ", ".join(f"{column.value()} AS {quote(column.name)}" for column in retyped)
     columns = f"* REPLACE ({casts})" if casts else "*"

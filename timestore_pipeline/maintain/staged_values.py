@@ -15,7 +15,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.flush.attach import attach_sources
 from timestore_pipeline.flush.retyped_columns import refuse_unfit, retyped_columns
-from timestore_pipeline.flush.sources import Place, RowsUnfit
+from timestore_pipeline.flush.staged_sources import Place, RowsUnfit
 from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine

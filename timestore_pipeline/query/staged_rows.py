@@ -17,7 +17,7 @@ from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.flush.attach import attach_records
 from timestore_pipeline.flush.retyped_columns import retyped_columns
 from timestore_pipeline.flush.settle import partitioning_of
-from timestore_pipeline.flush.sources import RowsUnfit, Source
+from timestore_pipeline.flush.staged_sources import RowsUnfit, StagedSource
 from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.sql_types import literal, quote
@@ -57,7 +57,7 @@ class StagedRows:
             relation = self._select(source, source.record, sources)
         return f"SELECT {_columns(source.record)} FROM ({relation})"
 
-    def _select(self, source: QuerySource, record: DatasetRecord, sources: Sequence[Source]) -> str:
+    def _select(self, source: QuerySource, record: DatasetRecord, sources: Sequence[StagedSource]) -> str:
         may_differ = source.types_differ or self._differ(record.name)
         leeway = _no_leeway if source.table is None else source.table.leeway
         retyped = retyped_columns(self._connection, record, sources, leeway) if may_differ else {}
@@ -70,7 +70,7 @@ class StagedRows:
                 engine.execute(f"ATTACH {literal(str(self._pins.path(segment_id)))} AS checked (READ_ONLY)")
                 engine.execute("SELECT bit_xor(hash(r)) FROM checked.rows AS r").fetchall()
 
-    def _attach_records(self, source: QuerySource) -> list[Source]:
+    def _attach_records(self, source: QuerySource) -> list[StagedSource]:
         try:
             with JournalReader(self._pins.journal_origin, self._pins.journal) as journals:
                 return attach_records(self._connection, journals, source.dataset, source.records)
@@ -79,14 +79,14 @@ class StagedRows:
         except RowsUnfit as unfit:
             raise with_remedy(UnreadableSegment(next(iter(unfit.culprits.values())), dataset=source.dataset)) from unfit
 
-    def _attach(self, dataset: str, held: Held) -> list[Source]:
+    def _attach(self, dataset: str, held: Held) -> list[StagedSource]:
         for segment_id, batches in held.items():
             with _named(self._pins, dataset, segment_id):
                 path = literal(str(self._pins.path(segment_id)))
                 self._connection.execute(f"ATTACH {path} AS {quote(segment_id)} (READ_ONLY)")
                 self._check_counts(segment_id, dataset, batches)
             self._attached[segment_id] = dataset
-        return [Source(segment_id, segment_id, list(batches)) for segment_id, batches in held.items()]
+        return [StagedSource(segment_id, segment_id, list(batches)) for segment_id, batches in held.items()]
 
     def _check_counts(self, segment_id: str, dataset: str, batches: Mapping[int, HeldBatch]) -> None:
         """A segment that has lost rows must not produce a result that looks complete."""
@@ -115,7 +115,7 @@ class StagedRows:
                 del self._attached[segment_id]
         return f"SELECT * FROM {table}"
 
-    def _insert(self, table: str, source: QuerySource, record: DatasetRecord, sources: Sequence[Source]) -> None:
+    def _insert(self, table: str, source: QuerySource, record: DatasetRecord, sources: Sequence[StagedSource]) -> None:
         self._connection.execute(f"INSERT INTO {table} {self._select(source, record, sources)}")
 
 

@@ -11,7 +11,7 @@ Place = tuple[str, int]  # segment or journal, and the sequence in it: a batch's
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class StagedSource:
     """A database that is attached to an engine and holds rows of these batches."""
 
     name: str  # under which it is attached
