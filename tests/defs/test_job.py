@@ -112,9 +112,9 @@ def test_a_journal_that_cannot_be_read_is_named_in_the_log(
         patch.setattr(JournalReader, "read", failing)
         run = build(instance, "weather")
     assert run.success
-    told = logged(instance, run.run_id)
-    assert "1 batches stay pending: reading or writing failed" in told
-    assert str(stuck) in told
+    log = logged(instance, run.run_id)
+    assert "1 batches stay pending: reading or writing failed" in log
+    assert str(stuck) in log
     assert published(timestore, "weather") == [1]
     assert build(instance, "weather").success
     assert published(timestore, "weather") == [0, 1]
