@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from tests.lake.reading import READERS, check_readable
 from tests.maintain.retyping import retyped
 from tests.maintain.small_files import AT_ONCE, Space, books, content, live, maintained, publish, rows, stored
+from tests.staging.rolled import roll_up_all
 from timestore_pipeline.errors import (
     Conflict,
     Corrupted,
@@ -24,8 +25,10 @@ from timestore_pipeline.errors import (
     MissingTable,
     SchemaConflict,
 )
+from timestore_pipeline.flush.attach import attach_sources
+from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.lake.maintenance import TableMaintenance
-from timestore_pipeline.maintain import file_rows
+from timestore_pipeline.maintain import file_rows, staged_values
 from timestore_pipeline.maintain.run import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
@@ -219,6 +222,23 @@ def test_staged_values_that_do_not_fit_refuse_the_change_before_anything_is_writ
     with pytest.raises(InvalidData, match=f"batch {receipt.batch_id} is staged: column 'code' holds seven"):
         retyped(store, "code", "int64")
     assert stored(store) == before
+
+
+def test_a_batch_that_is_rolled_up_while_it_is_looked_for_is_checked_all_the_same(
+    store: Timestore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_texts(store, ["7"])
+    with store.staging() as staging:
+        receipt = staging.enqueue("weather", rows(1, code=["seven"] * 10))
+
+    def roll_up_first(*arguments: Any) -> list[StagedSource]:
+        monkeypatch.setattr(staged_values, "attach_sources", attach_sources)
+        roll_up_all(store.area)
+        assert store.area.directory.journal_files() == []
+        return attach_sources(*arguments)
+
+    monkeypatch.setattr(staged_values, "attach_sources", roll_up_first)
+    assert list(retyped(store, "code", "int64", dry_run=True).unfit_batches) == [receipt.batch_id]
 
 
 def test_a_producer_of_the_old_type_is_refused_and_one_of_the_new_type_accepted(store: Timestore) -> None:

@@ -22,6 +22,8 @@ from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 
+_LOOKS = 2  # a roll-up may move a batch while its journal is read, and moves it once
+
 
 def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataType, leeway: Leeway) -> dict[str, str]:
     """Batch id -> message about its first value that does not fit; empty for a dataset that is not in the ledger."""
@@ -30,13 +32,19 @@ def unfit_batches(area: StagingArea, dataset: str, column: str, after: pa.DataTy
         return {}
     becomes = pa.schema([pa.field(field.name, after) if field.name == column else field for field in record.schema])
     wanted = replace(record, schema=becomes)
-    staged = area.ledger.staged.at_once([dataset])[dataset]
     found: dict[str, str] = {}
-    for held_in, ids in staged.by_file().items():
-        places = [place for place in staged.records if place.journal_id == held_in]
-        with suppress(UnreadableSegment):  # published meanwhile, or the next flush reports it
-            unfit = _unfit(area, wanted, [(held_in, sequence) for sequence in ids], places, column, leeway)
-            found |= {ids[sequence]: problem for (_, sequence), problem in unfit.items()}
+    checked: set[str] = set()
+    for _ in range(_LOOKS):
+        staged = area.ledger.staged.at_once([dataset])[dataset]
+        for held_in, held in staged.by_file().items():
+            ids = {sequence: batch_id for sequence, batch_id in held.items() if batch_id not in checked}
+            if not ids:
+                continue
+            places = [place for place in staged.records if place.journal_id == held_in]
+            with suppress(UnreadableSegment):  # rolled up or published meanwhile, or the next flush reports it
+                unfit = _unfit(area, wanted, [(held_in, sequence) for sequence in ids], places, column, leeway)
+                found |= {ids[sequence]: problem for (_, sequence), problem in unfit.items()}
+                checked.update(ids.values())
     return found
 
 
