@@ -2,7 +2,7 @@
 
 Order, so that every crash is boring: the segment is registered; its file is made, whole; then one ledger transaction
 points the batches at it.
-- Dead before the transaction: a segment from which nothing is owed, which the next roll-up of the dataset removes.
+- Dead before the transaction: a segment from which nothing is owed, which the next roll-up or claim removes.
 - Dead after it: done.
 Two that roll up the same batches at once write two copies, and the transaction moves each batch to one of them.
 
