@@ -18,7 +18,8 @@ import psutil
 from benchmarks.workers.rows import rows
 from demo.launching import Launching, launching
 from demo.waiting import wait_until
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
+from timestore_pipeline.system import clock
 
 DATASET = "small"
 LAUNCHERS = {

@@ -8,7 +8,7 @@ from demo.environment import REPOSITORY, Home
 from demo.processes import Child, Children
 from demo.producer import Report
 from demo.source import AIRPORTS
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 class AirportProcesses:

@@ -14,8 +14,8 @@ import psutil
 
 from demo.airports import AirportProcesses
 from demo.dagster_processes import DagsterProcesses
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Flush, FlushRef
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 _VICTIM = "JFK"

@@ -13,7 +13,8 @@ from demo.environment import AT_LEISURE, REPOSITORY, Home, UnusableHome, adopt, 
 from demo.processes import Child, Children, listens
 from demo.stack import GATEWAY_PORT
 from demo.year import prepare
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 _AIRPORT = "JFK"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.errors import QueueFull, TimestoreError
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 SHARD = "shard-0"

@@ -21,10 +21,11 @@ from demo.environment import inherited
 from demo.monitoring import Servers, render, start
 from demo.outage_scenario import SHARD, Timeline, live
 from demo.processes import Children
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.system import clock
 
 DURATIONS = Durations(20)  # two minutes of patience become six seconds
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from demo.source import BEGIN, WHOLE_YEAR, Batch, batches
-from timestore_pipeline import Receipt, Settings, StagingManager, clock
+from timestore_pipeline import Receipt, Settings, StagingManager
 from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.system import clock
 
 _MOST_UNANSWERED = 512  # submitted and not yet durable; bounds memory when the disk is slow
 _ROOM_WITHIN = timedelta(seconds=5)  # a full queue makes the producer wait, so the source slows down with the disk

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _LINE_EVERY_SECONDS = 5.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 PAUSE_SECONDS = 0.25
 

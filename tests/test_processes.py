@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 
 from tests.services.forked import Forked
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 FLUSHES = 4  # beside the producers, at least

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.assets import dataset_asset, known_datasets, landed_datasets, landing_asset
 from timestore_pipeline.defs.check_execution import dataset_checks
 from timestore_pipeline.defs.drain_job import drain_all
@@ -22,6 +21,7 @@ from timestore_pipeline.defs.warm_runs.environment import METADATA_KEY, environm
 from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 
 _JOBS = (ingest_files, drain_all, verify_lake, recover_flushes, lake_maintenance)
 

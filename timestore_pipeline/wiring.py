@@ -13,7 +13,6 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.flush.decide import FlushLimits, decide_flush
 from timestore_pipeline.flush.pressure import pressure_on
@@ -28,6 +27,7 @@ from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_optio
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 
 if TYPE_CHECKING:

@@ -23,9 +23,10 @@ from demo.dagster_processes import DagsterProcesses
 from demo.environment import Home, Limits, adopt, inherited
 from demo.processes import Children
 from demo.waiting import wait_until
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.defs.job import JOB_NAME
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 
 _ROWS = 1_000  # of each dataset
 _DUE_AFTER = 1.0  # seconds; everything is older than that when the first tick comes

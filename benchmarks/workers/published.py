@@ -12,13 +12,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benchmarks.workers.answering import answer
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.exports import BatchShare
+from timestore_pipeline.system import clock
 
 _DATASET = "d"
 _A_FLUSH = 1_000  # batches in each flush of the past

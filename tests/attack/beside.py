@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.doors.http.serving import Server, post, stream, table
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ import pytest
 
 from tests.client.scripted import RECEIPT
 from tests.doors.http.serving import table
-from timestore_pipeline import clock
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.client.problems import error_of
 from timestore_pipeline.errors import NotAcknowledged, TimestoreError, UnsentRows
+from timestore_pipeline.system import clock
 
 TIMEOUT = 1.0  # seconds, of the client
 LONGEST = 15.0  # seconds that a send may take, on a busy machine

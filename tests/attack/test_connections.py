@@ -15,7 +15,7 @@ import pytest
 from tests.attack.beside import check_beside
 from tests.doors.http.serving import Server, post, server, stream, table
 from tests.doors.http.test_connection import everything
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 CONNECTIONS = 64  # of the server; fewer than usual, so that the attacks are short
 TOKEN = "t" * 20

@@ -16,7 +16,7 @@ from tests.attack.test_connections import descriptors, reset, send
 from tests.doors.http.serving import Server, server
 from tests.doors.http.test_connection import everything
 from tests.services.certificates import certificate
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 pytestmark = pytest.mark.service
 

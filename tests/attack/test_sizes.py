@@ -15,12 +15,12 @@ import pytest
 
 from tests.cli.running import ROOT
 from tests.doors.landing.dropping import drop, folder, numbers, readings, take_in
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing.outcome import Result
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.trial import MOST_AT_ONCE, Trial
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 
 MIB = 1 << 20
 ALLOWED = 1_500 * MIB  # of the process that ingests and its readers together, of which 1 GiB is a reader's limit

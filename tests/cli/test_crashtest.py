@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.running import ROOT, command, complaint, timestore, timestore_json
 from tests.tools.crashtest.processes import running
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 @contextmanager

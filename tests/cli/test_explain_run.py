@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.running import staged, timestore, timestore_json
 from tests.defs.ticking import run_in
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 @pytest.fixture

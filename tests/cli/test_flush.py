@@ -12,10 +12,10 @@ import duckdb
 import pytest
 
 from tests.cli.running import complaint, journal_of, producer, segment_of, staged, timestore, timestore_json
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, claiming
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import ROOT, command, complaint, readings, staged, timestore, timestore_json, write_file
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -13,8 +13,8 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.cli.running import ROOT, command, complaint, readings, timestore, timestore_json, write_file
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.confined import Entry, Place, Tree
 from timestore_pipeline.wiring import Timestore
 

@@ -11,8 +11,8 @@ import pytest
 
 from tests.cli.running import ROOT, command, complaint, readings, staged, timestore, timestore_json, write_file
 from tests.services.s3 import S3Server, s3_server
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["s3_server"]  # a fixture is found by its name in this module

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import complaint, in_a_process, staged, timestore, timestore_json
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

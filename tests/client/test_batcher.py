@@ -8,9 +8,9 @@ import pytest
 
 from tests.client.scripted import RECEIPT, Scene, Scripted, scripted
 from tests.doors.http.serving import table
-from timestore_pipeline import clock
 from timestore_pipeline.client import Batcher, Client, Retry
 from timestore_pipeline.errors import InvalidInput, UnsentRows
+from timestore_pipeline.system import clock
 
 _TAKEN: Scene = (201, RECEIPT, {})
 _BUSY: Scene = (429, {"code": "queue_full", "detail": "full"}, {})

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from demo.processes import free_port
 from tests.doors.http.serving import ROOT, published, server, table
-from timestore_pipeline import clock
 from timestore_pipeline.client import Client, Retry
+from timestore_pipeline.system import clock
 
 _ROWS, _BATCHES = 10, 120
 _PATIENT = Retry(patience=120, first=0.05, longest=0.5)

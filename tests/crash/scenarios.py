@@ -13,13 +13,14 @@ from tests.crash import aside
 from tests.crash.producers import BATCHES, attempt, die, opened, produce, settings
 from tests.flush.dying import carry_on
 from tests.staging.rolled import roll_up_in
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.maintain import run
 from timestore_pipeline.maintain.retype import RetypeRequest, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 _PATIENCE = 60.0  # seconds, with the pauses that the background takes

@@ -9,9 +9,10 @@ import pytest
 
 from tests.defs.flushing import build, hourly
 from tests.defs.ticking import run_in
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.active_runs import LAUNCH_TIMEOUT, busy_datasets, requested_datasets
 from timestore_pipeline.defs.resource import PROCESS_TAG
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 Status = dg.DagsterRunStatus

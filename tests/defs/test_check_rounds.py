@@ -10,11 +10,12 @@ import pytest
 
 from tests.defs.flushing import hourly
 from tests.defs.sharing import FINE, LATE, WARNED, store, stored_now
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.defs import check_rounds
 from timestore_pipeline.defs.check_rounds import check_round, turn
 from timestore_pipeline.defs.checks import Verdict
 from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -19,8 +19,8 @@ from dagster._daemon.types import DaemonHeartbeat
 
 from demo.environment import REPOSITORY
 from tests.defs.ticking import run_in
-from timestore_pipeline import clock
 from timestore_pipeline.defs.instance_health import instance_health
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Status
 
 

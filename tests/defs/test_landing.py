@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.defs.flushing import failure_of, hourly, logged
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_sensor import landing_sensor
@@ -20,6 +20,7 @@ from timestore_pipeline.defs.resource import PROCESS_TAG, TimestoreResource
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile
 from timestore_pipeline.errors import LandingUnusable
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

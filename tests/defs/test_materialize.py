@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.defs.flushing import failure_of, hourly, logged, published
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 TODAY = clock.now().strftime("%Y-%m-%d")  # a partition that a dataset has before its first flush

@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.run_logs import forget_run_logs
+from timestore_pipeline.system import clock
 
 KEY = dg.AssetKey(["timestore", "weather"])
 LATER = clock.now() + timedelta(days=1)

@@ -11,8 +11,9 @@ import pytest
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from tests.defs.ticking import run_in
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.run_queue import run_of, waiting_runs
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 QUEUED, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED

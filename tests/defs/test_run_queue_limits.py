@@ -13,8 +13,8 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from demo.environment import REPOSITORY
 from tests.defs.ticking import run_in
-from timestore_pipeline import clock
 from timestore_pipeline.defs.landing_job import LANDING_TAG
+from timestore_pipeline.system import clock
 
 QUEUED, STARTED = dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.defs.flushing import hourly
 from tests.defs.ticking import tick
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 OFF = {"maxRows": 0, "maxBytes": 0, "maxAgeMs": 0}

@@ -12,10 +12,11 @@ import pytest
 
 from tests.defs.flushing import build, hourly
 from tests.defs.web_server import serving
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.watch import dataset_watch_sensor
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -15,9 +15,9 @@ from tests.cli.running import readings, staged, timestore, write_file
 from tests.flush.dying import flush_dying
 from tests.services.forked import run_forked
 from tests.staging.rolled import roll_up_in
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 Scene = Callable[[Path], None]

@@ -14,7 +14,7 @@ from deltalake import write_deltalake
 
 from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import (
     AccessDenied,
     InvalidMetadata,
@@ -29,6 +29,7 @@ from timestore_pipeline.lake import faults
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.limits import LONGEST_BLOCK
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

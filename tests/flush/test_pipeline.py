@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 
 from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
-from timestore_pipeline import Settings, StagingManager, TimestoreError, clock
+from timestore_pipeline import Settings, StagingManager, TimestoreError
 from timestore_pipeline.errors import (
     AllSetAside,
     Corrupted,
@@ -43,6 +43,7 @@ from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger import claiming, database
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 OPTIONS = ExportOptions()

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.ingest.batches import counted
-from timestore_pipeline import clock
 from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest import admission
 from timestore_pipeline.ingest.admission import Admission, DiskMeter
@@ -16,6 +15,7 @@ from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.limits import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace
+from timestore_pipeline.system import clock
 
 SOFT, HARD = GuardrailMode.SOFT, GuardrailMode.HARD
 Admit = Callable[[int, int, GuardrailMode], Admission]

@@ -18,7 +18,6 @@ from tests.ingest.batches import (
     segment_rows,
     volumes,
 )
-from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     DiskFull,
     IdempotencyConflict,
@@ -34,6 +33,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.journal_records import Encoded
 from timestore_pipeline.staging.ledger import database
+from timestore_pipeline.system import clock
 
 NEW = {"extra": pa.int64()}
 

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pytest
 
 from tests.ingest.batches import counted, journal_rows, publish, readings, segment_rows, volumes
-from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     DiskFull,
     GuardrailExceeded,
@@ -38,6 +37,7 @@ from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal, _translated
+from timestore_pipeline.system import clock
 
 LONG = timedelta(seconds=60)
 

@@ -13,7 +13,6 @@ import pytest
 
 from tests.ingest.batches import counted, queued, readings, segment_rows, volumes
 from tests.ingest.batches import group_commit as make_group_commit
-from timestore_pipeline import clock
 from timestore_pipeline.errors import DiskFull, LedgerBusy
 from timestore_pipeline.ingest import threads as module
 from timestore_pipeline.ingest.tally import Tally
@@ -21,6 +20,7 @@ from timestore_pipeline.ingest.threads import Housekeeper, Roller
 from timestore_pipeline.staging import roll_up as roll_up_module
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.roll_up import RollUp
+from timestore_pipeline.system import clock
 
 _PATIENCE = 60.0  # seconds
 

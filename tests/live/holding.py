@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.definitions import defs as defs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.staging.ledger.flushes import Flushes
+from timestore_pipeline.system import clock
 
 HOLDS = "holds"  # folder in TIMESTORE_HOME
 OPS = {

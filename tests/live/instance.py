@@ -24,9 +24,10 @@ from demo.processes import Children, free_port
 from tests.live import scene
 from tests.live.graphql import DagsterApi
 from tests.live.holding import HOLDS
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, FlushState
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 PATIENCE = 200.0  # seconds for any one thing to happen on a busy machine

@@ -11,8 +11,9 @@ from unittest import mock
 import dagster as dg
 import pyarrow as pa
 
-from timestore_pipeline import StagingManager, clock
+from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 DATASET = "weather"

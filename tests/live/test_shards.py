@@ -12,8 +12,8 @@ import pytest
 from demo.processes import Children
 from tests.defs.flushing import hourly
 from tests.live.shards import Shard, SharedDagster, silent_store, until
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.system import clock
 
 AGE = 5.0  # seconds, the limit of every shard
 PROMISED = 60.0  # seconds until the rows are published on a busy machine; the blockers stay for an hour

@@ -18,8 +18,9 @@ from demo.processes import Child, Children, free_port, listens
 from tests.defs.flushing import hourly
 from tests.live.graphql import DagsterApi
 from tests.services.require import require_command
-from timestore_pipeline import Settings, StagingManager, clock
+from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.model.flush import FlushState
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from demo.processes import free_port
 from demo.stack import alertmanager_command, alertmanager_config
 from tests.services.require import require_command
 from tests.services.web import running
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _DEADLINE = 200.0  # seconds for an alert to arrive
 

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.docs.documents import ROOT
 from tests.services.certificates import Certificate
 from tests.services.require import require_command
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _FRAME = """
 daemon off;

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 from demo.processes import free_port
 from tests.services.require import require_command
 from tests.services.web import get, running
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _REMEDY = "apt-get install prometheus"
 _DEADLINE = 200.0  # seconds for a query to give what is waited for

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _START_UP = 200.0  # seconds, on a machine that is busy with other tests
 _PATIENCE = 60.0  # seconds for an answer, or for the end

@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from tests.staging.rows import SCHEMA, table
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.journal_records import Layout, Record, encode, read_record, scan
 from timestore_pipeline.staging.ledger.batches import Promise
+from timestore_pipeline.system import clock
 
 LAYOUT = Layout(SCHEMA, None, None)
 

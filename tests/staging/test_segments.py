@@ -14,7 +14,6 @@ import pytest
 
 from tests.staging.processes import run
 from tests.staging.rows import SCHEMA, batches_in, contents, table, write
-from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied, DiskFull, InvalidData, RetryLater, UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.schema_json import schema_from_json
@@ -27,6 +26,7 @@ from timestore_pipeline.staging.segments import (
     translated,
     write_segment,
 )
+from timestore_pipeline.system import clock
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from tests.values.search import search
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _ENDLESS = 10**9
 

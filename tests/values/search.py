@@ -16,7 +16,7 @@ from tests.values.bench import Bench, Example
 from tests.values.examples import ONE_BATCH, SEQUENCES, TOGETHER
 from tests.values.living import walk
 from tests.values.plain import Broken
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _ROUND = 500  # examples of one seed: Hypothesis remembers all of them until it ends
 _STEPS = 10**9  # of a table that lives on: time ends it

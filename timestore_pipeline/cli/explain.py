@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line
 from timestore_pipeline.cli.session import open_store, sensor_lateness
@@ -26,6 +25,7 @@ from timestore_pipeline.cli.wording import (
 from timestore_pipeline.model.layout_words import NO_TIME, declare_time
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.explanation import Explanation, LimitUse, explain_dataset
 
 if TYPE_CHECKING:

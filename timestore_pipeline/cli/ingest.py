@@ -12,7 +12,6 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -31,6 +30,7 @@ from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.legible import legible
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet, CSV, JSON (both also .gz) or Arrow files.")]

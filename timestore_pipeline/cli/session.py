@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.wording import duration
 from timestore_pipeline.model.limits import SENSOR_LATE
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

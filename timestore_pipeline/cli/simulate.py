@@ -11,12 +11,12 @@ from typing import Annotated
 
 import typer
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.crashtest import quietly
 from timestore_pipeline.cli.output import AsJson, print_fields, print_line, print_verdict, progress_bar
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import Interrupted, InvalidInput
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.run import check_is_new
 from timestore_pipeline.tools.doctor.host import nearest_folder
 from timestore_pipeline.tools.simulate.load import Load

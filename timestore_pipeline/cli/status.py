@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from timestore_pipeline import clock
 from timestore_pipeline.cli.arguments import OneOrAll
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
@@ -10,6 +9,7 @@ from timestore_pipeline.cli.wording import count, duration, size
 from timestore_pipeline.doors.documents import status_document
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.system import clock
 
 _COLUMNS = ("dataset", "pending", "in flight", "quarantined", "oldest", "on disk", "due", "reason")
 _NUMBERS = ("pending", "in flight", "quarantined", "oldest", "on disk")

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidInput, TimestoreError, UnsentRows
 from timestore_pipeline.ingest.normalize import read_arrow
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.client.batcher import Batcher
 from timestore_pipeline.client.connection import Connection
 from timestore_pipeline.client.problems import error_of, receipt_of
@@ -22,6 +21,7 @@ from timestore_pipeline.errors import InvalidInput, NotAcknowledged, RetryLater
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key
 from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 
 _ARROW = "application/vnd.apache.arrow.stream"

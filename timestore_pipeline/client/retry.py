@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 Body = bytes | memoryview
 

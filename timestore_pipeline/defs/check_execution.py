@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.recovery.audit.verify import audit_dataset
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 MOST_CHECKED = 2_000  # datasets; every further thousand costs each start and each run another second of CPU

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
 from timestore_pipeline.defs.shard_verdicts import SharedVerdict, failures_in
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 PER_ROUND = 50  # datasets whose turn it is at one tick: a thousand take twenty ticks, ten minutes

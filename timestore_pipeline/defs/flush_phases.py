@@ -18,9 +18,9 @@ from typing import TypeVar
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.system import clock
 
 LOG_EVERY = 10.0  # seconds between two lines about a phase's progress
 

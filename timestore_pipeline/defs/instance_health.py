@@ -13,7 +13,6 @@ from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigat
 from dagster._daemon.controller import get_daemon_statuses
 from dagster._daemon.types import DaemonStatus
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.instance import used_instance
 from timestore_pipeline.defs.landing_sensor import LANDING_SENSOR
 from timestore_pipeline.defs.recovery import flush_recovery_sensor
@@ -21,6 +20,7 @@ from timestore_pipeline.defs.run_queue import gives_shards_slots, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
 from timestore_pipeline.model.limits import SENSOR_LATE
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, failed, ok, warning
 
 _NEEDED = ("SENSOR", "QUEUED_RUN_COORDINATOR")  # without them nothing flushes by itself

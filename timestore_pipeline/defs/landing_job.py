@@ -11,7 +11,6 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.events import landing_key
 from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
 from timestore_pipeline.defs.job import SHARD_TAG
@@ -21,6 +20,7 @@ from timestore_pipeline.doors.landing.outcome import Outcome, Result
 from timestore_pipeline.errors import InvalidDatasetName, LandingUnusable
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.dataset import check_dataset_name
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 INGEST_JOB = "ingest_files"

@@ -7,7 +7,6 @@ for it.
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import active_run
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.landing_job import INGEST_JOB, LANDING_TAG
@@ -15,6 +14,7 @@ from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 LANDING_SENSOR = "landing_sensor"

@@ -8,13 +8,13 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.run_logs import forget_run_logs
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.run import MaintainOptions, datasets_to_maintain, maintain
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 MAINTENANCE_JOB = "lake_maintenance"

@@ -10,7 +10,7 @@ import logging
 import threading
 from itertools import groupby
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _EVERY = 5.0  # seconds; a line that has waited longer is written at the next line or call of `catch_up`
 _MOST_LINES = 500  # in one event

@@ -10,13 +10,13 @@ from typing import Any
 
 import dagster as dg
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.active_runs import busy_datasets
 from timestore_pipeline.defs.dispatch import Launch, RunBounds, plan_launches, why_not
 from timestore_pipeline.defs.flush_config import run_config
 from timestore_pipeline.defs.job import JOB_NAME, SHARD_TAG
 from timestore_pipeline.monitoring.telemetry.push import push_if_due, push_if_overdue
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 _PRIORITY_TAG = "dagster/priority"

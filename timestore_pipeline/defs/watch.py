@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from timestore_pipeline import clock
 from timestore_pipeline.defs.assets import known_datasets
 from timestore_pipeline.defs.check_rounds import check_round, news, with_failing
 from timestore_pipeline.defs.checks import FRESH
@@ -22,6 +21,7 @@ from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_state import WatchState
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 ASK_AGAIN = timedelta(minutes=10)  # after a reload that changed nothing: not every code server can reload

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.system import clock
 
 OBSERVE_EVERY = timedelta(minutes=1)  # at most, per dataset: these events are never purged
 MOST_REMEMBERED = 200  # datasets with an observation; more than that at a time are for the metrics

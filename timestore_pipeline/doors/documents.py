@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.batch import Receipt, Volume
 from timestore_pipeline.model.layout_words import layout_sentence
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.flush.attach import attach_sources
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
@@ -38,6 +37,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ Everything else is tried again after a pause (decision 0007), or searched for th
 
 from __future__ import annotations
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     InvalidInput,
     LedgerIncomplete,
@@ -18,6 +17,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 
 _CONFIGURATION = (InvalidInput, SchemaConflict, ShardConflict, UnsupportedTable, LedgerIncomplete)
 

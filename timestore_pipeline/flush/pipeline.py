@@ -17,7 +17,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
 from timestore_pipeline.flush.claim import Claim, claim_backlog
 from timestore_pipeline.flush.claim_size import most_bytes_now, narrowing
@@ -34,6 +33,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.roll_up import remove_idle_journals
 from timestore_pipeline.staging.scratch import remove_abandoned
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.flush_failures import retry_delay
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.limits import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

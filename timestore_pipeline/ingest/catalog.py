@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.ingest.exportable import check_exportable
 from timestore_pipeline.ingest.formats.reading import Reading
@@ -28,6 +27,7 @@ from timestore_pipeline.model.widening import check_extents, declare, publish_fi
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Layout
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, Standing
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

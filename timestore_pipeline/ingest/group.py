@@ -8,7 +8,6 @@ from datetime import datetime
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.ingest.catalog import fitted_to
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.values.extents import extents_of
@@ -16,6 +15,7 @@ from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.staging.journal_records import Encoded, Layout, Record, encode
 from timestore_pipeline.staging.ledger.schema_changes import Basis
+from timestore_pipeline.system import clock
 
 _ROWS_OF_A_PIECE = 500  # copying more together costs more than it saves
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.ingest.group import Group, Seen
@@ -29,6 +28,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

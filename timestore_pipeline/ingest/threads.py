@@ -18,7 +18,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
@@ -26,6 +25,7 @@ from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

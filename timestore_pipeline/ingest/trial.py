@@ -18,13 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.bounded import limit_resources
 from timestore_pipeline.ingest.formats.expansion import plain_bytes
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.settings import harmless_environment
-from timestore_pipeline.system import unprivileged
+from timestore_pipeline.system import clock, unprivileged
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 

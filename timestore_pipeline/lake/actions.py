@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from deltalake.transaction import AddAction, RemoveAction
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
+from timestore_pipeline.system import clock
 
 
 def add_action(file: ExportedFile, *, changes_data: bool) -> AddAction:

@@ -23,11 +23,10 @@ from deltalake import DeltaTable, Field, Schema
 from deltalake.schema import ArrayType, MapType, PrimitiveType, StructType
 from deltalake.table import ProtocolVersions
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import UnsupportedTable
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.log_files import Action
-from timestore_pipeline.system import durable
+from timestore_pipeline.system import clock, durable
 
 FEATURE = "timestampNtz"
 

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.lake.log_files import (
     CHECKPOINT,
     COMMIT,
@@ -28,6 +27,7 @@ from timestore_pipeline.lake.log_files import (
     version_of,
 )
 from timestore_pipeline.lake.store import FileStore
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import make_folder, sync
 
 BURNT_SUFFIX = "/burnt"  # of the second transaction identifier, which marks an epoch as burnt

@@ -20,13 +20,13 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 from pyarrow import fs
 
-from timestore_pipeline import clock
 from timestore_pipeline.lake import faults, layout
 from timestore_pipeline.lake.epochs import EpochCommit, settle
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files, stored_files
 from timestore_pipeline.lake.log import commit_metadata
 from timestore_pipeline.model.commit import app_id, compaction_app_id
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.retention import GarbageFile, LogTrim
 from timestore_pipeline.model.batch import begun_at
@@ -23,6 +22,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN
 from timestore_pipeline.staging.roll_up import idle_journals, remove_idle_journals
+from timestore_pipeline.system import clock
 
 _LONGEST_WRITE = timedelta(days=1)  # a file that did not change for so long is no longer being written
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     AccessDenied,
     Conflict,
@@ -41,6 +40,7 @@ from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import lock, make_folder, open_private
 
 _log = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.system import clock
 
 _LONGEST_KEY = 512  # characters
 _INSTANT = 16  # hexadecimal digits of an id: microseconds since the Unix epoch

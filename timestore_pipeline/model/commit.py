@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import batch_id
 from timestore_pipeline.model.flush import Flush
+from timestore_pipeline.system import clock
 
 
 def app_id(shard: str, dataset: str) -> str:

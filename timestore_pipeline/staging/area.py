@@ -7,7 +7,6 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater, TimestoreError
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, FlushRef
@@ -23,6 +22,7 @@ from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.backlogs import Surroundings
 from timestore_pipeline.staging.liveness import ProcessIdentity
 from timestore_pipeline.staging.opening import opening
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.system.durable import make_folder, sync
 

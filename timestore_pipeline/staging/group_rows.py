@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import StagedBatch
+from timestore_pipeline.system import clock
 
 BATCH_COLUMN = "__timestore_batch"
 COMMIT_COLUMN = "__timestore_commit"

@@ -21,10 +21,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
+from timestore_pipeline.system import clock
 
 FORMAT_VERSION = 1
 MAGIC = b"\xf5TSJ"  # no UTF-8 text holds its first byte

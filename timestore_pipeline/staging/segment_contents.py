@@ -13,13 +13,13 @@ from typing import Any
 
 import duckdb
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.schema_json import schema_from_json
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.group_rows import COMMIT_COLUMN
 from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, translated
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""What files, terminals and the interpreter are relied on for. Imports nothing of the product."""
+"""What files, clocks, terminals and the interpreter are relied on for. Imports nothing of the product."""

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import (
     AllSetAside,
     Conflict,
@@ -22,6 +21,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Flush, Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 if TYPE_CHECKING:  # what flushes is imported where it does: to ask for a flush takes no DuckDB

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.doors.access.gate import Gate, tokens_file
 from timestore_pipeline.doors.access.reloading import PERIOD, Reloaded, refreshing
 from timestore_pipeline.doors.access.tokens import SINGLE, Right, Token, new_token
 from timestore_pipeline.errors import InvalidToken, ServerFileRefused
+from timestore_pipeline.system import clock
 
 SECRET, TOKEN = new_token("station-a", [Right.STAGE], ["weather"])
 OTHER, SECOND = new_token("station-b", [Right.STAGE], ["weather"])

@@ -27,11 +27,12 @@ import pyarrow as pa
 
 from tests.services.forked import FORKED, Forked, as_file
 from tests.services.warm import run_program, timestore
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.cli.output import print_line
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.server import serve
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 ROOT = Path(__file__).parents[3]

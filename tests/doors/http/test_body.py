@@ -76,7 +76,7 @@ def test_a_body_that_has_just_begun_keeps_its_room(tmp_path: Path) -> None:
 
 def test_who_sent_much_work_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     heavy, now = Heavy(), 1_000.0
-    monkeypatch.setattr("timestore_pipeline.clock.monotonic", lambda: now)
+    monkeypatch.setattr("timestore_pipeline.system.clock.monotonic", lambda: now)
     for number in range(20_000):
         heavy.add(("10.0.0.1", f"d{number}"))
     assert ("10.0.0.1", "d19999") in heavy

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.doors.http.serving import Server, post, server, staged_batches, stream, table
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 DATASETS = b"GET /v1/datasets HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
 HEAD = b"POST /v1/datasets/d/batches HTTP/1.1\r\nhost: localhost\r\ncontent-type: text/csv\r\n"

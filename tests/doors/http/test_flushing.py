@@ -14,11 +14,12 @@ import pytest
 from deltalake import write_deltalake
 
 from tests.doors.http.serving import Server, post, server, stream, table
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.doors.access.tokens import Right, new_token
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 FLUSH, FLUSH_ALL, DRAIN = "/v1/datasets/d/flush", "/v1/flush", "/v1/drain"

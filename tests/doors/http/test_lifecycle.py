@@ -16,8 +16,9 @@ import pytest
 
 from tests.doors.http.serving import ARROW, Server, post, published, server, staged_batches, stream, table
 from tests.services.forked import run_forked
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.doors.http.server import serve
+from timestore_pipeline.system import clock
 
 # Small in the suite, larger on demand.
 PRODUCERS = int(os.environ.get("TIMESTORE_TEST_PRODUCERS", "8"))

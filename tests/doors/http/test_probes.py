@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cli.running import timestore_json
 from tests.doors.http.serving import Server, post, server, stream, table
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.probes import Fresh
+from timestore_pipeline.system import clock
 
 
 def test_a_server_that_can_take_batches_is_ready(client: httpx.Client) -> None:

@@ -15,9 +15,9 @@ import pytest
 from tests.doors.http.serving import Server, post, server, stream, table
 from tests.doors.http.test_connection import everything
 from tests.services.certificates import certificate
-from timestore_pipeline import clock
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import InvalidInput
+from timestore_pipeline.system import clock
 
 pytestmark = pytest.mark.service
 

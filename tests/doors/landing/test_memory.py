@@ -15,8 +15,8 @@ import pytest
 
 from tests.cli.running import ROOT
 from tests.doors.landing.dropping import files
-from timestore_pipeline import clock
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 
 FILES, ROWS = 10, 3_300_000
 ALLOWED = 400_000_000  # bytes, of which a quarter is the code of the libraries

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 
 from tests.doors.legacy.trees import import_tree, numbers, published, write
-from timestore_pipeline import clock
 from timestore_pipeline.doors.legacy.importing import Import, ImportJournal, ImportResult
 from timestore_pipeline.doors.legacy.tree import LegacyTree
 from timestore_pipeline.errors import AccessDenied, GuardrailExceeded, Interrupted
 from timestore_pipeline.ingest.whole_file import content_digest, open_staging
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from demo.stack import prometheus_config
 from tests.services import alertmanager, prometheus, pushgateway
-from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alert_levels import Watch
 from timestore_pipeline.monitoring.alerting.promql import Durations
@@ -17,6 +16,7 @@ from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 HURRY = Durations(40)  # two minutes become three seconds, five minutes seven and a half

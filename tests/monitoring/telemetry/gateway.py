@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 @dataclass

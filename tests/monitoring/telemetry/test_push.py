@@ -17,7 +17,6 @@ from tests.monitoring.telemetry.conftest import HOUR, MILLISECOND, readings
 from tests.monitoring.telemetry.gateway import Gateway, dripping, listening
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.telemetry import push
 from timestore_pipeline.monitoring.telemetry.metrics import registry
@@ -30,6 +29,7 @@ from timestore_pipeline.monitoring.telemetry.push import (
 )
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.pushes import PushState
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 __all__ = ["pushgateway"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.staging.promises import START, batch, claimed, promise, volumes
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
+from timestore_pipeline.system import clock
 
 
 def test_a_promise_is_pending_and_accepted(ledger: Ledger) -> None:

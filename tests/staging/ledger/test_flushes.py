@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.staging.promises import START, batch, claimed, promise, seal, volumes
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight, TimestoreError, UnknownDataset
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
@@ -16,6 +15,7 @@ from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.staging.ledger.flush_failures import retry_delay
+from timestore_pipeline.system import clock
 
 AT = datetime(2026, 1, 1, 5, tzinfo=UTC)
 FILE = ExportedFile("day/a.parquet", 20, 99, PartitionKey("partition_date", "2026-01-01"), "{}", AT, AT)

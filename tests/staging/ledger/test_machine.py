@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.staging.promises import batch
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
@@ -20,6 +19,7 @@ from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, In
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.schema_changes import SchemaMoved
+from timestore_pipeline.system import clock
 
 _STATES = ("pending", "in_flight", "published", "quarantined", "discarded")
 KEYS = st.one_of(st.none(), st.sampled_from("abcdef"))

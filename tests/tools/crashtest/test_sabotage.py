@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
 from timestore_pipeline.tools.crashtest.phases import TARGETS
 from timestore_pipeline.tools.crashtest.producer_journal import read_story

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.tools.doctor.looking import files, found, seen, staged
-from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Status
 from timestore_pipeline.tools.doctor.host import durable_write
 

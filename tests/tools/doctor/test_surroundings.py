@@ -16,8 +16,8 @@ import pytest
 
 from demo.processes import free_port
 from tests.tools.doctor.looking import files, found, seen
-from timestore_pipeline import clock
 from timestore_pipeline.errors import LandingUnusable
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Status
 
 

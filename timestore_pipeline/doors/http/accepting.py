@@ -18,9 +18,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.connection import Connection
 from timestore_pipeline.doors.http.roster import Roster
+from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.capacity import BlockingCalls, Slots
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, ServerBusy, SlowRequest
+from timestore_pipeline.system import clock
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 

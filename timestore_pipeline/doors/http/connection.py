@@ -18,12 +18,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.parser import SlicedParser
 from timestore_pipeline.doors.http.roster import Activity, Roster
 from timestore_pipeline.doors.http.transport import Timer, WholeAnswers, send_at_once
 from timestore_pipeline.doors.http.turns import Turns
+from timestore_pipeline.system import clock
 
 _BUSY = "the server has too many connections"
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 Document = Mapping[str, Any]
 Data = bytes | memoryview

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.body import Body
 from timestore_pipeline.doors.http.capacity import Budget, Reservation
 from timestore_pipeline.doors.http.limits import Limits, ReaderLimits
@@ -20,6 +19,7 @@ from timestore_pipeline.doors.http.readers import Readers
 from timestore_pipeline.doors.http.reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, ServerBusy
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.system import clock
 
 Sender = tuple[str, str]  # address and dataset
 Submit = Callable[[Reservation, Parsed, memoryview], Future[Receipt]]

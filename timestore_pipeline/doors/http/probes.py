@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.doors.http.service import Service
 from timestore_pipeline.errors import DiskFull, LedgerBusy, ManagerClosed
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
+from timestore_pipeline.system import clock
 
 T = TypeVar("T")
 

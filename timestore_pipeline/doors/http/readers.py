@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.http.frames import FramedPipes
 from timestore_pipeline.doors.http.limits import ReaderLimits
 from timestore_pipeline.doors.http.reader_process import ERRORS
@@ -28,7 +27,7 @@ from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import harmless_environment
-from timestore_pipeline.system import unprivileged
+from timestore_pipeline.system import clock, unprivileged
 
 _log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Protocol
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _LONG = 5.0  # seconds within which an ordinary client's body is complete
 _AT_ONCE = 8  # strangers that give way at a time, because more clients are likely to connect

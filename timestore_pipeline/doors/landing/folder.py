@@ -21,7 +21,6 @@ from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePath
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.landing_file import (
     Ignored,
@@ -35,6 +34,7 @@ from timestore_pipeline.doors.landing.landing_file import (
 )
 from timestore_pipeline.errors import LandingUnusable
 from timestore_pipeline.settings import Settings
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.confined import Entry, Place, Tree
 
 _OWN = _IN_HAND, _ARCHIVE, _REJECTED = "_ingesting", "_archive", "_rejected"

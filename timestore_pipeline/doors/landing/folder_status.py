@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import Ignored, LandingFile
 from timestore_pipeline.errors import LandingUnusable, TimestoreError, error_document
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path, PurePath
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile
@@ -27,6 +26,7 @@ from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.confined import readable
 from timestore_pipeline.system.durable import lock
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePath
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.errors import LandingUnusable
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.confined import Entry, Place
 
 Identity = tuple[int, int, int]  # inode, bytes, nanoseconds of the last write; if it differs, the file is another one

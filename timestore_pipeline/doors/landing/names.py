@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.dataset import is_dataset_name
+from timestore_pipeline.system import clock
 
 REASON = ".reason.json"
 

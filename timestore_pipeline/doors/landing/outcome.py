@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.staging_loop import Tally
+from timestore_pipeline.system import clock
 
 
 class Result(StrEnum):

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import unquote_to_bytes
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 _EXCERPT = 300  # bytes of a refusal's body, in which the gateway names the metric it rejects
 

@@ -20,13 +20,13 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.staging.ledger.counters import FLUSH_DURATION_BUCKETS
+from timestore_pipeline.system import clock
 
 Labels = tuple[str, ...]  # values of the series' own labels, in the order of their declaration, without the shard
 Samples = Mapping[Labels, float]

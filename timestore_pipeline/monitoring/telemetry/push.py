@@ -18,13 +18,13 @@ import logging
 import urllib.request
 from datetime import datetime, timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.monitoring.telemetry.delivery import Address, Delivery
 from timestore_pipeline.monitoring.telemetry.metrics import CONTENT_TYPE, exposition
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.pushes import PushState
+from timestore_pipeline.system import clock
 
 JOB = "timestore"
 DEADLINE = 2.0  # seconds that a gateway has to answer

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import LedgerMismatch, RetryLater
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
@@ -32,6 +31,7 @@ from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
 from timestore_pipeline.staging.opening import exclusively
 from timestore_pipeline.staging.system_errors import system_error
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import make_folder, replacing, sync
 
 _LOGS = ("-wal", "-shm")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, ShardConflict, TimestoreError
 from timestore_pipeline.lake.history import NewestEpoch
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system import clock
 
 _OLDER_COPY = (
     "this ledger is an older copy, or a copy of it publishes elsewhere: stop the other, then run"

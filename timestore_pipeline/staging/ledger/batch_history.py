@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections.abc import Collection
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Row
+from timestore_pipeline.system import clock
 
 # Of one claim. An export has all its segments open at once, of the 1024 files a process usually may; and the claim, its
 # export and its end each hold the ledger's write lock for up to ten microseconds a batch.

@@ -17,9 +17,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import AccessDenied, DiskFull, LedgerBusy, TimestoreError, UnreadableLedger
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import open_private
 
 Row = sqlite3.Row

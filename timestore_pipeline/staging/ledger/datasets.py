@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segments_differ, times_changed
+from timestore_pipeline.system import clock
 
 if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
     import pyarrow as pa

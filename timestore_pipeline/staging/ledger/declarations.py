@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import DatasetsRefused, TimestoreError
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import bring_back, current_record
+from timestore_pipeline.system import clock
 
 Changing = Callable[[str, DatasetMetadata], DatasetMetadata]  # name, metadata -> new ones; the same object = no change
 

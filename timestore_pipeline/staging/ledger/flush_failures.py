@@ -14,11 +14,11 @@ import sqlite3
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.limits import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.system import clock
 
 _RETRY_FIRST = timedelta(seconds=2)
 

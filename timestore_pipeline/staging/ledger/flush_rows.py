@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.staging.ledger.database import Row, instant_or_none
 from timestore_pipeline.staging.ledger.phases import durations
+from timestore_pipeline.system import clock
 
 SELECT = """
 SELECT name, flushes.*, count(file_id) AS file_count, coalesce(sum(files.bytes), 0) AS file_bytes,

@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
@@ -24,6 +23,7 @@ from timestore_pipeline.staging.ledger.flush_rows import GROUP, SELECT, flush_of
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
+from timestore_pipeline.system import clock
 
 MOST_FORGOTTEN = 10_000  # files in one transaction
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, UnknownIncident
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.incident import Incident, IncidentBatch, IncidentKind, IncidentReason, Resolution
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.system import clock
 
 _LARGEST = 2**63 - 1  # whole number that SQLite is asked for
 

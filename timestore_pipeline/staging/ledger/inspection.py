@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.model.backlog import Block
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.database import Row, translated
 from timestore_pipeline.staging.ledger.flush_failures import block_of
 from timestore_pipeline.staging.ledger.readonly import look_at
+from timestore_pipeline.system import clock
 
 T = TypeVar("T")
 

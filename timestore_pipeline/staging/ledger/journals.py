@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger.batches import staged_batch
 from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import FlushState
@@ -21,6 +20,7 @@ from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.schema_changes import fix_types
 from timestore_pipeline.staging.ledger.type_changes import mark_retyped
+from timestore_pipeline.system import clock
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import FlushRef, FlushState, Phase
 from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.system import clock
 
 _COLUMNS = {  # phase -> columns of its begin and its end
     Phase.CLAIM: ("began_at", "claimed_at"),

@@ -6,8 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.database import Database, instant_or_none
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ import sqlite3
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.database import Database, instant_or_none
+from timestore_pipeline.system import clock
 
 _STATE = "metrics_push"
 _ENDED = "flushes_ended"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import FlushRef
@@ -19,6 +18,7 @@ from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.incidents import open_incident
+from timestore_pipeline.system import clock
 
 _OWED = "('pending', 'in_flight', 'quarantined')"  # states of batches that a segment still has to hold
 

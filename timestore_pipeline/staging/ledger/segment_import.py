@@ -10,13 +10,13 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.incidents import open_incident
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline import clock
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.system import clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import UnknownDataset
 from timestore_pipeline.staging.ledger.counters import put
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.system import clock
 
 VERIFIED = "verified_timestamp_seconds"
 PROBLEMS = "verify_problems"

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.phases import START, PhaseBoard
 from timestore_pipeline.tools.crashtest.producer import produce

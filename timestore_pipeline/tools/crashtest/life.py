@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.phases import PhaseMarker
 from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 

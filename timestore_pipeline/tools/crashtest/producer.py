@@ -12,10 +12,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import QueueFull, RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.life import Life
 from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, Story, read_end

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
 from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines

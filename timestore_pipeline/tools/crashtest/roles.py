@@ -19,7 +19,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import handle
@@ -27,6 +26,7 @@ from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.report import DatasetUpkeep
 from timestore_pipeline.maintain.run import MaintainOptions, maintain
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest import phases
 from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.reader import published_table

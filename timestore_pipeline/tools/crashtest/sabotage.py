@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline import clock
 from timestore_pipeline.flush import claim
 from timestore_pipeline.ingest import manager, normalize
 from timestore_pipeline.ingest.group_commit import GroupCommit
@@ -27,6 +26,7 @@ from timestore_pipeline.model.lake import EpochOutcome, ExportedFile
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.system import clock
 
 _EVERY = 5  # batches of which one loses or changes a row
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Role
 
 _START = datetime(2026, 3, 10, 12, tzinfo=UTC)

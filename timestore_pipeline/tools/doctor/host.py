@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.staging.directory import FilesystemSpace, StagingDirectory, folder_bytes
 from timestore_pipeline.staging.ledger.inspection import LedgerInspection
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 
 _LEAST_SHARE = 0.05  # of the disk free; filesystems slow down below, and other programs write too

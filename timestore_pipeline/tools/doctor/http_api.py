@@ -6,9 +6,9 @@ import ssl
 from collections.abc import Iterator
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.access.certificate import server_certificate, valid_until
 from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 
 _RENEWED = timedelta(days=14)  # before their end; the usual tools renew certificates a month before

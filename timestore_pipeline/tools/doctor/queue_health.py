@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.limits import SENSOR_LATE
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
@@ -15,6 +14,7 @@ from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.staging.liveness import others_alive
 from timestore_pipeline.staging.opening import lost
 from timestore_pipeline.staging.scratch import owned_folders
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 
 

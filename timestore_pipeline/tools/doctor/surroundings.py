@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.monitoring.telemetry.delivery import Address
 from timestore_pipeline.monitoring.telemetry.push import DEADLINE
 from timestore_pipeline.settings import storage_options
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import durable_write, in_the_way, nearest_folder
 

@@ -21,11 +21,11 @@ from functools import partial
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline import clock
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.engine import open_engine
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, checksum_sql, digest

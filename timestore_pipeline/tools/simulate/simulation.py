@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from timestore_pipeline import clock
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.oracle import judge
 from timestore_pipeline.tools.crashtest.producer_journal import read_story

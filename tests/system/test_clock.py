@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 
 def test_now_is_aware_and_in_utc() -> None:
