@@ -29,7 +29,7 @@ from demo.waiting import wait_until
 from timestore_pipeline import Settings
 from timestore_pipeline.cli.monitoring import watch_of
 from timestore_pipeline.errors import MissingExtra
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json, rule_file, write_files
 from timestore_pipeline.system import clock

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.docs.documents import ROOT, anchors
-from timestore_pipeline.monitoring.alerting.alert import Alert
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Alert, Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
 from timestore_pipeline.monitoring.alerting.panels import rows
 from timestore_pipeline.monitoring.alerting.promql import Durations

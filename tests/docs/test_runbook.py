@@ -13,7 +13,7 @@ from tests.docs.documents import anchors
 from tests.docs.runbook import RUNBOOK, steps
 from tests.docs.runbook_scenes import SCENES, scene
 from tests.services.warm import warm_timestore
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
 
 _BLOCKS = [(step.heading, number, block) for step in steps() for number, block in enumerate(step.blocks)]

@@ -9,7 +9,7 @@ import typer
 
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
 from timestore_pipeline.cli.session import open_store
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import RUNBOOK, dashboard_json, rule_file, write_files
 from timestore_pipeline.monitoring.telemetry.metrics import exposition

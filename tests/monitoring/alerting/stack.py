@@ -10,7 +10,7 @@ from pathlib import Path
 from demo.stack import prometheus_config
 from tests.services import alertmanager, prometheus, pushgateway
 from timestore_pipeline.model.dataset import AlertOverrides
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.push import push_metrics

@@ -22,7 +22,7 @@ from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.maintain.run import maintain
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows

@@ -16,7 +16,7 @@ from tests.monitoring.alerting.scenes import healthy, played
 from tests.monitoring.alerting.table_cases import TABLE_CASES
 from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
-from timestore_pipeline.monitoring.alerting.alert_levels import Watch
+from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file

@@ -1,8 +1,8 @@
 """Every alert: its expression, its severity and its text for the person on call.
 
 Levels come from series where there is one (flush thresholds, guardrails, sizes), so that a rule loaded last month uses
-today's limits. The others are the constants in `alert_levels.py`, and the backlog levels in `alert.py`. Alerts about
-tables and HTTP servers are in `table_alerts.py` and `api_alerts.py`.
+today's limits. The others are the constants and the backlog levels in `alert.py`. Alerts about tables and HTTP servers
+are in `published_tables.py` and `http_servers.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from dataclasses import replace
 
 from timestore_pipeline.model.limits import LATE_FLOOR, LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
-from timestore_pipeline.monitoring.alerting.alert import Alert, Severity, backlog_limits
-from timestore_pipeline.monitoring.alerting.alert_levels import (
+from timestore_pipeline.monitoring.alerting.alert import (
     DAY,
     DISK_PAGE,
     DISK_WARN,
@@ -24,10 +23,13 @@ from timestore_pipeline.monitoring.alerting.alert_levels import (
     RECORDED_EVERY,
     SLOW_ENOUGH,
     SLOWER,
+    Alert,
+    Severity,
     Watch,
+    backlog_limits,
 )
-from timestore_pipeline.monitoring.alerting.api_alerts import api_alerts
-from timestore_pipeline.monitoring.alerting.table_alerts import table_alerts
+from timestore_pipeline.monitoring.alerting.http_servers import api_alerts
+from timestore_pipeline.monitoring.alerting.published_tables import table_alerts
 from timestore_pipeline.monitoring.telemetry import series
 
 DURATION_P95 = "timestore_staging:flush_duration_seconds:p95"  # recorded, so that a day of it is cheap to average
@@ -172,28 +174,22 @@ def _flushes(watch: Watch) -> Iterator[Alert]:
 
 
 def _pace(watch: Watch) -> Iterator[Alert]:
-    yield Alert(
-        "TimestoreFlushSlower",
-        Severity.WARNING,
-        _slower(watch),
-        "{{ $labels.dataset }}: flushes take {{ $value | humanizeDuration }} (p95)",
-        f"That is more than {SLOWER:g} times the duration of the day before, for dataset"
-        " {{ $labels.dataset }} on shard {{ $labels.shard }}.",
-        hold=15 * MINUTE,
-    )
-
-
-def _slower(watch: Watch) -> str:
     """Needs an hour of history and five recent flushes: a first flush or a single slow one is not a regression."""
     recorded = f"{DURATION_P95}{{{watch.scope.shard}}}"
     past = f"{recorded}[{watch.durations.span(DAY)}] offset {watch.durations.span(HOUR)}"
     finished = watch.scope.select(series.FLUSH_DURATION, part="_count", result="success")
     count = f"sum by ({promql.DATASET}) ({finished} - min_over_time({finished}[{watch.durations.span(HOUR)}]))"
-    return (
+    yield Alert(
+        "TimestoreFlushSlower",
+        Severity.WARNING,
         f"{recorded} > {SLOWER:g} * avg_over_time({past})\n"
         f"and {recorded} > {SLOW_ENOUGH:g}\n"
         f"and count_over_time({past}) >= {HOUR / RECORDED_EVERY:.0f}\n"
-        f"and {count} >= 5"
+        f"and {count} >= 5",
+        "{{ $labels.dataset }}: flushes take {{ $value | humanizeDuration }} (p95)",
+        f"That is more than {SLOWER:g} times the duration of the day before, for dataset"
+        " {{ $labels.dataset }} on shard {{ $labels.shard }}.",
+        hold=15 * MINUTE,
     )
 
 

@@ -1,4 +1,8 @@
-"""Panels, independent of the tool that draws them. Queries hold placeholders in Grafana's notation (`$dataset`)."""
+"""Panels, independent of the tool that draws them, and the queries that they share.
+
+Queries hold placeholders in Grafana's notation (`$dataset`). With a thousand datasets a panel draws `$top` lines,
+ranked once over the whole time range: with a rank per step lines would come and go.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from timestore_pipeline.monitoring.alerting.alert import Severity
+from timestore_pipeline.monitoring.alerting.promql import DATASET, Scope
+from timestore_pipeline.monitoring.telemetry import series
+from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries
 
 LINE = "{{dataset}} ({{shard}})"
+SCOPE = Scope('shard=~"$shard"', 'dataset=~"$dataset"')
 
 
 class PanelKind(StrEnum):
@@ -57,3 +65,23 @@ def filled(expression: str, placeholders: Mapping[str, str]) -> str:
     for name in sorted(placeholders, key=len, reverse=True):
         expression = expression.replace(f"${name}", placeholders[name])
     return expression
+
+
+def rate(name: str, by: str) -> Query:
+    return Query(f"sum by ({by}) ({per_second(series.counter(name))})", f"{{{{{by}}}}}")
+
+
+def per_second(counter: CounterSeries) -> str:
+    return f"rate({SCOPE.select(counter)}[$__rate_interval])"
+
+
+def top_gauge(expression: str, ranked: GaugeSeries, **labels: str) -> str:
+    return top(expression, f"max by ({DATASET}) (max_over_time({SCOPE.select(ranked, **labels)}[$__range] @ end()))")
+
+
+def top_counter(expression: str, ranked: CounterSeries) -> str:
+    return top(expression, f"sum by ({DATASET}) (increase({SCOPE.select(ranked)}[$__range] @ end()))")
+
+
+def top(expression: str, rank: str) -> str:
+    return f"{expression}\nand on ({DATASET}) topk($top, {rank})"

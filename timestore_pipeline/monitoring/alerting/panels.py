@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN
 from timestore_pipeline.monitoring.alerting import promql
-from timestore_pipeline.monitoring.alerting.alert import Severity
-from timestore_pipeline.monitoring.alerting.alert_levels import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE
-from timestore_pipeline.monitoring.alerting.api_panels import api_panels
-from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row, Unit
-from timestore_pipeline.monitoring.alerting.panel_queries import SCOPE, per_second, rate, top_counter, top_gauge
+from timestore_pipeline.monitoring.alerting.alert import DISK_PAGE, DISK_WARN, RECENTLY, SILENCE, Severity
+from timestore_pipeline.monitoring.alerting.http_servers import api_panels
+from timestore_pipeline.monitoring.alerting.panel import (
+    SCOPE,
+    Panel,
+    PanelKind,
+    Query,
+    Row,
+    Unit,
+    per_second,
+    rate,
+    top_counter,
+    top_gauge,
+)
 from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations
-from timestore_pipeline.monitoring.alerting.table_panels import table_panels
+from timestore_pipeline.monitoring.alerting.published_tables import table_panels
 from timestore_pipeline.monitoring.telemetry import series
 
 ALERT_OF = {  # panel -> the alert about its series, with the runbook's section that it links to

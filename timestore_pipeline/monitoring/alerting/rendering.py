@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from timestore_pipeline.errors import MissingExtra, UnwritableOutput
-from timestore_pipeline.monitoring.alerting.alert import Alert
-from timestore_pipeline.monitoring.alerting.alert_levels import RECORDED_EVERY, Watch
+from timestore_pipeline.monitoring.alerting.alert import RECORDED_EVERY, Alert, Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.system.durable import make_folder, replacing

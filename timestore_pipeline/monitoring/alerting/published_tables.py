@@ -1,14 +1,38 @@
-"""Panels about published tables: the cost of compactions beside flushed rows, and what verifications found."""
+"""Alerts and panels about published tables.
+
+They show tables that contradict the ledger or that were not verified for long, and the cost of compactions beside
+flushed rows.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from timestore_pipeline.monitoring.alerting import promql
-from timestore_pipeline.monitoring.alerting.alert import Severity
-from timestore_pipeline.monitoring.alerting.alert_levels import HOUR, VERIFY_LATE
-from timestore_pipeline.monitoring.alerting.panel import Panel, Query, Unit
-from timestore_pipeline.monitoring.alerting.panel_queries import SCOPE, top, top_counter, top_gauge
+from timestore_pipeline.monitoring.alerting.alert import HOUR, VERIFY_LATE, Alert, Severity, Watch
+from timestore_pipeline.monitoring.alerting.panel import SCOPE, Panel, Query, Unit, top, top_counter, top_gauge
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.telemetry import series
+
+
+def table_alerts(watch: Watch) -> Iterator[Alert]:
+    yield Alert(
+        "TimestoreBooksDiffer",
+        Severity.PAGE,
+        f"{watch.scope.level(series.VERIFY_PROBLEMS)} > 0",
+        "{{ $labels.dataset }}: the books do not add up, {{ $value }} problems",
+        "The last verification of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} found rows or files that"
+        " ledger, staged files and table do not agree about. timestore verify lists each with its remedy.",
+    )
+    yield Alert(
+        "TimestoreVerifyStale",
+        Severity.WARNING,
+        f"time() - {promql.verified(watch.scope)} > {watch.durations.seconds(VERIFY_LATE)}",
+        "{{ $labels.dataset }}: not verified for {{ $value | humanizeDuration }}",
+        "No verification of dataset {{ $labels.dataset }} on shard {{ $labels.shard }} could read everything in this"
+        " time, so that rows could be missing without an alert. The schedule verify_round verifies each dataset once a"
+        " day.",
+    )
 
 
 def table_panels(durations: Durations) -> tuple[Panel, ...]:
