@@ -27,4 +27,4 @@ def stored_now(
     instance: dg.DagsterInstance, verdict: Verdict, now: datetime, shard: str = "shard-0"
 ) -> list[str | None]:
     """The texts that the shard's watch would store at this instant."""
-    return [found.text for found in news(instance, shared_verdicts(instance, shard, [verdict]), now)]
+    return [found.text for found in news(shared_verdicts(instance, shard, [verdict]), now)]

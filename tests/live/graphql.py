@@ -32,6 +32,11 @@ _SENSOR = """query ($sensor: SensorSelector!) { sensorOrError(sensorSelector: $s
     __typename ... on Sensor { id sensorState { status ticks(limit: 1) { status } } } } }"""
 _RUN = """query ($run: ID!) { runOrError(runId: $run) {
     __typename ... on Run { status runConfig rootRunId tags { key value } } } }"""
+_ASSETS = """query ($location: RepositorySelector!) { repositoryOrError(repositorySelector: $location) {
+    __typename ... on Repository { assetNodes { assetKey { path } } } } }"""
+_CHECKS = """query ($asset: AssetKeyInput!) { assetNodeOrError(assetKey: $asset) { __typename
+    ... on AssetNode { assetChecksOrError { __typename
+        ... on AssetChecks { checks { name executionForLatestMaterialization { status } } } } } } }"""
 _JOBS = """query ($location: RepositorySelector!) { repositoryOrError(repositorySelector: $location) {
     __typename ... on Repository { jobs { name } } } }"""
 
@@ -94,6 +99,18 @@ class DagsterApi:
 
     def tags(self, run: str) -> dict[str, str]:
         return {tag["key"]: tag["value"] for tag in self._ask(_RUN, run=run)["tags"]}
+
+    def assets(self) -> set[str]:
+        """The last part of each key."""
+        return {node["assetKey"]["path"][-1] for node in self._ask(_ASSETS, location=_REPOSITORY)["assetNodes"]}
+
+    def checks(self, dataset: str) -> dict[str, str | None]:
+        """Check -> the status that the dataset's page shows; None = *Not evaluated*, in grey."""
+        node = self._ask(_CHECKS, asset={"path": ["timestore", dataset]})
+        shown = {
+            check["name"]: check["executionForLatestMaterialization"] for check in node["assetChecksOrError"]["checks"]
+        }
+        return {name: None if execution is None else execution["status"] for name, execution in shown.items()}
 
     @staticmethod
     def _sensor(name: str) -> dict[str, str]:

@@ -84,3 +84,12 @@ def test_a_killed_run_is_carried_on_from_failure_and_any_op_of_it_may_be_execute
     assert live.ended(last) == "SUCCESS"
     assert published(live.timestore, "carried_on") == [0, 1, 2]
     assert len(live.flushes("carried_on")) == 1
+
+
+def test_a_new_dataset_is_an_asset_with_checks_without_a_click(live: LiveInstance) -> None:
+    """Nothing names the web server: the code server is asked to reload, and the web server notices."""
+    assert live.timestore.settings.dagster_webserver_url is None
+    assert "fresh_from_the_field" not in live.api.assets()
+    live.stage("fresh_from_the_field", hourly(3))
+    live.wait_for(lambda: "fresh_from_the_field" in live.api.assets() or None)
+    live.wait_for(lambda: live.api.checks("fresh_from_the_field")["fresh"] == "SUCCEEDED" or None)

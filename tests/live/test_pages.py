@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.defs.flushing import hourly, published
+from tests.defs.flushing import hourly, published, run_config
 from tests.live import scene
 from tests.live.instance import LiveInstance
 from tests.live.pages import AssetPage, Launchpad, browser_page
 from tests.services.require import require_command
+from timestore_pipeline.defs.checks import AUDITED, WATCHED
 
 PLOTTED = ("rows", "bytes", "files", "file_bytes", "duration_seconds", "freshness_lag_seconds")
 
@@ -105,3 +106,15 @@ def test_materialize_on_a_datasets_page_flushes_it_although_it_is_paused(live: L
     flush = live.published(scene.DATASET, before + 1)
     assert flush.volume.rows == scene.WAITING
     assert live.backlog(scene.DATASET).pending.rows == 0
+
+
+def test_the_checks_of_a_dataset_are_green_or_red_after_a_flush(live: LiveInstance, page: Page) -> None:
+    """Comes last: it publishes what others look at."""
+    live.stage(scene.DATASET, scene.hours(300, 3))
+    assert live.ended(live.api.launch("partition_build", run_config(scene.DATASET))) == "SUCCESS"
+    checks = live.api.checks(scene.DATASET)
+    assert set(checks) == {*WATCHED, *AUDITED}
+    assert set(checks.values()) <= {"SUCCEEDED", "FAILED"}
+    assert checks["verified"] == "SUCCEEDED"
+    AssetPage(page, live.url, scene.DATASET).open("checks", checkDetail="verified")
+    expect(page.get_by_text("Passed", exact=True).first).to_be_visible()

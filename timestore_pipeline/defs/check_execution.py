@@ -59,6 +59,7 @@ def _definition(specs: Sequence[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
             selected[key.asset_key.path[-1]].append(key.name)
         for dataset, names in selected.items():
             for verdict in for_all_shards(context.instance, timestore.area.shard, verdicts(timestore, dataset, names)):
+                context.op_execution_context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted
                 yield verdict.result()
 
     return execute_checks

@@ -1,15 +1,13 @@
 """Which datasets are checked at a tick, and which verdicts are stored. Every dataset gets its turn, failing ones first.
 
 A tick reads every status, which is one ledger query, and counts the batches of a bounded number of datasets. An event
-is stored for a changed verdict, and once a day for an unchanged one, so that its page does not look abandoned. Dagster
-greys a verdict out once a flush came after it, so a failed verdict is stored again after a flush and stays red.
+is stored for a changed verdict, and once a day for an unchanged one, so that its page does not look abandoned. Flushes
+store none: six events would cost each flush more than everything else that Dagster does about it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-
-import dagster as dg
 
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
 from timestore_pipeline.defs.shard_verdicts import SharedVerdict, failures_in
@@ -21,7 +19,6 @@ from timestore_pipeline.wiring import Timestore
 PER_ROUND = 50  # datasets whose turn it is at one tick: a thousand take twenty ticks, ten minutes
 MOST_FAILING = 50  # datasets looked at out of turn
 REPEAT_AFTER = timedelta(days=1)
-REPEAT_FAILURE_AFTER = timedelta(minutes=1)  # and a flush: these events are never purged
 _TIME_TO_COUNT = 5.0  # seconds of a tick; a dataset of a hundred thousand batches takes a tenth of one
 
 
@@ -45,11 +42,9 @@ def turn(datasets: Sequence[str], after: str) -> list[str]:
     return (later or list(datasets))[:PER_ROUND]
 
 
-def news(instance: dg.DagsterInstance, shared: Sequence[SharedVerdict], now: datetime) -> list[Verdict]:
-    """Verdicts that differ from the last one that Dagster stored, or whose last one is old."""
-    verdicts = [one.verdict for one in shared]
-    flushed = _last_flushes(instance, [verdict for verdict in verdicts if not verdict.passed])
-    return [one.verdict for one in shared if _is_news(one, flushed.get(one.verdict.key.asset_key, 0.0), now)]
+def news(shared: Sequence[SharedVerdict], now: datetime) -> list[Verdict]:
+    """Verdicts that differ from the last one that Dagster stored, or whose last one is old or can turn grey."""
+    return [one.verdict for one in shared if _is_news(one, now)]
 
 
 def with_failing(state: WatchState, verdicts: Sequence[Verdict]) -> WatchState:
@@ -80,23 +75,12 @@ def _passes(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.passed for verdict in verdicts)
 
 
-def _last_flushes(instance: dg.DagsterInstance, verdicts: Sequence[Verdict]) -> dict[dg.AssetKey, float]:
-    """When the datasets were last materialized, in seconds since the Unix epoch."""
-    keys = list({verdict.key.asset_key for verdict in verdicts})
-    entries = [record.asset_entry for record in instance.event_log_storage.get_asset_records(keys)] if keys else []
-    return {
-        entry.asset_key: entry.last_materialization_record.timestamp
-        for entry in entries
-        if entry.last_materialization_record is not None
-    }
-
-
-def _is_news(shared: SharedVerdict, flushed: float, now: datetime) -> bool:
+def _is_news(shared: SharedVerdict, now: datetime) -> bool:
     verdict, shown = shared.verdict, shared.shown
-    if shown is None or verdict.passed != shown.passed or failures_in(shown).keys() != verdict.failing_shards:
+    if shown is None or shown.partition is None:
+        return True
+    if verdict.passed != shown.passed or failures_in(shown).keys() != verdict.failing_shards:
         return True
     if not verdict.passed and verdict.severity is not shown.severity:
         return True
-    hidden = not verdict.passed and flushed > shared.shown_since
-    pause = REPEAT_FAILURE_AFTER if hidden else REPEAT_AFTER
-    return now.timestamp() - shared.shown_since > pause.total_seconds()
+    return now.timestamp() - shared.shown_since > REPEAT_AFTER.total_seconds()

@@ -16,6 +16,7 @@ from timestore_pipeline.model.limits import LATE_RULE
 from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
 from timestore_pipeline.recovery.audit.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
+from timestore_pipeline.system import clock
 
 FULL_SHARE = 0.8  # of the guardrail; beyond it a flush that fails once more ends in rejected or unlimited writes
 
@@ -57,7 +58,12 @@ class Verdict:
         return dg.AssetCheckKey(asset_key(self.dataset), self.check)
 
     def evaluation(self) -> dg.AssetCheckEvaluation:
-        """As an event without a run, or of any job."""
+        """As an event without a run, or of any run: what the dataset's page shows until the next evaluation.
+
+        Without a partition, the next flush would turn it grey, whatever it changed: Dagster counts an evaluation as
+        outdated by any later materialization. One of a partition is outdated by a materialization of that partition
+        only, and no dataset has one of this name. The instant makes it unique, which Dagster's storage demands.
+        """
         return dg.AssetCheckEvaluation(
             asset_key=asset_key(self.dataset),
             check_name=self.check,
@@ -65,10 +71,11 @@ class Verdict:
             severity=self.severity,
             description=self.text,
             metadata=self.numbers,
+            partition=f"as of {clock.now():%Y-%m-%d %H:%M:%S.%f} UTC",
         )
 
     def result(self) -> dg.AssetCheckResult:
-        """As the answer of an executed check."""
+        """As the answer of an executed check, which Dagster takes without a partition."""
         return dg.AssetCheckResult(
             asset_key=asset_key(self.dataset),
             check_name=self.check,

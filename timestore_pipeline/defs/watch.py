@@ -4,6 +4,7 @@ Nothing depends on it: `staging_flush_sensor` flushes, and alerts use the metric
 work.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,10 +17,9 @@ from timestore_pipeline.defs.checks import FRESH
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.observing import observations
 from timestore_pipeline.defs.partitions import covers
-from timestore_pipeline.defs.reload import ask_for_reload
+from timestore_pipeline.defs.reload import reloading
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_state import WatchState
-from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.catalog import CatalogEntry
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
@@ -45,11 +45,12 @@ def dataset_watch_sensor(
     shared = shared_verdicts(context.instance, timestore.area.shard, verdicts)
     backlogs = [status.backlog for status in shown]
     observed, remembered = observations(backlogs, before.observed, now, timestore.area.shard)
-    changed = [verdict.evaluation() for verdict in news(context.instance, shared, now)]
+    changed = [verdict.evaluation() for verdict in news(shared, now)]
     unseen = not_shown(known_datasets(timestore.settings), graph, now)
     summary = f"{len(observed)} observations, {len(changed)} changed verdicts; {_describe(unseen)}"
     after = with_failing(replace(after, observed=remembered), [one.verdict for one in shared])
-    state = _ask_if_due(timestore.settings, unseen, now, after)
+    ask = reloading(context.code_location_origin, timestore.settings.dagster_webserver_url)
+    state = after if ask is None else _ask_if_due(ask, unseen, now, after)
     return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=summary, cursor=state.to_cursor())
 
 
@@ -63,15 +64,14 @@ def _is_shown(entry: CatalogEntry, graph: AssetGraph, now: datetime) -> bool:
     return graph.has(key) and covers(graph.get(key).partitions_def, entry, now)
 
 
-def _ask_if_due(settings: Settings, unseen: list[str], now: datetime, state: WatchState) -> WatchState:
+def _ask_if_due(ask: Callable[[], bool], unseen: list[str], now: datetime, state: WatchState) -> WatchState:
     """Ask for a reload at most once a minute, and every ten minutes for the same datasets if the server accepted it."""
     pause = _LEAST_PAUSE if len(unseen) > state.asked_for else ASK_AGAIN
     if not unseen:
         return replace(state, asked_for=0)
-    if settings.dagster_webserver_url is None or now < clock.from_micros(state.asked_at) + pause:
+    if now < clock.from_micros(state.asked_at) + pause:
         return state
-    accepted = ask_for_reload(settings.dagster_webserver_url)
-    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if accepted else 0)
+    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if ask() else 0)
 
 
 def _describe(unseen: list[str]) -> str:

@@ -49,7 +49,7 @@ def pushgateway(deployment: Deployment) -> Iterator[CheckFinding]:
 
 def webserver(deployment: Deployment) -> Iterator[CheckFinding]:
     """`dataset_watch_sensor` asks it to reload the definitions when a dataset is new."""
-    unset = "an operator reloads the definitions for new datasets"
+    unset = "only a code server is asked to reload the definitions for new datasets"
     yield _check(deployment.settings.dagster_webserver_url, "TIMESTORE_DAGSTER_WEBSERVER_URL", "/server_info", unset)
 
 
