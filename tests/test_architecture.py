@@ -65,7 +65,7 @@ def test_the_layers_are_drawn_as_they_are_held() -> None:
 
 
 def test_importing_covers_the_library(imported: dict[str, list[str]]) -> None:
-    assert {"timestore_pipeline.system.clock", "timestore_pipeline.model.limits"} <= set(imported["modules"])
+    assert {"timestore_pipeline.system.clock", "timestore_pipeline.model.thresholds"} <= set(imported["modules"])
 
 
 def test_importing_opens_nothing_for_writing(imported: dict[str, list[str]]) -> None:

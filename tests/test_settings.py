@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.errors import InvalidSettings
-from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails
+from timestore_pipeline.model.thresholds import FlushThresholds, GuardrailMode, Guardrails
 from timestore_pipeline.settings import Settings, storage_options, variable
 
 

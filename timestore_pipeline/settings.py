@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidSettings
-from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
+from timestore_pipeline.model.thresholds import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 
 LogFormat = Literal["logfmt", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -22,7 +22,7 @@ from timestore_pipeline.lake.place import state
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.flush import Flush, Trigger
-from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from timestore_pipeline.flush.pipeline import FlushPipeline
     from timestore_pipeline.ingest.manager import StagingManager
     from timestore_pipeline.lake.table import Lake
-    from timestore_pipeline.maintain.run import MaintainOptions
-    from timestore_pipeline.query.query import QueryAnswer
+    from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions
+    from timestore_pipeline.query.statement import QueryAnswer
     from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
     from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
 
@@ -59,7 +59,7 @@ def reconcile_restored(settings: Settings, *, replace_shard: bool = False) -> Re
 
 def read_published(settings: Settings, sql: str) -> AbstractContextManager[QueryAnswer]:
     """SQL over published rows alone; the staging directory need not exist. Raises as `Timestore.query` does."""
-    from timestore_pipeline.query.query import query_published
+    from timestore_pipeline.query.statement import query_published
 
     return query_published(_lake(settings), sql, memory_mb=settings.export_memory_mb)
 
@@ -147,7 +147,7 @@ class Timestore(Closing):
         `InvalidQuery`, `RetryLater`, `UnreadableSegment` for a damaged segment, and the errors of ledger and lake; so
         does reading the rows.
         """
-        from timestore_pipeline.query.query import query
+        from timestore_pipeline.query.statement import query
 
         return query(self.area, self.lake, sql, memory_mb=self.settings.export_memory_mb)
 
@@ -174,7 +174,7 @@ class Timestore(Closing):
         dry_run: bool = False,
     ) -> MaintainOptions:
         """How datasets are maintained; None = the value of the settings."""
-        from timestore_pipeline.maintain.run import MaintainOptions
+        from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions
 
         settings = self.settings
         return MaintainOptions(

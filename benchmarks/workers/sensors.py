@@ -16,7 +16,7 @@ from deltalake import DeltaTable, QueryBuilder
 
 from benchmarks.workers.answering import answer
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.wiring import Timestore
 

@@ -16,7 +16,7 @@ import pytest
 from tests.client.scripted import RECEIPT
 from tests.doors.http.serving import table
 from timestore_pipeline.client import Client, Retry
-from timestore_pipeline.client.problems import error_of
+from timestore_pipeline.client.answers import error_of
 from timestore_pipeline.errors import NotAcknowledged, TimestoreError, UnsentRows
 from timestore_pipeline.system import clock
 

@@ -18,10 +18,9 @@ from typer.testing import CliRunner
 from timestore_pipeline.cli.app import app
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.monitoring.telemetry.logs import LineFormatter
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.system.legible import is_legible, legible, legible_json
+from timestore_pipeline.system.legible import LogEvent, is_legible, legible, legible_json
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\u202egpj\u2066\u2028\x00\x7f\U000e0041[red]"
 COLUMN = HOSTILE.replace("\x00", "")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import staged, timestore, timestore_json
-from timestore_pipeline.tools.doctor.checks import CHECKS
+from timestore_pipeline.tools.doctor.check_list import CHECKS
 
 
 def test_doctor_makes_every_check_and_nothing_else(home: Path) -> None:

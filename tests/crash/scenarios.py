@@ -17,8 +17,8 @@ from timestore_pipeline import StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.maintain import run
-from timestore_pipeline.maintain.retype import RetypeRequest, retyping
+from timestore_pipeline.maintain import dataset_maintenance
+from timestore_pipeline.maintain.column_retype import RetypeRequest, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
@@ -169,7 +169,7 @@ def _maintain(home: Path, errors: list[str]) -> None:
 def maintained(store: Timestore) -> None:
     """With nothing kept for anybody; raises the first thing that could not be done."""
     options = replace(store.maintain_options(min_files=2, retention=timedelta(0)), log_retention=timedelta(0))
-    for done in run.maintain(store.area, store.lake, ["d"], options):
+    for done in dataset_maintenance.maintain(store.area, store.lake, ["d"], options):
         if done.errors:
             raise done.errors[0]
 

@@ -12,8 +12,7 @@ from timestore_pipeline.flush.decide import FlushDecision
 from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.flush_settings import FlushSettings
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 

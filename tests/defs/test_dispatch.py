@@ -11,8 +11,7 @@ from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.flush_settings import FlushSettings
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 SETTINGS = FlushSettings(FlushThresholds(max_rows=100, max_bytes=0, max_age=timedelta(minutes=1)))

@@ -14,8 +14,7 @@ from timestore_pipeline.defs import flush_phases
 from timestore_pipeline.defs.flush_phases import WorkerPool, run_phase
 from timestore_pipeline.defs.handover import CarriedFlush, Handover
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.model.flush_settings import FlushSettings
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 
 LOG = dg.get_dagster_logger()
 

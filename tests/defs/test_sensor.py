@@ -13,7 +13,7 @@ from tests.defs.ticking import run_in, tick
 from tests.monitoring.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import LONGEST_BACKOFF
+from timestore_pipeline.model.thresholds import LONGEST_BACKOFF
 from timestore_pipeline.monitoring.telemetry import push
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, flush_failures
 from timestore_pipeline.system import clock

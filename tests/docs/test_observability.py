@@ -10,7 +10,7 @@ from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
 from timestore_pipeline.monitoring.alerting.panels import rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.telemetry import series
-from timestore_pipeline.monitoring.telemetry.api_series import API_SERIES
+from timestore_pipeline.monitoring.telemetry.series import API_SERIES
 
 PAGE = ROOT / "docs" / "timestore-observability.md"
 RUNBOOK = ROOT / "docs" / "runbooks" / "timestore-staging-operations.md"

@@ -13,7 +13,7 @@ from timestore_pipeline.flush.decide import FlushLimits, decide_flush
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushThresholds
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 THRESHOLDS = FlushThresholds(max_rows=1_000, max_bytes=50_000, max_age=timedelta(seconds=60))

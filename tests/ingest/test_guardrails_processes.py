@@ -23,7 +23,7 @@ from timestore_pipeline.ingest.admission import Admission
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import GuardrailMode, Guardrails
+from timestore_pipeline.model.thresholds import GuardrailMode, Guardrails
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.wiring import Timestore

@@ -15,8 +15,8 @@ from timestore_pipeline.errors import Conflict, Fenced, OutcomeUnknown, Timestor
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.replacing import OwnFile, Replacement
 from timestore_pipeline.lake.table import Lake, LakeTable
-from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.lake import EpochOutcome
+from timestore_pipeline.model.thresholds import ParquetOptions
 
 
 @pytest.fixture

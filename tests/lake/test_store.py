@@ -9,11 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from timestore_pipeline.errors import InvalidInput, RetryLater, UnreadableTable
-from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.parquet import write_parquet, write_parquets
-from timestore_pipeline.lake.store import LocalStore
+from timestore_pipeline.lake.store import LocalStore, Location
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.flush_settings import ParquetOptions
+from timestore_pipeline.model.thresholds import ParquetOptions
 
 
 def names(folder: Path) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.maintain.report import RetypeReport
-from timestore_pipeline.maintain.retype import RetypeRequest, retyping
+from timestore_pipeline.maintain.column_retype import RetypeRequest, retyping
+from timestore_pipeline.maintain.maintenance_report import RetypeReport
 from timestore_pipeline.model.recast import Leeway
 from timestore_pipeline.wiring import Timestore
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 DAY = timedelta(days=1)

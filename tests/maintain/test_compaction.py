@@ -12,7 +12,7 @@ from tests.maintain.small_files import AT_ONCE, books, content, live, maintained
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain import file_rows
-from timestore_pipeline.maintain.run import maintaining
+from timestore_pipeline.maintain.dataset_maintenance import maintaining
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore

@@ -6,7 +6,7 @@ import multiprocessing
 from pathlib import Path
 
 from tests.maintain.small_files import AT_ONCE, books, content, maintained, publish
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

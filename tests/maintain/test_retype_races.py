@@ -63,7 +63,7 @@ def test_one_that_always_comes_too_late_gives_up_and_changes_nothing(
 ) -> None:
     number = iter(range(6, 100))
     before_the_commit(monkeypatch, lambda: publish(fragmented, next(number)), times=3)
-    monkeypatch.setattr("timestore_pipeline.maintain.retype.ATTEMPTS", 3)
+    monkeypatch.setattr("timestore_pipeline.maintain.column_retype.ATTEMPTS", 3)
     with pytest.raises(RetryLater, match="others kept changing"):
         retyped(fragmented, "n", "double")
     assert numbers(fragmented) == list(range(90))

@@ -7,9 +7,8 @@ from itertools import product
 
 import pytest
 
-from timestore_pipeline.model.flush_settings import FlushSettings, ParquetOptions
-from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.metadata_sections import FlushOverrides
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds, ParquetOptions
 
 PLAIN = FlushSettings(FlushThresholds(1_000, 2_000, timedelta(seconds=60)))
 VARIED = [

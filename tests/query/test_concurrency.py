@@ -56,7 +56,7 @@ import sys
 from pathlib import Path
 from datetime import timedelta
 from timestore_pipeline import Settings
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.wiring import Timestore
 home, shard, days = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 place = {} if shard == "shard-0" else {"staging_directory": home / shard, "shard": shard}

@@ -20,7 +20,7 @@ from tests.values.growing import growing
 from tests.values.kinds import Batch
 from tests.values.plain import STRICT, Broken
 from tests.values.readers import ALL_READERS, ROW
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.system import clock
 
 _ALWAYS_LOOKED = 20  # flushes; the table grows, and later it is looked at after as many

@@ -11,9 +11,9 @@ from timestore_pipeline.cli.arguments import YEAR, Dataset
 from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, limit, size
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import arrivals
-from timestore_pipeline.tools.advise import REACTION, History, Outlook, Proposal, Wish, propose
+from timestore_pipeline.tools.threshold_advice import REACTION, History, Outlook, Proposal, Wish, propose
 
 _MOST_BATCHES = 200_000
 _MOST_FLUSHES = 10_000

@@ -16,11 +16,10 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
 from timestore_pipeline.doors.documents import dataset_document, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.leaves import schema_local_paths, waiting_leaves
-from timestore_pipeline.model.limits import FlushThresholds
 from timestore_pipeline.model.metadata_edit import merged, without
 from timestore_pipeline.model.schema_json import schema_to_json
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from timestore_pipeline.cli.output import AsJson, print_line, print_verdict
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.settings import dagster_home
-from timestore_pipeline.tools.doctor.checks import checks
+from timestore_pipeline.tools.doctor.check_list import checks
 from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, Diagnosis, Status, examine, ok
 
 _STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red"}

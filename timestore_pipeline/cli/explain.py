@@ -22,7 +22,7 @@ from timestore_pipeline.cli.wording import (
     iso,
     size,
 )
-from timestore_pipeline.model.layout_words import NO_TIME, declare_time
+from timestore_pipeline.model.lake import NO_TIME, declare_time
 from timestore_pipeline.settings import dagster_home
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.system import clock

@@ -11,8 +11,8 @@ from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, files_bar, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, size
-from timestore_pipeline.maintain import run
-from timestore_pipeline.maintain.report import DatasetUpkeep, Upkeep
+from timestore_pipeline.maintain import dataset_maintenance
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep, Upkeep
 
 _NUMBERS = ("files", "after", "rows", "rewritten", "deleted", "freed", "log")
 _COLUMNS = ("dataset", *_NUMBERS, "verdict")
@@ -48,14 +48,14 @@ def maintain(
       timestore maintain weather --dry-run
     """
     with open_store() as store, files_bar(hidden=as_json) as progress:
-        names = run.datasets_to_maintain(store.area, store.lake, datasets or ())
+        names = dataset_maintenance.datasets_to_maintain(store.area, store.lake, datasets or ())
         options = store.maintain_options(
             target_bytes=None if target_file_mb is None else target_file_mb * _MB,
             min_files=min_files,
             retention=None if retention_days is None else timedelta(days=retention_days),
             dry_run=dry_run,
         )
-        done = list(run.maintain(store.area, store.lake, names, options, progress))
+        done = list(dataset_maintenance.maintain(store.area, store.lake, names, options, progress))
         report = Upkeep(store.area.shard, dry_run, done)
     print_verdict(report, _print, as_json=as_json)
 

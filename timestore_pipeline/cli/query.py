@@ -19,7 +19,7 @@ import typer
 from timestore_pipeline.cli.output import FAILED, AsJson, json_text, print_error, print_note, print_table
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.query.query import QueryAnswer
+from timestore_pipeline.query.statement import QueryAnswer
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore, read_published
 

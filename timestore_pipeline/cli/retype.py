@@ -13,8 +13,8 @@ from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError
 
 if TYPE_CHECKING:  # imported in the function: the other commands of the group need no lake
-    from timestore_pipeline.maintain.report import RetypeReport
-    from timestore_pipeline.maintain.retype import Retyping
+    from timestore_pipeline.maintain.column_retype import Retyping
+    from timestore_pipeline.maintain.maintenance_report import RetypeReport
 
 
 def retype(
@@ -43,7 +43,7 @@ def retype(
     Example:
       timestore datasets retype weather wind double --dry-run
     """
-    from timestore_pipeline.maintain.retype import RetypeRequest, retyping
+    from timestore_pipeline.maintain.column_retype import RetypeRequest, retyping
     from timestore_pipeline.model.recast import Leeway
 
     with open_store() as store:

@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 
 from timestore_pipeline.cli.wording import duration
-from timestore_pipeline.model.limits import SENSOR_LATE
+from timestore_pipeline.model.thresholds import SENSOR_LATE
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -11,7 +11,6 @@ with Client("http://ingest:8451", token="…") as client:
 from __future__ import annotations
 
 from timestore_pipeline.client.batcher import Batcher
-from timestore_pipeline.client.client import Client
-from timestore_pipeline.client.retry import Retry
+from timestore_pipeline.client.client import Client, Retry
 
 __all__ = ["Batcher", "Client", "Retry"]

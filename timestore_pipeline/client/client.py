@@ -6,6 +6,7 @@ key, so it is staged once however often it is sent.
 
 from __future__ import annotations
 
+import random
 import re
 import uuid
 from dataclasses import dataclass
@@ -13,10 +14,9 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from timestore_pipeline.client.answers import error_of, receipt_of
 from timestore_pipeline.client.batcher import Batcher
-from timestore_pipeline.client.connection import Connection
-from timestore_pipeline.client.problems import error_of, receipt_of
-from timestore_pipeline.client.retry import Retry
+from timestore_pipeline.client.http_connection import Connection
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged, RetryLater
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key
@@ -150,3 +150,28 @@ def _check_key(key: str) -> None:
 def _header(key: str) -> str:
     """A key as a header's value: its UTF-8 bytes, one character each."""
     return key.encode().decode("latin-1")
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """When to try again. The wait doubles after each attempt; the server's `Retry-After` counts if it is longer.
+
+    Attributes:
+        patience: Seconds from the first attempt, after which the last error is raised; 0 = no retry.
+        first: Seconds before the second attempt.
+        longest: Seconds between two attempts, at most.
+    """
+
+    patience: float = 60.0
+    first: float = 0.1
+    longest: float = 10.0
+
+    def delay(self, tries: int, retry_after: float = 0.0) -> float:
+        """Seconds until the next attempt, jittered, so that a thousand producers do not retry at once.
+
+        Args:
+            tries: Failed attempts, at least one.
+            retry_after: Seconds that the server asks for.
+        """
+        usual = clock.backoff(self.first, tries, self.longest)
+        return max(random.uniform(0.5, 1.0) * usual, retry_after)

@@ -13,9 +13,9 @@ from timestore_pipeline.errors import FlushInFlight, InvalidFlushSettings
 from timestore_pipeline.flush.claim import Claim
 from timestore_pipeline.flush.settings_in_force import check_settings
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
-from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.incident import Incident
-from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.model.thresholds import FlushSettings
+from timestore_pipeline.system.legible import LogEvent
 from timestore_pipeline.wiring import Timestore
 
 _log = logging.getLogger(__name__)

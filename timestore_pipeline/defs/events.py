@@ -11,8 +11,8 @@ from datetime import datetime
 import dagster as dg
 
 from timestore_pipeline.model.flush import Flush, FlushRef
-from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.lake import ExportedFile
+from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.wiring import Timestore
 
 MOST_MARKED = 400  # partitions of one flush; an event costs a run 8 to 10 ms, and these are a year of days

@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.defs.dispatch import Launch
-from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.metadata_sections import Compression, FlushOverrides
+from timestore_pipeline.model.thresholds import FlushSettings
 
 # Literals, not enumerations: Dagster takes an enumeration's names (ROWS), operators and tags speak its values (rows).
 TriggerName = Literal["rows", "bytes", "age", "guardrail", "manual"]

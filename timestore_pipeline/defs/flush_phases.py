@@ -19,8 +19,8 @@ from typing import TypeVar
 import dagster as dg
 
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.system import clock
+from timestore_pipeline.system.legible import LogEvent
 
 LOG_EVERY = 10.0  # seconds between two lines about a phase's progress
 

@@ -13,7 +13,7 @@ import dagster as dg
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.thresholds import FlushSettings
 
 _METADATA_KEY = "handed over"
 

@@ -19,7 +19,7 @@ from timestore_pipeline.defs.recovery import flush_recovery_sensor
 from timestore_pipeline.defs.run_queue import gives_shards_slots, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
-from timestore_pipeline.model.limits import SENSOR_LATE
+from timestore_pipeline.model.thresholds import SENSOR_LATE
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import CheckFinding, failed, ok, warning
 

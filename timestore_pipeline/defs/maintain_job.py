@@ -12,8 +12,8 @@ from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.run_logs import forget_run_logs
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.maintain.run import MaintainOptions, datasets_to_maintain, maintain
+from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions, datasets_to_maintain, maintain
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

@@ -13,7 +13,7 @@ from timestore_pipeline.flush.settle import Settlement
 from timestore_pipeline.flush.settle_interrupted import postpone, settle_or_postpone
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.model.layout_words import undecided
+from timestore_pipeline.model.lake import undecided
 from timestore_pipeline.recovery.rebuild.ownership import check_ownership
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut, unreadable

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.layout_words import UNTIL_TIME, undecided
-from timestore_pipeline.model.limits import LONGEST_BLOCK, FlushThresholds
+from timestore_pipeline.model.lake import UNTIL_TIME, undecided
+from timestore_pipeline.model.thresholds import LONGEST_BLOCK, FlushThresholds
 
 _TOLD = 300  # characters of an error
 _CLOCK_SKEW = timedelta(

@@ -28,16 +28,16 @@ from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.model.metadata_sections import LEAST_ROW_GROUP, FlushOverrides
 from timestore_pipeline.model.sql_types import quote
+from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.system import clock
+from timestore_pipeline.system.legible import LogEvent
 
 _log = logging.getLogger(__name__)
 

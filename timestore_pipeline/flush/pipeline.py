@@ -28,7 +28,7 @@ from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
-from timestore_pipeline.model.flush_settings import FlushSettings
+from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.roll_up import remove_idle_journals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timestore_pipeline.model.limits import Guardrails
+from timestore_pipeline.model.thresholds import Guardrails
 from timestore_pipeline.staging.area import StagingArea
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from timestore_pipeline.errors import FlushInFlight, TimestoreError
 from timestore_pipeline.model.flush import Flush, FlushRef, Phase, RetryReason, Trigger
-from timestore_pipeline.model.log_event import LogEvent, Value
+from timestore_pipeline.system.legible import LogEvent, Value
 
 _log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.evolution import check_castable
-from timestore_pipeline.model.layout_words import NO_TIME, declare_time
+from timestore_pipeline.model.lake import NO_TIME, declare_time
 from timestore_pipeline.model.leaves import waiting_leaves
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.system.legible import LogEvent
 
 _log = logging.getLogger(__name__)
 

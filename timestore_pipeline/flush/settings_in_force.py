@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from timestore_pipeline.errors import InvalidFlushSettings
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.model.flush_settings import FlushSettings
 from timestore_pipeline.model.metadata_sections import check_level
+from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.staging.ledger.datasets import Datasets
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.flush.decide import FlushDecision
 from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.flush_settings import FlushSettings
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 
 
 @dataclass(frozen=True, slots=True)

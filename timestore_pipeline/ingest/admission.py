@@ -24,7 +24,7 @@ from datetime import timedelta
 
 from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest.tally import Tally
-from timestore_pipeline.model.limits import GuardrailMode, Guardrails
+from timestore_pipeline.model.thresholds import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.system import clock
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, DatasetMetadata
-from timestore_pipeline.model.limits import ladder_problems
+from timestore_pipeline.model.thresholds import ladder_problems
 from timestore_pipeline.settings import Settings
 
 

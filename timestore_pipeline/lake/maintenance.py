@@ -44,8 +44,8 @@ from timestore_pipeline.lake.snapshot import check_features
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.store import FileStore
 from timestore_pipeline.model.commit import compaction_app_id
-from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.system.durable import is_disk_full
 
 _CHUNK = 8 << 20  # bytes of a download held in memory

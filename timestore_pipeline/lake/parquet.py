@@ -19,8 +19,8 @@ from pyarrow import fs
 from timestore_pipeline.lake.faults import disk_full, not_written
 from timestore_pipeline.lake.stats import ColumnStatistics
 from timestore_pipeline.lake.store import FileStore
-from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.sql_types import literal, quote
+from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.system.durable import is_disk_full
 
 _WORTH_A_DICTIONARY = 100  # rows

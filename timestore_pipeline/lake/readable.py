@@ -20,12 +20,12 @@ from timestore_pipeline.lake.history import (
     read_history,
     stored_files,
 )
-from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import DeltaLog, commit_metadata
 from timestore_pipeline.lake.maintenance import file_origins
 from timestore_pipeline.lake.origins import Origins
 from timestore_pipeline.lake.parquet import parquet_problem
 from timestore_pipeline.lake.snapshot import TableSnapshot, arrow_dataset
+from timestore_pipeline.lake.store import Location
 from timestore_pipeline.lake.table_schema import leeway_of, times_retyped
 from timestore_pipeline.model.lake import LiveFile
 from timestore_pipeline.model.recast import Leeway

@@ -1,4 +1,6 @@
-"""The files of one table: written whole and durable or not at all.
+"""Where a lake lives, and the files of one table: written whole and durable or not at all.
+
+A lake is a folder (path or file://) or a prefix of a bucket (s3://).
 
 Local: a file is written beside its target under a name that readers ignore, flushed to disk, renamed, and the folder
 flushed, so that after a power loss it is there in full or not at all. A crash before the rename leaves an unreferenced
@@ -13,17 +15,56 @@ import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 from pyarrow import fs
 
-from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.errors import InvalidInput, RetryLater
 from timestore_pipeline.system.durable import make_folder, move_all, replacing
 
 _CHUNK = 8 * 1024 * 1024  # bytes of an upload held in memory
 _CONCURRENT_UPLOADS = 8  # of small files, which spend their time on round trips
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A folder of the lake; `uri` is what deltalake takes, `path` what a file store takes."""
+
+    uri: str  # an absolute path, or s3://bucket/prefix
+    path: str  # the same path, or bucket/prefix
+    filesystem: fs.FileSystem | None  # None = the local filesystem
+
+    @classmethod
+    def parse(cls, uri: str, options: Mapping[str, str]) -> Location:
+        """Raise `InvalidInput` for an unsupported scheme."""
+        scheme, rest = uri.split("://", 1) if "://" in uri else ("", uri)
+        if scheme == "s3" and rest.strip("/"):
+            path = rest.strip("/")
+            return cls(f"s3://{path}", path, s3_filesystem(options))
+        if scheme not in ("", "file") or not rest:
+            raise InvalidInput(
+                f"{uri!r} is not a location for a lake", hint="give a path, file:///folder or s3://bucket/prefix"
+            )
+        local = str(Path(unquote(urlsplit(uri).path) if scheme else rest).expanduser().absolute())
+        return cls(local, local, None)
+
+    def child(self, name: str) -> Location:
+        """The folder `name` in this one."""
+        return replace(self, uri=f"{self.uri}/{name}", path=f"{self.path}/{name}")
+
+    def store(self, spool: Path | None = None) -> FileStore:
+        """The files of this folder; `spool` holds files for a bucket until they are uploaded."""
+        if self.filesystem is None:
+            return LocalStore(Path(self.path))
+        return ObjectStore(self.filesystem, self.path, spool)
+
+    def root(self) -> fs.FileSystem:
+        """This folder as the root of an Arrow filesystem."""
+        return fs.SubTreeFileSystem(self.path, self.filesystem or fs.LocalFileSystem())
 
 
 class FileStore(Protocol):

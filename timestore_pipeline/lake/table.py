@@ -25,16 +25,16 @@ from timestore_pipeline.lake.epochs import EpochCommit, settle, settled_in
 from timestore_pipeline.lake.history import (
     NewestEpoch,
 )
-from timestore_pipeline.lake.location import Location
 from timestore_pipeline.lake.log import BURNT_SUFFIX
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.parquet import ParquetFile, parts, write_parquet, write_parquets
 from timestore_pipeline.lake.readable import ReadableTable
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
+from timestore_pipeline.lake.store import Location
 from timestore_pipeline.lake.table_schema import check_types
 from timestore_pipeline.model.dataset import check_dataset_name, is_dataset_name
-from timestore_pipeline.model.flush_settings import ParquetOptions
 from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+from timestore_pipeline.model.thresholds import ParquetOptions
 
 
 class Lake:

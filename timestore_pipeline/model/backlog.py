@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.limits import LONGEST_BACKOFF, LONGEST_BLOCK
+from timestore_pipeline.model.thresholds import LONGEST_BACKOFF, LONGEST_BLOCK
 
 
 @dataclass(frozen=True, slots=True)

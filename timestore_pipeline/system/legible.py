@@ -2,12 +2,19 @@
 
 Cells, column names, file names and the libraries' messages about them contain text of producers. All text for people
 or logs goes through this module; JSON keeps its meaning, other text shows `\\x1b` in place of an escape character.
+
+A structured log event is a name and fields, readable as text in any handler:
+
+    _log.info("%s", LogEvent("flush published", dataset="weather", rows=30))
+
+A plain handler writes `flush published dataset=weather rows=30`; one that supports the class can write JSON.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 # Controls (C0, C1), soft hyphen, direction marks, line separators, invisible characters, and lone surrogates.
 _UNSAFE = (
@@ -16,6 +23,9 @@ _UNSAFE = (
 )
 _IN_LINE = re.compile(f"[{_UNSAFE}]")
 _IN_LINES = re.compile(f"(?![\n\t])[{_UNSAFE}]")
+Value = str | int | float | timedelta | None
+
+_PLAIN = re.compile(r"[^\s\"=\\]+")
 
 
 def legible(text: str, *, lines: bool = False) -> str:
@@ -39,3 +49,30 @@ def _escaped(found: re.Match[str]) -> str:
         return repr(letter)[1:-1]
     code = ord(letter)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class LogEvent:
+    """Fields that are None are omitted; durations are seconds."""
+
+    def __init__(self, name: str, /, **fields: Value) -> None:
+        self.name = name
+        self.fields = {key: _plain(value) for key, value in fields.items() if value is not None}
+
+    def __str__(self) -> str:
+        return " ".join([self.name, *logfmt(self.fields)])
+
+
+def logfmt(fields: dict[str, str | int | float]) -> list[str]:
+    """`key=value` for each field, quoted where the value would otherwise be ambiguous."""
+    return [f"{key}={_quoted(str(value))}" for key, value in fields.items()]
+
+
+def _plain(value: str | int | float | timedelta) -> str | int | float:
+    if isinstance(value, timedelta):
+        return round(value.total_seconds(), 6)
+    return str(value) if isinstance(value, str) else value  # of a StrEnum its value
+
+
+def _quoted(text: str) -> str:
+    plain = _PLAIN.fullmatch(text) and is_legible(text)
+    return text if plain else legible_json(json.dumps(text, ensure_ascii=False))

@@ -16,8 +16,8 @@ from timestore_pipeline.doors.access.certificate import server_certificate, vali
 from timestore_pipeline.doors.access.reloading import Reloaded
 from timestore_pipeline.errors import InvalidSettings, ServerFileRefused
 from timestore_pipeline.system import clock
+from timestore_pipeline.tools.doctor.check_list import tls
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, Status
-from timestore_pipeline.tools.doctor.http_api import tls
 
 pytestmark = pytest.mark.service
 

@@ -20,7 +20,7 @@ from timestore_pipeline.doors.http.roster import Roster
 from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
@@ -29,7 +29,7 @@ from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.alerting.promql import Durations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
 from timestore_pipeline.monitoring.telemetry import series
-from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 DURATIONS = Durations(10)  # recently = the last minute

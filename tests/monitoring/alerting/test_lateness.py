@@ -14,7 +14,7 @@ from tests.monitoring.alerting.scenes import named
 from tests.services.prometheus import promtool
 from timestore_pipeline import Settings
 from timestore_pipeline.defs.checks import FRESH, at_a_glance
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushThresholds
 from timestore_pipeline.monitoring.alerting.promql import Durations, Scope, age_limit
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Deployment, Status

@@ -23,7 +23,7 @@ from timestore_pipeline.errors import (
 )
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.maintain.run import maintain
+from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.model.flush import RetryReason, Trigger
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.metrics import exposition

@@ -13,7 +13,7 @@ from tests.services import prometheus
 from tests.services.forked import run_forked
 from tests.services.prometheus import Prometheus
 from tests.services.pushgateway import pushgateway
-from timestore_pipeline.maintain import run
+from timestore_pipeline.maintain import dataset_maintenance
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
@@ -54,7 +54,7 @@ def cumulative() -> list[str]:
 
 def compact(settings: Settings) -> None:
     with Timestore(settings) as store:
-        [done] = run.maintain(store.area, store.lake, ["weather"], store.maintain_options(min_files=2))
+        [done] = dataset_maintenance.maintain(store.area, store.lake, ["weather"], store.maintain_options(min_files=2))
         assert done.compacted_files > 1
 
 

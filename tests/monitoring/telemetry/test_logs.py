@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.monitoring.telemetry.logs import (
     PACKAGE,
     LineFormatter,
@@ -20,6 +19,7 @@ from timestore_pipeline.monitoring.telemetry.logs import (
     warn_of_unknown_variables,
 )
 from timestore_pipeline.settings import LogFormat, LogLevel, Settings
+from timestore_pipeline.system.legible import LogEvent
 
 EVENT = LogEvent(
     "flush published", dataset="weather", rows=30, hint='say "no"\nand = wait', took=timedelta(seconds=1.5)

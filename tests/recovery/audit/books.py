@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
-from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.recovery.audit.books import alter_ledger, alter_segment, audited, codes, segment
 from timestore_pipeline.recovery.audit import staged_audit
-from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.staging.system_errors import disk_failing
 from timestore_pipeline.wiring import Timestore
 

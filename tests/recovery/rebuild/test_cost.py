@@ -12,7 +12,7 @@ import pytest
 from tests.staging.journals import LAYOUT, record, write
 from tests.staging.rows import write as write_segment
 from timestore_pipeline import Settings
-from timestore_pipeline.recovery.rebuild import journal_files
+from timestore_pipeline.recovery.rebuild import staged_files
 from timestore_pipeline.staging import engine
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.journal_records import Layout
@@ -50,7 +50,7 @@ def test_small_records_are_entered_together(tmp_path: Path, monkeypatch: pytest.
 
 def test_producers_wait_for_a_bounded_number_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unbounded = transactions(tmp_path / "unbounded", 80, monkeypatch)
-    monkeypatch.setattr(journal_files, "_MOST_RECORDS", 10)
+    monkeypatch.setattr(staged_files, "_MOST_RECORDS", 10)
     parts = 4 * 2 - 4  # of two datasets and two layouts each, with 20 records
     assert transactions(tmp_path / "bounded", 80, monkeypatch) >= unbounded + parts
 

@@ -6,8 +6,7 @@ import os
 import signal
 from pathlib import Path
 
-from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.phases import PhaseBoard
+from timestore_pipeline.tools.crashtest.process_phases import Life, PhaseBoard
 from timestore_pipeline.tools.crashtest.schedule import CrashPlan
 
 

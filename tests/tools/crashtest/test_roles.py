@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.tools.crashtest.results import Maintained
 from timestore_pipeline.tools.crashtest.roles import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.run import idleness

@@ -10,7 +10,7 @@ import pytest
 
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
-from timestore_pipeline.tools.crashtest.phases import TARGETS
+from timestore_pipeline.tools.crashtest.process_phases import TARGETS
 from timestore_pipeline.tools.crashtest.producer_journal import read_story
 from timestore_pipeline.tools.crashtest.results import CrashReport
 from timestore_pipeline.tools.crashtest.run import crashtest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from timestore_pipeline.tools.crashtest.phases import PHASES, TARGETS
+from timestore_pipeline.tools.crashtest.process_phases import PHASES, TARGETS
 from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.cli.running import readings
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.tools.doctor.checks import CHECKS
+from timestore_pipeline.tools.doctor.check_list import CHECKS
 from timestore_pipeline.tools.doctor.examination import CheckFinding, Deployment, Status
 
 

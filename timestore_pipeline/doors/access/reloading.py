@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.model.log_event import LogEvent
+from timestore_pipeline.system.legible import LogEvent
 
 T = TypeVar("T")
 Stamp = tuple[int, ...]

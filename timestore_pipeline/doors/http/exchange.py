@@ -22,8 +22,8 @@ from timestore_pipeline.doors.access.tokens import Token
 from timestore_pipeline.doors.http.problems import of_error
 from timestore_pipeline.doors.http.strict import check
 from timestore_pipeline.errors import ForeignSite, UnreadableInput
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.system import clock
+from timestore_pipeline.system.legible import LogEvent
 
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]

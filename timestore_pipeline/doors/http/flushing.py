@@ -17,7 +17,7 @@ from timestore_pipeline.doors.documents import volume_document
 from timestore_pipeline.doors.http.capacity import BlockingCalls, Shares
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.flush.status import DatasetStatus
-from timestore_pipeline.model.limits import SENSOR_LATE
+from timestore_pipeline.model.thresholds import SENSOR_LATE
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -17,9 +17,9 @@ from prometheus_client.metrics_core import Metric
 
 from timestore_pipeline.doors.access.access import Access
 from timestore_pipeline.doors.http.roster import Roster
-from timestore_pipeline.monitoring.telemetry import api_series
-from timestore_pipeline.monitoring.telemetry.api_series import ApiSeries
+from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.metrics import render
+from timestore_pipeline.monitoring.telemetry.series import ApiSeries
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, float("inf"))  # seconds
 _BOUNDS = [*(str(bound) for bound in _BUCKETS[:-1]), "+Inf"]
@@ -62,22 +62,22 @@ class ServerMetrics:
         return render(self._families(shard))
 
     def _families(self, shard: str) -> Iterator[Metric]:
-        declared = api_series.REQUESTS
+        declared = series.REQUESTS
         answered = CounterMetricFamily(declared.name, declared.help, labels=[*declared.labels, "shard"])
         for labels, count in sorted(self._answered.items()):
             answered.add_metric([*labels, shard], count)
         yield answered
         yield self._durations(shard)
-        yield _gauge(api_series.CONNECTIONS, {(): len(self._roster)}, shard)
-        yield _gauge(api_series.CONNECTIONS_LIMIT, {(): self._roster.most}, shard)
-        yield _gauge(api_series.TOKENS, {(): len(self._access.gate.tokens)}, shard)
+        yield _gauge(series.CONNECTIONS, {(): len(self._roster)}, shard)
+        yield _gauge(series.CONNECTIONS_LIMIT, {(): self._roster.most}, shard)
+        yield _gauge(series.TOKENS, {(): len(self._access.gate.tokens)}, shard)
         refused: dict[tuple[str, ...], float] = {
             (file.what,): int(file.refusal is not None) for file in self._access.files
         }
-        yield _gauge(api_series.FILE_REFUSED, refused, shard)
+        yield _gauge(series.FILE_REFUSED, refused, shard)
 
     def _durations(self, shard: str) -> Metric:
-        declared = api_series.REQUEST_SECONDS
+        declared = series.REQUEST_SECONDS
         family = HistogramMetricFamily(declared.name, declared.help, labels=[*declared.labels, "shard"])
         for right, durations in sorted(self._seconds.items()):
             family.add_metric([right, shard], durations.buckets, durations.total)

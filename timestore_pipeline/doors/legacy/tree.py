@@ -22,7 +22,7 @@ from pyarrow import fs
 
 from timestore_pipeline.errors import NotImportable
 from timestore_pipeline.ingest.formats.path_columns import PathColumns, Types, pairs, path_columns
-from timestore_pipeline.lake.location import Location
+from timestore_pipeline.lake.store import Location
 from timestore_pipeline.system import confined
 
 _SUFFIXES = (".parquet", ".parq", ".pq")

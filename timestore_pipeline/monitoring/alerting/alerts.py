@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from timestore_pipeline.model.limits import LATE_FLOOR, LATE_RULE
+from timestore_pipeline.model.thresholds import LATE_FLOOR, LATE_RULE
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import (
     DAY,

@@ -20,8 +20,8 @@ from timestore_pipeline.monitoring.alerting.alert import (
 )
 from timestore_pipeline.monitoring.alerting.panel import SCOPE, Panel, Query, Unit
 from timestore_pipeline.monitoring.alerting.promql import Durations, Scope
-from timestore_pipeline.monitoring.telemetry import api_series
-from timestore_pipeline.monitoring.telemetry.api_series import ApiSeries
+from timestore_pipeline.monitoring.telemetry import series
+from timestore_pipeline.monitoring.telemetry.series import ApiSeries
 
 STAGING = 'right="stage"'
 UNAUTHORISED, BUSY, REFUSED, FAILED = 'status=~"401|403"', 'status="429"', 'status=~"4.."', 'status=~"5.."'
@@ -44,7 +44,7 @@ def api_alerts(watch: Watch) -> Iterator[Alert]:
     yield Alert(
         "TimestoreApiFileRefused",
         Severity.WARNING,
-        f"max by (shard, file) ({api(watch.scope, api_series.FILE_REFUSED)}) > 0",
+        f"max by (shard, file) ({api(watch.scope, series.FILE_REFUSED)}) > 0",
         "{{ $labels.shard }}: the server's file was refused ({{ $labels.file }})",
         "The HTTP server of shard {{ $labels.shard }} could not use the last version of the file, and keeps the one"
         " before: a revoked token is still accepted, or a certificate will expire. The server would not start again.",
@@ -95,7 +95,7 @@ def _refusals(watch: Watch) -> Iterator[Alert]:
 
 def api_panels(durations: Durations) -> tuple[Panel, ...]:
     window = durations.span(RECENTLY)
-    requests = f"sum by (right, status) (rate({api(SCOPE, api_series.REQUESTS)}[$__rate_interval]))"
+    requests = f"sum by (right, status) (rate({api(SCOPE, series.REQUESTS)}[$__rate_interval]))"
     refused = answered(SCOPE, window, "token, right, status", REFUSED)
     failed = answered(SCOPE, window, "right, status", FAILED)
     busy = answered(SCOPE, window, "token, right", BUSY)
@@ -111,11 +111,11 @@ def api_panels(durations: Durations) -> tuple[Panel, ...]:
         Panel("HTTP: duration of requests (p95)", "From a request's head to its answer.", Unit.SECONDS,
               (Query(request_quantile(SCOPE, 0.95, window), "{{right}} ({{shard}})"),)),
         Panel("HTTP: connections", "From the limit on, idle ones give way to new ones.", Unit.COUNT,
-              (Query(f"sum by (shard) ({api(SCOPE, api_series.CONNECTIONS)})", "{{shard}}"),
-               Query(f"sum by (shard) ({api(SCOPE, api_series.CONNECTIONS_LIMIT)})", _LIMIT, limit=True))),
+              (Query(f"sum by (shard) ({api(SCOPE, series.CONNECTIONS)})", "{{shard}}"),
+               Query(f"sum by (shard) ({api(SCOPE, series.CONNECTIONS_LIMIT)})", _LIMIT, limit=True))),
         Panel("HTTP: tokens in force, files refused", "0 tokens: none is required.", Unit.COUNT,
-              (Query(f"max by (shard) ({api(SCOPE, api_series.TOKENS)})", "tokens ({{shard}})"),
-               Query(f"max by (shard, file) ({api(SCOPE, api_series.FILE_REFUSED)})", "{{file}} refused ({{shard}})"))),
+              (Query(f"max by (shard) ({api(SCOPE, series.TOKENS)})", "tokens ({{shard}})"),
+               Query(f"max by (shard, file) ({api(SCOPE, series.FILE_REFUSED)})", "{{file}} refused ({{shard}})"))),
     )  # fmt: skip
 
 
@@ -130,8 +130,8 @@ def answered(scope: Scope, window: str, by: str, *matchers: str) -> str:
     A series that did not exist at the start of the window counts with its whole value, provided that the server was
     scraped then.
     """
-    requests = api(scope, api_series.REQUESTS, *matchers)
-    scraped = f"{api(scope, api_series.TOKENS)} offset {window}"
+    requests = api(scope, series.REQUESTS, *matchers)
+    scraped = f"{api(scope, series.TOKENS)} offset {window}"
     new = f"({requests} unless {requests} offset {window}) and on (shard) {scraped}"
     grouped = f"shard, {by}" if by else "shard"
     return f"sum by ({grouped}) (\n  {new}\n  or increase({requests}[{window}])\n)"
@@ -139,5 +139,5 @@ def answered(scope: Scope, window: str, by: str, *matchers: str) -> str:
 
 def request_quantile(scope: Scope, quantile: float, window: str, *matchers: str) -> str:
     """Seconds within which this share of the requests was answered, by right; no sample where there was none."""
-    buckets = api(scope, api_series.REQUEST_SECONDS, *matchers, part="_bucket")
+    buckets = api(scope, series.REQUEST_SECONDS, *matchers, part="_bucket")
     return f"histogram_quantile({quantile}, sum by (shard, right, le) (rate({buckets}[{window}]))) >= 0"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from timestore_pipeline.model.limits import LATE_FACTOR, LATE_FLOOR, LATE_MARGIN
+from timestore_pipeline.model.thresholds import LATE_FACTOR, LATE_FLOOR, LATE_MARGIN
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.push import JOB
 from timestore_pipeline.monitoring.telemetry.series import CounterSeries, GaugeSeries, ShardCounter

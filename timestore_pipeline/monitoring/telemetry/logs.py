@@ -15,9 +15,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Protocol
 
-from timestore_pipeline.model.log_event import LogEvent, logfmt
 from timestore_pipeline.settings import LogFormat, Settings, unknown_variables
-from timestore_pipeline.system.legible import legible_json
+from timestore_pipeline.system.legible import LogEvent, legible_json, logfmt
 
 PACKAGE = "timestore_pipeline"
 

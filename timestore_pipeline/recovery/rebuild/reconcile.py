@@ -16,9 +16,15 @@ from timestore_pipeline.model.canonical import canonical_schema
 from timestore_pipeline.model.commit import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.recovery.rebuild.journal_files import FoundJournals, adopt_records, find_journals, list_journals
 from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust
-from timestore_pipeline.recovery.rebuild.segment_files import adopt_quarantined, adopt_segments
+from timestore_pipeline.recovery.rebuild.staged_files import (
+    FoundJournals,
+    adopt_quarantined,
+    adopt_records,
+    adopt_segments,
+    find_journals,
+    list_journals,
+)
 from timestore_pipeline.staging.ledger.log_import import PublishedFlush
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from timestore_pipeline.model.backlog import Block
-from timestore_pipeline.model.limits import LONGEST_BACKOFF
+from timestore_pipeline.model.thresholds import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.system import clock

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from timestore_pipeline.system import clock
-from timestore_pipeline.tools.crashtest.life import Life
-from timestore_pipeline.tools.crashtest.phases import START, PhaseBoard
+from timestore_pipeline.tools.crashtest.process_phases import START, Life, PhaseBoard
 from timestore_pipeline.tools.crashtest.producer import produce
 from timestore_pipeline.tools.crashtest.reader import read_in_a_loop
 from timestore_pipeline.tools.crashtest.roles import flush_in_a_loop, maintain_in_a_loop, recover_in_a_loop

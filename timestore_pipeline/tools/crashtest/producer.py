@@ -16,8 +16,8 @@ from timestore_pipeline.errors import QueueFull, RetryLater
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.system import clock
-from timestore_pipeline.tools.crashtest import phases
-from timestore_pipeline.tools.crashtest.life import Life
+from timestore_pipeline.tools.crashtest import process_phases
+from timestore_pipeline.tools.crashtest.process_phases import Life
 from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, Story, read_end
 from timestore_pipeline.tools.crashtest.schedule import Role
 from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
@@ -52,13 +52,13 @@ class _Producer:
     def run(self) -> None:
         source = random.Random()  # unseeded: repetitions may differ from run to run
         window = _WINDOW if self.life.process % 2 else 1
-        with self.life.marker.during(phases.SEND):
+        with self.life.marker.during(process_phases.SEND):
             for doubtful in self.story.in_doubt():
                 self._send_until_acked(make_batch(self.life.plan.seed, self.life.process, doubtful))
         pause = _LONGEST_PAUSE * (_SLOWER if self.life.role is Role.EVOLVER else 1)
         number = self.story.next_number
         while not self.life.ending:
-            with self.life.marker.during(phases.SEND):
+            with self.life.marker.during(process_phases.SEND):
                 batch = make_batch(self.life.plan.seed, self.life.process, number)
                 self.journal.intend(batch)
                 self.waiting.append((batch, self._submit(batch)))

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from timestore_pipeline.system import clock
-from timestore_pipeline.tools.crashtest import phases
+from timestore_pipeline.tools.crashtest import process_phases
 from timestore_pipeline.tools.crashtest.lake_files import Commit, PlainLog
-from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
+from timestore_pipeline.tools.crashtest.process_phases import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
 from timestore_pipeline.tools.crashtest.schedule import DATASETS, CrashPlan
 
@@ -36,7 +36,7 @@ def read_in_a_loop(life: Life) -> None:
     tables = published_tables(life.plan)
     life.marker.idle()
     while not life.ending:
-        with life.marker.during(phases.READ):
+        with life.marker.during(process_phases.READ):
             read_on(life.plan, tables)
         clock.sleep(_PAUSE)
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from timestore_pipeline.tools.crashtest.oracle import Verdict
-from timestore_pipeline.tools.crashtest.phases import IDLE
+from timestore_pipeline.tools.crashtest.process_phases import IDLE
 from timestore_pipeline.tools.crashtest.schedule import CrashPlan, Role
 
 

@@ -23,12 +23,12 @@ from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import handle
 from timestore_pipeline.maintain import prune
-from timestore_pipeline.maintain.report import DatasetUpkeep
-from timestore_pipeline.maintain.run import MaintainOptions, maintain
+from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions, maintain
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.system import clock
-from timestore_pipeline.tools.crashtest import phases
-from timestore_pipeline.tools.crashtest.life import Life, append_lines, whole_lines
+from timestore_pipeline.tools.crashtest import process_phases
+from timestore_pipeline.tools.crashtest.process_phases import Life, append_lines, whole_lines
 from timestore_pipeline.tools.crashtest.reader import published_table
 from timestore_pipeline.tools.crashtest.results import Maintained
 from timestore_pipeline.tools.crashtest.schedule import DATASETS
@@ -50,7 +50,7 @@ def flush_in_a_loop(life: Life) -> None:
     with opened(life) as timestore:
         while not life.ending:
             dataset = random.choice(list(DATASETS))
-            with life.marker.during(phases.FLUSH), refusals_are_fine():
+            with life.marker.during(process_phases.FLUSH), refusals_are_fine():
                 _flush(life, timestore, dataset)
             life.pause(random.uniform(0, _FLUSH_PAUSE))
 
@@ -59,7 +59,7 @@ def recover_in_a_loop(life: Life) -> None:
     with opened(life) as timestore:
         while not life.ending:
             started = clock.monotonic()
-            with life.marker.during(phases.RECOVER), refusals_are_fine():
+            with life.marker.during(process_phases.RECOVER), refusals_are_fine():
                 note_settled(life.plan.journals, len(recover(timestore.area, timestore.lake).settled))
             life.pause(random.uniform(0, _RECOVERY_PAUSE) + clock.monotonic() - started)
 
@@ -110,7 +110,7 @@ def maintain_in_a_loop(life: Life) -> None:
     with opened(life) as timestore:
         while not life.ending:
             started = clock.monotonic()
-            with life.marker.during(phases.MAINTAIN):
+            with life.marker.during(process_phases.MAINTAIN):
                 _maintain(life, timestore, random.choice(list(DATASETS)))
             life.pause(random.uniform(0, _PAUSE) + clock.monotonic() - started)
 

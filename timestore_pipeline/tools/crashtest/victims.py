@@ -13,7 +13,7 @@ from typing import Any
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.system.context_managers import Closing
-from timestore_pipeline.tools.crashtest.phases import TARGETS
+from timestore_pipeline.tools.crashtest.process_phases import TARGETS
 from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role, Strike
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from timestore_pipeline.model.limits import SENSOR_LATE
+from timestore_pipeline.model.thresholds import SENSOR_LATE
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION

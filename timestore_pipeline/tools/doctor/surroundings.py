@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline.doors.landing.folder import LandingFolder
-from timestore_pipeline.lake.location import Location
+from timestore_pipeline.lake.store import Location
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.monitoring.telemetry.delivery import Address
 from timestore_pipeline.monitoring.telemetry.push import DEADLINE

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from timestore_pipeline.model.limits import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 from timestore_pipeline.model.metadata_sections import FlushOverrides
+from timestore_pipeline.model.thresholds import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 
 DEFAULTS = FlushThresholds(1000, 2000, timedelta(seconds=60))
 

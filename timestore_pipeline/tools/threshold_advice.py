@@ -19,7 +19,7 @@ from typing import Any
 
 from timestore_pipeline.errors import TooLittleHistory
 from timestore_pipeline.model.flush import Flush, FlushState
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import Arrival
 
 LEAST_FLUSHES = 3  # published; fewer do not predict the next one

@@ -32,9 +32,9 @@ from timestore_pipeline.recovery.audit.published import PublishedAudit, content_
 from timestore_pipeline.recovery.audit.staged_audit import audit_staged, quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
 from timestore_pipeline.recovery.audit.traced import TracedAudit
-from timestore_pipeline.recovery.rebuild.journal_files import datasets_in, unknown_journals
 from timestore_pipeline.recovery.rebuild.reconcile import reconcile
 from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
+from timestore_pipeline.recovery.rebuild.staged_files import datasets_in, unknown_journals
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.engine import EnginePool

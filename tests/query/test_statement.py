@@ -36,7 +36,7 @@ __all__ = ["start_owner"]  # a fixture is found by its name in this module
 _INTERRUPTED = """
 import os, signal, sys, threading
 from timestore_pipeline import Settings
-from timestore_pipeline.query.stream import QueryThread
+from timestore_pipeline.query.statement import QueryThread
 from timestore_pipeline.wiring import Timestore
 signal.signal(signal.SIGINT, signal.default_int_handler)
 run = QueryThread.run

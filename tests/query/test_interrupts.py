@@ -7,8 +7,8 @@ import threading
 import duckdb
 import pytest
 
-from timestore_pipeline.query import stream
-from timestore_pipeline.query.stream import QueryThread
+from timestore_pipeline.query import statement
+from timestore_pipeline.query.statement import QueryThread
 from timestore_pipeline.staging.engine import open_engine
 
 LONG = "SELECT sum(hash(a.i, b.i)) FROM range(100000) a(i), range(20000) b(i)"  # seconds of work
@@ -38,13 +38,13 @@ class Slow:
 
 
 def test_a_query_that_begins_after_the_interruption_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    wait = vars(stream)["wait"]
+    wait = vars(statement)["wait"]
 
     def ctrl_c(*_: object) -> None:
-        monkeypatch.setattr(stream, "wait", wait)
+        monkeypatch.setattr(statement, "wait", wait)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(stream, "wait", ctrl_c)
+    monkeypatch.setattr(statement, "wait", ctrl_c)
     with open_engine() as connection:
         slow = Slow(connection)
         with pytest.raises(KeyboardInterrupt), QueryThread(slow) as worker:  # type: ignore[arg-type]

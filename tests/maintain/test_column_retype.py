@@ -28,11 +28,11 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.flush.attach import attach_sources
 from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.lake.maintenance import TableMaintenance
-from timestore_pipeline.maintain import file_rows, staged_values
-from timestore_pipeline.maintain.run import maintaining
+from timestore_pipeline.maintain import file_rows, retype_request
+from timestore_pipeline.maintain.dataset_maintenance import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
-from timestore_pipeline.recovery.audit.verify import verify
+from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 
@@ -232,12 +232,12 @@ def test_a_batch_that_is_rolled_up_while_it_is_looked_for_is_checked_all_the_sam
         receipt = staging.enqueue("weather", rows(1, code=["seven"] * 10))
 
     def roll_up_first(*arguments: Any) -> list[StagedSource]:
-        monkeypatch.setattr(staged_values, "attach_sources", attach_sources)
+        monkeypatch.setattr(retype_request, "attach_sources", attach_sources)
         roll_up_all(store.area)
         assert store.area.directory.journal_files() == []
         return attach_sources(*arguments)
 
-    monkeypatch.setattr(staged_values, "attach_sources", roll_up_first)
+    monkeypatch.setattr(retype_request, "attach_sources", roll_up_first)
     assert list(retyped(store, "code", "int64", dry_run=True).unfit_batches) == [receipt.batch_id]
 
 
@@ -265,7 +265,7 @@ def test_a_query_reads_staged_rows_in_the_new_type_before_the_ledger_adopts_it(
     with_texts(store, ["7"])
     with store.staging() as staging:
         staging.enqueue("weather", rows(1, code=["8"] * 10))
-    monkeypatch.setattr("timestore_pipeline.maintain.retype.fit_table", lambda *_: None)
+    monkeypatch.setattr("timestore_pipeline.maintain.column_retype.fit_table", lambda *_: None)
     retyped(store, "code", "int64")
     assert known_type(store, "code") == pa.string()
     with store.query("SELECT code FROM weather WHERE code IS NOT NULL ORDER BY code") as answer:
@@ -280,7 +280,7 @@ def test_a_second_run_rewrites_nothing_and_completes_the_ledger(
     fragmented: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("timestore_pipeline.maintain.retype.fit_table", lambda *_: None)
+        patch.setattr("timestore_pipeline.maintain.column_retype.fit_table", lambda *_: None)
         retyped(fragmented, "n", "double")
     before = live(fragmented)
     done = retyped(fragmented, "n", "double")

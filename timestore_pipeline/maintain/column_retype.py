@@ -25,19 +25,18 @@ from timestore_pipeline.lake.handle import ATTEMPTS
 from timestore_pipeline.lake.maintenance import TableFiles, TableMaintenance
 from timestore_pipeline.lake.replacing import Replacement, TypeChange
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.maintain.column_type import ColumnType, column_type
+from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions, Progress, maintaining, row_bytes
 from timestore_pipeline.maintain.grouping import FileGroup, plan_all
-from timestore_pipeline.maintain.report import RetypeReport, Unfit
+from timestore_pipeline.maintain.maintenance_report import RetypeReport, Unfit
+from timestore_pipeline.maintain.retype_request import ColumnType, column_type, unfit_batches
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.maintain.run import MaintainOptions, Progress, maintaining, row_bytes
-from timestore_pipeline.maintain.staged_values import unfit_batches
 from timestore_pipeline.model.canonical import canonical_schema
 from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.lake import ExportedFile
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.model.recast import Leeway, recast
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.system.legible import LogEvent
 
 _log = logging.getLogger(__name__)
 

@@ -3,6 +3,9 @@
 The text must be one statement that only reads. DuckDB's parser shows the names in it before anything is opened, so only
 the datasets that it names are prepared, and it can access nothing else: no file, no other database, no setting. Results
 stream; data that does not fit into memory is spilled into the query's folder.
+
+Ctrl-C interrupts a query. Python handles a signal between two of its own instructions, and a call that pulls the next
+rows of a result may last for minutes: such calls run in a separate thread, while the caller's thread waits.
 """
 
 from __future__ import annotations
@@ -11,10 +14,11 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -26,7 +30,6 @@ from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.query.plan import Pins, QuerySource, plan_all, plan_published
 from timestore_pipeline.query.staged_rows import StagedRows
-from timestore_pipeline.query.stream import QueryThread
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder
@@ -46,6 +49,9 @@ _LOCKED = (  # in this order: the last one fixes the others
 )
 # Words of DuckDB's errors, and one of Arrow's, that a damaged file may cause.
 _OF_FILES = ("IO Error", "IOError", "INTERNAL", "Serialization", "Corrupt", "FATAL")
+_AGAIN = 0.02  # seconds
+
+T = TypeVar("T")
 
 
 def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -208,3 +214,34 @@ def _distinct(names: Sequence[str]) -> list[str]:
             candidate = f"{name}_{number}"
         taken.append(candidate)
     return taken
+
+
+class QueryThread(Closing):
+    """Makes one call at a time on a connection; an exception during the wait interrupts the call."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="timestore-query")
+        self._closed = False
+
+    def run(self, call: Callable[[], T]) -> T:
+        future: Future[T] = self._thread.submit(call)
+        try:
+            wait([future])
+        except BaseException:
+            self._end_call()
+            raise
+        return future.result()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._end_call()
+            self._thread.shutdown()
+            self._closed = True
+
+    def _end_call(self) -> None:
+        """Return when no call is running. DuckDB drops an interrupt that comes before its query has begun."""
+        after = self._thread.submit(lambda: None)
+        self._connection.interrupt()
+        while not wait([after], _AGAIN).done:
+            self._connection.interrupt()

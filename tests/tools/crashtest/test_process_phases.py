@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from timestore_pipeline.tools.crashtest.phases import IDLE, MARKED, START, PhaseBoard
+from timestore_pipeline.tools.crashtest.process_phases import IDLE, MARKED, START, PhaseBoard
 
 
 @pytest.fixture

@@ -1,17 +1,26 @@
-"""The current phase of each process, in memory shared with its killer: killing an idle process proves nothing.
+"""One life of one process of the test, from its fork to its kill, and its current phase.
 
-Phases are marked around the product's own functions. Every thread writes its own byte, so no lock is needed, and after
-a kill at any instruction the memory holds the phase of that instant.
+The phase is in memory shared with the killer, because killing an idle process proves nothing. Phases are marked around
+the product's own functions. Every thread writes its own byte, so no lock is needed, and after a kill at any instruction
+the memory holds the phase of that instant.
+
+Notes are append-only files, a JSON document per line, for processes that may be killed at any instant. One call of
+`append_lines` is one `write`. A kill may tear a line; a torn line is ignored, and spoils none after it.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import mmap
+import os
+import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from timestore_pipeline.flush import claim, export, pipeline, recovery
@@ -27,7 +36,8 @@ from timestore_pipeline.staging.ledger import schema_changes
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
-from timestore_pipeline.tools.crashtest.schedule import Role
+from timestore_pipeline.system import clock
+from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 
 IDLE = "idle"
 START = "start"  # from the fork to the opened staging directory
@@ -87,6 +97,7 @@ TARGETS: dict[Role, tuple[str, ...]] = {
 }  # fmt: skip
 
 _LANES = 16  # threads of one process that have a byte of their own
+_LOOK_EVERY = 0.1  # seconds of a pause
 
 
 class PhaseBoard:
@@ -148,3 +159,50 @@ class PhaseMarker:
             self._thread.lane = self._first + next(self._threads) % _LANES
         lane: int = self._thread.lane
         return lane
+
+
+def append_lines(path: Path, documents: Iterable[Any]) -> None:
+    if text := "".join(f"\n{json.dumps(document)}\n" for document in documents):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(text)
+
+
+def whole_lines(path: Path) -> Iterator[Any]:
+    """Oldest first; nothing while there is no file."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError):  # torn, or the empty line that ends a torn one
+            yield json.loads(line)
+
+
+class Life:
+    """To be constructed in the process itself: a termination signal asks it to end after its current step."""
+
+    def __init__(self, plan: CrashPlan, process: int, marker: PhaseMarker, parent: int) -> None:
+        """parent: its process id, noted before the fork, because the parent may have been killed since."""
+        self.plan = plan
+        self.process = process
+        self.marker = marker
+        self._parent = parent
+        self._asked_to_end = False
+        signal.signal(signal.SIGTERM, self._end)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    @property
+    def role(self) -> Role:
+        return ROSTER[self.process]
+
+    @property
+    def ending(self) -> bool:
+        """Asked to end, or the parent, which would ask, is gone."""
+        return self._asked_to_end or os.getppid() != self._parent
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not beyond the request to end."""
+        until = clock.monotonic() + seconds
+        while not self.ending and (left := until - clock.monotonic()) > 0:
+            clock.sleep(min(left, _LOOK_EVERY))
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self._asked_to_end = True

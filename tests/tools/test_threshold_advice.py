@@ -9,9 +9,9 @@ import pytest
 from timestore_pipeline.errors import TooLittleHistory
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
-from timestore_pipeline.model.limits import FlushThresholds
+from timestore_pipeline.model.thresholds import FlushThresholds
 from timestore_pipeline.staging.ledger.batch_history import Arrival
-from timestore_pipeline.tools.advise import History, Wish, propose, replay
+from timestore_pipeline.tools.threshold_advice import History, Wish, propose, replay
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _DEFAULTS = FlushThresholds(1_000_000, 134_217_728, timedelta(minutes=1))

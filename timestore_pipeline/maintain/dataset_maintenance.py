@@ -31,17 +31,16 @@ from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.maintain import prune
-from timestore_pipeline.maintain.cost import count_compaction
 from timestore_pipeline.maintain.grouping import CompactionLimits, FileGroup, plan
-from timestore_pipeline.maintain.report import DatasetUpkeep
+from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep, count_compaction
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.dataset import chosen_datasets
-from timestore_pipeline.model.log_event import LogEvent
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import lock, make_folder, open_private
+from timestore_pipeline.system.legible import LogEvent
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # dataset, groups done, groups in all

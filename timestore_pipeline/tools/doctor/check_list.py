@@ -1,21 +1,29 @@
-"""All checks that need no Dagster, in the order in which an operator reads them; those of the configured limits first:
-which are invalid, which contradict each other, and which work but are hardly intended.
+"""All checks that need no Dagster, in the order in which an operator reads them, and those of the configuration.
+
+Configured limits come first: which are invalid, which contradict each other, and which work but are hardly intended.
+The files of `timestore serve` are read as a starting server would; a running one keeps the last good version.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from functools import partial
 
-from timestore_pipeline.model.limits import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
+from timestore_pipeline.doors.access.certificate import server_certificate, valid_until
+from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.model.thresholds import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.settings import unknown_variables
+from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, failed, ok, warning
 from timestore_pipeline.tools.doctor.host import clocks, disk_fit, disk_speed, permissions
-from timestore_pipeline.tools.doctor.http_api import http_api, tls
 from timestore_pipeline.tools.doctor.queue_health import backlogs, dead_owners, flush_sensor, ledger_health, quarantine
 from timestore_pipeline.tools.doctor.surroundings import lake_access, landing_folder, pushgateway, webserver
 
 _AGE = "TIMESTORE_STAGING_FLUSH_MAX_AGE_MS"
+_RENEWED = timedelta(days=14)  # before their end; the usual tools renew certificates a month before
+_RENEW = "renew it; a running server reads the new one by itself"
 
 
 def configuration(deployment: Deployment) -> Iterator[CheckFinding]:
@@ -65,6 +73,32 @@ def _ages(whose: str, thresholds: FlushThresholds, remedy: str) -> Iterable[Chec
         seen = f"a batch may wait {waits:g} s, the pager fires at {pages:g} s or later"
         return [warning(f"{whose}: {seen}", f"{remedy}, or leave it if rows may be that old")]
     return []
+
+
+def http_api(deployment: Deployment) -> Iterator[CheckFinding]:
+    """Raises `ServerFileRefused`, which names every wrong line."""
+    gate = Gate.of(deployment.settings)
+    if gate.is_open:
+        yield ok("no token is set: `timestore serve` answers this machine only")
+    else:
+        yield ok(f"tokens of `timestore serve`: {', '.join(token.name for token in gate.tokens)}")
+
+
+def tls(deployment: Deployment) -> Iterator[CheckFinding]:
+    """Raises `ServerFileRefused`."""
+    path, found = deployment.settings.api_tls_certificate_file, server_certificate(deployment.settings)
+    if path is None or found is None:
+        yield ok("TIMESTORE_API_TLS_CERTIFICATE_FILE is unset: `timestore serve` speaks plain HTTP")
+        return
+    try:
+        end = valid_until(found.value, path)
+    except ssl.SSLError as error:
+        yield failed(f"clients refuse {path}: {getattr(error, 'verify_message', '') or error.reason}", _RENEW)
+        return
+    if end - clock.now() < _RENEWED:
+        yield warning(f"{path} is valid only until {end:%Y-%m-%d %H:%M} UTC", _RENEW)
+    else:
+        yield ok(f"{path} is valid until {end:%Y-%m-%d}")
 
 
 CHECKS: dict[str, Callable[[Deployment], Iterator[CheckFinding]]] = {
