@@ -30,7 +30,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.cli.monitoring import watch_of
 from timestore_pipeline.errors import MissingExtra
 from timestore_pipeline.monitoring.alerting.alert import Watch
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json, rule_file, write_files
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
@@ -52,7 +52,7 @@ def run(folder: Path, hurry: float, console: Console) -> None:
     """Serve until interrupted; raise `ChildFailed` when a server is not installed, or ends."""
     _require_commands()
     folder = folder.absolute()
-    rules = render(folder, Settings.from_env(), Durations(hurry))
+    rules = render(folder, Settings.from_env(), RuleDurations(hurry))
     with Children(folder / "logs", inherited()) as children:
         servers, started = start(children, folder, rules)
         with suppress(KeyboardInterrupt):
@@ -63,7 +63,7 @@ def run(folder: Path, hurry: float, console: Console) -> None:
                 clock.sleep(_LOOK_SECONDS)
 
 
-def render(folder: Path, settings: Settings, durations: Durations) -> Path:
+def render(folder: Path, settings: Settings, durations: RuleDurations) -> Path:
     """Rules and dashboard; returns the rule file. Does not create a missing staging directory."""
     watch = Watch(settings.shard, durations=durations, push_interval=settings.metrics_push_interval.total_seconds())
     if settings.staging_directory.exists():

@@ -24,10 +24,10 @@ from demo.processes import Children
 from timestore_pipeline import Settings
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import rows
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.system import clock
 
-DURATIONS = Durations(20)  # two minutes of patience become six seconds
+DURATIONS = RuleDurations(20)  # two minutes of patience become six seconds
 
 _SHOWN = (
     "Batches staged", "Age of the oldest batch", "Share of the dataset's guardrail",

@@ -21,7 +21,7 @@ from timestore_pipeline.errors import (
     TimestoreError,
     error_document,
 )
-from timestore_pipeline.ingest.staging_loop import Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally
 
 _REMEDIES = (
     errors.RetryLater,
@@ -73,7 +73,7 @@ def test_an_error_reads_the_same_in_every_json_answer() -> None:
     error = RetryLater("it is busy", dataset="weather", hint="wait")
     document = {"code": "retry_later", "message": "it is busy", "dataset": "weather", "hint": "wait"}
     assert (error.to_dict(), error_document(error), error_document(None)) == (document, document, None)
-    assert json.loads(reason_text("a.csv", "0" * 64, error, Tally())).items() >= document.items()
+    assert json.loads(reason_text("a.csv", "0" * 64, error, StagedTally())).items() >= document.items()
     response = asyncio.run(of_error(Request({"type": "http"}), error))
     document["detail"] = document.pop("message")
     assert json.loads(bytes(response.body)).items() >= document.items()

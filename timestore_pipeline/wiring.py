@@ -64,7 +64,7 @@ def read_published(settings: Settings, sql: str) -> AbstractContextManager[Query
     return query_published(_lake(settings), sql, memory_mb=settings.export_memory_mb)
 
 
-class FlushRequest(StrEnum):
+class FlushRequestResult(StrEnum):
     """The result of a request for a manual flush."""
 
     REQUESTED = "requested"
@@ -198,7 +198,7 @@ class Timestore(Closing):
         metadata = checked_metadata(self.settings, dataset, document)
         return self.area.ledger.datasets.set_metadata(dataset, metadata)
 
-    def request_flush(self, dataset: str) -> FlushRequest:
+    def request_flush(self, dataset: str) -> FlushRequestResult:
         """Ask the sensor for a flush; raises `UnknownDataset`.
 
         Without pending batches no request is made: it would flush the next batch as soon as that arrives.
@@ -206,8 +206,8 @@ class Timestore(Closing):
         backlog = self.area.backlog(dataset)
         if backlog.pending.batches:
             self.area.ledger.datasets.request_flush(dataset)
-            return FlushRequest.REQUESTED
-        return FlushRequest.IN_FLIGHT if backlog.in_flight.batches else FlushRequest.NOTHING_STAGED
+            return FlushRequestResult.REQUESTED
+        return FlushRequestResult.IN_FLIGHT if backlog.in_flight.batches else FlushRequestResult.NOTHING_STAGED
 
     def close(self) -> None:
         self.area.close()

@@ -13,7 +13,7 @@ import pytest
 from demo.environment import REPOSITORY
 from demo.monitoring import render
 from tests.services.require import require_command
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
@@ -41,7 +41,7 @@ def test_the_stack_serves_until_it_is_interrupted(tmp_path: Path, monkeypatch: p
 
 def test_rules_for_a_directory_that_is_not_there_do_not_make_it(tmp_path: Path) -> None:
     settings = Settings.build(home=tmp_path / "home", shard="edge-7")
-    assert render(tmp_path / "out", settings, Durations()).name == "timestore-edge-7.rules.yml"
+    assert render(tmp_path / "out", settings, RuleDurations()).name == "timestore-edge-7.rules.yml"
     assert not settings.staging_directory.exists()
 
 
@@ -49,4 +49,6 @@ def test_rules_carry_the_levels_of_the_datasets(tmp_path: Path) -> None:
     settings = Settings.build(home=tmp_path / "home")
     with Timestore(settings) as store:
         store.set_metadata("trips", {"staging": {"alerts": {"backlogWarn": 33}}})
-    assert 'dataset="trips",metric="batches"}) > 33\n' in render(tmp_path / "out", settings, Durations()).read_text()
+    assert (
+        'dataset="trips",metric="batches"}) > 33\n' in render(tmp_path / "out", settings, RuleDurations()).read_text()
+    )

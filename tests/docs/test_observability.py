@@ -8,7 +8,7 @@ from tests.docs.documents import ROOT, anchors
 from timestore_pipeline.monitoring.alerting.alert import Alert, Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
 from timestore_pipeline.monitoring.alerting.panels import rows
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import API_SERIES
 
@@ -53,7 +53,7 @@ def every_alert() -> list[Alert]:
 
 
 def expressions() -> str:
-    asked = [query.expression for row in rows(Durations()) for panel in row.panels for query in panel.queries]
+    asked = [query.expression for row in rows(RuleDurations()) for panel in row.panels for query in panel.queries]
     return "\n".join([*asked, *recorded(Watch("any")).values(), *(alert.expression for alert in every_alert())])
 
 

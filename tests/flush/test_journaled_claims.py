@@ -22,10 +22,10 @@ from timestore_pipeline.flush.staged_sources import RowsUnfit
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.journal_reader import JournalReader
-from timestore_pipeline.staging.journal_records import Layout
+from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.wiring import Timestore
 
-MAPS = Layout(pa.schema([pa.field("m", pa.map_(pa.string(), pa.int64()))]), None, None)
+MAPS = RecordLayout(pa.schema([pa.field("m", pa.map_(pa.string(), pa.int64()))]), None, None)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def test_rows_that_duckdb_refuses_are_named_by_their_batches(timestore: Timestor
 
 def test_what_lies_in_journals_may_be_larger_than_the_memory(timestore: Timestore, tmp_path: Path) -> None:
     """80 MB are copied with 32, and spill."""
-    schema, rows = Layout(pa.schema([("text", pa.string())]), None, None), 80_000
+    schema, rows = RecordLayout(pa.schema([("text", pa.string())]), None, None), 80_000
     text = pa.table({"text": [os.urandom(500).hex() for _ in range(rows)]})
     staged(timestore.area, record(*[10_000] * 8, layout=schema, rows=text))
     with open_engine(32, tmp_path) as connection, JournalReader(timestore.area.directory.journal) as journals:

@@ -22,7 +22,7 @@ from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.segments import Segments
-from timestore_pipeline.staging.ledger.staged import Staged
+from timestore_pipeline.staging.ledger.staged import StagedFiles
 from timestore_pipeline.wiring import Timestore
 
 ROWS = 30  # of each batch; hours, so they lie in two partitions
@@ -34,7 +34,7 @@ OF_A_FLUSH = (
 )  # fmt: skip
 OF_AN_ABORT = ((LakeTable, "publish"), (LakeTable, "burn"), (Flushes, "abort"), (LakeTable, "discard"))
 OF_A_QUERY = (
-    (JournalReader, "read"), (Pins, "pin_journal"), (plan, "unreadable"), (Staged, "at_once"), (Pins, "pin"),
+    (JournalReader, "read"), (Pins, "pin_journal"), (plan, "unreadable"), (StagedFiles, "at_once"), (Pins, "pin"),
     (Lake, "table"), (LakeTable, "snapshot"),
 )  # fmt: skip
 
@@ -140,7 +140,7 @@ def test_a_journal_that_a_flush_removes_before_it_is_read_is_no_damage(
     settings: Settings, timestore: Timestore, rows: list[int]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        at(patch, Staged, "at_once", lambda: flush(settings))
+        at(patch, StagedFiles, "at_once", lambda: flush(settings))
         assert numbers(timestore) == rows
 
 

@@ -12,15 +12,15 @@ from tests.staging.rows import SCHEMA, table
 from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal
-from timestore_pipeline.staging.journal_records import Layout, Record, encode, read_record, scan
+from timestore_pipeline.staging.journal_records import Record, RecordLayout, encode, read_record, scan
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.system import clock
 
-LAYOUT = Layout(SCHEMA, None, None)
+LAYOUT = RecordLayout(SCHEMA, None, None)
 
 
 def record(
-    *sizes: int, dataset: str = "d", layout: Layout = LAYOUT, stream: str = "b", rows: pa.Table | None = None
+    *sizes: int, dataset: str = "d", layout: RecordLayout = LAYOUT, stream: str = "b", rows: pa.Table | None = None
 ) -> Record:
     """Of batches with these numbers of rows. rows: of all of them, in place of numbered ones."""
     batches = [

@@ -14,9 +14,9 @@ from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.staging import journal_records
 from timestore_pipeline.staging.journal_records import (
     MAGIC,
-    Layout,
     Record,
     RecordHeader,
+    RecordLayout,
     Scan,
     encode,
     first_line,
@@ -51,7 +51,7 @@ def streams(found: Scan) -> list[str]:
 
 def test_a_record_is_read_as_it_was_written(path: Path) -> None:
     written = [
-        record(3, 0, 2, layout=Layout(SCHEMA, "x", "day")),
+        record(3, 0, 2, layout=RecordLayout(SCHEMA, "x", "day")),
         record(0, dataset="e", stream="c"),
         record(1, stream="ü\n"),
     ]
@@ -81,7 +81,7 @@ def test_a_records_batches_are_slices_of_its_rows(path: Path) -> None:
 )
 def test_rows_of_any_type_come_back(path: Path, array: pa.Array) -> None:
     rows = pa.table({"v": array})
-    [offset] = write(path, record(len(array), layout=Layout(rows.schema, None, None), rows=rows))
+    [offset] = write(path, record(len(array), layout=RecordLayout(rows.schema, None, None), rows=rows))
     found = read(path, offset)
     assert found.rows.equals(rows)
     assert found.layout.schema == rows.schema
@@ -174,7 +174,9 @@ def test_rows_that_look_like_a_record_are_none(path: Path) -> None:
     inner = encode(record(1, stream="inner"))
     values = [MAGIC * 20, MAGIC, b"".join(map(bytes, inner.parts))]
     schema = pa.schema([pa.field("v", pa.binary())])
-    hostile = record(3, stream="b", layout=Layout(schema, None, None), rows=pa.table({"v": values}, schema=schema))
+    hostile = record(
+        3, stream="b", layout=RecordLayout(schema, None, None), rows=pa.table({"v": values}, schema=schema)
+    )
     write(path, record(2, stream="a"), hostile, record(2, stream="c"))
     assert streams(scan(path)) == ["a", "b", "c"]
 

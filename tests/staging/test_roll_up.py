@@ -21,13 +21,13 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.journal_reader import JournalReader
-from timestore_pipeline.staging.journal_records import Layout, Record
+from timestore_pipeline.staging.journal_records import Record, RecordLayout
 from timestore_pipeline.staging.ledger import database
 from timestore_pipeline.staging.ledger.journals import Journals, RecordPlace
 from timestore_pipeline.staging.roll_up import RollUp, remove_idle_journals, roll_up
 from timestore_pipeline.staging.segments import attach_sealed
 
-MAP = Layout(pa.schema([pa.field("m", pa.map_(pa.string(), pa.int64()))]), None, None)
+MAP = RecordLayout(pa.schema([pa.field("m", pa.map_(pa.string(), pa.int64()))]), None, None)
 
 
 def files(area: StagingArea) -> list[Path]:
@@ -105,9 +105,9 @@ def test_only_one_journal_is_rolled_up_if_asked(area: StagingArea) -> None:
 
 
 def test_each_layout_has_a_segment_of_its_own(area: StagingArea) -> None:
-    wider = Layout(pa.schema([*SCHEMA, pa.field("more", pa.int64())]), None, None)
+    wider = RecordLayout(pa.schema([*SCHEMA, pa.field("more", pa.int64())]), None, None)
     rows = table(2).append_column("more", pa.array([7, 8]))
-    placed = Layout(SCHEMA, "x", "day")
+    placed = RecordLayout(SCHEMA, "x", "day")
     staged(area, record(3, stream="a"), record(2, stream="b", layout=wider, rows=rows), record(1, stream="c"))
     staged(area, record(5, stream="e", layout=placed))
     made = roll_up(area, "d").segments

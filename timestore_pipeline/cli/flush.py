@@ -23,7 +23,7 @@ from timestore_pipeline.errors import error_document
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.tools.drain import Drain, FlushAttempt, flush_all_now
 from timestore_pipeline.tools.explanation import sensor_ticked_at
-from timestore_pipeline.wiring import FlushRequest, Timestore
+from timestore_pipeline.wiring import FlushRequestResult, Timestore
 
 
 def flush(
@@ -140,7 +140,9 @@ def _set_paused(dataset: str, *, paused: bool, as_json: bool) -> None:
 
 def _request(store: Timestore, names: Sequence[str], *, as_json: bool) -> None:
     outcomes = {name: store.request_flush(name) for name in names}
-    requested, in_flight, nothing = ([name for name in names if outcomes[name] is outcome] for outcome in FlushRequest)
+    requested, in_flight, nothing = (
+        [name for name in names if outcomes[name] is outcome] for outcome in FlushRequestResult
+    )
     late = sensor_lateness(sensor_ticked_at(store)) if requested else None
     if as_json:
         answer = {"requested": requested, "in_flight": in_flight, "nothing_staged": nothing}

@@ -28,7 +28,7 @@ from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.sources import Source
 from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.legible import legible
@@ -160,7 +160,7 @@ def _how_to_resume(loop: StagingLoop) -> str:
     return "without --idempotency-prefix a second run stages the durable rows again; give it the files without them"
 
 
-def _summary(tally: Tally) -> str:
+def _summary(tally: StagedTally) -> str:
     fresh = f"{count(tally.batches, 'batch')}, {count(tally.rows, 'row')}, {size(tally.bytes)} staged"
     again = f", {count(tally.duplicates, 'duplicate batch')} of {count(tally.duplicate_rows, 'row')} skipped"
     return fresh + (again if tally.duplicates else "")

@@ -28,7 +28,7 @@ from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.folder_status import Amount, LandingStatus, landing_status
 from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.doors.landing.landing_file import Ignored
-from timestore_pipeline.doors.landing.outcome import Outcome, Result
+from timestore_pipeline.doors.landing.outcome import FileOutcome, Result
 from timestore_pipeline.doors.landing.replay import Replay, Replayed
 from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError, error_document
 from timestore_pipeline.ingest.whole_file import open_staging
@@ -189,7 +189,7 @@ def _report_replay(dataset: str, done: Sequence[Replayed], stopped: TimestoreErr
         print_note("to continue, run the same command again: durable batches are skipped")
 
 
-def _print_outcome(outcome: Outcome) -> None:
+def _print_outcome(outcome: FileOutcome) -> None:
     file = f"{outcome.dataset}/{outcome.file}"
     print_line(f"{outcome.result.value:9} {file}: {_amounts(outcome)}", _COLOURS.get(outcome.result, ""))
     if outcome.error is not None:
@@ -200,7 +200,7 @@ def _print_outcome(outcome: Outcome) -> None:
         print_line(f"          {line}")
 
 
-def _amounts(outcome: Outcome) -> str:
+def _amounts(outcome: FileOutcome) -> str:
     tally = outcome.tally
     fresh = f"{count(tally.rows, 'row')} in {count(tally.batches, 'batch')}"
     if outcome.result is Result.DUPLICATE:

@@ -10,7 +10,7 @@ import typer
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.monitoring.alerting.alert import Watch
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import RUNBOOK, dashboard_json, rule_file, write_files
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
@@ -46,7 +46,7 @@ def render(
       timestore monitoring render /etc/prometheus/timestore --runbook https://wiki.example/timestore
     """
     with open_store() as store:
-        watch = watch_of(store, Durations(hurry))
+        watch = watch_of(store, RuleDurations(hurry))
     contents = {f"timestore-{watch.shard}.rules.yml": rule_file(watch, runbook)}
     if not no_dashboard:
         contents["timestore-dashboard.json"] = dashboard_json(watch.durations, runbook)
@@ -58,7 +58,7 @@ def render(
             print_line(path)
 
 
-def watch_of(store: Timestore, durations: Durations) -> Watch:
+def watch_of(store: Timestore, durations: RuleDurations) -> Watch:
     """The shard with the alert levels that its datasets' metadata name."""
     records = store.area.ledger.datasets.all()
     overrides = {record.name: record.metadata.staging.alerts for record in records}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from timestore_pipeline.client.answers import error_of, receipt_of
 from timestore_pipeline.client.batcher import Batcher
-from timestore_pipeline.client.http_connection import Connection
+from timestore_pipeline.client.http_connection import ServerConnection
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged, RetryLater
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key
@@ -52,7 +52,7 @@ class Client(Closing):
         Raises:
             InvalidInput: The address or the token is malformed, or the file cannot be used.
         """
-        self._connection = Connection(url, timeout, ca_file)
+        self._connection = ServerConnection(url, timeout, ca_file)
         if token and _TOKEN.fullmatch(token) is None:  # the message does not show it: it may be a secret all the same
             raise InvalidInput("the token is malformed", hint="printable ASCII characters without blanks")
         self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})

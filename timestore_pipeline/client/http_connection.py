@@ -39,7 +39,7 @@ _SENT_AT_ONCE = 64 << 10  # bytes; TLS would apply the timeout to each 16 KiB, n
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServerAnswer:
     """`document`: empty if the body is no JSON object. `retry_after`: seconds, 0 = the answer has none."""
 
     status: int
@@ -47,7 +47,7 @@ class Answer:
     retry_after: float
 
 
-class Connection(Closing):
+class ServerConnection(Closing):
     """Thread-safe; requests go one after the other. A forked child has a connection of its own."""
 
     def __init__(self, url: str, timeout: float, ca_file: str | None = None) -> None:
@@ -67,7 +67,7 @@ class Connection(Closing):
         self._lock = threading.Lock()
         self._connection = self._make()
 
-    def post(self, path: str, body: Body, headers: Mapping[str, str]) -> Answer:
+    def post(self, path: str, body: Body, headers: Mapping[str, str]) -> ServerAnswer:
         """Raises `NotAcknowledged` when no whole answer arrived: the request may have been executed.
 
         Raises `InvalidInput` for a server that does not prove who it is: nothing was sent to it.
@@ -79,7 +79,7 @@ class Connection(Closing):
                 with suppress(BrokenPipeError):  # the server may have answered before it had read everything
                     self._connection.post(self._base + path, body, headers)
                 response, body = self._connection.answer()
-                return Answer(response.status, _document(body), _retry_after(response))
+                return ServerAnswer(response.status, _document(body), _retry_after(response))
             except ssl.SSLCertVerificationError as error:
                 self._connection.close()
                 hint = "give the file of its CA as ca_file, or its right name in the address; or renew its certificate"

@@ -16,7 +16,7 @@ from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.doors.landing.outcome import Outcome, Result
+from timestore_pipeline.doors.landing.outcome import FileOutcome, Result
 from timestore_pipeline.errors import InvalidDatasetName, LandingUnusable
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.dataset import check_dataset_name
@@ -55,7 +55,7 @@ def stage_files(context: dg.OpExecutionContext, timestore: Opened, found: dict[s
     """Stage and archive file by file. Crash: the next run continues, no row is lost or doubled."""
     folder = LandingFolder.of(timestore.settings)
     deadline = clock.monotonic() + _SECONDS
-    outcomes: list[Outcome] = []
+    outcomes: list[FileOutcome] = []
     with open_staging(timestore.settings) as staging:
         intake = Intake(folder, staging)
         for dataset in found["datasets"]:
@@ -90,9 +90,9 @@ def _has_work(context: dg.OpExecutionContext, folder: LandingFolder, dataset: st
         return False
 
 
-def _take(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[Outcome]:
+def _take(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds: float) -> list[FileOutcome]:
     """Stage a dataset's files and log each outcome."""
-    outcomes: list[Outcome] = []
+    outcomes: list[FileOutcome] = []
     for outcome in intake.run([dataset], seconds):
         outcomes.append(outcome)
         if outcome.done:
@@ -104,7 +104,7 @@ def _take(context: dg.OpExecutionContext, intake: Intake, dataset: str, seconds:
     return outcomes
 
 
-def _materialization(dataset: str, folder: LandingFolder, taken: Sequence[Outcome]) -> dg.AssetMaterialization:
+def _materialization(dataset: str, folder: LandingFolder, taken: Sequence[FileOutcome]) -> dg.AssetMaterialization:
     """Numbers are plain numbers: Dagster plots them on the asset's page."""
     done = [outcome for outcome in taken if outcome.done]
     rows = sum(outcome.tally.rows for outcome in done)
@@ -124,7 +124,7 @@ def _materialization(dataset: str, folder: LandingFolder, taken: Sequence[Outcom
     )
 
 
-def _raise_rejected(outcomes: Sequence[Outcome]) -> None:
+def _raise_rejected(outcomes: Sequence[FileOutcome]) -> None:
     rejected = [outcome for outcome in outcomes if outcome.result is Result.REJECTED]
     if not rejected:
         return

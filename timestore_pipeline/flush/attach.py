@@ -21,7 +21,7 @@ from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import marked_rows
 from timestore_pipeline.staging.journal_reader import JournalReader, reading_failed
-from timestore_pipeline.staging.journal_records import Layout
+from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import attach_sealed, create_rows_table, refused_rows_named
 
@@ -66,7 +66,7 @@ def attach_records(
     Raises `UnreadableSegment` for a record that is damaged or missing, `RowsUnfit` for rows that DuckDB refuses, and
     what `reading_failed` gives.
     """
-    copies: dict[tuple[str, Layout], _Copy] = {}
+    copies: dict[tuple[str, RecordLayout], _Copy] = {}
     for place in places:
         try:
             record, rows = journals.read(place, dataset)
@@ -98,7 +98,7 @@ class _Copy:
 
     @classmethod
     def begin(
-        cls, connection: duckdb.DuckDBPyConnection, name: str, journal_id: str, dataset: str, layout: Layout
+        cls, connection: duckdb.DuckDBPyConnection, name: str, journal_id: str, dataset: str, layout: RecordLayout
     ) -> _Copy:
         connection.execute(f"ATTACH ':memory:' AS {quote(name)}")
         create_rows_table(connection, name, layout.schema)

@@ -15,7 +15,7 @@ from timestore_pipeline.errors import (
     UnreadableTable,
     UnsupportedTable,
 )
-from timestore_pipeline.model.backlog import Block
+from timestore_pipeline.model.backlog import FlushBlock
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.system import clock
 
@@ -34,4 +34,6 @@ def block_if_configured_wrong(area: StagingArea, dataset: str, error: BaseExcept
     if isinstance(error, UnreadableTable) and area.backlog(dataset).failures < FAILURES_BEFORE_BELIEF:
         return
     if isinstance(error, TimestoreError) and needs_a_person(error):
-        area.ledger.flush_failures.block(dataset, Block(error.code, str(error), error.hint, clock.now(), configuration))
+        area.ledger.flush_failures.block(
+            dataset, FlushBlock(error.code, str(error), error.hint, clock.now(), configuration)
+        )

@@ -31,7 +31,7 @@ Batches = Mapping[Place, str]  # where the rows lie -> batch id
 
 
 @dataclass(slots=True)
-class Verdict:
+class IsolationVerdict:
     """What the trials showed. Batches that are in neither passed."""
 
     culprits: dict[str, str] = field(default_factory=dict)  # batch id -> the error of its trial
@@ -39,13 +39,13 @@ class Verdict:
     trials: int = 0
 
 
-def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Verdict:
+def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> IsolationVerdict:
     """Try the claim's batches; no batch is the culprit when the failure is systemic or does not come again.
 
     Raises whatever is not the data's fault, see `NOT_THE_DATA`.
     """
     batches = area.ledger.batches.of_flush(ref)
-    verdict = Verdict()
+    verdict = IsolationVerdict()
     failure = partial(_failure, area, lake, ref, options, verdict)
     if failure({}) is None:
         _bisect(batches, failure, verdict)
@@ -56,7 +56,7 @@ def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: Export
     return verdict
 
 
-def _bisect(batches: Batches, failure: Callable[[Batches], str | None], verdict: Verdict) -> None:
+def _bisect(batches: Batches, failure: Callable[[Batches], str | None], verdict: IsolationVerdict) -> None:
     waiting = [batches]
     while waiting:
         some = waiting.pop()
@@ -77,7 +77,7 @@ def _halves(batches: Batches) -> list[Batches]:
 
 
 def _failure(
-    area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, verdict: Verdict, some: Batches
+    area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, verdict: IsolationVerdict, some: Batches
 ) -> str | None:
     verdict.trials += 1
     try:

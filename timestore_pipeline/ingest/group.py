@@ -13,7 +13,7 @@ from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.values.extents import extents_of
 from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
 from timestore_pipeline.model.widening import Extent, Extents
-from timestore_pipeline.staging.journal_records import Encoded, Layout, Record, encode
+from timestore_pipeline.staging.journal_records import Encoded, Record, RecordLayout, encode
 from timestore_pipeline.staging.ledger.schema_changes import Basis
 from timestore_pipeline.system import clock
 
@@ -60,7 +60,7 @@ class Group:
         rows = tables[0] if len(tables) == 1 else pa.concat_tables(tables)
         if len(tables) > 1 and rows.num_rows < _ROWS_OF_A_PIECE * len(tables):
             rows = rows.combine_chunks()  # each piece takes space and is read by itself
-        layout = Layout(newest.schema, newest.time_column, newest.granularity)
+        layout = RecordLayout(newest.schema, newest.time_column, newest.granularity)
         return cls(batches, promised, rows, encode(Record(newest.name, layout, promised, rows)))
 
     def basis(self, noted: Extents | None) -> Basis:

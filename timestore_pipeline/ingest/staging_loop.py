@@ -25,7 +25,7 @@ _MAX_WAIT = timedelta(minutes=5)  # for room in the queue; the disk is that slow
 
 
 @dataclass
-class Tally:
+class StagedTally:
     """What is durable. A duplicate was durable before, under the same key."""
 
     batches: int = 0
@@ -54,7 +54,7 @@ class StagingLoop:
     prefix: str | None  # of the idempotency keys; None = no keys
     progress: Callable[[int], None]
     content: str | None = None  # stands for the file in its keys; None = its name
-    tally: Tally = field(default_factory=Tally)
+    tally: StagedTally = field(default_factory=StagedTally)
     _waiting: deque[tuple[Future[Receipt], int]] = field(default_factory=deque)  # and the bytes of each
     _stopped: bool = False
 

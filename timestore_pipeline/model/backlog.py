@@ -11,7 +11,7 @@ from timestore_pipeline.model.thresholds import LONGEST_BACKOFF, LONGEST_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class FlushBlock:
     """Why flushes of a dataset are suspended: the error's code, sentence and remedy."""
 
     code: str
@@ -45,7 +45,7 @@ class Backlog:
     claim_trigger: Trigger | None = None  # of the claim in flight; None = no batch is claimed
     claim_owner_alive: bool = False
     claimed_at: datetime | None = None  # of the claim in flight
-    block: Block | None = None  # None = not blocked
+    block: FlushBlock | None = None  # None = not blocked
     layout_open: bool = False  # rows are staged, and none of them has a time
     accepted: Volume = field(default_factory=Volume)  # ever acknowledged
 

@@ -37,7 +37,7 @@ _HINT = "the journal is kept; put a copy from a backup in its place, or discard 
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RecordLayout:
     """The columns and the layout that rows were staged for."""
 
     schema: pa.Schema  # canonical columns
@@ -50,7 +50,7 @@ class RecordHeader:
     """What a record says about one dataset's batches of one group commit."""
 
     dataset: str
-    layout: Layout
+    layout: RecordLayout
     batches: Sequence[StagedBatch]
 
 
@@ -184,7 +184,7 @@ def _schema(text: str) -> pa.Schema:
 
 def _decode(text: bytes) -> RecordHeader:
     header: dict[str, Any] = json.loads(text)
-    layout = Layout(_schema(header["schema"]), header["time_column"], header["granularity"])
+    layout = RecordLayout(_schema(header["schema"]), header["time_column"], header["granularity"])
     batches = [
         StagedBatch(name, sequence, rows, size, clock.from_micros(staged_at), key)
         for name, sequence, rows, size, staged_at, key in header["batches"]

@@ -24,7 +24,7 @@ from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import JournalReader, LeftOut, reading_failed
-from timestore_pipeline.staging.journal_records import Layout
+from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import SegmentHeader, write_segment
 
@@ -101,8 +101,8 @@ class _Work:
         self._area = area
         self._dataset = dataset
         self._most_bytes = min(area.segment_max_bytes, area.directory.volume().available // _PART_OF_FREE)
-        self._gathered: dict[Layout, _Rows] = {}
-        self._bytes: dict[Layout, int] = {}
+        self._gathered: dict[RecordLayout, _Rows] = {}
+        self._bytes: dict[RecordLayout, int] = {}
         self._missing: dict[str, list[StagedBatch]] = {}  # by journal id: one incident each
 
     def add(self, place: RecordPlace, journals: JournalReader) -> None:
@@ -127,7 +127,7 @@ class _Work:
             error = reading_failed(FileNotFoundError(), path, self._dataset)
             self._set_aside(IncidentKind.RECORD, batches, error, IncidentReason.MISSING)
 
-    def _gather(self, layout: Layout, batches: _Rows) -> None:
+    def _gather(self, layout: RecordLayout, batches: _Rows) -> None:
         gathered = self._gathered.setdefault(layout, [])
         for batch, rows in batches:
             gathered.append((batch, rows))
@@ -136,13 +136,13 @@ class _Work:
                 self._write(layout)
                 gathered = self._gathered.setdefault(layout, [])
 
-    def _write(self, layout: Layout) -> None:
+    def _write(self, layout: RecordLayout) -> None:
         batches = self._gathered.pop(layout, [])
         self._bytes.pop(layout, None)
         if batches:
             self._write_some(layout, batches)
 
-    def _write_some(self, layout: Layout, batches: _Rows) -> None:
+    def _write_some(self, layout: RecordLayout, batches: _Rows) -> None:
         """One refused batch must not keep the others out: what cannot be written together is written in halves."""
         try:
             segment_id = _make_segment(self._area, self._dataset, layout, batches)
@@ -169,7 +169,7 @@ class _Work:
             _log.warning("dataset %s: batches were set aside as incident %d: %s", self._dataset, incident_id, error)
 
 
-def _make_segment(area: StagingArea, dataset: str, layout: Layout, batches: _Rows) -> str | None:
+def _make_segment(area: StagingArea, dataset: str, layout: RecordLayout, batches: _Rows) -> str | None:
     """The id of a segment that the batches lie in now; None = each of them was moved or published meanwhile."""
     owed = area.ledger.journals.batches_waiting(dataset)  # another roll-up may have been faster, and a segment is work
     batches = [(batch, rows) for batch, rows in batches if batch.batch_id in owed]

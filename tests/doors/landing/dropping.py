@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.doors.landing.outcome import Outcome
+from timestore_pipeline.doors.landing.outcome import FileOutcome
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
@@ -41,7 +41,7 @@ def folder(settings: Settings, settle: timedelta = AT_ONCE) -> LandingFolder:
     return LandingFolder(settings.landing_directory, settle)
 
 
-def take_in(settings: Settings) -> list[Outcome]:
+def take_in(settings: Settings) -> list[FileOutcome]:
     """One run over everything that is ready."""
     with StagingManager.open(settings) as staging:
         landing = folder(settings)

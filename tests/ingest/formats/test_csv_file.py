@@ -419,7 +419,7 @@ def test_a_file_of_moderate_size_is_read_once(
     path.write_text("n,s\n" + "".join(f"{row},0{row}\n" for row in range(50)))
     opened = list[int]()
 
-    def counted(layout: csv_blocks.Layout, block: csv_blocks.Block, nulls: tuple[str, ...]) -> pa.Table:
+    def counted(layout: csv_blocks.CsvLayout, block: csv_blocks.Block, nulls: tuple[str, ...]) -> pa.Table:
         opened.append(block.line)
         return csv_blocks.read_block(layout, block, nulls)
 

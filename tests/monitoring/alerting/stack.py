@@ -11,7 +11,7 @@ from demo.stack import prometheus_config
 from tests.services import alertmanager, prometheus, pushgateway
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alert import Watch
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.push import push_metrics
 from timestore_pipeline.settings import Settings
@@ -19,7 +19,7 @@ from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
-HURRY = Durations(40)  # two minutes become three seconds, five minutes seven and a half
+HURRY = RuleDurations(40)  # two minutes become three seconds, five minutes seven and a half
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Stack:
 
 
 @contextmanager
-def running(folder: Path, shards: Sequence[str], durations: Durations = HURRY) -> Iterator[Stack]:
+def running(folder: Path, shards: Sequence[str], durations: RuleDurations = HURRY) -> Iterator[Stack]:
     """Everything up, with hurried rules for these shards."""
     with ExitStack() as started:
         operators = started.enter_context(alertmanager.webhook())
@@ -52,7 +52,7 @@ def beat(store: Timestore) -> None:
     assert push_metrics(store.area, store.settings)
 
 
-def _rules(folder: Path, shard: str, durations: Durations) -> Path:
+def _rules(folder: Path, shard: str, durations: RuleDurations) -> Path:
     path = folder / f"timestore-{shard}.rules.yml"
     path.write_text(rule_file(Watch(shard, {"deep": AlertOverrides(backlog_warn=2, backlog_page=3)}, durations)))
     return path

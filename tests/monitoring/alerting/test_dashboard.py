@@ -26,20 +26,20 @@ from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, filled
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.recovery.audit.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
-DURATIONS = Durations(10)  # recently = the last minute
+DURATIONS = RuleDurations(10)  # recently = the last minute
 PANELS = [panel for row in rows(DURATIONS) for panel in row.panels]
 WHEREVER = {"shard": "busy", "dataset": ".*", "top": "10", "__range": "60s", "__rate_interval": "10s"}
 
 
 @pytest.fixture(scope="module")
 def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(dashboard_json(Durations()))
+    found: dict[str, Any] = json.loads(dashboard_json(RuleDurations()))
     return found
 
 
@@ -165,7 +165,7 @@ def test_every_line_about_datasets_is_limited() -> None:
 def test_every_panel_is_in_the_dashboard_with_its_queries(dashboard: dict[str, Any]) -> None:
     drawn = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
     asked = [[target["expr"] for target in panel["targets"]] for panel in drawn]
-    expected = [panel for row in rows(Durations()) for panel in row.panels]
+    expected = [panel for row in rows(RuleDurations()) for panel in row.panels]
     assert [panel["title"] for panel in drawn] == [panel.title for panel in expected]
     assert asked == [[query.expression for query in panel.queries] for panel in expected]
 
@@ -203,11 +203,11 @@ def test_a_thousand_datasets_are_one_pattern(dashboard: dict[str, Any]) -> None:
 
 
 def test_the_same_limits_give_the_same_text() -> None:
-    assert dashboard_json(Durations()) == dashboard_json(Durations())
+    assert dashboard_json(RuleDurations()) == dashboard_json(RuleDurations())
 
 
 def test_a_panel_that_an_alert_judges_links_to_its_place_in_the_runbook() -> None:
-    found = json.loads(dashboard_json(Durations(), "https://wiki/runbook"))
+    found = json.loads(dashboard_json(RuleDurations(), "https://wiki/runbook"))
     linked = {panel["title"]: panel["links"][0]["url"] for panel in found["panels"] if panel.get("links")}
     assert linked.keys() == ALERT_OF.keys()
     assert linked["Failed flushes"] == "https://wiki/runbook#timestore-flush-failing"

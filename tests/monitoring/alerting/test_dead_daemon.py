@@ -15,7 +15,7 @@ from tests.monitoring.alerting import stack
 from tests.monitoring.alerting.activity import readings
 from tests.monitoring.alerting.stack import Stack
 from timestore_pipeline.model.flush import FlushState, Trigger
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
@@ -23,7 +23,7 @@ from timestore_pipeline.wiring import Timestore
 pytestmark = [pytest.mark.service, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SHARD = "daemon"
-TICKING = Durations(4)  # half a minute of silence is too long; the daemon looks every five seconds
+TICKING = RuleDurations(4)  # half a minute of silence is too long; the daemon looks every five seconds
 MAX_AGE_MS = 2_000
 OF_TRIPS = f'shard="{SHARD}",dataset="trips"'
 WAITING = f'{series.PREFIX}queue_depth{{metric="batches",{OF_TRIPS}}} > 0'

@@ -15,7 +15,7 @@ from tests.services.prometheus import promtool
 from timestore_pipeline import Settings
 from timestore_pipeline.defs.checks import FRESH, at_a_glance
 from timestore_pipeline.model.thresholds import FlushThresholds
-from timestore_pipeline.monitoring.alerting.promql import Durations, Scope, age_limit
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations, Scope, age_limit
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Deployment, Status
 from timestore_pipeline.tools.doctor.queue_health import backlogs
@@ -75,7 +75,7 @@ def _evaluated(thresholds: FlushThresholds, seconds: float | None) -> dict[str, 
         ],
         "promql_expr_test": [
             {
-                "expr": age_limit(Scope.of_shard(SHARD), Durations()),
+                "expr": age_limit(Scope.of_shard(SHARD), RuleDurations()),
                 "eval_time": "1m",
                 "exp_samples": [] if seconds is None else [{"labels": labels, "value": seconds}],
             }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from timestore_pipeline.monitoring.alerting.promql import Durations, seconds_of
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -21,9 +21,9 @@ from timestore_pipeline.monitoring.alerting.promql import Durations, seconds_of
     ],
 )
 def test_a_span_is_said_in_its_largest_whole_unit(seconds: float, hurry: float, written: str) -> None:
-    assert Durations(hurry).span(seconds) == written
+    assert RuleDurations(hurry).span(seconds) == written
     assert float(seconds_of(written)) == pytest.approx(seconds / hurry, abs=0.001)
 
 
 def test_a_number_of_seconds_is_written_without_an_exponent() -> None:
-    assert (Durations().seconds(120), Durations(16).seconds(120)) == ("120", "7.5")
+    assert (RuleDurations().seconds(120), RuleDurations(16).seconds(120)) == ("120", "7.5")

@@ -18,7 +18,7 @@ from tests.services.prometheus import promtool
 from timestore_pipeline.model.dataset import AlertOverrides
 from timestore_pipeline.monitoring.alerting.alert import Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import rule_file
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
@@ -108,7 +108,7 @@ def test_who_pushes_rarely_is_not_called_silent_for_it() -> None:
 
 
 def test_hurrying_shortens_every_wait() -> None:
-    text = rule_file(Watch(SHARD, durations=Durations(60)))
+    text = rule_file(Watch(SHARD, durations=RuleDurations(60)))
     assert "for: 5s" in text
     assert "[10s]" in text
     assert " > 2\n" in text

@@ -15,11 +15,11 @@ from timestore_pipeline import Settings
 from timestore_pipeline.recovery.rebuild import staged_files
 from timestore_pipeline.staging import engine
 from timestore_pipeline.staging.directory import StagingDirectory
-from timestore_pipeline.staging.journal_records import Layout
+from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
-EARLY = Layout(pa.schema([LAYOUT.schema.field(0)]), None, None)
+EARLY = RecordLayout(pa.schema([LAYOUT.schema.field(0)]), None, None)
 
 
 def transactions(home: Path, records: int, monkeypatch: pytest.MonkeyPatch) -> int:

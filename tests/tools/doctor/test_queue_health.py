@@ -12,7 +12,7 @@ from tests.staging.rolled import roll_up_in
 from tests.tools.doctor.looking import files, found, seen, staged
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
-from timestore_pipeline.model.backlog import Block
+from timestore_pipeline.model.backlog import FlushBlock
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
 from timestore_pipeline.system import clock
@@ -134,7 +134,7 @@ def _ticked(home: Path, ago: timedelta) -> None:
 def test_an_error_that_blocks_a_dataset_is_reported_with_its_remedy(home: Path) -> None:
     staged(home)
     with Timestore(Settings.from_env()) as store:
-        block = Block("unsupported_table", "the table has a constraint", "take it off", clock.now(), "")
+        block = FlushBlock("unsupported_table", "the table has a constraint", "take it off", clock.now(), "")
         store.area.ledger.flush_failures.block("weather", block)
     [finding] = [finding for finding in found("backlogs") if finding.status is Status.FAILED]
     assert finding.seen == "weather: blocked: the table has a constraint"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline import Settings
-from timestore_pipeline.tools.crashtest.oracle import Verdict
+from timestore_pipeline.tools.crashtest.oracle import OracleVerdict
 from timestore_pipeline.tools.simulate.load import Load
 from timestore_pipeline.tools.simulate.simulation import percentile
 from timestore_pipeline.tools.simulate.validation import Measured, SimulationReport
@@ -19,7 +19,7 @@ from timestore_pipeline.tools.simulate.validation import Measured, SimulationRep
 def report(tmp_path: Path) -> SimulationReport:
     plan = Load.under(Settings.build(home=tmp_path), tmp_path, datetime(2026, 1, 1, tzinfo=UTC))
     measured = Measured(1.0, 0.1, 7, 1000, 3, 0, 3, 100, 0.5, 0.001, 0.002)
-    return SimulationReport(plan, 1.0, Verdict(acked_batches=2, acked_rows=20), (), 0, {}, 0, (), measured)
+    return SimulationReport(plan, 1.0, OracleVerdict(acked_batches=2, acked_rows=20), (), 0, {}, 0, (), measured)
 
 
 def failing(report: SimulationReport) -> list[str]:
@@ -41,9 +41,9 @@ def test_slow_flushes_fail_and_so_do_none(report: SimulationReport) -> None:
 
 
 def test_a_lost_row_fails_and_so_does_nothing_at_all(report: SimulationReport) -> None:
-    lost = Verdict(acked_batches=2, acked_rows=20, lost=1, findings=["batch 0/1 of d: 1 of 10 rows are lost"])
+    lost = OracleVerdict(acked_batches=2, acked_rows=20, lost=1, findings=["batch 0/1 of d: 1 of 10 rows are lost"])
     assert failing(replace(report, verdict=lost)) == ["conservation: batch 0/1 of d: 1 of 10 rows are lost"]
-    assert failing(replace(report, verdict=Verdict())) == ["conservation: nothing was acknowledged"]
+    assert failing(replace(report, verdict=OracleVerdict())) == ["conservation: nothing was acknowledged"]
 
 
 def test_a_drop_fails_with_the_limit_that_bound(report: SimulationReport) -> None:

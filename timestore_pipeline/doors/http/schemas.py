@@ -6,7 +6,7 @@ from typing import Any
 
 from timestore_pipeline.doors.http.flushing import Outcome
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.wiring import FlushRequest
+from timestore_pipeline.wiring import FlushRequestResult
 
 Schema = dict[str, Any]
 
@@ -21,7 +21,9 @@ def components() -> dict[str, Schema]:
     """By component name."""
     return {
         "Receipt": _receipt(),
-        "FlushRequest": _closed(dataset=DATASET_NAME, outcome={"enum": [outcome.value for outcome in FlushRequest]}),
+        "FlushRequest": _closed(
+            dataset=DATASET_NAME, outcome={"enum": [outcome.value for outcome in FlushRequestResult]}
+        ),
         "Flush": {"anyOf": [reference("FlushRequest"), reference("Flushes")]},
         "Flushes": _flushes(),
         "Status": _closed(shard=_TEXT, datasets={"type": "array", "items": reference("DatasetStatus")}),

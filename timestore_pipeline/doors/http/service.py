@@ -29,7 +29,7 @@ from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.values.notes import Note, explaining
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
-from timestore_pipeline.wiring import FlushRequest, Timestore
+from timestore_pipeline.wiring import FlushRequestResult, Timestore
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Service:
         with self._questions.one(peer):
             return await self._calls.run(self._statuses, dataset)
 
-    async def request_flush(self, peer: str, dataset: str) -> FlushRequest:
+    async def request_flush(self, peer: str, dataset: str) -> FlushRequestResult:
         """Returns the outcome: see `Timestore.request_flush`."""
         with self._questions.one(peer):
             return await self._calls.run(self.store.request_flush, dataset)

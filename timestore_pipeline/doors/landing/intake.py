@@ -16,13 +16,13 @@ from pathlib import Path, PurePath
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile
-from timestore_pipeline.doors.landing.outcome import Outcome, Result, reason_text
+from timestore_pipeline.doors.landing.outcome import FileOutcome, Result, reason_text
 from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
@@ -57,7 +57,7 @@ class Intake:
         if self._loop is not None:
             self._loop.stop()
 
-    def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[Outcome]:
+    def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[FileOutcome]:
         """Stage every file that is ready, taken ones first; begin none after so many seconds.
 
         A folder that cannot be listed has an outcome of its own. Raises `Interrupted` after `stop`.
@@ -65,12 +65,12 @@ class Intake:
         with self.trial:
             yield from self._run(datasets, clock.monotonic() + seconds)
 
-    def _run(self, datasets: list[str], deadline: float) -> Iterator[Outcome]:
+    def _run(self, datasets: list[str], deadline: float) -> Iterator[FileOutcome]:
         for dataset in datasets:
             try:
                 files = self.folder.ready(dataset)
             except LandingUnusable as error:
-                yield Outcome(dataset, "", 0, Result.POSTPONED, Tally(), error=error)
+                yield FileOutcome(dataset, "", 0, Result.POSTPONED, StagedTally(), error=error)
                 continue
             for file in files:
                 if clock.monotonic() >= deadline:
@@ -82,16 +82,16 @@ class Intake:
         if self._stopped:
             raise Interrupted("stopped on request", hint="run it again: nothing is lost, and nothing doubled")
 
-    def _one(self, listed: LandingFile) -> Iterator[Outcome]:
+    def _one(self, listed: LandingFile) -> Iterator[FileOutcome]:
         try:
             _check_shown(listed)
             file = self.folder.take(listed)
             if file is not None and file.identity == listed.identity:
                 yield from self._in_hand(file)
         except LandingUnusable as error:  # it cannot be moved
-            yield _outcome(listed, Result.POSTPONED, Tally(), error=error)
+            yield _outcome(listed, Result.POSTPONED, StagedTally(), error=error)
 
-    def _in_hand(self, file: LandingFile) -> Iterator[Outcome]:
+    def _in_hand(self, file: LandingFile) -> Iterator[FileOutcome]:
         self._file = file
         try:
             with self.folder.opened(file) as descriptor:
@@ -100,11 +100,11 @@ class Intake:
                     if counted is not None:
                         yield self._process(counted, descriptor)
         except LandingUnusable as error:
-            yield self._put_off(self._file, Tally(), error)
+            yield self._put_off(self._file, StagedTally(), error)
 
-    def _process(self, file: LandingFile, descriptor: int) -> Outcome:
+    def _process(self, file: LandingFile, descriptor: int) -> FileOutcome:
         """Reads the open descriptor, not the name, which another file may get meanwhile."""
-        tally, content, path = Tally(), "", file.path
+        tally, content, path = StagedTally(), "", file.path
         self._file = file
         before = self.staging.record(file.dataset)
         notes: tuple[Note, ...] | None = None
@@ -132,7 +132,9 @@ class Intake:
         decided = Decided.by(before, self.staging.record(file.dataset), notes)
         return replace(_outcome(file, Result.STAGED, tally, place), decided=decided)
 
-    def _stage_unless_known(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...] | None:
+    def _stage_unless_known(
+        self, file: LandingFile, path: Path, content: str, tally: StagedTally
+    ) -> tuple[Note, ...] | None:
         """Stage the file; returns the notes on it, None = its content was staged before."""
         known = self._archived(file.dataset)
         if names.beginning(content) in known:
@@ -141,7 +143,7 @@ class Intake:
         known.add(names.beginning(content))
         return notes
 
-    def _stage(self, file: LandingFile, path: Path, content: str, tally: Tally) -> tuple[Note, ...]:
+    def _stage(self, file: LandingFile, path: Path, content: str, tally: StagedTally) -> tuple[Note, ...]:
         """`tally` counts the durable batches, also when this raises."""
 
         def durable(rows: int) -> None:
@@ -179,17 +181,17 @@ class Intake:
                 hint="write files elsewhere on the same filesystem, and rename them into the landing folder once whole",
             )
 
-    def _is_refused(self, file: LandingFile, tally: Tally, error: TimestoreError) -> bool:
+    def _is_refused(self, file: LandingFile, tally: StagedTally, error: TimestoreError) -> bool:
         """False = it may be staged later."""
         if isinstance(error, FileChanged):
             return bool(tally.batches)  # batches of the former content are durable: an operator has to look at it
         return is_the_files_fault(error) and not self._may_be_unfinished(file, error)
 
-    def _rejected(self, file: LandingFile, content: str, tally: Tally, error: TimestoreError) -> Outcome:
+    def _rejected(self, file: LandingFile, content: str, tally: StagedTally, error: TimestoreError) -> FileOutcome:
         place = self.folder.reject(file, content, reason_text(file.name, content, error, tally))
         return _outcome(file, Result.REJECTED, tally, place, error)
 
-    def _put_off(self, file: LandingFile, tally: Tally, error: TimestoreError, attempts: int = 0) -> Outcome:
+    def _put_off(self, file: LandingFile, tally: StagedTally, error: TimestoreError, attempts: int = 0) -> FileOutcome:
         self.folder.put_off(file, clock.now() + RETRY_AFTER, attempts)
         return _outcome(file, Result.POSTPONED, tally, error=error)
 
@@ -209,12 +211,12 @@ class Intake:
 def _outcome(
     file: LandingFile,
     result: Result,
-    tally: Tally,
+    tally: StagedTally,
     place: PurePath | None = None,
     error: TimestoreError | None = None,
-) -> Outcome:
+) -> FileOutcome:
     relative = "" if place is None else names.shown(place)
-    return Outcome(file.dataset, names.shown(file.relative), file.bytes, result, tally, relative, error)
+    return FileOutcome(file.dataset, names.shown(file.relative), file.bytes, result, tally, relative, error)
 
 
 def _check_shown(file: LandingFile) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
-from timestore_pipeline.ingest.staging_loop import Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally
 from timestore_pipeline.system import clock
 
 
@@ -23,14 +23,14 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FileOutcome:
     """One file. `tally` counts its durable batches, also when it was refused half-way."""
 
     dataset: str
     file: str  # relative to the dataset's folder
     bytes: int
     result: Result
-    tally: Tally
+    tally: StagedTally
     place: str = ""  # its path now, relative to the archive or to the rejected files
     error: TimestoreError | None = None
     decided: Decided = field(default_factory=Decided)  # about the dataset by this file, for its producer
@@ -61,7 +61,7 @@ class Outcome:
         }
 
 
-def reason_text(file: str, content: str, error: TimestoreError, tally: Tally) -> str:
+def reason_text(file: str, content: str, error: TimestoreError, tally: StagedTally) -> str:
     """The text of a reason file."""
     document = {
         "file": file,

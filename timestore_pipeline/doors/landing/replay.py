@@ -33,7 +33,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system.confined import Place, readable
 from timestore_pipeline.system.durable import lock
@@ -55,7 +55,7 @@ class Replayed:
     """One file. `tally` counts the rows that were staged again, by this run or by a killed one before it."""
 
     file: str
-    tally: Tally
+    tally: StagedTally
     error: TimestoreError | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Replay:
         self._forget()
 
     def _one(self, plan: ReplayPlan, file: str, staging: StagingManager) -> Replayed:
-        tally = Tally()
+        tally = StagedTally()
         path = self.folder.archive_of(self.dataset) / file
         try:
             with (
@@ -137,7 +137,7 @@ class Replay:
             return Replayed(names.shown(file), tally, error)
         return Replayed(names.shown(file), tally)
 
-    def _stage(self, plan: ReplayPlan, path: Path, held: Path, staging: StagingManager, tally: Tally) -> None:
+    def _stage(self, plan: ReplayPlan, path: Path, held: Path, staging: StagingManager, tally: StagedTally) -> None:
         """held: a path of the open descriptor; `path` is for messages."""
         columns = path_columns(path.relative_to(self.folder.archive_of(self.dataset)).parts[:-1])
         content = content_digest(held, *pairs(columns))

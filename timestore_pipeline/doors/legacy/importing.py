@@ -28,7 +28,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import Types, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagingLoop, Tally
+from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system import durable
 
@@ -49,7 +49,7 @@ class Imported:
 
     file: TreeFile
     result: ImportResult
-    tally: Tally
+    tally: StagedTally
     error: TimestoreError | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Import:
             raise Interrupted("stopped on request", dataset=self.dataset, hint=hint)
 
     def _one(self, file: TreeFile, types: Types) -> Imported:
-        tally = Tally()
+        tally = StagedTally()
         if file.refused:
             hint = "import its target by its own path, or copy it"
             error = NotImportable(f"{file.path} is not looked into: {file.refused}", dataset=self.dataset, hint=hint)
@@ -125,7 +125,7 @@ class Import:
         self.journal.add(content, tally.rows + tally.duplicate_rows)
         return Imported(file, ImportResult.IMPORTED, tally)
 
-    def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: Tally) -> None:
+    def _stage(self, file: TreeFile, path: Path, content: str, types: Types, tally: StagedTally) -> None:
         reading = self.staging.reading(self.dataset)
         source = open_source(path, reading).with_columns(with_path_columns(file.columns, reading, types))
         check_rows(self.staging, self.dataset, source, self._check_not_stopped)

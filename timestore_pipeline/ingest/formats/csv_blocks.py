@@ -28,7 +28,7 @@ _QUOTE_HINT = 'close every quote, and write a quote inside a quoted field as ""'
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class CsvLayout:
     """How the records of one file are written. fields: of every record."""
 
     path: Path
@@ -64,7 +64,7 @@ class Block:
         return line
 
 
-def blocks(layout: Layout, skip: int, line: int) -> Iterator[Block]:
+def blocks(layout: CsvLayout, skip: int, line: int) -> Iterator[Block]:
     """All records after the first `skip` bytes of the text in UTF-8, which end before line `line`.
 
     Raises `UnreadableInput` or `InvalidData` with line and column where the structure is broken.
@@ -89,7 +89,7 @@ def records(text: str, delimiter: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
-def read_block(layout: Layout, block: Block, nulls: tuple[str, ...]) -> pa.Table:
+def read_block(layout: CsvLayout, block: Block, nulls: tuple[str, ...]) -> pa.Table:
     """Every cell as text, the columns named by their positions; an unquoted cell that is one of `nulls` is null."""
     try:
         return pa.csv.read_csv(
@@ -113,7 +113,7 @@ def read_block(layout: Layout, block: Block, nulls: tuple[str, ...]) -> pa.Table
         raise unreadable_file(layout.path, f"from line {block.line} on", error) from error
 
 
-def _checked_blanks(layout: Layout, block: Block, blank: int) -> int:
+def _checked_blanks(layout: CsvLayout, block: Block, blank: int) -> int:
     """The number of an empty line that no record has followed yet, 0 = none; only in one column is it a question."""
     if layout.fields > 1 or not (blank or _has_blank_lines(block.text)):
         return 0
@@ -143,7 +143,7 @@ def _with_last(skip: int, pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool
     yield before or b"", True
 
 
-def _whole_records(layout: Layout, text: bytes, line: int, *, last: bool) -> bytes:
+def _whole_records(layout: CsvLayout, text: bytes, line: int, *, last: bool) -> bytes:
     """What of `text` are whole records; all of it when nothing follows."""
     line_end = text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, len(text) - 1) + 1  # a last CR may be half of a CR LF
     whole = text if last else text[:line_end]
@@ -154,7 +154,7 @@ def _whole_records(layout: Layout, text: bytes, line: int, *, last: bool) -> byt
     return decoded[: _check_records(layout, decoded, line, last=last)].encode()
 
 
-def _check_bytes(layout: Layout, text: bytes, line: int) -> None:
+def _check_bytes(layout: CsvLayout, text: bytes, line: int) -> None:
     if (nul := text.find(b"\0")) >= 0:
         raise _bad_byte(layout, text[:nul], line, "it holds a NUL byte")
     if text.isascii():
@@ -166,18 +166,18 @@ def _check_bytes(layout: Layout, text: bytes, line: int) -> None:
         raise _bad_byte(layout, text[: error.start], line, f"the bytes {bad!r} are no UTF-8", _ENCODING_HINT) from error
 
 
-def _bad_byte(layout: Layout, before: bytes, line: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
+def _bad_byte(layout: CsvLayout, before: bytes, line: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
     record = re.split(rb"[\r\n]", before)[-1]
     field = record.count(layout.delimiter.encode()) + 1
     return _refused(layout, line + lines_in(before), field, problem, hint)
 
 
-def _refused(layout: Layout, line: int, field: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
+def _refused(layout: CsvLayout, line: int, field: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
     """field: which of the line's, from 1."""
     return unreadable_file(layout.path, f"line {line}, column {field}", problem, hint)
 
 
-def _check_records(layout: Layout, text: str, line: int, *, last: bool = True) -> int:
+def _check_records(layout: CsvLayout, text: str, line: int, *, last: bool = True) -> int:
     """Characters of `text` that are whole records. Raises where it is broken; last: nothing follows it."""
     taken = whole = 0
 
@@ -204,7 +204,7 @@ def _check_records(layout: Layout, text: str, line: int, *, last: bool = True) -
         whole = taken
 
 
-def _ragged(layout: Layout, record: list[str], line: int) -> UnreadableInput:
+def _ragged(layout: CsvLayout, record: list[str], line: int) -> UnreadableInput:
     found, mark = len(record), layout.delimiter
     hint = f"{WHOLE_FILE}; fields are separated by {mark!r}: see csv.delimiter"
     if found == layout.fields + 1 and not record[-1]:
@@ -213,7 +213,7 @@ def _ragged(layout: Layout, record: list[str], line: int) -> UnreadableInput:
     return _refused(layout, line, min(found, layout.fields) + 1, problem, hint)
 
 
-def _broken(layout: Layout, text: str, line: int) -> UnreadableInput | InvalidData:
+def _broken(layout: CsvLayout, text: str, line: int) -> UnreadableInput | InvalidData:
     """What is wrong with the first record of `text`."""
     opened = _open_quote(layout, text)
     if opened is None:
@@ -229,13 +229,13 @@ def _broken(layout: Layout, text: str, line: int) -> UnreadableInput | InvalidDa
     return InvalidData(str(refused), hint=refused.hint)  # it has swallowed lines: more of the file would not mend it
 
 
-def _open_quote(layout: Layout, text: str) -> tuple[int, int] | None:
+def _open_quote(layout: CsvLayout, text: str) -> tuple[int, int] | None:
     """Field and position of a quote that the record opens and does not close."""
     field, position = _bad_field(layout, text)
     return (field, position) if text[position : position + 1] == '"' else None
 
 
-def _bad_field(layout: Layout, text: str) -> tuple[int, int]:
+def _bad_field(layout: CsvLayout, text: str) -> tuple[int, int]:
     """Number of the first field that is not as it should be, and how far it is."""
     mark = re.escape(layout.delimiter)
     quoted = re.compile(r'"[^"]*(?:""[^"]*)*"(?!")')

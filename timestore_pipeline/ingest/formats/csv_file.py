@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import UnreadableInput
-from timestore_pipeline.ingest.formats.csv_blocks import Block, Layout, blocks, read_block, records
+from timestore_pipeline.ingest.formats.csv_blocks import Block, CsvLayout, blocks, read_block, records
 from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.formats.text_column import TextColumn
 from timestore_pipeline.ingest.formats.text_input import utf8_pieces
@@ -46,7 +46,7 @@ class CsvFile:
         """
         self._path = path
         self._head = read_head(path, reading)
-        self._layout = Layout(path, reading.csv.encoding, self._head.delimiter, len(self._head.names))
+        self._layout = CsvLayout(path, reading.csv.encoding, self._head.delimiter, len(self._head.names))
         self._nulls = reading.csv.nulls
         self._columns = [self._column(name, reading) for name in self._head.names if name]
         self._check_names()

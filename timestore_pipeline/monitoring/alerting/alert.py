@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from timestore_pipeline.model.dataset import BACKLOG_PAGE, BACKLOG_WARN, AlertOverrides
-from timestore_pipeline.monitoring.alerting.promql import Durations, Scope
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations, Scope
 
 MINUTE, HOUR, DAY = 60.0, 3_600.0, 86_400.0
 
@@ -44,7 +44,7 @@ class Alert:
     expression: str
     summary: str
     description: str
-    hold: float = 0.0  # seconds the expression must stay true; `Durations` shortens them
+    hold: float = 0.0  # seconds the expression must stay true; `RuleDurations` shortens them
     labels: Mapping[str, str] = field(default_factory=dict)  # beside those of the expression
 
     @property
@@ -90,7 +90,7 @@ class Watch:
 
     shard: str
     overrides: Mapping[str, AlertOverrides] = field(default_factory=dict)
-    durations: Durations = field(default_factory=Durations)
+    durations: RuleDurations = field(default_factory=RuleDurations)
     push_interval: float = 0.0  # seconds, TIMESTORE_METRICS_PUSH_INTERVAL_MS; no series carries it
 
     @property

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from timestore_pipeline.monitoring.alerting.alert import Severity, anchor_of
 from timestore_pipeline.monitoring.alerting.panel import Panel, PanelKind, Query, Row
 from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 
 UID = "timestore-staging"
 _SOURCE = dashboard.DataSourceRef("prometheus", "$datasource")
@@ -31,7 +31,7 @@ _WIDTHS = {PanelKind.NUMBER: 4, PanelKind.LINES: 12, PanelKind.TABLE: 24}  # of 
 Visual = TypeVar("Visual", stat.Panel, timeseries.Panel, table.Panel)
 
 
-def dashboard_document(durations: Durations, runbook: str) -> str:
+def dashboard_document(durations: RuleDurations, runbook: str) -> str:
     """The dashboard's JSON, the same text for the same arguments."""
     built = build.Dashboard("Timestore staging").uid(UID).tags(["timestore"]).refresh("30s").time("now-6h", "now")
     built = built.tooltip(dashboard.DashboardCursorSync.CROSSHAIR)

@@ -19,7 +19,7 @@ from timestore_pipeline.monitoring.alerting.alert import (
     Watch,
 )
 from timestore_pipeline.monitoring.alerting.panel import SCOPE, Panel, Query, Unit
-from timestore_pipeline.monitoring.alerting.promql import Durations, Scope
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations, Scope
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.series import ApiSeries
 
@@ -93,7 +93,7 @@ def _refusals(watch: Watch) -> Iterator[Alert]:
     )
 
 
-def api_panels(durations: Durations) -> tuple[Panel, ...]:
+def api_panels(durations: RuleDurations) -> tuple[Panel, ...]:
     window = durations.span(RECENTLY)
     requests = f"sum by (right, status) (rate({api(SCOPE, series.REQUESTS)}[$__rate_interval]))"
     refused = answered(SCOPE, window, "token, right, status", REFUSED)

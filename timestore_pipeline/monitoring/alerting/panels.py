@@ -18,7 +18,7 @@ from timestore_pipeline.monitoring.alerting.panel import (
     top_counter,
     top_gauge,
 )
-from timestore_pipeline.monitoring.alerting.promql import DATASET, Durations
+from timestore_pipeline.monitoring.alerting.promql import DATASET, RuleDurations
 from timestore_pipeline.monitoring.alerting.published_tables import table_panels
 from timestore_pipeline.monitoring.telemetry import series
 
@@ -48,7 +48,7 @@ ALERT_OF = {  # panel -> the alert about its series, with the runbook's section 
 }
 
 
-def rows(durations: Durations) -> tuple[Row, ...]:
+def rows(durations: RuleDurations) -> tuple[Row, ...]:
     """The dashboard from top to bottom; durations: those of the rules, so that panels and alerts agree."""
     return (
         Row("At a glance", _glance()),
@@ -80,7 +80,7 @@ def _glance() -> tuple[Panel, ...]:
     )
 
 
-def _backlog(durations: Durations) -> tuple[Panel, ...]:
+def _backlog(durations: RuleDurations) -> tuple[Panel, ...]:
     usual = ((Severity.WARNING, float(BACKLOG_WARN)), (Severity.PAGE, float(BACKLOG_PAGE)))
     age, limit = promql.age(SCOPE), promql.age_limit(SCOPE, durations)
     ages = (Query(top_gauge(f"({age})", series.OLDEST_AGE)),
@@ -100,7 +100,7 @@ def _backlog(durations: Durations) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
-def _flushes(durations: Durations) -> tuple[Panel, ...]:
+def _flushes(durations: RuleDurations) -> tuple[Panel, ...]:
     window = durations.span(RECENTLY)
     ended = series.counter("flushes_total")
     slow = top_counter(f"({promql.duration_quantile(SCOPE, 0.95, window)})", ended)

@@ -21,7 +21,7 @@ DATASET = "dataset, shard"  # the grouping of numbers about a dataset
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
+class RuleDurations:
     """Every duration of the rules in Prometheus' notation, all divided by one factor.
 
     The factor is for trying out a monitoring stack, and for tests: few people would wait five minutes to see an alert
@@ -47,7 +47,7 @@ class Durations:
 
 
 def seconds_of(span: str) -> str:
-    """The seconds of a duration that `Durations.span` wrote, to compare with."""
+    """The seconds of a duration that `RuleDurations.span` wrote, to compare with."""
     unit = span.lstrip("0123456789")
     return f"{int(span.removesuffix(unit)) * dict(_UNITS)[unit] / 1_000:.10g}"
 
@@ -85,7 +85,7 @@ def blocked(scope: Scope) -> str:
     return f"max by ({DATASET}, code) ({scope.select(series.BLOCKED)})"
 
 
-def age_limit(scope: Scope, durations: Durations) -> str:
+def age_limit(scope: Scope, durations: RuleDurations) -> str:
     """`FlushThresholds.late_after` in seconds; no sample where that is None."""
     max_age = scope.level(series.FLUSH_THRESHOLD, metric="age_seconds")
     floor, margin = (durations.seconds(span.total_seconds()) for span in (LATE_FLOOR, LATE_MARGIN))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from timestore_pipeline.monitoring.alerting import promql
 from timestore_pipeline.monitoring.alerting.alert import HOUR, VERIFY_LATE, Alert, Severity, Watch
 from timestore_pipeline.monitoring.alerting.panel import SCOPE, Panel, Query, Unit, top, top_counter, top_gauge
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.telemetry import series
 
 
@@ -35,7 +35,7 @@ def table_alerts(watch: Watch) -> Iterator[Alert]:
     )
 
 
-def table_panels(durations: Durations) -> tuple[Panel, ...]:
+def table_panels(durations: RuleDurations) -> tuple[Panel, ...]:
     """Maintenance runs once a night: its counters are shown by the hour."""
     window = durations.span(HOUR)
     problems = SCOPE.level(series.VERIFY_PROBLEMS)

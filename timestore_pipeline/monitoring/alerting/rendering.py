@@ -16,7 +16,7 @@ from pathlib import Path
 from timestore_pipeline.errors import MissingExtra, UnwritableOutput
 from timestore_pipeline.monitoring.alerting.alert import RECORDED_EVERY, Alert, Watch
 from timestore_pipeline.monitoring.alerting.alerts import alerts, recorded
-from timestore_pipeline.monitoring.alerting.promql import Durations
+from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.system.durable import make_folder, replacing
 
 RUNBOOK = "docs/runbooks/timestore-staging-operations.md"
@@ -48,7 +48,7 @@ def _recording(name: str, expression: str) -> Iterator[str]:
     yield from _expression(expression)
 
 
-def _alerting(alert: Alert, durations: Durations, runbook: str) -> Iterator[str]:
+def _alerting(alert: Alert, durations: RuleDurations, runbook: str) -> Iterator[str]:
     yield f"      - alert: {alert.name}"
     yield from _expression(alert.expression)
     if alert.hold:
@@ -73,7 +73,7 @@ def _text(value: str) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def dashboard_json(durations: Durations, runbook: str = RUNBOOK) -> str:
+def dashboard_json(durations: RuleDurations, runbook: str = RUNBOOK) -> str:
     """A dashboard to import or provision, its panels with links to the runbook.
 
     Its library is an optional extra: hosts that only stage and flush do not need it.

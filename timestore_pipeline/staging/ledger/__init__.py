@@ -28,7 +28,7 @@ from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.ledger.segments import Segments
-from timestore_pipeline.staging.ledger.staged import Staged
+from timestore_pipeline.staging.ledger.staged import StagedFiles
 from timestore_pipeline.staging.ledger.verifications import Verifications
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
@@ -63,7 +63,7 @@ class Ledger:
         self.counters = Counters(self.database)
         self.verifications = Verifications(self.database)
         self.audit = Audit(self.database)
-        self.staged = Staged(self.database)
+        self.staged = StagedFiles(self.database)
         self.log_import = LogImport(self.database)
         self.segment_import = SegmentImport(self.database)
         self.identity = self.get_meta("ledger_id") or ""  # made with the file; a copy has the same one

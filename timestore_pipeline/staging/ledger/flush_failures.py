@@ -14,7 +14,7 @@ import sqlite3
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from timestore_pipeline.model.backlog import Block
+from timestore_pipeline.model.backlog import FlushBlock
 from timestore_pipeline.model.thresholds import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
@@ -33,7 +33,7 @@ class FlushFailures:
         """Count a failure and hold automatic flushes back until then."""
         self._update(dataset, "failures = failures + 1, retry_at = ?", clock.to_micros(until))
 
-    def block(self, dataset: str, block: Block) -> None:
+    def block(self, dataset: str, block: FlushBlock) -> None:
         self._update(dataset, "blocked = ?", json.dumps({**asdict(block), "at": clock.to_micros(block.at)}))
 
     def lift_all_blocks(self) -> None:
@@ -78,12 +78,12 @@ def settle(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     )
 
 
-def block_of(document: str | None) -> Block | None:
+def block_of(document: str | None) -> FlushBlock | None:
     """The inverse of `block`; None for one that another release has written: its next flush finds out again."""
     if document is None:
         return None
     try:
         values = json.loads(document)
-        return Block(**{**values, "at": clock.from_micros(values["at"])})
+        return FlushBlock(**{**values, "at": clock.from_micros(values["at"])})
     except (ValueError, TypeError, KeyError):
         return None

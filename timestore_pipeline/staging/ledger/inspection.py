@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from timestore_pipeline.errors import UnreadableLedger
-from timestore_pipeline.model.backlog import Block
+from timestore_pipeline.model.backlog import FlushBlock
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.database import Row, translated
 from timestore_pipeline.staging.ledger.flush_failures import block_of
@@ -38,7 +38,7 @@ class DatasetHealth:
     paused: bool
     failures: int  # flushes failed in a row
     last_error: str | None  # of the newest flush, if that failed
-    block: Block | None  # why no flush is tried
+    block: FlushBlock | None  # why no flush is tried
     pending: int
     in_flight: int
     open_incidents: int

@@ -48,7 +48,7 @@ class StagedDataset:
         return found
 
 
-class Staged:
+class StagedFiles:
     """Reads over `datasets`, `batches`, `segments`, `flushes` and `volumes`."""
 
     def __init__(self, database: Database) -> None:

@@ -34,7 +34,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class Verdict:
+class OracleVerdict:
     """Rows, and a sentence for each batch that is not as it should be."""
 
     acked_batches: int = 0
@@ -53,10 +53,10 @@ class Verdict:
         return not (self.lost or self.duplicated or self.unverifiable or self.findings)
 
 
-def judge(lake: Path, stories: Mapping[int, Story], datasets: Iterable[str] = DATASETS) -> Verdict:
+def judge(lake: Path, stories: Mapping[int, Story], datasets: Iterable[str] = DATASETS) -> OracleVerdict:
     """Compare every batch that was sent with every batch that is published in these tables."""
     names = list(datasets)
-    verdict = Verdict()
+    verdict = OracleVerdict()
     sent = {(batch.producer, batch.number): batch for story in stories.values() for batch in story.sent.values()}
     for found in published(lake, names):
         verdict.published_batches += 1
@@ -91,7 +91,7 @@ def _log(table: Path) -> PlainLog:
     return log
 
 
-def _judge_found(verdict: Verdict, found: Found, sent: Sent | None) -> None:
+def _judge_found(verdict: OracleVerdict, found: Found, sent: Sent | None) -> None:
     name = f"batch {found.producer}/{found.number} of {found.dataset}"
     if sent is None:
         verdict.unverifiable += found.rows
@@ -114,7 +114,7 @@ def _is_altered(found: Found, sent: Sent) -> bool:
     return not found.sound or (found.dataset, found.of, found.distinct, found.digest) != as_sent
 
 
-def _judge_absent(verdict: Verdict, sent: Sent) -> None:
+def _judge_absent(verdict: OracleVerdict, sent: Sent) -> None:
     _count_sent(verdict, sent, is_published=False)
     if sent.acked:
         verdict.lost += sent.rows
@@ -124,7 +124,7 @@ def _judge_absent(verdict: Verdict, sent: Sent) -> None:
         )
 
 
-def _count_sent(verdict: Verdict, sent: Sent, *, is_published: bool) -> None:
+def _count_sent(verdict: OracleVerdict, sent: Sent, *, is_published: bool) -> None:
     if sent.acked:
         verdict.acked_batches += 1
         verdict.acked_rows += sent.rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from timestore_pipeline.tools.crashtest.oracle import Verdict
+from timestore_pipeline.tools.crashtest.oracle import OracleVerdict
 from timestore_pipeline.tools.crashtest.process_phases import IDLE
 from timestore_pipeline.tools.crashtest.schedule import CrashPlan, Role
 
@@ -52,7 +52,7 @@ class CrashReport:
     plan: CrashPlan
     kills: Mapping[tuple[Role, str], int]  # by role and by the victim's phase
     hosts_lost: int
-    verdict: Verdict
+    verdict: OracleVerdict
     duplicates_refused: int
     refused: int
     flushes: FlushCounts

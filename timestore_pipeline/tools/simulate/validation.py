@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from timestore_pipeline.tools.crashtest.oracle import Verdict
+from timestore_pipeline.tools.crashtest.oracle import OracleVerdict
 from timestore_pipeline.tools.simulate.load import Load
 
 _MOST_NAMED = 3  # problems named in a check
@@ -51,7 +51,7 @@ class SimulationReport:
 
     plan: Load
     slo: float  # seconds
-    verdict: Verdict
+    verdict: OracleVerdict
     verify_problems: Sequence[str]
     depth: int
     drops: Mapping[str, int]
