@@ -233,9 +233,10 @@ class Timestore(Closing):
         return DatasetStatus(backlog, settings, decide_flush(backlog, limits, clock.now()))
 
     def _configuration(self, dataset: str) -> str:
-        """A digest of what a block waits for to change."""
+        """A digest of what a block waits for to change; it does not reveal it, because it contains credentials."""
         place, memory_mb = state(self.settings.lake_folder, dataset), self.settings.export_memory_mb
-        return _digest(self.settings.lake_uri, storage_options(), memory_mb, place)
+        configuration = (self.settings.lake_uri, storage_options(), memory_mb, place)
+        return hashlib.sha256(repr(configuration).encode()).hexdigest()[:8]
 
 
 def _lake(settings: Settings, directory: StagingDirectory | None = None) -> Lake:
@@ -243,8 +244,3 @@ def _lake(settings: Settings, directory: StagingDirectory | None = None) -> Lake
     from timestore_pipeline.lake.table import Lake
 
     return Lake(settings.lake_uri, storage_options(), spool=None if directory is None else directory.spool)
-
-
-def _digest(*configuration: object) -> str:
-    """Changes when the configuration changes, and does not reveal it: it contains credentials."""
-    return hashlib.sha256(repr(configuration).encode()).hexdigest()[:8]

@@ -69,7 +69,8 @@ class Batcher(Closing):
         table = read_arrow(data)
         self._check_process()
         with self._lock:
-            self._check_open()
+            if self._closed:
+                raise InvalidInput("the batcher is closed", hint="create a new one with Client.batcher")
             rows = self._rows_at_once(table)
             for start in range(0, table.num_rows, rows):
                 self._take(table.slice(start, rows))
@@ -107,10 +108,6 @@ class Batcher(Closing):
         if os.getpid() != self._process:
             hint = "create one in each process, after the fork"
             raise InvalidInput("this batcher was made in another process", dataset=self._dataset, hint=hint)
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise InvalidInput("the batcher is closed", hint="create a new one with Client.batcher")
 
     def _rows_at_once(self, table: pa.Table) -> int:
         """The most rows of one `add` that go into one batch: fewer if the rows are large."""

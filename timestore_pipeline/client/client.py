@@ -111,7 +111,8 @@ class Client(Closing):
         self._connection.close()
 
     def _post(self, batch: _Batch) -> Receipt:
-        headers = self._headers | {"Idempotency-Key": _header(batch.key)}
+        key = batch.key.encode().decode("latin-1")  # a header's value: the key's UTF-8 bytes, one character each
+        headers = self._headers | {"Idempotency-Key": key}
         try:
             answer = self._connection.post(f"/v1/datasets/{quote(batch.dataset)}/batches", batch.body, headers)
             if answer.status not in (200, 201):
@@ -145,11 +146,6 @@ def _check_key(key: str) -> None:
             f"idempotency key {key!r:.80} cannot be sent in a header",
             hint="use printable characters, and no blank at its ends",
         )
-
-
-def _header(key: str) -> str:
-    """A key as a header's value: its UTF-8 bytes, one character each."""
-    return key.encode().decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)

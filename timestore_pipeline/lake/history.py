@@ -86,7 +86,9 @@ def read_history(handle: TableHandle, root: fs.FileSystem) -> TableHistory | Non
         known = [commit for commit in commits if commit.version <= table.version()]
         live = {file.path: file for file in live_files(table)}
         stored = {str(info.path): int(info.size) for info in stored_files(root)}
-        return TableHistory(known, live, stored, _generations(table, stored))
+        shards = {written[0] for path in stored if (written := layout.compacted_by(path))}
+        generations = {shard: int(table.transaction_version(compaction_app_id(shard)) or 0) for shard in shards}
+        return TableHistory(known, live, stored, generations)
 
 
 def live_files(table: DeltaTable) -> list[LiveFile]:
@@ -124,11 +126,6 @@ def stored_files(root: fs.FileSystem) -> list[fs.FileInfo]:
     found = root.get_file_info(fs.FileSelector("", recursive=True, allow_not_found=True))
     files = [info for info in found if info.is_file and info.path.endswith(".parquet")]
     return sorted((info for info in files if not _is_hidden(info.path)), key=lambda info: str(info.path))
-
-
-def _generations(table: DeltaTable, stored: Mapping[str, int]) -> dict[str, int]:
-    shards = {written[0] for path in stored if (written := layout.compacted_by(path))}
-    return {shard: int(table.transaction_version(compaction_app_id(shard)) or 0) for shard in shards}
 
 
 def _is_hidden(path: str) -> bool:

@@ -82,7 +82,9 @@ def folder_facts(handle: TableHandle, root: fs.FileSystem, dataset: str) -> Fold
     with faults.reading(handle.uri):
         live = frozenset(file.path for file in live_files(table))
         removed, named = _commits(handle)
-        return FolderFacts(dataset, stored, live, removed, named, _reached(table, dataset, stored))
+        writers = {writer[0] for path in stored if (writer := _writer(dataset, path))}
+        reached = {name: int(table.transaction_version(name) or 0) for name in writers}
+        return FolderFacts(dataset, stored, live, removed, named, reached)
 
 
 def _commits(handle: TableHandle) -> tuple[dict[str, datetime], frozenset[str]]:
@@ -93,11 +95,6 @@ def _commits(handle: TableHandle) -> tuple[dict[str, datetime], frozenset[str]]:
             removed[unquote(remove["path"])] = clock.from_micros((remove.get("deletionTimestamp") or 0) * 1000)
         named.update(unquote(action["add"]["path"]) for action in actions if "add" in action)
     return removed, frozenset(named)
-
-
-def _reached(table: DeltaTable, dataset: str, stored: Mapping[str, fs.FileInfo]) -> dict[str, int]:
-    writers = {writer[0] for path in stored if (writer := _writer(dataset, path))}
-    return {name: int(table.transaction_version(name) or 0) for name in writers}
 
 
 def _writer(dataset: str, path: str) -> tuple[str, int] | None:

@@ -207,7 +207,8 @@ class DatasetMetadata(Section):
             return cls.model_validate(document)
         except ValidationError as error:
             problems = [
-                f"{_path(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" for problem in error.errors()
+                f"{'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg'].removeprefix('Value error, ')}"
+                for problem in error.errors()
             ]
             raise InvalidMetadata(
                 "dataset metadata refused: " + "; ".join(problems),
@@ -217,7 +218,3 @@ class DatasetMetadata(Section):
     def to_json(self) -> str:
         """Canonical text: camelCase keys, only those that were set; columns in the order of their declaration."""
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in location) or "document"

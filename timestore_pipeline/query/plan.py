@@ -34,7 +34,7 @@ from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.staging.ledger.journals import RecordPlace
-from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset, StagedSegment
+from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset
 from timestore_pipeline.staging.segments import translated
 
 
@@ -176,8 +176,10 @@ def _source(
     if staged is None or staged.record.schema is None:
         return None if table is None else QuerySource(dataset, table, None, {})
     published = table.batches_after(app_id(area.shard, dataset), staged.settled_epoch) if table else frozenset()
-    unpublished = ((segment.segment_id, _unpublished(segment, published)) for segment in staged.segments)
-    held = {segment_id: batches for segment_id, batches in unpublished if batches}
+    held: dict[str, dict[int, HeldBatch]] = {}
+    for segment in staged.segments:
+        if batches := {n: one for n, one in segment.batches.items() if one.batch_id not in published}:
+            held[segment.segment_id] = batches
     records = list(_unpublished_records(staged.records, published))
     readable = [place for place in records if place.journal_id not in unread]
     for segment_id in held:
@@ -199,10 +201,6 @@ def _in_types_of(table: TableSnapshot, record: DatasetRecord) -> DatasetRecord:
     except InvalidData:
         return record  # a table of another tool
     return record if schema.equals(record.schema) else replace(record, schema=schema)
-
-
-def _unpublished(segment: StagedSegment, published: frozenset[str]) -> dict[int, HeldBatch]:
-    return {sequence: held for sequence, held in segment.batches.items() if held.batch_id not in published}
 
 
 def _unpublished_records(places: Sequence[RecordPlace], published: frozenset[str]) -> Iterator[RecordPlace]:

@@ -94,13 +94,10 @@ def write_files(folder: Path, contents: Mapping[str, str]) -> list[Path]:
     """Write texts by file name, making the folder; raises `UnwritableOutput`."""
     try:
         make_folder(folder)
-        return [_write(folder / name, text) for name, text in contents.items()]
+        for name, text in contents.items():
+            with replacing(folder / name) as temporary:
+                temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         blocked = error.filename2 or error.filename or folder
         raise UnwritableOutput(f"{blocked}: {error.strerror}", hint="name a folder that can be written") from error
-
-
-def _write(path: Path, text: str) -> Path:
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    return path
+    return [folder / name for name in contents]

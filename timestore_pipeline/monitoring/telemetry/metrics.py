@@ -135,7 +135,8 @@ class StagingCollector(Collector):
             series.ACCEPTED_ROWS.name: {(b.dataset,): float(b.accepted.rows) for b in backlogs},
         }
         for declared in series.COUNTERS:
-            zeros = _zeros(declared, datasets) if declared.from_zero else {}
+            labels = itertools.product(datasets, *declared.labels.values()) if declared.from_zero else ()
+            zeros: dict[Labels, float] = dict.fromkeys(labels, 0.0)
             yield self._counter(declared, zeros | (accepted.get(declared.name) or counted.get(declared.name, {})))
         yield self._durations(counted)
         for level in (series.VERIFIED, series.VERIFY_PROBLEMS):
@@ -194,10 +195,6 @@ def registry(area: StagingArea, settings: Settings) -> CollectorRegistry:
     found = CollectorRegistry()
     found.register(StagingCollector(area, settings))
     return found
-
-
-def _zeros(declared: series.CounterSeries, datasets: Iterable[str]) -> dict[Labels, float]:
-    return {(dataset, *values): 0.0 for dataset in datasets for values in itertools.product(*declared.labels.values())}
 
 
 def render(families: Iterable[Metric]) -> str:

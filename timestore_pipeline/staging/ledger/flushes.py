@@ -58,11 +58,6 @@ class Flushes:
             sign_of_life(tx, owner)
             return FlushRef(dataset, epoch)
 
-    def refuse_second_claim(self, dataset: str) -> None:
-        """Raise `FlushInFlight` when the dataset has a claim: what prepares another one would be in vain."""
-        with self._database.snapshot() as tx:
-            claiming.refuse_second(tx, dataset_id_of(tx, dataset), dataset)
-
     def get(self, ref: FlushRef) -> Flush:
         row = self._database.row(f"{SELECT} WHERE name = ? AND flushes.epoch = ? {GROUP}", (ref.dataset, ref.epoch))
         if row is None:

@@ -37,7 +37,9 @@ class Victims(Closing):
     def __init__(self, plan: CrashPlan) -> None:
         self.tally = KillCounts()
         self._plan = plan
-        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(_document(plan))]
+        # The plan's own fields, whatever a subclass adds.
+        document = {"home": str(plan.home), "kills": plan.kills, "seed": plan.seed, "sabotage": plan.sabotage}
+        command = [sys.executable, "-m", "timestore_pipeline.tools.crashtest.fork_server", json.dumps(document)]
         # A session of its own: Ctrl-C must reach this process only.
         with (plan.logs / "fork-server.log").open("w") as log:
             self._fork_server = subprocess.Popen(
@@ -90,8 +92,3 @@ class Victims(Closing):
         for process, status in gone:
             log = self._plan.logs / f"{ROSTER[process]}-{process}.log"
             self.tally.faults.append(f"{ROSTER[process]} {process} ended by itself with status {status}: see {log}")
-
-
-def _document(plan: CrashPlan) -> dict[str, Any]:
-    """Its own fields, whatever a subclass adds."""
-    return {"home": str(plan.home), "kills": plan.kills, "seed": plan.seed, "sabotage": plan.sabotage}

@@ -57,7 +57,8 @@ def make_batch(seed: int, producer: int, number: int) -> ProvableBatch:
     key = f"{producer}/{number}" if source.random() < 0.9 else None
     rows = list(_rows(source, producer, number))
     checksums = [_checksum(row) for row in rows]
-    columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in _types(rows[0]).items()}
+    types = _BASE | {name: _column(name)[0] for name in rows[0] if name not in _BASE}
+    columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()}
     table = pa.table({**columns, "checksum": pa.array(checksums, pa.string())})
     return ProvableBatch(producer, number, dataset, key, len(rows), digest(checksums), table)
 
@@ -112,10 +113,6 @@ def _extras(source: random.Random, later: Sequence[str]) -> dict[str, Any]:
 def _column(name: str) -> tuple[pa.DataType, Callable[[random.Random], Any]]:
     evolved = _EVOLVED.fullmatch(name)
     return _LATER[name] if evolved is None else list(_LATER.values())[int(evolved[1]) % len(_LATER)]
-
-
-def _types(row: Row) -> dict[str, pa.DataType]:
-    return _BASE | {name: _column(name)[0] for name in row if name not in _BASE}
 
 
 def _checksum(row: Row) -> str:
