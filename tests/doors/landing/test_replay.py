@@ -11,8 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from tests.doors.landing.dropping import drop, folder, numbers, readings, take_in
-from timestore_pipeline.doors.landing.day import Day
-from timestore_pipeline.doors.landing.replay import Replay, Replayed
+from timestore_pipeline.doors.landing.replay import Day, Replay, Replayed
 from timestore_pipeline.errors import Interrupted, InvalidInput, ReplayInProgress, RowsPresent
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings

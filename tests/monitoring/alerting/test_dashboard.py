@@ -15,7 +15,7 @@ import pytest
 from tests.monitoring.alerting import stack
 from tests.monitoring.alerting.activity import METADATA, readings
 from tests.monitoring.alerting.stack import Stack, beat
-from timestore_pipeline.doors.access.access import Access
+from timestore_pipeline.doors.access.gate import Access
 from timestore_pipeline.doors.http.roster import Roster
 from timestore_pipeline.doors.http.server_metrics import ServerMetrics
 from timestore_pipeline.errors import AccessDenied, QueueFull, TimestoreError

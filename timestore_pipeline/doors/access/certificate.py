@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from timestore_pipeline.doors.access.reloading import Reloaded
-from timestore_pipeline.doors.access.secret_file import read_secret_file
+from timestore_pipeline.doors.access.reloading import Reloaded, read_secret_file
 from timestore_pipeline.errors import InvalidSettings, ServerFileRefused
 from timestore_pipeline.settings import Settings, variable
 

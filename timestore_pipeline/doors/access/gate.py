@@ -1,14 +1,20 @@
-"""Which token a request has: `TIMESTORE_API_TOKEN`, with every right, or one of `TIMESTORE_API_TOKENS_FILE`."""
+"""Which token a request has: `TIMESTORE_API_TOKEN`, with every right, or one of `TIMESTORE_API_TOKENS_FILE`.
+
+`Access` is all that decides who reaches the server and how: its tokens and its certificate.
+"""
 
 from __future__ import annotations
 
 import hmac
+import ssl
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import SecretStr
 
-from timestore_pipeline.doors.access.reloading import Reloaded
-from timestore_pipeline.doors.access.secret_file import read_secret_file
+from timestore_pipeline.doors.access.certificate import server_certificate
+from timestore_pipeline.doors.access.reloading import Reloaded, read_secret_file
 from timestore_pipeline.doors.access.tokens import ANYONE, SINGLE, Right, Token, digest_of, parse_tokens
 from timestore_pipeline.errors import InvalidToken, ServerFileRefused, Unauthenticated
 from timestore_pipeline.settings import Settings, variable
@@ -72,3 +78,21 @@ def tokens_file(settings: Settings) -> Reloaded[tuple[Token, ...]] | None:
             raise ServerFileRefused(f"{what}: {error}", hint=_LINE) from error
 
     return Reloaded("tokens", (path,), read)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """`certificate`: None = plain HTTP."""
+
+    gate: Gate
+    certificate: Reloaded[ssl.SSLContext] | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Access:
+        """Raises `ServerFileRefused` for a file that cannot be used, and `InvalidSettings`."""
+        return cls(Gate.of(settings), server_certificate(settings))
+
+    @property
+    def files(self) -> list[Reloaded[Any]]:
+        """To be read again when they change."""
+        return [file for file in (self.gate.file, self.certificate) if file is not None]

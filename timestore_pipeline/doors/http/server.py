@@ -19,7 +19,7 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from timestore_pipeline.doors.access.access import Access
+from timestore_pipeline.doors.access.gate import Access
 from timestore_pipeline.doors.access.reloading import refreshing
 from timestore_pipeline.doors.http.accepting import Acceptor
 from timestore_pipeline.doors.http.app import build_app

@@ -15,7 +15,7 @@ from itertools import accumulate
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from timestore_pipeline.doors.access.access import Access
+from timestore_pipeline.doors.access.gate import Access
 from timestore_pipeline.doors.http.roster import Roster
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.monitoring.telemetry.metrics import render

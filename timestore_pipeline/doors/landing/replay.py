@@ -13,17 +13,21 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date, datetime, time
 from fnmatch import fnmatch
 from hashlib import sha256
 from pathlib import Path, PurePath
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from timestore_pipeline.doors.landing import names
-from timestore_pipeline.doors.landing.day import Day
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.errors import (
     Corrupted,
     Interrupted,
+    InvalidInput,
     LandingUnusable,
     ReplayInProgress,
     RowsPresent,
@@ -34,7 +38,11 @@ from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, 
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
+from timestore_pipeline.ingest.values.conform import conform
+from timestore_pipeline.ingest.values.interpret import interpret
+from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
+from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 from timestore_pipeline.system.confined import Place, readable
 from timestore_pipeline.system.durable import lock
 
@@ -202,3 +210,39 @@ class Replay:
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             hint = f"look at it, and move it away if no replay of {self.dataset} should be continued"
             raise LandingUnusable(f"{path} cannot be used: {error}", dataset=self.dataset, hint=hint) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One day of one dataset."""
+
+    column: str
+    type: pa.DataType  # the dataset's
+    first: pa.Scalar
+    last: pa.Scalar  # inclusive
+    policy: ValuePolicy  # how the dataset interprets times
+
+    @classmethod
+    def of(cls, record: DatasetRecord, day: date) -> Day:
+        """Raise `InvalidInput` for a dataset without a time column: its rows belong to no day."""
+        if record.time_column is None or record.schema is None:
+            hint = "leave --day out to replay everything"
+            raise InvalidInput(f"dataset {record.name!r} has no time column", dataset=record.name, hint=hint)
+        type_ = record.schema.field(record.time_column).type
+        ends = (datetime.combine(day, time.min), datetime.combine(day, time.max))
+        first, last = (day, day) if pa.types.is_date(type_) else ends
+        policy = ValuePolicy.of(record.metadata)
+        return cls(record.time_column, type_, pa.scalar(first, type_), pa.scalar(last, type_), policy)
+
+    def keep(self, table: pa.Table) -> pa.Table:
+        """A file's rows of the day; its column may have another type, as long as the dataset accepts it."""
+        if self.column not in table.column_names:
+            return table.slice(0, 0)
+        schema = pa.schema([(self.column, self.type)])
+        plain = interpret(table.select([self.column]), self.policy, schema)
+        times = conform(plain, schema, None, self.policy).column(0)
+        return table.filter(pc.and_(pc.greater_equal(times, self.first), pc.less_equal(times, self.last)))
+
+    def expression(self) -> pc.Expression:
+        """The same condition for rows in the lake."""
+        return (pc.field(self.column) >= self.first) & (pc.field(self.column) <= self.last)
