@@ -86,6 +86,7 @@ LEDGER_STEPS = {
     "export": "to record their export",
     "finalize": "to finalize it",
     "drained": "to find the drained segment",
+    "fold": "to fold its batches",
 }
 
 LARGE_FLUSH = 3_000_000  # rows

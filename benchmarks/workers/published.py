@@ -26,25 +26,30 @@ _ROWS, _BYTES = 10, 300  # of a batch
 _BATCHES = 50  # of one flush that is measured
 _FLUSHES = 20  # of a turn
 
-# Each published batch has a key, and lies in a file of its flush; its segment was unlinked long ago.
-_PAST = f"""
-WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < :batches)
-INSERT INTO batches (batch_id, dataset_id, segment_id, sequence, rows, bytes, staged_at, idempotency_key, state, epoch,
-    published_at)
-SELECT printf('0001-%09d', n), :dataset, printf('0001%08d', n / {_A_FLUSH}), n % {_A_FLUSH}, {_ROWS}, {_BYTES},
-    :now - 1000 * n, lower(hex(randomblob(16))), 'published', 1 + n / {_A_FLUSH}, :now FROM number
-"""
-_PAST_FLUSHES = """
+# What is left of published batches that all had keys: runs, a receipt for each key, and the files of their flushes.
+_NUMBERS = "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n + 1 < {most})"
+_PAST = (
+    f"""
+{_NUMBERS.format(most=f":batches / {_A_FLUSH}")}
+INSERT INTO published_runs
+SELECT 1 + n, :dataset, '0001', n * {_A_FLUSH}, n * {_A_FLUSH} + {_A_FLUSH - 1}, {_ROWS * _A_FLUSH},
+    {_BYTES * _A_FLUSH}, :now - 1000 * n, :now - 1000 * n, 1 + n, :now FROM number
+""",
+    f"""
+{_NUMBERS.format(most=":batches")}
+INSERT INTO published_keys
+SELECT 1 + n / {_A_FLUSH}, n, :dataset, randomblob(16), {_ROWS}, {_BYTES}, :now - n FROM number
+""",
+    f"""
 INSERT INTO flushes (dataset_id, epoch, state, trigger, run_id, owner, batches, rows, bytes, oldest_staged_at,
     claimed_at, finished_at, version)
-SELECT dataset_id, epoch, 'published', 'rows', 'run', 'gone', count(*), sum(rows), sum(bytes), min(staged_at),
-    :now, :now, epoch FROM batches GROUP BY dataset_id, epoch
-"""
-_PAST_FILES = (
+SELECT dataset_id, epoch, 'published', 'rows', 'run', 'gone', {_A_FLUSH}, rows, bytes, first_staged_at,
+    :now, :now, epoch FROM published_runs
+""",
     "INSERT INTO files SELECT epoch, dataset_id, epoch, 'part', rows, bytes, NULL, NULL, '', NULL, NULL FROM flushes",
-    "INSERT INTO batch_files SELECT batch_id, epoch, rows FROM batches",
+    "INSERT INTO run_files SELECT run_id, epoch, rows FROM published_runs",
     "UPDATE datasets SET last_epoch = (SELECT max(epoch) FROM flushes)",
-    "INSERT INTO volumes SELECT dataset_id, 'published', count(*), sum(rows), sum(bytes) FROM batches",
+    "INSERT INTO volumes SELECT dataset_id, 'published', sum(batches), sum(rows), sum(bytes) FROM flushes",
     "INSERT INTO volumes SELECT dataset_id, 'accepted', batches, rows, bytes FROM volumes WHERE state = 'published'",
 )
 
@@ -65,7 +70,7 @@ class Past:
         values = {"batches": batches, "dataset": self._dataset_id, "now": clock.to_micros(clock.now())}
         with closing(sqlite3.connect(self._ledger.database.path)) as connection, connection:
             connection.execute("PRAGMA cache_size = -500000")  # KiB
-            for statement in (_PAST, _PAST_FLUSHES, *_PAST_FILES):
+            for statement in _PAST:
                 connection.execute(statement, values)
 
     def flushes(self) -> dict[str, dict[str, float]]:
@@ -98,6 +103,8 @@ class Past:
         with _timed(taken, "drained"):
             assert [one.segment_id for one in ledger.segments.drained(_DATASET)] == [segment]
         ledger.segments.forget([segment])
+        with _timed(taken, "fold"):
+            assert ledger.published.fold(_DATASET) == _BATCHES
 
     def _batch(self) -> StagedBatch:
         number = next(self._numbers)

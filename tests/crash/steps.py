@@ -27,6 +27,7 @@ from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.staging.ledger.published import Published
 from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
@@ -95,6 +96,8 @@ STEPS = (
     Step("publish", "nothing", LakeTable, "publish"),
     Step("finalize", "nothing", Flushes, "finalize"),
     Step("unlink", "segment", segments, "remove", system_error),
+    Step("fold published batches", "nothing", Published, "fold"),
+    Step("prune published batches", "nothing", Published, "prune", moments=("before", "after")),
     Step("forget segments", "segment", Segments, "forget"),
     Step("remove idle journals", "dead producer", pipeline, "remove_idle_journals"),
     Step("flush the journals' folder", "dead producer", StagingDirectory, "sync_journals", disk_error),

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,18 @@ from timestore_pipeline.errors import (
     LedgerBusy,
     UnknownDataset,
 )
-from timestore_pipeline.flush import pipeline
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.batch import stream_and_number
 from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger import claiming, database
-from timestore_pipeline.staging.ledger.batches import Batches
+from timestore_pipeline.staging.ledger import published as published_batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
@@ -152,9 +151,11 @@ def test_the_ledger_says_which_files_hold_a_batch(staging: StagingManager, times
     receipt = staging.enqueue("d", hourly(30))
     timestore.flush("d", Trigger.MANUAL, "run")
     rows = timestore.area.ledger.database.rows(
-        "SELECT batch_id, path, batch_files.rows FROM batch_files JOIN files USING (file_id) ORDER BY path"
+        "SELECT stream_id, first_number, last_number, path, run_files.rows FROM run_files"
+        " JOIN published_runs USING (run_id) JOIN files USING (file_id) ORDER BY path"
     )
-    assert [(row["batch_id"], row["rows"]) for row in rows] == [(receipt.batch_id, 24), (receipt.batch_id, 6)]
+    place = (*stream_and_number(receipt.batch_id), stream_and_number(receipt.batch_id)[1])
+    assert [(*tuple(row)[:3], row["rows"]) for row in rows] == [(*place, 24), (*place, 6)]
 
 
 def test_published_segments_give_their_space_back(staging: StagingManager, timestore: Timestore) -> None:
@@ -282,16 +283,16 @@ def test_everything_past_its_retention_is_forgotten_however_much_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = Settings.build(home=tmp_path / "short", idempotency_retention_days=1e-9)
-    monkeypatch.setattr(pipeline, "MOST_PRUNED", 1)
-    monkeypatch.setattr(Batches, "prune_published", partialmethod(Batches.prune_published, most=1))
+    for most in ("MOST_FOLDED", "MOST_PRUNED"):
+        monkeypatch.setattr(published_batches, most, 1)
     with StagingManager.open(short) as staging, Timestore(short) as timestore:
         for first in range(3):
             staging.enqueue("d", hourly(1, first))
         timestore.flush("d", Trigger.MANUAL, "run")
         staging.enqueue("d", hourly(1, 3))
         timestore.flush("d", Trigger.MANUAL, "run")
-        (left,) = timestore.area.ledger.database.rows("SELECT count(*) AS batches FROM batches WHERE epoch = 1")
-        assert left["batches"] == 0
+        for table in ("batches", "published_runs"):
+            assert timestore.area.ledger.database.rows(f"SELECT * FROM {table} WHERE epoch = 1") == []
 
 
 def test_a_phase_that_cannot_even_begin_gives_its_claim_back(
@@ -454,8 +455,9 @@ def test_published_batches_are_forgotten_after_the_retention_and_still_counted(
         timestore.flush("d", Trigger.MANUAL, "run")
         staging.enqueue("d", hourly(5, first=5))
         timestore.flush("d", Trigger.MANUAL, "run")
-        known = timestore.area.ledger.database.rows("SELECT idempotency_key FROM batches")
-        assert "k" not in [row["idempotency_key"] for row in known]
+        dataset_id = timestore.area.ledger.datasets.get("d").dataset_id
+        assert timestore.area.ledger.batches.known_keys(dataset_id, ["k"]) == {}
+        assert timestore.area.ledger.database.rows("SELECT * FROM published_keys") == []
         totals = timestore.area.ledger.audit.totals("d").kept
         assert totals["published"].rows == totals["accepted"].rows == 10
 

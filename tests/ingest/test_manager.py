@@ -155,7 +155,7 @@ def test_a_key_outlives_publication_until_it_is_pruned(area: StagingArea, manage
         assert (again.duplicate, again.batch_id) == (True, first.batch_id)
         with pytest.raises(IdempotencyConflict):
             later.enqueue("d", readings(3), idempotency_key="k")
-        area.ledger.batches.prune_published("d", again.staged_at + timedelta(days=1))
+        area.ledger.published.prune("d", again.staged_at + timedelta(days=1))
         assert not later.enqueue("d", readings(2), idempotency_key="k").duplicate
 
 

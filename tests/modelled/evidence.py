@@ -34,7 +34,12 @@ def gather(home: Path, dataset: str) -> Evidence:
     with closing(sqlite3.connect(home / "staging" / "ledger.sqlite")) as ledger:
         one = {"dataset": dataset}
         batches = "FROM batches JOIN datasets USING (dataset_id) WHERE name = :dataset"
-        counted = ledger.execute(f"SELECT state, count(*), sum(rows) {batches} GROUP BY state", one).fetchall()
+        counted = ledger.execute(
+            f"SELECT state, sum(batches), sum(rows) FROM (SELECT state, 1 AS batches, rows {batches} UNION ALL"
+            " SELECT 'published', last_number - first_number + 1, rows FROM published_runs"
+            " JOIN datasets USING (dataset_id) WHERE name = :dataset) GROUP BY state",
+            one,
+        ).fetchall()
         kept = ledger.execute(
             "SELECT state, batches, volumes.rows FROM volumes JOIN datasets USING (dataset_id)"
             " WHERE name = :dataset AND batches > 0",

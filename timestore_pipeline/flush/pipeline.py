@@ -30,7 +30,6 @@ from timestore_pipeline.model.commit import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
 from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
 from timestore_pipeline.staging.roll_up import remove_idle_journals
 from timestore_pipeline.staging.scratch import remove_abandoned
 from timestore_pipeline.system import clock
@@ -158,8 +157,8 @@ class FlushPipeline:
         try:
             self._area.tidy_segments(dataset)
             remove_idle_journals(self._area)
-            while self._area.ledger.batches.prune_published(dataset, before) == MOST_PRUNED:
-                continue  # in steps, so that producers get at the ledger in between
+            self._area.ledger.published.fold(dataset)
+            self._area.ledger.published.prune(dataset, before)
             self._area.identity.forget_dead()
             remove_abandoned(self._area)
         except (TimestoreError, OSError) as problem:

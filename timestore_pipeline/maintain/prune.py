@@ -10,7 +10,7 @@ commits from which a lost ledger would be rebuilt. A crash leaves a log that beg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,8 +19,6 @@ from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.retention import GarbageFile, LogTrim
 from timestore_pipeline.model.batch import begun_at
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.batches import MOST_PRUNED
-from timestore_pipeline.staging.ledger.flushes import MOST_FORGOTTEN
 from timestore_pipeline.staging.roll_up import idle_journals, remove_idle_journals
 from timestore_pipeline.system import clock
 
@@ -67,19 +65,12 @@ def prune_log(
 
 def prune_ledger(area: StagingArea, dataset: str, retention: timedelta) -> tuple[int, int]:
     """Delete published batches with their keys, and statistics of published files; returns the number of each."""
-    before = clock.now() - retention
-    batches = _in_steps(lambda: area.ledger.batches.prune_published(dataset, before), MOST_PRUNED)
-    files = _in_steps(lambda: area.ledger.flushes.forget_statistics(dataset, before), MOST_FORGOTTEN)
+    before, files = clock.now() - retention, 0
+    area.ledger.published.fold(dataset)
+    batches = area.ledger.published.prune(dataset, before)
+    while done := area.ledger.flushes.forget_statistics(dataset, before):
+        files += done  # in steps, so that producers can write to the ledger in between
     return batches, files
-
-
-def _in_steps(delete: Callable[[], int], most: int) -> int:
-    """In steps, so that producers can write to the ledger in between."""
-    total = done = delete()
-    while done == most:
-        done = delete()
-        total += done
-    return total
 
 
 def _oldest_needed(area: StagingArea, dataset: str) -> datetime:

@@ -90,6 +90,12 @@ def batch_id(stream_id: str, sequence: int) -> str:
     return f"{stream_id}-{sequence:06d}"
 
 
+def stream_and_number(identity: str) -> tuple[str, int]:
+    """What `batch_id` made it of; of a damaged id, -1 as its number."""
+    stream_id, _, number = identity.rpartition("-")
+    return stream_id, int(number) if number.isdecimal() else -1
+
+
 def check_idempotency_key(key: str) -> None:
     """Check a key before its batch is queued: one that the ledger cannot hold would fail a whole group commit.
 

@@ -79,7 +79,7 @@ def test_the_same_content_never_counts_twice_when_its_keys_are_forgotten(setting
     take_in(settings)
     assert numbers(settings) == [0, 1, 2]
     with Timestore(settings) as store:
-        assert store.area.ledger.batches.prune_published("weather", clock.now() + timedelta(days=1)) == 1
+        assert store.area.ledger.published.prune("weather", clock.now() + timedelta(days=1)) == 1
     drop(settings, "b.parquet", readings(3))
     assert results(settings) == [("b.parquet", "duplicate")]
     assert numbers(settings) == [0, 1, 2]

@@ -62,7 +62,7 @@ def test_an_import_counts_once_when_its_keys_are_forgotten(settings: Settings, t
     import_tree(settings, tree)
     assert numbers(settings) == [0, 1, 2]
     with Timestore(settings) as store:
-        assert store.area.ledger.batches.prune_published("weather", clock.now() + timedelta(days=1)) == 1
+        assert store.area.ledger.published.prune("weather", clock.now() + timedelta(days=1)) == 1
     assert results(settings, tree) == [("a.parquet", "skipped")]
 
 

@@ -80,7 +80,7 @@ def test_an_aborted_flush_leaves_the_books_in_order(store: Timestore, settings: 
 
 
 def test_batches_that_were_forgotten_in_time_stay_in_the_books(store: Timestore) -> None:
-    assert store.area.ledger.batches.prune_published("weather", clock.now()) == 2
+    assert store.area.ledger.published.prune("weather", clock.now()) == 2
     audit = audited(store)
     assert (audit.ok, audit.published_rows) == (True, 30)
 

@@ -44,7 +44,7 @@ def test_a_lost_batch_is_not_mended_away(store: Timestore, statement: str) -> No
 
 
 def test_a_published_batch_made_larger_is_found(store: Timestore) -> None:
-    alter_ledger(store, "UPDATE batches SET rows = 1000 WHERE state = 'published'")
+    alter_ledger(store, "UPDATE published_runs SET rows = 1000")
     assert {"claims_differ", "provenance_differs"} <= set(codes(audited(store, repair=True).problems))
 
 
@@ -55,5 +55,5 @@ def test_repair_changes_nothing_when_nothing_is_wrong(store: Timestore) -> None:
 
 def test_repair_leaves_totals_alone_while_something_else_is_wrong(store: Timestore) -> None:
     alter_ledger(store, "UPDATE volumes SET rows = rows + 1 WHERE state = 'pending'")
-    alter_ledger(store, "DELETE FROM batch_files")
+    alter_ledger(store, "DELETE FROM run_files")
     assert set(codes(audited(store, repair=True).problems)) == {"totals_differ", "provenance_differs"}

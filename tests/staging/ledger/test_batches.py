@@ -1,4 +1,4 @@
-"""Promises, duplicates, backlogs, and forgetting what was published long ago."""
+"""Promises, duplicates, backlogs."""
 
 from __future__ import annotations
 
@@ -89,33 +89,6 @@ def test_where_nothing_waits_all_is_complete_until_before_one_looked(ledger: Led
     ledger.datasets.ensure("d")
     before = clock.now()
     assert before <= ledger.batches.complete_until("d") <= clock.now()
-
-
-def _published(ledger: Ledger, segment: str, *sequences: int) -> None:
-    promise(ledger, "d", segment, *(batch(segment, n, key=f"{segment}{n}") for n in sequences))
-    ref = claimed(ledger)
-    ledger.flushes.record_export(ref, [], [])
-    ledger.flushes.finalize(ref, 1)
-
-
-def test_pruning_forgets_published_keys_but_not_their_volume(ledger: Ledger) -> None:
-    _published(ledger, "s", 0, 1)
-    promise(ledger, "d", "t", batch("t", 0, key="waits"))
-    assert ledger.batches.prune_published("d", clock.now() + timedelta(seconds=1)) == 2
-    assert list(ledger.batches.known_keys(1, ["s0", "s1", "waits"])) == ["waits"]
-    assert volumes(ledger)["published"] == Volume(2, 20, 160)
-
-
-def test_pruning_spares_what_was_published_lately_however_old_it_is(ledger: Ledger) -> None:
-    _published(ledger, "s", 0)
-    assert ledger.batches.prune_published("d", START + timedelta(days=1)) == 0
-    assert ledger.batches.prune_published("other", clock.now()) == 0
-
-
-def test_pruning_is_done_in_bounded_steps(ledger: Ledger) -> None:
-    _published(ledger, "s", *range(5))
-    later = clock.now() + timedelta(seconds=1)
-    assert [ledger.batches.prune_published("d", later, most=3) for _ in range(3)] == [3, 2, 0]
 
 
 def test_the_backlog_query_and_the_prune_use_indexes(ledger: Ledger) -> None:

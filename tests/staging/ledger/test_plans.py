@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.staging.promises import batch, journal
+from tests.staging.promises import START, batch, journal
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
 from timestore_pipeline.staging.ledger import Ledger, backlogs, claiming
@@ -17,9 +17,9 @@ from timestore_pipeline.staging.ledger.exports import BatchShare
 
 # The tables that grow with what is published; a search by dataset alone reads all of the dataset's rows. The newest
 # flush of a backlog, `l`, is the first that such a search finds.
-_GROWING = r"(batches|b|flushes|f|files|batch_files)"
+_GROWING = r"(batches|b|flushes|f|files|batch_files|published_runs|published_keys|keys|run_files)"
 _READS_ALL = re.compile(rf"SCAN {_GROWING}\b|SEARCH {_GROWING} .*\(dataset_id=\?\)$")
-_IN_JOURNALS = "batches_in_journals"  # an index that published batches are not in
+_IN_JOURNALS = "batches_in_journals"  # an index that published batches leave when they are folded
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,9 @@ def _flush(ledger: Ledger) -> None:
     assert ledger.flushes.finalize(ref, 1)
     assert [segment.segment_id for segment in ledger.segments.drained("d")] == ["s"]
     ledger.segments.forget(["s"])
+    assert ledger.published.fold("d") == 2
+    ledger.published.prune("d", START)
+    assert list(ledger.batches.known_keys(1, ["k"])) == ["k"]
 
 
 def _plan(ledger: Ledger, statement: str) -> list[str]:

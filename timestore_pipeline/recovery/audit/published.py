@@ -136,7 +136,7 @@ def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> 
 def provenance_findings(gaps: Sequence[ProvenanceGap]) -> Iterator[Finding]:
     """Published batches whose rows do not add up over the files they went to."""
     for gap in gaps:
-        text = f"batch {gap.batch_id} was published with {gap.rows} rows, {gap.traced} of them are traced to files"
+        text = f"{gap.rows} rows of {gap.batches} were published, {gap.traced} of them are traced to files"
         yield Finding("provenance_differs", text, "compare the flush's files with `timestore flushes`")
 
 

@@ -22,6 +22,7 @@ from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.log_import import LogImport
 from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
+from timestore_pipeline.staging.ledger.published import Published
 from timestore_pipeline.staging.ledger.pushes import Pushes
 from timestore_pipeline.staging.ledger.quarantine import Quarantine
 from timestore_pipeline.staging.ledger.schema import prepare
@@ -52,6 +53,7 @@ class Ledger:
         self.declarations = Declarations(self.database)
         self.schema_changes = SchemaChanges(self.database)
         self.batches = Batches(self.database)
+        self.published = Published(self.database)
         self.backlogs = Backlogs(self.database)
         self.flush_failures = FlushFailures(self.database)
         self.journals = Journals(self.database)

@@ -52,9 +52,9 @@ class SegmentFacts:
 
 @dataclass(frozen=True, slots=True)
 class ProvenanceGap:
-    """A published batch whose rows are not all traced to files."""
+    """A published batch, or a run of them, whose rows are not all traced to files."""
 
-    batch_id: str
+    batches: str  # the id, or the first and the last
     rows: int
     traced: int
 
@@ -144,12 +144,19 @@ class Audit:
 _PROMISED = (
     "SELECT segment_id, sequence, rows FROM batches WHERE state IN ('pending', 'in_flight') AND record_offset IS NULL"
 )
-_SUM = "count(*) AS batches, coalesce(sum(rows), 0) AS rows, coalesce(sum(bytes), 0) AS bytes"
+# By state; published batches have rows of their own until they are folded.
+_COUNTED = """
+SELECT state, sum(batches) AS batches, sum(rows) AS rows, sum(bytes) AS bytes FROM (
+    SELECT state, 1 AS batches, rows, bytes FROM batches WHERE dataset_id = ?
+    UNION ALL
+    SELECT 'published', last_number - first_number + 1, rows, bytes FROM published_runs WHERE dataset_id = ?
+) GROUP BY state
+"""
 
 
 def _totals(tx: sqlite3.Connection, dataset_id: int) -> LedgerTotals:
     kept = tx.execute("SELECT state, batches, rows, bytes FROM volumes WHERE dataset_id = ?", (dataset_id,))
-    counted = tx.execute(f"SELECT state, {_SUM} FROM batches WHERE dataset_id = ? GROUP BY state", (dataset_id,))
+    counted = tx.execute(_COUNTED, (dataset_id, dataset_id))
     return LedgerTotals(
         kept={row["state"]: _volume(row) for row in kept},
         counted={row["state"]: _volume(row) for row in counted},
@@ -194,14 +201,21 @@ def _segments(tx: sqlite3.Connection, dataset_id: int) -> list[SegmentFacts]:
     return found + [SegmentFacts(name, False, batches) for name, batches in promised.items()]
 
 
+_TRACED = """
+SELECT batches.batch_id AS name, batches.rows, coalesce(sum(batch_files.rows), 0) AS traced
+FROM batches LEFT JOIN batch_files USING (batch_id)
+WHERE dataset_id = :id AND state = 'published' AND epoch IN ({ours})
+GROUP BY batches.batch_id HAVING traced != batches.rows
+UNION ALL
+SELECT printf('%s-%06d to %06d', stream_id, first_number, last_number), runs.rows, coalesce(sum(run_files.rows), 0)
+FROM published_runs AS runs LEFT JOIN run_files USING (run_id)
+WHERE dataset_id = :id AND epoch IN ({ours})
+GROUP BY run_id HAVING coalesce(sum(run_files.rows), 0) != runs.rows
+"""
+
+
 def _gaps(tx: sqlite3.Connection, dataset_id: int) -> list[ProvenanceGap]:
     """Of flushes this ledger made; of one entered from the Delta log it is not known which batch went to which file."""
-    rows = tx.execute(
-        "SELECT batches.batch_id, batches.rows, coalesce(sum(batch_files.rows), 0) AS traced"
-        " FROM batches LEFT JOIN batch_files USING (batch_id)"
-        " WHERE dataset_id = :id AND state = 'published'"
-        " AND epoch IN (SELECT epoch FROM flushes WHERE dataset_id = :id AND owner != :log)"
-        " GROUP BY batches.batch_id HAVING traced != batches.rows",
-        {"id": dataset_id, "log": FROM_THE_LOG},
-    )
-    return [ProvenanceGap(row["batch_id"], row["rows"], row["traced"]) for row in rows]
+    ours = "SELECT epoch FROM flushes WHERE dataset_id = :id AND owner != :log"
+    rows = tx.execute(_TRACED.format(ours=ours), {"id": dataset_id, "log": FROM_THE_LOG})
+    return [ProvenanceGap(row["name"], row["rows"], row["traced"]) for row in rows]

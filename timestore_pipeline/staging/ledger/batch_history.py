@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline.staging.ledger.database import Database
+from timestore_pipeline.staging.ledger.database import Database, Row
 from timestore_pipeline.system import clock
 
 
@@ -18,11 +19,30 @@ class Arrival:
     bytes: int  # Arrow bytes as handed over
 
 
+# Of a run it is known when its first and its last batch arrived, and the size of all: between them they are spread
+# evenly, and one is like the other.
+_NEWEST = """
+SELECT staged_at AS first_at, staged_at AS last_at, 1 AS batches, rows, bytes FROM batches
+WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = :dataset)
+UNION ALL
+SELECT first_staged_at, last_staged_at, last_number - first_number + 1, rows, bytes FROM published_runs
+WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = :dataset)
+ORDER BY last_at DESC LIMIT :most
+"""
+
+
 def arrivals(database: Database, dataset: str, most: int) -> list[Arrival]:
     """The newest, oldest first."""
-    rows = database.rows(
-        "SELECT staged_at, rows, bytes FROM batches"
-        " WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?) ORDER BY staged_at DESC LIMIT ?",
-        (dataset, most),
-    )
-    return [Arrival(clock.from_micros(row["staged_at"]), row["rows"], row["bytes"]) for row in reversed(rows)]
+    rows = database.rows(_NEWEST, {"dataset": dataset, "most": most})
+    found = sorted((arrival for row in rows for arrival in _spread(row)), key=lambda arrival: arrival.at)
+    return found[-most:]
+
+
+def _spread(row: Row) -> Iterator[Arrival]:
+    batches, first = row["batches"], row["first_at"]
+    apart = (row["last_at"] - first) / max(batches - 1, 1)
+    for number in range(batches):
+        rows, size = (
+            row[sum_of] * (number + 1) // batches - row[sum_of] * number // batches for sum_of in ("rows", "bytes")
+        )
+        yield Arrival(clock.from_micros(first + round(number * apart)), rows, size)

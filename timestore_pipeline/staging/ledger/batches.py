@@ -13,11 +13,11 @@ from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
 from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of
+from timestore_pipeline.staging.ledger.published import published_under
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 from timestore_pipeline.system import clock
 
 _MOST_PARAMETERS = 500  # in one statement; SQLite's own limit depends on how it was built
-MOST_PRUNED = 10_000  # batches in one transaction: a tenth of a second
 _UNPUBLISHED = (BatchState.PENDING, BatchState.IN_FLIGHT, BatchState.QUARANTINED)
 _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
 
@@ -143,25 +143,6 @@ class Batches:
         )
         return [row["segment_id"] for row in rows]
 
-    def prune_published(self, dataset: str, before: datetime, most: int = MOST_PRUNED) -> int:
-        """Forget published batches, and with them their idempotency keys, that are older than the retention.
-
-        Their volume stays counted. Returns how many; as long as it is `most` there may be more, which wait so that this
-        never turns into a long transaction. A batch is never published before it is staged, and that it was staged long
-        ago is what the index can tell.
-        """
-        with self._database.transaction() as tx:
-            doomed = tx.execute(
-                "SELECT batch_id FROM batches"
-                " WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = :dataset)"
-                " AND state = 'published' AND staged_at < :before AND published_at < :before LIMIT :most",
-                {"dataset": dataset, "before": clock.to_micros(before), "most": most},
-            ).fetchall()
-            ids = [(row["batch_id"],) for row in doomed]
-            tx.executemany("DELETE FROM batch_files WHERE batch_id = ?", ids)
-            tx.executemany("DELETE FROM batches WHERE batch_id = ?", ids)
-            return len(ids)
-
 
 def _oldest_staged(tx: sqlite3.Connection, dataset_id: int, state: BatchState) -> datetime | None:
     row = tx.execute(
@@ -183,7 +164,7 @@ def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dic
             f"SELECT {_EPOCHLESS}, sequence FROM batches WHERE dataset_id = ? AND idempotency_key IN ({marks(some)})",
             (dataset_id, *some),
         )
-        found |= {row["idempotency_key"]: staged_batch(row) for row in rows}
+        found |= published_under(tx, dataset_id, some) | {row["idempotency_key"]: staged_batch(row) for row in rows}
     return found
 
 

@@ -34,7 +34,8 @@ def record(
 
 def forget(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
     doomed = "SELECT file_id FROM files WHERE dataset_id = ? AND epoch = ?"
-    tx.execute(f"DELETE FROM batch_files WHERE file_id IN ({doomed})", (dataset_id, epoch))
+    for table in ("batch_files", "run_files"):
+        tx.execute(f"DELETE FROM {table} WHERE file_id IN ({doomed})", (dataset_id, epoch))
     tx.execute("DELETE FROM files WHERE dataset_id = ? AND epoch = ?", (dataset_id, epoch))
 
 

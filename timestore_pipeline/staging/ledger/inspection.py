@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 # The newest instant of each kind that this host wrote down itself.
 _WRITTEN = {
-    "a batch was staged": "SELECT max(staged_at) FROM batches",
+    "a batch was staged": (
+        "SELECT max(at) FROM (SELECT max(staged_at) AS at FROM batches"
+        " UNION ALL SELECT max(last_staged_at) FROM published_runs)"
+    ),
     "a flush was claimed": "SELECT max(claimed_at) FROM flushes",
     "a flush ended": "SELECT max(finished_at) FROM flushes",
     "a process started": "SELECT max(started_at) FROM processes",

@@ -167,7 +167,8 @@ def _is_in_pieces(tx: sqlite3.Connection, dataset_id: int, flush: PublishedFlush
     row = tx.execute(
         "SELECT state, rows, (SELECT coalesce(sum(files.rows), 0) FROM files"
         "   WHERE files.dataset_id = flushes.dataset_id AND files.epoch = flushes.epoch) AS in_files,"
-        " (SELECT coalesce(sum(batch_files.rows), 0) FROM batch_files JOIN files USING (file_id)"
+        " (SELECT coalesce(sum(traces.rows), 0) FROM (SELECT file_id, rows FROM batch_files"
+        "   UNION ALL SELECT file_id, rows FROM run_files) AS traces JOIN files USING (file_id)"
         "   WHERE files.dataset_id = flushes.dataset_id AND files.epoch = flushes.epoch) AS traced"
         " FROM flushes WHERE dataset_id = ? AND epoch = ?",
         (dataset_id, flush.epoch),

@@ -20,7 +20,7 @@ from timestore_pipeline.staging.ledger.readonly import uri_of
 _PARENTS_FIRST = ("datasets", "incidents")
 _NOT_KEPT = ("processes", "volumes")  # all of them are dead; totals are counted again
 _OF_THE_FILE = ("format_version", "shard")  # facts that the new file states itself
-_KINDS = {"INTEGER": (int,), "TEXT": (str,), "REAL": (float, int)}
+_KINDS = {"INTEGER": (int,), "TEXT": (str,), "BLOB": (bytes,), "REAL": (float, int)}
 
 Salvaged = dict[str, int]  # table -> rows
 

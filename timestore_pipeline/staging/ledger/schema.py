@@ -164,6 +164,42 @@ CREATE TABLE IF NOT EXISTS batch_files (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS batch_files_by_file ON batch_files (file_id);
 
+CREATE TABLE IF NOT EXISTS published_runs (  -- see published.py
+    run_id INTEGER PRIMARY KEY,
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    stream_id TEXT NOT NULL,          -- with a number from first to last it makes the id of a batch
+    first_number INTEGER NOT NULL,
+    last_number INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    first_staged_at INTEGER NOT NULL,
+    last_staged_at INTEGER NOT NULL,
+    epoch INTEGER,                    -- NULL = found in a file after the ledger was lost
+    published_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS published_runs_by_stream ON published_runs (stream_id, first_number);
+CREATE INDEX IF NOT EXISTS published_runs_by_time ON published_runs (dataset_id, published_at);
+
+CREATE TABLE IF NOT EXISTS published_keys (  -- of a batch in a run that had an idempotency key
+    run_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    dataset_id INTEGER NOT NULL,
+    digest BLOB NOT NULL,             -- of the key
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    staged_at INTEGER NOT NULL,
+    PRIMARY KEY (run_id, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS published_keys_by_digest ON published_keys (dataset_id, digest);
+
+CREATE TABLE IF NOT EXISTS run_files (
+    run_id INTEGER NOT NULL,
+    file_id INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    PRIMARY KEY (run_id, file_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS run_files_by_file ON run_files (file_id);
+
 CREATE TABLE IF NOT EXISTS counters (
     dataset_id INTEGER NOT NULL REFERENCES datasets,
     series TEXT NOT NULL,

@@ -16,6 +16,7 @@ from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.incidents import open_incident
+from timestore_pipeline.staging.ledger.published import is_published, published_under
 from timestore_pipeline.system import clock
 
 
@@ -163,6 +164,8 @@ def _insert(
     state: BatchState,
     incident: int | None,
 ) -> bool:
+    if is_published(tx, batch.batch_id) or _is_known_by_key(tx, dataset_id, batch):
+        return False
     now = clock.to_micros(clock.now())
     published = batch.batch_id in found.published
     standing = (BatchState.PUBLISHED, now, None) if published else (state, None, incident)
@@ -175,3 +178,8 @@ def _insert(
         ),
     )  # fmt: skip
     return inserted.rowcount == 1
+
+
+def _is_known_by_key(tx: sqlite3.Connection, dataset_id: int, batch: StagedBatch) -> bool:
+    key = batch.idempotency_key
+    return key is not None and bool(published_under(tx, dataset_id, [key]))

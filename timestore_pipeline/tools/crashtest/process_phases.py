@@ -36,6 +36,7 @@ from timestore_pipeline.staging.ledger import schema_changes
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
+from timestore_pipeline.staging.ledger.published import Published
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.schedule import ROSTER, CrashPlan, Role
 
@@ -66,6 +67,7 @@ MARKED: dict[str, tuple[Any, str]] = {
     "record export": (Flushes, "record_export"),
     "delta commit": (LakeTable, "publish"),
     "finalize": (Flushes, "finalize"),
+    "fold": (Published, "fold"),
     "burn": (LakeTable, "burn"),
     "abort": (Flushes, "abort"),
     "discard files": (LakeTable, "discard"),
@@ -86,7 +88,7 @@ TARGETS: dict[Role, tuple[str, ...]] = {
     Role.PRODUCER: ("start", "journal begin", "journal append", "ledger promise", "segment write", "ledger move"),
     Role.FLUSHER: (
         "look for idle journals", "claim", "export", "attach", "write file", "record export", "delta commit",
-        "delta commit", "finalize", "finalize", "unlink journals", "unlink",
+        "delta commit", "finalize", "finalize", "unlink journals", "unlink", "fold",
     ),
     Role.RECOVERY: ("recover", "roll up", "segment write", "ledger move", "burn", "abort", "finalize"),
     Role.READER: ("read",),
