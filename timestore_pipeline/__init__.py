@@ -11,9 +11,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Receipt", "Settings", "StagingManager", "TimestoreError"]
+__all__ = [
+    "Receipt",
+    "Settings",
+    "StagingManager",
+    "TimestoreError",
+]  # TimestoreComponent needs Dagster, which producers do without
 
 if TYPE_CHECKING:
+    from timestore_pipeline.defs.component import TimestoreComponent as TimestoreComponent
     from timestore_pipeline.errors import TimestoreError
     from timestore_pipeline.ingest.manager import StagingManager
     from timestore_pipeline.model.batch import Receipt
@@ -23,6 +29,7 @@ else:
         "Receipt": "timestore_pipeline.model.batch",
         "Settings": "timestore_pipeline.settings",
         "StagingManager": "timestore_pipeline.ingest.manager",
+        "TimestoreComponent": "timestore_pipeline.defs.component",
         "TimestoreError": "timestore_pipeline.errors",
     }
 
@@ -31,3 +38,7 @@ else:
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(_HOMES[name]), name)
+
+    def __dir__() -> list[str]:
+        """Dagster's `dg` looks for components among these."""
+        return [*__all__, "TimestoreComponent"]

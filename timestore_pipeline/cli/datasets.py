@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset
 from timestore_pipeline.cli.dataset_file import apply, export, schema
-from timestore_pipeline.cli.output import AsJson, print_fields, print_json, print_line, print_table, reporting
+from timestore_pipeline.cli.output import (
+    AsJson,
+    print_fields,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    reporting,
+)
 from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
-from timestore_pipeline.doors.documents import dataset_document, layout_of
+from timestore_pipeline.doors.documents import dataset_document, declared_in, layout_of
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.leaves import schema_local_paths, waiting_leaves
-from timestore_pipeline.model.metadata_edit import merged, without
+from timestore_pipeline.model.metadata_edit import changed_keys, document_of, merged, without
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
@@ -82,7 +91,9 @@ def set_metadata(
     with open_store() as store:
         record = None if replace else store.area.ledger.datasets.find(dataset)
         document = merged(record.metadata if record else DatasetMetadata(), given)
-        _show(store, store.set_metadata(dataset, document), as_json=as_json)
+        after = store.set_metadata(dataset, document)
+        _warn_of_declared(store, after, record)
+        _show(store, after, as_json=as_json)
 
 
 def unset(
@@ -100,9 +111,11 @@ def unset(
     if bool(keys) == everything:
         raise typer.BadParameter("name at least one key, or give --all, not both")
     with open_store() as store:
-        metadata = store.area.ledger.datasets.get(dataset).metadata
-        document = {} if keys is None else without(metadata, keys)
-        _show(store, store.set_metadata(dataset, document), as_json=as_json)
+        record = store.area.ledger.datasets.get(dataset)
+        document = {} if keys is None else without(record.metadata, keys)
+        after = store.set_metadata(dataset, document)
+        _warn_of_declared(store, after, record)
+        _show(store, after, as_json=as_json)
 
 
 def remove(dataset: Dataset, as_json: AsJson = False) -> None:
@@ -142,6 +155,15 @@ def _show(store: Timestore, record: DatasetRecord, *, as_json: bool) -> None:
     print_fields(fields(store, record).items())
 
 
+def _warn_of_declared(store: Timestore, after: DatasetRecord, before: DatasetRecord | None) -> None:
+    """A command changes such a key until the code location's next look at it, within half a minute."""
+    known = DatasetMetadata() if before is None else before.metadata
+    changed = {change.key for change in changed_keys(document_of(known), document_of(after.metadata))}
+    for source, _, keys in declared_in(store, after):
+        if lost := [key for key in keys if key in changed]:
+            print_note(f"{after.name}: {', '.join(lost)} is declared in {source}, which sets it again; change it there")
+
+
 def row(store: Timestore, record: DatasetRecord) -> tuple[str, ...]:
     limits = store.flush_settings(record.name).thresholds
     layout = (record.time_column or "-", str(record.granularity or "-"))
@@ -173,11 +195,17 @@ def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
         "last epoch": str(record.last_epoch),
         "created": instant(record.created_at),
     }
+    if places := declared_in(store, record):
+        shown["declared in"] = "; ".join(_place(*one) for one in places)
     if local := [] if record.schema is None else schema_local_paths(record.schema):
         shown["readers need"] = f"the table feature timestampNtz, for times without a zone: {', '.join(local)}"
     if settled:
         shown["published as text"] = f"{', '.join(settled)}: only empty until then; see `timestore datasets retype`"
     return shown
+
+
+def _place(source: str, at: datetime, keys: list[str]) -> str:
+    return f"{source} (seen {instant(at)}): {', '.join(keys) or 'its name only'}"
 
 
 def _files(settings: FlushSettings, time_column: str | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from timestore_pipeline.flush.status import DatasetStatus
@@ -36,6 +37,9 @@ def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
         "layout": layout_of(record),
         "schema": None if record.schema is None else json.loads(schema_to_json(record.schema)),
         "declared": dict(record.metadata.schema_.columns),
+        "declared_in": {
+            source: {"at": at.isoformat(), "keys": keys} for source, at, keys in declared_in(store, record)
+        },
         "waiting": [] if record.schema is None else waiting_leaves(record.schema),
         "settled_as_text": store.area.ledger.schema_changes.settled_as_text(record.name),
         "paused": record.paused,
@@ -48,6 +52,18 @@ def layout_of(record: DatasetRecord) -> str:
     """How the dataset is laid out, and why."""
     named, staged = record.metadata.time_column, record.schema is not None
     return layout_sentence(record.time_column, record.granularity, named, staged=staged)
+
+
+def declared_in(store: Timestore, record: DatasetRecord) -> list[tuple[str, datetime, list[str]]]:
+    """The code locations that declare the dataset, when they last said so, and the keys that they set."""
+    from timestore_pipeline.model.metadata_edit import keys_of  # here: a status must not import pyarrow
+
+    noted = store.area.ledger.declarations.noted()
+    return [
+        (source, one.at, keys_of(one.datasets[record.name]))
+        for source, one in noted.items()
+        if record.name in one.datasets
+    ]
 
 
 def receipt_document(receipt: Receipt) -> dict[str, Any]:

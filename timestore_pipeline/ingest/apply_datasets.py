@@ -6,12 +6,17 @@ Keys that the file does not name stay, and so do datasets that it does not name;
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
+from timestore_pipeline.errors import DatasetsRefused, TimestoreError
 from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.metadata_edit import DatasetChange, Document, changed_keys, declared_on_top, document_of
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import Ledger
+from timestore_pipeline.system import clock
+
+NOTED_AGAIN = timedelta(hours=1)  # so that a code location that is gone can be told from one that declares
 
 
 def apply_datasets(
@@ -21,13 +26,45 @@ def apply_datasets(
 
     Raises `DatasetsRefused`, with the problems of all datasets.
     """
-
-    def changing(name: str, before: DatasetMetadata) -> DatasetMetadata:
-        after = checked_metadata(settings, name, declared_on_top(before, said[name]))
-        return after if list(changed_keys(document_of(before), document_of(after))) else before
-
-    declared = ledger.declarations.apply(list(said), changing, dry_run=dry_run)
+    declared = ledger.declarations.apply(
+        list(said), lambda name, before: _after(settings, name, before, said[name]), dry_run=dry_run
+    )
     return [
         DatasetChange(one.dataset, one.new, tuple(changed_keys(document_of(one.before), document_of(one.after))))
         for one in declared
     ]
+
+
+def declare_datasets(
+    settings: Settings, ledger: Ledger, source: str, said: Mapping[str, Document]
+) -> list[DatasetChange]:
+    """The same for what a code location declares, which the ledger then knows; takes no lock while nothing changes."""
+    changes = [] if _holds(settings, ledger, said) else apply_datasets(settings, ledger, said)
+    noted = ledger.declarations.noted().get(source)
+    if noted is None or noted.datasets != said or noted.at + NOTED_AGAIN < clock.now():
+        ledger.declarations.note(source, said)
+    return [change for change in changes if change]
+
+
+def check_datasets(settings: Settings, said: Mapping[str, Document]) -> None:
+    """Raises `DatasetsRefused` for what contradicts itself or the limits in force, whatever the ledger holds."""
+    problems = list[TimestoreError]()
+    for name, document in said.items():
+        try:
+            _after(settings, name, DatasetMetadata(), document)
+        except TimestoreError as error:
+            error.dataset = name
+            problems.append(error)
+    if problems:
+        raise DatasetsRefused(problems, of=len(said))
+
+
+def _after(settings: Settings, name: str, before: DatasetMetadata, said: Document) -> DatasetMetadata:
+    """The same object when nothing changes."""
+    after = checked_metadata(settings, name, declared_on_top(before, said))
+    return after if list(changed_keys(document_of(before), document_of(after))) else before
+
+
+def _holds(settings: Settings, ledger: Ledger, said: Mapping[str, Document]) -> bool:
+    known, active = ledger.datasets.all_metadata(), set(ledger.datasets.names(active=True))
+    return all(name in active and _after(settings, name, known[name], said[name]) is known[name] for name in said)

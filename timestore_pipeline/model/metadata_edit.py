@@ -35,6 +35,11 @@ def without_nulls(document: Document) -> Document:
     return found
 
 
+def keys_of(said: Document) -> list[str]:
+    """The dotted keys that a document sets, in camelCase."""
+    return [key for key, _ in _flat(document_of(DatasetMetadata.parse(without_nulls(said))))]
+
+
 def merged(metadata: DatasetMetadata, changes: Sequence[str]) -> Document:
     """The metadata with each change on top: a JSON object, or `key.path=value` with a JSON value or plain text.
 

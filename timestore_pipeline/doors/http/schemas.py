@@ -115,6 +115,10 @@ def _dataset() -> Schema:
         layout=_TEXT,
         schema={"type": ["object", "null"]},
         declared={"type": "object", "additionalProperties": _TEXT},
+        declared_in={
+            "type": "object",
+            "additionalProperties": _closed(at=_INSTANT, keys={"type": "array", "items": _TEXT}),
+        },
         waiting={"type": "array", "items": _TEXT},
         settled_as_text={"type": "array", "items": _TEXT},
         paused=_BOOLEAN,

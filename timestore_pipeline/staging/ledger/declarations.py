@@ -1,20 +1,25 @@
-"""New metadata of many datasets in one transaction: all of them hold afterwards, or none.
+"""New metadata of many datasets in one transaction: all of them hold afterwards, or none. And which code declares them.
 
 Everything is read and checked inside the transaction, so what is refused or changed is decided on what is there.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from timestore_pipeline.errors import DatasetsRefused, TimestoreError
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import bring_back, current_record
 from timestore_pipeline.system import clock
+
+_NOTED = "declares/"  # keys of the table `meta`, each with the place of the declaring code
 
 Changing = Callable[[str, DatasetMetadata], DatasetMetadata]  # name, metadata -> new ones; the same object = no change
 
@@ -29,8 +34,16 @@ class Declared:
     after: DatasetMetadata
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What a code location declares, and when it last said so."""
+
+    at: datetime
+    datasets: dict[str, dict[str, Any]]  # as the file says it
+
+
 class Declarations:
-    """The `metadata` of many rows of `datasets`."""
+    """The `metadata` of many rows of `datasets`, and who declares them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -51,6 +64,18 @@ class Declarations:
             if problems:
                 raise DatasetsRefused(problems, of=len(datasets))
         return done
+
+    def note(self, source: str, datasets: Mapping[str, Mapping[str, Any]]) -> None:
+        """Remember that this code declares the datasets, in place of what it declared before."""
+        value = json.dumps({"at": clock.to_micros(clock.now()), "datasets": datasets})
+        with self._database.transaction() as tx:
+            tx.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_NOTED + source, value))
+
+    def noted(self) -> dict[str, Noted]:
+        """By the place of the code."""
+        rows = self._database.rows("SELECT key, value FROM meta WHERE key LIKE ? ORDER BY key", (f"{_NOTED}%",))
+        documents = {row["key"].removeprefix(_NOTED): json.loads(row["value"]) for row in rows}
+        return {source: Noted(clock.from_micros(one["at"]), one["datasets"]) for source, one in documents.items()}
 
 
 @contextmanager
