@@ -69,7 +69,8 @@ def _stamp(path: Path) -> Stamp:
         status = path.stat()
     except OSError as error:
         return (error.errno or 0,)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    rights = status.st_mode, status.st_uid  # in the same tick of the system's clock they may change twice
+    return status.st_dev, status.st_ino, *rights, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 @contextmanager
