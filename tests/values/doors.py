@@ -16,8 +16,7 @@ from timestore_pipeline.doors.http.formats import FORMATS
 from timestore_pipeline.doors.http.reading import Job, read_body
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.ingest.inputs import Inputs
-from timestore_pipeline.ingest.staging_loop import StagingLoop
+from timestore_pipeline.ingest.staging_loop import Inputs, StagingLoop
 from timestore_pipeline.ingest.trial import Trial
 
 _MOST_BYTES = 1 << 24

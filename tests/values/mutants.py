@@ -13,7 +13,7 @@ import pytest
 
 from timestore_pipeline.doors.http import reading
 from timestore_pipeline.doors.landing import intake
-from timestore_pipeline.ingest import inputs
+from timestore_pipeline.ingest import staging_loop
 from timestore_pipeline.ingest.catalog import DatasetCatalog, Fitted
 from timestore_pipeline.lake import faults, features, handle
 
@@ -61,7 +61,7 @@ def _milliseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _closed_quotes(patch: pytest.MonkeyPatch) -> None:
     """A quote that is open at the end of a file is closed there."""
-    for module in (inputs, intake, reading):
+    for module in (staging_loop, intake, reading):
         patch.setattr(module, "open_source", _closing(module.open_source))
 
 

@@ -26,9 +26,8 @@ from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.errors import TimestoreError, error_document
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.sources import Source
-from timestore_pipeline.ingest.inputs import Inputs
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
+from timestore_pipeline.ingest.staging_loop import Inputs, StagedTally, StagingLoop
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.legible import legible

@@ -1,19 +1,27 @@
-"""What the first batch of a dataset decided, for the producer to see: it holds for every batch after it."""
+"""What the first batch of a dataset decided, for the producer to see: it holds for every batch after it.
+
+The log says when a dataset gets its first timestamps without a time zone in a column.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.declared import type_text
+from timestore_pipeline.model.leaves import schema_local_paths
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord
 
 _NO_TIME = (
     "no column holds a time, so nothing dates the rows; if one does, declare it before the first flush:"
     " `timestore datasets set` (schema.columns, time_column)"
 )
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +56,17 @@ class Decided:
         column = self.first["time_column"]
         dated = f"dated by {column}, partitioned by {self.first['granularity']}" if column else "without a time column"
         return f"decided by this first batch: {dated}; columns: {columns}"
+
+
+def tell_of_local_times(dataset: str, before: pa.Schema | None, after: pa.Schema) -> None:
+    """Warn of every column that has become one: publishing it costs readers that lack the table feature."""
+    known = [] if before is None else schema_local_paths(before)
+    for path in schema_local_paths(after):
+        if path in known:
+            continue
+        _log.warning(
+            "dataset %s: column %r holds timestamps without a time zone; its table will need the feature timestampNtz,"
+            " which old readers lack. schema.localTimestamps = utc takes them for UTC, refuse refuses them",
+            dataset,
+            path,
+        )

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.catalog import Fitted
+from timestore_pipeline.ingest.decided import tell_of_local_times
 from timestore_pipeline.ingest.group import Group, Seen
-from timestore_pipeline.ingest.local_notice import tell_of_local_times
 from timestore_pipeline.ingest.queue import QueuedBatch, fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, new_id
 from timestore_pipeline.staging.area import StagingArea

@@ -1,5 +1,6 @@
 """Feeding files to the staging manager: several batches in flight, in file order, each with a key of its own.
 
+All files of one call are opened before anything is staged, and each is read by what is known of the dataset then.
 Whatever ends the loop early, every batch that was handed over is waited for, so that the tally says exactly what is
 durable.
 """
@@ -7,16 +8,20 @@ durable.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import Interrupted, TimestoreError
-from timestore_pipeline.ingest.formats.sources import Source
+from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.ingest.formats.sources import Source, open_source
 from timestore_pipeline.ingest.manager import StagingManager
+from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.batch import Receipt
 
 _IN_FLIGHT = 16  # batches; enough to fill a group commit
@@ -105,3 +110,34 @@ class StagingLoop:
                 self._settle_oldest()
             except TimestoreError:
                 continue
+
+
+@dataclass
+class Inputs:
+    """said: what was said of the CSV for this call, see `Reading.with_csv`."""
+
+    staging: StagingManager
+    dataset: str
+    said: Mapping[str, Any]
+    reading: Reading
+    sources: list[Source]
+
+    @classmethod
+    def opened(cls, staging: StagingManager, dataset: str, files: Sequence[Path], said: Mapping[str, Any]) -> Inputs:
+        """Raises what `open_source` raises, and `InvalidMetadata` for a dialect that cannot be."""
+        reading = staging.reading(dataset).with_csv(said)
+        keep = len(files) == 1
+        return cls(staging, dataset, said, reading, [open_source(path, reading, keep=keep) for path in files])
+
+    def as_known_now(self) -> Iterator[Source]:
+        """Each file when its turn comes; one before it may have settled columns that it has, too."""
+        for place, source in enumerate(self.sources):
+            now = self.staging.reading(self.dataset).with_csv(self.said)
+            if now != self.reading:
+                self.sources[place] = open_source(source.path, now, keep=len(self.sources) == 1)
+            yield self.sources[place]
+
+    @property
+    def notes(self) -> list[Note]:
+        """On all of them, each once."""
+        return list(dict.fromkeys(note for source in self.sources for note in source.notes))

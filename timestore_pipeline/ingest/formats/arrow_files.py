@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from timestore_pipeline.ingest.values.null_keys import refuse_null_keys
+from timestore_pipeline.ingest.values.map_keys import refuse_null_keys
 from timestore_pipeline.model.refusals import refused_type, refused_value
 from timestore_pipeline.model.source_types import INTERVALS
 

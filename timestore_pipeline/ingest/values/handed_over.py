@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.ingest.values.null_keys import key_nodes
+from timestore_pipeline.ingest.values.map_keys import key_nodes
 from timestore_pipeline.model.refusals import null_key
 
 _PLACE = re.compile(r"(?:In column |Struct child array #)(\d+)")
