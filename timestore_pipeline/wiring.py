@@ -14,10 +14,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline.errors import InvalidMetadata
+from timestore_pipeline.flush.dataset_status import DatasetStatus, pressure_on, settings_in_force
 from timestore_pipeline.flush.decide import FlushLimits, decide_flush
-from timestore_pipeline.flush.pressure import pressure_on
-from timestore_pipeline.flush.settings_in_force import settings_in_force
-from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.lake.place import state
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata

@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.flush.decide import FlushDecision
-from timestore_pipeline.flush.status import DatasetStatus
 from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds

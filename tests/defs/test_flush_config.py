@@ -11,7 +11,7 @@ import pytest
 from tests.defs.flushing import build, failure_of, hourly
 from timestore_pipeline import StagingManager
 from timestore_pipeline.defs.flush_config import TriggerName
-from timestore_pipeline.flush.runs import FEWEST
+from timestore_pipeline.flush.shares import FEWEST
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.metadata_sections import Compression
 from timestore_pipeline.wiring import Timestore

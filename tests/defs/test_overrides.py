@@ -12,7 +12,7 @@ import pytest
 from tests.defs.flushing import build, failure_of, hourly, job
 from tests.defs.ticking import tick
 from timestore_pipeline import StagingManager
-from timestore_pipeline.flush.runs import FEWEST
+from timestore_pipeline.flush.shares import FEWEST
 from timestore_pipeline.wiring import Timestore
 
 GZIP = {"maxRows": 3, "compression": "gzip", "rowGroupSize": 2_048, "sortBy": ["station"]}

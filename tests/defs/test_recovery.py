@@ -14,7 +14,7 @@ from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.defs import recovery
 from timestore_pipeline.defs.resource import TimestoreResource
-from timestore_pipeline.flush.settle_interrupted import settle_all_interrupted
+from timestore_pipeline.flush.settle import settle_all_interrupted
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -17,7 +17,7 @@ from tests.flush.conftest import hourly, published
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFull, RetryLater
-from timestore_pipeline.flush import runs, schema_sync
+from timestore_pipeline.flush import schema_sync, shares
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.settle import ensure_table
 from timestore_pipeline.lake.layout import Partitioning
@@ -158,7 +158,7 @@ def test_many_partitions_are_exported_as_each_alone_would_be(
     """The same rows in the same order with the same statistics; also rows without a time, and several segments."""
     found = []
     for fewest, dataset in ((2, "together"), (1_000_000, "alone")):
-        monkeypatch.setattr(runs, "FEWEST", fewest)
+        monkeypatch.setattr(shares, "FEWEST", fewest)
         found.append(exported_by_partition(settings, dataset, granularity))
     together, alone = found
     assert together == alone
@@ -205,7 +205,7 @@ def test_of_many_partitions_none_stays_when_the_disk_fills(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the second of two runs."""
-    monkeypatch.setattr(runs, "MOST", 20)
+    monkeypatch.setattr(shares, "MOST", 20)
     write_many, calls = LakeTable.write_many, []
 
     def full(table: LakeTable, *arguments: Any, **options: Any) -> list[ExportedFile]:

@@ -17,8 +17,7 @@ from tests.flush.damaging import drain, flush, numbers, stage, stage_in_journal
 from tests.staging.journals import record, staged
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import DiskFailing
-from timestore_pipeline.flush.attach import attach_records
-from timestore_pipeline.flush.staged_sources import RowsUnfit
+from timestore_pipeline.flush.attach import RowsUnfit, attach_records
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.journal_reader import JournalReader

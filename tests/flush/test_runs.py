@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from timestore_pipeline.flush.runs import FEWEST, MOST, runs
+from timestore_pipeline.flush.shares import FEWEST, MOST, runs
 from timestore_pipeline.model.lake import PartitionKey
 
 TIMELESS = PartitionKey("partition_date", None)

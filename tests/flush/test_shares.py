@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from timestore_pipeline.flush.attach import StagedSource
 from timestore_pipeline.flush.shares import count_shares
-from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.flush.staged_view import SOURCE_COLUMN
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.dataset import Granularity

@@ -25,8 +25,7 @@ from timestore_pipeline.errors import (
     MissingTable,
     SchemaConflict,
 )
-from timestore_pipeline.flush.attach import attach_sources
-from timestore_pipeline.flush.staged_sources import StagedSource
+from timestore_pipeline.flush.attach import StagedSource, attach_sources
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.maintain import file_rows, retype_request
 from timestore_pipeline.maintain.dataset_maintenance import maintaining

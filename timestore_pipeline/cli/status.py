@@ -7,7 +7,7 @@ from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, duration, size
 from timestore_pipeline.doors.documents import status_document
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.system import clock
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from timestore_pipeline.defs.checks import Verdict, at_a_glance, books
 from timestore_pipeline.defs.shard_verdicts import SharedVerdict, failures_in
 from timestore_pipeline.defs.watch_state import WatchState
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

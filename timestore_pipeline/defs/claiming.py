@@ -11,7 +11,7 @@ from timestore_pipeline.defs.flush_config import ClaimConfig
 from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight, InvalidFlushSettings
 from timestore_pipeline.flush.claim import Claim
-from timestore_pipeline.flush.settings_in_force import check_settings
+from timestore_pipeline.flush.dataset_status import check_settings
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.model.thresholds import FlushSettings

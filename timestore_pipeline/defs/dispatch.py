@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.flush import Trigger
 
 MOST_QUICK_RUNS = 3  # queued or running: two slots (dagster.yaml) stay busy until the next tick, whichever ends first

@@ -20,8 +20,7 @@ import dagster as dg
 
 from timestore_pipeline.defs.active_runs import vanished_runs
 from timestore_pipeline.defs.events import materializations
-from timestore_pipeline.flush.settle import Settlement
-from timestore_pipeline.flush.settle_interrupted import SettledFlushes, settle_all_interrupted
+from timestore_pipeline.flush.settle import SettledFlushes, Settlement, settle_all_interrupted
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.scratch import remove_abandoned
 from timestore_pipeline.wiring import Timestore

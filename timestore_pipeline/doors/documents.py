@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.batch import Receipt, Volume
 from timestore_pipeline.model.lake import layout_sentence
 from timestore_pipeline.staging.ledger.datasets import DatasetRecord

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.errors import InvalidData
-from timestore_pipeline.flush.staged_sources import Place, RowsUnfit, StagedSource
+from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.model.batch import StagedBatch
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.sql_types import quote
@@ -25,7 +24,27 @@ from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import attach_sealed, create_rows_table, refused_rows_named
 
+Place = tuple[str, int]  # segment or journal, and the sequence in it: a batch's id may tell where its rows were first
 _COPIED_AT_ONCE = 16 * 2**20  # bytes of rows: a statement costs a millisecond, and they are held beside the engine
+
+
+@dataclass(frozen=True, slots=True)
+class StagedSource:
+    """A database that is attached to an engine and holds rows of these batches."""
+
+    name: str  # under which it is attached
+    held_in: str  # id of the segment, or of the journal, that the rows come from
+    sequences: Sequence[int]  # of the batches there, in order
+
+
+class RowsUnfit(TimestoreError):
+    """Batches hold values that the published types cannot; `culprits`: where each lies -> what is wrong with it."""
+
+    code = "rows_unfit"
+
+    def __init__(self, culprits: Mapping[Place, str], *, dataset: str) -> None:
+        super().__init__(f"{len(culprits)} batches do not fit the published columns", dataset=dataset)
+        self.culprits = culprits
 
 
 def attach_sources(

@@ -15,14 +15,12 @@ from pathlib import Path
 import duckdb
 
 from timestore_pipeline.errors import Corrupted, TimestoreError
-from timestore_pipeline.flush.attach import attach_sources
+from timestore_pipeline.flush.attach import Place, attach_sources
 from timestore_pipeline.flush.export_engine import Work, export_engine, spill_folder
 from timestore_pipeline.flush.retyped_columns import LeewayOf
-from timestore_pipeline.flush.runs import runs
 from timestore_pipeline.flush.schema_sync import fit_table
 from timestore_pipeline.flush.settle import partitioning_of
-from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition
-from timestore_pipeline.flush.staged_sources import Place
+from timestore_pipeline.flush.shares import Share, check_promises, count_shares, rows_per_partition, runs
 from timestore_pipeline.flush.staged_view import SOURCE_COLUMN, create_staged_view, gather_staged
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from timestore_pipeline.errors import Conflict, Corrupted, InvalidInput, OutcomeUnknown, RetryLater, TimestoreError
+from timestore_pipeline.flush.attach import Place
 from timestore_pipeline.flush.export import ExportOptions, try_export
-from timestore_pipeline.flush.staged_sources import Place
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.area import StagingArea

@@ -7,6 +7,7 @@ from itertools import count
 
 import duckdb
 
+from timestore_pipeline.flush.attach import StagedSource
 from timestore_pipeline.flush.retyped_columns import (
     LeewayOf,
     Retyped,
@@ -15,7 +16,6 @@ from timestore_pipeline.flush.retyped_columns import (
     refuse_unfit,
     retyped_columns,
 )
-from timestore_pipeline.flush.staged_sources import StagedSource
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN

@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, InvalidMetadata, UnreadableSegment
-from timestore_pipeline.flush.attach import attach_sources
+from timestore_pipeline.flush.attach import Place, RowsUnfit, attach_sources
 from timestore_pipeline.flush.retyped_columns import refuse_unfit, retyped_columns
-from timestore_pipeline.flush.staged_sources import Place, RowsUnfit
 from timestore_pipeline.model.declared import EPOCHS, DeclaredType, Meaning, parse_type
 from timestore_pipeline.model.recast import Leeway, needs_a_zone
 from timestore_pipeline.staging.area import StagingArea

@@ -14,10 +14,9 @@ from pathlib import Path
 import duckdb
 
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
-from timestore_pipeline.flush.attach import attach_records
+from timestore_pipeline.flush.attach import RowsUnfit, StagedSource, attach_records
 from timestore_pipeline.flush.retyped_columns import retyped_columns
 from timestore_pipeline.flush.settle import partitioning_of
-from timestore_pipeline.flush.staged_sources import RowsUnfit, StagedSource
 from timestore_pipeline.flush.staged_view import select_staged
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.sql_types import literal, quote

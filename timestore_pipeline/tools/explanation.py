@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.incident import Incident
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK

@@ -16,7 +16,7 @@ from typing import Any
 from timestore_pipeline.doors.documents import volume_document
 from timestore_pipeline.doors.http.capacity import BlockingCalls, Shares
 from timestore_pipeline.doors.http.limits import Limits
-from timestore_pipeline.flush.status import DatasetStatus
+from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.thresholds import SENSOR_LATE
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.system import clock

@@ -1,14 +1,40 @@
-"""What the settings and the metadata of today say about the flushes of some datasets."""
+"""A dataset as an operator sees it: its backlog, what settings and metadata say about its flushes, the decision."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from timestore_pipeline.errors import InvalidFlushSettings
+from timestore_pipeline.flush.decide import FlushDecision
+from timestore_pipeline.model.backlog import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.metadata_sections import check_level
-from timestore_pipeline.model.thresholds import FlushSettings
+from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds, Guardrails
+from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.datasets import Datasets
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """Its backlog, the settings in force, and the decision that follows."""
+
+    backlog: Backlog
+    settings: FlushSettings
+    decision: FlushDecision
+
+    @property
+    def thresholds(self) -> FlushThresholds:
+        return self.settings.thresholds
+
+
+def pressure_on(area: StagingArea, guardrails: Guardrails) -> str:
+    """A sentence for an operator; empty = none."""
+    if guardrails.total_bytes and area.total_bytes() >= guardrails.total_bytes:
+        return "the staging directory is over its total guardrail"
+    if area.directory.volume().lacks(guardrails.free_bytes) > 0:
+        return "the staging directory's disk has less free than TIMESTORE_STAGING_MIN_FREE_BYTES"
+    return ""
 
 
 def settings_in_force(
