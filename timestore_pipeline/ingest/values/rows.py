@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -46,9 +46,8 @@ def table_from_rows(rows: Iterable[object]) -> pa.Table:
     names = list(dict.fromkeys(name for row in mappings for name in row))
     if not names:
         raise InvalidData("the data has no rows, or only rows without keys", hint="send at least one row with a value")
-    for name in names:
-        if not isinstance(name, str):
-            raise InvalidData(f"column name {name!r} is not a string", hint="name columns by strings")
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise InvalidData(f"column name {wrong[0]!r} is not a string", hint="name columns by strings")
     check_field_names(names, "")
     arrays = [array_from_values(name, [row.get(name) for row in mappings]) for name in names]
     return pa.Table.from_arrays(arrays, names=names)
@@ -75,13 +74,12 @@ def _is_uniform(values: list[Any]) -> bool:
     types = set(map(type, values)) - {type(None)}
     if types == {datetime}:
         zones = {id(value.tzinfo): value.tzinfo for value in values if value is not None}.values()
-        return all(zone is None for zone in zones) or all(map(_has_known_offsets, zones))
+        return all(zone is None for zone in zones) or all(
+            # Arrow knows all offsets of a named zone, else those of whole minutes.
+            isinstance(zone, ZoneInfo) or (isinstance(zone, timezone) and not zone.utcoffset(None) % _MINUTE)
+            for zone in zones
+        )
     return types in _PLAIN
-
-
-def _has_known_offsets(zone: tzinfo | None) -> bool:
-    """Whether they are known to Arrow: of a named zone all are, else those of whole minutes."""
-    return isinstance(zone, ZoneInfo) or (isinstance(zone, timezone) and not zone.utcoffset(None) % _MINUTE)
 
 
 def _array(values: list[Any], type_: pa.DataType | None) -> pa.Array:
@@ -134,8 +132,7 @@ class _Kinds:
         kind = _kind(value)
         known = self._kinds.setdefault(path, kind)
         if known != kind:
-            merged = _MERGED.get(frozenset({known, kind}))
-            if merged is None:
+            if (merged := _MERGED.get(frozenset({known, kind}))) is None:
                 problem = f"but is {kind} after {known} in earlier rows"
                 raise refused_value(path, row, repr(value), known, problem, _HINT)
             self._kinds[path] = merged
@@ -143,8 +140,7 @@ class _Kinds:
 
     def type(self, path: str) -> pa.DataType | None:
         """The type of what was seen at `path`; None = Arrow may find one."""
-        kind = self._kinds.get(path)
-        if kind is None:
+        if (kind := self._kinds.get(path)) is None:
             return pa.null()
         if kind == "list":
             inner = self.type(f"{path}[]")

@@ -1,10 +1,17 @@
-"""Rows of the `flushes` table as `Flush`es, each with what its files add up to."""
+"""Rows of the `flushes` table: as `Flush`es, each with what its files add up to, and with their state checked or ended.
+
+A step that comes too late is refused with `Fenced`.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+
+from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import Volume
-from timestore_pipeline.model.flush import Flush, FlushState, Trigger
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
 from timestore_pipeline.staging.ledger.database import Row, instant_or_none
+from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.phases import durations
 from timestore_pipeline.system import clock
 
@@ -36,3 +43,46 @@ def flush_of(row: Row) -> Flush:
         max_time=instant_or_none(row["max_time"]),
         phases=durations(row),
     )
+
+
+def state_of(tx: sqlite3.Connection, ref: FlushRef) -> FlushState:
+    row = tx.execute(
+        "SELECT state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ?",
+        (ref.dataset, ref.epoch),
+    ).fetchone()
+    if row is None:
+        raise Fenced(f"there is no flush {ref.epoch} of dataset {ref.dataset!r}", dataset=ref.dataset)
+    return FlushState(row["state"])
+
+
+def require_live(tx: sqlite3.Connection, ref: FlushRef) -> int:
+    """The dataset's id; raise `Fenced` when the flush is over."""
+    state = state_of(tx, ref)
+    if state in (FlushState.PUBLISHED, FlushState.ABORTED):
+        raise Fenced(
+            f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} already",
+            dataset=ref.dataset,
+            hint="its batches are safe: published, or pending again for the next flush",
+        )
+    return dataset_id_of(tx, ref.dataset)
+
+
+def require_owner(tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, owner: str | None) -> None:
+    row = tx.execute("SELECT owner FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch)).fetchone()
+    if owner not in (None, row["owner"]):
+        raise Fenced(
+            f"flush {ref.epoch} of dataset {ref.dataset!r} is process {row['owner']}'s by now",
+            dataset=ref.dataset,
+            hint="this one was taken for dead; its batches are safe",
+        )
+
+
+def end_flush(
+    tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, state: FlushState, assignment: str, value: str | int | None
+) -> Volume:
+    row = tx.execute(
+        f"UPDATE flushes SET state = ?, finished_at = ?, {assignment} WHERE dataset_id = ? AND epoch = ?"
+        " RETURNING batches, rows, bytes",
+        (state, clock.to_micros(clock.now()), value, dataset_id, ref.epoch),
+    ).fetchone()
+    return Volume(row["batches"], row["rows"], row["bytes"])

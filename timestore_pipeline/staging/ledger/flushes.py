@@ -19,7 +19,15 @@ from timestore_pipeline.staging.ledger.counters import increment, observe_durati
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of, prolong_request
 from timestore_pipeline.staging.ledger.flush_failures import back_off, settle
-from timestore_pipeline.staging.ledger.flush_rows import GROUP, SELECT, flush_of
+from timestore_pipeline.staging.ledger.flush_rows import (
+    GROUP,
+    SELECT,
+    end_flush,
+    flush_of,
+    require_live,
+    require_owner,
+    state_of,
+)
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
 from timestore_pipeline.staging.ledger.segments import sealed_batches_of
@@ -93,7 +101,7 @@ class Flushes:
         Raises `Fenced` when the claim is over, `FlushInFlight` when someone else adopted it first.
         """
         with self._database.transaction() as tx:
-            dataset_id = _require_live(tx, ref)
+            dataset_id = require_live(tx, ref)
             changed = tx.execute(
                 "UPDATE flushes SET owner = ? WHERE dataset_id = ? AND epoch = ? AND owner = ?",
                 (owner, dataset_id, ref.epoch, previous),
@@ -125,8 +133,8 @@ class Flushes:
         has another owner by now, which may be publishing files of its own.
         """
         with self._database.transaction() as tx:
-            dataset_id = _require_live(tx, ref)
-            _require_owner(tx, ref, dataset_id, owner)
+            dataset_id = require_live(tx, ref)
+            require_owner(tx, ref, dataset_id, owner)
             exports.forget(tx, dataset_id, ref.epoch)
             exports.record(tx, dataset_id, ref.epoch, files, shares)
             tx.execute(
@@ -162,17 +170,17 @@ class Flushes:
         no export was recorded: its rows cannot be in any file, whatever was committed under its epoch.
         """
         with self._database.transaction() as tx:
-            state = _state(tx, ref)
+            state = state_of(tx, ref)
             if state is FlushState.PUBLISHED:
                 return False
-            dataset_id = _require_live(tx, ref)
+            dataset_id = require_live(tx, ref)
             if state is not FlushState.EXPORTED:
                 raise Fenced(
                     f"flush {ref.epoch} of dataset {ref.dataset!r} has exported nothing to finalize",
                     dataset=ref.dataset,
                     hint="`timestore recover` returns its batches to the queue",
                 )
-            moved = _end(tx, ref, dataset_id, FlushState.PUBLISHED, "version = ?", version)
+            moved = end_flush(tx, ref, dataset_id, FlushState.PUBLISHED, "version = ?", version)
             tx.execute(
                 "UPDATE batches SET state = 'published', published_at = ? WHERE dataset_id = ? AND epoch = ?",
                 (clock.to_micros(clock.now()), dataset_id, ref.epoch),
@@ -189,17 +197,17 @@ class Flushes:
         the flush has moved on since: another process may have exported it, and even published.
         """
         with self._database.transaction() as tx:
-            state = _state(tx, ref)
+            state = state_of(tx, ref)
             if state is FlushState.ABORTED:
                 return False
-            dataset_id = _require_live(tx, ref)
+            dataset_id = require_live(tx, ref)
             if state is not seen:
                 raise Fenced(
                     f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} by now, no longer {seen}",
                     dataset=ref.dataset,
                     hint="another process works on it; `timestore recover` looks again",
                 )
-            moved = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
+            moved = end_flush(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
             tx.execute(
                 "UPDATE batches SET state = 'pending', epoch = NULL, attempts = attempts + 1"
                 " WHERE dataset_id = ? AND epoch = ?",
@@ -215,58 +223,15 @@ class Flushes:
     def end_if_empty(self, ref: FlushRef, error: str) -> bool:
         """End a claim all of whose batches were set aside; False when it holds some. Nothing failed: no backoff."""
         with self._database.transaction() as tx:
-            dataset_id = _require_live(tx, ref)
+            dataset_id = require_live(tx, ref)
             held = tx.execute("SELECT batches FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch))
             if held.fetchone()["batches"]:
                 return False
-            nothing = _end(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
+            nothing = end_flush(tx, ref, dataset_id, FlushState.ABORTED, "error = ?", error)
             exports.forget(tx, dataset_id, ref.epoch)
             _count(tx, dataset_id, ref, "failure", nothing)
             settle(tx, dataset_id, ref.epoch)
             return True
-
-
-def _state(tx: sqlite3.Connection, ref: FlushRef) -> FlushState:
-    row = tx.execute(
-        "SELECT state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ? AND epoch = ?",
-        (ref.dataset, ref.epoch),
-    ).fetchone()
-    if row is None:
-        raise Fenced(f"there is no flush {ref.epoch} of dataset {ref.dataset!r}", dataset=ref.dataset)
-    return FlushState(row["state"])
-
-
-def _require_live(tx: sqlite3.Connection, ref: FlushRef) -> int:
-    """The dataset's id; raise `Fenced` when the flush is over."""
-    state = _state(tx, ref)
-    if state in (FlushState.PUBLISHED, FlushState.ABORTED):
-        raise Fenced(
-            f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} already",
-            dataset=ref.dataset,
-            hint="its batches are safe: published, or pending again for the next flush",
-        )
-    return dataset_id_of(tx, ref.dataset)
-
-
-def _require_owner(tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, owner: str | None) -> None:
-    row = tx.execute("SELECT owner FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch)).fetchone()
-    if owner not in (None, row["owner"]):
-        raise Fenced(
-            f"flush {ref.epoch} of dataset {ref.dataset!r} is process {row['owner']}'s by now",
-            dataset=ref.dataset,
-            hint="this one was taken for dead; its batches are safe",
-        )
-
-
-def _end(
-    tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, state: FlushState, assignment: str, value: str | int | None
-) -> Volume:
-    row = tx.execute(
-        f"UPDATE flushes SET state = ?, finished_at = ?, {assignment} WHERE dataset_id = ? AND epoch = ?"
-        " RETURNING batches, rows, bytes",
-        (state, clock.to_micros(clock.now()), value, dataset_id, ref.epoch),
-    ).fetchone()
-    return Volume(row["batches"], row["rows"], row["bytes"])
 
 
 def _count(tx: sqlite3.Connection, dataset_id: int, ref: FlushRef, result: str, moved: Volume) -> None:
