@@ -12,8 +12,13 @@ from timestore_pipeline.model.batch import StagedBatch, batch_id
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.engine import EnginePool, open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
-from timestore_pipeline.staging.segments import SegmentHeader, attach_sealed, write_segment
+from timestore_pipeline.staging.segments import (
+    SegmentContents,
+    SegmentHeader,
+    attach_sealed,
+    read_contents,
+    write_segment,
+)
 from timestore_pipeline.system import clock
 
 SCHEMA = pa.schema([pa.field("x", pa.int64()), pa.field("s", pa.string())])

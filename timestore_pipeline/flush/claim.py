@@ -7,14 +7,28 @@ Before each claim it is checked that no other ledger publishes under this shard'
 The newest epoch in the Delta log must be one that this ledger has assigned, and settled the same way. Otherwise either
 another staging directory publishes under the same name, or this one was recreated or restored from an older copy; only
 a person can tell which. If the lake does not answer, the export will report it.
+
+The claims of a dataset whose export has run out of memory or disk become smaller; a batch too large for memory stops
+it. After a crash before that is recorded, the claim is tried once more as it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from timestore_pipeline.errors import Fenced, LayoutUndecided, LedgerIncomplete, ShardConflict, TimestoreError
+from timestore_pipeline.errors import (
+    BatchTooLarge,
+    DiskFull,
+    Fenced,
+    LayoutUndecided,
+    LedgerIncomplete,
+    OutOfMemory,
+    ShardConflict,
+    TimestoreError,
+)
 from timestore_pipeline.flush.settle import Settlement, postpone, settle_or_postpone
 from timestore_pipeline.lake.history import NewestEpoch
 from timestore_pipeline.lake.table import Lake, LakeTable
@@ -152,3 +166,42 @@ def _conflict(area: StagingArea, dataset: str, newest: NewestEpoch, metadata: di
         ledger_id=ledger_id,
         hint=_OLDER_COPY if ledger_id == area.ledger.identity else _ANOTHER,
     )
+
+
+def most_bytes_now(area: StagingArea, dataset: str, usual: int) -> int:
+    """What the next claim may take. usual: where no export has failed."""
+    narrowed = area.ledger.flush_failures.most_claim_bytes(dataset)
+    if narrowed is not None and narrowed >= usual:
+        area.ledger.flush_failures.limit_claims(dataset, None)
+    return usual if narrowed is None else min(narrowed, usual)
+
+
+@contextmanager
+def narrowing(area: StagingArea, ref: FlushRef) -> Iterator[None]:
+    """Of an `OutOfMemory` or a `DiskFull` within, the next claim learns to take half as much.
+
+    Raises `BatchTooLarge` instead when the claim was a single batch and had been narrowed before, so that it had all
+    the memory to itself.
+    """
+    try:
+        yield
+    except DiskFull:
+        _halve(area, ref)
+        raise
+    except OutOfMemory as error:
+        claimed = area.ledger.flushes.get(ref).volume
+        if claimed.batches == 1 and area.ledger.flush_failures.most_claim_bytes(ref.dataset) is not None:
+            [identity] = area.ledger.batches.of_flush(ref).values()
+            raise BatchTooLarge(
+                f"batch {identity} of dataset {ref.dataset!r}, {claimed.rows} rows of {claimed.bytes} bytes, cannot be"
+                f" exported even alone: {error}",
+                dataset=ref.dataset,
+                hint="raise TIMESTORE_EXPORT_MEMORY_MB, and let producers send smaller batches",
+            ) from error
+        _halve(area, ref)
+        raise
+
+
+def _halve(area: StagingArea, ref: FlushRef) -> None:
+    claimed = area.ledger.flushes.get(ref).volume
+    area.ledger.flush_failures.limit_claims(ref.dataset, claimed.bytes // min(claimed.batches, 2))

@@ -18,8 +18,7 @@ from functools import partial
 from typing import Any
 
 from timestore_pipeline.errors import Fenced, FlushInFlight, Interrupted, TimestoreError
-from timestore_pipeline.flush.claim import Claim, claim_backlog
-from timestore_pipeline.flush.claim_size import most_bytes_now, narrowing
+from timestore_pipeline.flush.claim import Claim, claim_backlog, most_bytes_now, narrowing
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_with_quarantine import export_relieved
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong

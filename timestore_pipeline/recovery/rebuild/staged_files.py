@@ -25,7 +25,7 @@ from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Re
 from timestore_pipeline.staging.journal_records import FoundRecord, scan
 from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.liveness import others_alive
-from timestore_pipeline.staging.segment_contents import SegmentContents, read_contents
+from timestore_pipeline.staging.segments import SegmentContents, read_contents
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
 from timestore_pipeline.system.durable import make_folder, sync
 
