@@ -10,33 +10,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.declared import type_text
+from timestore_pipeline.model.extent import Extent, Extents
 
 if TYPE_CHECKING:
     from timestore_pipeline.model.evolution import Rules
 
 _MOST_DIGITS = 38
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """The range of one int64 or decimal leaf."""
-
-    digits: int = 0  # largest number of digits before the decimal point
-    doubles: bool = True  # every number is exactly representable as a double
-
-    def __or__(self, other: Extent) -> Extent:
-        return Extent(max(self.digits, other.digits), self.doubles and other.doubles)
-
-
-Extents = Mapping[str, Extent]  # by path, such as `o.marks[]`; absent = no value but null
 
 
 def holds(existing: pa.DataType, incoming: pa.DataType) -> bool:
