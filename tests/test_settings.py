@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.model.dataset import Admits
 from timestore_pipeline.model.thresholds import FlushThresholds, GuardrailMode, Guardrails
 from timestore_pipeline.settings import Settings, storage_options, variable
 
@@ -58,6 +59,7 @@ def test_the_defaults_are_the_documented_ones(tmp_path: Path) -> None:
         ("TIMESTORE_STAGING_FLUSH_MAX_BYTES", "5", "staging_flush_max_bytes", 5),
         ("TIMESTORE_STAGING_FLUSH_MAX_AGE_MS", "5", "staging_flush_max_age_ms", 5),
         ("TIMESTORE_PUSHGATEWAY_URL", "http://push:9091", "pushgateway_url", "http://push:9091"),
+        ("TIMESTORE_DATASETS", "declared", "datasets", Admits.DECLARED),
         ("TIMESTORE_DAGSTER_WEBSERVER_URL", "http://ui:3000", "dagster_webserver_url", "http://ui:3000"),
     ],
 )

@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -313,6 +314,21 @@ class UnknownDataset(InvalidInput):
     """Nothing was ever staged under this name."""
 
     code = "unknown_dataset"
+
+
+class UndeclaredDataset(InvalidInput):
+    """A batch for a dataset that was not declared, where `TIMESTORE_DATASETS=declared` requires it."""
+
+    code = "undeclared_dataset"
+
+    def __init__(self, name: str, declared: Sequence[str]) -> None:
+        nearest = difflib.get_close_matches(name, declared, n=1)
+        meant = f"; the nearest that is declared is {nearest[0]!r}" if nearest else ""
+        super().__init__(
+            f"dataset {name!r} is not declared{meant}",
+            dataset=name,
+            hint=f"correct the name, or declare it before its first batch: `timestore datasets set {name} '{{}}'`",
+        )
 
 
 class TooLittleHistory(InvalidInput):

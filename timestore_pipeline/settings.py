@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidSettings
+from timestore_pipeline.model.dataset import Admits
 from timestore_pipeline.model.thresholds import FlushThresholds, GuardrailMode, Guardrails, ladder_problems
 
 LogFormat = Literal["logfmt", "json"]
@@ -52,6 +53,7 @@ class Settings(BaseModel):
     lake_uri: str = ""  # a path, file:// or s3://bucket/prefix; default <home>/lake
     landing_directory: Path | None = None  # <dataset>/<files> to stage; None = there is no landing folder
     landing_settle_ms: int = Field(default=5_000, ge=0, le=_LONGEST_MS)  # age at which a file is staged
+    datasets: Admits = Admits.ANY  # which of them take batches
     shard: str = "shard-0"  # names this staging directory among several that publish into the same tables
 
     staging_max_dataset_bytes: int = Field(default=536_870_912, ge=0, le=_MOST_BYTES)  # 512 MB on disk; 0 = off

@@ -144,3 +144,13 @@ def test_a_queue_without_limits_of_shards_is_a_warning(dagster_home: Path) -> No
     with (dagster_home / "dagster.yaml").open("a") as configuration:
         configuration.write(yaml.safe_dump({"concurrency": shipped["concurrency"]}))
     assert seen(dagster_home, Status.WARNING) == ""
+
+
+def test_an_instance_without_run_monitoring_is_a_warning_and_ours_has_it(dagster_home: Path) -> None:
+    assert "dagster.yaml has no run monitoring" in seen(dagster_home, Status.WARNING)
+    ours = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
+    copied = {section: ours[section] for section in ("telemetry", "run_monitoring", "concurrency")}
+    (dagster_home / "dagster.yaml").write_text(yaml.safe_dump(copied))
+    warnings = seen(dagster_home, Status.WARNING)
+    assert "run monitoring" not in warnings
+    assert "limit runs" not in warnings

@@ -44,6 +44,7 @@ def instance_health(home: Path | None, shard: str, *, landing: bool = False) -> 
         now = clock.now()
         yield from _daemons(instance, now)
         yield from _launcher(instance)
+        yield from _monitoring(instance)
         yield from _queue(instance, shard, now)
         yield from _stopped(instance, [*_SENSORS, *([LANDING_SENSOR] if landing else [])])
 
@@ -97,6 +98,14 @@ def _queue(instance: dg.DagsterInstance, shard: str, now: datetime) -> Iterator[
             remedy = "terminate the runs that hang" if held.behind else "look at the daemon's log"
             yield failed(f"flushes wait in Dagster's queue: {held.sentence}", remedy)
             return
+
+
+def _monitoring(instance: dg.DagsterInstance) -> Iterator[CheckFinding]:
+    if not instance.run_monitoring_enabled:
+        yield warning(
+            "dagster.yaml has no run monitoring: a run whose launch is lost, or that hangs, holds its slot for ever",
+            "copy run_monitoring from the dagster.yaml of this product",
+        )
 
 
 def _launcher(instance: dg.DagsterInstance) -> Iterator[CheckFinding]:

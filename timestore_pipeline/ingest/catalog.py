@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
-from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.errors import InvalidMetadata, SchemaConflict, UndeclaredDataset
 from timestore_pipeline.ingest.exportable import check_exportable
 from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.values.by_row import arrow_errors_typed
@@ -20,7 +21,7 @@ from timestore_pipeline.ingest.values.exact_cast import is_in_range
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model.canonical import MOST_FIELDS, check_column_names, is_untyped
-from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
+from timestore_pipeline.model.dataset import Admits, DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.source_types import plain_type
 from timestore_pipeline.model.widening import check_extents, declare, publish_first
@@ -76,16 +77,16 @@ class _Known:
 class DatasetCatalog:
     """Remembers per dataset what was found last, so that the usual batch costs no ledger access."""
 
-    def __init__(self, ledger: Ledger, most_fields: int = MOST_FIELDS) -> None:
-        self._ledger, self._most_fields = ledger, most_fields
+    def __init__(self, ledger: Ledger, most_fields: int = MOST_FIELDS, admits: Admits = Admits.ANY) -> None:
+        self._ledger, self._most_fields, self._admits = ledger, most_fields, admits
         self._known: dict[str, _Known] = {}
         self._changed = ledger.datasets.times_changed()
 
     def fit(self, dataset: str, rows: pa.Table) -> Fitted:
         """The rows as the dataset will have them; the dataset is made if need be, without columns.
 
-        Raises `InvalidDatasetName`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that names the column and
-        both types; nothing is to be staged then.
+        Raises `InvalidDatasetName`, `UndeclaredDataset`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that
+        names the column and both types; nothing is to be staged then.
         """
         known = self._known.get(dataset)
         if known is not None and known.keeps(rows):
@@ -106,8 +107,8 @@ class DatasetCatalog:
             self._known.clear()
 
     def reading(self, dataset: str) -> Reading:
-        """What the ledger knows of the dataset now; raises `InvalidDatasetName`."""
-        record = self._ledger.datasets.find(check_dataset_name(dataset)) or _unheard_of(dataset)
+        """What the ledger knows of the dataset now; raises `InvalidDatasetName` and `UndeclaredDataset`."""
+        record = self._ledger.datasets.find(self._admitted(dataset)) or _unheard_of(dataset)
         return Reading(record.schema, record.metadata, record.time_column or record.metadata.time_column)
 
     def is_nothing(self, dataset: str, rows: pa.Table) -> bool:
@@ -123,9 +124,18 @@ class DatasetCatalog:
 
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""
-        standing = self._ledger.schema_changes.standing(check_dataset_name(dataset))
+        standing = self._ledger.schema_changes.standing(self._admitted(dataset))
         with arrow_errors_typed(rows):
             _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows, self._most_fields)
+
+    def _admitted(self, dataset: str) -> str:
+        """The name, if a batch may go there."""
+        name = check_dataset_name(dataset)
+        if self._admits is Admits.DECLARED:
+            known = self._ledger.datasets.names(active=True)
+            if name not in known:
+                raise UndeclaredDataset(name, known)
+        return name
 
     def _converted(self, dataset: str, rows: pa.Table, known: _Known | None) -> Fitted:
         if known is not None:
@@ -133,7 +143,7 @@ class DatasetCatalog:
             if known.incoming.equals(plain.schema):
                 return Fitted(known.record, _conformed(known.record, plain, known.policy), known.times_changed)
         changed = self._changed
-        self._ledger.datasets.ensure(dataset)
+        self._ledger.datasets.ensure(self._admitted(dataset))
         standing = self._ledger.schema_changes.standing(dataset)
         assert standing is not None, "it was just made"
         fitted, plain = _fit(standing, rows, self._most_fields)
@@ -166,18 +176,8 @@ def _conformed(record: DatasetRecord, plain: pa.Table, policy: ValuePolicy) -> p
 
 
 def _unheard_of(dataset: str) -> DatasetRecord:
-    return DatasetRecord(
-        dataset_id=0,
-        name=dataset,
-        metadata=DatasetMetadata(),
-        schema=None,
-        schema_version=0,
-        time_column=None,
-        granularity=None,
-        paused=False,
-        last_epoch=0,
-        created_at=clock.now(),
-    )
+    fresh: dict[str, Any] = {"schema": None, "schema_version": 0, "time_column": None, "granularity": None}
+    return DatasetRecord(0, dataset, DatasetMetadata(), **fresh, paused=False, last_epoch=0, created_at=clock.now())
 
 
 def _evolved(standing: Standing, incoming: pa.Schema) -> pa.Schema:

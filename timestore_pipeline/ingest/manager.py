@@ -47,7 +47,7 @@ class StagingManager(Closing):
         self._area = area
         self._settings = settings
         self._pid = os.getpid()
-        self._catalog = DatasetCatalog(area.ledger, most_fields(settings.one_export_mb))
+        self._catalog = DatasetCatalog(area.ledger, most_fields(settings.one_export_mb), settings.datasets)
         self._tally = Tally(area.ledger.counters)
         self._admission = Admission(area, settings.guardrails, self._tally)
         self._lock = threading.Lock()

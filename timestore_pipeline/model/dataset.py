@@ -53,6 +53,13 @@ def chosen_datasets(names: Sequence[str], known: Iterable[str]) -> list[str]:
     return list(names) or everything
 
 
+class Admits(StrEnum):
+    """Which datasets take batches."""
+
+    ANY = "any"  # the first batch makes a dataset
+    DECLARED = "declared"  # only those in the ledger: declared by command, file, HTTP or code, or staged before
+
+
 class Granularity(StrEnum):
     """The time span of one lake partition."""
 
