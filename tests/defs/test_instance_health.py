@@ -138,19 +138,11 @@ def test_flushes_that_wait_in_the_queue_name_the_runs_of_the_other_shard(
     assert all(f"run {run_id[:8]} (partition_build, shard dead, started, 6" in failures for run_id in hung)
 
 
-def test_a_queue_without_limits_of_shards_is_a_warning(dagster_home: Path) -> None:
-    assert "dagster.yaml does not limit runs per timestore/shard" in seen(dagster_home, Status.WARNING)
+def test_a_bare_instance_is_a_warning_for_each_section_of_ours_that_it_lacks(dagster_home: Path) -> None:
+    warnings = seen(dagster_home, Status.WARNING)
+    assert "dagster.yaml does not limit runs per timestore/shard" in warnings
+    assert "dagster.yaml has no run monitoring" in warnings
     shipped = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
     with (dagster_home / "dagster.yaml").open("a") as configuration:
-        configuration.write(yaml.safe_dump({"concurrency": shipped["concurrency"]}))
+        configuration.write(yaml.safe_dump({name: shipped[name] for name in ("concurrency", "run_monitoring")}))
     assert seen(dagster_home, Status.WARNING) == ""
-
-
-def test_an_instance_without_run_monitoring_is_a_warning_and_ours_has_it(dagster_home: Path) -> None:
-    assert "dagster.yaml has no run monitoring" in seen(dagster_home, Status.WARNING)
-    ours = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
-    copied = {section: ours[section] for section in ("telemetry", "run_monitoring", "concurrency")}
-    (dagster_home / "dagster.yaml").write_text(yaml.safe_dump(copied))
-    warnings = seen(dagster_home, Status.WARNING)
-    assert "run monitoring" not in warnings
-    assert "limit runs" not in warnings
