@@ -10,7 +10,7 @@ import pytest
 
 from demo.processes import free_port
 from tests.client.scripted import HANG_UP, RECEIPT, scripted
-from tests.doors.http.serving import Server, server, stream, table
+from tests.doors.http.serving import Server, published, server, stream, table
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.errors import (
     BodyTooLarge,
@@ -21,6 +21,7 @@ from timestore_pipeline.errors import (
     QueueFull,
     RetryLater,
     SchemaConflict,
+    UnknownDataset,
 )
 
 ONCE = Retry(patience=0)
@@ -45,6 +46,42 @@ def test_a_batch_is_staged_and_its_key_is_remembered(shared: Server) -> None:
 def test_rows_without_a_key_are_two_batches(shared: Server) -> None:
     with client(shared) as sender:
         assert len({sender.send("twice", [{"n": 1}]).batch_id for _ in range(2)}) == 2
+
+
+def test_a_flush_is_requested_and_without_a_sensor_nothing_carries_it_out(shared: Server) -> None:
+    with client(shared) as sender:
+        sender.send("asked", table(10))
+        answer = sender.flush("asked")
+        assert (answer.done, answer.outcomes, answer.sensor_late) == (False, {"asked": "requested"}, True)
+        assert "no flush sensor ticks" in answer.hint
+        assert "an operator asked for it" in answer.reasons["asked"]
+        assert sender.flush().outcomes["asked"] == "requested"
+        with pytest.raises(UnknownDataset, match="nowhere"):
+            sender.flush("nowhere")
+
+
+def test_a_wait_is_longer_than_one_answer_and_ends_when_everything_is_published(tmp_path: Path) -> None:
+    with server(tmp_path) as running, Client(running.url, timeout=4, retry=SOON) as sender:
+        sender.send("d", table(10))
+        assert not sender.drain(wait=1.2).done
+        flushing = threading.Timer(3, published, [tmp_path])
+        flushing.start()
+        drained = sender.drain(wait=120)
+        flushing.join()
+        assert (drained.done, drained.outcomes, drained.hint) == (True, {"d": "flushed"}, "")
+        assert sender.flush("d").outcomes == {"d": "nothing_staged"}
+
+
+@pytest.mark.parametrize(
+    "document", [{}, {"done": 1}, {"done": True, "sensor_late": False, "hint": "", "datasets": [3]}]
+)
+def test_an_answer_that_does_not_say_what_was_flushed_is_no_answer(document: dict[str, object]) -> None:
+    with (
+        scripted((200, document, {})) as script,
+        Client(script.url, retry=ONCE) as sender,
+        pytest.raises(NotAcknowledged, match="does not say what was flushed"),
+    ):
+        sender.flush()
 
 
 def test_what_the_server_refuses_is_the_error_of_the_library(shared: Server) -> None:

@@ -10,7 +10,8 @@ with Client("http://ingest:8451", token="…") as client:
 
 from __future__ import annotations
 
+from timestore_pipeline.client.answers import FlushAnswer
 from timestore_pipeline.client.batcher import Batcher
 from timestore_pipeline.client.client import Client, Retry
 
-__all__ = ["Batcher", "Client", "Retry"]
+__all__ = ["Batcher", "Client", "FlushAnswer", "Retry"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -75,6 +76,43 @@ def _instant(text: str) -> datetime:
     if instant.tzinfo is None:
         raise ValueError("a time without its zone")
     return instant.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class FlushAnswer:
+    """What has become of a request to flush.
+
+    Attributes:
+        done: Nothing of what was asked for is left.
+        outcomes: Of each dataset that had anything staged, as the HTTP API names them: `flushed`, `requested`,
+            `in_flight`, `blocked`, and `nothing_staged` of a dataset that was named.
+        reasons: Why each of them is not flushed yet, or would not be.
+        sensor_late: No flush begins before the sensor ticks again.
+        hint: What to do; empty when it is done.
+    """
+
+    done: bool
+    outcomes: Mapping[str, str]
+    reasons: Mapping[str, str]
+    sensor_late: bool
+    hint: str
+
+
+def flush_answer_of(document: Mapping[str, Any]) -> FlushAnswer:
+    """Raises `NotAcknowledged` for an answer that is none; the request may stand."""
+    try:
+        datasets = [_typed(entry, dict) for entry in _typed(document["datasets"], list)]
+        return FlushAnswer(
+            done=_typed(document["done"], bool),
+            outcomes={_typed(one["dataset"], str): _typed(one["outcome"], str) for one in datasets},
+            reasons={one["dataset"]: _typed(one["reason"], str) for one in datasets},
+            sensor_late=_typed(document["sensor_late"], bool),
+            hint=_typed(document["hint"], str),
+        )
+    except (KeyError, TypeError) as error:
+        raise NotAcknowledged(
+            "the server's answer does not say what was flushed", hint="is this the address of timestore?"
+        ) from error
 
 
 def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> TimestoreError:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import random
 import re
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
 
-from timestore_pipeline.client.answers import error_of, receipt_of
+from timestore_pipeline.client.answers import FlushAnswer, error_of, flush_answer_of, receipt_of
 from timestore_pipeline.client.batcher import Batcher
 from timestore_pipeline.client.http_connection import ServerConnection
 from timestore_pipeline.errors import InvalidInput, NotAcknowledged, RetryLater
@@ -25,7 +28,10 @@ from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 
 _ARROW = "application/vnd.apache.arrow.stream"
+_ENDS_THE_WAIT = {"flushed", "nothing_staged", "blocked"}  # the server waits for no other dataset then, either
 _TOKEN = re.compile(r"[!-~]+")
+
+Answer = TypeVar("Answer")
 
 
 class Client(Closing):
@@ -55,7 +61,8 @@ class Client(Closing):
         self._connection = ServerConnection(url, timeout, ca_file)
         if token and _TOKEN.fullmatch(token) is None:  # the message does not show it: it may be a secret all the same
             raise InvalidInput("the token is malformed", hint="printable ASCII characters without blanks")
-        self._headers = {"Content-Type": _ARROW} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._timeout = timeout
         self._retry = retry or Retry()
 
     def send(self, dataset: str, data: object, *, idempotency_key: str | None = None) -> Receipt:
@@ -78,17 +85,36 @@ class Client(Closing):
         _check_key(key)
         table = read_arrow(data)
         batch = _Batch(check_dataset_name(dataset), table.num_rows, _stream(table), key)
-        deadline, tries = clock.monotonic() + self._retry.patience, 0
-        while True:
-            try:
-                return self._post(batch)
-            except (RetryLater, NotAcknowledged) as error:
-                tries += 1
-                asked = error.retry_after.total_seconds() if isinstance(error, RetryLater) else 0.0
-                delay = self._retry.delay(tries, asked)
-                if clock.monotonic() + delay > deadline:
-                    raise
-                clock.sleep(delay)
+        return self._tried_again(lambda: self._post(batch))
+
+    def flush(self, dataset: str | None = None, *, wait: float = 0.0) -> FlushAnswer:
+        """Ask the flush sensor to publish what is staged now, paused or not, and wait until it has.
+
+        Args:
+            dataset: Its name; None = every dataset that the token may flush.
+            wait: Seconds; 0 = only ask. The request stands when the time is over.
+
+        Raises:
+            UnknownDataset: Nothing was ever staged under this name.
+            RetryLater: The last answer when the time for retries was over.
+            NotAcknowledged: The same, and the request may stand.
+            Forbidden: The token may not flush.
+        """
+        path = "/v1/flush" if dataset is None else f"/v1/datasets/{quote(check_dataset_name(dataset))}/flush"
+        return self._flushed(path, wait)
+
+    def drain(self, *, wait: float = 60.0) -> FlushAnswer:
+        """The same for every dataset that the token may flush, and for batches that arrive meanwhile.
+
+        Args:
+            wait: Seconds until nothing is pending or in flight any more.
+
+        Raises:
+            RetryLater: As `flush`.
+            NotAcknowledged: As `flush`.
+            Forbidden: As `flush`.
+        """
+        return self._flushed("/v1/drain", wait)
 
     def batcher(
         self, dataset: str, *, max_rows: int = 10_000, max_bytes: int = 8_000_000, max_age: float = 1.0
@@ -110,9 +136,37 @@ class Client(Closing):
         """Close the connection. Idempotent; close batchers before, for they still send."""
         self._connection.close()
 
+    def _flushed(self, path: str, wait: float) -> FlushAnswer:
+        """Asks several times if need be: no answer may take longer than `timeout`."""
+        end = clock.monotonic() + wait
+        while True:
+            left = max(end - clock.monotonic(), 0.0)
+            answer = self._tried_again(partial(self._ask, f"{path}?wait={min(left, self._timeout / 2):.3f}"))
+            if answer.done or clock.monotonic() >= end or set(answer.outcomes.values()) <= _ENDS_THE_WAIT:
+                return answer
+
+    def _ask(self, path: str) -> FlushAnswer:
+        answer = self._connection.post(path, b"", self._headers)
+        if answer.status not in (200, 202):
+            raise error_of(answer.status, answer.document, answer.retry_after)
+        return flush_answer_of(answer.document)
+
+    def _tried_again(self, call: Callable[[], Answer]) -> Answer:
+        deadline, tries = clock.monotonic() + self._retry.patience, 0
+        while True:
+            try:
+                return call()
+            except (RetryLater, NotAcknowledged) as error:
+                tries += 1
+                asked = error.retry_after.total_seconds() if isinstance(error, RetryLater) else 0.0
+                delay = self._retry.delay(tries, asked)
+                if clock.monotonic() + delay > deadline:
+                    raise
+                clock.sleep(delay)
+
     def _post(self, batch: _Batch) -> Receipt:
         key = batch.key.encode().decode("latin-1")  # a header's value: the key's UTF-8 bytes, one character each
-        headers = self._headers | {"Idempotency-Key": key}
+        headers = self._headers | {"Content-Type": _ARROW, "Idempotency-Key": key}
         try:
             answer = self._connection.post(f"/v1/datasets/{quote(batch.dataset)}/batches", batch.body, headers)
             if answer.status not in (200, 201):
