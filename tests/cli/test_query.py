@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,29 @@ def test_sql_that_is_wrong_is_one_line(home: Path, published: None) -> None:
     assert message.startswith("error: query refused: Binder Error: ")
     assert message.endswith("hint: datasets: weather; names with '-' or '.', and SQL keywords, need double quotes\n")
     assert message.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT at FROM weather",
+        "SELECT max(at) FROM weather WHERE at > now()",
+        "SELECT value FROM weather ORDER BY at",
+        "SELECT value FROM weather GROUP BY date_trunc('day', at), value",
+    ],
+)
+def test_a_column_that_is_named_like_a_keyword_is_named_with_its_quotes(home: Path, published: None, sql: str) -> None:
+    assert complaint("query", sql).endswith(
+        'hint: at is a keyword of SQL; a column or dataset of that name needs double quotes: "at"\n'
+    )
+    timestore("query", re.sub(r"\bat\b", '"at"', sql))  # as it says
+
+
+def test_no_table_or_function_of_duckdb_is_suggested(home: Path, published: None) -> None:
+    for sql in ("SELECT * FROM prepared_statements", "SELECT nosuch(value) FROM weather"):
+        message = complaint("query", sql)
+        assert "does not exist!" in message
+        assert "Did you mean" not in message
 
 
 def test_a_missing_file_is_an_error_and_not_fewer_rows(home: Path, published: None) -> None:

@@ -29,14 +29,13 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.query.plan import Pins, QuerySource, plan_all, plan_published
+from timestore_pipeline.query.sql_errors import QUOTING, quoting_hint, said
 from timestore_pipeline.query.staged_rows import StagedRows
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.scratch import query_folder
 from timestore_pipeline.staging.system_errors import interruptions, system_error
 from timestore_pipeline.system.context_managers import Closing
-
-QUOTING = "names with '-' or '.', and SQL keywords, need double quotes"
 
 _READS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)  # MULTI: a pivot
 _NAME = re.compile(r'"((?:[^"]|"")+)"|([\w.]+)')
@@ -59,7 +58,7 @@ def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise InvalidQuery(f"query refused: {error}", hint=QUOTING) from error
+        raise InvalidQuery(f"query refused: {said(error)}", hint=quoting_hint(connection, sql)) from error
     if len(statements) != 1:
         raise InvalidQuery(f"query refused: {len(statements)} statements", hint="give one statement")
     if statements[0].type not in _READS:
@@ -200,7 +199,7 @@ class _Query(Closing):
             if (refused := system_error(error, "the query")) is not None:
                 return refused
         return InvalidQuery(
-            f"query refused: {error}", hint=f"datasets: {', '.join(sorted(self._known())) or 'none'}; {QUOTING}"
+            f"query refused: {said(error)}", hint=f"datasets: {', '.join(sorted(self._known())) or 'none'}; {QUOTING}"
         )
 
 
