@@ -68,6 +68,17 @@ def test_the_slowest_body_gives_its_room_to_another_one(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_body_gives_way_also_while_a_piece_of_it_is_written(tmp_path: Path) -> None:
+    async def story() -> None:
+        slow = body(is_whole=False)
+        assert await slow.piece() == PIECE
+        slow.give_way()
+        with pytest.raises(ServerBusy, match="others need its room"):
+            await slow.piece()
+
+    asyncio.run(story())
+
+
 def test_a_body_that_has_just_begun_keeps_its_room(tmp_path: Path) -> None:
     first, second = together(tmp_path, body(is_whole=False), body(is_whole=True))
     assert isinstance(first, asyncio.CancelledError)

@@ -235,6 +235,12 @@ def test_the_unnamed_index_of_pandas_is_left_out(tmp_path: Path) -> None:
         read(tmp_path / "a.csv", f"at,,v\n{Z},0,1\n")
 
 
+def test_columns_are_counted_before_a_cell_is_looked_at(tmp_path: Path) -> None:
+    header = ",".join(f"c{number}" for number in range(2_001))
+    with pytest.raises(InvalidData, match="line 1: the header names 2001 columns"):
+        read(tmp_path / "a.csv", f'{header}\n"a quote that is never closed\n')
+
+
 @pytest.mark.parametrize(
     ("content", "told"),
     [

@@ -70,13 +70,13 @@ class BodyReader:
     def give_way(self) -> None:
         """End it with `ServerBusy`: other bodies need its room."""
         self._gives_way = True
-        if self._patience is not None:
+        if self._patience is not None:  # else a piece is being written, and it ends before the next one
             self._patience.reschedule(asyncio.get_running_loop().time())
 
     async def _next(self) -> MutableMapping[str, Any]:
         limits = self._limits
         allowed = limits.grace_seconds + self._received / limits.slowest_bytes
-        left = self._started + allowed - clock.monotonic()
+        left = 0.0 if self._gives_way else self._started + allowed - clock.monotonic()
         try:
             async with asyncio.timeout(max(0.0, min(left, limits.idle_seconds))) as self._patience:
                 return await self._receive()
@@ -85,6 +85,8 @@ class BodyReader:
                 raise ServerBusy("the body arrives slowly, and others need its room", hint="send it faster") from error
             hint = "check the network; retry with the same idempotency key"
             raise SlowRequest(f"the body arrives too slowly: {self._received} bytes so far", hint=hint) from error
+        finally:
+            self._patience = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.formats.text_column import TextColumn
 from timestore_pipeline.ingest.formats.text_input import utf8_pieces
 from timestore_pipeline.ingest.values.notes import Note
+from timestore_pipeline.model.canonical import MOST_FIELDS
 from timestore_pipeline.model.refusals import quoted, refused_in_file, unreadable_file
 
 _KEPT_BYTES = 16 << 20  # of text; its cells take about as much again
@@ -210,6 +211,9 @@ def _first_record(path: Path, text: str, delimiter: str) -> tuple[list[str], int
 
 
 def _checked_names(path: Path, names: list[str], line: int) -> list[str]:
+    if len(names) > MOST_FIELDS:  # before any cell is looked at, which takes half a millisecond a column
+        problem = f"the header names {len(names)} columns"
+        raise refused_in_file(path, f"line {line}", problem, f"send at most {MOST_FIELDS} columns")
     seen = dict[str, int]()
     for position, name in enumerate(names, 1):
         before = seen.setdefault(name.casefold(), position)
