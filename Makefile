@@ -6,7 +6,7 @@ READY := .venv/.installed
 SITE := .site/venv
 DIR = $(shell mkdir -p .crashtest && mktemp -d .crashtest/XXXXXX)
 
-.PHONY: help venv demo demo-chaos dev monitoring bench bench-quick test crashtest nightly values check docs format lock clean
+.PHONY: help venv demo demo-chaos dev monitoring bench bench-quick test crashtest nightly values fuzz check docs format lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,14 +32,18 @@ test: $(READY) ## all tests, on three processes: with one of them waiting, two c
 crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lost or doubled; DIR=, KILLS=, SEED= choose
 	@$(BIN)/python -m timestore_pipeline crashtest $(DIR) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1) --clean
 
-nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test, an hour of values
+nightly: $(READY) ## what takes too long for every change: 1,000 kills by the seed of the day, all crashes, a wide search in the model test, ten minutes of hostile requests, an hour of values
 	@$(MAKE) --no-print-directory crashtest SEED=$(or $(SEED),$(shell date +%Y%m%d))
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dagster-dg-cli
-	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/tools/crashtest tests/live/test_starting.py tests/doors/landing/test_memory.py tests/values
+	@HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q --timeout 3600 tests/test_model.py tests/crash tests/tools/crashtest tests/live/test_starting.py tests/doors/landing/test_memory.py tests/attack/test_all_in_a_row.py tests/values
+	@$(MAKE) --no-print-directory fuzz SEED=$(or $(SEED),$(shell date +%Y%m%d))
 	@$(MAKE) --no-print-directory values SEED=$(or $(SEED),$(shell date +%Y%m%d))
 
 values: $(READY) ## an hour of random values through every door, read by three engines; SECONDS=, SEED= choose
 	@$(BIN)/python -m tests.values --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),1) --processes 1 --living
+
+fuzz: $(READY) ## ten minutes of hostile requests, made from the corpus in tests/attack by mutation; SECONDS=, SEED= choose
+	@$(BIN)/python -m tests.attack.fuzz --seconds $(or $(SECONDS),600) --seed $(or $(SEED),1)
 
 bench: $(READY) ## every target of docs/performance.md, beside PostgreSQL, Quack and others; AGAINST= an older commit (20 minutes, quiet machine)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -90,6 +90,9 @@ def test_a_link_in_the_spool_or_in_quarantine_leads_to_nothing(settings: Setting
         ({"staging_directory": "{}/x", "lake_uri": "file://{}/x"}, ("STAGING_DIRECTORY", "LAKE_URI")),
         ({"landing_directory": "{}/link"}, ("LANDING_DIRECTORY", "STAGING_DIRECTORY")),
         ({"lake_uri": "{}/link/segments"}, ("STAGING_DIRECTORY", "LAKE_URI")),
+        ({"landing_directory": "{}/lake/weather"}, ("LANDING_DIRECTORY", "LAKE_URI")),
+        ({"landing_directory": "{}/l", "lake_uri": "file://{}/x/../l/lake"}, ("LANDING_DIRECTORY", "LAKE_URI")),
+        ({"landing_directory": "{}", "staging_directory": "{}/s"}, ("LANDING_DIRECTORY", "STAGING_DIRECTORY")),
     ],
 )
 def test_folders_in_each_other_are_refused(tmp_path: Path, variables: dict[str, str], named: tuple[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import threading
@@ -157,6 +158,12 @@ def test_an_answer_without_an_end_is_given_up(answer: Answer) -> None:
         b"HTTP/1.1 99999 x\r\n\r\n",
         b"HTTP/9.9\r\n\r\n",
         HEAD + b"\x00: \xff\r\n\r\n" + of()[:20],
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: h2c\r\n\r\n" + b"x" * 1000,
+        b"HTTP/1.1 204 No Content\r\n\r\n" + of(),
+        HEAD + b"content-encoding: gzip\r\ncontent-length: 26\r\n\r\n" + gzip.compress(b"{}" * 3, mtime=0),
+        HEAD + b"content-length: 5\r\ncontent-length: 500\r\n\r\n" + of(),
+        HEAD + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n" + of(),
+        HEAD + b"content-type: text/html\r\ncontent-length: 13\r\n\r\n<html></html>",
     ],
 )
 def test_what_is_no_answer_is_none(answer: bytes) -> None:
@@ -167,6 +174,29 @@ def test_a_server_that_reads_a_body_drop_by_drop_is_given_up() -> None:
     """It reads nothing more after the first packet; what the system keeps for it is far less than the body."""
     rows = pa.table({"text": ["x" * 1_000_000] * 32})
     assert isinstance(cause_of(lambda: slowly(repeat(b"", 60)), rows), NotAcknowledged)
+
+
+@pytest.mark.parametrize(
+    "status", [b"301 Moved Permanently", b"303 See Other", b"307 Temporary Redirect", b"308 Again"]
+)
+def test_no_redirect_is_followed(status: bytes) -> None:
+    """To another server, which would get the token and the rows."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.setblocking(False)
+        place = b"location: http://127.0.0.1:%d/v1/datasets/d/batches\r\n" % other.getsockname()[1]
+        answer = b"HTTP/1.1 %s\r\n%scontent-length: 2\r\n\r\n{}" % (status, place)
+        assert isinstance(cause_of(lambda: iter((answer,))), TimestoreError)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+
+
+RETRY_AFTER = [b"nan", b"inf", b"-1", b"1e999", b"9" * 5_000, b"Thu, 01 Jan 1970 00:00:00 GMT", b"\xb2", b""]
+
+
+@pytest.mark.parametrize("wait", RETRY_AFTER, ids=lambda wait: repr(wait)[:20])
+def test_no_time_to_wait_keeps_the_client_for_ever(wait: bytes) -> None:
+    answer = b"HTTP/1.1 429 Busy\r\nretry-after: %s\r\ncontent-length: 2\r\n\r\n{}" % wait
+    assert isinstance(cause_of(lambda: iter((answer,))), TimestoreError)
 
 
 @pytest.mark.parametrize("status", [b"302 Found", b"409 Conflict", b"500 Bug", b"507 Full"])

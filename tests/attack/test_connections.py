@@ -111,6 +111,19 @@ def test_bodies_in_chunks_of_a_byte_are_refused_early(running: Server, headers: 
     assert {answer[9:12] for answer in answers} <= {status, b""}
 
 
+def test_strangers_that_send_at_once_are_served_one_after_the_other(tmp_path: Path) -> None:
+    """And none is taken for one whose head is late, though its body takes longer than a head may."""
+    rows = HEAD + b"content-length: 8\r\nconnection: close\r\n\r\na\n1\n"
+    with server(tmp_path, limits={"head_seconds": 0.5}) as running, ExitStack() as stack:
+        strangers = [stack.enter_context(running.connect()) for _ in range(CONNECTIONS)]
+        for stranger in strangers:
+            stranger.sendall(rows)
+        clock.sleep(1.0)
+        for stranger in strangers:
+            stranger.sendall(b"2\n3\n")
+        assert {everything(stranger)[9:12] for stranger in strangers} == {b"201"}
+
+
 def test_after_all_of_them_descriptors_threads_and_memory_are_what_they_were(running: Server) -> None:
     process = psutil.Process(running.process.pid)
     with running.client() as client:

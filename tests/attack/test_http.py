@@ -13,8 +13,11 @@ from tests.doors.http.test_connection import answer_to, problem
 ROUTES = [
     (b"GET", b"/health"),
     (b"GET", b"/openapi.json"),
+    (b"GET", b"/metrics"),
     (b"GET", b"/v1/datasets"),
     (b"POST", b"/v1/datasets/d/flush"),
+    (b"POST", b"/v1/flush?wait=300"),
+    (b"POST", b"/v1/drain?wait=300"),
     (b"POST", b"/v1/datasets/d/batches"),
     (b"PUT", b"/v1/datasets/d/metadata"),
     (b"GET", b"/nowhere"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from timestore_pipeline import errors
@@ -117,6 +118,8 @@ def flush_answer_of(document: Mapping[str, Any]) -> FlushAnswer:
 
 def error_of(status: int, document: Mapping[str, Any], retry_after: float) -> TimestoreError:
     """The error of an answer. `RetryLater` and `NotAcknowledged`, a proxy's or a server's failure, may be retried."""
+    if status < HTTPStatus.MULTIPLE_CHOICES:  # it is no refusal, whatever the answer says
+        return NotAcknowledged(f"the server's answer is no receipt (HTTP {status})", hint=_WHO_ANSWERS)
     message = f"{_text(document, 'detail') or 'the server gave no reason'} (HTTP {status})"
     common: dict[str, Any] = {"dataset": _text(document, "dataset") or None, "hint": _text(document, "hint")}
     later: dict[str, Any] = {"retry_after": timedelta(seconds=retry_after)}

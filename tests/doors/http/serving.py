@@ -89,12 +89,16 @@ class Server:
 
 
 @contextmanager
-def server(home: Path, *options: str, limits: dict[str, Any] | None = None, **settings: Any) -> Iterator[Server]:
-    """A server on any free port; settings: as `TIMESTORE_*` variables without the prefix."""
+def server(
+    home: Path, *options: str, limits: dict[str, Any] | None = None, port: int = 0, **settings: Any
+) -> Iterator[Server]:
+    """A server; port: 0 = any free one. settings: as `TIMESTORE_*` variables without the prefix."""
     names = {f"TIMESTORE_{name.upper()}": str(value) for name, value in settings.items()}
     environment = os.environ | {"TIMESTORE_HOME": str(home), "PYTHONPATH": str(ROOT)} | names
     log = home / "server.log"
-    command = partial(timestore, "serve", "--port", "0", *options) if limits is None else partial(_serve_within, limits)
+    command = partial(_serve_within, limits, port)
+    if limits is None:
+        command = partial(timestore, "serve", "--port", str(port), *options)
     from_output, its_output = FORKED.Pipe(duplex=False)
     process = Forked(_serve, command, its_output, log, environment)
     its_output.close()
@@ -119,11 +123,11 @@ def _serve(command: Callable[[], None], output: Connection, log: Path, environme
         sys.exit(code)
 
 
-def _serve_within(given: Mapping[str, Any]) -> None:
+def _serve_within(given: Mapping[str, Any], port: int) -> None:
     """`timestore serve` with other limits than the usual ones."""
     settings = Settings.from_env()
     limits = Limits(settings.api_max_body_bytes, **given)
-    serve(settings, "127.0.0.1", 0, lambda url: print_line(f"serving {url}"), limits)
+    serve(settings, "127.0.0.1", port, lambda url: print_line(f"serving {url}"), limits)
 
 
 def table(rows: int = 10, first: int = 0) -> pa.Table:

@@ -59,7 +59,8 @@ class Connection(H11Protocol):
     @property
     def activity(self) -> Activity:
         if self.cycle is None or self.cycle.response_complete:
-            return Activity.WAITS
+            waits_for_turn = self.is_made and self.transport.holds
+            return Activity.WORKS if waits_for_turn else Activity.WAITS
         return Activity.RECEIVES if self.cycle.more_body else Activity.WORKS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -91,9 +92,18 @@ class Connection(H11Protocol):
             self._head_timer.start()
 
     def handle_events(self) -> None:
-        """Handle the events of one turn; the rest waits for the next turn, and nothing is read until then."""
+        """Handle the events of one turn; the rest waits for the next turn, and nothing is read until then.
+
+        A client that was not let in waits if another one has had this turn.
+        """
         if self.transport.holds or self.transport.is_closing():  # type: ignore[attr-defined]
             return
+        if self.let_in or self.turns.take():
+            self._handle_some()
+        else:
+            self._wait_for_a_turn()
+
+    def _handle_some(self) -> None:
         self.conn.begin_turn()
         super().handle_events()
         if self.conn.turn_is_over:
@@ -164,7 +174,11 @@ class Connection(H11Protocol):
 
     def _take_turn(self) -> None:
         self.transport.holds = False  # type: ignore[attr-defined]
-        self.handle_events()
+        if not self.transport.is_closing():
+            self._handle_some()
+        if self.conn.their_state is not h11.IDLE:
+            self._head_timer.stop()
+        self.roster.changed()
         if not self.flow.read_paused:
             self.transport.resume_reading()
 

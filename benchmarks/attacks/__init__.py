@@ -1,0 +1,1 @@
+"""A good client beside attacks on the HTTP API."""
