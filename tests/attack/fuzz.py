@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tests.attack.fuzzing import Fuzzer, check_unharmed
 from tests.doors.http.serving import server
-from timestore_pipeline import clock
 from timestore_pipeline.cli.output import print_line
+from timestore_pipeline.system import clock
 
 SENDERS = 2  # of heads, and as many of bodies
 

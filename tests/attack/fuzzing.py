@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.doors.http.hostile import Sample, variations
 from tests.doors.http.serving import Server, post
-from timestore_pipeline import clock
+from timestore_pipeline.system import clock
 
 CORPUS = Path(__file__).parent / "corpus"
 PATIENCE = 60.0  # seconds until a connection whose client sends no more is closed

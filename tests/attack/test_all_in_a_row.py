@@ -23,9 +23,10 @@ from tests.doors.http.hostile import corpus
 from tests.doors.http.serving import Server, post, server, stream, table
 from tests.doors.http.test_hostile import send
 from tests.services.certificates import certificate
-from timestore_pipeline import Settings, clock
+from timestore_pipeline import Settings
 from timestore_pipeline.client import Client, Retry
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 pytestmark = [pytest.mark.service, pytest.mark.slow]

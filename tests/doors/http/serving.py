@@ -96,9 +96,8 @@ def server(
     names = {f"TIMESTORE_{name.upper()}": str(value) for name, value in settings.items()}
     environment = os.environ | {"TIMESTORE_HOME": str(home), "PYTHONPATH": str(ROOT)} | names
     log = home / "server.log"
-    command = partial(_serve_within, limits, port)
-    if limits is None:
-        command = partial(timestore, "serve", "--port", str(port), *options)
+    usual = partial(timestore, "serve", "--port", str(port), *options)
+    command = usual if limits is None else partial(_serve_within, limits, port)
     from_output, its_output = FORKED.Pipe(duplex=False)
     process = Forked(_serve, command, its_output, log, environment)
     its_output.close()

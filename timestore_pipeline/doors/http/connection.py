@@ -59,7 +59,7 @@ class Connection(H11Protocol):
     @property
     def activity(self) -> Activity:
         if self.cycle is None or self.cycle.response_complete:
-            waits_for_turn = self.is_made and self.transport.holds
+            waits_for_turn = self.is_made and self.transport.holds  # type: ignore[attr-defined]
             return Activity.WORKS if waits_for_turn else Activity.WAITS
         return Activity.RECEIVES if self.cycle.more_body else Activity.WORKS
 
