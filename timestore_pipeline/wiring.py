@@ -24,7 +24,7 @@ from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 

@@ -12,7 +12,8 @@ from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMe
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Datasets
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
+from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.schema_changes import apply
 
 

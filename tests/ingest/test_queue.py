@@ -16,7 +16,7 @@ from timestore_pipeline.ingest import queue as module
 from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 RECORD = DatasetRecord(1, "d", DatasetMetadata(), None, 0, None, None, False, 0, datetime(2026, 1, 1, tzinfo=UTC))
 NOW = timedelta(0)

@@ -29,7 +29,7 @@ from timestore_pipeline.model.leaves import schema_local_paths, waiting_leaves
 from timestore_pipeline.model.metadata_edit import changed_keys, document_of, merged, without
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.wiring import Timestore
 
 _COLUMNS = ("dataset", "time column", "partition", "max rows", "max bytes", "max age", "paused", "epoch", "created")

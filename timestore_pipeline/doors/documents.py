@@ -11,7 +11,7 @@ from typing import Any
 from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.batch import Receipt, Volume
 from timestore_pipeline.model.lake import layout_sentence
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

@@ -32,7 +32,7 @@ from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.exports import BatchShare
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.legible import LogEvent

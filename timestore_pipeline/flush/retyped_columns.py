@@ -21,7 +21,7 @@ from timestore_pipeline.model.recast import Leeway, Recast, recast
 from timestore_pipeline.model.schema_json import schema_from_json
 from timestore_pipeline.model.sql_types import duckdb_type, literal, quote
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _SHOWN = 200  # characters of a value
 

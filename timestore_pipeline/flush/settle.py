@@ -28,7 +28,7 @@ from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.flush_failures import retry_delay
 from timestore_pipeline.system import clock
 

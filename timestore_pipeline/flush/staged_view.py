@@ -19,7 +19,7 @@ from timestore_pipeline.flush.retyped_columns import (
 from timestore_pipeline.model.sql_types import duckdb_type, quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 SOURCE_COLUMN = "__timestore_source"  # a number: sorting 9 million rows by ids instead takes half a gigabyte more
 

@@ -26,7 +26,7 @@ from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.source_types import plain_type
 from timestore_pipeline.model.widening import check_extents, declare, publish_first
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, Layout
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, Layout
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, Standing
 from timestore_pipeline.system import clock
 

@@ -19,7 +19,7 @@ import yaml
 from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata
 from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
 from timestore_pipeline.model.metadata_edit import Document, document_of
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _TOP = "datasets"
 

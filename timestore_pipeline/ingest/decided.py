@@ -15,7 +15,7 @@ import pyarrow as pa
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.leaves import schema_local_paths
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _NO_TIME = (
     "no column holds a time, so nothing dates the rows; if one does, declare it before the first flush:"

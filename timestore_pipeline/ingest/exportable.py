@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.model.canonical import MOST_FIELDS, fields_of
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _FIELD_BYTES = 96 << 10  # of an export's memory; 70 kB were measured for numbers in lists, and for text
 

@@ -32,7 +32,7 @@ from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system.context_managers import Closing
 
 

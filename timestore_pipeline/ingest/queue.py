@@ -20,7 +20,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import IdempotencyConflict, ManagerClosed, QueueFull, TimestoreError
 from timestore_pipeline.ingest.catalog import Fitted
 from timestore_pipeline.model.batch import Receipt, StagedBatch
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system import clock
 
 _GROUP_BYTES = 32 << 20  # of Arrow data; a larger group would keep small batches waiting for large ones

@@ -37,7 +37,7 @@ from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import lock, make_folder, open_private
 from timestore_pipeline.system.legible import LogEvent

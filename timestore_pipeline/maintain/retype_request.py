@@ -20,7 +20,7 @@ from timestore_pipeline.model.declared import EPOCHS, DeclaredType, Meaning, par
 from timestore_pipeline.model.recast import Leeway, needs_a_zone
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 
 _LOOKS = 2  # a roll-up may move a batch while its journal is read, and moves it once

@@ -32,7 +32,7 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset
 from timestore_pipeline.staging.segments import translated

@@ -10,7 +10,7 @@ import pytest
 from timestore_pipeline.errors import InvalidDatasetName, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChange, SchemaMoved, apply
 
 ONE = pa.schema([pa.field("t", pa.timestamp("us", "UTC"))])

@@ -28,7 +28,7 @@ from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.ingest.values.notes import Note, explaining
 from timestore_pipeline.model.batch import Receipt
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.wiring import FlushRequestResult, Timestore
 
 

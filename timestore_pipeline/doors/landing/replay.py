@@ -42,7 +42,7 @@ from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.ingest.whole_file import content_digest, is_the_files_fault, staging_loop
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system.confined import Place, readable
 from timestore_pipeline.system.durable import lock
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, record_of
 from timestore_pipeline.staging.ledger.readonly import look_at
 
 _log = logging.getLogger(__name__)

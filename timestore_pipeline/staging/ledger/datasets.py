@@ -3,56 +3,28 @@
 from __future__ import annotations
 
 import json
-import logging
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from timestore_pipeline.errors import DatasetInUse, InvalidMetadata, UnknownDataset
-from timestore_pipeline.model.dataset import DatasetMetadata, Granularity, check_dataset_name
-from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.model.dataset import DatasetMetadata, check_dataset_name
+from timestore_pipeline.staging.ledger.database import Database, Row
+from timestore_pipeline.staging.ledger.dataset_record import (
+    NO_METADATA,
+    DatasetRecord,
+    metadata_of,
+    readable_metadata,
+    record_of,
+)
 from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segments_differ, times_changed
 from timestore_pipeline.system import clock
-
-if TYPE_CHECKING:  # imported with the first schema: a backlog is read without
-    import pyarrow as pa
 
 WAITS = (  # batches that nothing but a flush is missing
     "SELECT 1 FROM batches WHERE batches.dataset_id = :id AND batches.state = 'pending' AND (record_offset IS NOT NULL"
     " OR segment_id IN (SELECT segment_id FROM segments WHERE dataset_id = :id AND state = 'sealed'))"
 )
-
-_NO_METADATA = DatasetMetadata()
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetRecord:
-    """A dataset as the ledger knows it. `schema` is None until its first batch."""
-
-    dataset_id: int
-    name: str
-    metadata: DatasetMetadata
-    schema: pa.Schema | None
-    schema_version: int  # grows with every change of `schema`
-    time_column: str | None  # None = the layout is open, or there is no such column
-    granularity: Granularity | None  # None = the layout is open: no row has had a time yet
-    paused: bool
-    last_epoch: int  # newest one taken; 0 = never flushed
-    created_at: datetime
-    removed_at: datetime | None = None  # None = in use
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the first flush fixes for ever: a Delta table cannot change its partition columns."""
-
-    time_column: str | None
-    granularity: Granularity
 
 
 class Datasets:
@@ -67,7 +39,7 @@ class Datasets:
 
     def metadata(self, name: str) -> DatasetMetadata:
         """Without its columns, for which pyarrow would be imported; raise as `get` does."""
-        return _metadata(self._row(name))
+        return metadata_of(self._row(name))
 
     def find(self, name: str) -> DatasetRecord | None:
         row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
@@ -91,7 +63,7 @@ class Datasets:
         The defaults for one that cannot be read: it must not keep the others from being looked at.
         """
         rows = self._database.rows("SELECT name, metadata FROM datasets")
-        return {row["name"]: _NO_METADATA if row["metadata"] == "{}" else _readable(row) for row in rows}
+        return {row["name"]: NO_METADATA if row["metadata"] == "{}" else readable_metadata(row) for row in rows}
 
     def columns(self, names: Collection[str]) -> dict[str, list[str]]:
         """Name -> its columns, of the datasets that have a batch; pyarrow would be imported for their types."""
@@ -235,7 +207,7 @@ def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> Non
 def current_record(tx: sqlite3.Connection, name: str, *, replacing: bool = False) -> DatasetRecord:
     """replacing: its metadata, which need not be readable."""
     row = tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone()
-    return record_of(row, _readable(row) if replacing else None)
+    return record_of(row, readable_metadata(row) if replacing else None)
 
 
 def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
@@ -244,59 +216,4 @@ def prolong_request(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None
         "UPDATE datasets SET manual_requested_epoch = :epoch"
         f" WHERE dataset_id = :id AND manual_requested_at IS NOT NULL AND EXISTS ({WAITS})",
         {"id": dataset_id, "epoch": epoch},
-    )
-
-
-def _readable(row: Row) -> DatasetMetadata:
-    """A row's metadata, or the defaults."""
-    try:
-        return _metadata(row)
-    except InvalidMetadata as error:
-        _log.warning("the defaults hold instead: %s", error)
-        return _NO_METADATA
-
-
-def _metadata(row: Row) -> DatasetMetadata:
-    try:
-        return DatasetMetadata.parse(row["metadata"])
-    except InvalidMetadata as error:
-        name = row["name"]
-        raise InvalidMetadata(
-            f"what is stored of dataset {name!r} cannot be read: {error}",
-            dataset=name,
-            hint=f"`timestore datasets set {name}` replaces it; a newer release may have written it",
-        ) from error
-
-
-def _granularity(row: Row) -> Granularity | None:
-    try:
-        return None if row["granularity"] is None else Granularity(row["granularity"])
-    except ValueError as error:
-        hint = "the ledger was written by a newer release: use that one"
-        raise InvalidMetadata(f"dataset {row['name']!r}: {error}", dataset=row["name"], hint=hint) from error
-
-
-def _schema(text: str) -> pa.Schema:
-    from timestore_pipeline.model.schema_json import schema_from_json
-
-    return schema_from_json(text)
-
-
-def record_of(row: Row, metadata: DatasetMetadata | None = None) -> DatasetRecord:
-    """A row of the table; raise `InvalidMetadata` or `Corrupted` when it cannot be read.
-
-    metadata: None = the row's.
-    """
-    return DatasetRecord(
-        dataset_id=row["dataset_id"],
-        name=row["name"],
-        metadata=metadata or _metadata(row),
-        schema=None if row["schema"] is None else _schema(row["schema"]),
-        schema_version=row["schema_version"],
-        time_column=row["time_column"],
-        granularity=_granularity(row),
-        paused=bool(row["paused"]),
-        last_epoch=row["last_epoch"],
-        created_at=clock.from_micros(row["created_at"]),
-        removed_at=instant_or_none(row["removed_at"]),
     )

@@ -15,7 +15,7 @@ from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.extent import Extents
 from timestore_pipeline.model.widening import check_extents, publish_first, retype
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.schema_changes import extents_of, write
 from timestore_pipeline.staging.ledger.type_changes import mark_declared
 

@@ -16,7 +16,7 @@ from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.staging.ledger.database import Database
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, record_of
 from timestore_pipeline.staging.ledger.type_changes import mark_grown, mark_retyped, times_changed
 
 if TYPE_CHECKING:  # imported with the first change: a backlog is read without

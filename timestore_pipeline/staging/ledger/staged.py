@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.staging.ledger.database import Database
-from timestore_pipeline.staging.ledger.datasets import DatasetRecord, record_of
+from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, record_of
 from timestore_pipeline.staging.ledger.journals import OWED, RecordPlace, places_of
 
 
