@@ -14,7 +14,7 @@ import pytest
 from tests.cli.running import complaint, journal_of, producer, segment_of, staged, timestore, timestore_json
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings
-from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, claiming
+from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, claim_contents
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
@@ -53,7 +53,7 @@ def test_a_request_for_an_empty_dataset_does_not_lie_in_wait(home: Path) -> None
 
 
 def test_one_command_takes_as_many_flushes_as_it_needs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claiming, "MOST_BATCHES", 1)
+    monkeypatch.setattr(claim_contents, "MOST_BATCHES", 1)
     staged(home)
     done = timestore_json("flush", "weather", "--now")
     assert (len(done["flushes"]), done["nothing_staged"], pending()) == (4, [], 0)

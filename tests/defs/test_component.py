@@ -16,7 +16,7 @@ from tests.cli.running import complaint, timestore_json
 from tests.cli.running import timestore as command
 from timestore_pipeline import StagingManager, TimestoreComponent
 from timestore_pipeline.errors import InvalidMetadata
-from timestore_pipeline.ingest.dataset_file import read_datasets
+from timestore_pipeline.ingest.datasets_yaml import read_datasets
 from timestore_pipeline.wiring import Timestore
 
 # Dagster reads defs.yaml with a function that pydantic has given up, and marks places in it with classes of its beta.

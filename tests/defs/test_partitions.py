@@ -9,7 +9,7 @@ import pytest
 
 from timestore_pipeline.defs.partitions import MOST_WINDOWS, covers, partitions_of
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
-from timestore_pipeline.staging.ledger.catalog import CatalogEntry
+from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 NOW = datetime(2026, 5, 17, 13, 30, tzinfo=UTC)

@@ -22,7 +22,7 @@ from deltalake import Schema
 from tests.docs.documents import ROOT
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.normalize import read_arrow
-from timestore_pipeline.ingest.values.frames import DUCKDB_REMEDIES
+from timestore_pipeline.ingest.values.data_frames import DUCKDB_REMEDIES
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import DEFAULT_POLICY
 from timestore_pipeline.model.canonical import canonical_schema, stored_schema

@@ -39,7 +39,7 @@ from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Tr
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.ledger import claiming, database
+from timestore_pipeline.staging.ledger import claim_contents, database
 from timestore_pipeline.staging.ledger import published as published_batches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.system import clock
@@ -196,7 +196,7 @@ def test_a_claim_takes_a_bounded_number_of_segments_oldest_first_and_a_request_s
             staging.enqueue("d", hourly(1, first))
         roll_up_all(timestore.area)
     timestore.area.ledger.datasets.request_flush("d")
-    monkeypatch.setattr(claiming, "MOST_FILES", 2)
+    monkeypatch.setattr(claim_contents, "MOST_FILES", 2)
     timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == [0, 1]
     assert timestore.status("d").decision.trigger is Trigger.MANUAL
@@ -210,7 +210,7 @@ def test_a_claim_may_take_a_part_of_a_segment(
 ) -> None:
     for first in range(5):
         staging.enqueue("d", hourly(1, first))
-    monkeypatch.setattr(claiming, "MOST_BATCHES", 2)
+    monkeypatch.setattr(claim_contents, "MOST_BATCHES", 2)
     for _ in range(3):
         timestore.flush("d", Trigger.MANUAL, "run")
     assert published(timestore) == list(range(5))

@@ -15,7 +15,7 @@ from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.errors import DatasetsRefused, UnreadableInput
 from timestore_pipeline.ingest.apply_datasets import apply_datasets
-from timestore_pipeline.ingest.dataset_file import datasets_document, datasets_text, file_schema, read_datasets
+from timestore_pipeline.ingest.datasets_yaml import datasets_document, datasets_text, file_schema, read_datasets
 from timestore_pipeline.model.metadata_edit import DatasetChange, KeyChange
 
 

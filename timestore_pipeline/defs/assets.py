@@ -19,7 +19,7 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
-from timestore_pipeline.staging.ledger.catalog import CatalogEntry, read_catalog
+from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry, read_catalog
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _log = logging.getLogger(__name__)

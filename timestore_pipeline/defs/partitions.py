@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from timestore_pipeline.model.dataset import Granularity
-from timestore_pipeline.staging.ledger.catalog import CatalogEntry
+from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 
 MOST_WINDOWS = 100_000  # of one dataset, as Dagster recommends: 11 years of hours, 273 years of days
 

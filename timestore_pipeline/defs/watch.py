@@ -20,7 +20,7 @@ from timestore_pipeline.defs.partitions import covers
 from timestore_pipeline.defs.reload import reloading
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_state import WatchState
-from timestore_pipeline.staging.ledger.catalog import CatalogEntry
+from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

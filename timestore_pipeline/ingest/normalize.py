@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData, TimestoreError
 from timestore_pipeline.ingest.values.by_row import unreadable_column
-from timestore_pipeline.ingest.values.frames import exportable
+from timestore_pipeline.ingest.values.data_frames import exportable
 from timestore_pipeline.ingest.values.handed_over import table_of
 from timestore_pipeline.ingest.values.pandas_notes import pandas_names, pandas_note
 from timestore_pipeline.ingest.values.rows import table_from_rows

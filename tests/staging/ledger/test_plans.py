@@ -12,7 +12,7 @@ import pytest
 from tests.staging.promises import START, batch, journal
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
-from timestore_pipeline.staging.ledger import Ledger, backlogs, claiming
+from timestore_pipeline.staging.ledger import Ledger, backlogs, claim_contents
 from timestore_pipeline.staging.ledger.exports import BatchShare
 
 # The tables that grow with what is published; a search by dataset alone reads all of the dataset's rows. The newest
@@ -24,7 +24,7 @@ _IN_JOURNALS = "batches_in_journals"  # an index that published batches leave wh
 
 @pytest.mark.parametrize(
     ("sql", "parameters"),
-    [(backlogs._BACKLOG, ()), (claiming._IN_FLIGHT, (1,))],
+    [(backlogs._BACKLOG, ()), (claim_contents._IN_FLIGHT, (1,))],
     ids=["tick", "claim"],
 )
 def test_a_flush_in_flight_is_found_without_reading_those_that_ended(

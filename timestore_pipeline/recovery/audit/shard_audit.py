@@ -28,7 +28,7 @@ from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.commit import app_id
 from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.recovery.audit.findings import AuditReport, DatasetAudit, Finding, abridged
-from timestore_pipeline.recovery.audit.published import PublishedAudit, content_findings, provenance_findings
+from timestore_pipeline.recovery.audit.published_audit import PublishedAudit, content_findings, provenance_findings
 from timestore_pipeline.recovery.audit.staged_audit import audit_staged, quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.audit.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
 from timestore_pipeline.recovery.audit.traced import TracedAudit

@@ -28,7 +28,7 @@ from timestore_pipeline.recovery.rebuild.reconcile import datasets_to_reconcile,
 from timestore_pipeline.recovery.rebuild.reconciliation import OfflineLedger, Reconciliation, Trust
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
-from timestore_pipeline.staging.ledger.salvage import copy_remains, is_sound, salvage, shard_of
+from timestore_pipeline.staging.ledger.damaged_ledger import copy_remains, is_sound, salvage, shard_of
 from timestore_pipeline.staging.opening import exclusively
 from timestore_pipeline.staging.system_errors import system_error
 from timestore_pipeline.system import clock

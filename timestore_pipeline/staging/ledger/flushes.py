@@ -14,7 +14,7 @@ from timestore_pipeline.errors import Fenced, FlushInFlight
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason, Trigger
 from timestore_pipeline.model.lake import ExportedFile
-from timestore_pipeline.staging.ledger import claiming, exports, volumes
+from timestore_pipeline.staging.ledger import claim_contents, exports, volumes
 from timestore_pipeline.staging.ledger.counters import increment, observe_duration
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of, prolong_request
@@ -53,13 +53,13 @@ class Flushes:
     ) -> FlushRef | None:
         """Take the next epoch and pending batches, wherever they lie; None when there is none.
 
-        Oldest first, as many as `claiming` and `most_bytes` allow; see `Batches.waits` for the rest. without: ids of
-        journals that cannot be read now. Raises `FlushInFlight` when the dataset has a claim already, and
+        Oldest first, as many as `claim_contents` and `most_bytes` allow; see `Batches.waits` for the rest. without: ids
+        of journals that cannot be read now. Raises `FlushInFlight` when the dataset has a claim already, and
         `UnknownDataset`.
         """
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
-            epoch = claiming.take(tx, dataset_id, dataset, trigger, run_id, owner, most_bytes, without)
+            epoch = claim_contents.take(tx, dataset_id, dataset, trigger, run_id, owner, most_bytes, without)
             if epoch is None:
                 return None
             prolong_request(tx, dataset_id, epoch)

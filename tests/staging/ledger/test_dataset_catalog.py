@@ -10,7 +10,7 @@ import pytest
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.staging.ledger import Ledger, readonly
-from timestore_pipeline.staging.ledger.catalog import read_catalog
+from timestore_pipeline.staging.ledger.dataset_catalog import read_catalog
 
 
 @pytest.fixture
