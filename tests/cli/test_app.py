@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import ROOT, complaint, staged, timestore
-from timestore_pipeline.cli.app import COMMANDS, load
+from timestore_pipeline.cli.app import COMMANDS, TASKS, load
 
 HEAVY = {"pyarrow", "duckdb", "deltalake", "dagster", "prometheus_client", "numpy", "asyncio"}
 
@@ -41,9 +41,18 @@ def test_a_command_is_listed_with_the_first_line_of_its_help(name: str) -> None:
     assert COMMANDS[name].summary == load(name).help.partition("\n")[0]
 
 
-def test_all_commands_are_listed() -> None:
-    listed = timestore("--help").partition("Commands:")[2].splitlines()
-    assert [line.split()[0] for line in listed if line] == list(COMMANDS)
+def test_all_commands_are_listed_by_task_with_their_whole_summaries() -> None:
+    assert sorted(name for names in TASKS.values() for name in names) == sorted(COMMANDS)
+    listed = timestore("--help").partition("Stage rows:")[2]
+    words = " ".join(listed.split())
+    assert "..." not in words
+    assert all(f"{title}:" in f"Stage rows:{listed}" for title in TASKS)
+    assert all(f"{name} {command.summary}" in words for name, command in COMMANDS.items())
+
+
+def test_a_group_lists_its_commands_with_their_whole_summaries() -> None:
+    words = " ".join(timestore("datasets", "--help").split())
+    assert "unset Remove keys from a dataset's metadata, so that the defaults hold again. retype" in words
 
 
 @pytest.mark.parametrize("argument", ["--version", "--help"])

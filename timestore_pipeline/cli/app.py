@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.main import get_command, get_group
 
+from timestore_pipeline.cli.command_list import CommandList
 from timestore_pipeline.cli.output import FAILED, print_note, reporting
 from timestore_pipeline.errors import InvalidSettings
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
@@ -83,11 +84,21 @@ COMMANDS = {
     "landing": Listed("landing", "The folder where files are dropped.", group=True),
     "legacy": Listed("legacy", "Parquet files that were not written by a flush.", group=True),
     "monitoring": Listed("monitoring", "Alert rules and dashboards.", group=True),
-}  # in the order of `timestore --help`
+}
+TASKS = {
+    "Stage rows": ("ingest", "serve", "tokens", "landing", "legacy"),
+    "Publish them": ("flush", "drain", "pause", "resume", "flushes", "maintain"),
+    "Set up datasets": ("datasets", "advise"),
+    "Look": ("status", "explain", "query", "metrics", "monitoring"),
+    "Check and repair": ("doctor", "verify", "recover", "quarantine"),
+    "Try it out": ("simulate", "crashtest"),
+}  # as `timestore --help` lists them
 
 
-class Commands(TyperGroup):
+class Commands(CommandList):
     """All of `COMMANDS`; lists them without their modules."""
+
+    tasks = TASKS
 
     def __init__(self, *, commands: Any = None, **options: Any) -> None:
         listed: dict[str, Any] = {name: TyperCommand(name, help=command.summary) for name, command in COMMANDS.items()}

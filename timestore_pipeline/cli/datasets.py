@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset
+from timestore_pipeline.cli.command_list import CommandList
 from timestore_pipeline.cli.dataset_file import apply, export, schema
 from timestore_pipeline.cli.output import (
     AsJson,
@@ -35,7 +36,9 @@ from timestore_pipeline.wiring import Timestore
 _COLUMNS = ("dataset", "time column", "partition", "max rows", "max bytes", "max age", "paused", "epoch", "created")
 _NUMBERS = ("max rows", "max bytes", "max age", "epoch")
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets.")
+app = typer.Typer(
+    cls=CommandList, no_args_is_help=True, rich_markup_mode=None, help="Metadata and thresholds of datasets."
+)
 
 
 def list_datasets(as_json: AsJson = False) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from timestore_pipeline.cli.arguments import Dataset, OneOrAll, SomeOrAll
+from timestore_pipeline.cli.command_list import CommandList
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -134,7 +135,9 @@ def replay(
         raise typer.Exit(FAILED)
 
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The folder where files are dropped.")
+app = typer.Typer(
+    cls=CommandList, no_args_is_help=True, rich_markup_mode=None, help="The folder where files are dropped."
+)
 app.command("status")(reporting(status))
 app.command("ingest")(reporting(ingest))
 app.command("replay")(reporting(replay))

@@ -11,6 +11,7 @@ import typer
 from pyarrow import fs
 
 from timestore_pipeline.cli.arguments import Dataset, dataset_names
+from timestore_pipeline.cli.command_list import CommandList
 from timestore_pipeline.cli.ingest import ctrl_c_stops
 from timestore_pipeline.cli.output import (
     FAILED,
@@ -112,7 +113,9 @@ def import_files(
         raise typer.Exit(FAILED)
 
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Parquet files that were not written by a flush.")
+app = typer.Typer(
+    cls=CommandList, no_args_is_help=True, rich_markup_mode=None, help="Parquet files that were not written by a flush."
+)
 app.command("audit")(reporting(audit))
 app.command("import")(reporting(import_files))
 

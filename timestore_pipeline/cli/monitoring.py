@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from timestore_pipeline.cli.command_list import command_group
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, reporting
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.monitoring.alerting.alert import Watch
@@ -15,7 +16,7 @@ from timestore_pipeline.monitoring.alerting.rendering import RUNBOOK, dashboard_
 from timestore_pipeline.monitoring.telemetry.metrics import exposition
 from timestore_pipeline.wiring import Timestore
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Alert rules and dashboards.")
+app = command_group("Alert rules and dashboards.")
 
 
 def metrics() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from timestore_pipeline.cli.arguments import OneOrAll
+from timestore_pipeline.cli.command_list import CommandList
 from timestore_pipeline.cli.output import (
     FAILED,
     AsJson,
@@ -118,7 +119,9 @@ def discard(
         _decide(store, incident_ids, quarantine.discard, "discarded", as_json=as_json)
 
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Batches and segments that were set aside.")
+app = typer.Typer(
+    cls=CommandList, no_args_is_help=True, rich_markup_mode=None, help="Batches and segments that were set aside."
+)
 app.command("list")(reporting(list_incidents))
 app.command("show")(reporting(show))
 app.command("requeue")(reporting(requeue))

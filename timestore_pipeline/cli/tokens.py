@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from timestore_pipeline.cli.command_list import command_group
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_note, print_table, reporting
 from timestore_pipeline.doors.access.gate import Gate
 from timestore_pipeline.doors.access.tokens import Right, new_token
@@ -59,6 +60,6 @@ def list_tokens(as_json: AsJson = False) -> None:
         print_line("no tokens: the API requires none, and answers this machine only")
 
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Named tokens of the HTTP API.")
+app = command_group("Named tokens of the HTTP API.")
 app.command("new")(reporting(new))
 app.command("list")(reporting(list_tokens))
