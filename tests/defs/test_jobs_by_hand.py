@@ -100,15 +100,27 @@ def test_verification_of_an_unknown_dataset_is_refused_by_name(
     assert "unknown dataset wether; nothing was verified" in error_of(launch(instance, "verify_lake", config))
 
 
-def test_every_dataset_is_verified_once_in_a_day(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+def test_every_dataset_is_verified_once_in_a_day(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
     names = [f"d{number:02}" for number in range(26)]
     for name in names:
         staging.enqueue(name, hourly(1))
+    timestore.area.ledger.verifications.record(dict.fromkeys(names, 0), deep=False)
     asked: list[str] = []
     for hour in range(24):
         request = _round(instance, hour)
         asked += request.run_config["ops"]["verify_datasets"]["config"]["datasets"]
     assert sorted(asked) == names
+
+
+def test_a_new_dataset_is_verified_within_the_hour(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("weather", hourly(1))
+    for hour in (5, 6):  # its own turn comes at midnight
+        config = _round(instance, hour).run_config
+        assert config["ops"]["verify_datasets"]["config"] == {"datasets": ["weather"]}
+    assert launch(instance, "verify_lake").success
+    assert isinstance(_round(instance, 7), dg.SkipReason)
 
 
 def test_an_hour_without_datasets_launches_nothing(timestore: Timestore, instance: dg.DagsterInstance) -> None:

@@ -59,12 +59,14 @@ def verify_lake(shard: str) -> dg.JobDefinition:
     job_name=VERIFY_JOB,
     cron_schedule="17 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Verifies a twenty-fourth of the datasets every hour, so that each has its turn once a day.",
+    description="Verifies new datasets and a twenty-fourth of the others every hour: each has its turn once a day.",
 )
 def verify_round(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest | dg.SkipReason:
-    """Skips an hour without datasets, which happens when there are fewer datasets than hours."""
+    """Skips an hour without datasets, which happens when there are fewer datasets than hours and none is new."""
     hour = context.scheduled_execution_time
-    names = timestore.area.ledger.datasets.names(active=True)[hour.hour :: _HOURS]
+    ledger = timestore.area.ledger
+    known, verified = ledger.datasets.names(active=True), ledger.verifications.verified()
+    names = sorted({*known[hour.hour :: _HOURS], *(name for name in known if name not in verified)})
     if not names:
         return dg.SkipReason("no dataset has its turn in this hour")
     return dg.RunRequest(

@@ -43,6 +43,11 @@ class Verifications:
                         if found is not None:
                             put(tx, dataset_id, PROBLEMS, {"depth": depth}, found)
 
+    def verified(self) -> set[str]:
+        """Datasets that were verified at least once."""
+        sql = "SELECT DISTINCT name FROM counters JOIN datasets USING (dataset_id) WHERE series = ?"
+        return {row["name"] for row in self._database.rows(sql, (VERIFIED,))}
+
 
 def _result(problems: int | None) -> str:
     if problems is None:
