@@ -21,7 +21,7 @@ from uvicorn.server import ServerState
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.parser import SlicedParser
 from timestore_pipeline.doors.http.roster import Activity, Roster
-from timestore_pipeline.doors.http.transport import Timer, WholeAnswers, send_at_once
+from timestore_pipeline.doors.http.transport import Timer, WholeAnswers, is_reset, send_at_once
 from timestore_pipeline.doors.http.turns import Turns
 from timestore_pipeline.system import clock
 
@@ -174,7 +174,9 @@ class Connection(H11Protocol):
 
     def _take_turn(self) -> None:
         self.transport.holds = False  # type: ignore[attr-defined]
-        if not self.transport.is_closing():
+        if is_reset(self.transport):
+            self._abort()
+        elif not self.transport.is_closing():
             self._handle_some()
         if self.conn.their_state is not h11.IDLE:
             self._head_timer.stop()

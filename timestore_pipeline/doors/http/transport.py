@@ -65,6 +65,12 @@ class WholeAnswers:
             self.write(b"")
 
 
+def is_reset(transport: asyncio.BaseTransport) -> bool:
+    """Whether the client has reset the connection, also while nothing is read from it."""
+    connection = transport.get_extra_info("socket")
+    return bool(connection.fileno() >= 0 and connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
 def send_at_once(transport: asyncio.Transport) -> None:
     """Set TCP_NODELAY; otherwise an answer's body waits up to 40 ms for the client's delayed acknowledgement.
 
