@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
-from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.datasets import Datasets, made
 from timestore_pipeline.staging.ledger.schema_changes import apply
 
 
@@ -27,19 +28,21 @@ def settle(area: StagingArea, catalog: DatasetCatalog, rows: pa.Table) -> tuple[
     fitted = catalog.fit("d", rows)
     if fitted.change is not None:
         with area.ledger.database.transaction() as tx:
+            made(tx, "d")
             apply(tx, "d", fitted.change)
     return fitted.record, fitted.rows
 
 
 def columns(area: StagingArea) -> list[str] | None:
-    schema = area.ledger.datasets.get("d").schema
-    return None if schema is None else list(schema.names)
+    record = area.ledger.datasets.find("d")
+    return None if record is None or record.schema is None else list(record.schema.names)
 
 
 def test_the_first_batch_fixes_schema_and_layout(area: StagingArea, catalog: DatasetCatalog) -> None:
     record, rows = settle(area, catalog, readings(2))
     assert (record.time_column, record.granularity, rows.num_rows) == ("at", Granularity.DAY, 2)
-    assert area.ledger.datasets.get("d") == record
+    made_of_it = area.ledger.datasets.get("d")
+    assert made_of_it == replace(record, dataset_id=made_of_it.dataset_id, created_at=made_of_it.created_at)
 
 
 def test_fitting_alone_changes_nothing(area: StagingArea, catalog: DatasetCatalog) -> None:

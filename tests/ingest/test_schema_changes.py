@@ -37,8 +37,9 @@ NEW = {"extra": pa.int64()}
 
 
 def standing(area: StagingArea) -> tuple[object, ...]:
-    record = area.ledger.datasets.get("d")
-    return record.schema, record.schema_version, record.time_column, record.granularity
+    """Nothing for a dataset that does not exist."""
+    record = area.ledger.datasets.find("d")
+    return () if record is None else (record.schema, record.schema_version, record.time_column, record.granularity)
 
 
 def rows(*values: Any) -> list[dict[str, Any]]:

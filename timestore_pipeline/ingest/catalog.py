@@ -83,7 +83,7 @@ class DatasetCatalog:
         self._changed = ledger.datasets.times_changed()
 
     def fit(self, dataset: str, rows: pa.Table) -> Fitted:
-        """The rows as the dataset will have them; the dataset is made if need be, without columns.
+        """The rows as the dataset will have them; one that does not exist is made with the promise of the rows.
 
         Raises `InvalidDatasetName`, `UndeclaredDataset`, `InvalidData`, `InvalidMetadata`, or `SchemaConflict` that
         names the column and both types; nothing is to be staged then.
@@ -124,9 +124,13 @@ class DatasetCatalog:
 
     def check(self, dataset: str, rows: pa.Table) -> None:
         """Raise what `fit` would raise; nothing is made, so data can be looked through before any of it counts."""
-        standing = self._ledger.schema_changes.standing(self._admitted(dataset))
         with arrow_errors_typed(rows):
-            _fit(standing or Standing(_unheard_of(dataset), 0, {}), rows, self._most_fields)
+            _fit(self._standing(dataset), rows, self._most_fields)
+
+    def _standing(self, dataset: str) -> Standing:
+        """Of a dataset that does not exist: as the promise of its first batch will make it."""
+        known = self._ledger.schema_changes.standing(self._admitted(dataset))
+        return known or Standing(_unheard_of(dataset), 0, {})
 
     def _admitted(self, dataset: str) -> str:
         """The name, if a batch may go there."""
@@ -143,10 +147,7 @@ class DatasetCatalog:
             if known.incoming.equals(plain.schema):
                 return Fitted(known.record, _conformed(known.record, plain, known.policy), known.times_changed)
         changed = self._changed
-        self._ledger.datasets.ensure(self._admitted(dataset))
-        standing = self._ledger.schema_changes.standing(dataset)
-        assert standing is not None, "it was just made"
-        fitted, plain = _fit(standing, rows, self._most_fields)
+        fitted, plain = _fit(self._standing(dataset), rows, self._most_fields)
         if fitted.change is None and _layout_settled(fitted.record) and changed == self._changed:
             self._known[dataset] = _Known.of(fitted, plain, rows)
         return fitted

@@ -78,7 +78,9 @@ class GroupCommit:
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> Iterator[QueuedBatch]:
         """Those whose keys the ledger does not know; the others are resolved."""
         keys = [batch.idempotency_key for batch in batches if batch.idempotency_key is not None]
-        known = self._area.ledger.batches.known_keys(batches[0].record.dataset_id, keys)
+        ledger = self._area.ledger
+        dataset_id = batches[0].record.dataset_id or ledger.datasets.id_of(batches[0].dataset)
+        known = ledger.batches.known_keys(dataset_id, keys)
         for batch in batches:
             first = known.get(batch.idempotency_key or "")
             if first is None:

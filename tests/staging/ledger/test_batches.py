@@ -95,3 +95,11 @@ def test_the_backlog_query_and_the_prune_use_indexes(ledger: Ledger) -> None:
     sql = "SELECT batch_id FROM batches WHERE dataset_id = 1 AND state = 'published' AND staged_at < 5"
     [plan] = ledger.database.rows(f"EXPLAIN QUERY PLAN {sql}")
     assert "batches_by_state (dataset_id=? AND state=? AND staged_at<?)" in plan["detail"]
+
+
+def test_the_first_promise_makes_its_dataset(ledger: Ledger) -> None:
+    basis = Basis("new", times_changed=0)
+    ledger.batches.promise("j", [Promise(0, 100, [batch("t", 0)], basis)])
+    ledger.batches.promise("j", [Promise(0, 200, [batch("t", 1)], basis)])
+    assert ledger.datasets.names() == ["new"]
+    assert volumes(ledger, "new")["accepted"].batches == 2

@@ -12,7 +12,7 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
-from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of
+from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of, made
 from timestore_pipeline.staging.ledger.published import published_under
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 from timestore_pipeline.system import clock
@@ -26,7 +26,7 @@ _EPOCHLESS = "batch_id, rows, bytes, staged_at, idempotency_key"
 class Promise:
     """A dataset's batches whose rows are durable, and what they were fitted to."""
 
-    dataset_id: int
+    dataset_id: int  # 0 = the one that `basis` names, which this promise may be the first of
     offset: int | None  # of their record in the journal; None = they lie in a segment
     batches: Sequence[StagedBatch]
     basis: Basis | None = None  # None = that cannot have changed
@@ -169,7 +169,8 @@ def _by_key(tx: sqlite3.Connection, dataset_id: int, keys: Sequence[str]) -> dic
 
 
 def _promise(tx: sqlite3.Connection, journal_id: str, record: Promise) -> Mapping[str, StagedBatch] | SchemaMoved:
-    known = _known_keys(tx, record.dataset_id, record.batches)
+    dataset_id = record.dataset_id or _first_promised(tx, record.basis)
+    known = _known_keys(tx, dataset_id, record.batches)
     fresh = [batch for batch in record.batches if batch.idempotency_key not in known]
     if not fresh:
         return known
@@ -178,12 +179,17 @@ def _promise(tx: sqlite3.Connection, journal_id: str, record: Promise) -> Mappin
             schema_changes.admit(tx, record.basis)
         except SchemaMoved as moved:
             return moved
-    _insert(tx, record.dataset_id, journal_id, record.offset, fresh)
+    _insert(tx, dataset_id, journal_id, record.offset, fresh)
     total = sum((Volume(1, batch.rows, batch.bytes) for batch in fresh), Volume())
-    volumes.add(tx, record.dataset_id, BatchState.PENDING, total)
-    volumes.add(tx, record.dataset_id, volumes.ACCEPTED, total)
-    bring_back(tx, record.dataset_id)
+    volumes.add(tx, dataset_id, BatchState.PENDING, total)
+    volumes.add(tx, dataset_id, volumes.ACCEPTED, total)
+    bring_back(tx, dataset_id)
     return known
+
+
+def _first_promised(tx: sqlite3.Connection, basis: Basis | None) -> int:
+    assert basis is not None, "it names the dataset"
+    return made(tx, basis.dataset)
 
 
 def _insert(

@@ -41,6 +41,11 @@ class Datasets:
         """Without its columns, for which pyarrow would be imported; raise as `get` does."""
         return metadata_of(self._row(name))
 
+    def id_of(self, name: str) -> int:
+        """0 = there is no such dataset."""
+        row = self._database.row("SELECT dataset_id FROM datasets WHERE name = ?", (name,))
+        return int(row["dataset_id"]) if row else 0
+
     def find(self, name: str) -> DatasetRecord | None:
         row = self._database.row("SELECT * FROM datasets WHERE name = ?", (name,))
         return None if row is None else record_of(row)
@@ -85,9 +90,7 @@ class Datasets:
         if found is not None and found.removed_at is None:
             return found
         with self._database.transaction() as tx:
-            created = clock.to_micros(clock.now())
-            tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
-            bring_back(tx, dataset_id_of(tx, name))
+            bring_back(tx, made(tx, name))
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -182,6 +185,13 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
     if row is None:
         raise UnknownDataset(f"there is no dataset {name!r}", dataset=name, hint="see `timestore datasets list`")
     return int(row["dataset_id"])
+
+
+def made(tx: sqlite3.Connection, name: str) -> int:
+    """The id of a dataset that is made if need be, without columns."""
+    created = clock.to_micros(clock.now())
+    tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
+    return dataset_id_of(tx, name)
 
 
 def bring_back(tx: sqlite3.Connection, dataset_id: int) -> None:

@@ -81,7 +81,7 @@ class SchemaChanges:
         """Whether no column will ever take a wider type again; extents need not be noted then."""
         with self._database.snapshot() as tx:
             row = tx.execute("SELECT schema FROM datasets WHERE name = ?", (name,)).fetchone()
-            return row["schema"] is not None and _noted(tx, name) is None
+            return row is not None and row["schema"] is not None and _noted(tx, name) is None
 
     def settle_for_table(self, name: str) -> tuple[DatasetRecord, DatasetRecord]:
         """The record before, and as the dataset's table is to have it.
