@@ -68,7 +68,9 @@ class WholeAnswers:
 def is_reset(transport: asyncio.BaseTransport) -> bool:
     """Whether the client has reset the connection, also while nothing is read from it."""
     connection = transport.get_extra_info("socket")
-    return bool(connection.fileno() >= 0 and connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+    if connection is None or connection.fileno() < 0:  # TLS has none any more once the connection is lost
+        return True
+    return bool(connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
 
 
 def send_at_once(transport: asyncio.Transport) -> None:
