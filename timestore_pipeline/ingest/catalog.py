@@ -129,8 +129,7 @@ class DatasetCatalog:
 
     def _standing(self, dataset: str) -> Standing:
         """Of a dataset that does not exist: as the promise of its first batch will make it."""
-        known = self._ledger.schema_changes.standing(self._admitted(dataset))
-        return known or Standing(_unheard_of(dataset), 0, {})
+        return self._ledger.schema_changes.standing(self._admitted(dataset)) or Standing(_unheard_of(dataset), 0, {})
 
     def _admitted(self, dataset: str) -> str:
         """The name, if a batch may go there."""

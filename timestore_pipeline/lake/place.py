@@ -43,6 +43,7 @@ def _newest_change(log: Path) -> tuple[int, ...] | None:
     """Of a file in the log: one that is mended in its place leaves the folder unchanged."""
     try:
         with os.scandir(log) as entries:
-            return (max((entry.stat().st_ctime_ns for entry in entries), default=0),)
+            found = [entry.stat() for entry in entries]
+        return max((file.st_ctime_ns for file in found), default=0), sum(file.st_size for file in found)
     except OSError:
         return None

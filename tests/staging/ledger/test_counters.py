@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from timestore_pipeline.errors import UnknownDataset
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.counters import FLUSH_DURATION_BUCKETS, observe_duration
 
@@ -19,9 +18,10 @@ def test_a_counter_adds_up_per_dataset_and_labels(ledger: Ledger) -> None:
     assert found == {("a", "dropped", (("by", "y"), ("reason", "x"))): 3, ("b", "dropped", ()): 5}
 
 
-def test_a_counter_of_an_unknown_dataset_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(UnknownDataset):
-        ledger.counters.add("x", "s", {}, 1)
+def test_what_arrives_for_a_new_dataset_and_is_refused_is_counted(ledger: Ledger) -> None:
+    ledger.counters.add("x", "s", {}, 1)
+    assert ledger.datasets.names() == ["x"]
+    assert [(counter.dataset, counter.value) for counter in ledger.counters.all()] == [("x", 1)]
 
 
 @pytest.mark.parametrize(("seconds", "buckets"), [(0.0, 12), (0.1, 12), (0.11, 11), (600.0, 1), (1e9, 0)])

@@ -27,7 +27,7 @@ def test_no_ledger_is_fine_and_none_is_made(home: Path) -> None:
 
 def test_a_sound_ledger_is_reported_with_its_shard(home: Path) -> None:
     staged(home)
-    assert "SQLite finds it whole; format version 3, shard shard-0" in seen("ledger", Status.OK)
+    assert "SQLite finds it whole; format version 4, shard shard-0" in seen("ledger", Status.OK)
 
 
 def test_a_ledger_in_use_is_read_beside_its_users(home: Path) -> None:
