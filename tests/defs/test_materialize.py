@@ -12,8 +12,11 @@ import pytest
 from tests.defs.flushing import failure_of, hourly, logged, published
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
+from timestore_pipeline.defs import check_execution
+from timestore_pipeline.defs.checks import AUDITED, WATCHED
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
@@ -145,3 +148,28 @@ def test_a_flush_in_flight_is_left_to_the_run_that_has_it(
     run = materialize(instance, "weather")
     assert run.success
     assert "weather: skipped" in logged(instance, run.run_id)
+
+
+def test_the_checks_that_were_selected_with_it_are_answered(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    """Or the page would show them in grey: Dagster skips their step."""
+    staging.enqueue("weather", hourly(3))
+    run = materialize(instance, "weather")
+    assert run.success
+    storage = instance.event_log_storage
+    for name in (*WATCHED, *AUDITED):
+        [latest, *_] = storage.get_asset_check_execution_history(dg.AssetCheckKey(asset_key("weather"), name), limit=5)
+        assert (latest.run_id, latest.status.value) == (run.run_id, "SUCCEEDED")
+
+
+def test_a_lake_that_cannot_be_checked_does_not_fail_the_flush(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> None:
+        raise TimestoreError("the lake does not answer")
+
+    monkeypatch.setattr(check_execution, "audit_dataset", unreachable)
+    staging.enqueue("weather", hourly(3))
+    assert materialize(instance, "weather").success
+    assert published(timestore, "weather") == [0, 1, 2]

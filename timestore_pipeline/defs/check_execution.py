@@ -42,6 +42,17 @@ def verdicts(timestore: Timestore, dataset: str, checks: Iterable[str]) -> list[
     return [verdict for verdict in found if verdict.check in wanted]
 
 
+def answers(
+    instance: dg.DagsterInstance, timestore: Timestore, checks: Iterable[dg.AssetCheckKey]
+) -> Iterator[Verdict]:
+    """The checks of any datasets, answered now for all shards."""
+    selected: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(checks):
+        selected[key.asset_key.path[-1]].append(key.name)
+    for dataset, names in selected.items():
+        yield from for_all_shards(instance, timestore.area.shard, verdicts(timestore, dataset, names))
+
+
 def _specs(dataset: str) -> Iterator[dg.AssetCheckSpec]:
     for name, description in (*WATCHED.items(), *AUDITED.items()):
         yield dg.AssetCheckSpec(name, asset=asset_key(dataset), description=description)
@@ -54,12 +65,8 @@ def _definition(specs: Sequence[dg.AssetCheckSpec]) -> dg.AssetChecksDefinition:
     def execute_checks(
         context: dg.AssetCheckExecutionContext, timestore: dg.ResourceParam[Timestore]
     ) -> Iterator[dg.AssetCheckResult]:
-        selected: dict[str, list[str]] = defaultdict(list)
-        for key in sorted(context.selected_asset_check_keys):
-            selected[key.asset_key.path[-1]].append(key.name)
-        for dataset, names in selected.items():
-            for verdict in for_all_shards(context.instance, timestore.area.shard, verdicts(timestore, dataset, names)):
-                context.op_execution_context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted
-                yield verdict.result()
+        for verdict in answers(context.instance, timestore, context.selected_asset_check_keys):
+            context.op_execution_context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted
+            yield verdict.result()
 
     return execute_checks
