@@ -8,7 +8,6 @@ from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.tools.crashtest.results import Maintained
 from timestore_pipeline.tools.crashtest.roles import maintained, note_maintained
 from timestore_pipeline.tools.crashtest.run import idleness
-from timestore_pipeline.tools.crashtest.schedule import CrashPlan
 
 
 def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Path) -> None:
@@ -20,7 +19,7 @@ def test_what_maintainers_did_adds_up_and_a_torn_line_says_nothing(tmp_path: Pat
     assert maintained(tmp_path) == Maintained(compactions=3, files=7, deleted=1, log_commits=7)
 
 
-def test_a_long_test_in_which_nothing_was_compacted_fails(tmp_path: Path) -> None:
-    assert len(idleness(CrashPlan(tmp_path, kills=100, seed=1), Maintained(log_commits=3))) == 1
-    assert idleness(CrashPlan(tmp_path, kills=100, seed=1), Maintained(compactions=1)) == []
-    assert idleness(CrashPlan(tmp_path, kills=99, seed=1), Maintained()) == []
+def test_a_long_test_in_which_nothing_was_compacted_fails() -> None:
+    assert len(idleness(100, Maintained(log_commits=3))) == 1
+    assert idleness(100, Maintained(compactions=1)) == []
+    assert idleness(99, Maintained()) == []
