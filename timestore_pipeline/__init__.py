@@ -31,6 +31,7 @@ else:
         "StagingManager": "timestore_pipeline.ingest.manager",
         "TimestoreComponent": "timestore_pipeline.defs.component",
         "TimestoreError": "timestore_pipeline.errors",
+        "clock": "timestore_pipeline.system",  # tests of a user's own replace its functions to travel in time
     }
 
     def __getattr__(name: str) -> Any:
