@@ -14,7 +14,7 @@ from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
-from timestore_pipeline.staging.ledger.datasets import Datasets, made
+from timestore_pipeline.staging.ledger.datasets import Datasets, ensured_id
 from timestore_pipeline.staging.ledger.schema_changes import apply
 
 
@@ -28,7 +28,7 @@ def settle(area: StagingArea, catalog: DatasetCatalog, rows: pa.Table) -> tuple[
     fitted = catalog.fit("d", rows)
     if fitted.change is not None:
         with area.ledger.database.transaction() as tx:
-            made(tx, "d")
+            ensured_id(tx, "d")
             apply(tx, "d", fitted.change)
     return fitted.record, fitted.rows
 

@@ -12,7 +12,7 @@ from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.staging.ledger import schema_changes, volumes
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none, marks
-from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of, made
+from timestore_pipeline.staging.ledger.datasets import WAITS, bring_back, dataset_id_of, ensured_id
 from timestore_pipeline.staging.ledger.published import published_under
 from timestore_pipeline.staging.ledger.schema_changes import Basis, SchemaMoved
 from timestore_pipeline.system import clock
@@ -189,7 +189,7 @@ def _promise(tx: sqlite3.Connection, journal_id: str, record: Promise) -> Mappin
 
 def _first_promised(tx: sqlite3.Connection, basis: Basis | None) -> int:
     assert basis is not None, "it names the dataset"
-    return made(tx, basis.dataset)
+    return ensured_id(tx, basis.dataset)
 
 
 def _insert(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.errors import UnknownDataset
 from timestore_pipeline.staging.ledger.database import Database
-from timestore_pipeline.staging.ledger.datasets import bring_back, dataset_id_of, made
+from timestore_pipeline.staging.ledger.datasets import bring_back, dataset_id_of, ensured_id
 
 FLUSH_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
 
@@ -36,7 +36,7 @@ class Counters:
     def add(self, dataset: str, series: str, labels: Mapping[str, str], amount: float) -> None:
         """Count something that arrives for the dataset, which is made if need be."""
         with self._database.transaction() as tx:
-            dataset_id = made(tx, dataset)
+            dataset_id = ensured_id(tx, dataset)
             increment(tx, dataset_id, series, labels, amount)
             bring_back(tx, dataset_id)
 

@@ -90,7 +90,7 @@ class Datasets:
         if found is not None and found.removed_at is None:
             return found
         with self._database.transaction() as tx:
-            bring_back(tx, made(tx, name))
+            bring_back(tx, ensured_id(tx, name))
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -187,7 +187,7 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
     return int(row["dataset_id"])
 
 
-def made(tx: sqlite3.Connection, name: str) -> int:
+def ensured_id(tx: sqlite3.Connection, name: str) -> int:
     """The id of a dataset that is made if need be, without columns."""
     created = clock.to_micros(clock.now())
     tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
