@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from timestore_pipeline.ingest.manager import StagingManager
     from timestore_pipeline.model.batch import Receipt
     from timestore_pipeline.settings import Settings
+    from timestore_pipeline.system import clock as clock
 else:
     _HOMES = {
         "Receipt": "timestore_pipeline.model.batch",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import timestore_pipeline
 from timestore_pipeline.system import clock
 
 
@@ -33,3 +34,7 @@ def test_microseconds_count_from_1970_in_utc_whatever_the_time_zone() -> None:
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 0.0), (1, 2.0), (2, 4.0), (5, 32.0), (6, 60.0), (10_000, 60.0)])
 def test_a_wait_doubles_with_each_failure(failures: int, seconds: float) -> None:
     assert clock.backoff(2.0, failures, 60.0) == seconds
+
+
+def test_the_public_clock_is_the_one_that_the_product_reads() -> None:
+    assert timestore_pipeline.clock is clock
