@@ -16,7 +16,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.system import clock
 
-NOTED_AGAIN = timedelta(hours=1)  # so that a code location that is gone can be told from one that declares
+NOTED_AGAIN = timedelta(hours=1)  # so that `show` says which code locations still declare
 
 
 def apply_datasets(
