@@ -168,7 +168,8 @@ def _maintain(home: Path, errors: list[str]) -> None:
 
 def maintained(store: Timestore) -> None:
     """With nothing kept for anybody; raises the first thing that could not be done."""
-    options = replace(store.maintain_options(min_files=2, retention=timedelta(0)), log_retention=timedelta(0))
+    options = store.maintain_options(min_files=2, retention=timedelta(0))
+    options = replace(options, log_retention=timedelta(0), key_retention=timedelta(0))
     for done in dataset_maintenance.maintain(store.area, store.lake, ["d"], options):
         if done.errors:
             raise done.errors[0]

@@ -24,6 +24,7 @@ from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches
 from timestore_pipeline.staging.ledger.datasets import Datasets
+from timestore_pipeline.staging.ledger.flush_stretches import FlushStretches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
@@ -160,5 +161,6 @@ STEPS = (
     Step("commit a change of type", "to be retyped", TableMaintenance, "retype"),
     Step("learn a changed type", "to be retyped", Datasets, "learn"),
     Step("vacuum", "fragmented", TableMaintenance, "delete"),
+    Step("fold old flushes", "fragmented", FlushStretches, "fold"),
     Step("trim log", "fragmented", DeltaLog, "trim", system_error),
 )

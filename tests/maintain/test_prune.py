@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.maintain.small_files import AT_ONCE, books, content, maintained, publish, rows
 from tests.staging.rolled import roll_up_all
+from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import handle
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.audit.shard_audit import verify
@@ -63,14 +65,50 @@ def test_flushes_and_maintenance_go_on_with_a_trimmed_log(fragmented: Timestore,
 
 def test_rows_that_are_gone_are_found_without_the_commits(fragmented: Timestore, later: None) -> None:
     maintained(fragmented)
-    _alter(fragmented, "UPDATE flushes SET rows = rows + 1 WHERE epoch = 3")
+    _alter(fragmented, "UPDATE flushes SET rows = rows + 1 WHERE epoch = 6")
     problems, _ = books(fragmented)
     assert "flush_not_traced" in problems
 
 
+@pytest.mark.parametrize("more", [1, -1])
+def test_rows_of_folded_flushes_are_counted_in_the_tables_files(fragmented: Timestore, later: None, more: int) -> None:
+    assert maintained(fragmented).folded_flushes == 5
+    assert books(fragmented) == ([], ["log_trimmed"])
+    _alter(fragmented, f"UPDATE flush_stretches SET rows = rows + {more}")
+    [audit] = verify(fragmented.area, fragmented.lake, ["weather"]).datasets
+    found = {problem.code: problem.message for problem in audit.problems}
+    assert found["flush_not_traced"] == f"epochs 1 to 5 published {50 + more} rows, the table's files hold 50 of them"
+
+
+def test_rows_of_folded_flushes_are_counted_while_the_log_is_whole(fragmented: Timestore, later: None) -> None:
+    fragmented.area.ledger.flush_stretches.fold("weather", clock.now())
+    assert books(fragmented) == ([], [])
+    _alter(fragmented, "UPDATE flush_stretches SET rows = rows + 1")
+    assert "flush_not_traced" in books(fragmented)[0]
+
+
+def test_young_flushes_stay(fragmented: Timestore) -> None:
+    assert maintained(fragmented).folded_flushes == 0
+
+
+def test_a_table_that_is_gone_is_missed_by_folded_flushes_too(fragmented: Timestore, later: None) -> None:
+    maintained(fragmented)
+    shutil.rmtree(fragmented.lake.table("weather").uri)
+    [audit] = verify(fragmented.area, fragmented.lake, ["weather"]).datasets
+    assert ("missing_table", "60 rows were published, but there is no table") in [
+        (problem.code, problem.message) for problem in audit.problems
+    ]
+
+
+def test_recover_enters_no_folded_flush_again(fragmented: Timestore, later: None) -> None:
+    fragmented.area.ledger.flush_stretches.fold("weather", clock.now())
+    assert recover(fragmented.area, fragmented.lake).reconciled.published == []
+    assert books(fragmented) == ([], [])
+
+
 def test_rows_of_a_flush_that_was_aborted_are_found(fragmented: Timestore, later: None) -> None:
     maintained(fragmented)
-    _alter(fragmented, "UPDATE flushes SET state = 'aborted' WHERE epoch = 3")
+    _alter(fragmented, "UPDATE flushes SET state = 'aborted' WHERE epoch = 6")
     assert "unknown_rows" in books(fragmented)[0]
 
 

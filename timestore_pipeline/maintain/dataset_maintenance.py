@@ -71,7 +71,7 @@ class MaintainOptions:
     target_bytes: int  # of a compacted file
     min_files: int  # that are compacted together
     retention: timedelta  # of replaced files, from when they were replaced
-    log_retention: timedelta  # of commits; replaced files are deleted first, so never less than `retention`
+    log_retention: timedelta  # of commits, and of single flushes in the ledger
     key_retention: timedelta  # of idempotency keys
     export: ExportOptions
     dry_run: bool = False
@@ -79,6 +79,11 @@ class MaintainOptions:
     @property
     def limits(self) -> CompactionLimits:
         return CompactionLimits(self.target_bytes, self.min_files, self.export.sortable_bytes)
+
+    @property
+    def history_retention(self) -> timedelta:
+        """How long commits stay: replaced files are deleted first."""
+        return max(self.retention, self.log_retention)
 
     def export_of(self, record: DatasetRecord | None) -> ExportOptions:
         """How the files of a dataset are written: as its flushes write them. None = only other shards flush it."""
@@ -185,14 +190,15 @@ class Maintenance:
 
     def _prune_log(self, done: DatasetUpkeep) -> None:
         if done.has_table:
-            retention = max(self.options.retention, self.options.log_retention)
-            trim = prune.prune_log(self.area, self._table, self.dataset, retention, dry_run=self.options.dry_run)
+            retention, dry_run = self.options.history_retention, self.options.dry_run
+            trim = prune.prune_log(self.area, self._table, self.dataset, retention, dry_run=dry_run)
             done.log_commits, done.log_waits_for = trim.commits, trim.waiting_for
 
     def _prune_ledger(self, done: DatasetUpkeep) -> None:
         if not self.options.dry_run and self._record is not None:
-            done.forgotten_batches, done.forgotten_statistics = prune.prune_ledger(
-                self.area, self.dataset, self.options.key_retention
+            keys, history = self.options.key_retention, max(self.options.key_retention, self.options.history_retention)
+            done.forgotten_batches, done.forgotten_statistics, done.folded_flushes = prune.prune_ledger(
+                self.area, self.dataset, keys, history
             )
 
     @property

@@ -39,6 +39,7 @@ class DatasetUpkeep:
     log_waits_for: Sequence[str] = ()  # shards that may still need the rest
     forgotten_batches: int = 0  # with their idempotency keys
     forgotten_statistics: int = 0  # of files
+    folded_flushes: int = 0  # see flush_stretches.py
     gave_way: int = 0  # groups whose files another process replaced meanwhile
     errors: list[TimestoreError] = field(default_factory=list)
 
@@ -66,6 +67,7 @@ class DatasetUpkeep:
             "log_waits_for": list(self.log_waits_for),
             "forgotten_batches": self.forgotten_batches,
             "forgotten_statistics": self.forgotten_statistics,
+            "folded_flushes": self.folded_flushes,
             "errors": [error.to_dict() for error in self.errors],
         }
 

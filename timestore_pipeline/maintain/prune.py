@@ -4,8 +4,9 @@ Vacuum deletes replaced files and leftovers of processes that died; never a file
 running flush or compaction, of any shard), and never one that another tool put into the folder: `timestore verify`
 reports those and `timestore legacy import` imports them. A crash leaves files that the next run deletes.
 
-The entries that verification and rebuilding need stay: every flush with its files and rows, the running totals, and the
-commits from which a lost ledger would be rebuilt. A crash leaves a log that begins later, or a ledger pruned in part.
+The entries that verification and rebuilding need stay: the rows of every flush, of old ones by stretches, the running
+totals, and the commits from which a lost ledger would be rebuilt. A crash leaves a log that begins later, or a ledger
+pruned in part.
 """
 
 from __future__ import annotations
@@ -63,14 +64,17 @@ def prune_log(
     return trim if dry_run else replace(trim, commits=table.log.trim(trim.version))
 
 
-def prune_ledger(area: StagingArea, dataset: str, retention: timedelta) -> tuple[int, int]:
-    """Delete published batches with their keys, and statistics of published files; returns the number of each."""
-    before, files = clock.now() - retention, 0
+def prune_ledger(area: StagingArea, dataset: str, keys: timedelta, flushes: timedelta) -> tuple[int, int, int]:
+    """Delete published batches with their keys, and statistics of published files; fold old flushes.
+
+    keys: the retention of the first two. Returns the number of each.
+    """
+    before, files = clock.now() - keys, 0
     area.ledger.published.fold(dataset)
     batches = area.ledger.published.prune(dataset, before)
     while done := area.ledger.flushes.forget_statistics(dataset, before):
         files += done  # in steps, so that producers can write to the ledger in between
-    return batches, files
+    return batches, files, area.ledger.flush_stretches.fold(dataset, clock.now() - flushes)
 
 
 def _oldest_needed(area: StagingArea, dataset: str) -> datetime:

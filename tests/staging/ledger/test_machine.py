@@ -190,6 +190,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger.published.fold("d")
         assert self._known() == before
 
+    @rule()
+    def fold_flushes(self) -> None:
+        """What was published stays counted."""
+        before = self.ledger.audit.totals("d")
+        self.ledger.flush_stretches.fold("d", clock.now() + timedelta(seconds=1))
+        assert self.ledger.audit.totals("d") == before
+
     def _known(self) -> dict[str, str]:
         return {key: one.batch_id for key, one in self.ledger.batches.known_keys(self.dataset_id, "abcdef").items()}
 

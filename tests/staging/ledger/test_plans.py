@@ -17,7 +17,7 @@ from timestore_pipeline.staging.ledger.exports import BatchShare
 
 # The tables that grow with what is published; a search by dataset alone reads all of the dataset's rows. The newest
 # flush of a backlog, `l`, is the first that such a search finds.
-_GROWING = r"(batches|b|flushes|f|files|batch_files|published_runs|published_keys|keys|run_files)"
+_GROWING = r"(batches|b|flushes|f|files|batch_files|published_runs|published_keys|keys|run_files|flush_stretches)"
 _READS_ALL = re.compile(rf"SCAN {_GROWING}\b|SEARCH {_GROWING} .*\(dataset_id=\?\)$")
 _IN_JOURNALS = "batches_in_journals"  # an index that published batches leave when they are folded
 

@@ -15,6 +15,7 @@ from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.recovery.audit.findings import Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
+from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
 
 _LEFTOVER = "readers do not see it, and its flush can never be published: `timestore verify --repair` deletes it"
 _RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
@@ -25,6 +26,7 @@ class PublishedAudit:
     """One shard's view of one table."""
 
     shard: str
+    stretches: Sequence[FlushStretch]
     flushes: Sequence[FlushFacts]
     epochs: Mapping[int, FlushState]
     history: TableHistory | None  # None = there is no table
@@ -34,7 +36,8 @@ class PublishedAudit:
     def problems(self) -> Iterator[Finding]:
         """Rows that are lost, doubled or not accounted for."""
         if self.history is None:
-            if published := sum(flush.rows for flush in self._published()):
+            folded = sum(stretch.volume.rows for stretch in self.stretches)
+            if published := folded + sum(flush.rows for flush in self._published()):
                 yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
             return
         ours = [c for c in self.history.commits if c.published and c.metadata.get("shard") == self.shard]
@@ -70,7 +73,7 @@ class PublishedAudit:
     def _unknown(self, epoch: int, commit: TableCommit) -> Iterator[Finding]:
         """A commit whose flush the ledger lacks or has aborted; an exported flush only needs to be finalized."""
         state = self.epochs.get(epoch)
-        if state in (FlushState.PUBLISHED, FlushState.EXPORTED):
+        if state in (FlushState.PUBLISHED, FlushState.EXPORTED) or self._is_folded(epoch):
             return
         known = "does not have that flush" if state is None else f"has that flush as {state}"
         text = f"version {commit.version} of the table publishes epoch {epoch} of this shard; the ledger {known}"
@@ -88,7 +91,7 @@ class PublishedAudit:
         return [
             path
             for path in sorted(history.stored.keys() - named)
-            if not (self._may_be_in_progress(path) or history.may_be_in_progress(path))
+            if not (self._is_old_or_in_progress(path) or history.may_be_in_progress(path))
         ]
 
     def _unmanaged_files(self, history: TableHistory) -> Iterator[Finding]:
@@ -97,11 +100,16 @@ class PublishedAudit:
             hint = f"readers do not see it; --repair keeps it: {reason}" if reason else _LEFTOVER
             yield Finding("unmanaged_file", f"no commit and no flush names the file {path}", hint)
 
-    def _may_be_in_progress(self, path: str) -> bool:
-        """Written by a flush that has not recorded it yet, or by another shard, whose ledger is out of reach."""
+    def _is_old_or_in_progress(self, path: str) -> bool:
+        """Written by a flush that is folded by now or has not recorded it yet, or by another shard, whose ledger is out
+        of reach.
+        """
         shard, epoch = written_by(path) or (self.shard, 0)
         state = self.epochs.get(epoch)
-        return shard != self.shard or state in (FlushState.CLAIMED, FlushState.EXPORTED)
+        return shard != self.shard or self._is_folded(epoch) or state in (FlushState.CLAIMED, FlushState.EXPORTED)
+
+    def _is_folded(self, epoch: int) -> bool:
+        return any(epoch in stretch for stretch in self.stretches)
 
     def _why_kept(self, history: TableHistory, path: str) -> str:
         """Why a file may still be published; empty = it is proven that no commit names it, and that none ever will.

@@ -143,7 +143,9 @@ def _published(area: StagingArea, lake: Lake, dataset: str, facts: LedgerFacts) 
     history = table.history()
     folder = {} if history is not None else {file.path: file.size for file in table.stored_files()}
     epochs = area.ledger.audit.epochs(dataset)
-    return PublishedAudit(area.shard, facts.flushes, epochs, history, app_id(area.shard, dataset), folder)
+    return PublishedAudit(
+        area.shard, facts.stretches, facts.flushes, epochs, history, app_id(area.shard, dataset), folder
+    )
 
 
 def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, *, deep: bool) -> list[Finding]:
@@ -155,7 +157,13 @@ def _traced(table: LakeTable, published: PublishedAudit, history: TableHistory, 
     except TimestoreError as error:
         return [Finding.of(error)]
     audit = TracedAudit(
-        published.shard, published.flushes, published.epochs, history.live, origins, complete=history.complete
+        published.shard,
+        published.stretches,
+        published.flushes,
+        published.epochs,
+        history.live,
+        origins,
+        complete=history.complete,
     )
     return list(audit.problems())
 

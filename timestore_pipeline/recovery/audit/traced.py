@@ -15,6 +15,7 @@ from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.model.lake import LiveFile
 from timestore_pipeline.recovery.audit.findings import Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts
+from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
 
 _RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
 
@@ -24,6 +25,7 @@ class TracedAudit:
     """One shard's flushes, and the origins of the rows in the table's files."""
 
     shard: str
+    stretches: Sequence[FlushStretch]
     flushes: Sequence[FlushFacts]
     epochs: Mapping[int, FlushState]
     live: Mapping[str, LiveFile]
@@ -32,14 +34,17 @@ class TracedAudit:
 
     def problems(self) -> Iterator[Finding]:
         """Flushes with too few or too many rows in the table, and rows of flushes that the ledger did not publish."""
-        if self.complete and not any(map(compacted_by, self.live)):
+        if self.complete and not self.stretches and not any(map(compacted_by, self.live)):
             return  # the commits prove it already
         found = self._rows_by_epoch()
+        for stretch in self.stretches:
+            rows = sum(found.pop(epoch) for epoch in [epoch for epoch in found if epoch in stretch])
+            epochs = f"epochs {stretch.first_epoch} to {stretch.last_epoch}"
+            yield from self._differing(epochs, stretch.volume.rows, rows)
         for flush in self.flushes:
             rows = found.pop(flush.epoch, 0)
-            if flush.state is FlushState.PUBLISHED and rows != flush.rows and not self._is_elsewhere(flush.rows, rows):
-                text = f"epoch {flush.epoch} published {flush.rows} rows, the table's files hold {rows} of them"
-                yield Finding("flush_not_traced", text, _RESTORE)
+            if flush.state is FlushState.PUBLISHED:
+                yield from self._differing(f"epoch {flush.epoch}", flush.rows, rows)
         yield from (self._unknown(epoch, rows) for epoch, rows in found.items() if self._is_unknown(epoch))
 
     def _rows_by_epoch(self) -> dict[int, int]:
@@ -48,6 +53,11 @@ class TracedAudit:
             for epoch, amount in origins.of_shard(self.shard):
                 rows[epoch] = rows.get(epoch, 0) + amount
         return rows
+
+    def _differing(self, epochs: str, published: int, found: int) -> Iterator[Finding]:
+        if found != published and not self._is_elsewhere(published, found):
+            text = f"{epochs} published {published} rows, the table's files hold {found} of them"
+            yield Finding("flush_not_traced", text, _RESTORE)
 
     def _is_elsewhere(self, published: int, found: int) -> bool:
         """Rows may be in files of another tool, which do not record their origins."""

@@ -16,6 +16,7 @@ from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.declarations import Declarations
 from timestore_pipeline.staging.ledger.flush_failures import FlushFailures
+from timestore_pipeline.staging.ledger.flush_stretches import FlushStretches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
@@ -59,6 +60,7 @@ class Ledger:
         self.journals = Journals(self.database)
         self.segments = Segments(self.database)
         self.flushes = Flushes(self.database)
+        self.flush_stretches = FlushStretches(self.database)
         self.incidents = Incidents(self.database)
         self.quarantine = Quarantine(self.database)
         self.processes = Processes(self.database)

@@ -14,6 +14,7 @@ from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch, stretches_of
 from timestore_pipeline.staging.ledger.journals import OWED, RecordPlace, places_of
 from timestore_pipeline.staging.ledger.log_import import FROM_THE_LOG
 
@@ -64,7 +65,8 @@ class LedgerFacts:
     """One dataset, one instant."""
 
     totals: LedgerTotals
-    flushes: Sequence[FlushFacts]  # oldest first; aborted ones are left out
+    stretches: Sequence[FlushStretch]  # of old flushes
+    flushes: Sequence[FlushFacts]  # the others, oldest first; aborted ones are left out
     segments: Sequence[SegmentFacts]
     records: Sequence[RecordPlace]  # in journals, with batches that are owed
     provenance_gaps: Sequence[ProvenanceGap]
@@ -72,7 +74,7 @@ class LedgerFacts:
     @classmethod
     def empty(cls) -> LedgerFacts:
         """Of a dataset that the ledger does not know."""
-        return cls(LedgerTotals({}, {}, Volume(), Volume()), (), (), (), ())
+        return cls(LedgerTotals({}, {}, Volume(), Volume()), (), (), (), (), ())
 
 
 class Audit:
@@ -87,6 +89,7 @@ class Audit:
             dataset_id = dataset_id_of(tx, dataset)
             return LedgerFacts(
                 _totals(tx, dataset_id),
+                stretches_of(tx, dataset_id),
                 _flushes(tx, dataset_id),
                 _segments(tx, dataset_id),
                 places_of(tx.execute(OWED, (dataset,)).fetchall()),
@@ -108,7 +111,7 @@ class Audit:
             )
 
     def epochs(self, dataset: str) -> dict[int, FlushState]:
-        """Every epoch that was ever claimed, and how it stands now."""
+        """Every epoch that was claimed and is in no stretch, and how it stands now."""
         rows = self._database.rows(
             "SELECT epoch, flushes.state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ?", (dataset,)
         )
@@ -160,7 +163,7 @@ def _totals(tx: sqlite3.Connection, dataset_id: int) -> LedgerTotals:
     return LedgerTotals(
         kept={row["state"]: _volume(row) for row in kept},
         counted={row["state"]: _volume(row) for row in counted},
-        flushed=_claimed(tx, dataset_id, "('published')"),
+        flushed=sum((one.volume for one in stretches_of(tx, dataset_id)), _claimed(tx, dataset_id, "('published')")),
         claimed=_claimed(tx, dataset_id, "('claimed', 'exported')"),
     )
 

@@ -28,6 +28,20 @@ class CatalogEntry:
     last_partition: str | None
 
 
+_ENTRIES = """
+SELECT *,
+    (SELECT min(value) FROM (
+        SELECT min(partition_value) AS value FROM files WHERE files.dataset_id = datasets.dataset_id
+        UNION ALL SELECT first_partition FROM flush_stretches s WHERE s.dataset_id = datasets.dataset_id
+    )) AS first_partition,
+    (SELECT max(value) FROM (
+        SELECT max(partition_value) AS value FROM files WHERE files.dataset_id = datasets.dataset_id
+        UNION ALL SELECT last_partition FROM flush_stretches s WHERE s.dataset_id = datasets.dataset_id
+    )) AS last_partition
+FROM datasets WHERE removed_at IS NULL ORDER BY name
+"""
+
+
 def read_catalog(ledger: Path) -> list[CatalogEntry]:
     """Every readable dataset in use, in name order; none when there is no ledger.
 
@@ -39,11 +53,7 @@ def read_catalog(ledger: Path) -> list[CatalogEntry]:
 
 
 def _entries(connection: sqlite3.Connection) -> Iterator[CatalogEntry]:
-    bound = "(SELECT {}(partition_value) FROM files WHERE files.dataset_id = datasets.dataset_id)"
-    rows = connection.execute(
-        f"SELECT *, {bound.format('min')} AS first_partition, {bound.format('max')} AS last_partition"
-        " FROM datasets WHERE removed_at IS NULL ORDER BY name"
-    )
+    rows = connection.execute(_ENTRIES)
     for row in rows:
         try:
             yield CatalogEntry(record_of(row), row["first_partition"], row["last_partition"])

@@ -18,6 +18,7 @@ from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
+from timestore_pipeline.staging.ledger.flush_stretches import is_folded
 from timestore_pipeline.staging.ledger.schema_changes import fix_types
 from timestore_pipeline.staging.ledger.type_changes import mark_retyped
 from timestore_pipeline.system import clock
@@ -102,7 +103,8 @@ class LogImport:
             tx.execute(
                 "UPDATE datasets SET last_epoch = max(last_epoch, ?) WHERE dataset_id = ?", (flush.epoch, dataset_id)
             )
-            if not (_is_in_pieces if whole else _is_news)(tx, dataset_id, flush):
+            is_missing = _is_in_pieces if whole else _is_news
+            if is_folded(tx, dataset_id, flush.epoch) or not is_missing(tx, dataset_id, flush):
                 return False
             known = _move_to_published(tx, dataset_id, flush)
             _replace_flush(tx, dataset_id, flush)
@@ -129,8 +131,9 @@ class LogImport:
                 " WHERE state != 'published' GROUP BY dataset_id, state"
             )
             tx.execute(
-                "INSERT INTO volumes SELECT dataset_id, 'published', sum(batches), sum(rows), sum(bytes) FROM flushes"
-                " WHERE state = 'published' GROUP BY dataset_id"
+                "INSERT INTO volumes SELECT dataset_id, 'published', sum(batches), sum(rows), sum(bytes) FROM ("
+                " SELECT dataset_id, batches, rows, bytes FROM flushes WHERE state = 'published'"
+                " UNION ALL SELECT dataset_id, batches, rows, bytes FROM flush_stretches) GROUP BY dataset_id"
             )
             tx.execute(
                 "INSERT INTO volumes SELECT dataset_id, 'accepted', sum(batches), sum(rows), sum(bytes) FROM volumes"

@@ -140,6 +140,18 @@ CREATE TABLE IF NOT EXISTS flushes (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS flushes_by_state ON flushes (state, dataset_id);
 
+CREATE TABLE IF NOT EXISTS flush_stretches (  -- see flush_stretches.py
+    dataset_id INTEGER NOT NULL REFERENCES datasets,
+    first_epoch INTEGER NOT NULL,
+    last_epoch INTEGER NOT NULL,
+    batches INTEGER NOT NULL,         -- of the published flushes, like the rows and bytes
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    first_partition TEXT,             -- of their files, as the Delta log spells it; NULL = there was no file
+    last_partition TEXT,
+    PRIMARY KEY (dataset_id, first_epoch)
+) WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS files (
     file_id INTEGER PRIMARY KEY,
     dataset_id INTEGER NOT NULL REFERENCES datasets,

@@ -137,8 +137,9 @@ def fix_types(tx: sqlite3.Connection, dataset: str) -> None:
 def extents_of(tx: sqlite3.Connection, record: DatasetRecord) -> Extents | None:
     """How far all staged numbers of the dataset reach; None = its columns keep their types."""
     claimed = tx.execute(
-        "SELECT 1 FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported', 'published') LIMIT 1",
-        (record.dataset_id,),
+        "SELECT 1 FROM flushes WHERE dataset_id = ? AND state IN ('claimed', 'exported', 'published')"
+        " UNION ALL SELECT 1 FROM flush_stretches WHERE dataset_id = ? AND batches > 0 LIMIT 1",
+        (record.dataset_id, record.dataset_id),
     ).fetchone()
     return None if claimed else _noted(tx, record.name)
 
