@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from timestore_pipeline.model.incident import Incident, IncidentKind
+from timestore_pipeline.model.batch import Incident, IncidentKind
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.journal_records import scan
 from timestore_pipeline.wiring import Timestore

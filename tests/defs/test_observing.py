@@ -9,7 +9,7 @@ import pytest
 from timestore_pipeline.defs import observing
 from timestore_pipeline.defs.observing import MOST_OBSERVED, observations
 from timestore_pipeline.defs.watch_state import OBSERVE_EVERY, Observed
-from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.batch import Volume
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -29,7 +29,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.errors import DiskFailing, UnreadableSegment
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.lake.table import LakeTable
-from timestore_pipeline.model.incident import IncidentKind
+from timestore_pipeline.model.batch import IncidentKind
 from timestore_pipeline.staging.salvage import Fingerprints, _Reader
 from timestore_pipeline.wiring import Timestore
 

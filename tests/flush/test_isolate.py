@@ -22,7 +22,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, TimestoreError
 from timestore_pipeline.flush import isolate
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.model.incident import IncidentKind, IncidentReason
+from timestore_pipeline.model.batch import IncidentKind, IncidentReason
 from timestore_pipeline.staging.quarantine import discard, requeue
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -25,8 +25,7 @@ from tests.live import scene
 from tests.live.graphql import DagsterApi
 from tests.live.holding import HOLDS
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.flush import Flush, FlushState
+from timestore_pipeline.model.flush import Backlog, Flush, FlushState
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.model.batch import batch_id
-from timestore_pipeline.model.commit import batches_to_ranges, claimed_at_micros, ranges_to_batches
+from timestore_pipeline.model.lake import batches_to_ranges, claimed_at_micros, ranges_to_batches
 
 
 def test_sequences_are_written_as_ranges() -> None:

@@ -15,7 +15,7 @@ from tests.staging.journals import flip, promise, record, staged, write
 from tests.staging.processes import held, run_until_killed
 from tests.staging.rows import SCHEMA, contents, table
 from timestore_pipeline.errors import DiskFull, Fenced, LedgerBusy
-from timestore_pipeline.model.incident import IncidentKind, IncidentReason
+from timestore_pipeline.model.batch import IncidentKind, IncidentReason
 from timestore_pipeline.staging import roll_up as module
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace

@@ -23,7 +23,7 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, incident_document, instant, iso, kind_of_file, size
 from timestore_pipeline.errors import TimestoreError, error_document
-from timestore_pipeline.model.incident import Incident, IncidentBatch
+from timestore_pipeline.model.batch import Incident, IncidentBatch
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.wiring import Timestore

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from timestore_pipeline.model.flush import Flush
-from timestore_pipeline.model.incident import Incident, IncidentKind
+from timestore_pipeline.model.batch import Incident, IncidentKind
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

@@ -7,7 +7,7 @@ import dagster as dg
 
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.watch_state import MOST_REMEMBERED, OBSERVE_EVERY, Observed
-from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.system import clock
 
 MOST_OBSERVED = 10  # datasets per tick; an observation is 2 kB in Dagster's storage, for ever

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
-from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.system import clock
 
 OBSERVE_EVERY = timedelta(minutes=1)  # at most, per dataset: these events are never purged

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import Backlog, Trigger
 from timestore_pipeline.model.lake import UNTIL_TIME, undecided
 from timestore_pipeline.model.thresholds import LONGEST_BLOCK, FlushThresholds
 

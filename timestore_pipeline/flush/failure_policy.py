@@ -15,7 +15,7 @@ from timestore_pipeline.errors import (
     UnreadableTable,
     UnsupportedTable,
 )
-from timestore_pipeline.model.backlog import FlushBlock
+from timestore_pipeline.model.flush import FlushBlock
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.system import clock
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.flush.attach import Place, RowsUnfit, StagedSource
-from timestore_pipeline.model.commit import ranges_of
+from timestore_pipeline.model.lake import ranges_of
 from timestore_pipeline.model.evolution import check_castable
 from timestore_pipeline.model.recast import Leeway, Recast, recast
 from timestore_pipeline.model.schema_json import schema_from_json

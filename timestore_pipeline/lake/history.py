@@ -22,8 +22,7 @@ from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.log import DeltaLog, commit_metadata
 from timestore_pipeline.lake.log_files import Action
 from timestore_pipeline.model.batch import Volume
-from timestore_pipeline.model.commit import compaction_app_id, ranges_to_batches
-from timestore_pipeline.model.lake import ExportedFile, LiveFile
+from timestore_pipeline.model.lake import ExportedFile, LiveFile, compaction_app_id, ranges_to_batches
 
 RETYPED = "retyped"  # outcome of a commit that put the same rows into other files, a column in another type
 

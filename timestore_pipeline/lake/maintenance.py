@@ -43,8 +43,7 @@ from timestore_pipeline.lake.retention import FolderFacts, LogMaintenance, folde
 from timestore_pipeline.lake.snapshot import check_features
 from timestore_pipeline.lake.stats import delta_stats, time_bounds
 from timestore_pipeline.lake.store import FileStore
-from timestore_pipeline.model.commit import compaction_app_id
-from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey
+from timestore_pipeline.model.lake import EpochOutcome, ExportedFile, PartitionKey, compaction_app_id
 from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.system.durable import is_disk_full
 

@@ -25,7 +25,7 @@ from timestore_pipeline.lake.epochs import EpochCommit, settle
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import live_files, stored_files
 from timestore_pipeline.lake.log import commit_metadata
-from timestore_pipeline.model.commit import app_id, compaction_app_id
+from timestore_pipeline.model.lake import app_id, compaction_app_id
 from timestore_pipeline.system import clock
 
 

@@ -28,7 +28,7 @@ from timestore_pipeline.lake.history import live_files
 from timestore_pipeline.lake.layout import is_ours
 from timestore_pipeline.lake.log import commit_metadata
 from timestore_pipeline.lake.table_schema import leeway_of
-from timestore_pipeline.model.commit import ranges_to_batches
+from timestore_pipeline.model.lake import ranges_to_batches
 from timestore_pipeline.model.recast import Leeway
 
 _UNDERSTOOD = {"timestampNtz"}  # reader features that change nothing about the Parquet files

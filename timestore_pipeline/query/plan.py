@@ -29,7 +29,7 @@ from pathlib import Path
 from timestore_pipeline.errors import InvalidData, TimestoreError, UnreadableSegment
 from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord

@@ -9,8 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline.errors import RetryLater, TimestoreError
-from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.flush import Flush, FlushRef
+from timestore_pipeline.model.flush import Backlog, Flush, FlushRef
 from timestore_pipeline.staging.directory import (
     DiskUsage,
     StagingDirectory,

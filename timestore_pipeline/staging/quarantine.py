@@ -13,8 +13,7 @@ import logging
 from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError, UnreadableSegment
-from timestore_pipeline.model.batch import StagedBatch, new_id
-from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
+from timestore_pipeline.model.batch import Damage, Incident, IncidentKind, IncidentReason, StagedBatch, new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import move_durably

@@ -19,8 +19,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from timestore_pipeline.errors import DiskFull, InvalidData, TimestoreError, UnreadableSegment
-from timestore_pipeline.model.batch import StagedBatch, new_id
-from timestore_pipeline.model.incident import IncidentKind, IncidentReason
+from timestore_pipeline.model.batch import IncidentKind, IncidentReason, StagedBatch, new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import JournalReader, LeftOut, reading_failed

@@ -19,8 +19,7 @@ from timestore_pipeline.errors import (
     RetryLater,
     TimestoreError,
 )
-from timestore_pipeline.model.backlog import Backlog
-from timestore_pipeline.model.flush import Flush, Trigger
+from timestore_pipeline.model.flush import Backlog, Flush, Trigger
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

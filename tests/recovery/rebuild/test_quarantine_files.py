@@ -9,7 +9,7 @@ import pytest
 from tests.recovery.rebuild.conftest import backup, flush, in_lake, problems, recovered, restore, stage_in_segment
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import LedgerLost
-from timestore_pipeline.model.incident import Incident
+from timestore_pipeline.model.batch import Incident
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 

@@ -6,9 +6,8 @@ import pytest
 
 from tests.staging.promises import batch, claimed, promise, volumes
 from timestore_pipeline.errors import Fenced, UnknownIncident
-from timestore_pipeline.model.batch import Volume, batch_id
+from timestore_pipeline.model.batch import Damage, IncidentKind, IncidentReason, Resolution, Volume, batch_id
 from timestore_pipeline.model.flush import FlushRef, FlushState
-from timestore_pipeline.model.incident import Damage, IncidentKind, IncidentReason, Resolution
 from timestore_pipeline.staging.ledger import Ledger
 
 DAMAGED = Damage(IncidentReason.DAMAGED, "rot")

@@ -6,9 +6,8 @@ import pytest
 
 from tests.staging.promises import batch, claimed, journal, promise, volumes
 from timestore_pipeline.errors import Fenced
-from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.batch import IncidentKind, IncidentReason, Volume
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.model.incident import IncidentKind, IncidentReason
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.journals import JournalRow, RecordPlace
 

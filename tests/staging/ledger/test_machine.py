@@ -13,9 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.staging.promises import batch
 from timestore_pipeline.errors import Fenced
-from timestore_pipeline.model.batch import StagedBatch, Volume
+from timestore_pipeline.model.batch import Damage, Incident, IncidentKind, IncidentReason, StagedBatch, Volume
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
-from timestore_pipeline.model.incident import Damage, Incident, IncidentKind, IncidentReason
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.batches import Promise
 from timestore_pipeline.staging.ledger.schema_changes import SchemaMoved

@@ -12,8 +12,7 @@ from tests.staging.rolled import roll_up_in
 from tests.tools.doctor.looking import files, found, seen, staged
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
-from timestore_pipeline.model.backlog import FlushBlock
-from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.model.flush import FlushBlock, Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Status

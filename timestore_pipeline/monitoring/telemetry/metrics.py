@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from timestore_pipeline.model.backlog import Backlog
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.monitoring.telemetry import series
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea

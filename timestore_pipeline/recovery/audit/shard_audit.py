@@ -25,7 +25,7 @@ from timestore_pipeline.errors import TimestoreError, UnknownDataset
 from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.model.dataset import chosen_datasets
 from timestore_pipeline.recovery.audit.findings import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.recovery.audit.published_audit import PublishedAudit, content_findings, provenance_findings

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from timestore_pipeline.errors import LedgerMismatch, RetryLater
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.commit import app_id
+from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.recovery.rebuild.reconcile import datasets_to_reconcile, reconcile
 from timestore_pipeline.recovery.rebuild.reconciliation import OfflineLedger, Reconciliation, Trust
 from timestore_pipeline.staging.directory import StagingDirectory

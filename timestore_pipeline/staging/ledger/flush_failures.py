@@ -14,7 +14,7 @@ import sqlite3
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from timestore_pipeline.model.backlog import FlushBlock
+from timestore_pipeline.model.flush import FlushBlock
 from timestore_pipeline.model.thresholds import LONGEST_BACKOFF
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of

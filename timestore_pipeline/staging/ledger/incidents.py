@@ -10,8 +10,16 @@ import sqlite3
 from dataclasses import dataclass
 
 from timestore_pipeline.errors import Fenced, UnknownIncident
-from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
-from timestore_pipeline.model.incident import Incident, IncidentBatch, IncidentKind, IncidentReason, Resolution
+from timestore_pipeline.model.batch import (
+    BatchState,
+    Incident,
+    IncidentBatch,
+    IncidentKind,
+    IncidentReason,
+    Resolution,
+    StagedBatch,
+    Volume,
+)
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none

@@ -10,9 +10,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from timestore_pipeline.errors import Fenced
-from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.batch import BatchState, Damage, IncidentKind, IncidentReason, Resolution, Volume
 from timestore_pipeline.model.flush import FlushRef
-from timestore_pipeline.model.incident import Damage, IncidentKind, IncidentReason, Resolution
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row

@@ -10,8 +10,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline.model.batch import BatchState, StagedBatch, Volume
-from timestore_pipeline.model.incident import IncidentKind, IncidentReason
+from timestore_pipeline.model.batch import BatchState, IncidentKind, IncidentReason, StagedBatch, Volume
 from timestore_pipeline.staging.ledger import volumes
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
