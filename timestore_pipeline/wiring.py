@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from timestore_pipeline.lake.table import Lake
     from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions
     from timestore_pipeline.query.statement import QueryAnswer
-    from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
-    from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
+    from timestore_pipeline.recovery.ledger_rebuild import Rebuilt
+    from timestore_pipeline.recovery.reconciliation import Reconciliation
 
 
 def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
     """Rebuild a lost or damaged ledger; None when it is sound. Call it before the staging directory is opened."""
-    from timestore_pipeline.recovery.rebuild.ledger import rebuild_if_lost as rebuild_ledger
+    from timestore_pipeline.recovery.ledger_rebuild import rebuild_if_lost as rebuild_ledger
 
     directory = StagingDirectory(settings.staging_directory)
     return rebuild_ledger(directory, settings.shard, _lake(settings, directory))
@@ -48,7 +48,7 @@ def rebuild_if_lost(settings: Settings) -> Rebuilt | None:
 
 def reconcile_restored(settings: Settings, *, replace_shard: bool = False) -> Reconciliation:
     """Enter what a ledger restored from a backup lacks. Call it before the staging directory is opened."""
-    from timestore_pipeline.recovery.rebuild.ledger import reconcile_restored as reconcile_ledger
+    from timestore_pipeline.recovery.ledger_rebuild import reconcile_restored as reconcile_ledger
 
     directory = StagingDirectory(settings.staging_directory)
     return reconcile_ledger(directory, settings.shard, _lake(settings, directory), replace_shard=replace_shard)

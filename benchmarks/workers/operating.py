@@ -16,7 +16,7 @@ from benchmarks.workers.rows import rows, shuffled
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 from timestore_pipeline.wiring import Timestore
 

@@ -17,7 +17,7 @@ from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.recovery.rebuild import ledger
+from timestore_pipeline.recovery import ledger_rebuild
 from timestore_pipeline.staging import quarantine, roll_up, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -143,17 +143,17 @@ STEPS = (
     Step("discard", "given up", Incidents, "discard"),
     Step("unlink what is given up", "given up", segments, "remove", system_error),
     Step("forget what is given up", "given up", Segments, "forget"),
-    Step("set ledger aside", "lost ledger", ledger, "_set_aside"),
-    Step("salvage ledger", "lost ledger", ledger, "salvage"),
-    Step("learn from files and log", "lost ledger", ledger, "reconcile"),
+    Step("set ledger aside", "lost ledger", ledger_rebuild, "_set_aside"),
+    Step("salvage ledger", "lost ledger", ledger_rebuild, "salvage"),
+    Step("learn from files and log", "lost ledger", ledger_rebuild, "reconcile"),
     Step("enter a segment", "no ledger", SegmentImport, "segment"),
     Step("enter records", "no ledger", SegmentImport, "records"),
     Step("list found journals", "no ledger", Journals, "list_found"),
-    Step("build anew", "lost ledger", ledger, "_build"),
-    Step("install ledger", "lost ledger", ledger, "_install"),
-    Step("finish rebuild", "lost ledger", ledger, "_finish"),
-    Step("build anew, second time", "dead in a rebuild", ledger, "_build"),
-    Step("install, second time", "dead in a rebuild", ledger, "_install"),
+    Step("build anew", "lost ledger", ledger_rebuild, "_build"),
+    Step("install ledger", "lost ledger", ledger_rebuild, "_install"),
+    Step("finish rebuild", "lost ledger", ledger_rebuild, "_finish"),
+    Step("build anew, second time", "dead in a rebuild", ledger_rebuild, "_build"),
+    Step("install, second time", "dead in a rebuild", ledger_rebuild, "_install"),
     Step("write compacted file", "fragmented", TableMaintenance, "write"),
     Step("replace files", "fragmented", TableMaintenance, "replace"),
     Step("write retyped file", "to be retyped", TableMaintenance, "write"),

@@ -13,7 +13,7 @@ from timestore_pipeline.flush.decide import FlushDecision
 from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
-from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
+from timestore_pipeline.recovery.findings import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from tests.flush.damaging import poison
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import StagingManager
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 GOOD = [f"good{number:02}" for number in range(46)]

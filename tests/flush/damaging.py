@@ -12,7 +12,7 @@ from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import AllSetAside, TimestoreError
 from timestore_pipeline.model.flush import Flush, FlushRef, Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 ROWS = 10

@@ -12,7 +12,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidMetadata, LayoutUndecided
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Flush, Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 AT = datetime(2026, 1, 1, 5, tzinfo=UTC)

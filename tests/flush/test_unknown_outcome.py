@@ -14,7 +14,7 @@ from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import ExportedFile
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 pytestmark = pytest.mark.service

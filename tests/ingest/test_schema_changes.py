@@ -25,7 +25,7 @@ from timestore_pipeline.ingest import group as module
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal import Journal

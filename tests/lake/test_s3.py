@@ -30,7 +30,7 @@ from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.lake import EpochOutcome
 from timestore_pipeline.model.recast import Leeway
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

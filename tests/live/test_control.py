@@ -9,7 +9,7 @@ from tests.live.graphql import Refused
 from tests.live.holding import OPS
 from tests.live.instance import LiveInstance
 from timestore_pipeline.model.flush import FlushState, Trigger
-from timestore_pipeline.recovery.audit.shard_audit import audit_dataset
+from timestore_pipeline.recovery.shard_audit import audit_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

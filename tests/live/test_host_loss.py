@@ -6,7 +6,7 @@ import pytest
 
 from tests.defs.flushing import hourly, run_config
 from tests.live.instance import LiveInstance
-from timestore_pipeline.recovery.audit.shard_audit import audit_dataset
+from timestore_pipeline.recovery.shard_audit import audit_dataset
 
 PROMISED = 60.0  # seconds from the restart of the code server
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from timestore_pipeline.maintain.dataset_maintenance import maintain
 from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 DAY = timedelta(days=1)

@@ -31,7 +31,7 @@ from timestore_pipeline.maintain import file_rows, retype_request
 from timestore_pipeline.maintain.dataset_maintenance import maintaining
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.recast import Leeway
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 

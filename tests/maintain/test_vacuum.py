@@ -11,7 +11,7 @@ import pytest
 from tests.maintain.small_files import AT_ONCE, DAY, books, content, live, maintained, publish, rows, stored
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import direct_files
+from timestore_pipeline.recovery.shard_audit import direct_files
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

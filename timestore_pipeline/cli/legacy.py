@@ -32,7 +32,7 @@ from timestore_pipeline.errors import NotImportable, TimestoreError, error_docum
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.lake.store import Location
 from timestore_pipeline.model.dataset import check_dataset_name, chosen_datasets
-from timestore_pipeline.recovery.audit.shard_audit import datasets_to_audit, direct_files
+from timestore_pipeline.recovery.shard_audit import datasets_to_audit, direct_files
 from timestore_pipeline.settings import storage_options
 from timestore_pipeline.wiring import Timestore
 

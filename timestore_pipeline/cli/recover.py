@@ -20,8 +20,8 @@ from timestore_pipeline.cli.wording import count, incident_document, incident_se
 from timestore_pipeline.errors import error_document
 from timestore_pipeline.flush.recovery import Recovery
 from timestore_pipeline.flush.recovery import recover as recover_area
-from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
-from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
+from timestore_pipeline.recovery.ledger_rebuild import Rebuilt
+from timestore_pipeline.recovery.reconciliation import Reconciliation
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import rebuild_if_lost, reconcile_restored
 

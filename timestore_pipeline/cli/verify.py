@@ -10,8 +10,8 @@ from timestore_pipeline.cli.arguments import SomeOrAll
 from timestore_pipeline.cli.output import AsJson, print_line, print_note, print_table, print_verdict
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
-from timestore_pipeline.recovery.audit.findings import AuditReport, DatasetAudit
-from timestore_pipeline.recovery.audit.shard_audit import verify as audit
+from timestore_pipeline.recovery.findings import AuditReport, DatasetAudit
+from timestore_pipeline.recovery.shard_audit import verify as audit
 
 _NUMBERS = ("accepted", "pending", "in flight", "published", "quarantined", "discarded")
 _COLUMNS = ("dataset", *_NUMBERS, "verdict")

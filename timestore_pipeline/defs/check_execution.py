@@ -13,7 +13,7 @@ import dagster as dg
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
-from timestore_pipeline.recovery.audit.shard_audit import audit_dataset
+from timestore_pipeline.recovery.shard_audit import audit_dataset
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 

@@ -13,8 +13,8 @@ import dagster as dg
 from timestore_pipeline.defs.events import Metadata, asset_key
 from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.model.thresholds import LATE_RULE
-from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
-from timestore_pipeline.recovery.audit.totals import total_findings
+from timestore_pipeline.recovery.findings import DatasetAudit, Finding
+from timestore_pipeline.recovery.totals import total_findings
 from timestore_pipeline.staging.ledger.audit import LedgerTotals
 from timestore_pipeline.system import clock
 

@@ -12,8 +12,8 @@ from timestore_pipeline.defs.check_execution import verdicts
 from timestore_pipeline.defs.checks import WATCHED, audited
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
-from timestore_pipeline.recovery.audit.findings import DatasetAudit
-from timestore_pipeline.recovery.audit.shard_audit import audit_dataset, datasets_to_audit
+from timestore_pipeline.recovery.findings import DatasetAudit
+from timestore_pipeline.recovery.shard_audit import audit_dataset, datasets_to_audit
 from timestore_pipeline.wiring import Timestore
 
 VERIFY_JOB = "verify_lake"

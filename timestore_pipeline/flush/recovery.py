@@ -20,8 +20,8 @@ from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.model.batch import Incident
-from timestore_pipeline.recovery.rebuild.reconcile import reconcile
-from timestore_pipeline.recovery.rebuild.reconciliation import Reconciliation
+from timestore_pipeline.recovery.reconcile import reconcile
+from timestore_pipeline.recovery.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up

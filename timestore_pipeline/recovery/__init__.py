@@ -1,1 +1,1 @@
-"""Acknowledged batches against stored rows: `audit` compares and repairs, `rebuild` restores the ledger."""
+"""Acknowledged batches against stored rows: an audit compares and repairs, a rebuild restores the ledger."""

@@ -29,7 +29,7 @@ from timestore_pipeline.monitoring.alerting.panels import ALERT_OF, rows
 from timestore_pipeline.monitoring.alerting.promql import RuleDurations
 from timestore_pipeline.monitoring.alerting.rendering import dashboard_json
 from timestore_pipeline.monitoring.telemetry import series
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 DURATIONS = RuleDurations(10)  # recently = the last minute

@@ -10,8 +10,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from timestore_pipeline.recovery.audit.findings import DatasetAudit, Finding
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.findings import DatasetAudit, Finding
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.recovery.audit.books import readings
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

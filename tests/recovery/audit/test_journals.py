@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.recovery.audit.books import alter_ledger, audited, codes, readings
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.staging.journal_records import scan
 from timestore_pipeline.wiring import Timestore
 

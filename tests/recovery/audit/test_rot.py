@@ -18,7 +18,7 @@ from tests.recovery.audit.books import readings
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.recovery.audit.books import alter_ledger, alter_segment, audited, codes, segment
-from timestore_pipeline.recovery.audit import staged_audit
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery import staged_audit
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.staging.system_errors import disk_failing
 from timestore_pipeline.wiring import Timestore
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
-from timestore_pipeline.recovery.rebuild import ledger
+from timestore_pipeline.recovery import ledger_rebuild
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost, reconcile_restored
 
 
 def rebuild_and_die(home: Path, step: str, moment: str) -> None:
-    arm(ledger, step, moment)
+    arm(ledger_rebuild, step, moment)
     rebuild_if_lost(Settings.build(home=home))
 
 

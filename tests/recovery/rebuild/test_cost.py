@@ -12,7 +12,7 @@ import pytest
 from tests.staging.journals import LAYOUT, record, write
 from tests.staging.rows import write as write_segment
 from timestore_pipeline import Settings
-from timestore_pipeline.recovery.rebuild import staged_files
+from timestore_pipeline.recovery import staged_files
 from timestore_pipeline.staging import engine
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.journal_records import RecordLayout

@@ -16,7 +16,7 @@ from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import LedgerLost, LedgerMismatch, RetryLater, TimestoreError, UnreadableLedger
 from timestore_pipeline.model.flush import Trigger
-from timestore_pipeline.recovery.rebuild.ledger import Rebuilt
+from timestore_pipeline.recovery.ledger_rebuild import Rebuilt
 from timestore_pipeline.staging.ledger.log_import import LogImport
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from timestore_pipeline.model.flush import Flush, FlushState, Trigger
-from timestore_pipeline.recovery.audit.shard_audit import verify
+from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.tools.crashtest.oracle import judge

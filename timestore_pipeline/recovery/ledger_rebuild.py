@@ -24,8 +24,8 @@ from pathlib import Path
 from timestore_pipeline.errors import LedgerMismatch, RetryLater
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.lake import app_id
-from timestore_pipeline.recovery.rebuild.reconcile import datasets_to_reconcile, reconcile
-from timestore_pipeline.recovery.rebuild.reconciliation import OfflineLedger, Reconciliation, Trust
+from timestore_pipeline.recovery.reconcile import datasets_to_reconcile, reconcile
+from timestore_pipeline.recovery.reconciliation import OfflineLedger, Reconciliation, Trust
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.damaged_ledger import copy_remains, is_sound, salvage, shard_of

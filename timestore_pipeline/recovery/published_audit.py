@@ -13,7 +13,7 @@ from timestore_pipeline.lake.history import TableCommit, TableHistory
 from timestore_pipeline.lake.layout import compacted_by, written_by
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
-from timestore_pipeline.recovery.audit.findings import Finding
+from timestore_pipeline.recovery.findings import Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
 from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
 

@@ -16,8 +16,8 @@ from timestore_pipeline.model.canonical import canonical_schema
 from timestore_pipeline.model.lake import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
-from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust
-from timestore_pipeline.recovery.rebuild.staged_files import (
+from timestore_pipeline.recovery.reconciliation import LedgerContext, Reconciliation, Trust
+from timestore_pipeline.recovery.staged_files import (
     FoundJournals,
     adopt_quarantined,
     adopt_records,

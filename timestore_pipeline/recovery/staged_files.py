@@ -21,7 +21,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from timestore_pipeline.errors import AccessDenied, RetryLater, TimestoreError
-from timestore_pipeline.recovery.rebuild.reconciliation import LedgerContext, Reconciliation, Trust, Unadopted
+from timestore_pipeline.recovery.reconciliation import LedgerContext, Reconciliation, Trust, Unadopted
 from timestore_pipeline.staging.journal_records import FoundRecord, scan
 from timestore_pipeline.staging.ledger.segment_import import FoundSegment
 from timestore_pipeline.staging.liveness import others_alive

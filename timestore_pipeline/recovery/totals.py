@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import astuple
 
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.recovery.audit.findings import Finding
+from timestore_pipeline.recovery.findings import Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals, Totals
 from timestore_pipeline.staging.ledger.volumes import ACCEPTED
 

@@ -17,8 +17,8 @@ import duckdb
 
 from timestore_pipeline.errors import DiskFailing, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.model.sql_types import quote
-from timestore_pipeline.recovery.audit.findings import Finding
-from timestore_pipeline.recovery.rebuild.staged_files import datasets_in, unknown_journals
+from timestore_pipeline.recovery.findings import Finding
+from timestore_pipeline.recovery.staged_files import datasets_in, unknown_journals
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN

@@ -1,1 +1,0 @@
-"""`timestore verify`: acknowledged batches, staged rows and the lake's rows, compared in both directions."""
