@@ -1,21 +1,30 @@
-"""Where rows go: the Delta partition column of a granularity, and the SQL that finds one partition's rows.
+"""Where rows go, and where they came from: partitions, the SQL that finds one partition's rows, and names of files.
 
 Every row belongs to exactly one partition: rows without a time, and rows whose time lies outside the years 1 to 9999
 that a Delta partition value can spell, share the null partition. File names carry shard and epoch, so that a folder
 listing shows the writer of every file, and a random part, so that no attempt ever overwrites another.
+
+A compacted file holds rows of several flushes, of any shard, and its footer names these origins. The commits that
+replaced the flushes' files are removed in time, with the log; the footer stays with the rows, is read by every shard,
+and is merged into the next footer when the file is compacted again. So each flush can be traced into the table for as
+long as the table lasts.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from typing import Self
 from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
+from timestore_pipeline.errors import Corrupted
 from timestore_pipeline.model import sql_types
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.lake import PartitionKey
@@ -28,6 +37,8 @@ _FIELDS = {
     "partition_date": pa.field("partition_date", pa.date32()),
     "partition_hour": pa.field("partition_hour", pa.timestamp("us", tz="UTC")),
 }
+
+FlushOrigin = tuple[str, int]  # shard and epoch
 
 
 class TimeKind(StrEnum):
@@ -182,3 +193,52 @@ def _origin(path: str, kind: str) -> tuple[str, int] | None:
 
 def _fresh(key: PartitionKey, kind: str, shard: str, number: int) -> str:
     return f"{folder(key)}{kind}-{quote(shard, safe='')}-{number:010d}-{uuid.uuid4().hex[:12]}.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Rows by flush."""
+
+    rows: Mapping[FlushOrigin, int]
+
+    @classmethod
+    def of_flush_file(cls, path: str, rows: int) -> Self:
+        """Origins of a file that names its flush; none for any other file."""
+        origin = written_by(path)
+        return cls({} if origin is None else {origin: rows})
+
+    @classmethod
+    def merged(cls, parts: Iterable[Origins]) -> Self:
+        total: dict[FlushOrigin, int] = {}
+        for part in parts:
+            for origin, rows in part.rows.items():
+                total[origin] = total.get(origin, 0) + rows
+        return cls(total)
+
+    @classmethod
+    def from_note(cls, note: str, path: str) -> Self:
+        """Read back from a footer; raise `Corrupted` when the text is not `to_note`'s."""
+        try:
+            shards = json.loads(note)["origins"]
+            return cls({(shard, int(epoch)): int(n) for shard, flushes in shards.items() for epoch, n in flushes})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            hint = "nothing was changed; restore the file from a backup"
+            raise Corrupted(f"the footer of {path} does not name the flushes of its rows", hint=hint) from error
+
+    def to_note(self) -> str:
+        """For the footer: shard -> [[epoch, rows], ...], epochs ascending."""
+        shards: dict[str, list[list[int]]] = {}
+        for (shard, epoch), rows in sorted(self.rows.items()):
+            shards.setdefault(shard, []).append([epoch, rows])
+        return json.dumps({"origins": shards}, separators=(",", ":"))
+
+    def of_shard(self, shard: str) -> Iterator[tuple[int, int]]:
+        """(epoch, rows) of one shard's flushes."""
+        return ((epoch, rows) for (found, epoch), rows in self.rows.items() if found == shard)
+
+    def checked(self, path: str, rows: int) -> Self:
+        """Itself; raise `Corrupted` when it does not account for all rows of the file."""
+        if (traced := sum(self.rows.values())) != rows:
+            hint = "nothing was changed; keep the file and run `timestore verify --deep`"
+            raise Corrupted(f"{path} has {rows} rows, and its footer names the flushes of {traced}", hint=hint)
+        return self

@@ -28,7 +28,7 @@ from timestore_pipeline.lake.actions import partition_of
 from timestore_pipeline.lake.epochs import EpochCommit, settle
 from timestore_pipeline.lake.features import check_writable
 from timestore_pipeline.lake.handle import TableHandle
-from timestore_pipeline.lake.origins import Origins
+from timestore_pipeline.lake.layout import Origins
 from timestore_pipeline.lake.parquet import read_note, write_parquet
 from timestore_pipeline.lake.replacing import (
     Generation,

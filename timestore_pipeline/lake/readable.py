@@ -22,7 +22,7 @@ from timestore_pipeline.lake.history import (
 )
 from timestore_pipeline.lake.log import DeltaLog, commit_metadata
 from timestore_pipeline.lake.maintenance import file_origins
-from timestore_pipeline.lake.origins import Origins
+from timestore_pipeline.lake.layout import Origins
 from timestore_pipeline.lake.parquet import parquet_problem
 from timestore_pipeline.lake.snapshot import TableSnapshot, arrow_dataset
 from timestore_pipeline.lake.store import Location

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline.lake.layout import compacted_by, written_by
-from timestore_pipeline.lake.origins import Origins
+from timestore_pipeline.lake.layout import Origins, compacted_by, written_by
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.model.lake import LiveFile
 from timestore_pipeline.recovery.findings import Finding
