@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from timestore_pipeline import errors
 from timestore_pipeline.doors.http.problems import of_error
-from timestore_pipeline.doors.landing.outcome import reason_text
+from timestore_pipeline.doors.landing.reports import reason_text
 from timestore_pipeline.errors import (
     GuardrailExceeded,
     InvalidSettings,

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.running import ROOT
 from tests.doors.landing.dropping import drop, folder, numbers, readings, take_in
-from timestore_pipeline.doors.landing.outcome import Result
+from timestore_pipeline.doors.landing.reports import Result
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.trial import MOST_AT_ONCE, Trial

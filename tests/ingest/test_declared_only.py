@@ -11,7 +11,7 @@ from tests.cli.running import complaint, readings, timestore, timestore_json, wr
 from tests.doors.http.serving import post, server
 from tests.doors.landing.dropping import drop, take_in
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.doors.landing.outcome import Result
+from timestore_pipeline.doors.landing.reports import Result
 from timestore_pipeline.errors import UndeclaredDataset
 
 ROWS = [{"n": 1}]

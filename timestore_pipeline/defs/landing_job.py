@@ -16,7 +16,7 @@ from timestore_pipeline.defs.hooks import push_after_failure, push_after_success
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.doors.landing.outcome import FileOutcome, Result
+from timestore_pipeline.doors.landing.reports import FileOutcome, Result
 from timestore_pipeline.errors import InvalidDatasetName, LandingUnusable
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.dataset import check_dataset_name

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.doors.landing.outcome import FileOutcome
+from timestore_pipeline.doors.landing.reports import FileOutcome
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.settings import Settings

@@ -18,7 +18,7 @@ from tests.doors.landing.dropping import drop, files, folder, numbers, readings,
 from tests.ingest.map_streams import BAD, GOOD, LISTED, MAP, stream
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
-from timestore_pipeline.doors.landing.outcome import Result
+from timestore_pipeline.doors.landing.reports import Result
 from timestore_pipeline.errors import Interrupted, LandingUnusable
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from timestore_pipeline.doors.landing import names
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile
-from timestore_pipeline.doors.landing.outcome import FileOutcome, Result, reason_text
+from timestore_pipeline.doors.landing.reports import FileOutcome, Result, reason_text
 from timestore_pipeline.errors import FileChanged, Interrupted, InvalidData, LandingUnusable, TimestoreError
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
