@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.cli.running import complaint, timestore, timestore_json
 from timestore_pipeline.cli.app import app
-from timestore_pipeline.doors.access.tokens import digest_of, parse_tokens
+from timestore_pipeline.doors.access.gate import digest_of, parse_tokens
 
 
 def http_api() -> dict[str, str]:

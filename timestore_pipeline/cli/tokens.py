@@ -8,8 +8,7 @@ import typer
 
 from timestore_pipeline.cli.command_list import command_group
 from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_note, print_table, reporting
-from timestore_pipeline.doors.access.gate import Gate
-from timestore_pipeline.doors.access.tokens import Right, new_token
+from timestore_pipeline.doors.access.gate import Gate, Right, new_token
 from timestore_pipeline.settings import Settings
 
 

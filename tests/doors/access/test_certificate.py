@@ -12,8 +12,7 @@ import pytest
 
 from tests.services.certificates import Certificate, certificate
 from timestore_pipeline import Settings
-from timestore_pipeline.doors.access.certificate import server_certificate, valid_until
-from timestore_pipeline.doors.access.reloading import Reloaded
+from timestore_pipeline.doors.access.reloading import Reloaded, server_certificate, valid_until
 from timestore_pipeline.errors import InvalidSettings, ServerFileRefused
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.check_list import tls

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from timestore_pipeline.doors.access.tokens import Right, Token, new_token, parse_tokens
+from timestore_pipeline.doors.access.gate import Right, Token, new_token, parse_tokens
 from timestore_pipeline.errors import Forbidden, InvalidInput
 
 DIGEST = "sha256:" + 64 * "a"

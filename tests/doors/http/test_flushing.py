@@ -15,7 +15,7 @@ from deltalake import write_deltalake
 
 from tests.doors.http.serving import Server, post, server, stream, table
 from timestore_pipeline import Settings
-from timestore_pipeline.doors.access.tokens import Right, new_token
+from timestore_pipeline.doors.access.gate import Right, new_token
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.doors.http.serving import ROOT, Server, post, server, stream, table
-from timestore_pipeline.doors.access.tokens import Right, new_token
+from timestore_pipeline.doors.access.gate import Right, new_token
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.operations import OPERATIONS, Operation
 from timestore_pipeline.system import clock

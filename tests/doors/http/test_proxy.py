@@ -13,7 +13,7 @@ from tests.doors.http.serving import Server, published, server, table
 from tests.services.certificates import Certificate, certificate
 from tests.services.nginx import nginx
 from timestore_pipeline.client import Client
-from timestore_pipeline.doors.access.tokens import Right, new_token
+from timestore_pipeline.doors.access.gate import Right, new_token
 from timestore_pipeline.errors import Forbidden, InvalidInput, InvalidToken
 
 pytestmark = pytest.mark.service

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from timestore_pipeline.doors.access.gate import Gate
-from timestore_pipeline.doors.access.tokens import Right
+from timestore_pipeline.doors.access.gate import Gate, Right
 from timestore_pipeline.doors.http.connection import Connection
 from timestore_pipeline.doors.http.endpoints import Endpoints
 from timestore_pipeline.doors.http.exchange import App, Exchanges

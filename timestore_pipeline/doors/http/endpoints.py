@@ -9,7 +9,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from timestore_pipeline.doors.access.tokens import Token
+from timestore_pipeline.doors.access.gate import Token
 from timestore_pipeline.doors.documents import receipt_document
 from timestore_pipeline.doors.http.body import BodyReader, body_too_large
 from timestore_pipeline.doors.http.connection import Connection

@@ -18,7 +18,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from timestore_pipeline.doors.access.tokens import Token
+from timestore_pipeline.doors.access.gate import Token
 from timestore_pipeline.doors.http.problems import of_error
 from timestore_pipeline.doors.http.strict import check
 from timestore_pipeline.errors import ForeignSite, UnreadableInput

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from timestore_pipeline.doors.access.tokens import Right
+from timestore_pipeline.doors.access.gate import Right
 
 _REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # also of requests that only read
 _BODY_REFUSALS = (

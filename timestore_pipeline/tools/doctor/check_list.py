@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 
-from timestore_pipeline.doors.access.certificate import server_certificate, valid_until
+from timestore_pipeline.doors.access.reloading import server_certificate, valid_until
 from timestore_pipeline.doors.access.gate import Gate
 from timestore_pipeline.model.thresholds import LATE_FLOOR, FlushThresholds, GuardrailMode, ladder_problems
 from timestore_pipeline.settings import unknown_variables
