@@ -9,7 +9,7 @@ import pyarrow as pa
 from deltalake import write_deltalake
 
 from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
-from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
+from timestore_pipeline.tools.crashtest.schedule import ProvableBatch, make_batch
 
 
 def batches(count: int, dataset: str = "trades") -> list[ProvableBatch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, read_end, read_story
-from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
+from timestore_pipeline.tools.crashtest.schedule import ProvableBatch, make_batch
 
 
 def keyed(count: int) -> list[ProvableBatch]:

@@ -6,8 +6,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Role
-from timestore_pipeline.tools.crashtest.workload import checksum_sql, digest, make_batch
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, ROSTER, Role, checksum_sql, digest, make_batch
 
 
 def test_a_batch_is_the_same_whenever_it_is_made() -> None:

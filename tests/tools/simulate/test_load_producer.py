@@ -7,9 +7,8 @@ from pathlib import Path
 
 from timestore_pipeline import Settings
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.tools.crashtest.workload import checksum_sql
-from timestore_pipeline.tools.simulate.load import Load
-from timestore_pipeline.tools.simulate.load_producer import make_batch
+from timestore_pipeline.tools.crashtest.schedule import checksum_sql
+from timestore_pipeline.tools.simulate.load import Load, make_batch
 
 
 def _plan(home: Path) -> Load:

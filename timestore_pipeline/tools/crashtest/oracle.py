@@ -15,8 +15,7 @@ from deltalake import DeltaTable
 
 from timestore_pipeline.tools.crashtest.lake_files import PlainLog
 from timestore_pipeline.tools.crashtest.producer_journal import Sent, Story
-from timestore_pipeline.tools.crashtest.schedule import DATASETS
-from timestore_pipeline.tools.crashtest.workload import checksum_sql, digest
+from timestore_pipeline.tools.crashtest.schedule import DATASETS, checksum_sql, digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,7 @@ from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest import process_phases
 from timestore_pipeline.tools.crashtest.process_phases import Life
 from timestore_pipeline.tools.crashtest.producer_journal import ProducerJournal, Story, read_end
-from timestore_pipeline.tools.crashtest.schedule import Role
-from timestore_pipeline.tools.crashtest.workload import ProvableBatch, make_batch
+from timestore_pipeline.tools.crashtest.schedule import ProvableBatch, Role, make_batch
 
 _WINDOW = 8  # receipts that a producer of odd position leaves open
 _AGAIN = 0.08  # share of batches after which an acknowledged one is sent a second time

@@ -18,7 +18,7 @@ from typing import Any
 
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
-from timestore_pipeline.tools.crashtest.workload import ProvableBatch
+from timestore_pipeline.tools.crashtest.schedule import ProvableBatch
 
 _RECENT = 32  # batches; more than a producer leaves open at once
 _FIRST_LOOK = 16_384  # bytes

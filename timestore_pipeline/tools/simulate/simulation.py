@@ -72,7 +72,7 @@ class Crew(Closing):
         command = [
             sys.executable,
             "-m",
-            "timestore_pipeline.tools.simulate.load_producer",
+            "timestore_pipeline.tools.simulate.load",
             self._plan.to_json(),
             str(number),
         ]
