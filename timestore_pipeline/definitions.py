@@ -13,7 +13,7 @@ from timestore_pipeline.defs.landing_sensor import landing_sensor
 from timestore_pipeline.defs.maintain_job import lake_maintenance, nightly_maintenance
 from timestore_pipeline.defs.materialize import flush_on_demand
 from timestore_pipeline.defs.recover_job import recover_flushes
-from timestore_pipeline.defs.recovery import flush_recovery_sensor
+from timestore_pipeline.defs.recovery_sensor import flush_recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.verify_job import verify_lake, verify_round

@@ -29,10 +29,10 @@ from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.published import Published
-from timestore_pipeline.staging.ledger.quarantine import Quarantine
+from timestore_pipeline.staging.ledger.quarantine_moves import Quarantine
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
-from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.staging.liveness import ProcessIdentity
 
 MOMENTS = ("before", "during", "after")

@@ -12,7 +12,7 @@ from tests.defs.flushing import hourly, published
 from tests.defs.ticking import recover, run_in
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.defs import recovery
+from timestore_pipeline.defs import recovery_sensor
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.flush.settle import settle_all_interrupted
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
@@ -111,7 +111,7 @@ def test_a_flush_that_was_published_after_all_is_reported_by_the_tick_that_finds
     stopped.area.held_claims.close()
     forget_heartbeat(stopped)
     with dg.build_sensor_context(instance, resources={"timestore": TimestoreResource()}) as context:
-        result = recovery.flush_recovery_sensor.evaluate_tick(context)
+        result = recovery_sensor.flush_recovery_sensor.evaluate_tick(context)
     assert {tuple(event.asset_key.path) for event in result.asset_events} == {("timestore", "weather")}
     assert [event.partition for event in result.asset_events] == ["2013-01-01"]
     assert published(timestore, "weather") == [0, 1, 2, 3]

@@ -10,7 +10,7 @@ from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobO
 
 from tests.defs.flushing import job, run_config
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.defs.recovery import flush_recovery_sensor
+from timestore_pipeline.defs.recovery_sensor import flush_recovery_sensor
 from timestore_pipeline.defs.resource import PROCESS_TAG, TimestoreResource
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 

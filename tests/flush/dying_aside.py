@@ -11,8 +11,8 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import quarantine, salvage
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.incidents import Incidents
-from timestore_pipeline.staging.ledger.quarantine import Quarantine
-from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.quarantine_moves import Quarantine
+from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {

@@ -20,7 +20,7 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import quarantine, roll_up
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
-from timestore_pipeline.staging.ledger.quarantine import Quarantine
+from timestore_pipeline.staging.ledger.quarantine_moves import Quarantine
 from timestore_pipeline.wiring import Timestore
 
 POINTS: dict[str, tuple[Any, str]] = {

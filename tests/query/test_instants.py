@@ -21,7 +21,7 @@ from timestore_pipeline.query.plan import Pins
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes
-from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.staging.ledger.staged import StagedFiles
 from timestore_pipeline.wiring import Timestore
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from timestore_pipeline.doors.http import reading
+from timestore_pipeline.doors.http import body_reading
 from timestore_pipeline.doors.landing import intake
 from timestore_pipeline.ingest import staging_loop
 from timestore_pipeline.ingest.catalog import DatasetCatalog, Fitted
@@ -61,7 +61,7 @@ def _milliseconds(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _closed_quotes(patch: pytest.MonkeyPatch) -> None:
     """A quote that is open at the end of a file is closed there."""
-    for module in (staging_loop, intake, reading):
+    for module in (staging_loop, intake, body_reading):
         patch.setattr(module, "open_source", _closing(module.open_source))
 
 

@@ -15,7 +15,7 @@ from dagster._daemon.types import DaemonStatus
 
 from timestore_pipeline.defs.instance import used_instance
 from timestore_pipeline.defs.landing_sensor import LANDING_SENSOR
-from timestore_pipeline.defs.recovery import flush_recovery_sensor
+from timestore_pipeline.defs.recovery_sensor import flush_recovery_sensor
 from timestore_pipeline.defs.run_queue import gives_shards_slots, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher

@@ -22,7 +22,7 @@ from uvicorn.config import STARTUP_FAILURE
 from timestore_pipeline.doors.access.gate import Access
 from timestore_pipeline.doors.access.reloading import refreshing
 from timestore_pipeline.doors.http.accepting import Acceptor
-from timestore_pipeline.doors.http.app import build_app
+from timestore_pipeline.doors.http.application import build_app
 from timestore_pipeline.doors.http.connection import Connection
 from timestore_pipeline.doors.http.exchange import ACCESS_LOG
 from timestore_pipeline.doors.http.hosts import check_binding

@@ -22,7 +22,7 @@ from timestore_pipeline.doors.http.capacity import BlockingCalls, Reservation, S
 from timestore_pipeline.doors.http.formats import BodyFormat
 from timestore_pipeline.doors.http.lanes import Lanes
 from timestore_pipeline.doors.http.limits import Limits
-from timestore_pipeline.doors.http.reading import Parsed
+from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.errors import InvalidMetadata, UnsupportedType
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager

@@ -25,11 +25,11 @@ from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.published import Published
 from timestore_pipeline.staging.ledger.pushes import Pushes
-from timestore_pipeline.staging.ledger.quarantine import Quarantine
+from timestore_pipeline.staging.ledger.quarantine_moves import Quarantine
 from timestore_pipeline.staging.ledger.schema import prepare
 from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
-from timestore_pipeline.staging.ledger.segments import Segments
+from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.staging.ledger.staged import StagedFiles
 from timestore_pipeline.staging.ledger.verifications import Verifications
 

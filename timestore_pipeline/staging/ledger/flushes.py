@@ -30,7 +30,7 @@ from timestore_pipeline.staging.ledger.flush_rows import (
 )
 from timestore_pipeline.staging.ledger.processes import sign_of_life
 from timestore_pipeline.staging.ledger.pushes import count_flush
-from timestore_pipeline.staging.ledger.segments import sealed_batches_of
+from timestore_pipeline.staging.ledger.segment_rows import sealed_batches_of
 from timestore_pipeline.system import clock
 
 MOST_FORGOTTEN = 10_000  # files in one transaction
