@@ -15,7 +15,7 @@ from tests.defs.flushing import failure_of, hourly, logged
 from timestore_pipeline import Settings
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.defs.landing_sensor import landing_sensor
+from timestore_pipeline.defs.landing_job import landing_sensor
 from timestore_pipeline.defs.resource import PROCESS_TAG, TimestoreResource
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.landing_file import LandingFile

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from timestore_pipeline.defs.run_log import RunLog
+from timestore_pipeline.defs.run_logs import RunLog
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_lines_wait_a_few_seconds_only(
     log: RunLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.log(logging.INFO, "first")
-    monkeypatch.setattr("timestore_pipeline.defs.run_log._EVERY", 0.0)
+    monkeypatch.setattr("timestore_pipeline.defs.run_logs._EVERY", 0.0)
     log.log(logging.INFO, "second")
     assert [event.getMessage() for event in caplog.records] == ["first\nsecond"]
 
@@ -46,7 +46,7 @@ def test_lines_wait_a_few_seconds_only(
 def test_an_event_does_not_grow_for_ever(
     log: RunLog, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("timestore_pipeline.defs.run_log._MOST_LINES", 2)
+    monkeypatch.setattr("timestore_pipeline.defs.run_logs._MOST_LINES", 2)
     for number in range(4):
         log.log(logging.INFO, "%d", number)
     assert [event.getMessage() for event in caplog.records] == ["0\n1", "2\n3"]

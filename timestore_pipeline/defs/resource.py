@@ -12,7 +12,7 @@ import dagster as dg
 
 from timestore_pipeline.defs.event_storage import kept_open
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.defs.run_log import RunLog
+from timestore_pipeline.defs.run_logs import RunLog
 from timestore_pipeline.monitoring.telemetry.logs import forwarded
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore

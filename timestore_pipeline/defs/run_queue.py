@@ -1,6 +1,7 @@
 """What a run waits for in Dagster's queue: the runs, of whatever shard or location, that hold its slots. Read-only."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,6 @@ from dagster._core.run_coordinator.queued_run_coordinator import RunQueueConfig
 from dagster._core.storage.dagster_run import ACTIVE_RUN_STATUSES
 
 from timestore_pipeline.defs.active_runs import busy_datasets
-from timestore_pipeline.defs.instance import used_instance
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.staging.area import StagingArea
 
@@ -128,3 +128,16 @@ def _share(limit: Mapping[str, Any], ours: Mapping[str, str], theirs: Mapping[st
 def _per_value(limit: Mapping[str, Any]) -> bool:
     value = limit.get("value")
     return isinstance(value, Mapping) and bool(value["applyLimitPerUniqueValue"])
+
+
+@contextmanager
+def used_instance(home: Path) -> Iterator[dg.DagsterInstance | None]:
+    """The instance as a program beside Dagster opens it, to read.
+
+    home: DAGSTER_HOME. None = no Dagster has used it yet: opening an instance creates its missing files.
+    """
+    if not (home / "dagster.yaml").exists() and not (home / "history").exists():
+        yield None
+        return
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        yield instance
