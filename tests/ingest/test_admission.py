@@ -10,8 +10,7 @@ import pytest
 from tests.ingest.batches import counted
 from timestore_pipeline.errors import DiskFull, GuardrailExceeded
 from timestore_pipeline.ingest import admission
-from timestore_pipeline.ingest.admission import Admission, DiskMeter
-from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.ingest.admission import Admission, DiskMeter, Tally
 from timestore_pipeline.model.thresholds import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace

@@ -19,9 +19,8 @@ from tests.flush.conftest import START, published
 from tests.services.forked import FORKED, Forked
 from timestore_pipeline.errors import GuardrailExceeded
 from timestore_pipeline.ingest import admission
-from timestore_pipeline.ingest.admission import Admission
+from timestore_pipeline.ingest.admission import Admission, Tally
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.thresholds import GuardrailMode, Guardrails
 from timestore_pipeline.settings import Settings

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.ingest.batches import counted
-from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.ingest.admission import Tally
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger import database
 

@@ -15,7 +15,7 @@ from tests.ingest.batches import counted, queued, readings, segment_rows, volume
 from tests.ingest.batches import group_commit as make_group_commit
 from timestore_pipeline.errors import DiskFull, LedgerBusy
 from timestore_pipeline.ingest import threads as module
-from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.ingest.admission import Tally
 from timestore_pipeline.ingest.threads import Housekeeper, Roller
 from timestore_pipeline.staging import roll_up as roll_up_module
 from timestore_pipeline.staging.area import StagingArea

@@ -12,20 +12,25 @@ limit and one batch at most, however fast.
 
 Whatever the mode, the last of the disk is not for batches: a flush needs some room for its books, and only a flush
 makes room. On a disk that is full to the last byte everything would stand still.
+
+An overloaded producer is refused thousands of times a second; one ledger transaction for each would take the lock from
+the writers that it waits for. So counts of drops and guardrail hits gather in a `Tally` and are written to the ledger a
+few times a second; `kill -9` loses at most that moment's.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from timestore_pipeline.errors import DiskFull, GuardrailExceeded
-from timestore_pipeline.ingest.tally import Tally
+from timestore_pipeline.errors import DiskFull, GuardrailExceeded, TimestoreError
 from timestore_pipeline.model.thresholds import GuardrailMode, Guardrails
 from timestore_pipeline.staging.area import StagingArea
+from timestore_pipeline.staging.ledger.counters import Counters
 from timestore_pipeline.system import clock
 
 _log = logging.getLogger(__name__)
@@ -34,6 +39,43 @@ _MEASURE_EVERY = 0.25  # seconds
 _PAUSE_FACTOR = 20  # of a measurement's length; looking at a thousand datasets takes 30 ms, while producers wait
 _WARN_EVERY = 10.0  # seconds, per dataset and guardrail
 _RETRY_AFTER = timedelta(seconds=5)  # one sensor interval: that is when the forced flush starts
+
+Key = tuple[str, str, str, str]  # dataset, series, label name, label value
+
+
+class Tally:
+    """Thread-safe; `write` is called by one thread."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._lock = threading.Lock()
+        self._waiting: Counter[Key] = Counter()
+
+    def dropped(self, dataset: str, reason: str) -> None:
+        self._add((dataset, "dropped_batches_total", "reason", reason))
+
+    def guardrail_exceeded(self, dataset: str, guardrail: str) -> None:
+        self._add((dataset, "guardrail_exceeded_total", "guardrail", guardrail))
+
+    def write(self) -> None:
+        """Move what gathered into the ledger; what cannot be written now stays for the next time."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, Counter()
+        for key, amount in waiting.items():
+            self._write_one(key, amount)
+
+    def _add(self, key: Key) -> None:
+        with self._lock:
+            self._waiting[key] += 1
+
+    def _write_one(self, key: Key, amount: int) -> None:
+        dataset, series, label, value = key
+        try:
+            self._counters.add(dataset, series, {label: value}, amount)
+        except TimestoreError as error:
+            _log.warning("counter %s of %s waits: %s", series, dataset, error)
+            with self._lock:
+                self._waiting[key] += amount
 
 
 class DiskMeter:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, Self
 
 from timestore_pipeline.errors import DiskFull, InvalidInput, InvalidSettings, ManagerClosed, QueueFull, TimestoreError
-from timestore_pipeline.ingest.admission import Admission
+from timestore_pipeline.ingest.admission import Admission, Tally
 from timestore_pipeline.ingest.catalog import DatasetCatalog
 from timestore_pipeline.ingest.exportable import most_fields
 from timestore_pipeline.ingest.formats.reading import Reading
@@ -26,7 +26,6 @@ from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.metadata import checked_metadata
 from timestore_pipeline.ingest.normalize import read_arrow
 from timestore_pipeline.ingest.queue import QueuedBatch, nothing_staged
-from timestore_pipeline.ingest.tally import Tally
 from timestore_pipeline.ingest.threads import BatchWriter, Housekeeper, Reporter, Roller
 from timestore_pipeline.model.batch import Receipt, check_idempotency_key, check_max_wait
 from timestore_pipeline.monitoring.telemetry.logs import warn_of_unknown_variables
