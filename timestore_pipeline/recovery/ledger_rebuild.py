@@ -29,7 +29,7 @@ from timestore_pipeline.recovery.reconciliation import OfflineLedger, Reconcilia
 from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.damaged_ledger import copy_remains, is_sound, salvage, shard_of
-from timestore_pipeline.staging.opening import exclusively
+from timestore_pipeline.staging.liveness import exclusively
 from timestore_pipeline.staging.system_errors import system_error
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import make_folder, replacing, sync

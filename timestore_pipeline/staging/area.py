@@ -20,8 +20,7 @@ from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.lease import LEASE, HeldClaims, expired
 from timestore_pipeline.staging.ledger import Ledger
 from timestore_pipeline.staging.ledger.backlogs import Surroundings
-from timestore_pipeline.staging.liveness import ProcessIdentity
-from timestore_pipeline.staging.opening import opening
+from timestore_pipeline.staging.liveness import ProcessIdentity, opening
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.context_managers import Closing
 from timestore_pipeline.system.durable import make_folder, sync

@@ -4,23 +4,35 @@ A POSIX record lock is used because a forked child does not inherit it: the lock
 that some descendant does. Such a lock is lost when its process closes *any* descriptor of the file, so a process
 never opens its own lock files a second time; `_held` remembers which those are, by id: the same folder may have been
 opened under two names. Who asks takes a shared lock for a moment, so two who ask at once do not see each other.
+
+A directory is opened without ever taking a lost ledger for a new one. Segment files are made after the ledger, so where
+there are some and no ledger, it was lost. A process that opens the directory holds a shared lock for that moment, and a
+rebuild an exclusive one: no process finds half a ledger, and the kernel drops the lock of a process that dies.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from timestore_pipeline.errors import AccessDenied, TimestoreError
+from timestore_pipeline.errors import AccessDenied, LedgerLost, RetryLater, TimestoreError
+from timestore_pipeline.staging.directory import StagingDirectory
 from timestore_pipeline.staging.ledger.processes import Processes, ProcessRecord
 from timestore_pipeline.staging.system_errors import disk_failing, system_error
 from timestore_pipeline.system.durable import open_private
 
 _log = logging.getLogger(__name__)
+
+_REBUILD = (
+    "run `timestore recover`: it rebuilds the ledger from segments and Delta log; or put ledger.sqlite back first"
+)
 
 _held: set[str] = set()  # process ids, unique everywhere
 os.register_at_fork(after_in_child=_held.clear)
@@ -119,3 +131,48 @@ def _unanswered(path: Path, error: OSError) -> TimestoreError:
     """Neither alive nor dead: taken for dead, it would lose its segments to another process."""
     what = f"the lock {path}"
     return system_error(error, what) or disk_failing(error, what, None)
+
+
+@contextmanager
+def opening(directory: StagingDirectory) -> Iterator[bool]:
+    """While a process opens ledger and identity; gives whether the ledger may be a new one.
+
+    Raises `LedgerLost`, and `RetryLater` while a rebuild is under way.
+    """
+    with _locked(directory, fcntl.LOCK_SH, "its ledger is being rebuilt"):
+        known = directory.holds_rows()  # asked first: a ledger is there before the first of them
+        if (known or directory.ledger_log.exists()) and not directory.ledger.exists():
+            raise lost(directory)
+        if directory.rebuilding() is not None and not directory.ledger.exists():
+            raise lost(directory)
+        yield not known
+
+
+@contextmanager
+def exclusively(directory: StagingDirectory) -> Iterator[None]:
+    """While no other process has the directory open, nor can; raises `RetryLater` that names the processes that do."""
+    with _locked(directory, fcntl.LOCK_EX, "another process opens or rebuilds it at this moment"):
+        if alive := others_alive(directory.processes):
+            raise RetryLater(
+                f"{directory.root} is used by {len(alive)} living processes: {', '.join(alive)}",
+                hint="stop producers, sensors and flushes; then run `timestore recover` again",
+            )
+        yield
+
+
+def lost(directory: StagingDirectory) -> LedgerLost:
+    return LedgerLost(f"{directory.root} has staged segments, but the ledger {directory.ledger} is lost", hint=_REBUILD)
+
+
+@contextmanager
+def _locked(directory: StagingDirectory, kind: int, why: str) -> Iterator[None]:
+    descriptor = os.open(directory.processes, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        yield
+    except OSError as error:
+        if error.errno != errno.EWOULDBLOCK:
+            raise
+        raise RetryLater(f"{directory.root} cannot be opened now: {why}", hint="try again") from error
+    finally:
+        os.close(descriptor)

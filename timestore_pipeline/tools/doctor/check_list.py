@@ -27,8 +27,7 @@ from timestore_pipeline.settings import unknown_variables
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
-from timestore_pipeline.staging.liveness import others_alive
-from timestore_pipeline.staging.opening import lost
+from timestore_pipeline.staging.liveness import lost, others_alive
 from timestore_pipeline.staging.scratch import owned_folders
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Check, CheckFinding, Deployment, failed, ok, warning
