@@ -23,7 +23,7 @@ def status_document(shard: str, statuses: Sequence[DatasetStatus]) -> dict[str, 
 
 def dataset_document(store: Timestore, record: DatasetRecord) -> dict[str, Any]:
     """A dataset's metadata and the values derived from it, as `timestore datasets show --json` prints it."""
-    from timestore_pipeline.model.leaves import waiting_leaves
+    from timestore_pipeline.model.canonical import waiting_leaves
     from timestore_pipeline.model.schema_json import schema_to_json  # here: a status must not import pyarrow
 
     settings = store.flush_settings(record.name)

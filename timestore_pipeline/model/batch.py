@@ -15,6 +15,7 @@ from typing import Any
 
 from timestore_pipeline.errors import InvalidInput
 from timestore_pipeline.system import clock
+from timestore_pipeline.system.legible import is_text
 
 _LONGEST_KEY = 512  # characters
 _INSTANT = 16  # hexadecimal digits of an id: microseconds since the Unix epoch
@@ -102,7 +103,7 @@ def check_idempotency_key(key: str) -> None:
 
     Raises `InvalidInput`.
     """
-    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not _is_text(key):
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY or not is_text(key):
         raise InvalidInput(
             f"an idempotency key is a text of 1 to {_LONGEST_KEY} characters, this one is {key!r:.80}",
             hint="hash long keys before you pass them",
@@ -116,14 +117,6 @@ def check_max_wait(wait: object) -> None:
     """
     if not isinstance(wait, timedelta):
         raise InvalidInput(f"max_wait is {wait!r:.80}, not a timedelta", hint="such as max_wait=timedelta(seconds=5)")
-
-
-def _is_text(key: str) -> bool:
-    try:
-        key.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, as in an undecodable file name
-        return False
-    return True
 
 
 def new_id() -> str:

@@ -5,17 +5,22 @@ sends `int16` today and `int64` tomorrow stays one `int64` column. Types without
 (intervals, unions) are refused here, before rows are staged, instead of failing in a flush at night.
 
 Time of day and duration are separate types, so that they never mix with counts, and are stored as microseconds.
+
+Two kinds of leaves, at any depth, need a decision. A type waits where only nulls have arrived, such as the element of
+an always empty list: the first value settles it; a flush before that has to publish some type, and uses text. A
+timestamp without a time zone becomes one in UTC, or stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.model.refusals import refused_type
 from timestore_pipeline.model.source_types import is_list, plain_type
+from timestore_pipeline.system.legible import is_text
 
 TIMESTAMP = pa.timestamp("us")
 TIMESTAMP_UTC = pa.timestamp("us", "UTC")
@@ -33,7 +38,7 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
     """The type a published column at `path` gets for data of `type_`; `InvalidData` when there is none.
 
     level: of nesting, 1 = the column itself. A type that can only hold nulls becomes `null`, to be settled later
-    (`waiting`).
+    (`waiting_leaves`).
     """
     if level > DEEPEST:
         raise InvalidData(f"column {path:.60} is nested deeper than {DEEPEST} levels", hint="flatten it")
@@ -101,15 +106,6 @@ def check_field_names(names: Iterable[str], parent: str) -> None:
                 hint="rename one of them: SQL engines do not tell them apart",
             )
         seen[folded] = name
-
-
-def is_text(text: str) -> bool:
-    """Whether an encoding of Unicode can hold it: half of a surrogate pair none can."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def fields_of(type_: pa.DataType, depth: int = 1) -> int:
@@ -181,3 +177,73 @@ def _canonical_number(type_: pa.DataType) -> pa.DataType | None:
     if t.is_decimal(type_) and type_.scale <= _MAX_SCALE:
         return pa.decimal128(_MAX_SCALE, max(type_.scale, 0))
     return None
+
+
+def waiting_leaves(schema: pa.Schema) -> list[str]:
+    """Paths such as `o.tags[]`."""
+    return [path for field in schema for path in _waiting(field.type, field.name)]
+
+
+def settled_as_text(type_: pa.DataType) -> pa.DataType:
+    """The canonical type with text for each waiting leaf."""
+    if pa.types.is_null(type_):
+        return pa.string()
+    if pa.types.is_list(type_):
+        return pa.list_(settled_as_text(type_.value_type))
+    if pa.types.is_map(type_):
+        return pa.map_(settled_as_text(type_.key_type), settled_as_text(type_.item_type))
+    if pa.types.is_struct(type_):
+        return pa.struct([pa.field(field.name, settled_as_text(field.type)) for field in type_])
+    return type_
+
+
+def schema_settled_as_text(schema: pa.Schema) -> pa.Schema:
+    """The same for all columns."""
+    return pa.schema([pa.field(field.name, settled_as_text(field.type)) for field in schema])
+
+
+def _waiting(type_: pa.DataType, path: str) -> Iterator[str]:
+    if pa.types.is_null(type_):
+        yield path
+    elif pa.types.is_list(type_):
+        yield from _waiting(type_.value_type, f"{path}[]")
+    elif pa.types.is_map(type_):
+        yield from _waiting(type_.key_type, f"{path}{{key}}")
+        yield from _waiting(type_.item_type, f"{path}{{value}}")
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from _waiting(field.type, f"{path}.{field.name}")
+
+
+def local_paths(type_: pa.DataType, path: str) -> Iterator[str]:
+    """The path of every timestamp without a time zone in the plain `type_`."""
+    if pa.types.is_timestamp(type_) and type_.tz is None:
+        yield path
+    elif is_list(type_):
+        yield from local_paths(type_.value_type, f"{path}[]")
+    elif pa.types.is_struct(type_):
+        for field in type_:
+            yield from local_paths(field.type, f"{path}.{field.name}")
+    elif pa.types.is_map(type_):
+        yield from local_paths(type_.key_type, f"{path}{{key}}")
+        yield from local_paths(type_.item_type, f"{path}{{value}}")
+
+
+def schema_local_paths(schema: pa.Schema) -> list[str]:
+    return [path for field in schema for path in local_paths(field.type, field.name)]
+
+
+def in_utc(type_: pa.DataType, known: pa.DataType | None) -> pa.DataType:
+    """The plain `type_` with instants for local timestamps, except where the dataset's column is local already."""
+    if pa.types.is_timestamp(type_):
+        is_local = known is not None and pa.types.is_timestamp(known) and known.tz is None
+        return type_ if type_.tz is not None or is_local else TIMESTAMP_UTC
+    if is_list(type_):
+        return pa.list_(in_utc(type_.value_type, known.value_type if known is not None and is_list(known) else None))
+    if pa.types.is_struct(type_):
+        there = {field.name: field.type for field in known} if known is not None and pa.types.is_struct(known) else {}
+        return pa.struct([pa.field(field.name, in_utc(field.type, there.get(field.name))) for field in type_])
+    if pa.types.is_map(type_):
+        key, item = (known.key_type, known.item_type) if known is not None and pa.types.is_map(known) else (None, None)
+        return pa.map_(in_utc(type_.key_type, key), in_utc(type_.item_type, item))
+    return type_

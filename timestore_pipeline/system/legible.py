@@ -38,6 +38,18 @@ def is_legible(text: str) -> bool:
     return _IN_LINE.search(text) is None
 
 
+def is_text(text: str) -> bool:
+    """Whether an encoding of Unicode can hold it.
+
+    None can hold half of a surrogate pair, as in a file name that is not in UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def legible_json(document: str) -> str:
     """An equivalent JSON text, with escapes for characters that control a terminal or that no encoding holds."""
     return _IN_LINES.sub(lambda found: json.dumps(found[0])[1:-1], document)

@@ -24,6 +24,7 @@ from timestore_pipeline.errors import NotImportable
 from timestore_pipeline.ingest.formats.path_columns import PathColumns, Types, pairs, path_columns
 from timestore_pipeline.lake.store import Location
 from timestore_pipeline.system import confined
+from timestore_pipeline.system.legible import is_text
 
 _SUFFIXES = (".parquet", ".parq", ".pq")
 _CHUNK = 8 << 20  # bytes of a download held in memory
@@ -140,7 +141,7 @@ def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
     found, refused = list[fs.FileInfo](), list[TreeFile]()
     for entry in confined.Tree(root).walk((), lambda _: False):
         path, shown, status = str(root.joinpath(*entry.place)), "/".join(entry.place), entry.status
-        reason = entry.refused or ("" if _is_text(path) else "its name is not in UTF-8")
+        reason = entry.refused or ("" if is_text(path) else "its name is not in UTF-8")
         info = None if reason else fs.FileInfo(path, fs.FileType.File, size=status.st_size, mtime_ns=status.st_mtime_ns)
         if info is not None:
             found.append(info)
@@ -152,15 +153,6 @@ def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
 def _is_plain(status: os.stat_result) -> bool:
     """A regular file, not a link."""
     return stat.S_ISREG(status.st_mode)
-
-
-def _is_text(path: str) -> bool:
-    """Whether libraries that require UTF-8 can open it."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _table_inside(found: Sequence[fs.FileInfo]) -> str | None:

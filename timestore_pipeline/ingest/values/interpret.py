@@ -19,10 +19,9 @@ from timestore_pipeline.ingest.values.exact_cast import DIGITS_REMEDY, INSTANTS,
 from timestore_pipeline.ingest.values.pandas_notes import float_columns, whole_numbers
 from timestore_pipeline.ingest.values.plain_values import plain_values, uuid_text
 from timestore_pipeline.ingest.values.policy import ValuePolicy
-from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP_UTC
+from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP_UTC, in_utc, local_paths
 from timestore_pipeline.model.dataset import LocalTimestamps, SubMicroseconds
 from timestore_pipeline.model.declared import DeclaredType, Meaning
-from timestore_pipeline.model.leaves import first_local_path, in_utc
 from timestore_pipeline.model.refusals import UnfitValue, refused_type
 from timestore_pipeline.model.source_types import plain_type
 
@@ -78,7 +77,7 @@ def _localized(column: pa.ChunkedArray, name: str, policy: ValuePolicy, known: p
     """Timestamps without a time zone, as the dataset takes them; a column that is local already stays so."""
     if policy.local_timestamps is LocalTimestamps.FEATURE:
         return column
-    local = first_local_path(column.type, name)
+    local = next(local_paths(column.type, name), None)
     if local is None:
         return column
     if policy.local_timestamps is LocalTimestamps.REFUSE:

@@ -88,7 +88,7 @@ class SchemaChanges:
 
         What still waits becomes text, and a layout that is still open becomes none. From here on both hold.
         """
-        from timestore_pipeline.model.leaves import schema_settled_as_text, waiting_leaves
+        from timestore_pipeline.model.canonical import schema_settled_as_text, waiting_leaves
 
         with self._database.transaction() as tx:
             before = record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (name,)).fetchone())
