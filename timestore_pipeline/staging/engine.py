@@ -30,7 +30,8 @@ class EnginePool:
         self, memory_limit_mb: int | None = None, spill: Path | None = None
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection to an instance with nothing attached; `open_engine` explains the arguments."""
-        engine = self._take()
+        with self._lock:
+            engine = self._idle.pop() if self._idle else open_engine()
         try:
             _bound(engine, memory_limit_mb, spill)
             with engine.cursor() as connection:  # temporary views go with it
@@ -42,21 +43,14 @@ class EnginePool:
         if spill is not None and any(spill.iterdir()):
             engine.close()
         else:
-            self._give_back(engine)
+            with self._lock:
+                self._idle.append(engine)
 
     def close(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for engine in idle:
             engine.close()
-
-    def _take(self) -> duckdb.DuckDBPyConnection:
-        with self._lock:
-            return self._idle.pop() if self._idle else open_engine()
-
-    def _give_back(self, engine: duckdb.DuckDBPyConnection) -> None:
-        with self._lock:
-            self._idle.append(engine)
 
 
 def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -> duckdb.DuckDBPyConnection:

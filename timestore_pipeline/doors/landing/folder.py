@@ -33,6 +33,7 @@ from timestore_pipeline.doors.landing.landing_file import (
     why_ignored,
 )
 from timestore_pipeline.errors import LandingUnusable
+from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.system.confined import Entry, Place, Tree
@@ -68,7 +69,7 @@ class LandingFolder:
     def datasets(self) -> list[str]:
         """Datasets with a folder of their own, or with taken files."""
         places = ((), (_IN_HAND,))
-        return sorted({name for place in places for name in self._folders(place) if names.is_ours(name)})
+        return sorted({name for place in places for name in self._folders(place) if is_dataset_name(name)})
 
     def places(self) -> list[Path]:
         """Every folder that files are moved between; some may not exist yet."""
@@ -80,7 +81,7 @@ class LandingFolder:
         strangers = (
             self._stranger(entry.place[0], entry)
             for entry in self._entries(())
-            if not (entry.is_folder and (entry.place[0] in _OWN or names.is_ours(entry.place[0])))
+            if not (entry.is_folder and (entry.place[0] in _OWN or is_dataset_name(entry.place[0])))
         )
         return sorted((one for one in strangers if one is not None), key=lambda one: one.place)
 
@@ -223,8 +224,7 @@ class LandingFolder:
     def _stranger(self, name: str, entry: Entry) -> Ignored | None:
         if names.is_unfinished(name) and name not in _OWN:
             return None
-        reason = entry.refused or "files belong in a folder that is named after their dataset"
-        return Ignored(names.shown(name), reason)
+        return Ignored(names.shown(name), entry.refused or "files belong in a folder that is named after their dataset")
 
     def _rejected(self, dataset: str) -> Iterator[Entry]:
         return (one for one in self._plain((_REJECTED, dataset)) if not one.place[-1].endswith(names.REASON))

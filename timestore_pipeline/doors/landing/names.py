@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.system import clock
 
 REASON = ".reason.json"
@@ -31,11 +30,6 @@ _LONGEST_WAIT = timedelta(hours=1)
 def is_unfinished(name: str) -> bool:
     """Hidden, or named as programs name files that they have not finished writing."""
     return name.startswith((".", "_")) or name.endswith("~") or name.lower().endswith(_UNFINISHED)
-
-
-def is_ours(name: str) -> bool:
-    """Whether a folder directly in the landing folder may be a dataset's."""
-    return is_dataset_name(name)
 
 
 class InHand(NamedTuple):

@@ -7,7 +7,6 @@ text. The partition columns of our own tables are left out, because they follow 
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,8 +99,9 @@ class LegacyTree:
         if self.filesystem is None:
             tree, place = self._confined(file)
             status = tree.status(place)
-            wanted = (file.bytes, file.modified_ns)
-            return status is not None and _is_plain(status) and (status.st_size, status.st_mtime_ns) == wanted
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return False
+            return (status.st_size, status.st_mtime_ns) == (file.bytes, file.modified_ns)
         info = self.filesystem.get_file_info(file.path)
         return bool(info.is_file and (info.size, info.mtime_ns) == (file.bytes, file.modified_ns))
 
@@ -148,11 +148,6 @@ def _listed_here(root: Path) -> tuple[list[fs.FileInfo], list[TreeFile]]:
         elif not _is_hidden(shown) and (entry.refused or shown.lower().endswith(_SUFFIXES)):
             refused.append(TreeFile(path, shown, 0, 0, {}, reason))
     return found, refused
-
-
-def _is_plain(status: os.stat_result) -> bool:
-    """A regular file, not a link."""
-    return stat.S_ISREG(status.st_mode)
 
 
 def _table_inside(found: Sequence[fs.FileInfo]) -> str | None:
