@@ -2,8 +2,9 @@
 
     python -m timestore_pipeline.tools.simulate.load PLAN NUMBER
 
-PLAN is the load as JSON. The producer records every answer. Every `RetryLater` is recorded as a drop, although the batch is sent again: a producer without
-retries would have lost it. At the end, it prints its latencies as one line on standard output.
+PLAN is the load as JSON. The producer records every answer. Every `RetryLater` is recorded as a drop, although the
+batch is sent again: a producer without retries would have lost it. At the end, it prints its latencies as one line on
+standard output.
 
 Batches may have any size, and their rows are distinguishable. DuckDB makes them, so that making them adds little load;
 they have the columns of the crash test's rows, and the same oracle judges them.
