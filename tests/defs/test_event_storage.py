@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from timestore_pipeline.defs.event_storage import kept_open
+from timestore_pipeline.defs.resource import kept_open
 
 
 def test_a_runs_log_is_not_checkpointed_after_every_event_and_is_in_the_end(tmp_path: Path) -> None:
