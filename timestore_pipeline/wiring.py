@@ -17,8 +17,8 @@ from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.flush.dataset_status import DatasetStatus, pressure_on, settings_in_force
 from timestore_pipeline.flush.decide import FlushLimits, decide_flush
 from timestore_pipeline.lake.place import state
-from timestore_pipeline.model.flush import Backlog, Flush, Trigger
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.flush import Backlog, Flush, Trigger
 from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.settings import LEAST_MEMORY_MB, Settings, storage_options
 from timestore_pipeline.staging.area import StagingArea

@@ -14,9 +14,9 @@ import pytest
 from tests.attack.hostile_folders import swapping
 from tests.doors.landing.dropping import drop, files, folder, numbers, readings, take_in
 from tests.staging.rolled import roll_up_in
-from timestore_pipeline.doors.landing.reports import Result, landing_status
 from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.doors.landing.replay import Replay
+from timestore_pipeline.doors.landing.reports import Result, landing_status
 from timestore_pipeline.errors import Corrupted
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings

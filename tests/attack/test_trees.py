@@ -10,8 +10,8 @@ import pytest
 
 from tests.attack.hostile_folders import nested
 from tests.doors.landing.dropping import drop, files, folder, numbers, take_in
-from timestore_pipeline.doors.landing.reports import landing_status
 from timestore_pipeline.doors.landing.intake import Intake
+from timestore_pipeline.doors.landing.reports import landing_status
 from timestore_pipeline.ingest.manager import StagingManager
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system.confined import DEEPEST

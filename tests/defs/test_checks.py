@@ -10,8 +10,8 @@ import pytest
 from timestore_pipeline.defs.checks import AUDITED, WATCHED, Verdict, audited, watched
 from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.flush.decide import FlushDecision
-from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.batch import BatchState, Volume
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 from timestore_pipeline.recovery.findings import DatasetAudit, Finding
 from timestore_pipeline.staging.ledger.audit import LedgerTotals

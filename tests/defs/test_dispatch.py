@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from timestore_pipeline.defs.dispatch import MOST_QUICK_RUNS, Launch, RunBounds, plan_launches, why_not
 from timestore_pipeline.flush.dataset_status import DatasetStatus
 from timestore_pipeline.flush.decide import FlushDecision
-from timestore_pipeline.model.flush import Backlog, Trigger
 from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import Backlog, Trigger
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 
 from timestore_pipeline.defs import watch_state
 from timestore_pipeline.defs.watch_state import MOST_OBSERVED, OBSERVE_EVERY, Observed, observations
-from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import Backlog
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + OBSERVE_EVERY

@@ -26,8 +26,8 @@ from tests.flush.damaging import (
 from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import AllSetAside
-from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.batch import IncidentKind, IncidentReason
+from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.quarantine import requeue, set_aside_if_damaged

@@ -23,8 +23,8 @@ from tests.flush.damaging import (
 )
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import AllSetAside, Fenced, UnreadableSegment
-from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.model.batch import Incident, IncidentKind, IncidentReason
+from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.staging.journal_records import scan
 from timestore_pipeline.staging.quarantine import discard, quarantined_file, requeue

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timestore_pipeline.flush.decide import FlushLimits, decide_flush
-from timestore_pipeline.model.flush import Backlog, Trigger
 from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import Backlog, Trigger
 from timestore_pipeline.model.thresholds import FlushThresholds
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -34,8 +34,8 @@ from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.batch import stream_and_number
-from timestore_pipeline.model.lake import ExportedFile, app_id, commit_info
 from timestore_pipeline.model.flush import FlushRef, FlushState, RetryReason, Trigger
+from timestore_pipeline.model.lake import ExportedFile, app_id, commit_info
 from timestore_pipeline.model.thresholds import ParquetOptions
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger import claim_contents, database

@@ -15,8 +15,8 @@ from deltalake import DeltaTable, write_deltalake
 from tests.flush.conftest import hourly
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import AllSetAside, InvalidQuery, RetryLater, SchemaConflict
-from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.model.batch import Incident, IncidentKind
+from timestore_pipeline.model.flush import Flush, Trigger
 from timestore_pipeline.recovery.shard_audit import verify
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from timestore_pipeline.model.flush import Backlog, FlushRef, Trigger
 from timestore_pipeline.model.batch import Volume, batch_id
+from timestore_pipeline.model.flush import Backlog, FlushRef, Trigger
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EMPTY = Backlog("d", Volume(), Volume(), Volume(), None, None, 0)

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from tests.values.sources import File
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.doors.http.formats import FORMATS
 from timestore_pipeline.doors.http.body_reading import Job, read_body
+from timestore_pipeline.doors.http.formats import FORMATS
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.ingest.staging_loop import Inputs, StagingLoop

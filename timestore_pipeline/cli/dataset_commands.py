@@ -25,8 +25,8 @@ from timestore_pipeline.cli.retype import retype
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import duration, instant, limit
 from timestore_pipeline.doors.documents import dataset_document, declared_in, layout_of
-from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.canonical import schema_local_paths, waiting_leaves
+from timestore_pipeline.model.dataset import DatasetMetadata
 from timestore_pipeline.model.metadata_edit import changed_keys, document_of, merged, without
 from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds

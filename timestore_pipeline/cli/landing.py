@@ -25,10 +25,10 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.session import open_store, run_id
 from timestore_pipeline.cli.wording import count, size
 from timestore_pipeline.doors.landing.folder import LandingFolder
-from timestore_pipeline.doors.landing.reports import Amount, FileOutcome, LandingStatus, Result, landing_status
 from timestore_pipeline.doors.landing.intake import Intake
 from timestore_pipeline.doors.landing.landing_file import Ignored
 from timestore_pipeline.doors.landing.replay import Day, Replay, Replayed
+from timestore_pipeline.doors.landing.reports import Amount, FileOutcome, LandingStatus, Result, landing_status
 from timestore_pipeline.errors import Interrupted, RetryLater, TimestoreError, error_document
 from timestore_pipeline.ingest.whole_file import open_staging
 from timestore_pipeline.model.dataset import check_dataset_name

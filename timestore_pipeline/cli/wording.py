@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.batch import Incident, IncidentKind
+from timestore_pipeline.model.flush import Flush
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 

@@ -12,8 +12,8 @@ from timestore_pipeline.defs.handover import CarriedFlush, FailedFlush, Handover
 from timestore_pipeline.errors import FlushInFlight, InvalidFlushSettings
 from timestore_pipeline.flush.claim import Claim
 from timestore_pipeline.flush.dataset_status import check_settings
-from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.batch import Incident
+from timestore_pipeline.model.flush import Flush, FlushState, Trigger
 from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.system.legible import LogEvent
 from timestore_pipeline.wiring import Timestore

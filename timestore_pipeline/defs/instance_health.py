@@ -13,9 +13,9 @@ from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigat
 from dagster._daemon.controller import get_daemon_statuses
 from dagster._daemon.types import DaemonStatus
 
-from timestore_pipeline.defs.run_queue import gives_shards_slots, used_instance, waiting_runs
 from timestore_pipeline.defs.landing_job import LANDING_SENSOR
 from timestore_pipeline.defs.recovery_sensor import flush_recovery_sensor
+from timestore_pipeline.defs.run_queue import gives_shards_slots, used_instance, waiting_runs
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.warm_runs.launcher import WarmRunLauncher
 from timestore_pipeline.model.thresholds import SENSOR_LATE

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from timestore_pipeline.defs.job import export_each, finalize_each, publish_each, push_after_failure, push_after_success
 from timestore_pipeline.defs.check_execution import answers
 from timestore_pipeline.defs.checks import AUDITED, WATCHED
 from timestore_pipeline.defs.claiming import claim_each, orders_of
 from timestore_pipeline.defs.flush_config import ClaimConfig, FlushRequest, OverridesConfig
+from timestore_pipeline.defs.job import export_each, finalize_each, publish_each, push_after_failure, push_after_success
 from timestore_pipeline.defs.partitions import MOST_WINDOWS
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.wiring import Timestore

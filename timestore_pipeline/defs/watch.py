@@ -15,10 +15,10 @@ from timestore_pipeline.defs.assets import known_datasets
 from timestore_pipeline.defs.check_rounds import check_round, news, with_failing
 from timestore_pipeline.defs.checks import FRESH
 from timestore_pipeline.defs.events import asset_key
-from timestore_pipeline.defs.watch_state import WatchState, observations
 from timestore_pipeline.defs.partitions import covers
 from timestore_pipeline.defs.reload import reloading
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
+from timestore_pipeline.defs.watch_state import WatchState, observations
 from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

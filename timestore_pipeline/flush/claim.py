@@ -32,8 +32,8 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.flush.settle import Settlement, postpone, settle_or_postpone
 from timestore_pipeline.lake.history import NewestEpoch
 from timestore_pipeline.lake.table import Lake, LakeTable
-from timestore_pipeline.model.lake import app_id, claimed_at_micros, undecided
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.model.lake import app_id, claimed_at_micros, undecided
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
 from timestore_pipeline.staging.quarantine import put_in_place

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from timestore_pipeline.errors import InvalidFlushSettings
 from timestore_pipeline.flush.decide import FlushDecision
-from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.flush import Backlog
 from timestore_pipeline.model.metadata_sections import check_level
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds, Guardrails
 from timestore_pipeline.staging.area import StagingArea

@@ -27,8 +27,8 @@ from timestore_pipeline.flush.attach import RowsUnfit
 from timestore_pipeline.flush.export import ExportOptions, export_claim
 from timestore_pipeline.flush.isolate import NOT_THE_DATA, isolate_poison
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.batch import Incident, IncidentReason
+from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.journal_reader import JournalReader, reading_failed

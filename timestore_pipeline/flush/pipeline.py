@@ -25,8 +25,8 @@ from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.lake import app_id, commit_info
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
+from timestore_pipeline.model.lake import app_id, commit_info
 from timestore_pipeline.model.thresholds import FlushSettings
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.roll_up import remove_idle_journals

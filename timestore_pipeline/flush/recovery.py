@@ -18,8 +18,8 @@ from pathlib import Path
 from timestore_pipeline.errors import Fenced, TimestoreError
 from timestore_pipeline.flush.settle import Settlement, settle_interrupted
 from timestore_pipeline.lake.table import Lake
-from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.model.batch import Incident
+from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.recovery.reconcile import reconcile
 from timestore_pipeline.recovery.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
 from timestore_pipeline.flush.attach import Place, RowsUnfit, StagedSource
-from timestore_pipeline.model.lake import ranges_of
 from timestore_pipeline.model.evolution import check_castable
+from timestore_pipeline.model.lake import ranges_of
 from timestore_pipeline.model.recast import Leeway, Recast, recast
 from timestore_pipeline.model.schema_json import schema_from_json
 from timestore_pipeline.model.sql_types import duckdb_type, literal, quote

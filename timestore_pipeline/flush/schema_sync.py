@@ -15,10 +15,10 @@ from timestore_pipeline.errors import InvalidData, RetryLater, SchemaConflict
 from timestore_pipeline.flush.settle import ensure_table, partitioning_of
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import LakeTable
+from timestore_pipeline.model.canonical import waiting_leaves
 from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.evolution import check_castable
 from timestore_pipeline.model.lake import NO_TIME, declare_time
-from timestore_pipeline.model.canonical import waiting_leaves
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.system.legible import LogEvent

@@ -22,9 +22,9 @@ from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
 from timestore_pipeline.flush.report import tell_aborted, tell_published
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
+from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.model.flush import Backlog, Flush, FlushRef, FlushState, RetryReason
 from timestore_pipeline.model.lake import EpochOutcome, app_id, claim_id
-from timestore_pipeline.model.dataset import Granularity
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.flush_failures import retry_delay

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from timestore_pipeline.ingest.values.notes import Note
-from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.canonical import schema_local_paths
+from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _NO_TIME = (

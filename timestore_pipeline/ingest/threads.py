@@ -19,9 +19,9 @@ from concurrent.futures import Future
 from datetime import timedelta
 
 from timestore_pipeline.errors import RetryLater
+from timestore_pipeline.ingest.admission import Tally
 from timestore_pipeline.ingest.group_commit import GroupCommit
 from timestore_pipeline.ingest.queue import BatchQueue, QueuedBatch
-from timestore_pipeline.ingest.admission import Tally
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.area import StagingArea

@@ -20,9 +20,9 @@ from timestore_pipeline.lake.history import (
     read_history,
     stored_files,
 )
+from timestore_pipeline.lake.layout import Origins
 from timestore_pipeline.lake.log import DeltaLog, commit_metadata
 from timestore_pipeline.lake.maintenance import file_origins
-from timestore_pipeline.lake.layout import Origins
 from timestore_pipeline.lake.parquet import parquet_problem
 from timestore_pipeline.lake.snapshot import TableSnapshot, arrow_dataset
 from timestore_pipeline.lake.store import Location

@@ -23,7 +23,7 @@ from timestore_pipeline.lake.epochs import EpochCommit
 from timestore_pipeline.lake.handle import TableHandle
 from timestore_pipeline.lake.history import RETYPED, live_files
 from timestore_pipeline.lake.table_schema import times_retyped
-from timestore_pipeline.model.lake import ExportedFile, PartitionKey, RETYPED_APP_ID, retyped_app_id
+from timestore_pipeline.model.lake import RETYPED_APP_ID, ExportedFile, PartitionKey, retyped_app_id
 from timestore_pipeline.model.recast import Leeway
 
 

@@ -23,7 +23,7 @@ from pyarrow import fs
 from timestore_pipeline.errors import InvalidData, RetryLater, SchemaConflict
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.model.canonical import canonical_type, stored_type
-from timestore_pipeline.model.lake import ExportedFile, RETYPED_APP_ID, retyped_app_id
+from timestore_pipeline.model.lake import RETYPED_APP_ID, ExportedFile, retyped_app_id
 from timestore_pipeline.model.recast import LEEWAYS, Leeway
 
 _SIMPLE: tuple[Callable[[pa.DataType], bool], ...] = (

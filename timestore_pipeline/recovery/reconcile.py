@@ -13,9 +13,9 @@ from timestore_pipeline.errors import InvalidDatasetName, TimestoreError
 from timestore_pipeline.lake.history import PublishedCommit
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.canonical import canonical_schema
-from timestore_pipeline.model.lake import app_id, claimed_at_micros
 from timestore_pipeline.model.dataset import check_dataset_name
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.model.lake import app_id, claimed_at_micros
 from timestore_pipeline.recovery.reconciliation import LedgerContext, Reconciliation, Trust
 from timestore_pipeline.recovery.staged_files import (
     FoundJournals,

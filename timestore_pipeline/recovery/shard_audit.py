@@ -25,16 +25,16 @@ from timestore_pipeline.errors import TimestoreError, UnknownDataset
 from timestore_pipeline.lake.history import TableHistory
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.batch import BatchState, Volume
-from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.model.dataset import chosen_datasets
+from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.recovery.findings import AuditReport, DatasetAudit, Finding, abridged
 from timestore_pipeline.recovery.published_audit import PublishedAudit, content_findings, provenance_findings
-from timestore_pipeline.recovery.staged_audit import audit_staged, quarantine_problems, unfinished_moves
-from timestore_pipeline.recovery.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
-from timestore_pipeline.recovery.traced import TracedAudit
 from timestore_pipeline.recovery.reconcile import reconcile
 from timestore_pipeline.recovery.reconciliation import Reconciliation
+from timestore_pipeline.recovery.staged_audit import audit_staged, quarantine_problems, unfinished_moves
 from timestore_pipeline.recovery.staged_files import datasets_in, unknown_journals
+from timestore_pipeline.recovery.totals import TOTALS_DIFFER, counted_totals, mended, total_findings
+from timestore_pipeline.recovery.traced import TracedAudit
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import file_sizes
 from timestore_pipeline.staging.engine import EnginePool

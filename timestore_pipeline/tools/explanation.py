@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from timestore_pipeline.flush.dataset_status import DatasetStatus
-from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.model.batch import Incident
+from timestore_pipeline.model.flush import Flush
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from timestore_pipeline import Settings
-from timestore_pipeline.doors.access.gate import Gate, Right, SINGLE, Token, new_token, tokens_file
+from timestore_pipeline.doors.access.gate import SINGLE, Gate, Right, Token, new_token, tokens_file
 from timestore_pipeline.doors.access.reloading import PERIOD, Reloaded, refreshing
 from timestore_pipeline.errors import InvalidToken, ServerFileRefused
 from timestore_pipeline.system import clock

@@ -17,8 +17,8 @@ from timestore_pipeline.defs.checks import FRESH, at_a_glance
 from timestore_pipeline.model.thresholds import FlushThresholds
 from timestore_pipeline.monitoring.alerting.promql import RuleDurations, Scope, age_limit
 from timestore_pipeline.system import clock
-from timestore_pipeline.tools.doctor.examination import Deployment, Status
 from timestore_pipeline.tools.doctor.check_list import backlogs
+from timestore_pipeline.tools.doctor.examination import Deployment, Status
 from timestore_pipeline.wiring import Timestore
 
 SECOND = timedelta(seconds=1)

@@ -13,10 +13,10 @@ from functools import partial
 from typing import Any
 
 from timestore_pipeline.doors.http.body import Body
+from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.doors.http.capacity import Budget, Reservation
 from timestore_pipeline.doors.http.limits import Limits, ReaderLimits
 from timestore_pipeline.doors.http.readers import Readers
-from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, ServerBusy
 from timestore_pipeline.model.batch import Receipt
 from timestore_pipeline.system import clock

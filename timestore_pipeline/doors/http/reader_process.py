@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from timestore_pipeline.doors.http.body_reading import Job, Parsed, read_body, read_stream
 from timestore_pipeline.doors.http.formats import IDENTITY
 from timestore_pipeline.doors.http.frames import Data, Document, read_frame, write_frame
-from timestore_pipeline.doors.http.body_reading import Job, Parsed, read_body, read_stream
 from timestore_pipeline.errors import BodyTooLarge, DiskFull, InvalidData, TimestoreError, UnreadableInput
 from timestore_pipeline.ingest.formats.bounded import CpuExceeded, cpu_limit, limit_resources
 from timestore_pipeline.ingest.formats.reading import UNKNOWN, Reading

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.doors.http.frames import FramedPipes
 from timestore_pipeline.doors.http.limits import ReaderLimits
 from timestore_pipeline.doors.http.reader_process import ERRORS
-from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.errors import BodyTooLarge, UnreadableInput
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.batch import Receipt

@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from timestore_pipeline.doors.documents import dataset_document, status_document
 from timestore_pipeline.doors.http.body import Body, BodyReader, Spool
+from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.doors.http.capacity import BlockingCalls, Reservation, Shares
 from timestore_pipeline.doors.http.formats import BodyFormat
 from timestore_pipeline.doors.http.lanes import Lanes
 from timestore_pipeline.doors.http.limits import Limits
-from timestore_pipeline.doors.http.body_reading import Parsed
 from timestore_pipeline.errors import InvalidMetadata, UnsupportedType
 from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.manager import StagingManager

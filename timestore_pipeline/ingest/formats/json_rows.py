@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from timestore_pipeline.ingest.formats.json_blocks import ROW_HINT, Rows
-from timestore_pipeline.system.legible import is_text
 from timestore_pipeline.model.refusals import SHOWN_IN_FILE, quoted, refused_in_file, unreadable_file
+from timestore_pipeline.system.legible import is_text
 
 _LONGEST_WHOLE = 40  # characters; more are refused as they stand
 

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from timestore_pipeline.model.flush import RetryReason, Trigger
 from timestore_pipeline.model.batch import IncidentReason
+from timestore_pipeline.model.flush import RetryReason, Trigger
 from timestore_pipeline.staging.ledger import verifications
 
 PREFIX = "timestore_staging_"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from timestore_pipeline.model.flush import Backlog, FlushRef, Trigger
 from timestore_pipeline.model.batch import Volume
+from timestore_pipeline.model.flush import Backlog, FlushRef, Trigger
 from timestore_pipeline.staging.ledger.database import Database, instant_or_none
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.flush_failures import block_of

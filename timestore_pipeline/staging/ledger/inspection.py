@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from timestore_pipeline.errors import UnreadableLedger
-from timestore_pipeline.model.flush import FlushBlock
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.flush import FlushBlock
 from timestore_pipeline.staging.ledger.database import Row, translated
 from timestore_pipeline.staging.ledger.flush_failures import block_of
 from timestore_pipeline.staging.ledger.readonly import look_at

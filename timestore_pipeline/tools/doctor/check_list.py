@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from functools import partial
 
-from timestore_pipeline.doors.access.reloading import server_certificate, valid_until
 from timestore_pipeline.doors.access.gate import Gate
+from timestore_pipeline.doors.access.reloading import server_certificate, valid_until
 from timestore_pipeline.model.thresholds import (
     LATE_FLOOR,
     SENSOR_LATE,
