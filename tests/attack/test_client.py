@@ -82,6 +82,7 @@ def whole(body: bytes, status: bytes = b"201 Created") -> Answer:
 ROW_COUNTS: list[object] = [True, "3", 3.0, None, [3], -3, 4, 2**64]
 DATASETS: list[object] = ["other", "D", None, ["d"]]
 BATCHES: list[object] = ["", 7, {}]
+DEEP = b'{"columns": ' + b'{"a": ' * 500 + b"0" + b"}" * 501
 TIMES: list[object] = ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "yesterday", 0]
 
 
@@ -105,6 +106,8 @@ def of(**members: object) -> bytes:
         pytest.param(of(duplicate="no"), id="duplicate or not"),
         *(pytest.param(of(staged_at=value), id=f"at {value!r}") for value in TIMES),
         pytest.param(of(decided=[]), id="decided by a list"),
+        pytest.param(of(decided=0).replace(b'"decided": 0', b'"decided": ' + DEEP), id="decided by a deep object"),
+        pytest.param(of(decided={"columns": [[]]}), id="columns that are a list"),
         pytest.param(of(warnings="abc"), id="a warning that is no list"),
         pytest.param(of(warnings=[{}]), id="a warning that is no text"),
     ],

@@ -96,6 +96,12 @@ HUGE_VALUES = pa.ExtensionArray.from_storage(
     HUGE_EXTENSION, pa.array([int(HUGE).to_bytes(16, "little")], pa.binary(16))
 )
 
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
 CASES = {
     "an interval of Parquet": Refusal(
         parquet(lambda path: SQL.execute(f"COPY (SELECT INTERVAL 1 MONTH AS v) TO '{path}' (FORMAT parquet)")),
@@ -103,6 +109,13 @@ CASES = {
         "INTERVAL",
         "months, days",
     ),
+    "a variant of Parquet": Refusal(
+        parquet(lambda path: SQL.execute(f"COPY (SELECT 1::VARIANT AS v) TO '{path}' (FORMAT parquet)")),
+        "column 'v'",
+        "VARIANT",
+        "JSON text",
+    ),
+    "maps without any key": Refusal(memory(lambda: SQL.sql("SELECT MAP {} AS v")), "column 'v{key}'", "null", "cast"),
     "a header without a name": Refusal(text("a.csv", "a,\n1,2\n"), "line 1, column 2", "names no column", "a name"),
     "a name twice": Refusal(text("a.csv", "a,A\n1,2\n"), "line 1, column 2", "'A'", "rename"),
     "complex numbers": Refusal(memory(lambda: pd.DataFrame({"v": [1j]})), "column 'v'", "complex128", "imaginary"),
@@ -172,6 +185,39 @@ CASES = {
     ),
     "another encoding": Refusal(
         text("a.csv", "v\né\n".encode(), said(csv={"encoding": "ascii"})), "line 2", "is no ascii", "csv.encoding"
+    ),
+    "the mark of another encoding than the declared one": Refusal(
+        text("a.csv", "\ufeffv\né\n".encode(), said(csv={"encoding": "windows-1252"})),
+        "line 1, column 1",
+        "the byte order mark of UTF-8, and is read as windows-1252",
+        'csv.encoding to "utf-8"',
+    ),
+    "UTF-16 without its mark": Refusal(
+        text("a.csv", "v\né\n".encode("utf-16-le"), said(csv={"encoding": "utf-16"})),
+        "line 1",
+        "is no utf-16",
+        '"utf-16-le" or "utf-16-be"',
+    ),
+    "half of a surrogate pair in UTF-7": Refusal(
+        text("a.csv", b"v\n+2AA-\n", said(csv={"encoding": "utf-7"})), "line 1", "surrogates", "csv.encoding"
+    ),
+    "another encoding of JSON": Refusal(
+        text("a.json", '[{"v": 1}]'.encode("utf-16")), "line 1, column 1", "UTF-16", "one array of objects, in UTF-8"
+    ),
+    "a NUL byte": Refusal(
+        text("a.csv", "v\n1\n".encode("utf-16-le")), "line 2, column 1", "NUL", 'csv.encoding to "utf-16-le"'
+    ),
+    "an integer that Python does not print": Refusal(
+        memory(lambda: [10**5_000]), "column 'v', row 0", "a value of int that cannot be printed", "as text"
+    ),
+    "an object that cannot be printed": Refusal(
+        memory(lambda: [1, Unprintable()]), "column 'v', row 1", "Unprintable that cannot be printed", "one kind"
+    ),
+    "a fraction beyond all doubles": Refusal(
+        memory(lambda: [Fraction(10**400, 3)]), "column 'v', row 0", "Fraction(1000", "decimal"
+    ),
+    "a row behind another on its line": Refusal(
+        text("a.ndjson", '{"v": 1}{"v": 5}\n\0 {"v": 7}\n'), "line 1", "Extra data", "one JSON object per line"
     ),
     "too many decimal places": Refusal(
         memory(lambda: pa.array([None], pa.decimal256(60, 40))), "column 'v'", "decimal256(60, 40)", "decimal places"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings
 import json
 from typing import Any
 
@@ -134,8 +135,22 @@ def test_every_wrong_key_is_named_at_once() -> None:
         ({"csv": {"delimiter": ",", "decimal": ","}}, "both the delimiter and the decimal mark"),
         ({"csv": {"encoding": "utf9"}}, "not an encoding that Python knows"),
         ({"csv": {"encoding": "hex"}}, "not an encoding that Python knows"),
+        ({"csv": {"encoding": "punycode"}}, "not an encoding that Python knows"),
     ],
 )
 def test_columns_and_csv_that_cannot_be_are_refused_with_the_key(document: dict[str, Any], problem: str) -> None:
     with pytest.raises(InvalidMetadata, match=problem):
         DatasetMetadata.parse(document)
+
+
+def test_the_name_of_an_unknown_encoding_is_not_kept_in_memory() -> None:
+    with pytest.raises(InvalidMetadata, match="not an encoding"):
+        DatasetMetadata.parse({"csv": {"encoding": "x" * 1_000}})
+    assert "x" * 1_000 not in encodings._cache
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-8", "UTF8", "utf-8-sig", "ISO-8859-1", "latin-1", "windows-1252", "cp037", "Big5"]
+)
+def test_an_encoding_has_any_of_pythons_names(name: str) -> None:
+    assert DatasetMetadata.parse({"csv": {"encoding": name}}).csv.encoding == name

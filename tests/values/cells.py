@@ -31,7 +31,9 @@ INSTANTS = st.one_of(
 )
 FINE = _words("2026-01-01T00:00:00.1234567Z|2026-01-01T00:00:00.1234560Z|2026-01-01T00:00:00.123456789Z")
 LOCAL = st.datetimes().map(lambda v: v.isoformat(" "))
-ALMOST_DATES = _words("2026-02-30|29.11.2026 10:00|2026-1-1|01/02/2026|2026-01-01T25:00:00Z|20260101|10:00|12:30:15")
+ALMOST_DATES = _words(
+    "2026-02-30|29.11.2026 10:00|2026-1-1|01/02/2026|2026-01-01T25:00:00Z|20260101|10:00|12:30:15|12:30:15.1234567"
+)
 TRUTHS = _words("true|false|True|FALSE")
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
 QUOTED = _words('say "hi"|a,b|a\nb|"|""|a;b|=1+1|\t|\'')

@@ -45,11 +45,7 @@ def receipt_of(document: Mapping[str, Any], dataset: str, rows: int) -> Receipt:
 
 
 def _receipt(document: Mapping[str, Any]) -> Receipt:
-    decided, warnings = document.get("decided"), document.get("warnings", [])
-    if decided is not None and not isinstance(decided, dict):
-        raise TypeError("decided")
-    if not isinstance(warnings, list):
-        raise TypeError("warnings")
+    warnings = _typed(document.get("warnings", []), list)
     receipt = Receipt(
         batch_id=_typed(document["batch_id"], str),
         dataset=_typed(document["dataset"], str),
@@ -57,12 +53,24 @@ def _receipt(document: Mapping[str, Any]) -> Receipt:
         bytes=_typed(document["bytes"], int),
         staged_at=_instant(_typed(document["staged_at"], str)),
         duplicate=_typed(document["duplicate"], bool),
-        decided=decided,
+        decided=_decided(document.get("decided")),
         warnings=tuple(_typed(warning, str) for warning in warnings),
     )
     if receipt.rows and not receipt.batch_id:
         raise ValueError("rows without a batch")
     return receipt
+
+
+def _decided(given: object) -> Mapping[str, Any] | None:
+    """An object of values and objects of values: to print a deeper one may exceed the stack."""
+    if given is None:
+        return None
+    decided = _typed(given, dict)
+    for member in decided.values():
+        for value in member.values() if isinstance(member, dict) else [member]:
+            if isinstance(value, (dict, list)):
+                raise TypeError("decided")
+    return decided
 
 
 def _typed(value: object, kind: type[T]) -> T:

@@ -218,8 +218,8 @@ def _check_names(names: list[str]) -> None:
 
 
 def _tokens(text: str) -> list[str]:
-    tokens, position = [], 0
-    while text[position:].strip():
+    tokens, position, end = list[str](), 0, len(text.rstrip())
+    while position < end:
         found = _TOKEN.match(text, position)
         if found is None:
             raise _Unreadable(f"{text[position:].strip()[0]!r} has no place in it")

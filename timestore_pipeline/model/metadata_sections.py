@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import codecs
+import encodings
+import pkgutil
 from collections import Counter
+from encodings.aliases import aliases
+from functools import cache
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 
 Compression = Literal["zstd", "snappy", "gzip", "lz4", "uncompressed"]  # as DuckDB names them
+_NOT_OF_FILES = frozenset({"idna", "punycode", "undefined"})  # codecs of host names, which read no text in pieces
 LEAST_ROW_GROUP = 2_048  # rows of one DuckDB vector: it never writes smaller groups
 _LEVELLED = "zstd"  # the only codec for which DuckDB takes a level
 _NUMBERS = ("max_rows", "max_bytes", "max_age_ms", "compression_level", "row_group_size")
@@ -43,11 +48,13 @@ class CsvDialect(Section):
     @classmethod
     def _is_known(cls, encoding: str | None) -> str | None:
         try:
-            is_text = encoding is None or codecs.lookup(encoding)._is_text_encoding  # as `open` asks
+            is_text = encoding is None or (
+                _is_codec(encoding) and codecs.lookup(encoding)._is_text_encoding
+            )  # as `open`
         except (LookupError, ValueError):
             is_text = False
         if not is_text:
-            raise ValueError(f"{encoding!r} is not an encoding that Python knows")
+            raise ValueError(f"{encoding!r:.100} is not an encoding that Python knows")
         return encoding
 
     @model_validator(mode="after")
@@ -55,6 +62,18 @@ class CsvDialect(Section):
         if self.decimal is not None and self.decimal == self.delimiter:
             raise ValueError(f"{self.decimal!r} cannot be both the delimiter and the decimal mark")
         return self
+
+
+def _is_codec(encoding: str) -> bool:
+    """Whether Python has it for files. `codecs` would keep every unknown name in memory, and any client sends some."""
+    name = encodings.normalize_encoding(encoding).replace(".", "_").lower()
+    return name in _codec_names()
+
+
+@cache
+def _codec_names() -> frozenset[str]:
+    modules = [module.name for module in pkgutil.iter_modules(encodings.__path__)]
+    return frozenset([*modules, *aliases]) - _NOT_OF_FILES
 
 
 class FlushOverrides(Section):

@@ -69,6 +69,14 @@ class Cell:
     order: int = 0
 
 
+def printed(value: object) -> str:
+    """A value in memory for a message; it may have no text, as an integer of thousands of digits has none in Python."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  # the class is the producer's own
+        return f"a value of {type(value).__name__} that cannot be printed"
+
+
 def quoted(value: str) -> str:
     """A value of a file for a message: quoted, and cut."""
     return repr(value if len(value) <= SHOWN_IN_FILE else value[:SHOWN_IN_FILE] + "…")

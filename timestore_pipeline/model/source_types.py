@@ -91,11 +91,17 @@ def plain_type(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None, path:
     if _T.is_struct(type_):
         return pa.struct([pa.field(field.name, _plain_child(field, f"{path}.{field.name}")) for field in type_])
     if _T.is_map(type_):
-        key = _plain_child(type_.key_field, f"{path}{{key}}")
-        return pa.map_(key, _plain_child(type_.item_field, f"{path}{{value}}"))
+        return _plain_map(type_, path)
     if type_ in _VIEWS:
         return _VIEWS[type_]
     raise refused_type(path, type_, _remedy(type_))
+
+
+def _plain_map(type_: pa.MapType, path: str) -> pa.DataType:
+    key = _plain_child(type_.key_field, f"{path}{{key}}")
+    if _T.is_null(key) or (_T.is_struct(key) and key.num_fields == 0):
+        raise refused_type(f"{path}{{key}}", key, "cast the maps to a type: no key says what keys are")
+    return pa.map_(key, _plain_child(type_.item_field, f"{path}{{value}}"))
 
 
 def extension_of(type_: pa.DataType, metadata: Mapping[bytes, bytes] | None) -> Extension | None:

@@ -8,6 +8,7 @@ import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pyarrow as pa
@@ -110,6 +111,26 @@ def test_a_decimal_column_keeps_digits_that_no_double_has(tmp_path: Path) -> Non
         ]
     assert column(tmp_path, '"12.5"', reading=declared(v="decimal(10,2)")).to_pylist() == [Decimal("12.50")]
     assert column(tmp_path, "1.255", reading=known(v=pa.decimal128(38, 2))).type == pa.decimal128(38, 3)
+
+
+@pytest.mark.parametrize("zero", ["-0", "-0.00", "-0e5"])
+def test_a_decimal_column_takes_no_minus_zero_which_no_decimal_is(zero: str, tmp_path: Path) -> None:
+    found = column(tmp_path, "1.5", zero, reading=known(v=pa.decimal128(38, 2)))
+    assert repr(found.to_pylist()) == "[1.5, -0.0]"
+
+
+def test_each_object_of_an_array_is_read_once(tmp_path: Path) -> None:
+    """To copy the rest of the text for each takes twice the time for each row of twice the rows."""
+    few, many = (_seconds(tmp_path, rows) / rows for rows in (10_000, 40_000))
+    assert many < 2 * few
+
+
+def _seconds(folder: Path, rows: int) -> float:
+    """Of the processor, for an array of so many rows."""
+    content = "[" + ",".join(['{"v":1}'] * rows) + "]"
+    started = process_time()
+    assert read(folder / "a.json", content).num_rows == rows
+    return process_time() - started
 
 
 def test_a_string_stays_a_string_unless_all_are_full_instants(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -236,3 +236,59 @@ def test_what_duckdb_holds_and_no_dataset_can_is_refused_by_name(
         staged(select(sql))
     assert named in str(caught.value)
     assert "UTF-8" not in caught.value.hint
+
+
+DAY_AND_TIME = [date(2026, 1, 1), datetime(2026, 1, 1, 5)]
+
+
+def categories(values: list[Any]) -> pd.Categorical:
+    return pd.Categorical.from_codes(range(len(values)), categories=pd.Index(values, dtype=object))
+
+
+def named(values: Any) -> pd.DataFrame:
+    return pd.DataFrame({"w": range(len(values))}, index=pd.Index(values, name="v"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        named(pd.Index(DAY_AND_TIME, dtype=object)),
+        named(pd.CategoricalIndex(categories(DAY_AND_TIME))),
+        pd.DataFrame({"w": [1, 2]}, index=pd.MultiIndex.from_arrays([DAY_AND_TIME, [1, 2]], names=["v", "x"])),
+        pandas(categories(DAY_AND_TIME)),
+        pandas([np.array([value], object) for value in DAY_AND_TIME], object),
+        [{"v": {"a": value}.values()} for value in DAY_AND_TIME],
+    ],
+    ids=["an index", "an index of categories", "an index of two levels", "categories", "arrays", "values of a dict"],
+)
+def test_objects_are_examined_one_by_one_wherever_they_stand(data: Any) -> None:
+    """Arrow itself would take the day of the second for all of it."""
+    with pytest.raises(InvalidData, match=r"row 1: datetime.datetime\(2026, 1, 1, 5, 0\) was taken for date"):
+        staged(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "values"),
+    [
+        (named([ID, None]), [str(ID), None]),
+        (named(pd.Index([2**70, 1], dtype=object)), [Decimal(2**70), Decimal(1)]),
+        (pandas(categories([2**70, 1])), [Decimal(2**70), Decimal(1)]),
+        (pandas(categories(["a", "b"])), ["a", "b"]),
+        ([{"v": np.array([[1, 2], [3, 4]])}], [[[1, 2], [3, 4]]]),
+        ([{"v": np.array([1])}, {"v": [2**64]}], [[Decimal(1)], [Decimal(2**64)]]),
+        ([{"v": pa.scalar([("a", 1)], pa.map_(pa.string(), pa.int64()))}], [[("a", 1)]]),
+    ],
+    ids=str,
+)
+def test_objects_in_an_index_in_categories_and_in_arrays_are_kept(data: Any, values: list[Any]) -> None:
+    assert staged(data) == values
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_integers_with_a_gap_go_into_their_column_whatever_floats_pandas_made_of_them(dtype: str) -> None:
+    assert staged(pandas([1, None], dtype), INT64) == [1, None]
+
+
+def test_an_interval_is_no_list_of_its_parts() -> None:
+    with pytest.raises(InvalidData, match="month_day_nano_interval"):
+        staged([{"v": pa.MonthDayNano([1, 2, 3])}])

@@ -11,6 +11,7 @@ digits off. Which of the two loses nothing is found by reading these columns in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,13 +21,16 @@ import pyarrow.parquet as pq
 
 from timestore_pipeline.ingest.values.map_keys import refuse_null_keys
 from timestore_pipeline.model.refusals import refused_type, refused_value
-from timestore_pipeline.model.source_types import INTERVALS
+from timestore_pipeline.model.source_types import INTERVALS, REMEDIES
 
 _ROWS_AT_ONCE = 65_536
 _BYTES_AT_ONCE = 16 << 20  # decoded at once: rows can be wide
 _BUFFER_BYTES = 1 << 20  # read at once of a column; without it a row group's columns are held as they lie on disk
 _FILE_MAGIC = b"ARROW1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+_VARIANT = re.compile(
+    r"^ *(?:required|optional|repeated) group field_id=-?\d+ (.+) \(Variant\(\d+\)\) \{$", re.MULTILINE
+)
 _MICROS, _NANOS = "us", "ns"
 _FINE = 1000  # nanoseconds in a microsecond
 _WITHIN = 2**63 // _FINE  # microseconds either side of 1970 that 64 bits of nanoseconds reach
@@ -40,17 +44,22 @@ def open_parquet(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
         in_groups = sum(file.metadata.row_group(index).num_rows for index in range(file.metadata.num_row_groups))
         if in_groups != rows:
             raise ValueError(f"its footer claims {rows} rows, its row groups {in_groups}")
-        _refuse_intervals(file.schema)
+        _refuse_opaque(file.schema)
     unit = int96_unit(path)
     return rows, lambda: _parquet_tables(path, unit)
 
 
-def _refuse_intervals(schema: pq.ParquetSchema) -> None:
-    """Arrow takes months, days and milliseconds for 12 bytes of no meaning. Raises `InvalidData`."""
+def _refuse_opaque(schema: pq.ParquetSchema) -> None:
+    """Arrow takes months, days and milliseconds for 12 bytes of no meaning, and variants for structs of such bytes.
+
+    Raises `InvalidData`.
+    """
     for index in range(len(schema.names)):
         column = schema.column(index)
         if column.converted_type == "INTERVAL":
             raise refused_type(column.path, "INTERVAL of Parquet", INTERVALS)
+    if variant := _VARIANT.search(str(schema)):  # only the text shows what groups are annotated with
+        raise refused_type(variant[1], "VARIANT of Parquet", REMEDIES["arrow.parquet.variant"])
 
 
 def open_ipc(path: Path) -> tuple[int | None, Callable[[], Iterator[pa.Table]]]:

@@ -18,12 +18,11 @@ import pyarrow as pa
 import pyarrow.csv
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
-from timestore_pipeline.ingest.formats.text_input import lines_in, utf8_pieces
+from timestore_pipeline.ingest.formats.text_input import ENCODING_HINT, lines_in, utf8_pieces
 from timestore_pipeline.model.refusals import WHOLE_FILE, unreadable_file
 
 _PIECE_BYTES = 4 << 20  # read at once, and what one block of text costs in memory
 _RECORD_BYTES = 16 << 20  # the longest record accepted: without a limit an open quote would read the whole file
-_ENCODING_HINT = 'set csv.encoding to what the file is written in, such as "windows-1252"'
 _QUOTE_HINT = 'close every quote, and write a quote inside a quoted field as ""'
 
 
@@ -156,17 +155,18 @@ def _whole_records(layout: CsvLayout, text: bytes, line: int, *, last: bool) -> 
 
 def _check_bytes(layout: CsvLayout, text: bytes, line: int) -> None:
     if (nul := text.find(b"\0")) >= 0:
-        raise _bad_byte(layout, text[:nul], line, "it holds a NUL byte")
+        hint = f'{WHOLE_FILE}; of UTF-16 every other byte is NUL: set csv.encoding to "utf-16-le" or "utf-16-be"'
+        raise _bad_byte(layout, text[:nul], line, "it holds a NUL byte", hint)
     if text.isascii():
         return
     try:
         text.decode()
     except UnicodeDecodeError as error:
         bad = text[error.start : error.end]
-        raise _bad_byte(layout, text[: error.start], line, f"the bytes {bad!r} are no UTF-8", _ENCODING_HINT) from error
+        raise _bad_byte(layout, text[: error.start], line, f"the bytes {bad!r} are no UTF-8", ENCODING_HINT) from error
 
 
-def _bad_byte(layout: CsvLayout, before: bytes, line: int, problem: str, hint: str = WHOLE_FILE) -> UnreadableInput:
+def _bad_byte(layout: CsvLayout, before: bytes, line: int, problem: str, hint: str) -> UnreadableInput:
     record = re.split(rb"[\r\n]", before)[-1]
     field = record.count(layout.delimiter.encode()) + 1
     return _refused(layout, line + lines_in(before), field, problem, hint)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from timestore_pipeline.errors import InvalidData, UnreadableInput
-from timestore_pipeline.ingest.formats.text_input import utf8_pieces
+from timestore_pipeline.ingest.formats.text_input import UTF8, utf8_pieces
 from timestore_pipeline.model.canonical import DEEPEST
 from timestore_pipeline.model.refusals import refused_in_file, unreadable_file
 
@@ -23,6 +23,7 @@ _PIECE_BYTES = 4 << 20  # read at once
 _ROW_BYTES = 64 << 20  # the longest row accepted: without a limit a file without line ends would be read whole
 _BRACKETS = 1 + DEEPEST  # of a row: its own, and those of a column
 _BLANK = b" \t\r\n"
+_BLANKS = re.compile(r"[ \t\r\n]*")
 ROW_HINT = "write one JSON object per line, or one array of objects, in UTF-8"
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
@@ -57,7 +58,7 @@ def row_blocks(path: Path) -> Iterator[Rows]:
 
 
 def _stripped(path: Path) -> Iterator[bytes]:
-    return (piece.lstrip(_BLANK) for piece in utf8_pieces(path, _PIECE_BYTES))
+    return (piece.lstrip(_BLANK) for piece in utf8_pieces(path, _PIECE_BYTES, UTF8, ROW_HINT))
 
 
 def _too_deep(path: Path, rows: Rows) -> InvalidData:
@@ -68,7 +69,7 @@ def _too_deep(path: Path, rows: Rows) -> InvalidData:
 
 def _line_rows(path: Path) -> Iterator[Rows]:
     number, carry = 1, b""
-    for piece in utf8_pieces(path, _PIECE_BYTES):
+    for piece in utf8_pieces(path, _PIECE_BYTES, UTF8, ROW_HINT):
         *lines, carry = (carry + piece).split(b"\n")
         yield from _numbered(lines, number)
         number += len(lines)
@@ -102,7 +103,7 @@ class _ArrayReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._pieces = utf8_pieces(path, _PIECE_BYTES)
+        self._pieces = utf8_pieces(path, _PIECE_BYTES, UTF8, ROW_HINT)
         self._text, self._position, self._line = "", 0, 1
         self._rest = b""  # of a character that the last piece cut
         self._decoder = json.JSONDecoder(parse_constant=_refuse, parse_int=str, parse_float=str)
@@ -143,11 +144,11 @@ class _ArrayReader:
     def _next(self) -> str:
         """The next character that is not blank; empty at the end."""
         while True:
-            rest = self._text[self._position :].lstrip(" \t\r\n")
-            if rest:
-                self._pass(len(self._text) - len(rest))
-                return rest[0]
-            self._pass(len(self._text))
+            blanks = _BLANKS.match(self._text, self._position)  # to strip the rest would copy it, for each object
+            assert blanks is not None, "it matches nothing, too"
+            self._pass(blanks.end())
+            if self._position < len(self._text):
+                return self._text[self._position]
             if not self._more():
                 return ""
 

@@ -37,6 +37,7 @@ _LOSSY = (  # what Arrow would change or accept
     re.compile(rb"[0-9][eE][+-]?[0-9]"),
     re.compile(rb"-0[\s,}\]]"),
     re.compile(rb"NaN|Inf"),
+    re.compile(rb"\}[ \t\r]*\{|\0"),  # a row behind another on its line; the rest of the block, which it leaves out
     re.compile(rb"(?:\A|[}\n])\s*null"),  # in place of a row: of the first, Arrow's reader ends the process (26.0)
 )
 

@@ -173,10 +173,12 @@ def _kind_of_type(type_: pa.DataType) -> str | None:
 
 
 def _digits(number: str) -> tuple[int, int]:
-    """Before and after the point."""
+    """Before and after the point; more than any decimal has for a number that none holds."""
     try:
-        _, digits, exponent = Decimal(number).as_tuple()
+        sign, digits, exponent = Decimal(number).as_tuple()
     except InvalidOperation:  # an exponent of twenty digits
+        return _DIGITS + 1, 0
+    if sign and digits == (0,):  # a decimal has no minus zero
         return _DIGITS + 1, 0
     return len(digits) + int(exponent), -int(exponent)
 

@@ -15,6 +15,7 @@ from timestore_pipeline.ingest.formats.text_kinds import ColumnKinds
 from timestore_pipeline.ingest.formats.text_times import TIMES, are_too_fine
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.dataset import SubMicroseconds
+from timestore_pipeline.model.declared import Meaning
 from timestore_pipeline.model.refusals import Cell, quoted, refused_cell
 
 TOO_FINE = "has more digits than microseconds: precision would be lost"
@@ -106,7 +107,8 @@ class TextColumn:
             return
         self.known = self.known.with_fractions_of(cells)
         if self.known.is_time and self._too_fine is None:
-            fine = pc.index(are_too_fine(cells), True).as_py()
+            of_day = self.known.meaning is Meaning.TIME
+            fine = pc.index(are_too_fine(cells, of_day=of_day), True).as_py()
             self._too_fine = None if fine < 0 else locate(fine)
 
     def _not_as_declared(self, cell: Cell, known: KnownColumn) -> InvalidData:

@@ -41,9 +41,9 @@ def are_times(cells: pa.Array, type_: pa.DataType) -> pa.BooleanArray:
     return pa.array([ok and _casts(_cut(cells[at : at + 1]), type_) for at, ok in enumerate(shaped.to_pylist())])
 
 
-def are_too_fine(cells: pa.Array) -> pa.BooleanArray:
-    """Which of the times have more digits than microseconds, zeros at the end aside."""
-    if _are_short(cells):
+def are_too_fine(cells: pa.Array, *, of_day: bool = False) -> pa.BooleanArray:
+    """Which of the times have more digits than microseconds, zeros at the end aside. of_day: they have no date."""
+    if not of_day and _are_short(cells):
         return pc.greater(pc.binary_length(cells), _SHORT)  # none
     return pc.match_substring_regex(cells, _TOO_FINE)
 

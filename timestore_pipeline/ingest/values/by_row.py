@@ -40,7 +40,7 @@ def arrow_errors_typed(table: pa.Table) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except (pa.ArrowException, struct.error) as error:
+    except (pa.ArrowException, ValueError, struct.error) as error:
         columns = ", ".join(f"{field.name!r} ({field.type})" for field in table.schema)
         raise InvalidData(f"columns {columns:.500} cannot be read: {_reason(error)}", hint=_UNREAD) from error
 

@@ -47,10 +47,12 @@ def _from_pandas(frame: Any) -> Any:
     _check_pandas_names(frame.columns)
     changed = {i: _pandas_column(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)}
     changed = {position: column for position, column in changed.items() if column is not None}
-    if changed:
+    index = _pandas_index(frame.index)
+    if changed or index is not None:
         frame = frame.copy(deep=False)
         for position, column in changed.items():
             frame.isetitem(position, column)
+        frame.index = frame.index if index is None else index
     return pa.Table.from_pandas(frame)
 
 
@@ -71,12 +73,33 @@ def _pandas_column(name: str, column: Any) -> Any:
         raise refused_type(name, dtype, "send the real and the imaginary part as a column each")
     if dtype.kind == "f" and dtype.itemsize > _DOUBLE_BYTES:
         raise refused_type(name, dtype, "round it to double: astype('float64')")
-    if str(dtype) != "object":
+    objects = _pandas_objects(name, column)
+    return None if objects is None else sys.modules["pandas"].Series(objects, index=column.index)
+
+
+def _pandas_index(index: Any) -> Any:
+    """The index for Arrow, None = as it is. A level without a name is no column."""
+    levels = [index.get_level_values(number) for number in range(index.nlevels)]
+    objects = [None if level.name is None else _pandas_objects(str(level.name), level) for level in levels]
+    if all(level is None for level in objects):
         return None
+    changed = [level if new is None else new for level, new in zip(levels, objects, strict=True)]
     pandas = sys.modules["pandas"]
-    values = [None if _is_missing(value) else value for value in column]
-    array = array_from_values(name, values)
-    return pandas.Series(pandas.arrays.ArrowExtensionArray(pa.chunked_array([array])), index=column.index)
+    if len(changed) == 1:
+        return pandas.Index(changed[0], name=index.name)
+    return pandas.MultiIndex.from_arrays(changed, names=index.names)
+
+
+def _pandas_objects(name: str, values: Any) -> Any:
+    """Objects one by one, and categories of objects that are not text; None = there are none: Arrow reads the rest."""
+    dtype = values.dtype
+    if str(dtype) == "category":
+        if str(dtype.categories.dtype) != "object" or set(map(type, dtype.categories)) <= {str}:
+            return None
+    elif str(dtype) != "object":
+        return None
+    array = array_from_values(name, [None if _is_missing(value) else value for value in values])
+    return sys.modules["pandas"].arrays.ArrowExtensionArray(pa.chunked_array([array]))
 
 
 def _is_missing(value: Any) -> bool:

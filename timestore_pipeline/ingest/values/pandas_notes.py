@@ -48,9 +48,10 @@ def whole_numbers(column: pa.ChunkedArray, known: pa.DataType | None) -> pa.Chun
     """
     if known is None or not pa.types.is_floating(column.type) or not _holds_integers(known):
         return column
-    column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-    is_whole = pc.and_(pc.equal(pc.trunc(column), column), pc.less_equal(pc.abs(column), _EXACT))
-    return column.cast(pa.int64()) if pc.all(is_whole, min_count=0).as_py() else column
+    doubles = column.cast(pa.float64())  # of shorter floats Arrow has not every function
+    doubles = pc.if_else(pc.is_nan(doubles), pa.scalar(None, pa.float64()), doubles)
+    is_whole = pc.and_(pc.equal(pc.trunc(doubles), doubles), pc.less_equal(pc.abs(doubles), _EXACT))
+    return doubles.cast(pa.int64()) if pc.all(is_whole, min_count=0).as_py() else doubles
 
 
 def _holds_integers(type_: pa.DataType) -> bool:

@@ -8,7 +8,7 @@ value, at every depth, and the column's type follows from the kinds.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, ValuesView
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from numbers import Integral, Real
@@ -20,10 +20,11 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.values.by_row import ARROW_ERRORS
 from timestore_pipeline.model.canonical import check_field_names
-from timestore_pipeline.model.refusals import refused_value
+from timestore_pipeline.model.refusals import printed, refused_value
 
 _MERGED = {frozenset({"int", "float"}): "float", frozenset({"int", "decimal"}): "decimal"}  # Arrow checks each value
 _MISSING = frozenset({"NaTType", "NAType"})  # pandas' nulls, by name: pandas need not be installed
+_NAMED = frozenset({"timedelta64", "MonthDayNano"})  # numpy's is an Integral, Arrow's a tuple
 _AWARE = "datetime with time zone"
 _MINUTE = timedelta(minutes=1)
 _PLAIN = ({bool}, {int}, {float}, {str}, {bytes}, {Decimal}, {date}, {timedelta}, set[type]())
@@ -47,7 +48,7 @@ def table_from_rows(rows: Iterable[object]) -> pa.Table:
     if not names:
         raise InvalidData("the data has no rows, or only rows without keys", hint="send at least one row with a value")
     if wrong := [name for name in names if not isinstance(name, str)]:
-        raise InvalidData(f"column name {wrong[0]!r} is not a string", hint="name columns by strings")
+        raise InvalidData(f"column name {printed(wrong[0]):.200} is not a string", hint="name columns by strings")
     check_field_names(names, "")
     arrays = [array_from_values(name, [row.get(name) for row in mappings]) for name in names]
     return pa.Table.from_arrays(arrays, names=names)
@@ -98,12 +99,12 @@ def _unstorable(name: str, values: list[Any], type_: pa.DataType | None, error: 
         except ARROW_ERRORS as reason:
             problem = f"which cannot hold it ({str(reason).splitlines()[0]})"
             kind = type(value).__name__ if type_ is None else str(type_)
-            return refused_value(name, number, repr(value), kind, problem, _remedy(value))
+            return refused_value(name, number, printed(value), kind, problem, _remedy(value))
     return InvalidData(f"column {name!r} cannot be stored: {error}", hint=_HINT)
 
 
 def _remedy(value: object) -> str:
-    if isinstance(value, Integral):
+    if isinstance(value, Integral) and type(value).__name__ not in _NAMED:
         return "send numbers of more than 38 digits, or a mixture that doubles cannot hold, as text"
     if isinstance(value, Decimal):
         return "send null where there is no number, and numbers of more than 38 digits as text"
@@ -134,7 +135,7 @@ class _Kinds:
         if known != kind:
             if (merged := _MERGED.get(frozenset({known, kind}))) is None:
                 problem = f"but is {kind} after {known} in earlier rows"
-                raise refused_value(path, row, repr(value), known, problem, _HINT)
+                raise refused_value(path, row, printed(value), known, problem, _HINT)
             self._kinds[path] = merged
         return self._noted(path, kind, value, row)
 
@@ -168,18 +169,25 @@ class _Kinds:
                 self._wide.add(path)
         if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):  # pandas' Timestamp and Timedelta
             self._fine.add(path)
-        elif kind == "float" and value == value and float(value) != value:  # a long double, or a fraction
-            raise refused_value(path, row, repr(value), "double", "which would round it", "send a decimal, or text")
+        elif kind == "float" and not _is_double(value):  # a long double, or a fraction
+            raise refused_value(path, row, printed(value), "double", "which would round it", "send a decimal, or text")
         elif kind == "time" and value.tzinfo is not None:
             remedy = "send a timestamp with a time zone, or the time of day alone"
-            raise refused_value(path, row, repr(value), "a time of day", "which has no time zone", remedy)
+            raise refused_value(path, row, printed(value), "a time of day", "which has no time zone", remedy)
         return _PREPARED[kind](value) if kind in _PREPARED else value
 
     def _child(self, children: dict[str, str], path: str, key: Any, value: Any, row: int) -> Any:
         if not isinstance(key, str):
             problem = "but its key is not a string"
-            raise refused_value(path, row, repr({key: value}), "a mapping", problem, "name fields by strings")
+            raise refused_value(path, row, printed({key: value}), "a mapping", problem, "name fields by strings")
         return self.note(children.setdefault(key, f"{path}.{key}"), value, row)
+
+
+def _is_double(value: Any) -> bool:
+    try:
+        return bool(value != value or float(value) == value)
+    except OverflowError:
+        return False
 
 
 def _exact_instant(value: datetime) -> datetime:
@@ -206,8 +214,10 @@ def _decimal_type(numbers: list[Decimal | int]) -> pa.DataType:
 
 
 def _kind(value: Any) -> str:
-    if type(value).__name__ == "timedelta64":  # an Integral, for numpy
-        return "timedelta64"
+    if isinstance(value, pa.Scalar) or type(value).__name__ in _NAMED:
+        return type(value).__name__
+    if type(value).__name__ == "ndarray" and value.ndim:
+        return "list"
     if isinstance(value, datetime):
         return "datetime without time zone" if value.tzinfo is None else _AWARE
     for kind, types in _KINDS:
@@ -228,7 +238,7 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (  # in this order: a bool is
     ("duration", (timedelta,)),
     ("uuid", (uuid.UUID,)),
     ("mapping", (Mapping,)),
-    ("list", (list, tuple, set, frozenset)),
+    ("list", (list, tuple, set, frozenset, ValuesView)),  # of what else is iterable Arrow makes no list
 )
 _KNOWN = tuple(one for _, types in _KINDS for one in types)
 _TYPES: dict[str, Any] = {  # kind -> the type for a unit of time
