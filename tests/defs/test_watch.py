@@ -83,7 +83,7 @@ def test_a_dataset_that_is_new_is_named(staging: StagingManager, instance: dg.Da
         staging.enqueue("weather", hourly(3))
         decided = tick()
     assert decided.asset_events == []
-    assert decided.skip_message.endswith("reload the definitions to see 1 new or grown: weather")
+    assert decided.skip_message.endswith("reload the definitions to see 1 new or changed: weather")
 
 
 def test_data_outside_the_known_range_is_named(
@@ -96,7 +96,47 @@ def test_data_outside_the_known_range_is_named(
         old = datetime(1999, 5, 1, tzinfo=UTC)
         staging.enqueue("weather", [{"ts": old, "n": 9}])
         build(instance, "weather")
-        assert "1 new or grown: weather" in tick().skip_message
+        assert "1 new or changed: weather" in tick().skip_message
+
+
+CHANGED = [
+    {"description": "Hourly weather."},
+    {"owners": ["team:meteorology"]},
+    {"upstream": ["raw/readings"]},
+    {"staging": {"flush": {"max_rows": 7}}},
+]
+
+
+@pytest.mark.parametrize("metadata", CHANGED)
+def test_metadata_that_the_page_does_not_show_yet_are_named(
+    metadata: dict[str, Any], staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    with loaded(instance) as tick:
+        timestore.set_metadata("weather", metadata)
+        assert "1 new or changed: weather" in tick().skip_message
+
+
+def test_a_column_that_the_page_does_not_show_yet_is_named(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    with loaded(instance) as tick:
+        staging.enqueue("weather", [{"ts": datetime(2013, 1, 1, tzinfo=UTC), "n": 9, "gust": 1.5}])
+        assert "1 new or changed: weather" in tick().skip_message
+
+
+def test_what_a_page_shows_is_named_no_more_however_it_is_written(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    """Or the definitions would be loaded again and again."""
+    description = "\n  Of two lines,\n    one of them indented. \n\n"
+    owners = ["team:b", "a@example.com", "team:b"]
+    timestore.set_metadata("weather", {"description": description, "owners": owners, "upstream": ["raw/b", "a"]})
+    timestore.set_metadata("declared", {"schema": {"columns": {"n": "int64"}}})
+    staging.enqueue("weather", [{"ts": datetime(2013, 1, 1, tzinfo=UTC), "stops": [{"n": 1}], "a b": None}])
+    with loaded(instance) as tick:
+        assert "every dataset is an asset" in tick().skip_message
 
 
 def test_the_web_server_is_asked_once_for_the_same_datasets(
@@ -141,7 +181,7 @@ def test_a_web_server_that_is_down_does_not_break_the_tick(
     monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", "http://127.0.0.1:9")
     with loaded(instance) as tick:
         staging.enqueue("weather", hourly(3))
-        assert "1 new or grown" in tick().skip_message
+        assert "1 new or changed" in tick().skip_message
 
 
 def test_a_web_server_that_was_down_is_asked_again_after_a_minute(

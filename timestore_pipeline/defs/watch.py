@@ -1,4 +1,4 @@
-"""`dataset_watch_sensor`: keeps the datasets' pages current: observations, checks, and a reload when a dataset is new.
+"""`dataset_watch_sensor`: keeps the datasets' pages current: observations, checks, a reload for what is new.
 
 Nothing depends on it: `staging_flush_sensor` flushes, and alerts use the metrics. If a tick dies, the next one does its
 work.
@@ -11,14 +11,14 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
-from timestore_pipeline.defs.assets import known_datasets
+from timestore_pipeline.defs.assets import is_current, known_datasets
 from timestore_pipeline.defs.check_rounds import check_round, news, with_failing
 from timestore_pipeline.defs.checks import FRESH
 from timestore_pipeline.defs.events import asset_key
-from timestore_pipeline.defs.partitions import covers
 from timestore_pipeline.defs.reload import reloading
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_state import WatchState, observations
+from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
@@ -45,7 +45,7 @@ def dataset_watch_sensor(
     backlogs = [status.backlog for status in shown]
     observed, remembered = observations(backlogs, before.observed, now, timestore.area.shard)
     changed = [verdict.evaluation() for verdict in news(shared, now)]
-    unseen = not_shown(known_datasets(timestore.settings), graph, now)
+    unseen = not_shown(timestore.settings, graph, now)
     summary = f"{len(observed)} observations, {len(changed)} changed verdicts; {_describe(unseen)}"
     after = with_failing(replace(after, observed=remembered), [one.verdict for one in shared])
     ask = reloading(context.code_location_origin, timestore.settings.dagster_webserver_url)
@@ -53,14 +53,14 @@ def dataset_watch_sensor(
     return dg.SensorResult(asset_events=[*observed, *changed], skip_reason=summary, cursor=state.to_cursor())
 
 
-def not_shown(known: list[CatalogEntry], graph: AssetGraph, now: datetime) -> list[str]:
-    """Datasets that are newer than the loaded definitions, or have newer partitions."""
-    return [entry.record.name for entry in known if not _is_shown(entry, graph, now)]
+def not_shown(settings: Settings, graph: AssetGraph, now: datetime) -> list[str]:
+    """Datasets that are newer than the loaded definitions, or have partitions, columns or metadata that are newer."""
 
+    def is_shown(entry: CatalogEntry) -> bool:
+        key = asset_key(entry.record.name)
+        return graph.has(key) and is_current(graph.get(key), entry, settings, now)
 
-def _is_shown(entry: CatalogEntry, graph: AssetGraph, now: datetime) -> bool:
-    key = asset_key(entry.record.name)
-    return graph.has(key) and covers(graph.get(key).partitions_def, entry, now)
+    return [entry.record.name for entry in known_datasets(settings) if not is_shown(entry)]
 
 
 def _ask_if_due(ask: Callable[[], bool], unseen: list[str], now: datetime, state: WatchState) -> WatchState:
@@ -76,7 +76,7 @@ def _ask_if_due(ask: Callable[[], bool], unseen: list[str], now: datetime, state
 def _describe(unseen: list[str]) -> str:
     if not unseen:
         return "every dataset is an asset"
-    return f"reload the definitions to see {len(unseen)} new or grown: {', '.join(unseen[:5])}"
+    return f"reload the definitions to see {len(unseen)} new or changed: {', '.join(unseen[:5])}"
 
 
 def _loaded(context: dg.SensorEvaluationContext) -> AssetGraph:
