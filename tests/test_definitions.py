@@ -147,6 +147,7 @@ def test_dagster_accepts_the_instance_settings() -> None:
     config, _ = dagster_instance_config(str(ROOT))
     assert config["telemetry"] == {"enabled": False}
     assert config["run_monitoring"]["start_timeout_seconds"] == 120
+    assert "max_runtime_seconds" not in config["run_monitoring"]  # it would end runs of other code locations
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class Settings(BaseModel):
     maintain_retention_days: float = Field(default=7.0, ge=0, le=36_525)  # of replaced files, for readers at work
     maintain_log_retention_days: float = Field(default=30.0, ge=0, le=36_525)  # of the Delta log's commits
     run_max_datasets: int = Field(default=250, ge=1)  # in one run: starting a run costs as much as fifty small flushes
-    run_log_retention_days: float = Field(default=0.0, ge=0, le=36_525)  # of finished runs' event logs; 0 = kept
+    run_log_retention_days: float = Field(default=30.0, ge=0, le=36_525)  # of finished runs' event logs; 0 = kept
     run_threads: int = Field(default=2, ge=1, le=64)  # flushes at work at once in a run; they share export_memory_mb
     run_max_bytes: int = Field(default=1_073_741_824, ge=1)  # 1 GiB of Arrow data in one run, or a single dataset
 

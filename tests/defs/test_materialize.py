@@ -8,12 +8,13 @@ from typing import Any
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
+from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 
-from tests.defs.flushing import failure_of, hourly, logged, published
+from tests.defs.flushing import failure_of, hourly, job, logged, published, run_config
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
 from timestore_pipeline.defs import check_execution
-from timestore_pipeline.defs.checks import AUDITED, WATCHED
+from timestore_pipeline.defs.checks import AUDITED, FRESH, VERIFIED, WATCHED
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.errors import TimestoreError
@@ -37,6 +38,13 @@ def materialize(
         asset_selection=[asset_key(dataset) for dataset in datasets],
         partition_key=TODAY,
     )
+
+
+def latest_answer(instance: dg.DagsterInstance, dataset: str, check: str) -> tuple[str, str]:
+    """The run that answered, and its answer."""
+    key = dg.AssetCheckKey(asset_key(dataset), check)
+    [latest, *_] = instance.event_log_storage.get_asset_check_execution_history(key, limit=5)
+    return latest.run_id, latest.status.value
 
 
 def test_every_dataset_can_be_materialized(staging: StagingManager) -> None:
@@ -65,6 +73,16 @@ def test_the_run_is_the_shards_so_that_it_is_ended_when_its_worker_vanishes(
     run = instance.get_run_by_id(materialize(instance, "weather").run_id)
     assert run is not None
     assert run.tags[SHARD_TAG] == timestore.area.shard
+    assert run.tags[MAX_RUNTIME_SECONDS_TAG] == "3600"
+
+
+def test_a_run_may_be_given_more_time(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+    staging.enqueue("weather", hourly(3))
+    given = {MAX_RUNTIME_SECONDS_TAG: "7200"}
+    launched = job().execute_in_process(run_config("weather"), instance=instance, tags=given)
+    run = instance.get_run_by_id(launched.run_id)
+    assert run is not None
+    assert run.tags[MAX_RUNTIME_SECONDS_TAG] == "7200"
 
 
 def test_several_are_flushed_in_one_step(
@@ -157,10 +175,33 @@ def test_the_checks_that_were_selected_with_it_are_answered(
     staging.enqueue("weather", hourly(3))
     run = materialize(instance, "weather")
     assert run.success
-    storage = instance.event_log_storage
     for name in (*WATCHED, *AUDITED):
-        [latest, *_] = storage.get_asset_check_execution_history(dg.AssetCheckKey(asset_key("weather"), name), limit=5)
-        assert (latest.run_id, latest.status.value) == (run.run_id, "SUCCEEDED")
+        assert latest_answer(instance, "weather", name) == (run.run_id, "SUCCEEDED")
+
+
+def test_the_checks_of_all_are_answered_although_one_dataset_fails(
+    staging: StagingManager, instance: dg.DagsterInstance, home: Path
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    staging.enqueue("flights", hourly(2))
+    (home / "lake").mkdir()
+    (home / "lake" / "weather").write_text("not a table")
+    run = materialize(instance, "weather", "flights")
+    assert not run.success
+    for dataset, verified in {"weather": "FAILED", "flights": "SUCCEEDED"}.items():
+        found = {name: latest_answer(instance, dataset, name) for name in (*WATCHED, *AUDITED)}
+        assert {run_id for run_id, _ in found.values()} == {run.run_id}
+        assert found[VERIFIED] == (run.run_id, verified)
+        assert {status for _, status in found.values()} <= {"SUCCEEDED", verified}
+
+
+def test_the_checks_are_answered_although_an_option_is_refused(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    run = materialize(instance, "weather", config={"sort_by": ["colour"]})
+    assert not run.success
+    assert latest_answer(instance, "weather", FRESH) == (run.run_id, "SUCCEEDED")
 
 
 def test_a_lake_that_cannot_be_checked_does_not_fail_the_flush(

@@ -49,7 +49,7 @@ def maintain_datasets(context: dg.OpExecutionContext, config: MaintainConfig, ti
 
 @dg.op
 def forget_old_runs(context: dg.OpExecutionContext, timestore: Opened) -> None:
-    """Remove the event logs of runs that ended more than TIMESTORE_RUN_LOG_RETENTION_DAYS ago, if that is set."""
+    """Remove the event logs of runs that ended more than TIMESTORE_RUN_LOG_RETENTION_DAYS ago; 0 = none."""
     days = timestore.settings.run_log_retention_days
     if not days:
         return
@@ -74,8 +74,8 @@ def lake_maintenance(shard: str) -> dg.JobDefinition:
 @dg.schedule(
     job_name=MAINTENANCE_JOB,
     cron_schedule="41 3 * * *",
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Maintains all datasets once a night (UTC). Switch it on under Automation.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Maintains all datasets once a night (UTC).",
 )
 def nightly_maintenance(context: dg.ScheduleEvaluationContext, timestore: Opened) -> dg.RunRequest:
     """One run for all datasets: starting a run costs more than a dataset with nothing to do."""

@@ -36,17 +36,27 @@ def _definition(datasets: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
     def flush_selected(
         context: dg.AssetExecutionContext, config: OverridesConfig, timestore: dg.ResourceParam[Timestore]
     ) -> Iterator[dg.MaterializeResult[None]]:
-        op = context.op_execution_context
-        claimed = claim_each(op, timestore, orders_of(timestore, _wanted(context, config)))
-        finalize_each(op, timestore, publish_each(op, timestore, export_each(op, timestore, claimed)))
+        try:
+            _flush(context.op_execution_context, timestore, _wanted(context, config))
+        except dg.Failure:  # of one dataset, perhaps; a termination is not delayed by checks
+            _answer_checks(context, timestore)
+            raise
         _answer_checks(context, timestore)
         yield from ()  # the events are logged as each flush ends
 
     return flush_selected
 
 
+def _flush(op: dg.OpExecutionContext, timestore: Timestore, wanted: ClaimConfig) -> None:
+    claimed = claim_each(op, timestore, orders_of(timestore, wanted))
+    finalize_each(op, timestore, publish_each(op, timestore, export_each(op, timestore, claimed)))
+
+
 def _answer_checks(context: dg.AssetExecutionContext, timestore: Timestore) -> None:
-    """Those that the run selected: Dagster skips their own step, as outputs are lacking, and greys them out."""
+    """Those that the run selected: Dagster skips their own step, as outputs are lacking, and greys them out.
+
+    Also after a failure: a run that fails for one dataset would grey out the checks of all others.
+    """
     selected = context.run.asset_check_selection
     if selected is None:
         names = (*WATCHED, *AUDITED)
@@ -55,7 +65,7 @@ def _answer_checks(context: dg.AssetExecutionContext, timestore: Timestore) -> N
         for verdict in answers(context.instance, timestore, selected):
             context.op_execution_context.log_event(verdict.evaluation())  # type: ignore[arg-type]  # accepted
     except TimestoreError as error:
-        context.log.warning("the flush is done; its checks are answered by the next round: %s", error)
+        context.log.warning("the checks are answered by the next round, not by this run: %s", error)
 
 
 def _wanted(context: dg.AssetExecutionContext, options: OverridesConfig) -> ClaimConfig:

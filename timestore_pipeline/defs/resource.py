@@ -1,15 +1,18 @@
 """The staging directory and the lake, opened once per run and once per sensor tick, closed with it.
 
 A run is tagged with the process that works on it: after a crash, that tag is the only proof that the process is gone.
+Another tag bounds the run's time, for run monitoring: of our runs only, in an instance that may have much longer ones.
 A process that dies drops its locks, which frees every claim that it held. A terminated run gives its claims back before
 it exits. A stopped process does not renew its lease, and loses its claims when the lease ends.
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from datetime import timedelta
 
 import dagster as dg
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 from sqlalchemy import NullPool, create_engine, text
 
 from timestore_pipeline.defs.job import SHARD_TAG
@@ -19,6 +22,7 @@ from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
 PROCESS_TAG = "timestore/process"  # the worker's process id in the ledger's sense
+LONGEST_RUN = timedelta(hours=1)  # no flush takes so long; a run that does is ended, and the next goes on
 
 
 class TimestoreResource(dg.ConfigurableResource[Timestore]):
@@ -67,10 +71,10 @@ def kept_open(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
 
 
 def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
+    """A run from an asset's page has no tag of a job's. Who launches a run may bound its time otherwise."""
     if context.run is not None and context.instance is not None:
         timestore.area.held_claims.keep_renewing()
-        area = timestore.area
-        context.instance.add_run_tags(
-            context.run.run_id,
-            {PROCESS_TAG: area.identity.process_id, SHARD_TAG: area.shard},  # a run from an asset's page has no shard
-        )
+        tags = {PROCESS_TAG: timestore.area.identity.process_id, SHARD_TAG: timestore.area.shard}
+        if MAX_RUNTIME_SECONDS_TAG not in context.run.tags:
+            tags[MAX_RUNTIME_SECONDS_TAG] = f"{LONGEST_RUN.total_seconds():.0f}"
+        context.instance.add_run_tags(context.run.run_id, tags)
