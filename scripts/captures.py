@@ -72,7 +72,7 @@ datasets:
     owners: [team:meteorology]
     staging: {flush: {maxRows: 50000, sortBy: [station]}}
   storms:
-    schema: {columns: {at: timestamp, station: string, gust: double}}
+    schema: {columns: {measured_at: timestamp, station: string, gust: double}}
 END
 """
 _QUERY = "SELECT station, round(avg(wind), 1) AS wind FROM weather GROUP BY 1 ORDER BY 1"
@@ -210,7 +210,9 @@ class Stage:
 def _write_rows(path: Path, rows: int) -> None:
     start = datetime(2013, 1, 1, tzinfo=UTC)
     columns = {
-        "at": pa.array([start + timedelta(minutes=number) for number in range(rows)], pa.timestamp("us", "UTC")),
+        "measured_at": pa.array(
+            [start + timedelta(minutes=number) for number in range(rows)], pa.timestamp("us", "UTC")
+        ),
         "station": pa.array([("EWR", "JFK", "LGA")[number % 3] for number in range(rows)]),
         "wind": pa.array([(number * 37 % 200) / 8 for number in range(rows)]),
     }

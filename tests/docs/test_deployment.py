@@ -1,16 +1,14 @@
-"""What docs/deployment.md tells people to write and to type, tried: workspace, assets, units, and every `sh` block."""
+"""What docs/deployment.md tells people to write and to type, tried: workspace, units, and every `sh` block."""
 
 from __future__ import annotations
 
 import configparser
 import os
 import re
-import runpy
 import shlex
 import subprocess
 from pathlib import Path
 
-import dagster as dg
 import pytest
 import yaml
 
@@ -58,20 +56,6 @@ def test_the_workspace_has_our_code_location_beside_another_one() -> None:
     theirs, location = (entry["python_module"] for entry in yaml.safe_load(block)["load_from"])
     assert theirs["module_name"] == "team_definitions"
     assert location.items() >= ours.items()
-
-
-def test_the_assets_stage_and_follow_the_published_dataset(home: Path, tmp_path: Path) -> None:
-    [source] = blocks("Stage from your assets, continue with published rows", "python")
-    (tmp_path / "team_definitions.py").write_text(source)
-    defs = runpy.run_path(str(tmp_path / "team_definitions.py"))["defs"]
-    assert defs.resolve_implicit_global_asset_job_def().execute_in_process().success
-    [lineage] = blocks("Stage from your assets, continue with published rows", "sh")
-    type_in(lineage, tmp_path)
-    with Timestore(Settings.from_env()) as timestore:
-        assert timestore.status("weather").backlog.pending.rows == 24
-        assert timestore.area.ledger.datasets.get("weather").metadata.upstream == ("raw/readings",)
-    report = defs.resolve_asset_graph().get(dg.AssetKey("report"))
-    assert report.parent_keys == {dg.AssetKey(["timestore", "weather"])}
 
 
 def test_the_unit_starts_what_the_page_of_dagster_starts() -> None:

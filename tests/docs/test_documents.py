@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from benchmarks.capacity import FLUSHED, STAGED
@@ -78,3 +79,19 @@ def test_every_finding_of_the_audit_is_explained() -> None:
     }
     explained = set(re.findall(r"^\| `([a-z_]+)` \|", (ROOT / "docs" / "verify.md").read_text(), re.MULTILINE))
     assert codes ^ explained == set()
+
+
+def test_no_example_has_a_column_that_a_query_would_have_to_quote() -> None:
+    """As `at`, which DuckDB reserves: the first query of a reader who copied the example would fail."""
+    with duckdb.connect() as engine:
+        keywords = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN ('reserved', 'type_function')"
+        reserved = {name for (name,) in engine.execute(keywords).fetchall()}
+    blocks = "\n".join(re.findall(r"^```.*?^```", README.read_text() + reference_text(), re.MULTILINE | re.DOTALL))
+    columns = re.findall(r'[{(,]\s*"(\w+)": ?[\w\[(]|"(\w+)":"|pl\.col\("(\w+)"\)| AS (\w+),', blocks)
+    columns += re.findall(
+        r"columns: \{(\w+): |printf '(\w+),|^ +(\w+): timestamp$|timeColumn[:=] ?(\w+)", blocks, re.MULTILINE
+    )
+    named = {name for found in columns for name in found} - {""}
+    assert {"measured_at", "station", "wind"} <= named
+    assert "at" in reserved
+    assert named & reserved == set()

@@ -86,7 +86,7 @@ def set_metadata(
 
     \b
     Examples:
-      timestore datasets set weather staging.flush.maxRows=50000 timeColumn=time_hour
+      timestore datasets set weather staging.flush.maxRows=50000 timeColumn=measured_at
       timestore datasets set weather '{"partition": {"granularity": "hour"}}'
       timestore datasets show weather --json | timestore datasets set storms -
     """

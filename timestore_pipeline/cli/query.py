@@ -41,7 +41,7 @@ def query(
 
     \b
     Examples:
-      timestore query "SELECT origin, avg(temp) FROM weather GROUP BY origin"
+      timestore query "SELECT station, avg(wind) FROM weather GROUP BY station"
       timestore query --published-only --json "FROM weather LIMIT 10"
     """
     with _opened(sql, published_only) as answer:

@@ -5,7 +5,7 @@ from timestore_pipeline.client import Client
 with Client("http://ingest:8451", token="…") as client:
     client.send("weather", table)
     with client.batcher("weather") as weather:
-        weather.add([{"at": now, "station": "JFK", "wind": 14.96}])
+        weather.add([{"measured_at": now, "station": "JFK", "wind": 14.96}])
 """
 
 from __future__ import annotations
