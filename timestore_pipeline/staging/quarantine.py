@@ -12,14 +12,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from timestore_pipeline.errors import TimestoreError, UnreadableSegment
+from timestore_pipeline.errors import UnreadableSegment
 from timestore_pipeline.model.batch import Damage, Incident, IncidentKind, IncidentReason, StagedBatch, new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import move_durably
 from timestore_pipeline.staging.journal_reader import JournalReader
 from timestore_pipeline.staging.ledger.segment_rows import SegmentRecord
-from timestore_pipeline.staging.roll_up import remove_idle_journals
+from timestore_pipeline.staging.roll_up import drop_unowed, remove_idle_journals
 from timestore_pipeline.staging.salvage import Examination, copy_whole, examine
 from timestore_pipeline.staging.system_errors import system_error
 from timestore_pipeline.system.durable import sync
@@ -153,7 +153,7 @@ def _set_aside(
         return area.ledger.incidents.get(area.ledger.quarantine.segment(segment.segment_id, damage, me))
     except BaseException:
         if copy is not None:
-            _drop(area, segment.dataset, copy)
+            drop_unowed(area, segment.dataset, copy)
         raise
 
 
@@ -169,22 +169,12 @@ def _salvage(area: StagingArea, segment: SegmentRecord, found: Examination, owed
         copy_whole(source, target, dataset, found, [batch for batch in owed if batch.sequence in found.whole])
     except UnreadableSegment as error:
         _log.warning("nothing could be copied from segment %s: %s", segment.segment_id, error)
-        _drop(area, dataset, copy)
+        drop_unowed(area, dataset, copy)
         return None
     except BaseException:
-        _drop(area, dataset, copy)
+        drop_unowed(area, dataset, copy)
         raise
     return copy
-
-
-def _drop(area: StagingArea, dataset: str, segment_id: str) -> None:
-    """Remove a copy from which no batch was promised; if that fails, recovery removes it with those of dead owners."""
-    try:
-        if not area.ledger.batches.in_segment(segment_id):
-            segments.remove(area.directory.segment(dataset, segment_id))
-            area.ledger.segments.forget([segment_id])
-    except (TimestoreError, OSError) as error:
-        _log.warning("segment %s is left behind: %s", segment_id, error)
 
 
 def _require_whole(area: StagingArea, incident: Incident) -> None:

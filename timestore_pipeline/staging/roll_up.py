@@ -184,15 +184,15 @@ def _make_segment(area: StagingArea, dataset: str, layout: RecordLayout, batches
             write_segment(connection, path, header, numbered)
         moved = area.ledger.journals.move(segment_id, {batch.batch_id: batch.sequence for batch, _ in numbered})
     except BaseException:
-        _drop(area, dataset, segment_id)
+        drop_unowed(area, dataset, segment_id)
         raise
     if not moved:
-        _drop(area, dataset, segment_id)
+        drop_unowed(area, dataset, segment_id)
     return segment_id if moved else None
 
 
-def _drop(area: StagingArea, dataset: str, segment_id: str) -> None:
-    """Remove a segment from which nothing is owed; if that fails, the next roll-up of another process does it."""
+def drop_unowed(area: StagingArea, dataset: str, segment_id: str) -> None:
+    """Remove a new segment from which nothing is owed; if that fails, the next roll-up of another process does it."""
     try:
         if not area.ledger.batches.in_segment(segment_id):
             segments.remove(area.directory.segment(dataset, segment_id))
@@ -205,7 +205,7 @@ def remove_unfinished(area: StagingArea, dataset: str) -> None:
     """Remove segments that a dead process had begun to make."""
     for segment in area.ledger.segments.building(dataset):
         if not area.identity.is_alive(segment.owner):
-            _drop(area, dataset, segment.segment_id)
+            drop_unowed(area, dataset, segment.segment_id)
 
 
 def _is_unlinked(area: StagingArea, journal_id: str) -> bool:
