@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.services.dying import arm
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.lake.table import LakeTable
@@ -32,25 +30,8 @@ POINTS: dict[str, tuple[Any, str]] = {
 }
 
 
-def die(*_arguments: Any, **_options: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def arm(point: str, moment: str) -> None:
-    """Replace the point's function by one that dies before or after the real one."""
-    owner, name = POINTS[point]
-    real = getattr(owner, name)
-
-    def then_die(*arguments: Any, **options: Any) -> None:
-        real(*arguments, **options)
-        die()
-
-    action: Callable[..., None] = die if moment == "before" else then_die
-    setattr(owner, name, action)
-
-
 def flush_dying(home: str | Path, point: str, moment: str, dataset: str) -> None:
-    arm(point, moment)
+    arm(*POINTS[point], moment)
     with Timestore(Settings.build(home=home)) as timestore:
         timestore.flush(dataset, Trigger.MANUAL, "dying")
 
@@ -62,12 +43,12 @@ def carry_on(timestore: Timestore, ref: FlushRef) -> None:
 
 
 def carry_on_dying(home: str | Path, ref: FlushRef, point: str, moment: str) -> None:
-    arm(point, moment)
+    arm(*POINTS[point], moment)
     with Timestore(Settings.build(home=home)) as timestore:
         carry_on(timestore, ref)
 
 
 def recover_dying(home: str | Path, point: str, moment: str) -> None:
-    arm(point, moment)
+    arm(*POINTS[point], moment)
     with Timestore(Settings.build(home=home)) as timestore:
         recovery.recover(timestore.area, timestore.lake)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tests.flush.dying import die
+from tests.services.dying import arm
 from timestore_pipeline import Settings
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging import quarantine, salvage
@@ -31,20 +31,9 @@ POINTS: dict[str, tuple[Any, str]] = {
 }
 
 
-def arm(point: str, moment: str) -> None:
-    owner, name = POINTS[point]
-    real = getattr(owner, name)
-
-    def then_die(*arguments: Any, **options: Any) -> None:
-        real(*arguments, **options)
-        die()
-
-    setattr(owner, name, die if moment == "before" else then_die)
-
-
 def victim(home: Path, point: str, moment: str, deed: str) -> None:
     """Do the deed, which is `flush`, `requeue` or `discard`, as far as it comes."""
-    arm(point, moment)
+    arm(*POINTS[point], moment)
     with Timestore(Settings.build(home=home)) as store:
         if deed == "flush":
             store.flush("d", Trigger.MANUAL, "dying")

@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from tests.flush.dying import POINTS, die
+from tests.flush.dying import POINTS
+from tests.services.dying import arm
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, DiskFull, TimestoreError
 from timestore_pipeline.flush.recovery import recover
@@ -147,18 +148,6 @@ class Library:
         self._store.close()
 
 
-def arm(point: str, moment: str) -> None:
-    """From now on this process dies before or after the point's function."""
-    owner, name = (POINTS | STAGING_POINTS)[point]
-    real: Callable[..., Any] = getattr(owner, name)
-
-    def then_die(*arguments: Any, **options: Any) -> None:
-        real(*arguments, **options)
-        die()
-
-    setattr(owner, name, die if moment == "before" else then_die)
-
-
 class Keeper:
     """Holds one life at a time and speaks to it through pipes."""
 
@@ -211,7 +200,8 @@ def _live(home: str, hard_limit: int, orders: int, answers: int) -> NoReturn:
 
 def _answer(library: Library, name: str, arguments: list[Any]) -> dict[str, Any]:
     if name == "arm":
-        arm(*arguments)
+        point, moment = arguments
+        arm(*(POINTS | STAGING_POINTS)[point], moment)
         return {"result": None}
     try:
         return {"result": getattr(library, name)(*arguments)}

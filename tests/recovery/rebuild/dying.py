@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
-from typing import Any
 
+from tests.services.dying import arm
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import recovery
 from timestore_pipeline.recovery import ledger_rebuild
@@ -26,15 +24,3 @@ def learn_and_die(home: Path, owner: type, step: str, moment: str) -> None:
 def recover_and_end(home: Path) -> None:
     with Timestore(Settings.build(home=home)) as store:
         recovery.recover(store.area, store.lake)
-
-
-def arm(owner: Any, step: str, moment: str) -> None:
-    """Die before or after the first call of a function."""
-    real = getattr(owner, step)
-
-    def dying(*arguments: Any, **options: Any) -> None:
-        if moment == "after":
-            real(*arguments, **options)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    setattr(owner, step, dying)
