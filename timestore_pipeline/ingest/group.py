@@ -11,8 +11,7 @@ import pyarrow as pa
 from timestore_pipeline.ingest.catalog import fitted_to
 from timestore_pipeline.ingest.queue import QueuedBatch
 from timestore_pipeline.ingest.values.extents import extents_of
-from timestore_pipeline.model.batch import StagedBatch, batch_id, new_id
-from timestore_pipeline.model.extent import Extent, Extents
+from timestore_pipeline.model.batch import Extent, Extents, StagedBatch, batch_id, new_id
 from timestore_pipeline.staging.journal_records import Encoded, Record, RecordLayout, encode
 from timestore_pipeline.staging.ledger.schema_changes import Basis
 from timestore_pipeline.system import clock

@@ -1,7 +1,7 @@
 """A batch: the rows of one call of a producer, the unit of acknowledgement, of claiming and of provenance.
 
-Also the ids of the files that hold batches, and incidents: a batch or a segment in quarantine, so that the rest of its
-dataset is published. Nothing is deleted.
+Also the ids of the files that hold batches, the extents of their numbers, and incidents: a batch or a segment in
+quarantine, so that the rest of its dataset is published. Nothing is deleted.
 """
 
 from __future__ import annotations
@@ -81,6 +81,20 @@ class StagedBatch:
     bytes: int
     staged_at: datetime
     idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The range of one int64 or decimal leaf."""
+
+    digits: int = 0  # largest number of digits before the decimal point
+    doubles: bool = True  # every number is exactly representable as a double
+
+    def __or__(self, other: Extent) -> Extent:
+        return Extent(max(self.digits, other.digits), self.doubles and other.doubles)
+
+
+Extents = Mapping[str, Extent]  # by path, such as `o.marks[]`; absent = no value but null
 
 
 def batch_id(stream_id: str, sequence: int) -> str:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.model.batch import Extent, Extents
 from timestore_pipeline.model.declared import type_text
-from timestore_pipeline.model.extent import Extent, Extents
 
 if TYPE_CHECKING:
     from timestore_pipeline.model.evolution import Rules

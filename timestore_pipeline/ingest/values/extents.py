@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from timestore_pipeline.model.extent import Extent, Extents
+from timestore_pipeline.model.batch import Extent, Extents
 
 _EXACT = 2**53  # every whole number up to here is a double
 _FEW = 200  # rows that Python looks through in less time than Arrow takes to begin

@@ -42,7 +42,7 @@ def alerts(watch: Watch) -> list[Alert]:
 
 def recorded(watch: Watch) -> dict[str, str]:
     """Recording rules: name -> expression."""
-    return {DURATION_P95: promql.duration_quantile(watch.scope, 0.95, watch.durations.span(HOUR))}
+    return {DURATION_P95: promql.duration_p95(watch.scope, watch.durations.span(HOUR))}
 
 
 def _backlog(watch: Watch) -> Iterator[Alert]:

@@ -31,7 +31,7 @@ _LIMIT = "limit ({{shard}})"
 def api_alerts(watch: Watch) -> Iterator[Alert]:
     yield from _errors(watch)
     yield from _refusals(watch)
-    slowest = request_quantile(watch.scope, 0.95, watch.durations.span(RECENTLY), STAGING)
+    slowest = request_p95(watch.scope, watch.durations.span(RECENTLY), STAGING)
     yield Alert(
         "TimestoreApiSlow",
         Severity.WARNING,
@@ -109,7 +109,7 @@ def api_panels(durations: RuleDurations) -> tuple[Panel, ...]:
         Panel("HTTP: errors of the server", "Recently.", Unit.COUNT,
               (Query(f"({failed}) > 0", "{{right}}, {{status}} ({{shard}})"),)),
         Panel("HTTP: duration of requests (p95)", "From a request's head to its answer.", Unit.SECONDS,
-              (Query(request_quantile(SCOPE, 0.95, window), "{{right}} ({{shard}})"),)),
+              (Query(request_p95(SCOPE, window), "{{right}} ({{shard}})"),)),
         Panel("HTTP: connections", "From the limit on, idle ones give way to new ones.", Unit.COUNT,
               (Query(f"sum by (shard) ({api(SCOPE, series.CONNECTIONS)})", "{{shard}}"),
                Query(f"sum by (shard) ({api(SCOPE, series.CONNECTIONS_LIMIT)})", _LIMIT, limit=True))),
@@ -137,7 +137,7 @@ def answered(scope: Scope, window: str, by: str, *matchers: str) -> str:
     return f"sum by ({grouped}) (\n  {new}\n  or increase({requests}[{window}])\n)"
 
 
-def request_quantile(scope: Scope, quantile: float, window: str, *matchers: str) -> str:
-    """Seconds within which this share of the requests was answered, by right; no sample where there was none."""
+def request_p95(scope: Scope, window: str, *matchers: str) -> str:
+    """Seconds within which 95 of 100 requests were answered, by right; no sample where there was none."""
     buckets = api(scope, series.REQUEST_SECONDS, *matchers, part="_bucket")
-    return f"histogram_quantile({quantile}, sum by (shard, right, le) (rate({buckets}[{window}]))) >= 0"
+    return f"histogram_quantile(0.95, sum by (shard, right, le) (rate({buckets}[{window}]))) >= 0"

@@ -103,7 +103,7 @@ def _backlog(durations: RuleDurations) -> tuple[Panel, ...]:
 def _flushes(durations: RuleDurations) -> tuple[Panel, ...]:
     window = durations.span(RECENTLY)
     ended = series.counter("flushes_total")
-    slow = top_counter(f"({promql.duration_quantile(SCOPE, 0.95, window)})", ended)
+    slow = top_counter(f"({promql.duration_p95(SCOPE, window)})", ended)
     failed = promql.increase(SCOPE, ended, window, result="failure")
     rows, batches = (
         f"sum by ({DATASET}) ({per_second(accepted)})" for accepted in (series.ACCEPTED_ROWS, series.ACCEPTED_BATCHES)

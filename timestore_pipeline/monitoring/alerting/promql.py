@@ -141,11 +141,11 @@ def increase(scope: Scope, declared: CounterSeries, window: str, *, by: str = ""
     )
 
 
-def duration_quantile(scope: Scope, quantile: float, window: str, result: str = "success") -> str:
-    """Seconds within which this share of the flushes ended; no sample (instead of NaN) where there was none."""
-    buckets = scope.select(series.FLUSH_DURATION, part="_bucket", result=result)
+def duration_p95(scope: Scope, window: str) -> str:
+    """Seconds within which 95 of 100 successful flushes ended; no sample (instead of NaN) where there was none."""
+    buckets = scope.select(series.FLUSH_DURATION, part="_bucket", result="success")
     rate = f"sum by ({DATASET}, le) (rate({buckets}[{window}]))"
-    return f"histogram_quantile({quantile}, {rate}) >= 0"
+    return f"histogram_quantile(0.95, {rate}) >= 0"
 
 
 def _has_dataset(declared: Series) -> bool:

@@ -11,9 +11,9 @@ import sqlite3
 import pyarrow as pa
 
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
+from timestore_pipeline.model.batch import Extents
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.model.declared import type_text
-from timestore_pipeline.model.extent import Extents
 from timestore_pipeline.model.widening import check_extents, publish_first, retype
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.schema_changes import extents_of, write

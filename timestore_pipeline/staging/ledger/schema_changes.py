@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from timestore_pipeline.errors import SchemaConflict
+from timestore_pipeline.model.batch import Extent, Extents
 from timestore_pipeline.model.dataset import Granularity
-from timestore_pipeline.model.extent import Extent, Extents
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, record_of
 from timestore_pipeline.staging.ledger.type_changes import mark_grown, mark_retyped, times_changed
