@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,6 +49,37 @@ def test_two_lengths_of_a_body_are_refused(running: Server, method: bytes, path:
 def test_chunks_in_http_1_0_are_refused(running: Server, method: bytes, path: bytes) -> None:
     head = b"%s %s HTTP/1.0\r\nhost: localhost\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n"
     refused_and_closed(running, head % (method, path) + b"0\r\n\r\n" + NEXT, (400, "unreadable_input"))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"transfer-encoding:\r\n chunked",
+        b"transfer-encoding: chunked\r\n\t",
+        b"x: y\r\n content-length: 5\r\ntransfer-encoding: chunked",
+        b"x: y\n z\r\ntransfer-encoding: chunked",
+        b"transfer-encoding : chunked",
+        b"transfer-encoding: chunked, identity",
+        b"transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        b"content-length: 5\r\ncontent-length: 6",
+        b"content-length: +5",
+    ],
+)
+def test_a_length_that_a_proxy_may_not_see_or_read_otherwise_is_refused(running: Server, header: bytes) -> None:
+    body = b"5\r\n{}   \r\n0\r\n\r\n"
+    for start in (b"", NEXT):  # also behind another request in the same packet
+        answer = answer_to(
+            running, start + b"POST /v1/flush HTTP/1.1\r\nhost: localhost\r\n%s\r\n\r\n" % header + body + NEXT
+        )
+        assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"400"][not start :]
+        assert b'"invalid_request"' in answer
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"1.2", b"2.0", b"3.0"])
+def test_other_versions_are_refused_and_closed(running: Server, version: bytes) -> None:
+    refused_and_closed(
+        running, b"GET /health HTTP/%s\r\nhost: localhost\r\n\r\n" % version + NEXT, (400, "invalid_request")
+    )
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -52,6 +52,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
         ("text/plain", b"hello", (415, "unsupported_type")),
         ("nonsense", b"hello", (415, "unsupported_type")),
         ("text/csv; charset=klingon", b"a\n1\n", (415, "unsupported_type")),
+        ("text/csv; charset=utf-8; charset=latin-1", b"a\n1\n", (415, "unsupported_type")),
         ('text/csv; x="' + ";" * 15_000, b"a\n1\n", (415, "unsupported_type")),
         ("text/csv; delimiter=x", b"a\n1\n", (415, "unsupported_type")),
         ("text/csv; header=perhaps", b"1\n", (415, "unsupported_type")),

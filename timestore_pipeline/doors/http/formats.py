@@ -69,6 +69,9 @@ def body_format(content_type: str | None) -> BodyFormat:
     if found.suffix != ".csv":
         _check_parameter(header, "charset", ("utf-8", "utf8", "us-ascii"))
     _check_parameter(header, "header", ("present", "absent"))
+    names = [name.lower() for name, _ in header.get_params([])]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UnsupportedType(f"Content-Type with {twice:.40} twice is not read here", hint="send each parameter once")
     return found
 
 

@@ -1,10 +1,13 @@
 """h11's parser, fed in slices and with counters: no packet blocks the server for long, and framing is limited.
 
-h11 checks the limit of the head only while the head is incomplete; here a complete head is checked as well.
+h11 checks the limit of the head only while the head is incomplete; here a complete head is checked as well. It also
+joins a header with lines that go on with it, and accepts every version: a proxy may do neither, and then take another
+length for the body's.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import h11
@@ -19,6 +22,8 @@ _FREE_CHUNKS = 4_096  # a client that sends a short line in each chunk is slow, 
 _CHUNK_BYTES = 64  # on average, beyond that many
 _FREE_OVERHEAD = 64 << 10  # bytes around the payload: sizes, extensions, trailers
 _OVERHEAD_SHARE = 4  # and one more byte for so many bytes of the payload
+_FOLDED = re.compile(rb"\A(?:[^\n]*\n(?!\r?\n))+?[ \t]")  # a line before the empty one begins with a blank
+_VERSIONS = (b"1.0", b"1.1")
 _TOO_MANY = f"the request has more than {MOST_HEADERS} headers"
 
 
@@ -49,13 +54,18 @@ class SlicedParser(h11.Connection):
             self.turn_is_over = True
             return h11.NEED_DATA
         self._events -= 1
-        event = super().next_event()
+        event = self._parsed()
         while event is h11.NEED_DATA and self._arrived:
             self._feed()
-            event = super().next_event()
+            event = self._parsed()
         self.holds_next_request = event is h11.PAUSED
         self._count(event)
         return event
+
+    def _parsed(self) -> Any:
+        if self.their_state is h11.IDLE and _FOLDED.match(self.trailing_data[0]):
+            self._refuse("a header goes on in the next line")
+        return super().next_event()
 
     def _feed(self) -> None:
         in_head = self.their_state is h11.IDLE
@@ -81,6 +91,8 @@ class SlicedParser(h11.Connection):
                 self._refuse("the body's chunks are framed by too many bytes")
 
     def _check_head(self, request: h11.Request) -> None:
+        if request.http_version not in _VERSIONS:
+            self._refuse("this server speaks HTTP/1.1")
         size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
         if size > MOST_HEAD_BYTES:
             self._refuse(f"the request's head is longer than {MOST_HEAD_BYTES} bytes")
