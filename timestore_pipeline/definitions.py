@@ -3,16 +3,14 @@
 import dagster as dg
 
 from timestore_pipeline.defs.assets import dataset_asset, known_datasets, landed_datasets, landing_asset
-from timestore_pipeline.defs.check_execution import dataset_checks
-from timestore_pipeline.defs.gateway import metrics_gateway
 from timestore_pipeline.defs.handover import event_log_handover
 from timestore_pipeline.defs.job import partition_build
 from timestore_pipeline.defs.jobs_by_hand import drain_all, recover_flushes
 from timestore_pipeline.defs.landing_job import ingest_files, landing_sensor
 from timestore_pipeline.defs.maintain_job import lake_maintenance, nightly_maintenance
-from timestore_pipeline.defs.materialize import flush_on_demand
+from timestore_pipeline.defs.on_demand import dataset_checks, flush_on_demand
 from timestore_pipeline.defs.recovery_sensor import flush_recovery_sensor
-from timestore_pipeline.defs.resource import TimestoreResource
+from timestore_pipeline.defs.resource import TimestoreResource, metrics_gateway
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.defs.verify_job import verify_lake, verify_round
 from timestore_pipeline.defs.warm_runs.environment import METADATA_KEY, environment_digest

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import dagster as dg
 
-from timestore_pipeline.defs.check_rounds import news
 from timestore_pipeline.defs.checks import Verdict
 from timestore_pipeline.defs.shard_verdicts import for_all_shards, shared_verdicts
+from timestore_pipeline.defs.watch_tick import news
 
 FINE = Verdict("weather", "fresh", True, "fine")
 WARNED = Verdict("weather", "fresh", False, "late", dg.AssetCheckSeverity.WARN)

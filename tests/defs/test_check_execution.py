@@ -8,7 +8,7 @@ import pytest
 from tests.defs.flushing import build, hourly
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
-from timestore_pipeline.defs import check_execution
+from timestore_pipeline.defs import on_demand
 from timestore_pipeline.defs.checks import AUDITED, WATCHED
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.wiring import Timestore
@@ -29,7 +29,7 @@ def execute(instance: dg.DagsterInstance, *checks: tuple[str, str]) -> dict[tupl
 def test_every_dataset_has_every_check(staging: StagingManager) -> None:
     staging.enqueue("weather", hourly(1))
     staging.enqueue("flights", hourly(1))
-    [definition] = check_execution.dataset_checks(["weather", "flights"])
+    [definition] = on_demand.dataset_checks(["weather", "flights"])
     names = {*WATCHED, *AUDITED}
     assert {(key.asset_key.path[-1], key.name) for key in definition.check_keys} == {
         (dataset, name) for dataset in ("weather", "flights") for name in names
@@ -37,14 +37,14 @@ def test_every_dataset_has_every_check(staging: StagingManager) -> None:
 
 
 def test_without_datasets_there_are_no_checks() -> None:
-    assert check_execution.dataset_checks([]) == []
+    assert on_demand.dataset_checks([]) == []
 
 
 def test_very_many_datasets_are_cut_and_it_is_logged(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(check_execution, "MOST_CHECKED", 1)
-    [definition] = check_execution.dataset_checks(["flights", "weather"])
+    monkeypatch.setattr(on_demand, "MOST_CHECKED", 1)
+    [definition] = on_demand.dataset_checks(["flights", "weather"])
     assert {key.asset_key.path[-1] for key in definition.check_keys} == {"flights"}
     assert "checks are defined for the first 1 of 2 datasets" in caplog.text
 

@@ -11,16 +11,15 @@ import pytest
 from tests.defs.flushing import hourly
 from tests.defs.sharing import FINE, LATE, WARNED, store, stored_now
 from timestore_pipeline import StagingManager
-from timestore_pipeline.defs import check_rounds
-from timestore_pipeline.defs.check_rounds import check_round, turn
+from timestore_pipeline.defs import watch_tick
 from timestore_pipeline.defs.checks import Verdict
-from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.defs.watch_tick import WatchState, check_round, turn
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 
 def test_turns_go_through_the_alphabet_and_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_rounds, "PER_ROUND", 2)
+    monkeypatch.setattr(watch_tick, "PER_ROUND", 2)
     names = ["a", "b", "c"]
     assert [turn(names, after) for after in ("", "b", "c", "bb")] == [["a", "b"], ["c"], ["a", "b"], ["c"]]
     assert turn([], "b") == []
@@ -37,7 +36,7 @@ def test_a_thousand_datasets_take_twenty_ticks() -> None:
 def test_a_dataset_in_trouble_is_checked_out_of_turn(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_rounds, "PER_ROUND", 1)
+    monkeypatch.setattr(watch_tick, "PER_ROUND", 1)
     for dataset, age in (("a", timedelta(hours=1)), ("b", timedelta(hours=1)), ("late", timedelta(seconds=1))):
         timestore.set_metadata(dataset, {"staging": {"flush": {"maxAgeMs": age // timedelta(milliseconds=1)}}})
         staging.enqueue(dataset, hourly(1))
@@ -49,7 +48,7 @@ def test_a_dataset_in_trouble_is_checked_out_of_turn(
 def test_what_failed_before_is_looked_at_again_at_once(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_rounds, "PER_ROUND", 1)
+    monkeypatch.setattr(watch_tick, "PER_ROUND", 1)
     for dataset in ("a", "b", "recovered"):
         staging.enqueue(dataset, hourly(1))
     state = WatchState(failing=("recovered", "deleted"))
@@ -61,7 +60,7 @@ def test_what_failed_before_is_looked_at_again_at_once(
 def test_a_tick_without_time_does_one_dataset_and_goes_on_there(
     staging: StagingManager, timestore: Timestore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(check_rounds, "_TIME_TO_COUNT", -1.0)
+    monkeypatch.setattr(watch_tick, "_TIME_TO_COUNT", -1.0)
     for dataset in ("a", "b"):
         staging.enqueue(dataset, hourly(1))
     _, first = check_round(timestore, timestore.statuses(), clock.now(), WatchState())

@@ -15,7 +15,7 @@ import pytest
 from tests.defs.flushing import build, hourly, logged, published
 from tests.monitoring.telemetry.gateway import listening
 from timestore_pipeline import StagingManager
-from timestore_pipeline.defs.gateway import MetricsGateway
+from timestore_pipeline.defs.resource import MetricsGateway
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.telemetry import push
 from timestore_pipeline.wiring import Timestore

@@ -13,7 +13,7 @@ from dagster._core.storage.tags import MAX_RUNTIME_SECONDS_TAG
 from tests.defs.flushing import failure_of, hourly, job, logged, published, run_config
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
-from timestore_pipeline.defs import check_execution
+from timestore_pipeline.defs import on_demand
 from timestore_pipeline.defs.checks import AUDITED, FRESH, VERIFIED, WATCHED
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
@@ -210,7 +210,7 @@ def test_a_lake_that_cannot_be_checked_does_not_fail_the_flush(
     def unreachable(*_: object) -> None:
         raise TimestoreError("the lake does not answer")
 
-    monkeypatch.setattr(check_execution, "audit_dataset", unreachable)
+    monkeypatch.setattr(on_demand, "audit_dataset", unreachable)
     staging.enqueue("weather", hourly(3))
     assert materialize(instance, "weather").success
     assert published(timestore, "weather") == [0, 1, 2]

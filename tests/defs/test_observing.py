@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from timestore_pipeline.defs import watch_state
-from timestore_pipeline.defs.watch_state import MOST_OBSERVED, OBSERVE_EVERY, Observed, observations
+from timestore_pipeline.defs import watch_tick
+from timestore_pipeline.defs.watch_tick import MOST_OBSERVED, OBSERVE_EVERY, Observed, observations
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import Backlog
 
@@ -68,7 +68,7 @@ def test_a_tick_observes_few_and_the_others_come_next() -> None:
 
 
 def test_no_more_than_a_bounded_number_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch_state, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(watch_tick, "MOST_REMEMBERED", 2)
     events, remembered = observations([backlog(1, f"d{number}") for number in range(4)], {}, NOON, "shard-0")
     assert (len(events), set(remembered)) == (2, {"d0", "d1"})
 

@@ -14,10 +14,9 @@ from tests.defs.sharing import FINE, LATE, WARNED, store, stored_now
 from tests.defs.test_check_execution import execute
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
-from timestore_pipeline.defs.check_rounds import with_failing
 from timestore_pipeline.defs.checks import Verdict
 from timestore_pipeline.defs.shard_verdicts import failures_in, for_all_shards
-from timestore_pipeline.defs.watch_state import WatchState
+from timestore_pipeline.defs.watch_tick import WatchState, with_failing
 from timestore_pipeline.system import clock
 
 

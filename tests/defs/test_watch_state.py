@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from timestore_pipeline.defs.watch_state import MOST_REMEMBERED, Observed, WatchState
+from timestore_pipeline.defs.watch_tick import MOST_REMEMBERED, Observed, WatchState
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:

@@ -4,8 +4,14 @@ A run is tagged with the process that works on it: after a crash, that tag is th
 Another tag bounds the run's time, for run monitoring: of our runs only, in an instance that may have much longer ones.
 A process that dies drops its locks, which frees every claim that it held. A terminated run gives its claims back before
 it exits. A stopped process does not renew its lease, and loses its claims when the lease ends.
+
+Metrics are pushed after each op if a push is due, without delaying the run: a hook sends and does not wait. A later
+hook reads the answer, or the end of the run, which waits for it no longer than `telemetry.push.DEADLINE` after the push
+was sent. A push that fails is not repeated in the same run, nor in the next ones for a while. Nothing is lost by that:
+the counters live in the ledger and go out with the next run or heartbeat.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from datetime import timedelta
@@ -18,6 +24,7 @@ from sqlalchemy import NullPool, create_engine, text
 from timestore_pipeline.defs.job import SHARD_TAG
 from timestore_pipeline.defs.run_logs import RunLog
 from timestore_pipeline.monitoring.telemetry.logs import forwarded
+from timestore_pipeline.monitoring.telemetry.push import Push, begin_if_due
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 
@@ -78,3 +85,42 @@ def _sign(context: dg.InitResourceContext, timestore: Timestore) -> None:
         if MAX_RUNTIME_SECONDS_TAG not in context.run.tags:
             tags[MAX_RUNTIME_SECONDS_TAG] = f"{LONGEST_RUN.total_seconds():.0f}"
         context.instance.add_run_tags(context.run.run_id, tags)
+
+
+class MetricsGateway:
+    """The configured Pushgateway of one run, or nothing."""
+
+    def __init__(self, timestore: Timestore) -> None:
+        self._timestore = timestore
+        self._wanted = timestore.settings.pushgateway_url is not None
+        self._under_way: Push | None = None
+
+    def push(self, log: logging.Logger) -> None:
+        """Send everything if a push is due and no answer is outstanding; never raises and never waits."""
+        if self._under_way is not None and self._under_way.done:
+            self._settle(log)
+        if self._wanted and self._under_way is None:
+            self._under_way = begin_if_due(self._timestore.area, self._timestore.settings)
+
+    def close(self, log: logging.Logger) -> None:
+        """Wait for the outstanding answer, and send once more if a push is due."""
+        self._settle(log)
+        self.push(log)
+        self._settle(log)
+
+    def _settle(self, log: logging.Logger) -> None:
+        """Log a failed push, at most once per run."""
+        push, self._under_way = self._under_way, None
+        if push is not None and not push.settle():
+            self._wanted = False
+            log.warning("metrics were not pushed to TIMESTORE_PUSHGATEWAY_URL; not tried again in this run")
+
+
+@dg.resource(required_resource_keys={"timestore"}, description="Where hooks push metrics.")
+@contextmanager
+def metrics_gateway(context: dg.InitResourceContext) -> Iterator[MetricsGateway]:
+    gateway = MetricsGateway(context.resources.timestore)
+    try:
+        yield gateway
+    finally:
+        gateway.close(context.log or dg.get_dagster_logger())

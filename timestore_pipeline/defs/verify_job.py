@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import dagster as dg
 from pydantic import Field
 
-from timestore_pipeline.defs.check_execution import verdicts
 from timestore_pipeline.defs.checks import WATCHED, audited
 from timestore_pipeline.defs.job import SHARD_TAG
+from timestore_pipeline.defs.on_demand import verdicts
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.recovery.findings import DatasetAudit
 from timestore_pipeline.recovery.shard_audit import audit_dataset, datasets_to_audit

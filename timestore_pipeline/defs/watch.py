@@ -12,12 +12,11 @@ import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 
 from timestore_pipeline.defs.assets import is_current, known_datasets
-from timestore_pipeline.defs.check_rounds import check_round, news, with_failing
 from timestore_pipeline.defs.checks import FRESH
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.reload import reloading
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
-from timestore_pipeline.defs.watch_state import WatchState, observations
+from timestore_pipeline.defs.watch_tick import WatchState, check_round, news, observations, with_failing
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry
 from timestore_pipeline.system import clock
