@@ -22,6 +22,7 @@ from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
 from timestore_pipeline.model.canonical import MOST_FIELDS, check_column_names, is_untyped
 from timestore_pipeline.model.dataset import Admits, DatasetMetadata, check_dataset_name
+from timestore_pipeline.model.declared import tells_time
 from timestore_pipeline.model.evolution import Rules, evolve
 from timestore_pipeline.model.source_types import plain_type
 from timestore_pipeline.model.widening import check_extents, declare, publish_first
@@ -206,7 +207,7 @@ def _with_declared_time(record: DatasetRecord, schema: pa.Schema) -> pa.Schema:
 def _layout_settled(record: DatasetRecord) -> bool:
     """Whether more rows with the same columns cannot decide anything."""
     assert record.schema is not None, "evolved to take the rows"
-    return record.granularity is not None or not any(_is_time(field.type) for field in record.schema)
+    return record.granularity is not None or not any(tells_time(field.type) for field in record.schema)
 
 
 def _layout(record: DatasetRecord, schema: pa.Schema, rows: pa.Table) -> Layout | None:
@@ -227,17 +228,13 @@ def _tells_time(name: str, schema: pa.Schema, rows: pa.Table) -> bool:
     """Whether the column is a time, and any of the rows has one."""
     if name not in schema.names or name not in rows.column_names:
         return False
-    return _is_time(schema.field(name).type) and rows[name].null_count < rows.num_rows
-
-
-def _is_time(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(type_) or pa.types.is_date32(type_))
+    return tells_time(schema.field(name).type) and rows[name].null_count < rows.num_rows
 
 
 def _check_time_column(dataset: str, named: str, schema: pa.Schema, rows: pa.Table) -> None:
     """A named column may come later if the data leave it empty; one that they do not have was misspelt."""
     found = schema.field(named).type if named in schema.names else None
-    if (found is None and named in rows.column_names) or (found is not None and _is_time(found)):
+    if (found is None and named in rows.column_names) or (found is not None and tells_time(found)):
         return
     hint = f"columns are: {', '.join(schema.names)}; correct `time_column` with `timestore datasets set`"
     if found is not None:

@@ -11,13 +11,13 @@ from urllib.parse import unquote
 
 from deltalake.transaction import AddAction, RemoveAction
 
+from timestore_pipeline.lake.log_files import now_millis
 from timestore_pipeline.model.lake import ExportedFile, PartitionKey
-from timestore_pipeline.system import clock
 
 
 def add_action(file: ExportedFile, *, changes_data: bool) -> AddAction:
     """changes_data: False = the rows were in the table before, in other files."""
-    return AddAction(file.path, file.bytes, _values(file.partition), _now_millis(), changes_data, file.stats)
+    return AddAction(file.path, file.bytes, _values(file.partition), now_millis(), changes_data, file.stats)
 
 
 def completed(add: AddAction, columns: Iterable[str]) -> AddAction:
@@ -41,7 +41,7 @@ def without_bounds(file: dict[str, Any], partition: PartitionKey) -> AddAction:
     """
     nulls = {name: count for name, count in (file["null_count"] or {}).items() if isinstance(count, int)}
     stats = json.dumps({"numRecords": file["num_records"], "nullCount": nulls}, ensure_ascii=False)
-    return AddAction(unquote(file["path"]), file["size_bytes"], _values(partition), _now_millis(), False, stats)
+    return AddAction(unquote(file["path"]), file["size_bytes"], _values(partition), now_millis(), False, stats)
 
 
 def partition_of(file: dict[str, Any]) -> PartitionKey:
@@ -54,7 +54,7 @@ def partition_of(file: dict[str, Any]) -> PartitionKey:
 
 def remove_action(path: str, size: int, partition: PartitionKey) -> RemoveAction:
     """For a file whose rows stay in the table, in another file. size: bytes."""
-    return RemoveAction(path, False, _now_millis(), size, _values(partition))
+    return RemoveAction(path, False, now_millis(), size, _values(partition))
 
 
 def _values(partition: PartitionKey) -> dict[str, str | None]:
@@ -72,7 +72,3 @@ def logged_partition(values: Mapping[str, str | None]) -> PartitionKey:
     if value is not None and value.endswith("Z"):
         value = datetime.fromisoformat(value).replace(tzinfo=None).isoformat(" ")
     return PartitionKey(column, value)
-
-
-def _now_millis() -> int:
-    return clock.to_micros(clock.now()) // 1000

@@ -25,8 +25,8 @@ from deltalake.table import ProtocolVersions
 
 from timestore_pipeline.errors import UnsupportedTable
 from timestore_pipeline.lake.log import DeltaLog
-from timestore_pipeline.lake.log_files import Action
-from timestore_pipeline.system import clock, durable
+from timestore_pipeline.lake.log_files import Action, now_millis
+from timestore_pipeline.system import durable
 
 FEATURE = "timestampNtz"
 
@@ -97,7 +97,7 @@ def create_table(log: DeltaLog, schema: Schema, partition_by: Sequence[str]) -> 
         "schemaString": schema.to_json(),
         "partitionColumns": list(partition_by),
         "configuration": {},
-        "createdTime": _now_millis(),
+        "createdTime": now_millis(),
     }
     return _commit(log, 0, "CREATE TABLE", {"protocol": protocol_with_feature()}, {"metaData": metadata})
 
@@ -123,13 +123,9 @@ def _commit(log: DeltaLog, version: int, operation: str, *actions: dict[str, Any
     folder = log.folder
     if folder is None:
         return False
-    info = {"commitInfo": {"timestamp": _now_millis(), "operation": operation, "engineInfo": "timestore"}}
+    info = {"commitInfo": {"timestamp": now_millis(), "operation": operation, "engineInfo": "timestore"}}
     lines = [json.dumps(action, ensure_ascii=False) + "\n" for action in (info, *actions)]
     return durable.create(folder / f"{version:020d}.json", "".join(lines).encode())
-
-
-def _now_millis() -> int:
-    return clock.to_micros(clock.now()) // 1000
 
 
 def check_writable(table: DeltaTable) -> None:

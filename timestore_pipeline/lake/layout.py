@@ -31,7 +31,7 @@ from timestore_pipeline.model.lake import PartitionKey
 
 _FILE = re.compile(r"(part|compacted)-(.+)-(\d{10,})-[0-9a-f]{12}\.parquet")
 _FLUSH, _COMPACTION = "part", "compacted"
-_NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
+NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _FIRST, _BEYOND = "0001-01-01", "10000-01-01"  # DuckDB reads years beyond 9999, Python and Delta do not
 _FIELDS = {
     "partition_date": pa.field("partition_date", pa.date32()),
@@ -158,7 +158,7 @@ def folder(key: PartitionKey) -> str:
     """Hive-style folder of a partition with a trailing slash; empty for an unpartitioned table."""
     if key.column is None:
         return ""
-    return f"{key.column}={_NULL_FOLDER if key.value is None else quote(key.value, safe='')}/"
+    return f"{key.column}={NULL_FOLDER if key.value is None else quote(key.value, safe='')}/"
 
 
 def written_by(path: str) -> tuple[str, int] | None:

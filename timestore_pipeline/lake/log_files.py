@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from timestore_pipeline.system import clock
 from timestore_pipeline.system.durable import sync
 
 COMMIT = re.compile(r"(\d{20})\.json")
@@ -23,6 +24,11 @@ HINT = "_last_checkpoint"
 _NOTE = "_flushed"  # holds the version up to which the log is flushed to disk, in digits; Delta readers ignore it
 
 Action = dict[str, Any]
+
+
+def now_millis() -> int:
+    """As the entries of a log have the time: milliseconds since the Unix epoch."""
+    return clock.to_micros(clock.now()) // 1000
 
 
 def version_of(name: str) -> int:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidData, InvalidMetadata, UnreadableSegment
 from timestore_pipeline.flush.attach import Place, RowsUnfit, attach_sources
 from timestore_pipeline.flush.retyped_columns import refuse_unfit, retyped_columns
-from timestore_pipeline.model.declared import EPOCHS, DeclaredType, Meaning, parse_type
+from timestore_pipeline.model.declared import EPOCHS, DeclaredType, Meaning, parse_type, tells_time
 from timestore_pipeline.model.recast import Leeway, needs_a_zone
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
@@ -127,8 +127,7 @@ def _with(kind: pa.DataType, steps: list[str], after: pa.DataType) -> pa.DataTyp
 
 
 def _check(found: ColumnType, leeway: Leeway, time_column: str | None) -> None:
-    t = pa.types
-    if found.column == time_column and not (t.is_timestamp(found.after) or t.is_date(found.after)):
+    if found.column == time_column and not tells_time(found.after):
         hint = "it can become timestamp, local_timestamp or date; or stage under a new name"
         raise InvalidMetadata(f"{found.column!r} is the table's time column, which must have a time type", hint=hint)
     if needs_a_zone(found.before, found.after) and not leeway.local_is_utc:

@@ -46,8 +46,12 @@ class DeclaredType:
 
     @property
     def tells_time(self) -> bool:
-        """Whether such a column can be a dataset's time column."""
-        return bool(pa.types.is_timestamp(self.type) or pa.types.is_date32(self.type))
+        return tells_time(self.type)
+
+
+def tells_time(type_: pa.DataType) -> bool:
+    """Whether a column of the canonical type can be a dataset's time column."""
+    return bool(pa.types.is_timestamp(type_) or pa.types.is_date32(type_))
 
 
 _LEAVES = {

@@ -8,6 +8,8 @@ from typing import Any
 
 from timestore_pipeline.errors import Corrupted, TimestoreError
 
+RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
+
 _MOST = 20  # findings of one kind that are listed one by one
 
 

@@ -13,12 +13,11 @@ from timestore_pipeline.lake.history import TableCommit, TableHistory
 from timestore_pipeline.lake.layout import compacted_by, written_by
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushState
-from timestore_pipeline.recovery.findings import Finding
+from timestore_pipeline.recovery.findings import RESTORE, Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts, ProvenanceGap
 from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
 
 _LEFTOVER = "readers do not see it, and its flush can never be published: `timestore verify --repair` deletes it"
-_RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class PublishedAudit:
         if self.history is None:
             folded = sum(stretch.volume.rows for stretch in self.stretches)
             if published := folded + sum(flush.rows for flush in self._published()):
-                yield Finding("missing_table", f"{published} rows were published, but there is no table", _RESTORE)
+                yield Finding("missing_table", f"{published} rows were published, but there is no table", RESTORE)
             return
         ours = [c for c in self.history.commits if c.published and c.metadata.get("shard") == self.shard]
         commits = {int(commit.metadata["epoch"]): commit for commit in ours}
@@ -138,7 +137,7 @@ def content_findings(table: LakeTable, history: TableHistory, *, deep: bool) -> 
     """Problems inside the Parquet files; missing files and files of another size are reported separately."""
     sound = {path: live for path, live in history.live.items() if history.stored.get(path) == live.bytes}
     for path, problem in table.damaged_files(sound, deep=deep):
-        yield Finding("file_unreadable", f"{table.uri}/{path}: {problem}", _RESTORE)
+        yield Finding("file_unreadable", f"{table.uri}/{path}: {problem}", RESTORE)
 
 
 def provenance_findings(gaps: Sequence[ProvenanceGap]) -> Iterator[Finding]:
@@ -151,7 +150,7 @@ def provenance_findings(gaps: Sequence[ProvenanceGap]) -> Iterator[Finding]:
 def _commit_findings(flush: FlushFacts, commit: TableCommit | None, history: TableHistory) -> Iterator[Finding]:
     if commit is None:
         if history.complete:
-            yield Finding("flush_not_in_log", f"no commit carries the published epoch {flush.epoch}", _RESTORE)
+            yield Finding("flush_not_in_log", f"no commit carries the published epoch {flush.epoch}", RESTORE)
         return
     batches, rows = commit.metadata.get("batches"), commit.metadata.get("rows")
     if (batches, rows) != (flush.batches, flush.rows):
@@ -169,20 +168,20 @@ def _file_findings(flush: FlushFacts, history: TableHistory, removed: Set[str]) 
     for path, rows in flush.files.items():
         live = history.live.get(path)
         if live is None and path not in removed and history.complete:
-            yield Finding("file_not_live", f"epoch {flush.epoch}: the table does not name {path}", _RESTORE)
+            yield Finding("file_not_live", f"epoch {flush.epoch}: the table does not name {path}", RESTORE)
         if live is not None and live.rows is not None and live.rows != rows:
             text = f"epoch {flush.epoch}: {path} has {live.rows} rows in the table, {rows} in the ledger"
-            yield Finding("file_rows_differ", text, _RESTORE)
+            yield Finding("file_rows_differ", text, RESTORE)
 
 
 def _stored_findings(history: TableHistory) -> Iterator[Finding]:
     for path, live in history.live.items():
         size = history.stored.get(path)
         if size is None:
-            yield Finding("file_missing", f"the table names {path}, which is missing", _RESTORE)
+            yield Finding("file_missing", f"the table names {path}, which is missing", RESTORE)
         elif size != live.bytes:
             text = f"{path} has {size} bytes, it was published with {live.bytes}"
-            yield Finding("file_changed", text, _RESTORE)
+            yield Finding("file_changed", text, RESTORE)
 
 
 def _row_findings(history: TableHistory) -> Iterator[Finding]:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from timestore_pipeline.lake.layout import Origins, compacted_by, written_by
 from timestore_pipeline.model.flush import FlushState
 from timestore_pipeline.model.lake import LiveFile
-from timestore_pipeline.recovery.findings import Finding
+from timestore_pipeline.recovery.findings import RESTORE, Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts
 from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
-
-_RESTORE = "restore the table's folder from a backup, or stage the rows again under a new dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ class TracedAudit:
     def _differing(self, epochs: str, published: int, found: int) -> Iterator[Finding]:
         if found != published and not self._is_elsewhere(published, found):
             text = f"{epochs} published {published} rows, the table's files hold {found} of them"
-            yield Finding("flush_not_traced", text, _RESTORE)
+            yield Finding("flush_not_traced", text, RESTORE)
 
     def _is_elsewhere(self, published: int, found: int) -> bool:
         """Rows may be in files of another tool, which do not record their origins."""

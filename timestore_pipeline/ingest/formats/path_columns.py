@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
 from timestore_pipeline.ingest.formats.reading import Reading
+from timestore_pipeline.lake.layout import NULL_FOLDER
 from timestore_pipeline.model.canonical import canonical_type
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.refusals import quoted
 
 _PAIR = re.compile(r"([^=]+)=(.*)", re.DOTALL)
-_NULL = "__HIVE_DEFAULT_PARTITION__"
 _DERIVED = frozenset({"partition_date", "partition_hour", "partition_month"})
 
 PathColumns = Mapping[str, str | None]  # name -> value as the path spells it, None = null
@@ -38,7 +38,7 @@ def path_columns(folders: Iterable[str]) -> dict[str, str | None]:
         if match is None or name in _DERIVED:
             continue
         text = _unescaped(folder, match[2])
-        value = None if text == _NULL else text
+        value = None if text == NULL_FOLDER else text
         if found.setdefault(name, value) != value:
             hint = "put each value into a folder of its own"
             raise InvalidData(f"folders give column {name!r} two values: {found[name]!r} and {value!r}", hint=hint)
@@ -47,7 +47,7 @@ def path_columns(folders: Iterable[str]) -> dict[str, str | None]:
 
 def pairs(columns: PathColumns) -> list[str]:
     """Part of a file's identity: the same bytes under another station are other rows."""
-    return [f"{name}={_NULL if value is None else value}" for name, value in sorted(columns.items())]
+    return [f"{name}={NULL_FOLDER if value is None else value}" for name, value in sorted(columns.items())]
 
 
 def with_path_columns(columns: PathColumns, reading: Reading, types: Types) -> Callable[[pa.Table], pa.Table]:

@@ -94,19 +94,15 @@ class _Line:
                 line.shutdown(socket.SHUT_RDWR)
 
 
-class _Plain(urllib.request.HTTPHandler):
+class _Cuttable(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
+    """Opens plain and secure connections that `_Line` can cut."""
+
     def __init__(self, line: _Line) -> None:
         super().__init__()
         self._line = line
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._line.plain, req)
-
-
-class _Secure(urllib.request.HTTPSHandler):
-    def __init__(self, line: _Line) -> None:
-        super().__init__()
-        self._line = line
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         return self.do_open(self._line.secure, req)
@@ -116,7 +112,7 @@ def _deliver(
     request: urllib.request.Request, seconds: float, line: _Line, outcome: queue.SimpleQueue[Exception | None]
 ) -> None:
     try:
-        _send(urllib.request.build_opener(_Plain(line), _Secure(line)), request, seconds)
+        _send(urllib.request.build_opener(_Cuttable(line)), request, seconds)
     except Exception as error:  # noqa: BLE001  raised again by `settle`
         outcome.put(error)
     else:

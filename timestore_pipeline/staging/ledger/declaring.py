@@ -13,7 +13,7 @@ import pyarrow as pa
 from timestore_pipeline.errors import InvalidMetadata, SchemaConflict
 from timestore_pipeline.model.batch import Extents
 from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
-from timestore_pipeline.model.declared import type_text
+from timestore_pipeline.model.declared import tells_time, type_text
 from timestore_pipeline.model.widening import check_extents, publish_first, retype
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.schema_changes import extents_of, write
@@ -124,7 +124,7 @@ def _layout(record: DatasetRecord, schema: pa.Schema, metadata: DatasetMetadata)
     column = metadata.time_column or record.time_column
     if column is None or column not in schema.names:
         return None, None
-    if _is_time(schema.field(column).type):
+    if tells_time(schema.field(column).type):
         return column, metadata.partition.granularity
     if metadata.time_column is None:
         return None, None
@@ -134,10 +134,6 @@ def _layout(record: DatasetRecord, schema: pa.Schema, metadata: DatasetMetadata)
         dataset=record.name,
         hint=f"columns are: {', '.join(schema.names)}",
     )
-
-
-def _is_time(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(type_) or pa.types.is_date32(type_))
 
 
 def _published_layout(record: DatasetRecord, metadata: DatasetMetadata) -> _Layout:
