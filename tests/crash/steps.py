@@ -71,7 +71,9 @@ STEPS = (
     Step("write a record", "nothing", os, "writev", system_error, call=2),  # the first call writes the journal's line
     Step("write another record", "nothing", os, "writev", system_error, call=3),
     Step("flush a record", "nothing", os, "fdatasync", disk_error, call=2),
-    Step("flush another record", "nothing", os, "fdatasync", disk_error, call=3),
+    Step("flush the promise", "nothing", os, "fdatasync", disk_error, call=3),
+    Step("flush another record", "nothing", os, "fdatasync", disk_error, call=4),
+    Step("flush another promise", "nothing", os, "fdatasync", disk_error, call=5),
     Step("ledger promise", "nothing", Batches, "promise"),
     Step("another ledger promise", "nothing", Batches, "promise", call=2),
     Step("roll up", "recovered producer", recovery, "roll_up"),

@@ -92,7 +92,7 @@ class Library:
         return None if flush is None else flush.state.value
 
     def flush_on_a_full_disk(self, dataset: str) -> None:
-        """Every file fails."""
+        """Every file fails. The model knows no sizes, so the next claim takes everything again."""
 
         def full(*_: Any, **__: Any) -> NoReturn:
             raise DiskFull("no space left for a file")
@@ -103,6 +103,7 @@ class Library:
             self._store.flush(dataset, Trigger.MANUAL, "model")
         finally:
             LakeTable.write = real  # type: ignore[method-assign]
+            self._store.area.ledger.flush_failures.limit_claims(dataset, None)
 
     def recover(self) -> int:
         return len(recover(self._store.area, self._store.lake).settled)

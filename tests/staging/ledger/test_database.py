@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import pytest
 
 from tests.services.require import require
 from tests.staging.processes import held, run
-from timestore_pipeline.errors import Corrupted, DiskFull, LedgerBusy, TimestoreError
+from timestore_pipeline.errors import Corrupted, DiskFailing, DiskFull, LedgerBusy, TimestoreError
 from timestore_pipeline.staging.ledger import Ledger, database
 from timestore_pipeline.staging.ledger.database import Database
 
@@ -30,6 +32,52 @@ def test_commits_are_durable_and_readers_do_not_block(ledger: Ledger) -> None:
     for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
         with ledger.database.transaction() as tx:
             assert tx.execute(f"PRAGMA {pragma}").fetchone()[0] == value
+
+
+def test_a_quick_transaction_is_flushed_after_the_lock_is_released_and_before_it_returns(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Database(ledger.database.path)
+    flush, flushed = os.fdatasync, list[str]()
+
+    def commit_and_flush(descriptor: int) -> None:
+        if not flushed:
+            with other.transaction() as tx:
+                tx.execute("INSERT INTO meta VALUES ('other', '2')")
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", commit_and_flush)
+    with ledger.database.quick_transaction() as tx:
+        tx.execute("INSERT INTO meta VALUES ('one', '1')")
+    assert flushed == [f"{ledger.database.path}-wal"]
+    assert (ledger.get_meta("one"), ledger.get_meta("other")) == ("1", "2")
+    with ledger.database.transaction() as tx:
+        assert tx.execute("PRAGMA synchronous").fetchone()[0] == 2
+    other.close()
+
+
+def test_a_quick_transaction_that_fails_changes_nothing_and_is_not_flushed(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fdatasync", lambda _: pytest.fail("there is nothing to flush"))
+    with pytest.raises(KeyboardInterrupt), ledger.database.quick_transaction() as tx:
+        _interrupt(tx)
+    assert ledger.get_meta("half") is None
+    with ledger.database.transaction() as tx:
+        assert tx.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+def test_a_log_that_cannot_be_flushed_is_the_disks_failure(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", fails)
+        with pytest.raises(DiskFailing, match="-wal"), ledger.database.quick_transaction() as tx:
+            tx.execute("INSERT INTO meta VALUES ('a', '1')")
+    ledger.set_meta("a", "2")
+    assert ledger.get_meta("a") == "2"
 
 
 def test_the_log_gives_back_what_a_large_transaction_took(ledger: Ledger, tmp_path: Path) -> None:
@@ -73,12 +121,12 @@ def test_a_transaction_inside_a_transaction_is_refused_and_undoes_both(ledger: L
 def test_an_interrupt_just_after_the_lock_was_taken_lets_go_of_it(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def begin_and_be_interrupted(connection: sqlite3.Connection) -> None:
+    def begin_and_be_interrupted(connection: sqlite3.Connection, _statement: str) -> None:
         connection.execute("BEGIN IMMEDIATE")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(database, "_begin_immediate", begin_and_be_interrupted)
+        patched.setattr(database, "_patiently", begin_and_be_interrupted)
         with pytest.raises(KeyboardInterrupt):
             ledger.set_meta("key", "interrupted")
     ledger.set_meta("key", "value")

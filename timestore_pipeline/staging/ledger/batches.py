@@ -45,7 +45,7 @@ class Batches:
         by key: their rows in this record stay without a ledger row and are never published. Or `SchemaMoved`, and then
         nothing of that record is promised.
         """
-        with self._database.transaction() as tx:
+        with self._database.quick_transaction() as tx:
             return [_promise(tx, journal_id, record) for record in records]
 
     def known_keys(self, dataset_id: int, keys: Sequence[str]) -> dict[str, StagedBatch]:

@@ -1,8 +1,7 @@
 """The ledger's SQLite file: how it is opened, how a write transaction is taken.
 
-Any process may open it. Every write is one short transaction with `synchronous=FULL`, so a committed transaction
-survives power loss. A crash inside a transaction leaves nothing of it: SQLite rolls it back when the file is next
-opened.
+Any process may open it. Every write is one short transaction that survives power loss once its call has returned. A
+crash inside a transaction leaves nothing of it: SQLite rolls it back when the file is next opened.
 """
 
 from __future__ import annotations
@@ -38,13 +37,14 @@ class Database:
         self.path = path
         self._write_lock = threading.RLock()
         self._read_lock = threading.RLock()
+        self._log = -1  # descriptor of the log, which stays the same file as long as any connection is open
         self._writer = _connect(path)
         try:
             self._reader = _connect(path)
         except TimestoreError:
             self._writer.close()
             raise
-        self._writer.execute("PRAGMA busy_timeout = 0")  # `_begin_immediate` waits in its own way
+        self._writer.execute("PRAGMA busy_timeout = 0")  # `_patiently` waits in its own way
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -52,15 +52,35 @@ class Database:
 
         Raises `LedgerBusy`, `DiskFull` or `Corrupted`; after each of them nothing of the transaction happened.
         """
+        with self._write_lock, translated(self.path), _begun(self._writer):
+            yield self._writer
+
+    @contextmanager
+    def quick_transaction(self) -> Iterator[sqlite3.Connection]:
+        """As `transaction`, and other processes may commit while the disk still writes this one.
+
+        The write lock is released before the log is flushed, so one flush serves the transactions of several processes.
+        Other connections see the changes a little before they are durable; whatever they commit flushes these as well.
+        Raises as `transaction`, and `DiskFailing` after which the changes may count or not.
+        """
         with self._write_lock, translated(self.path):
-            try:  # an interrupt may come with the lock just taken, and the lock keeps every process waiting
-                _begin_immediate(self._writer)
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
-                raise
+            self._writer.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with _begun(self._writer):
+                    yield self._writer
+            finally:
+                self._writer.execute("PRAGMA synchronous = FULL")
+        self._flush_log()
+
+    def _flush_log(self) -> None:
+        """SQLite itself flushes the log before it copies any of it into the database, so the rest is in the log."""
+        path = f"{self.path}-wal"
+        try:
+            if self._log < 0:
+                self._log = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            os.fdatasync(self._log)
+        except OSError as error:
+            raise system_error(error, path) or disk_failing(error, path, None) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -91,6 +111,21 @@ class Database:
         with self._write_lock, self._read_lock:
             self._writer.close()
             self._reader.close()
+            if self._log >= 0:
+                os.close(self._log)
+                self._log = -1
+
+
+@contextmanager
+def _begun(connection: sqlite3.Connection) -> Iterator[None]:
+    try:  # an interrupt may come with the lock just taken, and the lock keeps every process waiting
+        _patiently(connection, "BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def marks(values: Iterable[Any]) -> str:
@@ -135,16 +170,12 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
 
 
-def _begin_immediate(connection: sqlite3.Connection) -> None:
-    """Take the write lock.
+def _patiently(connection: sqlite3.Connection, statement: str) -> None:
+    """Execute what takes the write lock.
 
     SQLite's own busy handler sleeps up to 100 ms between tries, which is what eight synchronous producers would then
     wait; a jittered millisecond keeps the slowest of them within tens of milliseconds.
     """
-    _patiently(connection, "BEGIN IMMEDIATE")
-
-
-def _patiently(connection: sqlite3.Connection, statement: str) -> None:
     deadline = clock.monotonic() + _BUSY_TIMEOUT
     while not _try_execute(connection, statement):
         if clock.monotonic() > deadline:
