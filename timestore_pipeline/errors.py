@@ -35,7 +35,7 @@ class TimestoreError(Exception):
     def __init__(self, message: str, *, dataset: str | None = None, hint: str = "") -> None:
         super().__init__(message)
         self.dataset = dataset
-        self.hint = hint
+        self.hint = legible(hint, lines=True)
 
     def __str__(self) -> str:
         """Escaped for display, because names and values in the message come from producers."""

@@ -81,7 +81,8 @@ def whole(body: bytes, status: bytes = b"201 Created") -> Answer:
 
 ROW_COUNTS: list[object] = [True, "3", 3.0, None, [3], -3, 4, 2**64]
 DATASETS: list[object] = ["other", "D", None, ["d"]]
-BATCHES: list[object] = ["", 7, {}]
+BATCHES: list[object] = ["", 7, {}, "\x1b[2J", "\ud800"]
+BYTES = [-8, 2**63, 10**4_000]
 DEEP = b'{"columns": ' + b'{"a": ' * 500 + b"0" + b"}" * 501
 TIMES: list[object] = ["2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "yesterday", 0]
 
@@ -103,6 +104,7 @@ def of(**members: object) -> bytes:
         *(pytest.param(of(rows=value), id=f"{value!r} rows") for value in ROW_COUNTS),
         *(pytest.param(of(dataset=value), id=f"of {value!r}") for value in DATASETS),
         *(pytest.param(of(batch_id=value), id=f"batch {value!r}") for value in BATCHES),
+        *(pytest.param(of(bytes=value), id=f"bytes of {value.bit_length()} bits") for value in BYTES),
         pytest.param(of(duplicate="no"), id="duplicate or not"),
         *(pytest.param(of(staged_at=value), id=f"at {value!r}") for value in TIMES),
         pytest.param(of(decided=[]), id="decided by a list"),

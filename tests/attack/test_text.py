@@ -22,7 +22,7 @@ from timestore_pipeline.monitoring.telemetry.logs import LineFormatter
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system.legible import LogEvent, is_legible, legible, legible_json
 
-HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\u202egpj\u2066\u2028\x00\x7f\U000e0041[red]"
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\n\u202egpj\u2066\u2028\u3164\x00\x7f\U000e0041[red]"
 COLUMN = HOSTILE.replace("\x00", "")
 
 
@@ -118,7 +118,8 @@ def test_logs(style: str) -> None:
 
 
 def test_an_error_is_legible_wherever_it_is_told() -> None:
-    assert is_legible(str(InvalidData(HOSTILE)).replace("\n", ""))
+    error = InvalidData(HOSTILE, hint=HOSTILE)
+    assert all(is_legible(text.replace("\n", "")) for text in (str(error), error.hint))
 
 
 def test_text_that_people_write_stays_as_it_is() -> None:

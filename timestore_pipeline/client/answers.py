@@ -19,11 +19,13 @@ from timestore_pipeline.errors import (
     TimestoreError,
 )
 from timestore_pipeline.model.batch import Receipt
+from timestore_pipeline.system.legible import legible
 
 T = TypeVar("T")
 
 _LATER = 408, 429, 503, 507
 _WHO_ANSWERS = "is this the address of timestore? The batch may be staged; send it again with the same idempotency key"
+_INT64 = 2**63
 _LONGEST_TEXT = 4_000  # characters of an error's text
 _OWN: Mapping[type[TimestoreError], tuple[str, ...]] = {  # members that only these errors have
     SchemaConflict: ("column", "existing", "incoming"),
@@ -54,10 +56,12 @@ def _receipt(document: Mapping[str, Any]) -> Receipt:
         staged_at=_instant(_typed(document["staged_at"], str)),
         duplicate=_typed(document["duplicate"], bool),
         decided=_decided(document.get("decided")),
-        warnings=tuple(_typed(warning, str) for warning in warnings),
+        warnings=tuple(legible(_typed(warning, str)) for warning in warnings),
     )
-    if receipt.rows and not receipt.batch_id:
+    if (receipt.rows and not receipt.batch_id) or not receipt.batch_id.isprintable():
         raise ValueError("rows without a batch")
+    if not 0 <= receipt.bytes < _INT64:
+        raise ValueError("no number of bytes")
     return receipt
 
 

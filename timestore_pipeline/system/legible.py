@@ -16,10 +16,12 @@ import json
 import re
 from datetime import timedelta
 
-# Controls (C0, C1), soft hyphen, direction marks, line separators, invisible characters, and lone surrogates.
+# Controls (C0, C1), soft hyphen, direction marks, line separators, invisible characters, and lone surrogates. Joiners
+# and variation selectors are left: scripts and emoji need them.
 _UNSAFE = (
-    r"\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    r"\ud800-\udfff\U000e0000-\U000e0fff"
+    r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\ud800-\udfff"
+    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _IN_LINE = re.compile(f"[{_UNSAFE}]")
 _IN_LINES = re.compile(f"(?![\n\t])[{_UNSAFE}]")
