@@ -90,6 +90,7 @@ UNION = pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1]), pa.a
 OPAQUE = pa.ExtensionArray.from_storage(pa.opaque(pa.binary(), "thing", "vendor"), pa.array([b"1"]))
 NULL_KEY = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int32()), pa.array(["a", None]))
 MAPS = pa.MapArray.from_arrays(pa.array([0, 2], pa.int32()), NULL_KEY, pa.array([1, 2]))
+GEOMETRY = "COPY (SELECT 'POINT(1 2)'::GEOMETRY AS v) TO '{}' (FORMAT parquet, GEOPARQUET_VERSION 'V2')"
 HUGE = "170141183460469231731687303715884105727"
 HUGE_EXTENSION = pa.opaque(pa.binary(16), "hugeint", "DuckDB")
 HUGE_VALUES = pa.ExtensionArray.from_storage(
@@ -108,6 +109,9 @@ CASES = {
         "column 'v'",
         "INTERVAL",
         "months, days",
+    ),
+    "a shape of Parquet": Refusal(
+        parquet(lambda path: SQL.execute(GEOMETRY.format(path))), "column 'v'", "GEOMETRY", "well-known text"
     ),
     "a variant of Parquet": Refusal(
         parquet(lambda path: SQL.execute(f"COPY (SELECT 1::VARIANT AS v) TO '{path}' (FORMAT parquet)")),

@@ -145,3 +145,33 @@ def test_arrow_files_of_any_layout_are_read_also_without_rows(type_: pa.DataType
     with make(str(tmp_path / name), schema):
         pass
     assert read(tmp_path / name).num_rows == 0
+
+
+def with_enums(path: Path, table: pa.Table) -> None:
+    """A file in which strings are declared enums, as Avro's and Java's writers do."""
+    pq.write_table(table, path, store_schema=False, compression="none")
+    content = path.read_bytes()
+    string, enum = b"\x25\x00\x4c\x1c\x00\x00", b"\x25\x08\x4c\x4c\x00\x00"  # converted and logical type, in Thrift
+    assert string in content
+    path.write_bytes(content.replace(string, enum))
+
+
+def test_an_enum_of_parquet_is_text_at_any_depth(tmp_path: Path) -> None:
+    pairs = pa.array([[("k", "v")], None], pa.map_(pa.string(), pa.string()))
+    inner = pa.array([{"x": 1, "y": ["a", None]}, None])
+    table = pa.table({"n": [1, 2], "v": ["a", None], "o": inner, "m": pairs, "b": [b"\xff", None]})
+    with_enums(tmp_path / "a.parquet", table)
+    assert pq.ParquetFile(tmp_path / "a.parquet").schema.column(1).logical_type.type == "ENUM"
+    [(_, found)] = open_source(tmp_path / "a.parquet").batches(10)
+    assert found.to_pydict() == table.to_pydict()
+    with_enums(tmp_path / "b.parquet", table.slice(0, 0))
+    [(_, found)] = open_source(tmp_path / "b.parquet").batches(10)
+    assert found.schema.field("v").type == pa.string()
+
+
+def test_an_enum_that_is_no_text_is_damage(tmp_path: Path) -> None:
+    with_enums(tmp_path / "a.parquet", pa.table({"v": ["\u00e9" * 10]}))
+    content = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(content.replace("\u00e9".encode() * 10, b"\xe9" * 20))
+    with pytest.raises(UnreadableInput, match="UTF8"):
+        list(open_source(tmp_path / "a.parquet").batches(10))

@@ -50,7 +50,7 @@ def open_parquet(path: Path) -> tuple[int, Callable[[], Iterator[pa.Table]]]:
 
 
 def _refuse_opaque(schema: pq.ParquetSchema) -> None:
-    """Arrow takes months, days and milliseconds for 12 bytes of no meaning, and variants for structs of such bytes.
+    """Arrow takes months, days and milliseconds for 12 bytes of no meaning, variants and shapes for such bytes, too.
 
     Raises `InvalidData`.
     """
@@ -58,6 +58,8 @@ def _refuse_opaque(schema: pq.ParquetSchema) -> None:
         column = schema.column(index)
         if column.converted_type == "INTERVAL":
             raise refused_type(column.path, "INTERVAL of Parquet", INTERVALS)
+        if (kind := column.logical_type.type) in ("GEOMETRY", "GEOGRAPHY"):
+            raise refused_type(column.path, f"{kind} of Parquet", REMEDIES["geoarrow.wkb"])
     if variant := _VARIANT.search(str(schema)):  # only the text shows what groups are annotated with
         raise refused_type(variant[1], "VARIANT of Parquet", REMEDIES["arrow.parquet.variant"])
 
@@ -83,13 +85,37 @@ def _parquet_tables(path: Path, int96: str) -> Iterator[pa.Table]:
         arrow_extensions_enabled=True,  # a UUID is one, not 16 bytes
     ) as file:
         claimed, found = file.metadata.num_rows, 0
+        as_text = _with_enums(file)
         if claimed == 0:
-            yield _without_rows(file.schema_arrow)
+            yield _without_rows(as_text or file.schema_arrow)
         for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
             found += batch.num_rows
-            yield pa.Table.from_batches([batch])
+            table = pa.Table.from_batches([batch])
+            yield table if as_text is None else table.cast(as_text)
         if found != claimed:
             raise ValueError(f"its footer claims {claimed} rows, and there are {found}")
+
+
+def _with_enums(file: pq.ParquetFile) -> pa.Schema | None:
+    """The file's columns, with enums as the text that they are: Arrow takes them for bytes. None = it has no enums."""
+    leaves = [file.schema.column(index).logical_type.type == "ENUM" for index in range(len(file.schema))]
+    if not any(leaves):
+        return None
+    are_enums = iter(leaves)
+    return pa.schema([_with_text(field, are_enums) for field in file.schema_arrow])
+
+
+def _with_text(field: pa.Field, are_enums: Iterator[bool]) -> pa.Field:
+    """are_enums: of this leaf, or of those in it, and of those behind it."""
+    type_ = field.type
+    if pa.types.is_struct(type_):
+        return field.with_type(pa.struct([_with_text(inner, are_enums) for inner in type_]))
+    if pa.types.is_map(type_):
+        key = _with_text(type_.key_field, are_enums)
+        return field.with_type(pa.map_(key, _with_text(type_.item_field, are_enums)))
+    if pa.types.is_list(type_):
+        return field.with_type(pa.list_(_with_text(type_.value_field, are_enums)))
+    return field.with_type(pa.string()) if next(are_enums) else field
 
 
 def _rows_at_once(metadata: pq.FileMetaData) -> int:
