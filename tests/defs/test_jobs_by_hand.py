@@ -114,13 +114,22 @@ def test_every_dataset_is_verified_once_in_a_day(
     assert sorted(asked) == names
 
 
-def test_a_new_dataset_is_verified_within_the_hour(staging: StagingManager, instance: dg.DagsterInstance) -> None:
+def test_a_new_dataset_is_verified_within_ten_minutes(staging: StagingManager, instance: dg.DagsterInstance) -> None:
     staging.enqueue("weather", hourly(1))
-    for hour in (5, 6):  # its own turn comes at midnight
-        config = _round(instance, hour).run_config
+    for minute in (7, 17, 57):  # its own turn comes at midnight
+        config = _round(instance, 5, minute).run_config
         assert config["ops"]["verify_datasets"]["config"] == {"datasets": ["weather"]}
     assert launch(instance, "verify_lake").success
-    assert isinstance(_round(instance, 7), dg.SkipReason)
+    assert isinstance(_round(instance, 6), dg.SkipReason)
+
+
+def test_a_known_dataset_has_its_turn_once_an_hour(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(1))
+    timestore.area.ledger.verifications.record({"weather": 0}, deep=False)
+    asked = [isinstance(_round(instance, 0, minute), dg.RunRequest) for minute in (7, 17, 27, 37, 47, 57)]
+    assert asked == [False, True, False, False, False, False]
 
 
 def test_an_hour_without_datasets_launches_nothing(timestore: Timestore, instance: dg.DagsterInstance) -> None:
@@ -188,8 +197,8 @@ def test_every_job_says_what_it_does_and_carries_its_shard(job: str) -> None:
     assert definition.executor_def is dg.in_process_executor
 
 
-def _round(instance: dg.DagsterInstance, hour: int) -> Any:
-    at = datetime(2026, 5, 17, hour, 17, tzinfo=UTC)
+def _round(instance: dg.DagsterInstance, hour: int, minute: int = 17) -> Any:
+    at = datetime(2026, 5, 17, hour, minute, tzinfo=UTC)
     resources = {"timestore": TimestoreResource()}
     with dg.build_schedule_context(instance, scheduled_execution_time=at, resources=resources) as context:
         return verify_round(context)

@@ -19,7 +19,6 @@ from timestore_pipeline.defs.claiming import claim_each, orders_of
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.flush_config import ClaimConfig, FlushRequest, OverridesConfig
 from timestore_pipeline.defs.job import export_each, finalize_each, publish_each, push_after_failure, push_after_success
-from timestore_pipeline.defs.partitions import MOST_WINDOWS
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.recovery.shard_audit import audit_dataset
@@ -41,7 +40,7 @@ def _assets(datasets: Sequence[dg.AssetSpec]) -> dg.AssetsDefinition:
         name="flush_selected",
         specs=datasets,
         can_subset=True,
-        backfill_policy=dg.BackfillPolicy.multi_run(MOST_WINDOWS),  # one run, whatever was chosen
+        backfill_policy=dg.BackfillPolicy.single_run(),  # whatever was chosen
         hooks={push_after_success, push_after_failure},
         description="Flushes the selected datasets now, whatever thresholds and pauses say.",
     )
