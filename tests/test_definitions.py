@@ -113,7 +113,9 @@ def test_every_known_dataset_is_an_asset(home: Path) -> None:
         staging.enqueue("flights", hourly(1))
     flights, weather = sorted(defs().resolve_all_asset_specs(), key=lambda spec: spec.key)
     assert flights.key == dg.AssetKey(["timestore", "flights"])
-    assert weather.description == "Hourly weather at New York's airports."
+    said, flushed = (weather.description or "").split("\n\n")
+    assert said == "Hourly weather at New York's airports."
+    assert "flushes it at 1,000,000 rows or 134,217,728 bytes or 60 s of age" in flushed
     assert weather.owners == ["team:meteorology", "ops@example.com"]
     assert weather.kinds == {"parquet", "deltalake"}
     assert weather.metadata["table_uri"] == dg.MetadataValue.path(str(home / "lake" / "weather"))

@@ -25,7 +25,6 @@ from timestore_pipeline.staging.ledger.dataset_catalog import CatalogEntry, read
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _COLUMNS = "dagster/column_schema"
-_FLUSHED = "flushed"
 
 _log = logging.getLogger(__name__)
 
@@ -72,14 +71,12 @@ def dataset_asset(entry: CatalogEntry, settings: Settings, now: datetime, landed
         asset_key(record.name),
         skippable=True,  # nothing staged, nothing materialized
         deps=_upstream(record, landed),
-        description=_description(record),
+        description=_description(record, settings),
         owners=list(record.metadata.owners),
         kinds={"parquet", "deltalake"},
         group_name="timestore",
         partitions_def=partitions_of(entry, now),
-        metadata={_FLUSHED: _flushed(record, settings)}
-        | _location(entry, f"{settings.lake_uri.rstrip('/')}/{record.name}")
-        | _columns(record.schema),
+        metadata=_location(entry, f"{settings.lake_uri.rstrip('/')}/{record.name}") | _columns(record.schema),
     )
 
 
@@ -92,27 +89,24 @@ def is_current(shown: BaseAssetNode, entry: CatalogEntry, settings: Settings, no
     columns, landing = shown.metadata.get(_COLUMNS), landing_key(record.name)
     return (
         covers(shown.partitions_def, entry, now)
-        and shown.description == _description(record)
+        and shown.description == _description(record, settings)
         and list(shown.owners) == list(record.metadata.owners)
-        and shown.metadata.get(_FLUSHED) == _flushed(record, settings)
         and shown.parent_keys - {landing} == {*_upstream(record, ())} - {landing}
         and ([] if columns is None else [(column.name, column.type) for column in columns.schema.columns])
         == [(field.name, str(field.type)) for field in record.schema or ()]
     )
 
 
-def _description(record: DatasetRecord) -> str:
-    return record.metadata.description or f"Rows staged as {record.name!r}, published by flushes."
-
-
-def _flushed(record: DatasetRecord, settings: Settings) -> dg.MetadataValue:
-    """When, and by what: Dagster finds no automation for a dataset, because its sensor launches a job."""
+def _description(record: DatasetRecord, settings: Settings) -> str:
+    """What it is, and when it is flushed: Dagster shows no automation for it, as the sensor launches a job."""
+    said = record.metadata.description or f"Rows staged as {record.name!r}."
     limits = settings.thresholds.overridden(record.metadata.staging.flush)
     age = f"{limits.max_age.total_seconds():g} s of age"
     amounts = [(limits.max_rows, f"{limits.max_rows:,} rows"), (limits.max_bytes, f"{limits.max_bytes:,} bytes")]
     reached = " or ".join(text for limit, text in [*amounts, (limits.max_age, age)] if limit) or "any row"
-    return dg.MetadataValue.md(
-        f"at {reached}, by `{staging_flush_sensor.name}`; `timestore explain {record.name}` says when next, and why"
+    return (
+        f"{said}\n\n{staging_flush_sensor.name} flushes it at {reached};"
+        f" `timestore explain {record.name}` says when the next flush comes, and why."
     )
 
 
