@@ -124,6 +124,20 @@ def test_every_wrong_key_is_named_at_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"owner": ["team:a"]}, "owner: there is no such key; 'owners' is the nearest"),
+        ({"staging": {"flush": {"maxRow": 5}}}, "staging.flush.maxRow: there is no such key; 'maxRows' is the nearest"),
+        ({"zzz": 1}, "zzz: there is no such key"),
+    ],
+)
+def test_a_key_that_is_misspelt_is_refused_with_the_nearest(document: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidMetadata) as caught:
+        DatasetMetadata.parse(document)
+    assert str(caught.value).endswith(said)
+
+
+@pytest.mark.parametrize(
     ("document", "problem"),
     [
         ({"schema": {"columns": {"wind": "dobule"}}}, "schema.columns: .*column 'wind': .*no type 'dobule'"),

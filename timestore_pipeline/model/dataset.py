@@ -14,6 +14,8 @@ from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMe
 from timestore_pipeline.model.metadata_sections import CsvDialect, FlushOverrides, Section
 
 if TYPE_CHECKING:  # otherwise imported where types are declared: reading a backlog does not need it
+    from pydantic_core import ErrorDetails
+
     from timestore_pipeline.model.declared import DeclaredType
 
 BACKLOG_WARN = 20  # batches staged and not yet published, where a dataset has no level of its own
@@ -213,15 +215,23 @@ class DatasetMetadata(Section):
                 return cls.model_validate_json(document)
             return cls.model_validate(document)
         except ValidationError as error:
-            problems = [
-                f"{'.'.join(map(str, problem['loc'])) or 'document'}: {problem['msg'].removeprefix('Value error, ')}"
-                for problem in error.errors()
-            ]
             raise InvalidMetadata(
-                "dataset metadata refused: " + "; ".join(problems),
+                "dataset metadata refused: " + "; ".join(map(_sentence, error.errors())),
                 hint="see 'Dataset metadata' in docs/configuration.md",
             ) from error
 
     def to_json(self) -> str:
         """Canonical text: camelCase keys, only those that were set; columns in the order of their declaration."""
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    place = ".".join(map(str, problem["loc"])) or "document"
+    if problem["type"] != "extra_forbidden":
+        return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+    from difflib import get_close_matches  # here: correct metadata do not need it
+
+    document = DatasetMetadata.model_json_schema()
+    known = {key for section in (document, *document["$defs"].values()) for key in section.get("properties", ())}
+    nearest = get_close_matches(str(problem["loc"][-1]), known, n=1)
+    return f"{place}: there is no such key" + (f"; {nearest[0]!r} is the nearest" if nearest else "")
