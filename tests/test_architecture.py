@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,11 @@ def test_the_layers_are_drawn_as_they_are_held() -> None:
     drawn = (ROOT / "docs" / "architecture.md").read_text().split("## Layers")[1].split("```")[1]
     names = [line.split("  ")[0] for line in drawn.strip().splitlines()]  # the rest of a line is a remark
     assert names == [layer for layer in contract["layers"] if layer != "__main__"]
+
+
+def test_no_two_modules_have_the_same_name() -> None:
+    names = Counter(path.stem for path in (ROOT / "timestore_pipeline").rglob("*.py"))
+    assert [name for name, times in names.items() if times > 1 and not name.startswith("_")] == []
 
 
 def test_importing_covers_the_library(imported: dict[str, list[str]]) -> None:

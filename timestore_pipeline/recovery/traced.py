@@ -16,6 +16,8 @@ from timestore_pipeline.recovery.findings import RESTORE, Finding
 from timestore_pipeline.staging.ledger.audit import FlushFacts
 from timestore_pipeline.staging.ledger.flush_stretches import FlushStretch
 
+_ENTER = "`timestore recover` enters the flush if this ledger is an older copy"
+
 
 @dataclass(frozen=True, slots=True)
 class TracedAudit:
@@ -42,7 +44,10 @@ class TracedAudit:
             rows = found.pop(flush.epoch, 0)
             if flush.state is FlushState.PUBLISHED:
                 yield from self._differing(f"epoch {flush.epoch}", flush.rows, rows)
-        yield from (self._unknown(epoch, rows) for epoch, rows in found.items() if self._is_unknown(epoch))
+        for epoch, rows in found.items():
+            if self._is_unknown(epoch):
+                text = f"the table's files hold {rows} rows of epoch {epoch} of this shard"
+                yield Finding("unknown_rows", f"{text}, which the ledger did not publish", _ENTER)
 
     def _rows_by_epoch(self) -> dict[int, int]:
         rows: dict[int, int] = {}
@@ -64,7 +69,3 @@ class TracedAudit:
         """A rebuilt ledger begins with the oldest commit that was left, so earlier epochs are not unknown."""
         state = self.epochs.get(epoch)
         return state is FlushState.ABORTED or (state is None and epoch > min(self.epochs, default=epoch))
-
-    def _unknown(self, epoch: int, rows: int) -> Finding:
-        text = f"the table's files hold {rows} rows of epoch {epoch} of this shard, which the ledger did not publish"
-        return Finding("unknown_rows", text, "`timestore recover` enters the flush if this ledger is an older copy")
