@@ -141,3 +141,16 @@ class Inputs:
     def notes(self) -> list[Note]:
         """On all of them, each once."""
         return list(dict.fromkeys(note for source in self.sources for note in source.notes))
+
+
+class Stoppable:
+    """The base of work on one file after the other, each in a loop of its own."""
+
+    _loop: StagingLoop | None = None  # of the current file
+    _stopped = False
+
+    def stop(self) -> None:
+        """Stop soon, between two batches or two files; safe in a signal handler."""
+        self._stopped = True
+        if self._loop is not None:
+            self._loop.stop()

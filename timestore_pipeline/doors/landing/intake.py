@@ -22,7 +22,7 @@ from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
+from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Intake:
+class Intake(Stoppable):
     """The work of one run; the archive is listed at most once per dataset."""
 
     folder: LandingFolder
@@ -48,14 +48,6 @@ class Intake:
     trial: Trial = field(default_factory=Trial)
     _known: dict[str, set[str]] = field(default_factory=dict)
     _file: LandingFile = field(init=False)  # the current one, under its current name
-    _loop: StagingLoop | None = None
-    _stopped: bool = False
-
-    def stop(self) -> None:
-        """Stop soon, between two batches or two files; safe in a signal handler."""
-        self._stopped = True
-        if self._loop is not None:
-            self._loop.stop()
 
     def run(self, datasets: list[str], seconds: float = float("inf")) -> Iterator[FileOutcome]:
         """Stage every file that is ready, taken ones first; begin none after so many seconds.

@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time
 from fnmatch import fnmatch
 from hashlib import sha256
@@ -37,7 +37,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
+from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
@@ -73,21 +73,13 @@ class Replayed:
 
 
 @dataclass
-class Replay:
+class Replay(Stoppable):
     """The replay of one dataset; day None = all rows. files: a pattern of paths in its archive, such as `2013-*`."""
 
     folder: LandingFolder
     dataset: str
     day: Day | None
     files: str = "*"
-    _loop: StagingLoop | None = field(default=None, init=False)
-    _stopped: bool = field(default=False, init=False)
-
-    def stop(self) -> None:
-        """Stop soon; safe in a signal handler."""
-        self._stopped = True
-        if self._loop is not None:
-            self._loop.stop()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import Types, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, StagingLoop
+from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system import durable
 
@@ -62,7 +62,7 @@ class Imported:
 
 
 @dataclass
-class Import:
+class Import(Stoppable):
     """One import of one tree."""
 
     staging: StagingManager
@@ -71,14 +71,6 @@ class Import:
     journal: ImportJournal
     spool: Path
     delete: bool = False  # each file, once all its rows are durable
-    _loop: StagingLoop | None = field(default=None, init=False)
-    _stopped: bool = field(default=False, init=False)
-
-    def stop(self) -> None:
-        """Stop soon; safe in a signal handler."""
-        self._stopped = True
-        if self._loop is not None:
-            self._loop.stop()
 
     def run(self) -> Iterator[Imported]:
         """File by file. Raises the errors that affect all files: `RetryLater`, `AccessDenied`."""
