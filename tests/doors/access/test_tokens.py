@@ -101,3 +101,15 @@ def test_anything_else_is_refused_with_token_right_and_dataset(
         token().check(right, dataset, some=some)
     assert (refused.value.token, refused.value.right, refused.value.dataset) == ("station-a", right, dataset)
     assert "it may stage weather-*" in refused.value.hint
+
+
+def test_two_names_of_one_token_are_refused() -> None:
+    """Otherwise the order of the lines would decide what it may do."""
+    with pytest.raises(ValueError, match="'a' and 'c' have the same token"):
+        parse_tokens(f"a read * {DIGEST}\nb read * {DIGEST[:-1]}b\nc stage,operate * {DIGEST}")
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x0b", "\x0c", "\x85", "\r"])
+def test_a_comment_hides_no_token(end: str) -> None:
+    made = parse_tokens(f"# a comment{end}b operate * {DIGEST}\r\na read * {DIGEST}\r\n")
+    assert [token.name for token in made] == ["a"]

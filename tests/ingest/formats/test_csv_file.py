@@ -435,3 +435,22 @@ def test_a_file_of_moderate_size_is_read_once(
         rows = pa.concat_tables(CsvFile(path, reading, keep=keep).tables())
         assert rows.to_pydict() == {"n": list(range(50)), "s": [f"0{row}" for row in range(50)]}
         assert len(opened) == expected * len(set(opened))
+
+
+def test_the_lines_of_a_block_are_counted_once_for_all_its_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, readers = csv.reader, list[Any]()
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        readers.append(arguments)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(csv, "reader", counted)
+    lines = [",".join([cell] * 50) for cell in ('"1"', "NA", "2", "n/a")]
+    path = tmp_path / "a.csv"
+    path.write_text("\n\n".join([",".join(f"c{number}" for number in range(50)), *lines]) + "\n")
+    notes = CsvFile(path, UNKNOWN).notes
+    assert len(notes) == 50
+    assert all("is text: line 5 has 'NA'" in note.text for note in notes)
+    assert len(readers) < 10

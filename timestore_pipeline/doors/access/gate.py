@@ -106,7 +106,7 @@ def new_token(name: str, may: Iterable[Right], datasets: Sequence[str]) -> tuple
 def parse_tokens(text: str) -> tuple[Token, ...]:
     """The tokens of a file; raises `ValueError` that names the wrong lines, and repeats none: it may hold a secret."""
     found, problems = list[Token](), list[str]()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # no other character ends what an editor shows as a comment
         if line.strip() and not line.lstrip().startswith("#"):
             try:
                 found.append(_token(line))
@@ -114,6 +114,9 @@ def parse_tokens(text: str) -> tuple[Token, ...]:
                 problems.append(f"line {number}: {error}")
     counts = Counter(token.name for token in found)
     problems += [f"{count} lines have the name {name!r}" for name, count in counts.items() if count > 1]
+    names = {token.digest: token.name for token in reversed(found)}
+    same = [(names[token.digest], token.name) for token in found if names[token.digest] != token.name]
+    problems += [f"{first!r} and {second!r} have the same token" for first, second in same]
     if not 1 <= len(found) <= _MOST_TOKENS and not problems:
         problems.append(f"it lists {len(found)} tokens; 1 to {_MOST_TOKENS} are possible")
     if problems:

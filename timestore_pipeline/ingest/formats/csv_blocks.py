@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,7 +38,7 @@ class CsvLayout:
     fields: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """Whole records. `line`: of the first, from 1."""
 
@@ -52,15 +54,20 @@ class Block:
         """Where a row begins; blank lines are no rows."""
         if row == 0 and self.text[:1] not in (b"\r", b"\n"):
             return self.line
+        return self.line + row if self._begins is None else self._begins[row]
+
+    @cached_property
+    def _begins(self) -> array[int] | None:
+        """The line in which each row begins, None = one after the other; every column asks for some of them."""
         if b'"' not in self.text and not _has_blank_lines(self.text):
-            return self.line + row
-        line = self.line
+            return None
+        begins, line = array("Q"), self.line
         reader = csv.reader(io.StringIO(self.text.decode(), newline=""), delimiter=self.delimiter)
         for record in reader:
-            if record and (row := row - 1) < 0:
-                return line
+            if record:
+                begins.append(line)
             line = self.line + reader.line_num
-        return line
+        return begins
 
 
 def blocks(layout: CsvLayout, skip: int, line: int) -> Iterator[Block]:
