@@ -143,7 +143,7 @@ class Inputs:
         return list(dict.fromkeys(note for source in self.sources for note in source.notes))
 
 
-class Stoppable:
+class FileByFile:
     """The base of work on one file after the other, each in a loop of its own."""
 
     _loop: StagingLoop | None = None  # of the current file

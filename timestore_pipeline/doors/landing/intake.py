@@ -22,7 +22,7 @@ from timestore_pipeline.ingest.decided import Decided
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
+from timestore_pipeline.ingest.staging_loop import FileByFile, StagedTally
 from timestore_pipeline.ingest.trial import Trial
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass
-class Intake(Stoppable):
+class Intake(FileByFile):
     """The work of one run; the archive is listed at most once per dataset."""
 
     folder: LandingFolder

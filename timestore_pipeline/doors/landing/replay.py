@@ -37,7 +37,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import pairs, path_columns, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
+from timestore_pipeline.ingest.staging_loop import FileByFile, StagedTally
 from timestore_pipeline.ingest.values.conform import conform
 from timestore_pipeline.ingest.values.interpret import interpret
 from timestore_pipeline.ingest.values.policy import ValuePolicy
@@ -73,7 +73,7 @@ class Replayed:
 
 
 @dataclass
-class Replay(Stoppable):
+class Replay(FileByFile):
     """The replay of one dataset; day None = all rows. files: a pattern of paths in its archive, such as `2013-*`."""
 
     folder: LandingFolder

@@ -28,7 +28,7 @@ from timestore_pipeline.errors import (
 from timestore_pipeline.ingest.formats.path_columns import Types, with_path_columns
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.manager import StagingManager
-from timestore_pipeline.ingest.staging_loop import StagedTally, Stoppable
+from timestore_pipeline.ingest.staging_loop import FileByFile, StagedTally
 from timestore_pipeline.ingest.whole_file import check_rows, content_digest, is_the_files_fault, staging_loop
 from timestore_pipeline.system import durable
 
@@ -62,7 +62,7 @@ class Imported:
 
 
 @dataclass
-class Import(Stoppable):
+class Import(FileByFile):
     """One import of one tree."""
 
     staging: StagingManager
