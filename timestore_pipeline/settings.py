@@ -275,6 +275,16 @@ def unknown_variables() -> dict[str, str]:
     return {name: _remedy(name, known) for name in unknown}
 
 
+def relative_locations() -> list[str]:
+    """Variables whose folder counts from the working directory, so that two processes may mean two of them."""
+    given = _environment()
+    places = {name: given.get(name, "") for name in ("staging_directory", "lake_uri")}
+    if not all(places.values()):
+        places["home"] = given.get("home", str(Settings.model_fields["home"].default))
+    relative = [name for name, place in places.items() if place and place[0] not in "/~" and "://" not in place]
+    return [variable(name) for name in relative]
+
+
 def _remedy(name: str, known: list[str]) -> str:
     from difflib import get_close_matches  # here: a correct environment does not need it
 

@@ -37,6 +37,25 @@ def test_a_misspelt_variable_is_named_with_what_was_meant(monkeypatch: pytest.Mo
     assert "did you mean TIMESTORE_STAGING_MAX_PENDING?" in seen("configuration", Status.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"HOME": ""}, ["TIMESTORE_HOME"]),
+        ({"HOME": "here"}, ["TIMESTORE_HOME"]),
+        ({"HOME": "", "STAGING_DIRECTORY": "/data/staging", "LAKE_URI": "s3://bucket/lake"}, []),
+        ({"HOME": "~/timestore", "LAKE_URI": "lake"}, ["TIMESTORE_LAKE_URI"]),
+    ],
+)
+def test_a_folder_of_the_working_directory_is_named(
+    variables: dict[str, str], named: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster in one folder and a command in another would each have their own rows, and neither an error."""
+    for name, value in variables.items():
+        monkeypatch.setenv(f"TIMESTORE_{name}", value)
+    warned = [one.seen.split()[0] for one in found("configuration") if one.status is Status.WARNING]
+    assert warned == named
+
+
 def test_hard_mode_without_a_limit_is_pointless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIMESTORE_STAGING_GUARDRAIL_MODE", "hard")
     monkeypatch.setenv("TIMESTORE_STAGING_MAX_DATASET_BYTES", "0")

@@ -23,7 +23,7 @@ from timestore_pipeline.model.thresholds import (
     GuardrailMode,
     ladder_problems,
 )
-from timestore_pipeline.settings import unknown_variables
+from timestore_pipeline.settings import relative_locations, unknown_variables
 from timestore_pipeline.staging.directory import folder_bytes
 from timestore_pipeline.staging.ledger.inspection import DatasetHealth, Holding, LedgerInspection
 from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
@@ -45,6 +45,9 @@ def configuration(deployment: Deployment) -> Iterator[CheckFinding]:
         yield failed(problem, "correct the variable; nothing starts until then")
     for name, remedy in unknown_variables().items():
         yield warning(f"{name} is no variable of this product and sets nothing", remedy)
+    for name in relative_locations():
+        seen = f"{name} counts from the working directory: processes that start elsewhere have other rows"
+        yield warning(seen, "export an absolute path, the same for Dagster, producers and commands")
     settings = deployment.settings
     if settings.staging_guardrail_mode is GuardrailMode.HARD and not (
         settings.staging_max_dataset_bytes or settings.staging_max_total_bytes
