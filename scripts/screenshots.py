@@ -22,7 +22,7 @@ from tests.live.pages import AssetPage, Launchpad, browser_page  # noqa: E402
 IMAGES = ROOT / "docs" / "images"
 _WIDTH = 1_280  # pixels
 _NAVIGATION = 240  # what Dagster's own navigation takes of them
-_DESCRIBED = 565  # what stands above the plots; the overview has it
+_DESCRIBED = 608  # what stands above the plots; the overview has it
 BY_HAND = f"""ops:
   claim_backlogs:
     config:
@@ -41,6 +41,7 @@ def main() -> None:
         browser_page() as page,
     ):
         _asset(live, page)
+        _materialize(live, page)
         _refusal(live, page)
         _launch(live, page)
 
@@ -56,6 +57,13 @@ def _asset(live: LiveInstance, page: Page) -> None:
     _save(page, "asset-plots.png", height=1_580, left=_NAVIGATION, top=_DESCRIBED, width=740)
     asset.check("fresh", "flushes are paused")
     _save(page, "failing-check.png", height=800)
+
+
+def _materialize(live: LiveInstance, page: Page) -> None:
+    """The dialog, as it is before the last click."""
+    AssetPage(page, live.url, scene.DATASET).choose_latest()
+    expect(page.get_by_text("Backfills all partitions in a single run")).to_be_visible()
+    _save(page, "materialize.png", height=760)
 
 
 def _refusal(live: LiveInstance, page: Page) -> None:

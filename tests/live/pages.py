@@ -60,11 +60,16 @@ class AssetPage:
         """The drawing under that label."""
         return self.page.get_by_text(label, exact=True).locator("xpath=following::canvas[1]")
 
-    def materialize(self) -> None:
-        """Returns once the flush is asked for."""
+    def choose_latest(self) -> None:
+        """In the dialog of *Materialize*, whose button says how many runs it would launch."""
         self.open("overview")
         self.page.get_by_role("button", name="Materialize").first.click()
         self.page.get_by_role("button", name="Latest", exact=True).click()
+        expect(self.page.get_by_role("button", name="Launch 1 run")).to_be_enabled()
+
+    def materialize(self) -> None:
+        """Returns once the flush is asked for."""
+        self.choose_latest()
         self.page.get_by_role("button", name="Launch 1 run").click()
 
     def check(self, name: str, said: str) -> None:
