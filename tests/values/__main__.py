@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from tests.values.search import search
+from tests.values.search import KINDS, search
 from timestore_pipeline.system import clock
 
 _ENDLESS = 10**9
@@ -19,7 +19,9 @@ _ENDLESS = 10**9
 def main() -> int:
     asked = _arguments()
     started = clock.monotonic()
-    found = list(search(asked.examples, asked.seconds, asked.seed, asked.processes, living=asked.living))
+    found = list(
+        search(asked.examples, asked.seconds, asked.seed, asked.processes, kinds=asked.kinds, living=asked.living)
+    )
     seconds = clock.monotonic() - started
     broken = [text for one in found for text in one.broken]
     counts = _added(one.counts for one in found)
@@ -47,6 +49,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=float(_ENDLESS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--kinds", choices=KINDS, default="all")
     parser.add_argument("--living", action="store_true")
     return parser.parse_args()
 

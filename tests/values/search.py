@@ -20,7 +20,10 @@ from timestore_pipeline.system import clock
 
 _ROUND = 500  # examples of one seed: Hypothesis remembers all of them until it ends
 _STEPS = 10**9  # of a table that lives on: time ends it
-_KINDS: tuple[st.SearchStrategy[Example], ...] = (TOGETHER, TOGETHER, ONE_BATCH, SEQUENCES)  # in turns
+KINDS: dict[str, tuple[st.SearchStrategy[Example], ...]] = {  # in turns
+    "all": (TOGETHER, TOGETHER, ONE_BATCH, SEQUENCES),
+    "alone": (ONE_BATCH,),  # a dataset each: twice as many examples, and half as many batches
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Plan:
     seconds: float  # it begins no round after so many
     first_seed: int
     stride: int  # between its seeds
+    kinds: str = "all"  # of examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +45,12 @@ class Found:
     broken: tuple[str, ...]
 
 
-def search(examples: int, seconds: float, first_seed: int, processes: int, *, living: bool) -> Iterator[Found]:
+def search(
+    examples: int, seconds: float, first_seed: int, processes: int, *, kinds: str, living: bool
+) -> Iterator[Found]:
     """Each process's result when it is done. living: one process more has a table that lives on."""
     share = -(-examples // processes)
-    plans = [Plan(share, seconds, first_seed + number, processes) for number in range(processes)]
+    plans = [Plan(share, seconds, first_seed + number, processes, kinds) for number in range(processes)]
     with ProcessPoolExecutor(processes + living, mp_context=multiprocessing.get_context("spawn")) as pool:
         running = [pool.submit(run, plan) for plan in plans]
         if living:
@@ -66,11 +72,11 @@ def live(seconds: float, first_seed: int) -> Found:
 def run(plan: Plan) -> Found:
     """All rounds of one process."""
     _silence()
-    started, broken, number = clock.monotonic(), list[str](), 0
+    started, broken, number, kinds = clock.monotonic(), list[str](), 0, KINDS[plan.kinds]
     with Bench() as bench:
         while number * _ROUND < plan.examples and clock.monotonic() - started < plan.seconds:
             count = min(_ROUND, plan.examples - number * _ROUND)
-            broken += one_round(bench, _KINDS[number % len(_KINDS)], count, plan.first_seed + number * plan.stride)
+            broken += one_round(bench, kinds[number % len(kinds)], count, plan.first_seed + number * plan.stride)
             number += 1
         return Found(bench.counts, tuple(broken))
 
