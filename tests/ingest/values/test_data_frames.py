@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -292,3 +292,19 @@ def test_integers_with_a_gap_go_into_their_column_whatever_floats_pandas_made_of
 def test_an_interval_is_no_list_of_its_parts() -> None:
     with pytest.raises(InvalidData, match="month_day_nano_interval"):
         staged([{"v": pa.MonthDayNano([1, 2, 3])}])
+
+
+class Nowhere(tzinfo):
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    dst = utcoffset
+
+    def tzname(self, _: datetime | None) -> str:
+        return "nowhere"
+
+
+def test_a_time_whose_zone_has_no_offset_is_a_local_one_as_in_python() -> None:
+    assert staged([{"v": datetime(2026, 1, 1, 5, tzinfo=Nowhere())}]) == [datetime(2026, 1, 1, 5)]
+    with pytest.raises(InvalidData, match=r"row 1: .* was taken for datetime without time zone"):
+        staged([{"v": datetime(2026, 1, 1, tzinfo=Nowhere())}, {"v": AT}])

@@ -219,7 +219,7 @@ def _kind(value: Any) -> str:
     if type(value).__name__ == "ndarray" and value.ndim:
         return "list"
     if isinstance(value, datetime):
-        return "datetime without time zone" if value.tzinfo is None else _AWARE
+        return "datetime without time zone" if value.utcoffset() is None else _AWARE  # a zone need not know its offset
     for kind, types in _KINDS:
         if isinstance(value, types):
             return kind
