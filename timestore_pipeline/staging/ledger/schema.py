@@ -45,9 +45,7 @@ CREATE TABLE IF NOT EXISTS datasets (
 CREATE TABLE IF NOT EXISTS volumes (
     dataset_id INTEGER NOT NULL REFERENCES datasets,
     state TEXT NOT NULL,              -- a batch state, or 'accepted' for all that was ever acknowledged
-    batches INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
+    batches INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
     PRIMARY KEY (dataset_id, state)
 ) WITHOUT ROWID;
 
@@ -121,9 +119,7 @@ CREATE TABLE IF NOT EXISTS flushes (
     trigger TEXT NOT NULL,
     run_id TEXT NOT NULL,
     owner TEXT NOT NULL,
-    batches INTEGER NOT NULL,
-    rows INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
+    batches INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
     oldest_staged_at INTEGER NOT NULL,
     began_at INTEGER,                 -- the claim phase; each phase may run in another process, with pauses between
     claimed_at INTEGER NOT NULL,
@@ -144,9 +140,7 @@ CREATE TABLE IF NOT EXISTS flush_stretches (  -- see flush_stretches.py
     dataset_id INTEGER NOT NULL REFERENCES datasets,
     first_epoch INTEGER NOT NULL,
     last_epoch INTEGER NOT NULL,
-    batches INTEGER NOT NULL,         -- of the published flushes, like the rows and bytes
-    rows INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
+    batches INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,  -- of the published flushes
     first_partition TEXT,             -- of their files, as the Delta log spells it; NULL = there was no file
     last_partition TEXT,
     PRIMARY KEY (dataset_id, first_epoch)
