@@ -116,8 +116,9 @@ def test_a_refused_batch_is_not_read(running: Server) -> None:
 
 def test_names_are_in_log_and_metrics_and_secrets_are_nowhere(running: Server) -> None:
     with bearer(running, "station-a") as client:
-        post(client, stream(table(1)), dataset="weather-log", x_request_id="named")
-        post(client, stream(table(1)), dataset="secret", x_request_id="refused")
+        accepted = post(client, stream(table(1)), dataset="weather-log", x_request_id="named")
+        refused = post(client, stream(table(1)), dataset="secret", x_request_id="refused")
+    assert (accepted.status_code, refused.status_code) == (201, 403), accepted.text
     with running.client(headers={"authorization": "Bearer guessed-4711"}) as stranger:
         stranger.get("/v1/datasets", headers={"x-request-id": "stranger"})
     assert "token=station-a" in running.logged("request_id=named")

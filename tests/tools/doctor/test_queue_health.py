@@ -14,6 +14,7 @@ from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, LedgerLost, UnreadableLedger
 from timestore_pipeline.model.flush import FlushBlock, Trigger
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK, Ledger
+from timestore_pipeline.staging.ledger_format import FORMAT_VERSION
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.doctor.examination import Status
 from timestore_pipeline.wiring import Timestore
@@ -26,7 +27,7 @@ def test_no_ledger_is_fine_and_none_is_made(home: Path) -> None:
 
 def test_a_sound_ledger_is_reported_with_its_shard(home: Path) -> None:
     staged(home)
-    assert "SQLite finds it whole; format version 4, shard shard-0" in seen("ledger", Status.OK)
+    assert f"SQLite finds it whole; format version {FORMAT_VERSION}, shard shard-0" in seen("ledger", Status.OK)
 
 
 def test_a_ledger_in_use_is_read_beside_its_users(home: Path) -> None:
