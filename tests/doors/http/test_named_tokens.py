@@ -65,6 +65,16 @@ def bearer(running: Server, name: str) -> httpx.Client:
     return running.client(headers={"authorization": f"Bearer {BY_NAME[name]}"})
 
 
+def exposed_with(running: Server, line: str) -> str:
+    """The exposition, once it has a line: it may be a second old."""
+    deadline = clock.monotonic() + 60
+    with bearer(running, "grafana") as client:
+        while line not in (series := client.get("/metrics").text):
+            assert clock.monotonic() < deadline, f"no line {line!r}"
+            clock.sleep(0.05)
+    return series
+
+
 def ask(client: httpx.Client, operation: Operation, dataset: str) -> httpx.Response:
     return client.request(operation.method, operation.path.replace("{dataset}", dataset))
 
@@ -124,12 +134,10 @@ def test_names_are_in_log_and_metrics_and_secrets_are_nowhere(running: Server) -
     assert "token=station-a" in running.logged("request_id=named")
     assert "token=station-a" in running.logged("request_id=refused")
     assert "token=" not in running.logged("request_id=stranger")
-    with bearer(running, "grafana") as client:
-        series = client.get("/metrics").text
     shard = 'shard="shard-0"'
+    series = exposed_with(running, f'timestore_api_requests_total{{right="read",{shard},status="401",token=""}} 1\n')
     assert f'timestore_api_requests_total{{right="stage",{shard},status="201",token="station-a"}} 1\n' in series
     assert f'timestore_api_requests_total{{right="stage",{shard},status="403",token="station-a"}}' in series
-    assert f'timestore_api_requests_total{{right="read",{shard},status="401",token=""}} 1\n' in series
     assert f"timestore_api_tokens{{{shard}}} {len(TOKENS)}\n" in series
     assert f'timestore_api_file_refused{{file="tokens",{shard}}} 0\n' in series
     stagings = rf'^timestore_api_requests_total{{right="stage",{shard},status="(\d+)",token="[^"]*"}} (\d+)$'
