@@ -146,13 +146,18 @@ def test_wrong_options_are_explained_before_anything_is_claimed(
     assert timestore.status("weather").backlog.queued.rows == 3
 
 
-def test_one_that_fails_is_named_and_the_others_are_published(
-    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
-) -> None:
+def _stage_one_that_fails(staging: StagingManager, home: Path) -> None:
+    """`weather` cannot be published, `flights` can."""
     staging.enqueue("weather", hourly(3))
     staging.enqueue("flights", hourly(2))
     (home / "lake").mkdir()
     (home / "lake" / "weather").write_text("not a table")
+
+
+def test_one_that_fails_is_named_and_the_others_are_published(
+    staging: StagingManager, timestore: Timestore, instance: dg.DagsterInstance, home: Path
+) -> None:
+    _stage_one_that_fails(staging, home)
     run = materialize(instance, "weather", "flights")
     assert "- weather (" in failure_of(run, "flush_selected")
     assert published(timestore, "flights") == [0, 1]
@@ -182,10 +187,7 @@ def test_the_checks_that_were_selected_with_it_are_answered(
 def test_the_checks_of_all_are_answered_although_one_dataset_fails(
     staging: StagingManager, instance: dg.DagsterInstance, home: Path
 ) -> None:
-    staging.enqueue("weather", hourly(3))
-    staging.enqueue("flights", hourly(2))
-    (home / "lake").mkdir()
-    (home / "lake" / "weather").write_text("not a table")
+    _stage_one_that_fails(staging, home)
     run = materialize(instance, "weather", "flights")
     assert not run.success
     for dataset, verified in {"weather": "FAILED", "flights": "SUCCEEDED"}.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +96,18 @@ def test_stretches_follow_each_other_and_are_not_longer_than_they_may_be(
         _publish(ledger, number)
         ledger.flush_stretches.fold("d", _soon())
     assert _stretches(ledger) == [(1, 3, 3, 6), (4, 4, 1, 4)]
+
+
+def test_an_epoch_that_the_ledger_never_had_is_in_no_stretch(ledger: Ledger) -> None:
+    """Another ledger under this shard's name may have published it, and `recover --replace-shard` enters it then."""
+    flush = ledger.flushes.get(_publish(ledger, 1))
+    ledger.log_import.raise_epoch("d", 5)
+    for number in (2, 3, 4):
+        _publish(ledger, number)
+    assert ledger.flush_stretches.fold("d", _soon()) == 3
+    assert _stretches(ledger) == [(1, 1, 1, 1), (6, 7, 2, 5)]
+    theirs = replace(_logged(flush), epoch=4, batch_ids=["other-000000"])
+    assert ledger.log_import.enter_published(theirs)
 
 
 def test_a_flush_in_flight_or_too_young_ends_the_stretch(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,8 +70,9 @@ class FlushStretches:
     def fold(self, dataset: str, before: datetime) -> int:
         """Fold flushes that ended before an instant, with their files; returns how many that were.
 
-        Never the newest flush, nor any that follows one that is too young: a stretch has no holes. In short
-        transactions; a process that dies in between leaves the rest to the next fold.
+        Never the newest flush, nor any that follows one that is too young. A stretch has no holes: an epoch that this
+        ledger never had may be another ledger's. In short transactions; a process that dies in between leaves the rest
+        to the next fold.
         """
         total = 0
         while folded := self._fold_some(dataset, clock.to_micros(before)):
@@ -82,7 +83,10 @@ class FlushStretches:
         with self._database.transaction() as tx:
             dataset_id = dataset_id_of(tx, dataset)
             oldest = tx.execute(_OLDEST, {"id": dataset_id, "most": MOST_FOLDED})
-            rows = list(takewhile(lambda row: (row["finished_at"] or before) < before, oldest))
+            ended = list(takewhile(lambda row: (row["finished_at"] or before) < before, oldest))
+            rows = [
+                row for number, row in enumerate(ended, ended[0]["epoch"] if ended else 0) if row["epoch"] == number
+            ]
             if rows:
                 _fold(tx, dataset_id, rows)
             return len(rows)
