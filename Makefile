@@ -58,11 +58,12 @@ dev: $(READY) ## the Dagster UI on port 3000 and one live producer, until Ctrl-C
 monitoring: $(READY) ## Prometheus, Pushgateway and Alertmanager with the rendered rules, until Ctrl-C
 	@$(BIN)/python -m demo monitoring
 
-check: $(READY) ## format, lint, types, layers
+check: $(READY) ## format, lint, types, layers, documents
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs/test_site.py tests/docs/test_documents.py
 
 docs: $(SITE)/.installed ## the documents as a site in .site/html, searchable, with every link followed
 	@$(SITE)/bin/python scripts/build_site.py
