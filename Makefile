@@ -13,12 +13,16 @@ help: ## this list
 
 venv: $(READY) ## install everything into .venv, at the versions of constraints.txt
 
+ifneq ($(shell readlink .venv),)
+$(READY): # of another worktree, which rebuilds it when its own pins change
+else
 $(READY): pyproject.toml constraints.txt scripts/venv.sh
 	@echo "building .venv (a minute or two, once)"
 	@scripts/venv.sh .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dagster,http,demo,dev,monitoring]'
 	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true # pip compiles on one core only; a file that is no Python is no failure
 	@touch $@
+endif
 
 demo: $(READY) ## a year of real weather and flights through the whole system, checked row by row (two minutes)
 	@$(BIN)/python -m demo

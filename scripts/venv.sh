@@ -3,6 +3,10 @@
 # Debian and Ubuntu ship Python without ensurepip: root gets the missing package installed, others get its name.
 set -euo pipefail
 target=${1:?usage: scripts/venv.sh DIRECTORY}
+if [ -L "$target" ]; then # venv --clear empties what the link points to, and only then refuses
+    echo "error: $target is a link to $(readlink "$target"): rebuild it there, or remove the link" >&2
+    exit 1
+fi
 
 find_python() {
     local candidate
