@@ -37,6 +37,15 @@ _STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])
             "microseconds",
             "schema.subMicroseconds",
         ),
+        (
+            "a.csv",
+            "w,v\n1,23:59:59.9999995\n",
+            said(schema={"subMicroseconds": "round", "columns": {"v": "time"}}),
+            "line 2, column 'v'",
+            "23:59:59.9999995",
+            "24:00",
+            "truncate",
+        ),
         ("a.csv", f"w,v\n1,{_FINE}\n", UNKNOWN, "line 2, column 'v'", _FINE, "microseconds", "schema.subMicroseconds"),
         ("a.csv", "w;v\n1;1,5\n", UNKNOWN, "line 2, column 'v'", "'1,5'", "decimal comma", "csv.decimal"),
         ("a.csv", "a;b,c\n1;2,3\n", UNKNOWN, "line 1", "'a;b,c'", "separated by", "csv.delimiter"),
@@ -66,7 +75,7 @@ _STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])
         ),
         ("a.json", '[{"v": 1},\n7]', UNKNOWN, "line 2, object 2", "a number", "not an object", "one array of objects"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_a_refusal_says_all_four(
     name: str, content: str, reading: Reading, where: str, value: str, taken_for: str, way_out: str, tmp_path: Path

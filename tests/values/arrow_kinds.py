@@ -91,12 +91,12 @@ def _time(make: Callable[[str], pa.DataType], unit: str) -> Kind:
     ns = _UNITS[unit]
     last = _DAY_NS // ns - 1
     step = max(1_000 // ns, 1)  # to whole microseconds
-    of_day = st.one_of(st.integers(0, last // step).map(lambda count: count * step), st.integers(0, last))
-    return _leaf(make(unit), of_day, partial(_span, ns))
+    whole = st.integers(0, last // step).map(lambda count: count * step)
+    return _leaf(make(unit), st.one_of(whole, st.integers(0, last), st.just(last)), partial(_span, ns, of_day=True))
 
 
-def _span(ns: int, count: int) -> Span:
-    return Span(count * ns)
+def _span(ns: int, count: int, of_day: bool = False) -> Span:
+    return Span(count * ns, of_day)
 
 
 def _stamp(ns: int, zone: str | None, count: int) -> Instant | LocalTime:

@@ -98,6 +98,7 @@ def with_policy(example: Example, policy: Policy) -> Example:
 
 _LOCAL_MAP = table(pa.array([[("opened", _LOCAL)]], pa.map_(pa.string(), pa.timestamp("us"))))
 _OPAQUE = pa.ExtensionArray.from_storage(pa.opaque(pa.binary(), "thing", "vendor"), pa.array([b"\1"]))
+_LAST_OF_A_DAY = pa.array([86_399_999_999_900], pa.time64("ns"))
 _VIEWS = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), pa.array([b"x" * 20], pa.binary_view()))
 
 _CELLS = [
@@ -221,6 +222,10 @@ KEPT: dict[str, Example] = {
     ),
     "nanoseconds before 1970, cut off": with_policy(
         one(table(pa.array([-1], pa.timestamp("ns", "UTC"))), Instant(-1)), Policy(Fraction.TRUNCATE)
+    ),
+    "the last time of a day, rounded": with_policy(one(table(_LAST_OF_A_DAY), REFUSED), Policy(Fraction.ROUND)),
+    "the last time of a day, truncated": with_policy(
+        one(table(_LAST_OF_A_DAY), Span(86_399_999_999_000)), Policy(Fraction.TRUNCATE)
     ),
     "seven digits, rounded": with_policy(
         one(cells("2026-01-01T00:00:00.1234567Z"), Instant(1_767_225_600_123_456_700)), Policy(Fraction.ROUND)

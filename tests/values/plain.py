@@ -83,6 +83,12 @@ class Span:
     """A time of day or a length, which is published as a number of microseconds."""
 
     ns: int
+    of_day: bool = False
+
+    def kept(self, policy: Policy) -> int | None:
+        """What is published, in nanoseconds; None = refused. No time of day is rounded to 24:00."""
+        kept = policy.micros(self.ns)
+        return None if self.of_day and kept == _DAY else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +143,7 @@ def keepable(sent: Any, policy: Policy) -> bool:
     if isinstance(sent, LocalTime) and policy.local is Local.REFUSE:
         return False
     if isinstance(sent, Span):
-        return policy.micros(sent.ns) is not None
+        return sent.kept(policy) is not None
     if isinstance(sent, (Instant, LocalTime, Day)):
         kept = policy.micros(sent.ns)
         return kept is not None and FIRST_NS <= kept <= LAST_NS
@@ -171,7 +177,7 @@ def _same_pairs(sent: Pairs, found: Any, policy: Policy) -> bool:
 
 
 def _same_time(sent: Instant | LocalTime | Day | Span, found: Any, policy: Policy) -> bool:
-    ns = policy.micros(sent.ns)
+    ns = sent.kept(policy) if isinstance(sent, Span) else policy.micros(sent.ns)
     if isinstance(sent, Span):
         return ns is not None and type(found) is int and found * _MICRO == ns
     if isinstance(sent, Day):

@@ -14,6 +14,8 @@ from timestore_pipeline.system.legible import legible
 
 SHOWN_CHARACTERS = 200  # of a value in memory, or of a type
 SHOWN_IN_FILE = 60  # of a value in a file, where the rest of it can be looked up
+TO_NEXT_DAY = "rounds to 24:00, which is outside a day"
+TO_NEXT_DAY_HINT = "send such times in microseconds, or set schema.subMicroseconds of the dataset to truncate"
 WHOLE_FILE = "check that the file is complete and its suffix right"
 
 

@@ -201,6 +201,15 @@ def test_digits_before_1970_are_truncated_towards_the_past() -> None:
     assert column(array, policy(subMicroseconds="round")).cast(pa.int64()).to_pylist() == [0, -2, -2, -2]
 
 
+def test_the_last_time_of_a_day_is_not_rounded_to_the_next_day() -> None:
+    last = 86_399_999_999
+    array = pa.array([last * 1000 + 499, last * 1000 + 500], pa.time64("ns"))
+    assert column(array, policy(subMicroseconds="truncate")).to_pylist() == [last, last]
+    with pytest.raises(InvalidData, match=r"row 1: 23:59:59\.999999500 .* rounds to 24:00") as caught:
+        column(array, policy(subMicroseconds="round"))
+    assert "truncate" in caught.value.hint
+
+
 LOCAL = pa.array([[datetime(2026, 1, 1)], None])
 
 

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
 from timestore_pipeline.ingest.formats.text_kinds import ColumnKinds
-from timestore_pipeline.ingest.formats.text_times import TIMES, are_too_fine
+from timestore_pipeline.ingest.formats.text_times import TIMES, are_too_fine, round_to_next_day
 from timestore_pipeline.ingest.values.notes import Note
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.declared import Meaning
-from timestore_pipeline.model.refusals import Cell, quoted, refused_cell
+from timestore_pipeline.model.refusals import TO_NEXT_DAY, TO_NEXT_DAY_HINT, Cell, quoted, refused_cell
 
 TOO_FINE = "has more digits than microseconds: precision would be lost"
 TOO_FINE_HINT = "round the times, or set schema.subMicroseconds of the dataset to round or truncate"
@@ -110,6 +110,13 @@ class TextColumn:
             of_day = self.known.meaning is Meaning.TIME
             fine = pc.index(are_too_fine(cells, of_day=of_day), True).as_py()
             self._too_fine = None if fine < 0 else locate(fine)
+        if self.known.meaning is Meaning.TIME and self.finer is SubMicroseconds.ROUND:
+            self._refuse_next_day(cells, locate)
+
+    def _refuse_next_day(self, cells: pa.Array, locate: Callable[[int], Cell]) -> None:
+        found = pc.index(round_to_next_day(cells), True).as_py()
+        if found >= 0:
+            raise refused_cell(self.path, locate(found), self.name, TO_NEXT_DAY, TO_NEXT_DAY_HINT)
 
     def _not_as_declared(self, cell: Cell, known: KnownColumn) -> InvalidData:
         hint = "correct the value, or declare another type for the column: `timestore datasets set` (schema.columns)"

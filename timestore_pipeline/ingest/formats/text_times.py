@@ -25,6 +25,7 @@ _USUAL = {  # characters
 }
 TIMES = tuple(_PATTERNS)
 _TOO_FINE = r"\.[0-9]{6}[0-9]*[1-9]"
+_TO_NEXT_DAY = r"^23:59:59\.999999[5-9]"  # the half too: the even microsecond is the one after
 _SHORT = len("2013-01-01T05:00:00.123456")
 _CUT = r"(\.[0-9]{6})[0-9]+"
 
@@ -46,6 +47,11 @@ def are_too_fine(cells: pa.Array, *, of_day: bool = False) -> pa.BooleanArray:
     if not of_day and _are_short(cells):
         return pc.greater(pc.binary_length(cells), _SHORT)  # none
     return pc.match_substring_regex(cells, _TOO_FINE)
+
+
+def round_to_next_day(cells: pa.Array) -> pa.BooleanArray:
+    """Which of the times of day are 24:00 to the nearest microsecond."""
+    return pc.match_substring_regex(cells, _TO_NEXT_DAY)
 
 
 def parse_times(cells: pa.Array, type_: pa.DataType, finer: SubMicroseconds) -> pa.Array:

@@ -16,7 +16,7 @@ from timestore_pipeline.ingest.values.extents import ends_of
 from timestore_pipeline.ingest.values.plain_values import entries, list_of, map_of
 from timestore_pipeline.model.canonical import DURATION, TIME, TIMESTAMP, TIMESTAMP_UTC, is_untyped
 from timestore_pipeline.model.dataset import SubMicroseconds
-from timestore_pipeline.model.refusals import SHOWN_CHARACTERS, UnfitValue
+from timestore_pipeline.model.refusals import SHOWN_CHARACTERS, TO_NEXT_DAY, TO_NEXT_DAY_HINT, UnfitValue
 from timestore_pipeline.model.source_types import is_list
 
 _Cast = Callable[[pa.Array], pa.Array]
@@ -55,7 +55,7 @@ def exact_cast(array: pa.Array, target: pa.DataType, path: str, fine: SubMicrose
         return _struct(array, target, path, fine)
     if pa.types.is_map(target):
         return _map(array, target, path, fine)
-    return _in_range(_leaf(array, target, path, fine), path)
+    return _in_range(_leaf(array, target, path, fine), array, path)
 
 
 def shown(value: pa.Scalar) -> str:
@@ -120,17 +120,24 @@ def is_in_range(values: pa.Array | pa.ChunkedArray) -> bool:
     return bool(first is None or (first >= low and last <= high))
 
 
-def _in_range(array: pa.Array, path: str) -> pa.Array:
+def _in_range(array: pa.Array, sent: pa.Array, path: str) -> pa.Array:
+    """sent: the same values as the producer has them."""
     if array.type not in _RANGES or is_in_range(array):
         return array
     low, high = _RANGES[array.type]
     numbers = array.view(pa.int32() if pa.types.is_date32(array.type) else pa.int64())
     outside = pc.index(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), True).as_py()
     if array.type == TIME:
-        value, remedy = f"{numbers[outside]} microseconds", "send a duration where a day's length may be passed"
-        raise UnfitValue(path, value, "a time of day", "which is outside a day", remedy)
+        raise _outside_a_day(sent[outside], numbers[outside], path)
     value = _shown_instant(array[outside], numbers[outside].as_py())
     raise UnfitValue(path, value, str(array.type), f"but is {YEARS}", _YEARS_REMEDY)
+
+
+def _outside_a_day(sent: pa.Scalar, micros: pa.Scalar, path: str) -> UnfitValue:
+    if _is_fine(sent.type) and sent.value < _DAY * _FINE:
+        return UnfitValue(path, shown(sent), "a time of day", f"which {TO_NEXT_DAY}", TO_NEXT_DAY_HINT)
+    remedy = "send a duration where a day's length may be passed"
+    return UnfitValue(path, f"{micros} microseconds", "a time of day", "which is outside a day", remedy)
 
 
 def _shown_instant(value: pa.Scalar, number: int) -> str:
