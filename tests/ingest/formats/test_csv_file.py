@@ -256,6 +256,9 @@ def test_columns_are_counted_before_a_cell_is_looked_at(tmp_path: Path) -> None:
         ("v,w\n1,2\n".encode("utf-16"), "line 1, column 1: it begins with the byte order mark of UTF-16"),
         (b"v\n1\n\n2\n", "line 3, column 1: an empty line may be a value or none"),
         (b"v,V\n1,2\n", "line 1, column 2: the header names 'V' twice"),
+        (b"v,w\0\n1,2\n", "line 1, column 2: it holds a NUL byte"),
+        (b"v,w\xff\n1,2\n", r"line 1, column 2: the bytes b'\xff' are no UTF-8"),
+        (b"\xff\n1\n2\n3\n", r"line 1, column 1: the bytes b'\xff' are no UTF-8"),
     ],
     ids=repr,
 )

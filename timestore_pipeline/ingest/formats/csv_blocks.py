@@ -153,14 +153,15 @@ def _whole_records(layout: CsvLayout, text: bytes, line: int, *, last: bool) -> 
     """What of `text` are whole records; all of it when nothing follows."""
     line_end = text.rfind(b"\n") + 1 or text.rfind(b"\r", 0, len(text) - 1) + 1  # a last CR may be half of a CR LF
     whole = text if last else text[:line_end]
-    _check_bytes(layout, whole, line)
+    check_bytes(layout, whole, line)
     if b'"' not in whole:
         return whole
     decoded = whole.decode()
     return decoded[: _check_records(layout, decoded, line, last=last)].encode()
 
 
-def _check_bytes(layout: CsvLayout, text: bytes, line: int) -> None:
+def check_bytes(layout: CsvLayout, text: bytes, line: int) -> None:
+    """Refuse a byte that is no text, with its place; line: of the first byte."""
     if (nul := text.find(b"\0")) >= 0:
         hint = f'{WHOLE_FILE}; of UTF-16 every other byte is NUL: set csv.encoding to "utf-16-le" or "utf-16-be"'
         raise _bad_byte(layout, text[:nul], line, "it holds a NUL byte", hint)

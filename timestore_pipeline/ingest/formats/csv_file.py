@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.errors import UnreadableInput
-from timestore_pipeline.ingest.formats.csv_blocks import Block, CsvLayout, blocks, read_block, records
+from timestore_pipeline.ingest.formats.csv_blocks import Block, CsvLayout, blocks, check_bytes, read_block, records
 from timestore_pipeline.ingest.formats.reading import Reading
 from timestore_pipeline.ingest.formats.text_column import TextColumn
 from timestore_pipeline.ingest.formats.text_input import utf8_pieces
@@ -35,6 +35,7 @@ from timestore_pipeline.model.refusals import quoted, refused_in_file, unreadabl
 _KEPT_BYTES = 16 << 20  # of text; its cells take about as much again
 _HEAD_BYTES = 1 << 20
 _CANDIDATES = ",;\t|"
+_AS_SURROGATE = "surrogateescape"  # a byte that is no UTF-8 stays one character, and counts as one byte
 
 
 class CsvFile:
@@ -152,20 +153,21 @@ def read_head(path: Path, reading: Reading) -> Head:
         )
     declared = reading.csv.delimiter
     delimiter = declared or _recognised(path, text, complete=complete)
-    first, length, lines = _first_record(path, text, delimiter)
+    first, header, lines = _first_record(path, text, delimiter)
     recognised = declared is None and delimiter != ","
     if reading.csv.header:
-        return Head(_checked_names(path, first, lines), delimiter, recognised, length, lines)
+        check_bytes(CsvLayout(path, reading.csv.encoding, delimiter, len(first)), header, 1)
+        return Head(_checked_names(path, first, lines), delimiter, recognised, len(header), lines)
     return Head(_declared_names(path, reading, len(first)), delimiter, recognised, 0, 0)
 
 
 def _beginning(path: Path, reading: Reading) -> tuple[str, bool]:
-    """Whole lines, if there are any; and whether that is the whole file. Bad bytes are named when the rows are read."""
+    """Whole lines, if there are any, bytes that are no UTF-8 as surrogates; and whether that is the whole file."""
     pieces = utf8_pieces(path, _HEAD_BYTES, reading.csv.encoding)
     first = next(pieces, b"")
     complete = len(first) < _HEAD_BYTES and next(pieces, None) is None
     whole = first if complete else first[: first.rfind(b"\n") + 1] or first
-    return whole.decode("utf-8", "replace"), complete
+    return whole.decode("utf-8", _AS_SURROGATE), complete
 
 
 def _recognised(path: Path, text: str, *, complete: bool) -> str:
@@ -192,8 +194,8 @@ def _separates(text: str, mark: str, *, complete: bool) -> bool:
     return len(set(widths if complete or len(widths) == 1 else widths[:-1])) == 1  # the last may be half a record
 
 
-def _first_record(path: Path, text: str, delimiter: str) -> tuple[list[str], int, int]:
-    """Its fields, and the bytes and lines up to its end."""
+def _first_record(path: Path, text: str, delimiter: str) -> tuple[list[str], bytes, int]:
+    """Its fields, and what of the file ends with it: the bytes, and the number of lines."""
     taken = 0
 
     def lines() -> Iterator[str]:
@@ -207,7 +209,7 @@ def _first_record(path: Path, text: str, delimiter: str) -> tuple[list[str], int
         first = next(record for record in reader if record)
     except csv.Error as error:
         raise unreadable_file(path, "line 1, column 1", f"the header cannot be read: {error}") from error
-    return first, len(text[:taken].encode()), reader.line_num
+    return first, text[:taken].encode("utf-8", _AS_SURROGATE), reader.line_num
 
 
 def _checked_names(path: Path, names: list[str], line: int) -> list[str]:
