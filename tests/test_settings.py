@@ -133,6 +133,8 @@ def test_limits_that_contradict_each_other_are_refused_by_name(values: dict[str,
     [
         ("staging_max_dataset_bytes", -1),
         ("staging_max_pending", 0),
+        ("staging_max_pending", "1_0"),
+        ("idempotency_retention_days", "1_0"),
         ("staging_guardrail_mode", "medium"),
         ("staging_flush_max_age_ms", 10**20),
         ("idempotency_retention_days", float("inf")),

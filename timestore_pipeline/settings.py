@@ -143,6 +143,14 @@ class Settings(BaseModel):
                 problems += [_problem(problem) for problem in further.errors()]
         return problems
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number_is_plain(cls, value: Any, info: Any) -> Any:
+        is_number = cls.model_fields[info.field_name].annotation in (int, float)
+        if is_number and isinstance(value, str) and "_" in value:  # pydantic reads 1_0 as ten
+            raise ValueError("a number has no '_'")
+        return value
+
     @field_validator("api_token")
     @classmethod
     def _token_fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:

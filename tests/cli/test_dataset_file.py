@@ -17,6 +17,10 @@ from timestore_pipeline.cli.app import app
 GUIDE = (ROOT / "docs" / "configuration.md").read_text()
 [EXAMPLE] = [text for text in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL) if "\ndatasets:" in text]
 
+REPEATED = ", ".join(
+    ["&a0 [x]", *(f"&a{level} [{', '.join([f'*a{level - 1}'] * 10)}]" for level in range(1, 10))]
+)  # 1,000 bytes that stand for a billion values
+
 
 def written(home: Path, text: str) -> Path:
     path = home.parent / "datasets.yaml"
@@ -136,9 +140,15 @@ def test_what_would_need_a_rewrite_is_refused_with_the_remedy(home: Path, said: 
         ("dataset: {a: {}}", "has the one key 'datasets' at its top, not 'dataset'"),
         ("[a]", "has the one key 'datasets' at its top"),
         ("datasets: [a]", "datasets holds names"),
-        ("datasets: {a: b}", "a is 'b', not keys with values"),
+        ("datasets: {a: b}", "a does not hold keys with values"),
         ("datasets: {A!: {}}", "'A!' is not a dataset name"),
         ("datasets: {a: [}", "cannot be read"),
+        ("datasets: {a: {description: 2001-14-14}}", "cannot be read"),
+        ("datasets: {a: {staging: {flush: {maxRows: 010}}}}", "YAML reads the number 010 as 8"),
+        ("datasets: {a: {staging: {flush: {maxRows: 1_0}}}}", "YAML reads the number 1_0 as 10"),
+        ("datasets: {a: {staging: {flush: {maxRows: 1:30}}}}", "YAML reads the number 1:30 as 90"),
+        ("datasets: " + "[" * 5_000, "nested too deeply"),
+        ("datasets: {a: [" + REPEATED + "]}", "holds more than 1000000 values"),
         ("datasets: !!python/object:os.system {}", "cannot be read"),
     ],
 )

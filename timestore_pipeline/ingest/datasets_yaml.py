@@ -11,6 +11,7 @@ Reading is strict, because YAML is not: a key that is there twice, or one that Y
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from timestore_pipeline.model.metadata_edit import Document, document_of
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 
 _TOP = "datasets"
+_MOST_VALUES = 1_000_000  # with what aliases repeat: thirty lines can stand for more than memory holds
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
 def read_datasets(text: str, source: str) -> dict[str, Document]:
@@ -30,6 +33,8 @@ def read_datasets(text: str, source: str) -> dict[str, Document]:
     Raises `InvalidMetadata` for text that is no such file, and for the first name that no dataset can have.
     """
     document = _parsed(text, source)
+    if _has_too_many(document):
+        raise _refused(f"{source} holds more than {_MOST_VALUES} values", "write less, or repeat fewer anchors")
     if not isinstance(document, dict) or list(document) != [_TOP]:
         found = f", not {', '.join(map(repr, document))}" if isinstance(document, dict) and document else ""
         raise _refused(f"{source} has the one key {_TOP!r} at its top{found}", "`timestore datasets export` shows one")
@@ -84,17 +89,28 @@ def _check_entry(name: object, said: object, source: str) -> None:
         raise InvalidMetadata(f"{source}: {error}", hint=error.hint) from None
     if not isinstance(said, dict | None):
         raise InvalidMetadata(
-            f"{source}: {name} is {said!r}, not keys with values", dataset=str(name), hint="indent its keys below it"
+            f"{source}: {name} does not hold keys with values", dataset=str(name), hint="indent its keys below it"
         )
 
 
 def _parsed(text: str, source: str) -> Any:
     try:
         return yaml.load(text, _Strict)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise _refused(f"{source} is nested too deeply", "it needs five levels") from None
+    except (yaml.YAMLError, ValueError) as error:  # a date in the 14th month, a number of 5,000 digits
         raise _refused(
             f"{source} cannot be read: {' '.join(str(error).split())}", "correct the place it names"
         ) from None
+
+
+def _has_too_many(document: Any) -> bool:
+    waiting, found = [document], 0
+    while waiting and found <= _MOST_VALUES:
+        value = waiting.pop()
+        found += 1
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(waiting)
 
 
 def _refused(message: str, hint: str) -> InvalidMetadata:
@@ -102,7 +118,7 @@ def _refused(message: str, hint: str) -> InvalidMetadata:
 
 
 class _Strict(yaml.SafeLoader):  # type: ignore[misc]  # it ships no types
-    """Refuses keys that are there twice, of which YAML would keep the last, and keys that are no text."""
+    """Refuses keys that are there twice, of which YAML would keep the last, keys that are no text, and odd numbers."""
 
 
 def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[str, Any]:
@@ -118,4 +134,13 @@ def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[str, Any]:
     return found
 
 
+def _number(loader: _Strict, node: yaml.ScalarNode) -> Any:
+    found = loader.construct_yaml_int(node)
+    if _DECIMAL.fullmatch(node.value) is None:
+        problem = f"YAML reads the number {node.value} as {found}; write it in decimal digits alone"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return found
+
+
+_Strict.add_constructor("tag:yaml.org,2002:int", _number)
 _Strict.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)

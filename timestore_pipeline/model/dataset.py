@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from timestore_pipeline.errors import InvalidData, InvalidDatasetName, InvalidMetadata, UnknownDataset
 from timestore_pipeline.model.metadata_sections import CsvDialect, FlushOverrides, Section
+from timestore_pipeline.model.unique_keys import KeyTwice, check_unique_keys
 
 if TYPE_CHECKING:  # otherwise imported where types are declared: reading a backlog does not need it
     from pydantic_core import ErrorDetails
@@ -212,8 +213,11 @@ class DatasetMetadata(Section):
         """Read a JSON text or an object; raise `InvalidMetadata` that lists every offending key's path."""
         try:
             if isinstance(document, str):
+                check_unique_keys(document)
                 return cls.model_validate_json(document)
             return cls.model_validate(document)
+        except KeyTwice as error:
+            raise key_twice(error) from None
         except ValidationError as error:
             raise InvalidMetadata(
                 "dataset metadata refused: " + "; ".join(map(_sentence, error.errors())),
@@ -223,6 +227,12 @@ class DatasetMetadata(Section):
     def to_json(self) -> str:
         """Canonical text: camelCase keys, only those that were set; columns in the order of their declaration."""
         return json.dumps(self.model_dump(mode="json", by_alias=True, exclude_unset=True))
+
+
+def key_twice(error: KeyTwice) -> InvalidMetadata:
+    return InvalidMetadata(
+        f"dataset metadata refused: an object has the key {str(error)!r} twice", hint="write every key once"
+    )
 
 
 def _sentence(problem: ErrorDetails) -> str:

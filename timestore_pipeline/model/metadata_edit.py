@@ -11,8 +11,9 @@ import pyarrow as pa
 from pydantic.alias_generators import to_camel
 
 from timestore_pipeline.errors import InvalidMetadata
-from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.dataset import DatasetMetadata, key_twice
 from timestore_pipeline.model.declared import type_text
+from timestore_pipeline.model.unique_keys import KeyTwice, unique_keys
 
 Document = dict[str, Any]
 
@@ -102,8 +103,10 @@ def _shown(text: str) -> str | Document:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except KeyTwice as error:
+        raise key_twice(error) from None
+    except (ValueError, RecursionError):
         return text
 
 

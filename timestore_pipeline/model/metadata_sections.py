@@ -90,7 +90,7 @@ class FlushOverrides(Section):
     @field_validator(*_NUMBERS, mode="before")
     @classmethod
     def _is_a_number(cls, value: object) -> object:
-        if isinstance(value, bool):
+        if isinstance(value, bool | str):  # pydantic reads "1_0" as 10
             raise ValueError("Input should be a number")  # noqa: TRY004  # pydantic turns ValueError into a problem
         return value
 

@@ -139,7 +139,9 @@ def test_nothing_staged_is_an_answer_at_once(running: Server) -> None:
         assert client.post("/v1/datasets/nowhere/flush").status_code == 404
 
 
-@pytest.mark.parametrize("query", ["wait=soon", "wait=-1", "wait=301", "wait=nan", "wait=", "wait=1&wait=2"])
+@pytest.mark.parametrize(
+    "query", ["wait=soon", "wait=-1", "wait=301", "wait=nan", "wait=", "wait=1&wait=2", "wait=1_0", "wait=%D9%A1"]
+)
 def test_a_wait_that_is_no_number_of_seconds_is_refused(client: httpx.Client, query: str) -> None:
     for path in (FLUSH, FLUSH_ALL, DRAIN):
         answer = client.post(f"{path}?{query}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
@@ -21,6 +23,8 @@ from timestore_pipeline.doors.http.probes import Probes
 from timestore_pipeline.doors.http.service import Batch, Service
 from timestore_pipeline.errors import InvalidInput, UnreadableInput, UnsupportedType
 from timestore_pipeline.model.dataset import check_dataset_name
+
+_DECIMAL = re.compile(r"[0-9]+(\.[0-9]+)?")  # `float` also takes 1_0 for ten, and digits of other scripts
 
 
 class Endpoints:
@@ -127,15 +131,12 @@ def _peer(request: Request) -> str:
 
 def _wait(request: Request, limits: Limits) -> float:
     """Seconds; 0 without the parameter."""
-    given = request.query_params.getlist("wait")
-    try:
-        seconds = [float(text) for text in given] or [0.0]
-    except ValueError:
-        seconds = []
-    if len(seconds) != 1 or not 0 <= seconds[0] <= limits.flush_wait_seconds:
+    given = request.query_params.getlist("wait") or ["0"]
+    seconds = float(given[0]) if len(given) == 1 and _DECIMAL.fullmatch(given[0]) else math.inf
+    if seconds > limits.flush_wait_seconds:
         shown = ", ".join(given)
         raise InvalidInput(f"wait={shown:.80} is refused", hint=f"one number from 0 to {limits.flush_wait_seconds:g}")
-    return seconds[0]
+    return seconds
 
 
 def _only(request: Request, name: str) -> str | None:

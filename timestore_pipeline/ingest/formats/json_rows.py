@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from timestore_pipeline.ingest.formats.json_blocks import ROW_HINT, Rows
 from timestore_pipeline.model.refusals import SHOWN_IN_FILE, quoted, refused_in_file, unreadable_file
+from timestore_pipeline.model.unique_keys import KeyTwice, unique_keys
 from timestore_pipeline.system.legible import is_text
 
 _LONGEST_WHOLE = 40  # characters; more are refused as they stand
@@ -19,10 +19,6 @@ class Fraction(str):
     """A number that is no plain integer, as it is written."""
 
     __slots__ = ()
-
-
-class _Twice(ValueError):
-    """A key that an object has twice."""
 
 
 def parse_rows(path: Path, rows: Rows) -> list[dict[str, Any]]:
@@ -49,9 +45,9 @@ def check_strings(path: Path, value: Any, place: str, column: str = "") -> None:
 def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:
     try:
         row = json.loads(
-            line.decode(), parse_int=_whole, parse_float=Fraction, parse_constant=_refuse, object_pairs_hook=_object
+            line.decode(), parse_int=_whole, parse_float=Fraction, parse_constant=_refuse, object_pairs_hook=unique_keys
         )
-    except _Twice as error:
+    except KeyTwice as error:
         hint = "write every key once: which of two values is meant cannot be told"
         raise refused_in_file(path, place, "an object has this key twice", hint, str(error)) from None
     except RecursionError:
@@ -67,13 +63,6 @@ def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:
 
 def _whole(token: str) -> int | Fraction:
     return Fraction(token) if token == "-0" or len(token) > _LONGEST_WHOLE else int(token)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _Twice(Counter(name for name, _ in pairs).most_common(1)[0][0])
-    return found
 
 
 def _refuse(constant: str) -> NoReturn:
