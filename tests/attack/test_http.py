@@ -110,6 +110,26 @@ def test_a_page_of_this_server_may_ask(running: Server) -> None:
     assert problem(answer) == (404, "unknown_dataset")
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\nhost: localhost\r\n\r\n", b"GET /\x1b[31m HTTP/1.1\r\n\r\n"],
+    ids=["text", "version", "escape"],
+)
+def test_the_log_says_who_sent_what_is_not_http(tmp_path: Path, request_: bytes) -> None:
+    with server(tmp_path) as running:
+        answer_to(running, request_)
+        assert "client=127.0.0.1" in running.logged("malformed http request")
+        assert "WARNING" not in running.log.read_text()
+
+
+def test_a_request_to_speak_another_protocol_is_answered_as_if_it_were_none(tmp_path: Path) -> None:
+    upgrade = b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, close\r\nupgrade: %s\r\n\r\n"
+    with server(tmp_path) as running:
+        for protocol in (b"websocket", b"h2c"):
+            assert answer_to(running, upgrade % protocol).startswith(b"HTTP/1.1 200 OK")
+        assert "upgrade" not in running.log.read_text()
+
+
 def test_a_bug_is_one_line_with_the_requests_id(tmp_path: Path) -> None:
     with server(tmp_path, limits={"metadata_bytes": "a bug"}) as running:
         head = (

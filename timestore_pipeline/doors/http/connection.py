@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -18,12 +19,16 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from timestore_pipeline.doors.http.exchange import ACCESS_LOG
 from timestore_pipeline.doors.http.limits import Limits
 from timestore_pipeline.doors.http.parser import SlicedParser
 from timestore_pipeline.doors.http.roster import Activity, Roster
 from timestore_pipeline.doors.http.transport import Timer, WholeAnswers, is_reset, send_at_once
 from timestore_pipeline.doors.http.turns import Turns
 from timestore_pipeline.system import clock
+from timestore_pipeline.system.legible import LogEvent
+
+_access = logging.getLogger(ACCESS_LOG)
 
 _BUSY = "the server has too many connections"
 
@@ -151,10 +156,11 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # always the same
         """The request is not HTTP, or its head is too large, or, after the head, its body is malformed."""
+        detail = self.conn.refusal or "this is not a valid HTTP/1.1 request"
+        _access.info("%s", LogEvent("malformed http request", client=self.peer, detail=detail))
         if self.cycle is not None and not self.cycle.response_complete:
             self._break_off()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            detail = self.conn.refusal or "this is not a valid HTTP/1.1 request"
             self._refuse(HTTPStatus.BAD_REQUEST, "invalid_request", detail)
         else:
             self.transport.close()

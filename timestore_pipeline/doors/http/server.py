@@ -115,6 +115,7 @@ def _config(app: object, limits: Limits, roster: Roster) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         log_config=None,
+        log_level="error",  # its warnings are about requests, and do not name the client
         access_log=False,
         proxy_headers=False,
         server_header=False,
