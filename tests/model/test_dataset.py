@@ -132,6 +132,10 @@ def test_every_wrong_key_is_named_at_once() -> None:
         ({"owner": ["team:a"]}, "owner: there is no such key; 'owners' is the nearest"),
         ({"staging": {"flush": {"maxRow": 5}}}, "staging.flush.maxRow: there is no such key; 'maxRows' is the nearest"),
         ({"zzz": 1}, "zzz: there is no such key"),
+        (
+            {"staging": {"flush": {"partitionBy": ["region"]}}},
+            "staging.flush.partitionBy: tables are partitioned by time alone; use staging.flush.sortBy",
+        ),
     ],
 )
 def test_a_key_that_is_misspelt_is_refused_with_the_nearest(document: dict[str, Any], said: str) -> None:

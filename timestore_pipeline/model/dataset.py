@@ -25,6 +25,7 @@ BACKLOG_PAGE = 50
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,119}")
 _OWNER = re.compile(r"team:[A-Za-z0-9._-]+|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
 _ASSET = re.compile(r"[^\s/]+(/[^\s/]+)*")
+_PARTITION_KEYS = ("partitionBy", "partition_by")  # what other writers of tables call it
 _OWN_ASSETS = ("timestore", "landing")  # first parts of this product's asset keys; their lineage is built in
 
 
@@ -239,6 +240,8 @@ def _sentence(problem: ErrorDetails) -> str:
     place = ".".join(map(str, problem["loc"])) or "document"
     if problem["type"] != "extra_forbidden":
         return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+    if problem["loc"][-1] in _PARTITION_KEYS:
+        return f"{place}: tables are partitioned by time alone; use staging.flush.sortBy"
     from difflib import get_close_matches  # here: correct metadata do not need it
 
     document = DatasetMetadata.model_json_schema()
