@@ -10,7 +10,7 @@ from pydantic import Field
 
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.job import SHARD_TAG
-from timestore_pipeline.defs.run_logs import forget_run_logs
+from timestore_pipeline.defs.run_log_retention import forget_run_logs
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions, datasets_to_maintain, maintain
 from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
