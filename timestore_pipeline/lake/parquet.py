@@ -72,18 +72,18 @@ def write_parquets(
     rows = sum(part.num_rows for part in parts.values())
     many = os.cpu_count() or 1 if rows >= _WORTH_A_THREAD * len(parts) else 1
     with _translated(next(iter(parts))), store.workshop() as folder, ThreadPoolExecutor(many) as threads:
-        paths = {relative: folder / f"{number}.parquet" for number, relative in enumerate(parts)}
-        targets = list(zip(paths.values(), parts.values(), strict=True))
-        for _ in threads.map(write, (targets[first::many] for first in range(many))):
-            pass
-        sizes = {relative: path.stat().st_size for relative, path in paths.items()}
+        paths = {relative: f"{folder}/{number}.parquet" for number, relative in enumerate(parts)}
+        targets = [(relative, paths[relative], rows) for relative, rows in parts.items()]
+        sizes: dict[str, int] = {}
+        for written in threads.map(write, (targets[first::many] for first in range(many))):
+            sizes |= written
         store.receive_all(paths)
     return sizes
 
 
-def _write_each(options: ParquetOptions, targets: Sequence[tuple[Path, pa.Table]]) -> None:
-    for path, rows in targets:
-        path.write_bytes(_encoded(rows, options))
+def _write_each(options: ParquetOptions, targets: Sequence[tuple[str, str, pa.Table]]) -> dict[str, int]:
+    """targets: relative path, path, rows. Return the bytes of each."""
+    return {relative: Path(path).write_bytes(_encoded(rows, options)) for relative, path, rows in targets}
 
 
 def _encoded(rows: pa.Table, options: ParquetOptions) -> pa.Buffer:

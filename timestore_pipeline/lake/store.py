@@ -80,8 +80,8 @@ class FileStore(Protocol):
     def workshop(self) -> AbstractContextManager[Path]:
         """An empty local folder for writing many files; the exit removes it with its remaining files."""
 
-    def receive_all(self, files: Mapping[str, Path]) -> None:
-        """Take files from a workshop and make them durable under these names: all of them, or after an error none."""
+    def receive_all(self, files: Mapping[str, str]) -> None:
+        """Make files of a workshop durable, name -> path: all of them, or after an error none."""
 
     def remove_abandoned(self, before: datetime) -> None:
         """Delete temporary files of crashed processes that were last written to before an instant."""
@@ -128,8 +128,9 @@ class LocalStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def receive_all(self, files: Mapping[str, Path]) -> None:
-        move_all({self._root / relative: path for relative, path in files.items()})
+    def receive_all(self, files: Mapping[str, str]) -> None:
+        root = str(self._root)
+        move_all({f"{root}/{relative}": path for relative, path in files.items()})
 
     def remove_abandoned(self, before: datetime) -> None:
         for path in [*self._root.glob("_tmp-*"), *self._root.glob("*/_tmp-*")]:
@@ -172,14 +173,14 @@ class ObjectStore:
         with tempfile.TemporaryDirectory(dir=self._spool, prefix="timestore-") as spool:
             path = Path(spool) / "upload"
             yield path
-            self._upload(path, relative)
+            self._upload(str(path), relative)
 
     @contextmanager
     def workshop(self) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=self._spool, prefix="timestore-") as spool:
             yield Path(spool)
 
-    def receive_all(self, files: Mapping[str, Path]) -> None:
+    def receive_all(self, files: Mapping[str, str]) -> None:
         try:
             with ThreadPoolExecutor(_CONCURRENT_UPLOADS) as threads:
                 for _ in threads.map(self._upload, files.values(), files):
@@ -189,11 +190,11 @@ class ObjectStore:
                 self.delete(relative)
             raise
 
-    def _upload(self, path: Path, relative: str) -> None:
+    def _upload(self, path: str, relative: str) -> None:
         local = fs.LocalFileSystem()
         try:
             fs.copy_files(
-                str(path),
+                path,
                 self._at(relative),
                 source_filesystem=local,
                 destination_filesystem=self._filesystem,
@@ -203,7 +204,7 @@ class ObjectStore:
             arrived = self.size(relative)
         except OSError as error:
             raise RetryLater(f"upload of {relative} to {self._prefix} failed: {error}") from error
-        if arrived != path.stat().st_size:
+        if arrived != Path(path).stat().st_size:
             raise RetryLater(f"upload of {relative} to {self._prefix} is short: {arrived} bytes arrived")
 
     def remove_abandoned(self, before: datetime) -> None:

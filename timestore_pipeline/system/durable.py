@@ -23,7 +23,7 @@ _NUMBERS = (errno.ENOSPC, errno.EDQUOT)
 _PHRASES = (*map(os.strerror, _NUMBERS), *(f"os error {number}" for number in _NUMBERS), "not enough space")
 
 
-def sync(path: Path) -> None:
+def sync(path: Path | str) -> None:
     """Flush a file's content, or a folder's entries: without the latter a new file can vanish in a power loss."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -90,7 +90,7 @@ def is_shared(folder: Path) -> bool:
     return bool(folder.stat().st_mode & stat.S_IWGRP)
 
 
-def sync_all(paths: Iterable[Path]) -> None:
+def sync_all(paths: Iterable[Path | str]) -> None:
     """`sync` of many files or folders, side by side: the filesystem combines concurrent flushes.
 
     In one share per thread: handing over each path separately takes as long as its flush.
@@ -102,38 +102,40 @@ def sync_all(paths: Iterable[Path]) -> None:
             pass
 
 
-def _sync_each(paths: Iterable[Path]) -> None:
+def _sync_each(paths: Iterable[Path | str]) -> None:
     for path in paths:
         sync(path)
 
 
-def move_all(targets: Mapping[Path, Path]) -> None:
+def move_all(targets: Mapping[str, str]) -> None:
     """Move written files to their names, target -> file: all durable and whole, or, after an error, none is moved.
 
-    In the same order as for one file: contents, folders, names, entries. All must be on one filesystem.
+    In the same order as for one file: contents, folders, names, entries. All must be on one filesystem. Paths are text:
+    taking thousands of `Path` apart costs as much as moving the files.
     """
     sync_all(targets.values())
-    folders = {target.parent for target in targets}
+    folders = {target.rpartition("/")[0] for target in targets}
     _make_folders(folders)
-    named: list[Path] = []
+    named: list[str] = []
     try:
         for target, path in targets.items():
-            path.replace(target)
+            os.replace(path, target)  # noqa: PTH105  # text, as above
             named.append(target)
         sync_all(folders)
     except BaseException:
         for target in named:
-            target.unlink(missing_ok=True)
+            Path(target).unlink(missing_ok=True)
         raise
 
 
-def _make_folders(folders: Collection[Path]) -> None:
+def _make_folders(folders: Collection[str]) -> None:
     """As `make_folder`, but the parent folder is flushed once for all."""
-    parents = {folder.parent for folder in folders}
+    parents = {folder.rpartition("/")[0] for folder in folders}
     for parent in parents:
-        make_folder(parent)
+        make_folder(Path(parent))
     for folder in folders:
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder)  # noqa: PTH102
     sync_all(parents)
 
 
