@@ -14,13 +14,16 @@ from tests.services.require import require, require_command
 
 
 @contextmanager
-def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
-    """Mount one at `folder`, which is made; skip for an ordinary user, and fail in CI where root may not either."""
+def mounted(folder: Path, megabytes: int, inodes: int = 0) -> Iterator[Path]:
+    """Mount one at `folder`, which is made; skip for an ordinary user, and fail in CI where root may not either.
+
+    inodes: the most files and folders; 0 = any number.
+    """
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small filesystem")
     mount = require_command("mount", remedy="run on Linux")
     folder.mkdir()
-    command = [str(mount), "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    command = [str(mount), "-t", "tmpfs", "-o", f"size={megabytes}m,nr_inodes={inodes}", "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     require("a mounted tmpfs", available=done.returncode == 0, remedy=f"run as root: {done.stderr.strip()}")
     try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from tests.services.small_disk import mounted
 from tests.staging.journals import record, staged
 from tests.staging.processes import held
 from tests.staging.promises import START, batch, claimed, promise
 from tests.staging.rows import write
-from timestore_pipeline.errors import RetryLater, UnknownDataset
+from timestore_pipeline.errors import DiskFull, RetryLater, UnknownDataset
 from timestore_pipeline.model.batch import Volume
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.staging.area import StagingArea
@@ -38,6 +40,12 @@ def test_a_backlog_counts_what_waits_and_what_is_in_flight(area: StagingArea) ->
     assert backlog.oldest_pending_at == START + timedelta(seconds=5)
     assert backlog.oldest_staged_at == START + timedelta(seconds=1)
     assert backlog.claim_trigger is Trigger.ROWS
+
+
+@pytest.mark.parametrize("inodes", range(2, 10))
+def test_a_disk_without_inodes_is_full_at_every_step_of_opening(tmp_path: Path, inodes: int) -> None:
+    with mounted(tmp_path / "disk", 64, inodes) as disk, pytest.raises(DiskFull, match="no space left"):
+        StagingArea(disk / "staging", "shard-0")
 
 
 def test_the_backlog_of_an_unknown_dataset_is_refused(area: StagingArea) -> None:

@@ -90,7 +90,10 @@ class ProcessIdentity:
             self._unlock()
 
     def _lock(self) -> int:
-        descriptor = open_private(self._path)
+        try:
+            descriptor = open_private(self._path)
+        except OSError as error:
+            raise system_error(error, f"the lock file {self._path}") or error from error
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _held.add(self.process_id)
         return descriptor

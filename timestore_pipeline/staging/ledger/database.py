@@ -239,7 +239,8 @@ def _system_says(path: Path) -> TimestoreError | None:
     except OSError as error:
         return system_error(error, f"the ledger {path}")
     is_full = space.f_blocks and space.f_bavail * space.f_frsize < _LEAST_ROOM
-    return _disk_full(path) if is_full else None
+    no_inodes = space.f_files and not space.f_favail  # some filesystems count none
+    return _disk_full(path) if is_full or no_inodes else None
 
 
 def _disk_full(path: Path) -> DiskFull:
