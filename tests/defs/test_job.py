@@ -14,7 +14,7 @@ import pytest
 from tests.defs.flushing import START, build, failure_of, hourly, job, logged, published, run_config
 from timestore_pipeline import StagingManager
 from timestore_pipeline.model.flush import FlushState, Trigger
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.journal_records import Record
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.system import clock

@@ -20,7 +20,7 @@ from timestore_pipeline.errors import DiskFailing
 from timestore_pipeline.flush.attach import RowsUnfit, attach_records
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.wiring import Timestore
 

@@ -19,7 +19,7 @@ from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.query import plan
 from timestore_pipeline.query.plan import Pins
 from timestore_pipeline.staging import segments
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.staging.ledger.staged import StagedFiles

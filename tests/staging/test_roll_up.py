@@ -20,7 +20,7 @@ from timestore_pipeline.staging import roll_up as module
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import FilesystemSpace
 from timestore_pipeline.staging.engine import open_engine
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.journal_records import Record, RecordLayout
 from timestore_pipeline.staging.ledger import database
 from timestore_pipeline.staging.ledger.journals import Journals, RecordPlace

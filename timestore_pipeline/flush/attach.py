@@ -19,7 +19,7 @@ from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.group_rows import marked_rows
-from timestore_pipeline.staging.journal_reader import JournalReader, reading_failed
+from timestore_pipeline.staging.journal import JournalReader, reading_failed
 from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import attach_sealed, create_rows_table, refused_rows_named

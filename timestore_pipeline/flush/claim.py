@@ -35,7 +35,7 @@ from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.model.lake import app_id, claimed_at_micros, undecided
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
+from timestore_pipeline.staging.journal import LeftOut, unreadable
 from timestore_pipeline.staging.quarantine import put_in_place
 from timestore_pipeline.staging.roll_up import remove_idle_journals, remove_unfinished
 from timestore_pipeline.system import clock

@@ -31,7 +31,7 @@ from timestore_pipeline.model.batch import Incident, IncidentReason
 from timestore_pipeline.model.flush import FlushRef
 from timestore_pipeline.model.lake import ExportedFile
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import JournalReader, reading_failed
+from timestore_pipeline.staging.journal import JournalReader, reading_failed
 from timestore_pipeline.staging.quarantine import set_aside_if_damaged
 
 _log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from timestore_pipeline.model.flush import FlushRef, FlushState
 from timestore_pipeline.recovery.reconcile import reconcile
 from timestore_pipeline.recovery.reconciliation import Reconciliation
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import LeftOut
+from timestore_pipeline.staging.journal import LeftOut
 from timestore_pipeline.staging.quarantine import put_in_place, remove_given_up
 from timestore_pipeline.staging.roll_up import RollUp, remove_idle_journals, roll_up
 from timestore_pipeline.staging.scratch import owner_of

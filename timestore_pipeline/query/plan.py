@@ -31,7 +31,7 @@ from timestore_pipeline.lake.snapshot import TableSnapshot
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.lake import app_id
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import LeftOut, unreadable
+from timestore_pipeline.staging.journal import LeftOut, unreadable
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.ledger.staged import HeldBatch, StagedDataset

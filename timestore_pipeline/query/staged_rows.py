@@ -23,7 +23,7 @@ from timestore_pipeline.model.sql_types import literal, quote
 from timestore_pipeline.query.plan import Held, Pins, QuerySource, with_remedy
 from timestore_pipeline.staging.engine import open_engine
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.staging.ledger.staged import HeldBatch
 from timestore_pipeline.staging.segments import translated

@@ -22,7 +22,7 @@ from timestore_pipeline.recovery.staged_files import datasets_in, unknown_journa
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import EnginePool
 from timestore_pipeline.staging.group_rows import BATCH_COLUMN
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.ledger.audit import LedgerFacts, SegmentFacts
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import attach_sealed, translated

@@ -17,7 +17,7 @@ from timestore_pipeline.model.batch import Damage, Incident, IncidentKind, Incid
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import move_durably
-from timestore_pipeline.staging.journal_reader import JournalReader
+from timestore_pipeline.staging.journal import JournalReader
 from timestore_pipeline.staging.ledger.segment_rows import SegmentRecord
 from timestore_pipeline.staging.roll_up import drop_unowed, remove_idle_journals
 from timestore_pipeline.staging.salvage import Examination, copy_whole, examine

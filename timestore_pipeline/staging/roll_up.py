@@ -22,7 +22,7 @@ from timestore_pipeline.errors import DiskFull, InvalidData, TimestoreError, Unr
 from timestore_pipeline.model.batch import IncidentKind, IncidentReason, StagedBatch, new_id
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.area import StagingArea
-from timestore_pipeline.staging.journal_reader import JournalReader, LeftOut, reading_failed
+from timestore_pipeline.staging.journal import JournalReader, LeftOut, reading_failed
 from timestore_pipeline.staging.journal_records import RecordLayout
 from timestore_pipeline.staging.ledger.journals import RecordPlace
 from timestore_pipeline.staging.segments import SegmentHeader, write_segment

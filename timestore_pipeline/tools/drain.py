@@ -24,7 +24,7 @@ from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore
 
 if TYPE_CHECKING:  # what flushes is imported where it does: to ask for a flush takes no DuckDB
-    from timestore_pipeline.staging.journal_reader import LeftOut
+    from timestore_pipeline.staging.journal import LeftOut
 
 _POLL = 0.1  # seconds between looks at flushes that others work on
 _CURED_BY_TIME = (RetryLater, OutcomeUnknown, Fenced, AllSetAside)

@@ -12,7 +12,7 @@ from tests.recovery.audit.books import alter_ledger
 from timestore_pipeline.errors import RetryLater
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.recovery.shard_audit import audit_dataset, verify
-from timestore_pipeline.staging.ledger.verifications import PROBLEMS, VERIFIED
+from timestore_pipeline.staging.ledger.counters import PROBLEMS, VERIFIED
 from timestore_pipeline.wiring import Timestore
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from timestore_pipeline.errors import Corrupted, TimestoreError
 from timestore_pipeline.model.dataset import DatasetMetadata
-from timestore_pipeline.staging.ledger import Ledger, readonly
+from timestore_pipeline.staging.ledger import Ledger, inspection
 from timestore_pipeline.staging.ledger.dataset_catalog import read_catalog
 
 
@@ -61,7 +61,7 @@ def test_a_writer_in_the_middle_of_its_transaction_keeps_nobody_waiting(ledger: 
 def test_an_exclusively_locked_ledger_is_an_error_after_a_short_wait(
     ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readonly, "_WAIT", 0.01)
+    monkeypatch.setattr(inspection, "_WAIT", 0.01)
     writer = sqlite3.connect(ledger, isolation_level=None)
     writer.execute("PRAGMA locking_mode = EXCLUSIVE")
     writer.execute("BEGIN EXCLUSIVE")

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from timestore_pipeline.model.batch import IncidentReason
 from timestore_pipeline.model.flush import RetryReason, Trigger
-from timestore_pipeline.staging.ledger import verifications
+from timestore_pipeline.staging.ledger import counters
 
 PREFIX = "timestore_staging_"
 
@@ -150,12 +150,12 @@ BLOCKED = GaugeSeries(
     "blocked", "1 where flushes wait for a person after an error of this code, absent elsewhere.", ("dataset", "code")
 )
 VERIFIED = GaugeSeries(
-    verifications.VERIFIED,
+    counters.VERIFIED,
     "When a verification last ended with this result: ok, problems, or unknown = it could not read everything.",
     ("dataset", "result"),
 )
 VERIFY_PROBLEMS = GaugeSeries(
-    verifications.PROBLEMS,
+    counters.PROBLEMS,
     "Problems that the last verification of this depth, or a deeper one, listed; absent until there was one.",
     ("dataset", "depth"),
 )

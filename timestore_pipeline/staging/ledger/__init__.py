@@ -11,17 +11,17 @@ from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.audit import Audit
 from timestore_pipeline.staging.ledger.backlogs import Backlogs
 from timestore_pipeline.staging.ledger.batches import Batches
-from timestore_pipeline.staging.ledger.counters import Counters
+from timestore_pipeline.staging.ledger.counters import Counters, Verifications
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import Datasets
 from timestore_pipeline.staging.ledger.declarations import Declarations
 from timestore_pipeline.staging.ledger.flush_failures import FlushFailures
+from timestore_pipeline.staging.ledger.flush_rows import Phases
 from timestore_pipeline.staging.ledger.flush_stretches import FlushStretches
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.incidents import Incidents
 from timestore_pipeline.staging.ledger.journals import Journals
 from timestore_pipeline.staging.ledger.log_import import LogImport
-from timestore_pipeline.staging.ledger.phases import Phases
 from timestore_pipeline.staging.ledger.processes import Processes
 from timestore_pipeline.staging.ledger.published import Published
 from timestore_pipeline.staging.ledger.pushes import Pushes
@@ -31,7 +31,6 @@ from timestore_pipeline.staging.ledger.schema_changes import SchemaChanges
 from timestore_pipeline.staging.ledger.segment_import import SegmentImport
 from timestore_pipeline.staging.ledger.segment_rows import Segments
 from timestore_pipeline.staging.ledger.staged import StagedFiles
-from timestore_pipeline.staging.ledger.verifications import Verifications
 
 __all__ = ["SENSOR_LAST_TICK", "Ledger"]
 

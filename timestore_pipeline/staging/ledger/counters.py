@@ -1,7 +1,7 @@
 """Durable counters and histograms: they survive every process and never go back.
 
 A counter belongs to a dataset and is named as in the metrics contract, without the `timestore_staging_` prefix.
-Histogram buckets are counters of their own, cumulative, with the label `le`. `verifications.py` keeps its numbers here,
+Histogram buckets are counters of their own, cumulative, with the label `le`. Results of verifications are kept here,
 too.
 """
 
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from timestore_pipeline.errors import UnknownDataset
 from timestore_pipeline.staging.ledger.database import Database
 from timestore_pipeline.staging.ledger.datasets import bring_back, dataset_id_of, ensured_id
+from timestore_pipeline.system import clock
 
 FLUSH_DURATION_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)  # seconds
 
@@ -94,3 +95,47 @@ def _encode(labels: Mapping[str, str]) -> str:
 
 def _decode(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in text.split(",") if pair)
+
+
+VERIFIED = "verified_timestamp_seconds"
+PROBLEMS = "verify_problems"
+
+QUICK, DEEP = "quick", "deep"
+
+
+class Verifications:
+    """The result of the last verification of each dataset, by any process: rows of the `counters` table.
+
+    A verification that could not read everything leaves the number of problems as it was: it neither found any nor
+    proved that there are none.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, problems: Mapping[str, int | None], *, deep: bool) -> None:
+        """problems: dataset -> how many, None = it could not read everything. All in one transaction.
+
+        A deep verification answers for a quick one, too. Names that the ledger does not have are left out, and a
+        dataset that was removed stays removed.
+        """
+        now = clock.now().timestamp()
+        with self._database.transaction() as tx:
+            for dataset, found in problems.items():
+                with suppress(UnknownDataset):
+                    dataset_id = dataset_id_of(tx, dataset)
+                    put(tx, dataset_id, VERIFIED, {"result": _result(found)}, now)
+                    for depth in (QUICK, DEEP) if deep else (QUICK,):
+                        if found is not None:
+                            put(tx, dataset_id, PROBLEMS, {"depth": depth}, found)
+
+    def verified(self) -> set[str]:
+        """Datasets that were verified at least once."""
+        sql = "SELECT DISTINCT name FROM counters JOIN datasets USING (dataset_id) WHERE series = ?"
+        return {row["name"] for row in self._database.rows(sql, (VERIFIED,))}
+
+
+def _result(problems: int | None) -> str:
+    if problems is None:
+        return "unknown"
+    return "problems" if problems else "ok"

@@ -15,7 +15,7 @@ from typing import Any
 
 from timestore_pipeline.errors import UnreadableLedger
 from timestore_pipeline.staging.ledger.database import Database, marks, translated
-from timestore_pipeline.staging.ledger.readonly import uri_of
+from timestore_pipeline.staging.ledger.inspection import uri_of
 
 _PARENTS_FIRST = ("datasets", "incidents")
 _NOT_KEPT = ("processes", "volumes")  # all of them are dead; totals are counted again

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord, record_of
-from timestore_pipeline.staging.ledger.readonly import look_at
+from timestore_pipeline.staging.ledger.inspection import look_at
 
 _log = logging.getLogger(__name__)
 

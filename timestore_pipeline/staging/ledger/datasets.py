@@ -18,7 +18,7 @@ from timestore_pipeline.staging.ledger.dataset_record import (
     readable_metadata,
     record_of,
 )
-from timestore_pipeline.staging.ledger.type_changes import mark_retyped, segments_differ, times_changed
+from timestore_pipeline.staging.ledger.schema_changes import mark_retyped, segments_differ, times_changed
 from timestore_pipeline.system import clock
 
 WAITS = (  # batches that nothing but a flush is missing

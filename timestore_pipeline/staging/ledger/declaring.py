@@ -16,8 +16,7 @@ from timestore_pipeline.model.dataset import DatasetMetadata, Granularity
 from timestore_pipeline.model.declared import tells_time, type_text
 from timestore_pipeline.model.widening import check_extents, publish_first, retype
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
-from timestore_pipeline.staging.ledger.schema_changes import extents_of, write
-from timestore_pipeline.staging.ledger.type_changes import mark_declared
+from timestore_pipeline.staging.ledger.schema_changes import extents_of, mark_declared, write
 
 _Layout = tuple[str | None, Granularity | None]
 

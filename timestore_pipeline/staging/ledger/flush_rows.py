@@ -1,4 +1,4 @@
-"""Rows of the `flushes` table: as `Flush`es, each with what its files add up to, and with their state checked or ended.
+"""Rows of the `flushes` table: as `Flush`es with the totals of their files, their state checked or ended, their phases.
 
 A step that comes too late is refused with `Fenced`.
 """
@@ -6,13 +6,14 @@ A step that comes too late is refused with `Fenced`.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.model.batch import Volume
-from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Trigger
-from timestore_pipeline.staging.ledger.database import Row, instant_or_none
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, Trigger
+from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
-from timestore_pipeline.staging.ledger.phases import durations
 from timestore_pipeline.system import clock
 
 SELECT = """
@@ -86,3 +87,56 @@ def end_flush(
         (state, clock.to_micros(clock.now()), value, dataset_id, ref.epoch),
     ).fetchone()
     return Volume(row["batches"], row["rows"], row["bytes"])
+
+
+_COLUMNS = {  # phase -> columns of its begin and its end
+    Phase.CLAIM: ("began_at", "claimed_at"),
+    Phase.EXPORT: ("export_began_at", "exported_at"),
+    Phase.PUBLISH: ("publish_began_at", "published_at"),
+    Phase.FINALIZE: ("finalize_began_at", "finished_at"),
+}
+
+
+class Phases:
+    """When the phases of a flush began and ended: instants in the `flushes` table.
+
+    Each phase may run in another process, with pauses in between, so its instants are written when it ends or fails. If
+    a process dies in a phase, only the end of the phase before is known. A lost instant costs a number in the log,
+    never a flush.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def began(self, ref: FlushRef, phase: Phase, at: datetime) -> None:
+        """For the phases whose end another transaction writes down: claim and finalize."""
+        self._set(ref, {_COLUMNS[phase][0]: at})
+
+    def ended(self, ref: FlushRef, phase: Phase, began_at: datetime, owner: str) -> None:
+        """Export or publish succeeded now. owner: the process that ran it; without the claim it writes nothing."""
+        begin, end = _COLUMNS[phase]
+        self._set(ref, {begin: began_at, end: clock.now()}, owner)
+
+    def failed(self, ref: FlushRef, phase: Phase, began_at: datetime, owner: str) -> None:
+        self._set(ref, {_COLUMNS[phase][0]: began_at, "failed_at": clock.now()}, owner)
+
+    def _set(self, ref: FlushRef, instants: Mapping[str, datetime], owner: str | None = None) -> None:
+        """Only what is still unset: a phase that is repeated keeps its first instants."""
+        assignments = ", ".join(f"{column} = coalesce({column}, ?)" for column in instants)
+        with self._database.transaction() as tx:
+            tx.execute(
+                f"UPDATE flushes SET {assignments} WHERE epoch = ? AND finished_at IS NULL"
+                " AND dataset_id = (SELECT dataset_id FROM datasets WHERE name = ?) AND owner = coalesce(?, owner)",
+                (*(clock.to_micros(at) for at in instants.values()), ref.epoch, ref.dataset, owner),
+            )
+
+
+def durations(row: Row) -> dict[Phase, timedelta]:
+    """The known durations of a row of `flushes`; a phase that failed lasted until it failed."""
+    found: dict[Phase, timedelta] = {}
+    for phase, (begin, end) in _COLUMNS.items():
+        well = phase is not Phase.FINALIZE or row["state"] == FlushState.PUBLISHED
+        ended = row[end] if well and row[end] is not None else row["failed_at"]
+        if row[begin] is not None and ended is not None:
+            found[phase] = timedelta(microseconds=max(ended - row[begin], 0))  # the clock may have been set back
+    return found

@@ -19,8 +19,7 @@ from timestore_pipeline.staging.ledger import exports, volumes
 from timestore_pipeline.staging.ledger.database import Database, marks
 from timestore_pipeline.staging.ledger.datasets import dataset_id_of
 from timestore_pipeline.staging.ledger.flush_stretches import is_folded
-from timestore_pipeline.staging.ledger.schema_changes import fix_types
-from timestore_pipeline.staging.ledger.type_changes import mark_retyped
+from timestore_pipeline.staging.ledger.schema_changes import fix_types, mark_retyped
 from timestore_pipeline.system import clock
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS datasets (
     retry_at INTEGER,
     blocked TEXT,                     -- why no flush can succeed before something is changed, as JSON; NULL = nothing
     claim_bytes INTEGER,              -- most bytes of the next claim; NULL = as configured
-    times_retyped INTEGER NOT NULL DEFAULT 0,   -- see type_changes.py
+    times_retyped INTEGER NOT NULL DEFAULT 0,   -- see schema_changes.py
     times_grown INTEGER NOT NULL DEFAULT 0,
     times_declared INTEGER NOT NULL DEFAULT 0,
     extents TEXT,                     -- how far the numbers of all staged batches reach, as JSON; NULL = no type widens
