@@ -23,7 +23,7 @@ from timestore_pipeline.flush.report import tell_aborted, tell_published
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.dataset import Granularity
-from timestore_pipeline.model.flush import Backlog, Flush, FlushRef, FlushState, RetryReason
+from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, RetryReason
 from timestore_pipeline.model.lake import EpochOutcome, app_id, claim_id
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
@@ -133,7 +133,7 @@ def settle_all_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> 
     deadline = clock.monotonic() + budget.total_seconds()
     settled: list[Settlement] = []
     errors: list[TimestoreError] = []
-    due = [backlog.dataset for backlog in area.waiting() if _is_due(backlog)]
+    due = [backlog.dataset for backlog in area.waiting() if backlog.interrupted and not backlog.backs_off(clock.now())]
     while due and clock.monotonic() < deadline:
         try:
             settlement = settle_or_postpone(area, lake, due.pop(0))
@@ -157,7 +157,3 @@ def postpone(area: StagingArea, dataset: str) -> None:
     """Nothing could be done: without a pause the sensors would try at every tick."""
     failures = area.backlog(dataset).failures
     area.ledger.flush_failures.postpone(dataset, clock.now() + retry_delay(failures))
-
-
-def _is_due(backlog: Backlog) -> bool:
-    return backlog.interrupted and not backlog.backs_off(clock.now())

@@ -51,7 +51,10 @@ def count_shares(
     """Every (batch, partition) with its rows, partitions in time order. sources: those of `staged`."""
     counted = _of_whole_batches(connection, partitioning)
     if counted is None:
-        counted = _row_by_row(connection, partitioning)
+        counted = connection.execute(
+            f"SELECT {SOURCE_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
+            " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
+        ).fetchall()
     return [
         Share(sources[position].held_in, sequence, partitioning.key(value), count)
         for position, sequence, value, count in counted
@@ -94,13 +97,6 @@ def _of_whole_batches(connection: duckdb.DuckDBPyConnection, partitioning: Parti
     if any(first is None or first != last or timed != count for _, _, first, count, last, timed in rows):
         return None
     return [row[:4] for row in rows]
-
-
-def _row_by_row(connection: duckdb.DuckDBPyConnection, partitioning: Partitioning) -> _Counted:
-    return connection.execute(
-        f"SELECT {SOURCE_COLUMN}, {BATCH_COLUMN}, {partitioning.value_sql()} AS partition, count(*)"
-        " FROM staged GROUP BY ALL ORDER BY partition NULLS FIRST, 1, 2"
-    ).fetchall()
 
 
 def runs(partitions: Mapping[PartitionKey, int], most_rows: int) -> Iterator[list[PartitionKey]]:

@@ -62,20 +62,17 @@ class Tally:
         with self._lock:
             waiting, self._waiting = self._waiting, Counter()
         for key, amount in waiting.items():
-            self._write_one(key, amount)
+            dataset, series, label, value = key
+            try:
+                self._counters.add(dataset, series, {label: value}, amount)
+            except TimestoreError as error:
+                _log.warning("counter %s of %s waits: %s", series, dataset, error)
+                with self._lock:
+                    self._waiting[key] += amount
 
     def _add(self, key: Key) -> None:
         with self._lock:
             self._waiting[key] += 1
-
-    def _write_one(self, key: Key, amount: int) -> None:
-        dataset, series, label, value = key
-        try:
-            self._counters.add(dataset, series, {label: value}, amount)
-        except TimestoreError as error:
-            _log.warning("counter %s of %s waits: %s", series, dataset, error)
-            with self._lock:
-                self._waiting[key] += amount
 
 
 class DiskMeter:
@@ -189,10 +186,7 @@ class Admission:
                 hint=f"{remedy}, or raise {check.variable}",
                 retry_after=_RETRY_AFTER,
             )
-        self._warn(dataset, check.guardrail, message)
-
-    def _warn(self, dataset: str, guardrail: str, message: str) -> None:
-        last = self._warned_at.get((dataset, guardrail), float("-inf"))
+        last = self._warned_at.get((dataset, check.guardrail), float("-inf"))
         if clock.monotonic() - last >= _WARN_EVERY:
-            self._warned_at[(dataset, guardrail)] = clock.monotonic()
+            self._warned_at[(dataset, check.guardrail)] = clock.monotonic()
             _log.warning("%s; accepted (soft mode), a flush is forced", message)

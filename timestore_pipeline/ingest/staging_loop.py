@@ -82,18 +82,12 @@ class StagingLoop:
     def _hand_over(self, source: Source, first_row: int, rows: pa.Table) -> None:
         if self._stopped:
             raise Interrupted("stopped half-way", dataset=self.dataset)
-        self._make_room(rows.nbytes)
+        while self._waiting and (len(self._waiting) >= _IN_FLIGHT or self._held() + rows.nbytes > _IN_FLIGHT_BYTES):
+            self._settle_oldest()
         with source.explaining(first_row):
-            key = self._key(source, first_row)
+            key = None if self.prefix is None else f"{self.prefix}/{self.content or source.path.name}/{first_row}"
             future = self.staging.submit(self.dataset, rows, idempotency_key=key, max_wait=_MAX_WAIT)
         self._waiting.append((future, rows.nbytes))
-
-    def _key(self, source: Source, first_row: int) -> str | None:
-        return None if self.prefix is None else f"{self.prefix}/{self.content or source.path.name}/{first_row}"
-
-    def _make_room(self, size: int) -> None:
-        while self._waiting and (len(self._waiting) >= _IN_FLIGHT or self._held() + size > _IN_FLIGHT_BYTES):
-            self._settle_oldest()
 
     def _held(self) -> int:
         return sum(size for _, size in self._waiting)

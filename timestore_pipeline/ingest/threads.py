@@ -117,7 +117,8 @@ class Roller:
                 _log.warning("journal %s is not rolled up yet, trying again later: %s", journal_id, error)
                 self._pause(_AGAIN)
             else:
-                self._done(journal_id)
+                with self._changed:
+                    self._journals.remove(journal_id)
 
     def _next(self) -> str | None:
         with self._changed:
@@ -125,10 +126,6 @@ class Roller:
                 self._thread = None
                 return None
             return self._journals[0]
-
-    def _done(self, journal_id: str) -> None:
-        with self._changed:
-            self._journals.remove(journal_id)
 
     def _roll_up(self, journal_id: str) -> None:
         from timestore_pipeline.staging.roll_up import remove_idle_journals, roll_up  # now: it imports DuckDB

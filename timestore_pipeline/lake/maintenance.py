@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, Schema
+from deltalake import Schema
 from pyarrow import fs
 
 from timestore_pipeline.errors import Fenced, RetryLater
@@ -86,7 +86,9 @@ class TableMaintenance:
         with faults.reading(self.uri):
             check_features(table)
             adds = pa.table(table.get_add_actions()).to_pylist()
-            schema = _columns(table)
+            partition = set(table.metadata().partition_columns)  # their values are not in the files
+            columns = pa.schema(table.schema().to_arrow())
+            schema = pa.schema([column for column in columns if column.name not in partition])
             time_column = time_column or layout.first_time_column(schema)
             ours = [file for add in adds if (file := _own_file(add, time_column)) is not None]
             foreign = len(adds) - len(ours)
@@ -236,9 +238,3 @@ def _own_file(add: dict[str, Any], time_column: str | None) -> OwnFile | None:
     return OwnFile(
         path, add["num_records"], add["size_bytes"], partition_of(add), "" if low is None else low.isoformat()
     )
-
-
-def _columns(table: DeltaTable) -> pa.Schema:
-    """The table's columns without the partition column, which is not in the files."""
-    partition = set(table.metadata().partition_columns)
-    return pa.schema([column for column in pa.schema(table.schema().to_arrow()) if column.name not in partition])

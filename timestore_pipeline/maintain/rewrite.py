@@ -56,7 +56,9 @@ class Rewriter:
         Raise `Conflict` when another process changed the old files first, `InvalidData` for a value that does not fit
         its column's new type, `Corrupted` when the proof fails, `DiskFull`, `RetryLater`.
         """
-        self._check_space(group)
+        for folder in (self.area.directory.spool, *([self.table.folder] if self.table.folder else [])):
+            twice = 2 * group.bytes  # for the new file, and for a sort's spill or a copy
+            self._check_free(folder, twice, len(group.files))
         with self._conflicts_first(group), self.reading(group) as (rows, spill):
             for value in rows.unfit(1):
                 message = f"{self.task}: {value.text} in row {value.row} of {group.files[value.file].path} does not fit"
@@ -148,11 +150,6 @@ class Rewriter:
         if self.table.folder is not None:
             files = sum(len(group.files) for group in groups)
             self._check_free(self.table.folder, sum(group.bytes for group in groups), files)
-
-    def _check_space(self, group: FileGroup) -> None:
-        """Twice the files' size, in the lake and in the spool: for the new file, and for a sort's spill or a copy."""
-        for folder in (self.area.directory.spool, *([self.table.folder] if self.table.folder else [])):
-            self._check_free(folder, 2 * group.bytes, len(group.files))
 
     def _check_free(self, folder: Path, needed: int, files: int) -> None:
         free = shutil.disk_usage(folder).free

@@ -48,7 +48,8 @@ def canonical_type(type_: pa.DataType, path: str, level: int = 1) -> pa.DataType
     if is_list(plain):
         return pa.list_(canonical_type(plain.value_type, f"{path}[]", level + 1))
     if pa.types.is_struct(plain):
-        return _canonical_struct(plain, path, level)
+        check_field_names((field.name for field in plain), path)
+        return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}", level + 1)) for f in plain])
     if pa.types.is_map(plain):
         key = canonical_type(plain.key_type, f"{path}{{key}}", level + 1)
         return pa.map_(key, canonical_type(plain.item_type, f"{path}{{value}}", level + 1))
@@ -140,11 +141,6 @@ def stored_schema(schema: pa.Schema) -> pa.Schema:
 def is_untyped(type_: pa.DataType) -> bool:
     """Whether a column of this plain type can only hold nulls; an object without fields counts as one."""
     return bool(pa.types.is_null(type_) or (pa.types.is_struct(type_) and type_.num_fields == 0))
-
-
-def _canonical_struct(type_: pa.StructType, path: str, level: int) -> pa.DataType:
-    check_field_names((field.name for field in type_), path)
-    return pa.struct([pa.field(f.name, canonical_type(f.type, f"{path}.{f.name}", level + 1)) for f in type_])
 
 
 def _canonical_leaf(type_: pa.DataType) -> pa.DataType | None:

@@ -182,7 +182,10 @@ class _Parser:
         while self._peek() == ",":
             self._expect(",")
             fields.append(self._field(level))
-        _check_names([field.name for field in fields])
+        try:
+            check_field_names([field.name for field in fields], "struct")
+        except InvalidData as error:
+            raise _Unreadable(str(error)) from None
         return self._closed(pa.struct(fields))
 
     def _field(self, level: int) -> pa.Field:
@@ -212,13 +215,6 @@ class _Parser:
 
     def _peek(self) -> str:
         return self._tokens[self._next] if self._next < len(self._tokens) else ""
-
-
-def _check_names(names: list[str]) -> None:
-    try:
-        check_field_names(names, "struct")
-    except InvalidData as error:
-        raise _Unreadable(str(error)) from None
 
 
 def _tokens(text: str) -> list[str]:

@@ -52,7 +52,10 @@ def recast(expression: str, old: pa.DataType, new: pa.DataType, leeway: Leeway, 
     if t.is_struct(old) and t.is_struct(new):
         return _struct(expression, old, new, leeway, depth)
     if t.is_list(old) and t.is_list(new):
-        return _list(expression, old, new, leeway, depth)
+        name = f"e{depth}"
+        part = recast(name, old.value_type, new.value_type, leeway, depth + 1)
+        value = f"list_transform({expression}, lambda {name}: {part.value})::{duckdb_type(new)}"
+        return Recast(value, _none_refused(expression, name, part.kept))
     if t.is_map(old) and t.is_map(new):
         return _map(expression, old, new, leeway, depth)
     return _leaf(expression, old, new, leeway)
@@ -94,13 +97,6 @@ def _struct(expression: str, old: pa.StructType, new: pa.StructType, leeway: Lee
     kept += [f"struct_extract({expression}, {literal(name)}) IS NULL" for name in gone]
     value = f"CASE WHEN {expression} IS NOT NULL THEN struct_pack({', '.join(values)}) END"
     return Recast(value, _all(kept))
-
-
-def _list(expression: str, old: pa.ListType, new: pa.ListType, leeway: Leeway, depth: int) -> Recast:
-    name = f"e{depth}"
-    part = recast(name, old.value_type, new.value_type, leeway, depth + 1)
-    value = f"list_transform({expression}, lambda {name}: {part.value})::{duckdb_type(new)}"
-    return Recast(value, _none_refused(expression, name, part.kept))
 
 
 def _map(expression: str, old: pa.MapType, new: pa.MapType, leeway: Leeway, depth: int) -> Recast:

@@ -69,13 +69,10 @@ class ProcessIdentity:
         """
         for process in self._processes.all():
             if not self.is_alive(process.process_id) and self._processes.forget_idle(process.process_id):
-                self._remove_lock(process.process_id)
-
-    def _remove_lock(self, process_id: str) -> None:
-        try:
-            (self._folder / f"{process_id}.lock").unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning("the lock file of process %s could not be removed: %s", process_id, error)
+                try:
+                    (self._folder / f"{process.process_id}.lock").unlink(missing_ok=True)
+                except OSError as error:
+                    _log.warning("the lock file of process %s could not be removed: %s", process.process_id, error)
 
     def release(self) -> None:
         """Stop being alive; what is still owned can be taken over from now on."""

@@ -114,7 +114,8 @@ class _Work:
         except FileNotFoundError:
             self._missing.setdefault(place.journal_id, []).extend(place.batches)
         except OSError as error:
-            self._unread(place, error)
+            problem = reading_failed(error, self._area.directory.journal(place.journal_id), self._dataset)
+            self.done.left_out[place.journal_id] = LeftOut.of(place.journal_id, problem)
         else:
             self._gather(record.layout, [(batch, rows[batch.batch_id]) for batch in place.batches])
 
@@ -153,10 +154,6 @@ class _Work:
                 self._set_aside(IncidentKind.BATCH, [batches[0][0]], error, IncidentReason.POISON)
         else:
             self.done.segments += [segment_id] if segment_id else []
-
-    def _unread(self, place: RecordPlace, error: OSError) -> None:
-        problem = reading_failed(error, self._area.directory.journal(place.journal_id), self._dataset)
-        self.done.left_out[place.journal_id] = LeftOut.of(place.journal_id, problem)
 
     def _set_aside(
         self, kind: IncidentKind, batches: Sequence[StagedBatch], error: TimestoreError, reason: IncidentReason

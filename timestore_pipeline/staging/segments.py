@@ -209,20 +209,16 @@ def _described(path: Path, dataset: str, rows: list[tuple[str]]) -> Iterator[Sta
     try:
         for (text,) in rows:
             for described in json.loads(text):
-                yield _batch(described)
+                yield StagedBatch(
+                    batch_id=described["batch_id"],
+                    sequence=described["sequence"],
+                    rows=described["rows"],
+                    bytes=described["bytes"],
+                    staged_at=clock.from_micros(described["staged_at"]),
+                    idempotency_key=described["idempotency_key"],
+                )
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(path, dataset, f"holds a description that cannot be read: {error}") from error
-
-
-def _batch(described: dict[str, Any]) -> StagedBatch:
-    return StagedBatch(
-        batch_id=described["batch_id"],
-        sequence=described["sequence"],
-        rows=described["rows"],
-        bytes=described["bytes"],
-        staged_at=clock.from_micros(described["staged_at"]),
-        idempotency_key=described["idempotency_key"],
-    )
 
 
 def _refused(path: Path, dataset: str, why: str) -> UnreadableSegment:

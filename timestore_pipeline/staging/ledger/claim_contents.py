@@ -34,7 +34,8 @@ def take(
     most_bytes: None = any. without: ids of journals that cannot be read. Raises `FlushInFlight`.
     """
     refuse_second(tx, dataset_id, dataset)
-    epoch = _next_epoch(tx, dataset_id)
+    row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
+    epoch = int(row["last_epoch"]) + 1
     held = _hold(tx, dataset_id, epoch, most_bytes, without)
     if held is None:
         return None
@@ -59,11 +60,6 @@ def refuse_second(tx: sqlite3.Connection, dataset_id: int, dataset: str) -> None
             dataset=dataset,
             hint="wait for it; if its process is gone, `timestore recover` settles it",
         )
-
-
-def _next_epoch(tx: sqlite3.Connection, dataset_id: int) -> int:
-    row = tx.execute("SELECT last_epoch FROM datasets WHERE dataset_id = ?", (dataset_id,)).fetchone()
-    return int(row["last_epoch"]) + 1
 
 
 # Oldest first, from the files in which the oldest lie. The batch that reaches `bytes` is the last one: however large,

@@ -149,7 +149,11 @@ def _connect(path: Path) -> sqlite3.Connection:
             _make_private(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_TIMEOUT)
         try:
-            _prepare(connection)
+            connection.row_factory = sqlite3.Row
+            _patiently(connection, "PRAGMA journal_mode = WAL")  # busy while another process makes the same switch
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
         except BaseException:
             connection.close()
             raise
@@ -160,14 +164,6 @@ def _make_private(path: Path) -> None:
     """The log and its index get the mode that the database has. What the system refuses here it refuses SQLite too."""
     with suppress(OSError):
         os.close(open_private(path))
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.row_factory = sqlite3.Row
-    _patiently(connection, "PRAGMA journal_mode = WAL")  # busy while another process makes the same switch
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
 
 
 def _patiently(connection: sqlite3.Connection, statement: str) -> None:

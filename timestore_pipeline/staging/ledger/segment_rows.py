@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
+from timestore_pipeline.staging.ledger.database import Database, instant_or_none
 from timestore_pipeline.system import clock
 
 
@@ -83,11 +83,7 @@ class Segments:
 
     def _select(self, condition: str, value: str) -> list[SegmentRecord]:
         rows = self._database.rows(f"{_SELECT} {condition} ORDER BY segment_id", (value,))
-        return [_record(row) for row in rows]
-
-
-def _record(row: Row) -> SegmentRecord:
-    return SegmentRecord(row["segment_id"], row["name"], row["owner"], row["state"] == "sealed")
+        return [SegmentRecord(row["segment_id"], row["name"], row["owner"], row["state"] == "sealed") for row in rows]
 
 
 def sealed_batches_of(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> dict[str, list[int]]:

@@ -51,7 +51,11 @@ def flush_in_a_loop(life: Life) -> None:
         while not life.ending:
             dataset = random.choice(list(DATASETS))
             with life.marker.during(process_phases.FLUSH), refusals_are_fine():
-                _flush(life, timestore, dataset)
+                claim = timestore.pipeline.claim(dataset, Trigger.MANUAL, f"crashtest-{os.getpid()}")
+                note_settled(life.plan.journals, claim.settled is not None)
+                if claim.ref is not None:
+                    timestore.pipeline.export(claim.ref, timestore.export_options())
+                    timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
             life.pause(random.uniform(0, _FLUSH_PAUSE))
 
 
@@ -83,14 +87,6 @@ def opened(life: Life) -> Iterator[Timestore]:
     with Timestore(life.plan.settings()) as timestore:
         life.marker.idle()
         yield timestore
-
-
-def _flush(life: Life, timestore: Timestore, dataset: str) -> None:
-    claim = timestore.pipeline.claim(dataset, Trigger.MANUAL, f"crashtest-{os.getpid()}")
-    note_settled(life.plan.journals, claim.settled is not None)
-    if claim.ref is not None:
-        timestore.pipeline.export(claim.ref, timestore.export_options())
-        timestore.pipeline.finalize(claim.ref, timestore.pipeline.publish(claim.ref))
 
 
 @contextmanager

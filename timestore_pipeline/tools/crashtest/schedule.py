@@ -112,15 +112,11 @@ class CrashPlan:
         source = random.Random(f"strikes/{self.seed}")
         left = self.kills
         while left > 0:
-            strike = _strike(source, left)
+            delay = min(source.expovariate(1 / 0.1), 0.5)
+            dwell = source.choice((0.0, source.expovariate(1 / 0.004)))
+            strike = Strike(delay, _victims(source)[:left], source.random() < 0.6, source.random(), dwell)
             left -= len(strike.victims)
             yield strike
-
-
-def _strike(source: random.Random, left: int) -> Strike:
-    delay = min(source.expovariate(1 / 0.1), 0.5)
-    dwell = source.choice((0.0, source.expovariate(1 / 0.004)))
-    return Strike(delay, _victims(source)[:left], source.random() < 0.6, source.random(), dwell)
 
 
 def _victims(source: random.Random) -> list[int]:
