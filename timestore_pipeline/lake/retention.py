@@ -35,7 +35,6 @@ class GarbageFile:
 
     path: str
     bytes: int
-    leftover: bool  # True = never committed: its flush or compaction died and can no longer publish it
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +49,18 @@ class FolderFacts:
     reached: Mapping[str, int] = field(default_factory=dict)  # transaction identifier -> version, of `stored`'s writers
 
     def disused(self, before: datetime) -> Iterator[GarbageFile]:
-        """Files that were removed from the table before an instant, and files that were never committed."""
+        """Files that were removed from the table before an instant, and files that can never be committed any more.
+
+        The flush or compaction that wrote one of the latter died.
+        """
         for path, info in self.stored.items():
             if path in self.live:
                 continue
             if path in self.removed:
                 if self.removed[path] < before:
-                    yield GarbageFile(path, info.size, leftover=False)
+                    yield GarbageFile(path, info.size)
             elif self._is_settled(path) and (layout.compacted_by(path) or _modified(info) < before):
-                yield GarbageFile(path, info.size, leftover=True)
+                yield GarbageFile(path, info.size)
 
     def unsettled(self, shard: str) -> int:
         """The highest generation of a shard's compactions that left a file and may still commit; 0 = none."""

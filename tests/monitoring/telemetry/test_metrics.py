@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.monitoring.telemetry.scraping import registry
 from timestore_pipeline.errors import AccessDenied
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.telemetry import series
-from timestore_pipeline.monitoring.telemetry.metrics import exposition, registry, render
+from timestore_pipeline.monitoring.telemetry.metrics import exposition, render
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.ledger import SENSOR_LAST_TICK
 from timestore_pipeline.system import clock

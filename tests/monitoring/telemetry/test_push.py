@@ -15,11 +15,11 @@ import pytest
 from demo.processes import free_port
 from tests.monitoring.telemetry.conftest import HOUR, MILLISECOND, readings
 from tests.monitoring.telemetry.gateway import Gateway, dripping, listening
+from tests.monitoring.telemetry.scraping import registry
 from tests.services.pushgateway import pushgateway
 from tests.services.web import get
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.monitoring.telemetry import push
-from timestore_pipeline.monitoring.telemetry.metrics import registry
 from timestore_pipeline.monitoring.telemetry.push import (
     begin_if_due,
     is_due,

@@ -14,7 +14,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -188,13 +187,6 @@ class StagingCollector(Collector):
 def exposition(area: StagingArea, settings: Settings) -> str:
     """All series in Prometheus' text format; raises `LedgerBusy` or `Corrupted`."""
     return render(StagingCollector(area, settings).collect())
-
-
-def registry(area: StagingArea, settings: Settings) -> CollectorRegistry:
-    """A registry with this directory's series and none about the process."""
-    found = CollectorRegistry()
-    found.register(StagingCollector(area, settings))
-    return found
 
 
 def render(families: Iterable[Metric]) -> str:
