@@ -36,7 +36,7 @@ else:
     }
 
     def __getattr__(name: str) -> Any:
-        """Imported when it is asked for: who only sends over HTTP needs no databases."""
+        """Imported on first use: a process that only sends over HTTP needs no databases."""
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -154,7 +154,7 @@ def test_a_ledger_that_does_not_answer_keeps_nobody_alive(
     with area.ledger.database.transaction():
         other.close()
     assert not area.identity.is_alive(other.identity.process_id)
-    assert "left to be forgotten by others" in caplog.text
+    assert "stays registered until another process removes it" in caplog.text
     area.identity.forget_dead()
     assert others(area) == []
 

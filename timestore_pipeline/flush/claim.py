@@ -54,7 +54,7 @@ _ANOTHER = (
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What came of an attempt to claim; `ref` None = there was nothing to claim."""
+    """The result of an attempt to claim; `ref` None = there was nothing to claim."""
 
     dataset: str
     ref: FlushRef | None
@@ -101,7 +101,7 @@ def _refuse_undecided(area: StagingArea, dataset: str) -> None:
 
 
 def _refuse_stranded(area: StagingArea, dataset: str) -> None:
-    """Without a word, the dataset would be due for ever, and a run would find nothing at every tick."""
+    """Without an error, the dataset would be due for ever, and a run would find nothing at every tick."""
     if stranded := area.ledger.batches.stranded(dataset):
         postpone(area, dataset)
         shown = ", ".join(str(area.directory.segment(dataset, segment_id)) for segment_id in stranded[:_MOST_SHOWN])
@@ -168,7 +168,7 @@ def _conflict(area: StagingArea, dataset: str, newest: NewestEpoch, metadata: di
 
 
 def most_bytes_now(area: StagingArea, dataset: str, usual: int) -> int:
-    """What the next claim may take. usual: where no export has failed."""
+    """Most bytes of the next claim. usual: of a dataset without failed exports."""
     narrowed = area.ledger.flush_failures.most_claim_bytes(dataset)
     if narrowed is not None and narrowed >= usual:
         area.ledger.flush_failures.limit_claims(dataset, None)
@@ -177,7 +177,7 @@ def most_bytes_now(area: StagingArea, dataset: str, usual: int) -> int:
 
 @contextmanager
 def narrowing(area: StagingArea, ref: FlushRef) -> Iterator[None]:
-    """Of an `OutOfMemory` or a `DiskFull` within, the next claim learns to take half as much.
+    """After an `OutOfMemory` or a `DiskFull` in this block, the next claim takes half as much.
 
     Raises `BatchTooLarge` instead when the claim was a single batch and had been narrowed before, so that it had all
     the memory to itself.

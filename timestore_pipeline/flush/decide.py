@@ -1,7 +1,7 @@
-"""Whether a dataset is due for a flush, and why. Pure: the sensor, the command line and alerts all ask here.
+"""Whether a dataset is due for a flush, and why. Pure: the sensor, the command line and the alerts all use it.
 
-Age runs off the wall clock of the caller, not off the next write, so a dataset that went silent is flushed too. Nor
-does a wall clock that is set back hold a flush back: what it makes impossible counts as due.
+Age is measured by the wall clock of the caller, not at the next write, so a dataset that went silent is flushed too. A
+wall clock that is set back delays no flush either: what it makes impossible counts as due.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FlushLimits:
 
     thresholds: FlushThresholds
     dataset_bytes: int = 0  # guardrail on disk; 0 = off
-    pressure: str = ""  # what the whole directory suffers from, so that every backlog is due
+    pressure: str = ""  # what is wrong with the whole directory, so that every backlog is due
     waits_for_time: bool = False  # as long as the layout is open
     configuration: str = ""  # digest of what a blocked dataset waits for to change; empty = it is not blocked
 
@@ -40,7 +40,7 @@ class FlushDecision:
     reason: str
     trigger: Trigger | None = None
     due_at: datetime | None = None
-    waits_for: str = ""  # what has to happen first; empty = a limit to be reached
+    waits_for: str = ""  # what has to happen first; empty = a limit has to be reached
 
 
 def decide_flush(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision:
@@ -76,7 +76,7 @@ def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDec
 
 
 def _blocked(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDecision | None:
-    """Another try without a change would only fail again; a request that was made before it failed is no change."""
+    """Without a change, another attempt would fail again; a request that was made before the failure is no change."""
     block = backlog.block
     if block is None or not block.holds(limits.configuration, now):
         return None
@@ -140,7 +140,7 @@ def _age(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
 
 
 def _everything(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
-    return (Trigger.AGE, "all thresholds are off: whatever is staged is due") if limits.thresholds.all_off else None
+    return (Trigger.AGE, "all thresholds are off: everything staged is due") if limits.thresholds.all_off else None
 
 
 _RULES: tuple[Callable[[Backlog, FlushLimits, datetime], _Due], ...] = (

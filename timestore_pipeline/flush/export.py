@@ -79,7 +79,7 @@ class ExportOptions:
 def export_claim(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
     """Write the claim's files and record them, with the batches each holds, in the ledger.
 
-    Raises `Fenced` when the claim is over, `Corrupted` when a file does not hold what was promised, `RowsUnfit`,
+    Raises `Fenced` when the claim has ended, `Corrupted` when a file does not hold what was promised, `RowsUnfit`,
     `DiskFull`, `RetryLater`, and what `fit_table` raises.
     """
     record, partitioning = fit_table(area, lake.table(ref.dataset), ref.dataset)

@@ -65,7 +65,7 @@ def _make_spill(area: StagingArea, work: Work) -> Path:
     except OSError as error:
         if is_disk_full(error):
             raise _spool_full(work) from error
-        hint = "check the folder's owner and mode; the kernel's log says what the disk had"
+        hint = "check the folder's owner and mode; the kernel's log has the disk's error"
         raise RetryLater(f"the spool {spool} cannot be used: {error}", dataset=work.dataset, hint=hint) from error
 
 

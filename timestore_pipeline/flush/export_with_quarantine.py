@@ -40,14 +40,16 @@ _log = logging.getLogger(__name__)
 ATTEMPTS_BEFORE_ISOLATION = 2
 
 _MOST_TOLD = 20  # culprits of one flush in the log; the ledger has all
-_MOST_ROUNDS = 5  # damage, then poison, and damage that shows only then; more would be a file that decays as we look
+_MOST_ROUNDS = (
+    5  # damage, then poison, then damage that only shows now; more would be a file that decays during the export
+)
 _NOTHING_TO_SET_ASIDE = (RetryLater, InvalidInput, Conflict, OutcomeUnknown, UnreadableTable)
 
 
 def export_relieved(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> Sequence[ExportedFile]:
     """Export the claim without what had to be set aside.
 
-    Raises `AllSetAside` when nothing is left, the flush is over then; `Fenced` when the claim is over; else what the
+    Raises `AllSetAside` when nothing is left, which ends the flush; `Fenced` when the claim has ended; else what the
     export raised.
     """
     for _ in range(_MOST_ROUNDS):
@@ -69,7 +71,7 @@ def _may_be_in_the_files(error: TimestoreError) -> bool:
 
 
 def _relieve(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions, error: TimestoreError) -> bool:
-    """Make the claim smaller; False when there is no reason to. Whatever the error says, the files are looked at."""
+    """Make the claim smaller; False when there is no reason to. The files are examined after any error."""
     if any([_damaged(area, ref), remove_unreadable_records(area, ref)]):
         return True
     if isinstance(error, NOT_THE_DATA) or area.ledger.batches.most_attempts(ref) < ATTEMPTS_BEFORE_ISOLATION:

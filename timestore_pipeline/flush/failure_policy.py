@@ -25,7 +25,7 @@ FAILURES_BEFORE_BELIEF = 3  # flushes in a row that find a table unreadable; one
 
 
 def needs_a_person(error: BaseException) -> bool:
-    """Whether time alone will not cure it, as far as the error tells."""
+    """Whether waiting will not cure it, as far as the error shows."""
     return isinstance(error, (*_CONFIGURATION, UnreadableTable)) and not isinstance(error, UnknownDataset)
 
 

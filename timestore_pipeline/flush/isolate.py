@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 # Errors that no batch is to blame for: the disk, the lake, the ledger, a damaged file, the configuration.
 NOT_THE_DATA = (RetryLater, InvalidInput, Conflict, OutcomeUnknown, Corrupted)
 
-# In one claim: an hour at most for a large one. What is left then goes back to the queue, and the next flush goes on.
+# In one claim: an hour at most for a large one. The rest goes back to the queue, and the next flush continues.
 _MOST_TRIALS = 256
 
 Batches = Mapping[Place, str]  # where the rows lie -> batch id
@@ -35,7 +35,7 @@ class IsolationVerdict:
     """What the trials showed. Batches that are in neither passed."""
 
     culprits: dict[str, str] = field(default_factory=dict)  # batch id -> the error of its trial
-    unresolved: list[str] = field(default_factory=list)  # batch ids in halves that failed and were not looked into
+    unresolved: list[str] = field(default_factory=list)  # batch ids in halves that failed and were not examined
     trials: int = 0
 
 

@@ -151,7 +151,7 @@ class FlushPipeline:
         return sorted(owned.union(self._area.held_claims), key=lambda ref: (ref.dataset, ref.epoch))
 
     def _tidy(self, dataset: str) -> None:
-        """The rows are published by now: what cannot be removed yet is no failure of the flush."""
+        """The rows are published: a file that cannot be removed yet is no failure of the flush."""
         before = clock.now() - self._retention
         try:
             self._area.tidy_segments(dataset)
@@ -161,10 +161,10 @@ class FlushPipeline:
             self._area.identity.forget_dead()
             remove_abandoned(self._area)
         except (TimestoreError, OSError) as problem:
-            _log.warning("dataset %s: what is published could not be removed yet: %s", dataset, problem)
+            _log.warning("dataset %s: files of published batches could not be removed yet: %s", dataset, problem)
 
     def _note(self, write: Callable[[], None]) -> None:
-        """Facts for the log alone may get lost."""
+        """Write a fact that only the log needs; it may get lost."""
         try:
             write()
         except TimestoreError as problem:
@@ -230,7 +230,9 @@ class FlushPipeline:
         self._area.held_claims.discard(ref)
         try:
             flush = self._area.ledger.flushes.get(ref)
-            mine = flush.owner == self._area.identity.process_id  # else another has taken it over, for good reason
+            mine = (
+                flush.owner == self._area.identity.process_id
+            )  # else another process has taken it over, for good reason
             if mine and flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
                 settle(self._area, self._lake, flush, RetryReason.of(error), str(error) or type(error).__name__, error)
         except (TimestoreError, OSError) as problem:

@@ -49,19 +49,21 @@ class Recovery:
 def recover(area: StagingArea, lake: Lake, *, replace_shard: bool = False) -> Recovery:
     """Settle interrupted flushes, roll up what lies in journals, remove what is not needed any more.
 
-    replace_shard: become the heir of every other ledger that published under this shard's name; an operator's word
-    that none of them is alive.
+    replace_shard: become the heir of every other ledger that published under this shard's name. The operator
+    states that none of them is alive.
     """
     reconciled = reconcile(area, lake, replace_shard=replace_shard)
     settled, errors = _settle_all(area, lake)
     if replace_shard and settled:  # an epoch that another ledger has taken can be entered once our claim is aborted
         reconciled += reconcile(area, lake, replace_shard=True)
-    problems = {str(error): error for error in (*reconciled.errors, *errors)}  # a lake that is silent is so each time
+    problems = {
+        str(error): error for error in (*reconciled.errors, *errors)
+    }  # a lake that does not answer will not answer for the next dataset either
     area.ledger.flush_failures.lift_all_blocks()  # an operator who recovers has changed something
     _finish_moves(area)
     rolled = _roll_up_all(area)
     problems |= {str(one.full): one.full for one in rolled if one.full is not None}
-    remove_idle_journals(area, of_the_dead=False)  # `recover --restored`, said too late, still finds what they hold
+    remove_idle_journals(area, of_the_dead=False)  # a later `recover --restored` still finds their batches
     drained = area.remove_all_drained_segments()
     before = len(area.ledger.processes.all())
     area.identity.forget_dead()
@@ -94,7 +96,7 @@ def _settle_all(area: StagingArea, lake: Lake) -> tuple[list[Settlement], list[T
 
 
 def _finish_moves(area: StagingArea) -> None:
-    """Into quarantine, out of it, and away: the process that began them may have died."""
+    """Finish moves into quarantine, out of it, and deletions: the process that began them may have died."""
     for dataset in area.ledger.datasets.names():
         put_in_place(area, dataset)
         remove_given_up(area, dataset)
@@ -117,7 +119,7 @@ def _clean_spool(area: StagingArea) -> list[str]:
 
 
 def _is_in_use(area: StagingArea, path: Path) -> bool:
-    """What does not name its flush may be any living process's."""
+    """A folder that does not name its flush may belong to any living process."""
     if (owner := owner_of(path.name)) is not None:
         return area.identity.is_alive(owner)
     match = _EXPORT_SPILL.fullmatch(path.name)

@@ -29,7 +29,7 @@ def tell_unsettled(ref: FlushRef, cause: BaseException, problem: Exception) -> N
 
 
 def tell_unclaimed(dataset: str, trigger: Trigger, run_id: str, took: timedelta, error: Exception) -> None:
-    """Another flush of the dataset is nothing that went wrong."""
+    """A flush that is already in flight is no failure."""
     level = logging.INFO if isinstance(error, FlushInFlight) else logging.WARNING
     known: dict[str, Value] = {"dataset": dataset, "trigger": trigger.value, "run_id": run_id, "claim_seconds": took}
     _log.log(level, "%s", LogEvent("flush not claimed", **known, **_error(error)))

@@ -46,7 +46,7 @@ def fit_table(area: StagingArea, table: LakeTable, dataset: str) -> tuple[Datase
 
 
 def _tell_what_was_open(found: DatasetRecord, record: DatasetRecord) -> None:
-    """An operator can still have it otherwise, under another name or with `retype`; a later flush says nothing."""
+    """An operator can still change it, under another name or with `retype`; a later flush does not log it again."""
     assert found.schema is not None, "a claimed dataset has a schema"
     if waiting := waiting_leaves(found.schema):
         columns = ", ".join(waiting)

@@ -46,7 +46,7 @@ def settle_interrupted(area: StagingArea, lake: Lake, dataset: str) -> Settlemen
     for flush in area.ledger.flushes.in_flight(dataset):
         if area.is_interrupted(flush):
             why = f"process {flush.owner} of run {flush.run_id} is gone"
-            with suppress(Fenced):  # another process was faster
+            with suppress(Fenced):  # another process settled it first
                 return settle(area, lake, flush, RetryReason.INTERRUPTED, why)
     return None
 

@@ -27,7 +27,7 @@ from timestore_pipeline.staging.group_rows import BATCH_COLUMN
 
 _Counted = Sequence[tuple[int, int, date | None, int]]  # position of the source, sequence, partition, rows
 FEWEST = 8  # fewer are written one by one, each on all threads
-MOST = 1024  # files, which are all in vain when the disk fills at the last
+MOST = 1024  # files, which are all wasted if the disk fills at the last one
 MOST_ROWS = 400_000  # of all together; larger partitions gain nothing
 
 

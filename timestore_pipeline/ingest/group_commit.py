@@ -60,7 +60,7 @@ class GroupCommit:
         try:
             while left:
                 left = self._stage_some(left)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, a caller who waits must hear of it
+        except BaseException as error:  # noqa: BLE001  # of any kind: the waiting caller must get it
             fail(waiting, error)
 
     def _stage_some(self, waiting: Sequence[QueuedBatch]) -> list[QueuedBatch]:
@@ -107,7 +107,7 @@ class GroupCommit:
         return group, list(batches)
 
     def _refitted(self, batch: QueuedBatch) -> bool:
-        """Whether the batch fits its dataset as that is now; the caller hears why not."""
+        """Whether the batch fits its dataset as of now; if not, its caller gets the reason."""
         try:
             batch.fitted = self._fit(batch.dataset, batch.source)
         except TimestoreError as error:

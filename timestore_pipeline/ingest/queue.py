@@ -96,7 +96,7 @@ class BatchQueue:
             return group
 
     def try_stop(self) -> bool:
-        """The consumer wants to end; False = something came in meanwhile, it must go on."""
+        """Let the consumer end; False = a batch arrived meanwhile, so it must continue."""
         with self._lock:
             self._consumed = bool(self._batches)
             self._ended.notify_all()

@@ -51,14 +51,14 @@ class StagedTally:
 
 @dataclass
 class StagingLoop:
-    """One run over some files; `progress` hears of each durable batch's rows."""
+    """One run over some files; `progress` is called with the rows of each durable batch."""
 
     staging: StagingManager
     dataset: str
     batch_rows: int
     prefix: str | None  # of the idempotency keys; None = no keys
     progress: Callable[[int], None]
-    content: str | None = None  # stands for the file in its keys; None = its name
+    content: str | None = None  # replaces the file's name in its keys; None = its name
     tally: StagedTally = field(default_factory=StagedTally)
     _waiting: deque[tuple[Future[Receipt], int]] = field(default_factory=deque)  # and the bytes of each
     _stopped: bool = False

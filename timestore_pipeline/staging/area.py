@@ -1,4 +1,4 @@
-"""One opened staging directory: its paths, its ledger, this process's identity in it, and what others may ask of it."""
+"""One opened staging directory: its paths, its ledger, this process's identity in it, and queries about it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class StagingArea(Closing):
         return sum(size for parent in parents for _, size in file_sizes(parent))
 
     def is_interrupted(self, flush: Flush) -> bool:
-        """A claim without a worker: its process is gone or silent, or it is this one and has let go of it."""
+        """A claim without a worker: its process is gone or silent, or it is this process and has given the claim up."""
         return not self._is_worked_on(FlushRef(flush.dataset, flush.epoch), flush.owner)
 
     def is_working(self, process_id: str) -> bool:
@@ -127,7 +127,7 @@ class StagingArea(Closing):
             _log.warning("dataset %s: %s", dataset, problem)
 
     def remove_all_drained_segments(self) -> int:
-        """What finalized flushes had no time to unlink; on disk it counts towards the guardrails for ever."""
+        """Segments that finalized flushes did not unlink; as long as they exist, they count towards the guardrails."""
         return sum(self.remove_drained_segments(dataset) for dataset in self.ledger.segments.datasets_with_drained())
 
     def close(self) -> None:

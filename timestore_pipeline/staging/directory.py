@@ -105,7 +105,7 @@ class StagingDirectory:
         return ""
 
     def holds_rows(self) -> bool:
-        """Whether anything was ever staged here that may still be owed."""
+        """Whether rows that were staged here may still have to be published."""
         if self.journal_files():
             return True
         parents = (self.root / "segments", self.root / "quarantine")

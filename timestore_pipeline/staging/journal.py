@@ -56,7 +56,7 @@ class Journal:
         return offsets
 
     def close(self) -> None:
-        """Let go of the file; closing it twice is fine."""
+        """Close the file; closing it twice is fine."""
         if self._descriptor >= 0:
             with suppress(OSError):  # all that counts was flushed
                 os.close(self._descriptor)
@@ -72,7 +72,7 @@ class Journal:
 
 
 def _after(parts: list[memoryview], written: int) -> list[memoryview]:
-    """What is left of them behind the first bytes."""
+    """The parts without their first bytes."""
     for number, part in enumerate(parts):
         if written < part.nbytes:
             return [part[written:], *parts[number + 1 :]]
@@ -85,7 +85,7 @@ def _translated(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "try again; the kernel's log says what the disk had"
+        hint = "try again; the kernel's log has the disk's error"
         unusable = RetryLater(f"the journal {path} cannot be written: {error}", hint=hint)
         raise system_error(error, str(path)) or unusable from error
 

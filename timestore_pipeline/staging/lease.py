@@ -68,7 +68,7 @@ class HeldClaims:
             self._ensure_thread()
 
     def close(self) -> None:
-        """Let go of everything and wait for the thread."""
+        """Give up all claims and wait for the thread."""
         with self._changed:
             self._refs.clear()
             self._kept = False

@@ -75,14 +75,14 @@ class ProcessIdentity:
                     _log.warning("the lock file of process %s could not be removed: %s", process.process_id, error)
 
     def release(self) -> None:
-        """Stop being alive; what is still owned can be taken over from now on."""
+        """Count as dead from now on: other processes can take over what is still owned."""
         if self.process_id not in _held:
             return
         try:
             if self._processes.forget_idle(self.process_id):
                 self._path.unlink(missing_ok=True)
         except (TimestoreError, OSError) as error:
-            _log.warning("process %s is left to be forgotten by others: %s", self.process_id, error)
+            _log.warning("process %s stays registered until another process removes it: %s", self.process_id, error)
         finally:
             self._unlock()
 
@@ -128,7 +128,7 @@ def _locked_by_other(path: Path) -> bool:
 
 
 def _unanswered(path: Path, error: OSError) -> TimestoreError:
-    """Neither alive nor dead: taken for dead, it would lose its segments to another process."""
+    """Neither alive nor dead: if it counted as dead, it would lose its segments to another process."""
     what = f"the lock {path}"
     return system_error(error, what) or disk_failing(error, what, None)
 

@@ -1,4 +1,4 @@
-"""Setting damaged segments aside, and an operator's word on what was set aside. Nothing is deleted unasked.
+"""Quarantine of damaged segments, and an operator's decisions about it. Nothing is deleted without one.
 
 Order, so that every crash is boring: the whole batches are copied into a new segment; then one ledger transaction
 points them at it, quarantines the others and marks the old segment; then the old file is moved out of the way.

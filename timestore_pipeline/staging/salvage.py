@@ -24,7 +24,7 @@ from timestore_pipeline.staging.segments import BLOCK_SIZE, attach_sealed, build
 from timestore_pipeline.system.durable import keep_private, make_folder, sync
 
 # Of one examination. A hundred thousand lost batches one by one would take half an hour; what is not resolved by then
-# counts as unreadable, which costs an operator's look and no data: the file is kept.
+# counts as unreadable. An operator has to examine it, and no data is lost: the file is kept.
 _MOST_PROBES = 500
 
 Fingerprints = dict[int, tuple[int, int]]  # sequence -> rows, and a hash over all their values

@@ -39,7 +39,7 @@ def _make(area: StagingArea) -> Path:
         remove_abandoned(area)
         return Path(tempfile.mkdtemp(prefix=prefix("query", area.identity.process_id), dir=spool))
     except OSError as error:
-        hint = "check the folder's owner and mode; the kernel's log says what the disk had"
+        hint = "check the folder's owner and mode; the kernel's log has the disk's error"
         unusable = RetryLater(f"the spool {spool} cannot be used: {error}", hint=hint)
         raise system_error(error, f"the spool {spool}") or unusable from error
 

@@ -127,7 +127,7 @@ def _translate(path: Path, dataset: str, error: Exception) -> TimestoreError:
         return RetryLater(f"{path} is held by a process", dataset=dataset, hint="its owner is alive; try again")
     refused = system_error(error, str(path), dataset)
     if not isinstance(refused, DiskFull) and any(sign in message for sign in _GIVEN_UP):
-        hint = "try again; the kernel's log says what the disk had"
+        hint = "try again; the kernel's log has the disk's error"
         return RetryLater(f"{path} could not be flushed to disk: {message}", dataset=dataset, hint=hint)
     if refused is not None:
         return refused

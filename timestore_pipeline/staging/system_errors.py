@@ -53,7 +53,7 @@ def system_error(error: Exception, what: str, dataset: str | None = None) -> Tim
 
 
 def disk_failing(error: Exception, what: str, dataset: str | None) -> DiskFailing:
-    hint = "the kernel's log says what the disk had; if a file is beyond help, move it away: what it owes is set aside"
+    hint = "the kernel's log has the disk's error; if a file cannot be saved, move it away: its batches are quarantined"
     return DiskFailing(f"reading or writing failed for {what}: {error}", dataset=dataset, hint=hint)
 
 

@@ -97,7 +97,7 @@ class Audit:
             )
 
     def totals(self, dataset: str) -> LedgerTotals:
-        """The totals alone, kept and counted: cheap enough to be asked all day; raises `UnknownDataset`."""
+        """The totals alone, kept and counted: cheap enough to read all day; raises `UnknownDataset`."""
         with self._database.snapshot() as tx:
             return _totals(tx, dataset_id_of(tx, dataset))
 
@@ -111,7 +111,7 @@ class Audit:
             )
 
     def epochs(self, dataset: str) -> dict[int, FlushState]:
-        """Every epoch that was claimed and is in no stretch, and how it stands now."""
+        """Every claimed epoch outside the stretches, and its state now."""
         rows = self._database.rows(
             "SELECT epoch, flushes.state FROM flushes JOIN datasets USING (dataset_id) WHERE name = ?", (dataset,)
         )
@@ -218,7 +218,7 @@ GROUP BY run_id HAVING coalesce(sum(run_files.rows), 0) != runs.rows
 
 
 def _gaps(tx: sqlite3.Connection, dataset_id: int) -> list[ProvenanceGap]:
-    """Of flushes this ledger made; of one entered from the Delta log it is not known which batch went to which file."""
+    """Of flushes by this ledger: one entered from the Delta log does not say which batch went to which file."""
     ours = "SELECT epoch FROM flushes WHERE dataset_id = :id AND owner != :log"
     rows = tx.execute(_TRACED.format(ours=ours), {"id": dataset_id, "log": FROM_THE_LOG})
     return [ProvenanceGap(row["name"], row["rows"], row["traced"]) for row in rows]

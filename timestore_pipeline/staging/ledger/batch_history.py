@@ -1,4 +1,4 @@
-"""When batches arrived, as far as the ledger still knows: published ones are forgotten after the retention."""
+"""When batches arrived, as far as the ledger still knows: published batches are forgotten after the retention."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from timestore_pipeline.system import clock
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One batch, whatever became of it."""
+    """One batch, in any state."""
 
     at: datetime
     rows: int
     bytes: int  # Arrow bytes as handed over
 
 
-# Of a run it is known when its first and its last batch arrived, and the size of all: between them they are spread
-# evenly, and one is like the other.
+# Of a run, the arrival of its first and its last batch is known, and the total size: the batches between are spread
+# evenly, and get equal sizes.
 _NEWEST = """
 SELECT staged_at AS first_at, staged_at AS last_at, 1 AS batches, rows, bytes FROM batches
 WHERE dataset_id = (SELECT dataset_id FROM datasets WHERE name = :dataset)

@@ -56,7 +56,7 @@ class Batches:
             return _by_key(tx, dataset_id, keys)
 
     def in_segment(self, segment_id: str) -> int:
-        """How many batches the ledger knows that lie in a segment, whatever became of them."""
+        """How many batches of a segment the ledger knows, in any state."""
         row = self._database.row("SELECT count(*) AS batches FROM batches WHERE segment_id = ?", (segment_id,))
         return int(row["batches"]) if row else 0
 
@@ -87,7 +87,7 @@ class Batches:
         return {(row["segment_id"], row["sequence"]): row["batch_id"] for row in rows}
 
     def most_attempts(self, ref: FlushRef) -> int:
-        """How many flushes failed with the most unlucky batch of a claim."""
+        """The most failed flushes of any batch of a claim."""
         row = self._database.row(
             "SELECT coalesce(max(attempts), 0) AS most FROM batches JOIN datasets USING (dataset_id)"
             " WHERE name = ? AND batches.epoch = ?",
@@ -134,7 +134,7 @@ class Batches:
         return min([now, *filter(None, oldest)])
 
     def stranded(self, dataset: str) -> list[str]:
-        """Segments in which batches wait and no claim finds them; none in a sound ledger."""
+        """Segments with pending batches that no claim can find; none in a sound ledger."""
         rows = self._database.rows(
             "SELECT DISTINCT batches.segment_id FROM batches JOIN datasets USING (dataset_id)"
             " LEFT JOIN segments USING (segment_id) WHERE name = ? AND batches.state = 'pending'"

@@ -35,7 +35,7 @@ class Counters:
         self._database = database
 
     def add(self, dataset: str, series: str, labels: Mapping[str, str], amount: float) -> None:
-        """Count something that arrives for the dataset, which is made if need be."""
+        """Count something that arrives for the dataset; a new one is made."""
         with self._database.transaction() as tx:
             dataset_id = ensured_id(tx, dataset)
             increment(tx, dataset_id, series, labels, amount)

@@ -1,4 +1,4 @@
-"""The datasets of a ledger for someone who only wants to show them, without waiting and without changing anything.
+"""The datasets of a ledger for display: read without waiting and without changing anything.
 
 Loading Dagster's definitions must never hang on a busy ledger, make one that is missing, or fail because one dataset's
 row is damaged. So: a read-only connection of its own, a short wait, and what cannot be read is left out.

@@ -34,7 +34,7 @@ class Datasets:
         self._database = database
 
     def get(self, name: str) -> DatasetRecord:
-        """Raise `UnknownDataset` when nothing was ever staged or said about it."""
+        """Raise `UnknownDataset` when nothing was ever staged or declared for it."""
         return record_of(self._row(name))
 
     def metadata(self, name: str) -> DatasetMetadata:
@@ -65,7 +65,7 @@ class Datasets:
     def all_metadata(self) -> dict[str, DatasetMetadata]:
         """Name -> metadata. Reading a thousand schemas as well would take longer than everything else in a scrape.
 
-        The defaults for one that cannot be read: it must not keep the others from being looked at.
+        The defaults for one that cannot be read: it must not hide the others.
         """
         rows = self._database.rows("SELECT name, metadata FROM datasets")
         return {row["name"]: NO_METADATA if row["metadata"] == "{}" else readable_metadata(row) for row in rows}
@@ -79,12 +79,12 @@ class Datasets:
         return {row["name"]: [column["name"] for column in json.loads(row["schema"])["columns"]] for row in rows}
 
     def created(self) -> dict[str, datetime]:
-        """Name -> when it was first heard of."""
+        """Name -> when the ledger first got it."""
         rows = self._database.rows("SELECT name, created_at FROM datasets")
         return {row["name"]: clock.from_micros(row["created_at"]) for row in rows}
 
     def ensure(self, name: str) -> DatasetRecord:
-        """The dataset's record, made if need be; raise `InvalidDatasetName`."""
+        """The dataset's record, made if it is new; raise `InvalidDatasetName`."""
         check_dataset_name(name)
         found = self.find(name)
         if found is not None and found.removed_at is None:
@@ -154,7 +154,7 @@ class Datasets:
             return times_changed(tx)
 
     def set_paused(self, name: str, paused: bool) -> None:
-        """Takes the place of what the metadata said, so that one command ends a pause, however it began."""
+        """Overrides the metadata, so that one command ends a pause, however it began."""
         self._update(name, "metadata = json_remove(metadata, '$.staging.paused'), paused = ?", int(paused))
 
     def request_flush(self, name: str) -> None:
@@ -188,7 +188,7 @@ def dataset_id_of(tx: sqlite3.Connection, name: str) -> int:
 
 
 def ensured_id(tx: sqlite3.Connection, name: str) -> int:
-    """The id of a dataset that is made if need be, without columns."""
+    """The dataset's id; a new dataset is made, without columns."""
     created = clock.to_micros(clock.now())
     tx.execute("INSERT OR IGNORE INTO datasets (name, created_at) VALUES (?, ?)", (name, created))
     return dataset_id_of(tx, name)

@@ -57,7 +57,7 @@ def state_of(tx: sqlite3.Connection, ref: FlushRef) -> FlushState:
 
 
 def require_live(tx: sqlite3.Connection, ref: FlushRef) -> int:
-    """The dataset's id; raise `Fenced` when the flush is over."""
+    """The dataset's id; raise `Fenced` when the flush has ended."""
     state = state_of(tx, ref)
     if state in (FlushState.PUBLISHED, FlushState.ABORTED):
         raise Fenced(
@@ -72,9 +72,9 @@ def require_owner(tx: sqlite3.Connection, ref: FlushRef, dataset_id: int, owner:
     row = tx.execute("SELECT owner FROM flushes WHERE dataset_id = ? AND epoch = ?", (dataset_id, ref.epoch)).fetchone()
     if owner not in (None, row["owner"]):
         raise Fenced(
-            f"flush {ref.epoch} of dataset {ref.dataset!r} is process {row['owner']}'s by now",
+            f"flush {ref.epoch} of dataset {ref.dataset!r} now belongs to process {row['owner']}",
             dataset=ref.dataset,
-            hint="this one was taken for dead; its batches are safe",
+            hint="this process was considered dead; its batches are safe",
         )
 
 

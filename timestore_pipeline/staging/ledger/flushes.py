@@ -98,7 +98,7 @@ class Flushes:
     def adopt(self, ref: FlushRef, owner: str, previous: str) -> None:
         """Make `owner` the process that works on the claim, if it is still `previous`'s.
 
-        Raises `Fenced` when the claim is over, `FlushInFlight` when someone else adopted it first.
+        Raises `Fenced` when the claim has ended, `FlushInFlight` when another process adopted it first.
         """
         with self._database.transaction() as tx:
             dataset_id = require_live(tx, ref)

@@ -1,7 +1,7 @@
-"""Incidents in the ledger: what was set aside, and the operator's word on it.
+"""Incidents in the ledger: what was quarantined, and the operator's decision about it.
 
 Each call is one transaction that compares before it changes: a step done twice changes nothing, one that comes too late
-is refused with `Fenced`. How batches get here: `setting_aside`.
+is refused with `Fenced`. How batches get here: `quarantine_moves`.
 """
 
 from __future__ import annotations

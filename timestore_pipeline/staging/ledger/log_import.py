@@ -1,7 +1,7 @@
 """Bringing the ledger up to what the Delta log says, and to what segments say of their dataset. Nothing is forgotten.
 
 Each call is one transaction that may be repeated. What is published is entered before a segment is adopted (see
-`adopting`), so that no claim ever finds a published batch pending.
+`segment_import`), so that no claim ever finds a published batch pending.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A dataset as one snapshot shows it to who wants to stage."""
+    """A dataset in one snapshot, as staging needs it."""
 
     record: DatasetRecord
     times_changed: int  # grows whenever what was fitted to the record may not fit any more
