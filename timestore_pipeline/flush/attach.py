@@ -111,7 +111,7 @@ class _Copy:
     journal_id: str
     dataset: str
     sequences: list[int] = field(default_factory=list)
-    refused: dict[Place, str] = field(default_factory=dict)  # what DuckDB says about a batch's rows
+    refused: dict[Place, str] = field(default_factory=dict)  # DuckDB's error about a batch's rows
     _gathered: list[tuple[StagedBatch, pa.Table]] = field(default_factory=list)
     _bytes: int = 0
 

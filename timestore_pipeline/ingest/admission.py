@@ -1,4 +1,4 @@
-"""Guardrails at the door: how many bytes staged data may take on disk, per dataset and in all.
+"""Guardrails on admission: how many bytes staged data may take on disk, per dataset and in all.
 
 In soft mode a batch that comes when the limit is reached is accepted, warned about and counted, and the sensor
 flushes; in hard mode it is rejected with the limit and a retry hint. What counts is what is there already, the same
@@ -58,7 +58,7 @@ class Tally:
         self._add((dataset, "guardrail_exceeded_total", "guardrail", guardrail))
 
     def write(self) -> None:
-        """Move what gathered into the ledger; what cannot be written now stays for the next time."""
+        """Add the counts to the ledger; those that cannot be written now stay for the next call."""
         with self._lock:
             waiting, self._waiting = self._waiting, Counter()
         for key, amount in waiting.items():
@@ -99,7 +99,7 @@ class DiskMeter:
         self._admitted += size
 
     def settle(self, size: int, *, written: bool) -> None:
-        """What became of an admitted batch; a refused one gives its bytes back."""
+        """Record how an admitted batch ended; a refused one gives its bytes back."""
         self._admitted -= size
         if written:
             self._written += size
@@ -127,7 +127,7 @@ class Admission:
         self._warned_at: dict[tuple[str, str], float] = {}
 
     def admit(self, dataset: str, size: int) -> None:
-        """Let `size` Arrow bytes in; tell `settle` about them later.
+        """Admit `size` Arrow bytes; `settle` has to follow.
 
         Raises `DiskFull`, and `GuardrailExceeded` in hard mode.
         """
@@ -143,7 +143,7 @@ class Admission:
             self._lacking.admit(size)
 
     def settle(self, dataset: str, size: int, *, written: bool) -> None:
-        """An admitted batch was staged, or was not after all."""
+        """Record that an admitted batch was staged, or was refused later."""
         with self._lock:
             for check in self._checks_of(dataset):
                 check.meter.settle(size, written=written)

@@ -1,4 +1,4 @@
-"""Fits incoming data to its dataset: casts the rows to the schema it will have, and says what has to change for that.
+"""Fits incoming data to its dataset: casts the rows to its next schema, and describes the change to that schema.
 
 Nothing is written here. A change of columns or layout goes with the batch, and is made in the transaction that promises
 it (`schema_changes`): so a batch that is refused, by whatever comes later, leaves no trace in the dataset.
@@ -69,7 +69,7 @@ class _Known:
         return cls(plain.schema, record, ValuePolicy.of(record.metadata), fitted.times_changed, ranged)
 
     def keeps(self, rows: pa.Table) -> bool:
-        """Whether rows are stored as they come: they have the very schema, and every value is one that can be kept."""
+        """Whether rows are stored as they are: they have the same schema, and every value can be kept."""
         if self.ranged is None or not rows.schema.equals(self.incoming, check_metadata=True):
             return False
         return all(is_in_range(rows.column(position)) for position in self.ranged)
@@ -96,7 +96,7 @@ class DatasetCatalog:
             return self._converted(dataset, rows, known)
 
     def refit(self, dataset: str, rows: pa.Table) -> Fitted:
-        """`fit` without what is remembered."""
+        """`fit` from the ledger, without the remembered schema."""
         self._known.pop(dataset, None)
         return self.fit(dataset, rows)
 
@@ -108,7 +108,7 @@ class DatasetCatalog:
             self._known.clear()
 
     def reading(self, dataset: str) -> Reading:
-        """What the ledger knows of the dataset now; raises `InvalidDatasetName` and `UndeclaredDataset`."""
+        """The dataset as the ledger has it now; raises `InvalidDatasetName` and `UndeclaredDataset`."""
         record = self._ledger.datasets.find(self._admitted(dataset)) or _unheard_of(dataset)
         return Reading(record.schema, record.metadata, record.time_column or record.metadata.time_column)
 
@@ -133,7 +133,7 @@ class DatasetCatalog:
         return self._ledger.schema_changes.standing(self._admitted(dataset)) or Standing(_unheard_of(dataset), 0, {})
 
     def _admitted(self, dataset: str) -> str:
-        """The name, if a batch may go there."""
+        """The name, if the dataset admits batches."""
         name = check_dataset_name(dataset)
         if self._admits is Admits.DECLARED:
             known = self._ledger.datasets.names(active=True)
@@ -205,7 +205,7 @@ def _with_declared_time(record: DatasetRecord, schema: pa.Schema) -> pa.Schema:
 
 
 def _layout_settled(record: DatasetRecord) -> bool:
-    """Whether more rows with the same columns cannot decide anything."""
+    """Whether more rows with the same columns cannot change the layout."""
     assert record.schema is not None, "evolved to take the rows"
     return record.granularity is not None or not any(tells_time(field.type) for field in record.schema)
 

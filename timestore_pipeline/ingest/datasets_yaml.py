@@ -28,7 +28,7 @@ _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 
 
 def read_datasets(text: str, source: str) -> dict[str, Document]:
-    """Name -> what the file says, as it stands there. source: the file, for messages.
+    """Name -> the metadata in the file, unchanged. source: the file, for messages.
 
     Raises `InvalidMetadata` for text that is no such file, and for the first name that no dataset can have.
     """
@@ -118,7 +118,7 @@ def _refused(message: str, hint: str) -> InvalidMetadata:
 
 
 class _Strict(yaml.SafeLoader):  # type: ignore[misc]  # it ships no types
-    """Refuses keys that are there twice, of which YAML would keep the last, keys that are no text, and odd numbers."""
+    """Refuses duplicate keys, of which YAML would keep the last, keys that are not text, and odd numbers."""
 
 
 def _mapping(loader: _Strict, node: yaml.MappingNode) -> dict[str, Any]:

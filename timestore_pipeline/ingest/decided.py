@@ -1,4 +1,4 @@
-"""What the first batch of a dataset decided, for the producer to see: it holds for every batch after it.
+"""The decisions of a dataset's first batch, shown to its producer: they hold for every later batch.
 
 The log says when a dataset gets its first timestamps without a time zone in a column.
 """

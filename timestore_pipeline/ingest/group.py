@@ -1,4 +1,4 @@
-"""Batches of one dataset that are promised together: their record in the journal, and what they were fitted to."""
+"""Batches of one dataset that are acknowledged together: their journal record, and the schema they were fitted to."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Seen:
     next_sequence: int = 0
 
     def begin(self, journal_id: str) -> None:
-        """Another journal."""
+        """Continue in another journal."""
         self.journal_id, self.stream_id, self.next_sequence = journal_id, new_id(), 0
 
     def take_sequence(self) -> int:
@@ -41,7 +41,7 @@ class Seen:
 
 @dataclass(slots=True)
 class Group:
-    """As it is written."""
+    """The batches of one record."""
 
     batches: Sequence[QueuedBatch]
     promised: Sequence[StagedBatch]

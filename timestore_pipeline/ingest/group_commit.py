@@ -41,7 +41,7 @@ class GroupCommit:
     def __init__(
         self, area: StagingArea, fit: Callable[[str, pa.Table], Fitted], closed: Callable[[str], None]
     ) -> None:
-        """fit: as `DatasetCatalog.refit`. closed: called with the id of each journal that is appended to no more."""
+        """fit: as `DatasetCatalog.refit`. closed: called with the id of each journal that is closed."""
         self._area = area
         self._fit = fit
         self._closed = closed
@@ -76,7 +76,7 @@ class GroupCommit:
         return (self._stage(groups) if groups else []) + left
 
     def _refuse_duplicates(self, batches: Sequence[QueuedBatch]) -> Iterator[QueuedBatch]:
-        """Those whose keys the ledger does not know; the others are resolved."""
+        """The batches whose keys the ledger does not have; the others are resolved."""
         keys = [batch.idempotency_key for batch in batches if batch.idempotency_key is not None]
         ledger = self._area.ledger
         dataset_id = batches[0].record.dataset_id or ledger.datasets.id_of(batches[0].dataset)
@@ -205,7 +205,7 @@ class GroupCommit:
         return self._journal
 
     def close_journal(self) -> None:
-        """Append no more to the present journal, if there is one; again after an error goes on where it stopped."""
+        """Append no more to the current journal, if there is one; after an error, call it again to continue."""
         if self._journal is not None:
             self._journal.close()
             self._to_close.append(self._journal.journal_id)
@@ -215,7 +215,7 @@ class GroupCommit:
             self._closed(self._to_close.pop(0))
 
     def _give_up_journal(self) -> None:
-        """After an error its last bytes are unknown: the next batch gets a new one."""
+        """After an error the journal's last bytes are unknown: the next batch gets a new journal."""
         try:
             self.close_journal()
         except TimestoreError as error:

@@ -1,4 +1,4 @@
-"""`StagingManager`: the door for producers in Python.
+"""`StagingManager`: the entry point for producers in Python.
 
     with StagingManager.open(Settings.from_env()) as staging:
         receipt = staging.enqueue("weather", table, idempotency_key="2013-01-01T05/JFK")
@@ -142,12 +142,12 @@ class StagingManager(Closing):
             raise
 
     def reading(self, dataset: str) -> Reading:
-        """What is known of the dataset now, for reading text that is to be staged into it."""
+        """The dataset as it is now, for reading text that will be staged into it."""
         self._check_usable()
         return self._catalog.reading(dataset)
 
     def record(self, dataset: str) -> DatasetRecord | None:
-        """The dataset as the ledger knows it now; None = nothing was ever staged or said about it."""
+        """The dataset as the ledger has it now; None = nothing was ever staged or declared for it."""
         self._check_usable()
         return self._area.ledger.datasets.find(dataset)
 
@@ -215,6 +215,6 @@ class StagingManager(Closing):
 
 
 def _check_disk(area: StagingArea, total_bytes: int) -> None:
-    """The ladder's last step: a guardrail the disk cannot reach guards nothing."""
+    """The ladder's last step: a guardrail that the disk cannot reach has no effect."""
     if misfit := area.directory.volume().misfit(total_bytes):
         raise InvalidSettings([misfit])

@@ -1,4 +1,4 @@
-"""Whatever a producer holds, as an Arrow table that is known to be well formed.
+"""A producer's data as an Arrow table that is known to be well formed.
 
 Arrow data crosses over without a copy, through the PyCapsule interface that pyarrow, polars, pandas and DuckDB share;
 so its buffers come from outside and are validated in full before anything reads them.
@@ -203,7 +203,7 @@ def _children(array: pa.Array, path: str) -> Iterator[tuple[str, pa.Array, _Outw
 
 
 def _user(array: pa.DictionaryArray) -> _Outward:
-    """The first row that has a value of the dictionary."""
+    """The first row that uses a value of the dictionary."""
     return lambda place: next((row for row, index in enumerate(array.indices.to_pylist()) if index == place), None)
 
 

@@ -1,7 +1,7 @@
 """The bounded in-memory queue between producers' threads and the process's writer thread.
 
-Nothing in it is promised to anyone: a batch leaves it towards a durable receipt or towards an error, and a process
-that dies takes the queue with it while its callers still wait.
+Nothing in it is acknowledged: a batch leaves it towards a durable receipt or towards an error, and a process that dies
+takes the queue with it while its callers still wait.
 
 The answer to a caller about its batch: staged, known already, or why not.
 """
@@ -87,7 +87,7 @@ class BatchQueue:
                 self._arrived.notify()
 
     def take(self, idle: timedelta) -> list[QueuedBatch]:
-        """What waits, oldest first, as much as one group may hold; nothing = nothing came for `idle`."""
+        """Waiting batches, oldest first, as many as one group may hold; empty = none came for `idle`."""
         with self._lock:
             if not self._batches:
                 self._arrived.wait_for(lambda: self._batches or self._closed, idle.total_seconds())

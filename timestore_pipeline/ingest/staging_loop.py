@@ -31,7 +31,7 @@ _MAX_WAIT = timedelta(minutes=5)  # for room in the queue; the disk is that slow
 
 @dataclass
 class StagedTally:
-    """What is durable. A duplicate was durable before, under the same key."""
+    """The durable batches. A duplicate was durable before, under the same key."""
 
     batches: int = 0
     rows: int = 0

@@ -174,7 +174,7 @@ class Housekeeper:
                 if polls % _COUNT_EVERY == 0:
                     self._tally.write()
             except Exception as error:  # noqa: BLE001  # without this thread a change of types would go unseen
-                _log.warning("changes and counts have to wait, trying again: %s", error)
+                _log.warning("changes and counts are not in the ledger yet, trying again: %s", error)
 
     def _look_at_ledger(self) -> None:
         marker = self._area.ledger.database.change_marker()

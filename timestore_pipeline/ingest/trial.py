@@ -1,4 +1,4 @@
-"""A Parquet or Arrow file read through on trial, in a process that may die of it, before this one reads it.
+"""Reads a Parquet or Arrow file on trial, in a process that may die of it, before this process reads it.
 
 A few hundred bytes of such a file may ask for any amount of memory, run for ever or crash the library. The trial
 decodes all of it within bounds of memory and time and measures each batch in the types in which rows are kept, so that
@@ -51,7 +51,7 @@ class Trial(Closing):
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # where the process names it
 
     def check(self, path: Path, go_on: Callable[[], None]) -> None:
-        """Raise `InvalidData` for a file that must not be read here. What else is wrong with it its reader will say.
+        """Raise `InvalidData` for a file that must not be read here. Other problems are for its reader to report.
 
         go_on: called while the trial lasts; raises when the caller is to stop.
         """

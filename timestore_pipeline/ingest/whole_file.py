@@ -1,4 +1,4 @@
-"""A file into the staging area whole or not at all, as far as its content decides, and never twice.
+"""Stages a file whole or not at all, as far as its content decides, and never twice.
 
 It is read once to name it by its content, once to see that every row can be kept, and once to stage it in batches that
 are keyed by content and first row. Killed anywhere, the same file staged again skips what is durable. The size of a

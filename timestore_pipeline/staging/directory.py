@@ -1,4 +1,4 @@
-"""Where everything lies in a staging directory, and how it is made durable.
+"""The layout of a staging directory, and how its files are made durable.
 
 <staging>/ledger.sqlite
 <staging>/ledger.sqlite.building                     a ledger that is being rebuilt
@@ -50,7 +50,7 @@ class FilesystemSpace:
     available: int
 
     def cannot_hold(self, limit: int) -> bool:
-        """Whether a guardrail of so many bytes guards nothing; 0 = it is off."""
+        """Whether a guardrail of so many bytes has no effect; 0 = it is off."""
         return 0 < self.size <= limit
 
     def misfit(self, total: int) -> str | None:
@@ -132,7 +132,7 @@ class StagingDirectory:
         return [self.journals / name for name in sorted(_names(str(self.journals))) if name.endswith(_JOURNAL_SUFFIX)]
 
     def sync_journals(self) -> None:
-        """Make it durable which journals there are."""
+        """Make the folder's list of journals durable."""
         sync(self.journals)
 
     def segment_folder(self, dataset: str) -> Path:

@@ -19,7 +19,7 @@ _NONE = StagedBatch("", NO_BATCH, 1, 0, clock.from_micros(0), None)
 
 
 def description(batches: Sequence[StagedBatch]) -> str:
-    """JSON that tells what each batch is, for when there is no ledger."""
+    """JSON that describes each batch, in case the ledger is lost."""
     keys = ("batch_id", "sequence", "idempotency_key", "rows", "bytes", "staged_at")
     rows = [(b.batch_id, b.sequence, b.idempotency_key, b.rows, b.bytes, clock.to_micros(b.staged_at)) for b in batches]
     return json.dumps([dict(zip(keys, row, strict=True)) for row in rows])

@@ -58,7 +58,7 @@ class Journal:
     def close(self) -> None:
         """Close the file; closing it twice is fine."""
         if self._descriptor >= 0:
-            with suppress(OSError):  # all that counts was flushed
+            with suppress(OSError):  # all acknowledged rows were flushed
                 os.close(self._descriptor)
             self._descriptor = -1
 

@@ -47,7 +47,7 @@ class RecordLayout:
 
 @dataclass(frozen=True, slots=True)
 class RecordHeader:
-    """What a record says about one dataset's batches of one group commit."""
+    """A record's description of one dataset's batches in one group commit."""
 
     dataset: str
     layout: RecordLayout
@@ -78,7 +78,7 @@ class FoundRecord:
 
 @dataclass
 class Scan:
-    """What a journal's file holds."""
+    """The contents of a journal's file."""
 
     shard: str
     records: list[FoundRecord] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Scan:
 
 
 def first_line(journal_id: str, shard: str) -> bytes:
-    """What a journal's file begins with."""
+    """The first line of a journal's file."""
     return json.dumps({"format_version": FORMAT_VERSION, "journal_id": journal_id, "shard": shard}).encode() + b"\n"
 
 

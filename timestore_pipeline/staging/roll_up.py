@@ -38,7 +38,7 @@ _Rows = list[tuple[StagedBatch, pa.Table]]
 
 @dataclass(slots=True)
 class RollUp:
-    """What became of a dataset's batches in journals."""
+    """The result of a roll-up of one dataset."""
 
     segments: list[str] = field(default_factory=list)  # ids of those that were made
     incidents: list[int] = field(default_factory=list)  # for batches that were set aside
@@ -199,7 +199,7 @@ def drop_unowed(area: StagingArea, dataset: str, segment_id: str) -> None:
 
 
 def remove_unfinished(area: StagingArea, dataset: str) -> None:
-    """Remove segments that a dead process had begun to make."""
+    """Remove segments that a dead process did not finish."""
     for segment in area.ledger.segments.building(dataset):
         if not area.identity.is_alive(segment.owner):
             drop_unowed(area, dataset, segment.segment_id)
@@ -209,6 +209,6 @@ def _is_unlinked(area: StagingArea, journal_id: str) -> bool:
     try:
         area.directory.journal(journal_id).unlink(missing_ok=True)
     except OSError as error:
-        _log.warning("journal %s holds nothing that is owed and cannot be removed yet: %s", journal_id, error)
+        _log.warning("journal %s is not needed any more and cannot be removed yet: %s", journal_id, error)
         return False
     return True

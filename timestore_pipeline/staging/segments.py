@@ -47,7 +47,7 @@ _GIVEN_UP = ("fsync failed", "database has been invalidated")
 
 @dataclass(frozen=True, slots=True)
 class SegmentHeader:
-    """What the file says about itself."""
+    """The file's own description."""
 
     segment_id: str
     shard: str

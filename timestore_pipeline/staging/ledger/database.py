@@ -194,7 +194,7 @@ def _try_execute(connection: sqlite3.Connection, statement: str) -> bool:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's errors as the product's: those that say what to do, or a plain one."""
+    """SQLite's errors as the product's: those with a remedy, or a plain one."""
     try:
         yield
     except sqlite3.Error as error:

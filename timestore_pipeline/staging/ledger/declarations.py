@@ -49,7 +49,7 @@ class Declarations:
         self._database = database
 
     def apply(self, datasets: Collection[str], changing: Changing, *, dry_run: bool) -> list[Declared]:
-        """Make and change datasets; `dry_run` finds out what would come of it, and undoes it.
+        """Make and change datasets; `dry_run` shows the result without keeping it.
 
         Raises `DatasetsRefused` with a problem of every dataset that is refused, by `changing` or by what is published.
         """
@@ -80,7 +80,7 @@ class Declarations:
 
 @contextmanager
 def _undone(tx: sqlite3.Connection, undo: bool) -> Iterator[None]:
-    """Take back what is written within, if it is to be."""
+    """Undo the writes of the block, if asked to."""
     tx.execute("SAVEPOINT declared")
     yield
     if undo:

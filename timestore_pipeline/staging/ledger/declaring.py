@@ -93,7 +93,7 @@ def _check_spelling(dataset: str, name: str, schema: pa.Schema) -> None:
 
 
 def _applied(known: pa.DataType, declared: pa.DataType) -> pa.DataType:
-    """What becomes of a known type: objects keep the fields that are not declared."""
+    """The new type of a known column: objects keep the fields that are not declared."""
     t = pa.types
     if t.is_struct(known) and t.is_struct(declared):
         said = {field.name: field.type for field in declared}

@@ -1,4 +1,4 @@
-"""What failed flushes leave with their dataset, in columns of `datasets`: a pause, a block, smaller claims.
+"""The effects of failed flushes on their dataset, in columns of `datasets`: a pause, a block, smaller claims.
 
 - `failures`, `retry_at`: automatic flushes wait, longer after each failure.
 - `blocked`: no flush can succeed before something is changed. A published flush, an operator's request, new metadata
@@ -41,7 +41,7 @@ class FlushFailures:
             tx.execute("UPDATE datasets SET blocked = NULL WHERE blocked IS NOT NULL")
 
     def most_claim_bytes(self, dataset: str) -> int | None:
-        """What the dataset's next claim may take; None = as much as usual."""
+        """Most bytes of the dataset's next claim; None = as many as usual."""
         row = self._database.row("SELECT claim_bytes FROM datasets WHERE name = ?", (dataset,))
         return None if row is None else row["claim_bytes"]
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps of old flushes: a row for each stretch of epochs, with what its published flushes add up to.
+"""Old flushes in the ledger: a row for each stretch of epochs, with the totals of its published flushes.
 
 So the ledger of a dataset that is flushed every minute stays small, and `timestore verify` still compares the rows that
 were published with those in the table's files, a stretch at a time.

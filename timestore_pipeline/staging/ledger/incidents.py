@@ -67,7 +67,7 @@ class Incidents:
         return _incident(row)
 
     def batches(self, incident_id: int) -> list[IncidentBatch]:
-        """What it set aside, in the order of the rows."""
+        """Its batches, in the order of the rows."""
         rows = self._database.rows(
             "SELECT * FROM batches WHERE incident_id = ? ORDER BY segment_id, sequence", (incident_id,)
         )
@@ -101,7 +101,7 @@ class Incidents:
             return True
 
     def displaced(self, dataset: str) -> list[Displaced]:
-        """Segments of the dataset that are, or once were, set aside."""
+        """Segments of the dataset that are, or once were, in quarantine."""
         rows = self._database.rows(
             "SELECT segment_id, state FROM segments WHERE state IN ('sealed', 'quarantined') AND segment_id IN ("
             "SELECT segment_id FROM incidents JOIN datasets USING (dataset_id) WHERE name = ? AND kind = 'segment')",

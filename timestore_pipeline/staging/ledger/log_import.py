@@ -1,4 +1,4 @@
-"""Bringing the ledger up to what the Delta log says, and to what segments say of their dataset. Nothing is forgotten.
+"""Brings the ledger up to date with the Delta log, and with the datasets of segments. No entry is removed.
 
 Each call is one transaction that may be repeated. What is published is entered before a segment is adopted (see
 `segment_import`), so that no claim ever finds a published batch pending.

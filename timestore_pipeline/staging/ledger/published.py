@@ -1,8 +1,8 @@
-"""What the ledger keeps of published batches: a row for each run, and the receipts of those that had a key.
+"""Published batches in the ledger: a row for each run, and the receipts of those that had a key.
 
 A run is consecutive batches of one stream that one flush published. Batches are folded into runs after their flush has
-ended, and forgotten after the retention. One that was ever set aside keeps its own row, because its incident shows it.
-Every step is a short transaction that may be repeated; what a dead process leaves, the next flush does.
+ended, and forgotten after the retention. A batch that was ever in quarantine keeps its own row, because its incident
+shows it. Every step is a short transaction that may be repeated; the next flush completes what a dead process left.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What became of the pushes to a Pushgateway, whichever process tried: one JSON document in `meta`.
+"""The results of pushes to a Pushgateway, by any process: one JSON document in `meta`.
 
-Runs, sensor ticks and commands push on behalf of the same shard, so what one of them found out spares the others the
-wait for a gateway that is away. A process that dies between a push and its record leaves one push uncounted.
+Runs, sensor ticks and commands push on behalf of the same shard, so the result of one spares the others the wait for a
+gateway that does not answer. A process that dies between a push and its record leaves one push uncounted.
 """
 
 from __future__ import annotations

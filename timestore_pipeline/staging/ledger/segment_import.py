@@ -1,7 +1,7 @@
-"""Segment files entered into the ledger that does not know them, or not all that is in them.
+"""Enters segment files into a ledger that lacks them or some of their batches.
 
-Each call is one transaction that may be repeated. No batch is entered twice: its id tells, and its idempotency key. A
-copy with a key the ledger knows from another batch was refused when it came, and never acknowledged.
+Each call is one transaction that may be repeated. No batch is entered twice: its id and its idempotency key identify
+it. A copy with a key the ledger knows from another batch was refused when it came, and never acknowledged.
 """
 
 from __future__ import annotations

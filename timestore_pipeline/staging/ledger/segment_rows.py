@@ -47,7 +47,7 @@ class Segments:
             )
 
     def building(self, dataset: str) -> list[SegmentRecord]:
-        """Those that are not whole yet; of an owner that is gone, never will be."""
+        """Those that are not whole yet; if their owner is dead, they never will be."""
         return self._select("WHERE name = ? AND segments.state = 'building'", dataset)
 
     def of_dataset(self, dataset: str) -> list[SegmentRecord]:
@@ -66,7 +66,7 @@ class Segments:
         return found[0] if found else None
 
     def drained(self, dataset: str) -> list[SegmentRecord]:
-        """Sealed segments in which no batch is left that could still be needed."""
+        """Sealed segments that hold no batch which could still be needed."""
         return self._select(f"WHERE name = ? AND {_DRAINED}", dataset)
 
     def datasets_with_drained(self) -> list[str]:

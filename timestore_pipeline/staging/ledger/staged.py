@@ -1,4 +1,4 @@
-"""What of a dataset is staged and not known to be published, and where it lies, at one instant, for readers."""
+"""A dataset's batches that are staged and not known to be published, and their places, at one instant, for readers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timestore_pipeline.staging.ledger.journals import OWED, RecordPlace, places
 
 @dataclass(frozen=True, slots=True)
 class HeldBatch:
-    """A batch where it lies."""
+    """A batch and its place."""
 
     batch_id: str
     rows: int
