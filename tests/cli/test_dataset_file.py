@@ -139,7 +139,7 @@ def test_what_would_need_a_rewrite_is_refused_with_the_remedy(home: Path, said: 
         ("datasets: {a: {schema: {columns: {no: double}}}}", "YAML reads the key no as False; quote it"),
         ("dataset: {a: {}}", "has the one key 'datasets' at its top, not 'dataset'"),
         ("[a]", "has the one key 'datasets' at its top"),
-        ("datasets: [a]", "datasets holds names"),
+        ("datasets: [a]", "datasets maps the names"),
         ("datasets: {a: b}", "a does not hold keys with values"),
         ("datasets: {A!: {}}", "'A!' is not a dataset name"),
         ("datasets: {a: [}", "cannot be read"),

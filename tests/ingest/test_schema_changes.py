@@ -294,7 +294,7 @@ def test_what_is_published_before_its_type_is_known_is_text(
         manager.enqueue("d", rows(empty))
     [found] = published(settings)
     assert found == ([None] if empty == [{}] else empty)
-    assert "published as text what was only empty so far" in caplog.text
+    assert "columns without a value so far are published as text" in caplog.text
     with StagingManager.open(settings) as manager:
         manager.enqueue("d", rows(empty))
     assert len(published(settings)) == 2

@@ -217,5 +217,5 @@ def test_a_file_that_does_not_say_that_it_is_this_journal_is_unreadable(path: Pa
 def test_a_journal_that_was_renamed_is_unreadable(path: Path) -> None:
     write(path, record(1))
     other = path.rename(path.with_name("00cd.journal"))
-    with pytest.raises(UnreadableSegment, match="does not say what it is"):
+    with pytest.raises(UnreadableSegment, match="does not begin as a journal"):
         scan(other)

@@ -108,7 +108,7 @@ def _refuse_stranded(area: StagingArea, dataset: str) -> None:
         raise LedgerIncomplete(
             f"batches of dataset {dataset!r} wait in {len(stranded)} segments that the ledger does not list: {shown}",
             dataset=dataset,
-            hint="`timestore recover` enters the files that exist; `timestore verify` says what is missing",
+            hint="`timestore recover` enters the files that exist; `timestore verify` lists what is missing",
         )
 
 

@@ -105,7 +105,7 @@ def _refuse_empty(area: StagingArea, ref: FlushRef) -> None:
         raise AllSetAside(
             f"flush {ref.epoch} of dataset {ref.dataset!r} published nothing: {reason}",
             dataset=ref.dataset,
-            hint=f"`timestore quarantine list {ref.dataset}` says what and why; nothing was deleted",
+            hint=f"`timestore quarantine list {ref.dataset}` lists the batches with the reasons; nothing was deleted",
         )
 
 

@@ -168,7 +168,7 @@ class FlushPipeline:
         try:
             write()
         except TimestoreError as problem:
-            _log.warning("how a phase went is not written down: %s", problem)
+            _log.warning("the times of a phase could not be recorded: %s", problem)
 
     def _block_if_configured_wrong(self, dataset: str, error: BaseException) -> None:
         block_if_configured_wrong(self._area, dataset, error, self._configuration(dataset))

@@ -51,7 +51,7 @@ def _tell_what_was_open(found: DatasetRecord, record: DatasetRecord) -> None:
     if waiting := waiting_leaves(found.schema):
         columns = ", ".join(waiting)
         _log.warning(
-            "%s", LogEvent("published as text what was only empty so far", dataset=record.name, columns=columns)
+            "%s", LogEvent("columns without a value so far are published as text", dataset=record.name, columns=columns)
         )
     if found.granularity is None and record.granularity is Granularity.NONE and not _wants_none(record):
         hint = declare_time(record.name)

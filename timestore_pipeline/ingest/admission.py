@@ -167,7 +167,7 @@ class Admission:
         if least and self._lacking.used() > 0:
             self._tally.dropped(dataset, "disk_full")
             raise DiskFull(
-                f"dataset {dataset!r}: what is left on the disk of {self._area.directory.root} is kept for flushes",
+                f"dataset {dataset!r}: the space left on the disk of {self._area.directory.root} is kept for flushes",
                 dataset=dataset,
                 hint=f"free space, wait for a flush, or lower TIMESTORE_STAGING_MIN_FREE_BYTES={least}",
                 retry_after=_RETRY_AFTER,

@@ -40,7 +40,9 @@ def read_datasets(text: str, source: str) -> dict[str, Document]:
         raise _refused(f"{source} has the one key {_TOP!r} at its top{found}", "`timestore datasets export` shows one")
     datasets = document[_TOP] or {}
     if not isinstance(datasets, dict):
-        raise _refused(f"{source}: {_TOP} holds names with what is said of each", "a name, a colon, and indented keys")
+        raise _refused(
+            f"{source}: {_TOP} maps the names of datasets to their metadata", "a name, a colon, and indented keys"
+        )
     for name, said in datasets.items():
         _check_entry(name, said, source)
     return {name: said or {} for name, said in datasets.items()}

@@ -66,7 +66,7 @@ def tell_of_local_times(dataset: str, before: pa.Schema | None, after: pa.Schema
             continue
         _log.warning(
             "dataset %s: column %r holds timestamps without a time zone; its table will need the feature timestampNtz,"
-            " which old readers lack. schema.localTimestamps = utc takes them for UTC, refuse refuses them",
+            " which old readers lack. schema.localTimestamps = utc reads them as UTC, refuse refuses them",
             dataset,
             path,
         )

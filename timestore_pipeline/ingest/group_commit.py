@@ -53,7 +53,7 @@ class GroupCommit:
     def commit(self, batches: Sequence[QueuedBatch]) -> None:
         """Stage the batches and resolve every receipt, with a result or with an error; raises nothing.
 
-        A receipt its caller has cancelled by now is left alone; from here on none can be cancelled any more.
+        A receipt that its caller has cancelled is skipped; from here on none can be cancelled.
         """
         waiting = [batch for batch in batches if batch.receipt.set_running_or_notify_cancel()]
         left = waiting

@@ -30,7 +30,7 @@ _HINT = "send Arrow data (pyarrow, polars, pandas, DuckDB) or a list of mappings
 _REMEDIES = {  # a word of Arrow's -> the remedy
     "UTF8": "strings must be UTF-8; send other bytes as binary",
     "Decimal": "send such numbers as text",
-    "range": "a time of day lies within a day; send a duration where it may pass one",
+    "range": "a time of day is less than a day; send longer times as a duration",
     "whole number of days": "send whole days, or a timestamp",
 }
 _T = pa.types

@@ -154,7 +154,7 @@ class _Parser:
             return self._struct(level)
         name = _OTHER_SPELLINGS.get(word, word)
         if name in _MEANINGS and name not in _LEAVES:
-            raise _Unreadable(f"{word} cannot stand inside another type")
+            raise _Unreadable(f"{word} cannot be part of another type")
         if name not in _LEAVES:
             raise _Unreadable(f"there is no type {word!r}" if word else "it ends too early")
         return _LEAVES[name]
@@ -201,7 +201,7 @@ class _Parser:
     def _number(self) -> int:
         token = self._take()
         if not token.isdecimal():
-            raise _Unreadable(f"{token!r} stands where a number is expected")
+            raise _Unreadable(f"found {token!r} where a number is expected")
         return int(token)
 
     def _expect(self, token: str) -> None:

@@ -86,7 +86,7 @@ def _check_fields(schema: pa.Schema, rules: Rules) -> None:
     """Every column costs every flush and every reader, even if it is null in all rows but one."""
     count = sum(fields_of(column.type) for column in schema)
     if count > MOST_FIELDS:
-        hint = f"a dataset has at most {MOST_FIELDS}: send what the names say as values, or to another dataset"
+        hint = f"a dataset has at most {MOST_FIELDS}: send the varying part of the names as values, or use two datasets"
         raise InvalidData(f"dataset {rules.dataset} would have {count} columns and fields", hint=hint)
 
 

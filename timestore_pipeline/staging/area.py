@@ -153,5 +153,5 @@ class StagingArea(Closing):
 
 
 def _not_removed(dataset: str, error: OSError) -> RetryLater:
-    hint = "they hold nothing that is owed and only take up space; the next flush tries again"
+    hint = "all their batches are published, so they only take up space; the next flush tries again"
     return RetryLater(f"drained segments cannot be removed: {error}", dataset=dataset, hint=hint)

@@ -33,7 +33,7 @@ _FRAME = struct.Struct("<4sIQI")
 _END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow IPC stream
 _LONGEST_LINE = 4096  # bytes
 _SEARCHED = 1 << 20  # bytes that are looked through at a time for the next intact record
-_HINT = "the journal is kept; put a copy from a backup in its place, or discard what it owes"
+_HINT = "the journal is kept; put a copy from a backup in its place, or discard its batches"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _intact(descriptor: int, path: Path, offset: int) -> tuple[bytes, int]:
 
 
 def scan(path: Path) -> Scan:
-    """Every intact record of a journal; raises `UnreadableSegment` when the file does not say what it is.
+    """Every intact record of a journal; raises `UnreadableSegment` when the file does not begin as a journal.
 
     All its bytes are read, and those of one record at a time are held. Bytes that are no intact record are passed over:
     what follows them may be sound.
@@ -225,7 +225,7 @@ def _shard(path: Path, line: bytes) -> str:
         FORMAT_VERSION,
         path.stem,
     ):
-        raise UnreadableSegment(f"journal {path} does not say what it is, but {line[:80]!r}", hint=_HINT)
+        raise UnreadableSegment(f"journal {path} does not begin as a journal, but with {line[:80]!r}", hint=_HINT)
     return str(found.get("shard"))
 
 

@@ -50,7 +50,7 @@ def prefix(kind: str, process_id: str) -> str:
 
 
 def remove_abandoned(area: StagingArea) -> None:
-    """Remove the folders whose process is gone: a query's holds on to segments that may be published by now."""
+    """Remove the folders whose process is gone: a query's folder holds segments that may be published already."""
     for path, owner in owned_folders(area.directory):
         with suppress(AccessDenied):  # another user's process, which lives for all we know
             if not area.identity.is_alive(owner):

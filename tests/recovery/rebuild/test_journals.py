@@ -121,7 +121,7 @@ def test_a_file_that_is_not_a_journal_is_reported_and_kept(settings: Settings) -
     stray.write_bytes(b"something else")
     rebuilt(settings)
     [left] = recovered(settings).reconciled.unadopted
-    assert (left.path, "does not say what it is" in left.reason) == (stray, True)
+    assert (left.path, "does not begin as a journal" in left.reason) == (stray, True)
     flush(settings)
     assert in_lake(settings) == list(range(10))
     assert stray.exists()

@@ -59,7 +59,7 @@ def metadata_of(row: Row) -> DatasetMetadata:
     except InvalidMetadata as error:
         name = row["name"]
         raise InvalidMetadata(
-            f"what is stored of dataset {name!r} cannot be read: {error}",
+            f"the metadata of dataset {name!r} in the ledger cannot be read: {error}",
             dataset=name,
             hint=f"`timestore datasets set {name}` replaces it; a newer release may have written it",
         ) from error

@@ -120,7 +120,7 @@ class Datasets:
         return self.get(name)
 
     def learn(self, record: DatasetRecord, learnt: DatasetRecord) -> bool:
-        """Set columns and layout as they are published; False = the record is another by now.
+        """Set columns and layout as they are published; False = the record has changed meanwhile.
 
         What was declared of a column's type follows, lest the metadata ask for what cannot be.
         Segments that were written before keep their types, see `segments_differ`.
@@ -210,7 +210,7 @@ def _refuse_unsettled(tx: sqlite3.Connection, dataset_id: int, name: str) -> Non
         raise DatasetInUse(
             f"dataset {name!r} still has {left}",
             dataset=name,
-            hint=f"stop its producers, `timestore drain {name}`, and decide about what is in quarantine",
+            hint=f"stop its producers, `timestore drain {name}`, and decide about its quarantined batches",
         )
 
 

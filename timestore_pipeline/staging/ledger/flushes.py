@@ -130,7 +130,7 @@ class Flushes:
 
         So a publish whose process dies right after the commit can be finalized by any other.
         owner: the process that exported, None = any holder of the claim. Raises `Fenced` when the claim has ended or
-        has another owner by now, which may be publishing files of its own.
+        now has another owner, which may be publishing files of its own.
         """
         with self._database.transaction() as tx:
             dataset_id = require_live(tx, ref)
@@ -203,7 +203,7 @@ class Flushes:
             dataset_id = require_live(tx, ref)
             if state is not seen:
                 raise Fenced(
-                    f"flush {ref.epoch} of dataset {ref.dataset!r} is {state} by now, no longer {seen}",
+                    f"flush {ref.epoch} of dataset {ref.dataset!r} is now {state}, no longer {seen}",
                     dataset=ref.dataset,
                     hint="another process works on it; `timestore recover` looks again",
                 )

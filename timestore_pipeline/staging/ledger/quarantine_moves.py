@@ -102,7 +102,7 @@ def _require_ours(tx: sqlite3.Connection, segment_id: str, owner: str) -> int:
     ).fetchone()
     taken = row is None or row["state"] != "sealed"
     if taken or others is not None:
-        raise Fenced(f"segment {segment_id} belongs to another process by now", hint="the next flush looks at it again")
+        raise Fenced(f"segment {segment_id} now belongs to another process", hint="the next flush looks at it again")
     return int(row["dataset_id"])
 
 

@@ -122,7 +122,7 @@ def admit(tx: sqlite3.Connection, basis: Basis) -> None:
 
 
 def apply(tx: sqlite3.Connection, dataset: str, change: SchemaChange) -> None:
-    """Raises `SchemaMoved` when the record is another by now, or when staged values no longer allow the change."""
+    """Raises `SchemaMoved` when the record has changed meanwhile, or when staged values no longer allow the change."""
     from timestore_pipeline.model.widening import check_extents
 
     record = record_of(tx.execute("SELECT * FROM datasets WHERE name = ?", (dataset,)).fetchone())

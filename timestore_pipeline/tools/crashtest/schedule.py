@@ -177,7 +177,7 @@ def digest(checksums: Sequence[str]) -> str:
 
 
 def checksum_sql(columns: Sequence[str]) -> str:
-    """SQL expression that must equal a row's `checksum`; `columns`: those that the table has by now."""
+    """SQL expression that must equal a row's `checksum`; `columns`: those that the table has already."""
     grown = [*(name for name in _LATER if name in columns), *filter(_EVOLVED.fullmatch, columns)]
     later = [f"'{name}=' || {name}" for name in grown]
     parts = ["'at=' || epoch_us(\"at\")", "'name=' || name", "'value=' || value", *later]
