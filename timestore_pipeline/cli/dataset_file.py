@@ -32,10 +32,10 @@ def apply(
     Example:
       timestore datasets apply datasets.yaml --dry-run
     """
-    said = read_datasets(_text(file), file)
+    documents = read_datasets(_text(file), file)
     try:
         with open_store() as store:
-            changes = apply_datasets(store.settings, store.area.ledger, said, dry_run=dry_run)
+            changes = apply_datasets(store.settings, store.area.ledger, documents, dry_run=dry_run)
     except DatasetsRefused as refused:
         for problem in () if as_json else refused.problems:
             print_note(f"{problem.dataset}: {problem} [{problem.code}]", "red")

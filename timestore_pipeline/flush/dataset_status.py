@@ -44,7 +44,7 @@ def settings_in_force(
 
     One query of the ledger, and none where no dataset names sort columns: the sensor asks for a thousand at a tick.
     """
-    found = {name: defaults.overridden(said.staging.flush) for name, said in metadata.items()}
+    found = {name: defaults.overridden(one.staging.flush) for name, one in metadata.items()}
     sorted_ones = [name for name, settings in found.items() if settings.sort_by]
     columns = datasets.columns(sorted_ones) if sorted_ones else {}
     return found | {name: found[name].among(columns.get(name, [])) for name in sorted_ones}

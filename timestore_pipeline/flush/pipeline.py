@@ -22,7 +22,7 @@ from timestore_pipeline.flush.claim import Claim, claim_backlog, most_bytes_now,
 from timestore_pipeline.flush.export import ExportOptions
 from timestore_pipeline.flush.export_with_quarantine import export_relieved
 from timestore_pipeline.flush.failure_policy import block_if_configured_wrong
-from timestore_pipeline.flush.report import tell_published, tell_unclaimed, tell_unsettled
+from timestore_pipeline.flush.report import log_published, log_unclaimed, log_unsettled
 from timestore_pipeline.flush.settle import settle
 from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.flush import Flush, FlushRef, FlushState, Phase, RetryReason, Trigger
@@ -69,7 +69,7 @@ class FlushPipeline:
             most_bytes = most_bytes_now(self._area, dataset, usual)
             claim = claim_backlog(self._area, self._lake, dataset, trigger, run_id, most_bytes)
         except Exception as error:
-            tell_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
+            log_unclaimed(dataset, trigger, run_id, clock.now() - began_at, error)
             self._note(partial(self._block_if_configured_wrong, dataset, error))
             raise
         if claim.ref is not None:
@@ -106,7 +106,7 @@ class FlushPipeline:
             self._area.held_claims.discard(ref)  # one that could not be finalized now is the next flush's to settle
         flush = self._area.ledger.flushes.get(ref)
         if news:
-            tell_published(flush)
+            log_published(flush)
         self._tidy(ref.dataset)
         return flush
 
@@ -236,4 +236,4 @@ class FlushPipeline:
             if mine and flush.state not in (FlushState.PUBLISHED, FlushState.ABORTED):
                 settle(self._area, self._lake, flush, RetryReason.of(error), str(error) or type(error).__name__, error)
         except (TimestoreError, OSError) as problem:
-            tell_unsettled(ref, error, problem)
+            log_unsettled(ref, error, problem)

@@ -12,23 +12,23 @@ from timestore_pipeline.system.legible import LogEvent, Value
 _log = logging.getLogger(__name__)
 
 
-def tell_published(flush: Flush) -> None:
+def log_published(flush: Flush) -> None:
     _log.info("%s", LogEvent("flush published", **_about(flush)))
 
 
-def tell_aborted(flush: Flush, reason: RetryReason, cause: BaseException | None) -> None:
+def log_aborted(flush: Flush, reason: RetryReason, cause: BaseException | None) -> None:
     """cause: what made it fail, None when its process is gone."""
     described = _error(cause) if cause is not None else {"code": reason.value, "error": flush.error}
     _log.warning("%s", LogEvent("flush aborted", **_about(flush), reason=reason.value, **described))
 
 
-def tell_unsettled(ref: FlushRef, cause: BaseException, problem: Exception) -> None:
+def log_unsettled(ref: FlushRef, cause: BaseException, problem: Exception) -> None:
     """The phase failed, and the lake or the ledger does not let the flush end: the next one settles it."""
     why: dict[str, Value] = {"settling_failed": str(problem), **_error(cause)}
     _log.warning("%s", LogEvent("flush unsettled", dataset=ref.dataset, epoch=ref.epoch, **why))
 
 
-def tell_unclaimed(dataset: str, trigger: Trigger, run_id: str, took: timedelta, error: Exception) -> None:
+def log_unclaimed(dataset: str, trigger: Trigger, run_id: str, took: timedelta, error: Exception) -> None:
     """A flush that is already in flight is no failure."""
     level = logging.INFO if isinstance(error, FlushInFlight) else logging.WARNING
     known: dict[str, Value] = {"dataset": dataset, "trigger": trigger.value, "run_id": run_id, "claim_seconds": took}

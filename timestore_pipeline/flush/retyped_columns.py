@@ -36,7 +36,7 @@ class RetypedColumn:
     staged: pa.DataType
     published: pa.DataType
     leeway: Leeway | None = None  # None = the type was learnt, or is one that holds whatever is staged
-    declared: bool = False  # an operator has said how it is published
+    declared: bool = False  # an operator has declared how it is published
 
     def fits(self) -> str:
         """SQL over a staged row: whether the value is kept."""

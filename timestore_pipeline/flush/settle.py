@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from timestore_pipeline.errors import Conflict, Fenced, TimestoreError
-from timestore_pipeline.flush.report import tell_aborted, tell_published
+from timestore_pipeline.flush.report import log_aborted, log_published
 from timestore_pipeline.lake.layout import Partitioning
 from timestore_pipeline.lake.table import Lake, LakeTable
 from timestore_pipeline.model.dataset import Granularity
@@ -70,9 +70,9 @@ def settle(
     state = _outcome(area, table, flush, error)
     if state is FlushState.PUBLISHED:
         if area.ledger.flushes.finalize(ref, None):
-            tell_published(area.ledger.flushes.get(ref))
+            log_published(area.ledger.flushes.get(ref))
     elif _abort(area, table, flush, reason, error):
-        tell_aborted(area.ledger.flushes.get(ref), reason, cause)
+        log_aborted(area.ledger.flushes.get(ref), reason, cause)
     area.held_claims.discard(ref)
     area.tidy_segments(flush.dataset)
     return Settlement(ref, state)

@@ -20,14 +20,14 @@ NOTED_AGAIN = timedelta(hours=1)  # so that `show` says which code locations sti
 
 
 def apply_datasets(
-    settings: Settings, ledger: Ledger, said: Mapping[str, Document], *, dry_run: bool = False
+    settings: Settings, ledger: Ledger, documents: Mapping[str, Document], *, dry_run: bool = False
 ) -> list[DatasetChange]:
     """What changes, by dataset, in the order of the file: all of it or nothing.
 
     Raises `DatasetsRefused`, with the problems of all datasets.
     """
     declared = ledger.declarations.apply(
-        list(said), lambda name, before: _after(settings, name, before, said[name]), dry_run=dry_run
+        list(documents), lambda name, before: _after(settings, name, before, documents[name]), dry_run=dry_run
     )
     return [
         DatasetChange(one.dataset, one.new, tuple(changed_keys(document_of(one.before), document_of(one.after))))
@@ -36,35 +36,37 @@ def apply_datasets(
 
 
 def declare_datasets(
-    settings: Settings, ledger: Ledger, source: str, said: Mapping[str, Document]
+    settings: Settings, ledger: Ledger, source: str, documents: Mapping[str, Document]
 ) -> list[DatasetChange]:
     """The same for what a code location declares, which the ledger then knows; takes no lock while nothing changes."""
-    changes = [] if _holds(settings, ledger, said) else apply_datasets(settings, ledger, said)
+    changes = [] if _holds(settings, ledger, documents) else apply_datasets(settings, ledger, documents)
     noted = ledger.declarations.noted().get(source)
-    if noted is None or noted.datasets != said or noted.at + NOTED_AGAIN < clock.now():
-        ledger.declarations.note(source, said)
+    if noted is None or noted.datasets != documents or noted.at + NOTED_AGAIN < clock.now():
+        ledger.declarations.note(source, documents)
     return [change for change in changes if change]
 
 
-def check_datasets(settings: Settings, said: Mapping[str, Document]) -> None:
+def check_datasets(settings: Settings, documents: Mapping[str, Document]) -> None:
     """Raises `DatasetsRefused` for what contradicts itself or the limits in force, whatever the ledger holds."""
     problems = list[TimestoreError]()
-    for name, document in said.items():
+    for name, document in documents.items():
         try:
             _after(settings, name, DatasetMetadata(), document)
         except TimestoreError as error:
             error.dataset = name
             problems.append(error)
     if problems:
-        raise DatasetsRefused(problems, of=len(said))
+        raise DatasetsRefused(problems, of=len(documents))
 
 
-def _after(settings: Settings, name: str, before: DatasetMetadata, said: Document) -> DatasetMetadata:
+def _after(settings: Settings, name: str, before: DatasetMetadata, document: Document) -> DatasetMetadata:
     """The same object when nothing changes."""
-    after = checked_metadata(settings, name, declared_on_top(before, said))
+    after = checked_metadata(settings, name, declared_on_top(before, document))
     return after if list(changed_keys(document_of(before), document_of(after))) else before
 
 
-def _holds(settings: Settings, ledger: Ledger, said: Mapping[str, Document]) -> bool:
+def _holds(settings: Settings, ledger: Ledger, documents: Mapping[str, Document]) -> bool:
     known, active = ledger.datasets.all_metadata(), set(ledger.datasets.names(active=True))
-    return all(name in active and _after(settings, name, known[name], said[name]) is known[name] for name in said)
+    return all(
+        name in active and _after(settings, name, known[name], documents[name]) is known[name] for name in documents
+    )

@@ -43,9 +43,9 @@ def read_datasets(text: str, source: str) -> dict[str, Document]:
         raise _refused(
             f"{source}: {_TOP} maps the names of datasets to their metadata", "a name, a colon, and indented keys"
         )
-    for name, said in datasets.items():
-        _check_entry(name, said, source)
-    return {name: said or {} for name, said in datasets.items()}
+    for name, metadata in datasets.items():
+        _check_entry(name, metadata, source)
+    return {name: metadata or {} for name, metadata in datasets.items()}
 
 
 def datasets_document(records: Iterable[DatasetRecord]) -> Document:
@@ -84,12 +84,12 @@ def _or_null(field: Mapping[str, Any]) -> dict[str, Any]:
     return {"anyOf": [*(option for option in options if option != {"type": "null"}), {"type": "null"}]}
 
 
-def _check_entry(name: object, said: object, source: str) -> None:
+def _check_entry(name: object, metadata: object, source: str) -> None:
     try:
         check_dataset_name(str(name))
     except InvalidDatasetName as error:
         raise InvalidMetadata(f"{source}: {error}", hint=error.hint) from None
-    if not isinstance(said, dict | None):
+    if not isinstance(metadata, dict | None):
         raise InvalidMetadata(
             f"{source}: {name} does not hold keys with values", dataset=str(name), hint="indent its keys below it"
         )

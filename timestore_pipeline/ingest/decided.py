@@ -58,7 +58,7 @@ class Decided:
         return f"decided by this first batch: {dated}; columns: {columns}"
 
 
-def tell_of_local_times(dataset: str, before: pa.Schema | None, after: pa.Schema) -> None:
+def warn_of_local_times(dataset: str, before: pa.Schema | None, after: pa.Schema) -> None:
     """Warn of every column that has become one: publishing it costs readers that lack the table feature."""
     known = [] if before is None else schema_local_paths(before)
     for path in schema_local_paths(after):

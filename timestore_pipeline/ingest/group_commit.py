@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.ingest.catalog import Fitted
-from timestore_pipeline.ingest.decided import tell_of_local_times
+from timestore_pipeline.ingest.decided import warn_of_local_times
 from timestore_pipeline.ingest.group import Group, Seen
 from timestore_pipeline.ingest.queue import QueuedBatch, fail, resolve, resolve_duplicate
 from timestore_pipeline.model.batch import StagedBatch, new_id
@@ -178,7 +178,7 @@ class GroupCommit:
         if seen.noted is not None:
             seen.noted = {**seen.noted, **basis.extents}
         if basis.change is not None and not raced:
-            tell_of_local_times(basis.dataset, basis.change.before, basis.change.schema)
+            warn_of_local_times(basis.dataset, basis.change.before, basis.change.schema)
         for batch, promise in zip(group.batches, group.promised, strict=True):
             first = raced.get(batch.idempotency_key or "")
             if first is None:

@@ -108,25 +108,25 @@ class StagingLoop:
 
 @dataclass
 class Inputs:
-    """said: what was said of the CSV for this call, see `Reading.with_csv`."""
+    """dialect: of the CSV in this call, see `Reading.with_csv`."""
 
     staging: StagingManager
     dataset: str
-    said: Mapping[str, Any]
+    dialect: Mapping[str, Any]
     reading: Reading
     sources: list[Source]
 
     @classmethod
-    def opened(cls, staging: StagingManager, dataset: str, files: Sequence[Path], said: Mapping[str, Any]) -> Inputs:
+    def opened(cls, staging: StagingManager, dataset: str, files: Sequence[Path], dialect: Mapping[str, Any]) -> Inputs:
         """Raises what `open_source` raises, and `InvalidMetadata` for a dialect that cannot be."""
-        reading = staging.reading(dataset).with_csv(said)
+        reading = staging.reading(dataset).with_csv(dialect)
         keep = len(files) == 1
-        return cls(staging, dataset, said, reading, [open_source(path, reading, keep=keep) for path in files])
+        return cls(staging, dataset, dialect, reading, [open_source(path, reading, keep=keep) for path in files])
 
     def as_known_now(self) -> Iterator[Source]:
         """Each file when its turn comes; one before it may have settled columns that it has, too."""
         for place, source in enumerate(self.sources):
-            now = self.staging.reading(self.dataset).with_csv(self.said)
+            now = self.staging.reading(self.dataset).with_csv(self.dialect)
             if now != self.reading:
                 self.sources[place] = open_source(source.path, now, keep=len(self.sources) == 1)
             yield self.sources[place]

@@ -74,7 +74,7 @@ def is_the_files_fault(error: TimestoreError) -> bool:
 
 
 def _is_systems(error: BaseException | None) -> bool:
-    """Arrow wraps both kinds into the same classes: what the system said carries a number."""
+    """Arrow wraps both kinds into the same classes: an error of the system has a number."""
     if isinstance(error, (MemoryError, pa.ArrowMemoryError)):
         return True
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)

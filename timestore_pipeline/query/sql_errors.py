@@ -1,4 +1,4 @@
-"""What DuckDB says of a wrong statement, without its guesses at names that are none of ours, and with our remedy."""
+"""DuckDB's message about a wrong statement, without its guesses at names that are not ours, and with our remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GUESS = re.compile(r'\s*Did you mean "[^"]*"\?')  # of a table or function of D
 _WORD = re.compile(r"\w+")
 
 
-def said(error: Exception) -> str:
+def own_message(error: Exception) -> str:
     return _GUESS.sub("", str(error))
 
 

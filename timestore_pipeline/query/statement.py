@@ -29,7 +29,7 @@ from timestore_pipeline.lake.table import Lake
 from timestore_pipeline.model.dataset import is_dataset_name
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.query.plan import Pins, QuerySource, plan_all, plan_published
-from timestore_pipeline.query.sql_errors import QUOTING, quoting_hint, said
+from timestore_pipeline.query.sql_errors import QUOTING, own_message, quoting_hint
 from timestore_pipeline.query.staged_rows import StagedRows
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.engine import open_engine
@@ -58,7 +58,7 @@ def check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     try:
         statements = connection.extract_statements(sql)
     except duckdb.Error as error:
-        raise InvalidQuery(f"query refused: {said(error)}", hint=quoting_hint(connection, sql)) from error
+        raise InvalidQuery(f"query refused: {own_message(error)}", hint=quoting_hint(connection, sql)) from error
     if len(statements) != 1:
         raise InvalidQuery(f"query refused: {len(statements)} statements", hint="give one statement")
     if statements[0].type not in _READS:
@@ -199,7 +199,8 @@ class _Query(Closing):
             if (refused := system_error(error, "the query")) is not None:
                 return refused
         return InvalidQuery(
-            f"query refused: {said(error)}", hint=f"datasets: {', '.join(sorted(self._known())) or 'none'}; {QUOTING}"
+            f"query refused: {own_message(error)}",
+            hint=f"datasets: {', '.join(sorted(self._known())) or 'none'}; {QUOTING}",
         )
 
 

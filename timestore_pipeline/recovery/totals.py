@@ -37,10 +37,10 @@ def total_findings(totals: LedgerTotals) -> Iterator[Finding]:
     for state, counted in counted_totals(totals).items():
         kept = totals.kept.get(state, Volume())
         if kept != counted:
-            yield Finding(TOTALS_DIFFER, f"{state}: the running total is {_told(kept)}, counted {_told(counted)}", hint)
+            yield Finding(TOTALS_DIFFER, f"{state}: the running total is {_text(kept)}, counted {_text(counted)}", hint)
     accepted, states = _accepted(totals), _sum(totals.kept)
     if accepted != states:
-        yield Finding(TOTALS_DIFFER, f"accepted {_told(accepted)}, but all states add up to {_told(states)}", hint)
+        yield Finding(TOTALS_DIFFER, f"accepted {_text(accepted)}, but all states add up to {_text(states)}", hint)
     yield from _batch_findings(totals)
 
 
@@ -61,11 +61,11 @@ def mended(totals: LedgerTotals) -> Totals | None:
 def _batch_findings(totals: LedgerTotals) -> Iterator[Finding]:
     in_flight = totals.counted.get(BatchState.IN_FLIGHT, Volume())
     if in_flight != totals.claimed:
-        text = f"the flushes in flight claimed {_told(totals.claimed)}, the batches in flight are {_told(in_flight)}"
+        text = f"the flushes in flight claimed {_text(totals.claimed)}, the batches in flight are {_text(in_flight)}"
         yield Finding("claims_differ", text, _LOST)
     published = totals.counted.get(BatchState.PUBLISHED, Volume())
     if not _covers(totals.flushed, published):
-        text = f"published batches are {_told(published)}, their flushes claimed {_told(totals.flushed)}"
+        text = f"published batches are {_text(published)}, their flushes claimed {_text(totals.flushed)}"
         yield Finding("claims_differ", text, _LOST)
 
 
@@ -85,5 +85,5 @@ def _covers(large: Volume, small: Volume) -> bool:
     return all(most >= least for most, least in zip(astuple(large), astuple(small), strict=True))
 
 
-def _told(volume: Volume) -> str:
+def _text(volume: Volume) -> str:
     return f"{volume.batches} batches of {volume.rows} rows and {volume.bytes} bytes"

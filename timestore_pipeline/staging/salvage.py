@@ -171,10 +171,10 @@ def _sort_out(some: Sequence[int], read: Fingerprints, owed: Mapping[int, int], 
         found.ranges.append(whole)
     for sequence in some:
         if rows[sequence][0] != owed[sequence]:
-            told = (
+            message = (
                 f"batch {sequence} was acknowledged with {owed[sequence]} rows, its segment holds {rows[sequence][0]}"
             )
-            found.fail([sequence], told)
+            found.fail([sequence], message)
 
 
 def _copy(
@@ -201,5 +201,5 @@ def _check_equal(path: Path, dataset: str, found: Examination) -> None:
         copied = reader.read(min(found.whole), max(found.whole))
     finally:
         reader.close()
-    if copied != {sequence: told for sequence, told in found.whole.items() if told[0]}:
+    if copied != {sequence: prints for sequence, prints in found.whole.items() if prints[0]}:
         raise UnreadableSegment(f"the copy {path} differs from its original", dataset=dataset, hint="report this")

@@ -36,7 +36,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """What a code location declares, and when it last said so."""
+    """The declarations of a code location, and when it last made them."""
 
     at: datetime
     datasets: dict[str, dict[str, Any]]  # as the file says it

@@ -1,7 +1,7 @@
 """New metadata of a dataset, and what they mean for the columns and the layout that it has.
 
 As long as nothing of it is published a column takes the type that is declared for it, if every staged value survives
-that, and the layout follows what is said. Afterwards both stay as they are, and what contradicts them is refused.
+that, and the layout follows the metadata. Afterwards both stay as they are, and what contradicts them is refused.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def replace_metadata(tx: sqlite3.Connection, record: DatasetRecord, metadata: Da
 
 
 def _paused(record: DatasetRecord, metadata: DatasetMetadata) -> bool:
-    """What new metadata make of a pause: they decide if they say something, and end theirs if they no longer do."""
-    said, before = metadata.staging.paused, record.metadata.staging.paused
-    if said is None:
+    """Whether new metadata leave a pause: they decide if they set one, and end one that they no longer set."""
+    paused, before = metadata.staging.paused, record.metadata.staging.paused
+    if paused is None:
         return record.paused if before is None else False
-    return said
+    return paused
 
 
 def _settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: DatasetMetadata) -> None:
@@ -52,11 +52,11 @@ def _settle_declared(tx: sqlite3.Connection, record: DatasetRecord, metadata: Da
 
 
 def _check_sort_columns(record: DatasetRecord, metadata: DatasetMetadata) -> None:
-    """Only what is said anew counts. Before the first batch, and for a declared column, the column is still to come."""
-    said = metadata.staging.flush.sort_by
-    if record.schema is None or said is None or said == record.metadata.staging.flush.sort_by:
+    """Only new declarations count. Before the first batch, and for a declared column, the column is still to come."""
+    sort_by = metadata.staging.flush.sort_by
+    if record.schema is None or sort_by is None or sort_by == record.metadata.staging.flush.sort_by:
         return
-    if unknown := [name for name in said if name not in {*record.schema.names, *metadata.schema_.columns}]:
+    if unknown := [name for name in sort_by if name not in {*record.schema.names, *metadata.schema_.columns}]:
         raise InvalidMetadata(
             f"staging.flush.sortBy names {unknown[0]!r}, which dataset {record.name!r} does not have",
             dataset=record.name,
@@ -71,7 +71,7 @@ def _schema_part(metadata: DatasetMetadata) -> tuple[object, ...]:
 def _declared_schema(
     record: DatasetRecord, schema: pa.Schema, metadata: DatasetMetadata, extents: Extents | None
 ) -> pa.Schema:
-    """Only what is said anew counts: a flush may have learnt another type than was said before."""
+    """Only new declarations count: a flush may have learnt another type than was declared before."""
     before = record.metadata.schema_.columns
     types = {field.name: field.type for field in schema}
     for name, declared in metadata.schema_.declared.items():
@@ -96,9 +96,9 @@ def _applied(known: pa.DataType, declared: pa.DataType) -> pa.DataType:
     """The new type of a known column: objects keep the fields that are not declared."""
     t = pa.types
     if t.is_struct(known) and t.is_struct(declared):
-        said = {field.name: field.type for field in declared}
-        kept = [pa.field(f.name, _applied(f.type, said.pop(f.name)) if f.name in said else f.type) for f in known]
-        return pa.struct([*kept, *(pa.field(name, type_) for name, type_ in said.items())])
+        new = {field.name: field.type for field in declared}
+        kept = [pa.field(f.name, _applied(f.type, new.pop(f.name)) if f.name in new else f.type) for f in known]
+        return pa.struct([*kept, *(pa.field(name, type_) for name, type_ in new.items())])
     if t.is_list(known) and t.is_list(declared):
         return pa.list_(_applied(known.value_type, declared.value_type))
     if t.is_map(known) and t.is_map(declared):

@@ -44,7 +44,7 @@ class Processes:
             sign_of_life(tx, process_id)
 
     def heartbeat_at(self, process_id: str) -> datetime | None:
-        """When the process last said that it works on its claims; None = it never held one, or is forgotten."""
+        """The last sign of life for its claims; None = it never held one, or is forgotten."""
         row = self._database.row("SELECT heartbeat_at FROM processes WHERE process_id = ?", (process_id,))
         return None if row is None else instant_or_none(row["heartbeat_at"])
 
