@@ -1,4 +1,4 @@
-"""Where the rows of claimed batches lie, as databases attached to one engine: segment files, and what journals hold.
+"""The rows of claimed batches, as databases attached to one engine: segment files, and copies from journals.
 
 Rows of a journal are copied into databases in memory, one for each journal and each layout in which it holds some. They
 count towards the engine's memory limit and spill like a sort. Both kinds have the tables that `segments` describes, so
@@ -54,7 +54,7 @@ def attach_sources(
     batches: Iterable[Place],
     places: Sequence[RecordPlace],
 ) -> list[StagedSource]:
-    """Attach what holds these batches; the source of the first batch first.
+    """Attach the sources of these batches; the source of the first batch first.
 
     places: of the records that hold some of them. Raises `UnreadableSegment`, and what `attach_records` raises.
     """
@@ -131,14 +131,14 @@ class _Copy:
             self.write()
 
     def write(self) -> None:
-        """Copy what was gathered."""
+        """Copy the gathered rows."""
         gathered, self._gathered, self._bytes = self._gathered, [], 0
         if gathered:
             self._write(gathered)
             self.sequences += [batch.sequence for batch, _ in gathered]
 
     def _write(self, batches: Sequence[tuple[StagedBatch, pa.Table]]) -> None:
-        """What cannot be copied together is copied in halves, so that a refused batch is known by its place."""
+        """Rows that cannot be copied together are copied in halves, so that a refused batch is known by its place."""
         rows = marked_rows(batches)  # noqa: F841  # DuckDB reads it by its name
         try:
             with refused_rows_named(self.dataset):

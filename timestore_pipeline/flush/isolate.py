@@ -32,7 +32,7 @@ Batches = Mapping[Place, str]  # where the rows lie -> batch id
 
 @dataclass(slots=True)
 class IsolationVerdict:
-    """What the trials showed. Batches that are in neither passed."""
+    """The result of the trials. Batches that are in neither passed."""
 
     culprits: dict[str, str] = field(default_factory=dict)  # batch id -> the error of its trial
     unresolved: list[str] = field(default_factory=list)  # batch ids in halves that failed and were not examined
@@ -42,7 +42,7 @@ class IsolationVerdict:
 def isolate_poison(area: StagingArea, lake: Lake, ref: FlushRef, options: ExportOptions) -> IsolationVerdict:
     """Try the claim's batches; no batch is the culprit when the failure is systemic or does not come again.
 
-    Raises whatever is not the data's fault, see `NOT_THE_DATA`.
+    Raises errors that are not the data's fault, see `NOT_THE_DATA`.
     """
     batches = area.ledger.batches.of_flush(ref)
     verdict = IsolationVerdict()

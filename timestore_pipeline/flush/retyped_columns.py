@@ -35,7 +35,7 @@ class RetypedColumn:
     name: str  # as it is published; DuckDB does not tell spellings apart
     staged: pa.DataType
     published: pa.DataType
-    leeway: Leeway | None = None  # None = the type was learnt, or is one that holds whatever is staged
+    leeway: Leeway | None = None  # None = the type was learnt, or holds every staged value
     declared: bool = False  # an operator has declared how it is published
 
     def fits(self) -> str:
@@ -73,7 +73,7 @@ Retyped = Mapping[str, Sequence[RetypedColumn]]  # by source name; absent = all 
 def retyped_columns(
     connection: duckdb.DuckDBPyConnection, record: DatasetRecord, sources: Sequence[StagedSource], leeway: LeewayOf
 ) -> dict[str, list[RetypedColumn]]:
-    """What the sources hold in other types than the record says."""
+    """Columns that the sources hold in other types than the record."""
     found = {source.name: list(_differing(connection, record, source.name, leeway)) for source in sources}
     return {name: columns for name, columns in found.items() if columns}
 

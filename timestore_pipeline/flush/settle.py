@@ -121,7 +121,7 @@ def _abort(area: StagingArea, table: LakeTable, flush: Flush, reason: RetryReaso
 
 @dataclass(frozen=True, slots=True)
 class SettledFlushes:
-    """What one call did."""
+    """The result of one call."""
 
     settled: Sequence[Settlement]
     errors: Sequence[TimestoreError]  # each dataset's claim waits for its next try
@@ -145,7 +145,7 @@ def settle_all_interrupted(area: StagingArea, lake: Lake, budget: timedelta) -> 
 
 
 def settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlement | None:
-    """Settle the dataset's claim if it was interrupted; raises what kept it from that, after counting a failure."""
+    """Settle the dataset's claim if it was interrupted; counts a failure and raises its error."""
     try:
         return settle_interrupted(area, lake, dataset)
     except TimestoreError:
@@ -154,6 +154,6 @@ def settle_or_postpone(area: StagingArea, lake: Lake, dataset: str) -> Settlemen
 
 
 def postpone(area: StagingArea, dataset: str) -> None:
-    """Nothing could be done: without a pause the sensors would try at every tick."""
+    """Back off after a failure to settle: without a pause the sensors would try at every tick."""
     failures = area.backlog(dataset).failures
     area.ledger.flush_failures.postpone(dataset, clock.now() + retry_delay(failures))

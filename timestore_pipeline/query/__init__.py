@@ -1,1 +1,1 @@
-"""Reading datasets as one: what is published and what is staged, each row once."""
+"""Queries over datasets: published and staged rows together, each row once."""

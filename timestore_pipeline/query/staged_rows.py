@@ -1,6 +1,6 @@
 """The staged rows of a dataset as SQL, in the columns and types they will be published with.
 
-Segments are attached read-only, by the query's own links, and what lies in journals is copied. An attached segment
+Segments are attached read-only, by the query's own links, and rows in journals are copied. An attached segment
 takes a file descriptor and a quarter of a megabyte; so where there are very many, their rows are copied into a scratch
 database, some at a time.
 """

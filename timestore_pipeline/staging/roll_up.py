@@ -167,7 +167,9 @@ class _Work:
 
 def _make_segment(area: StagingArea, dataset: str, layout: RecordLayout, batches: _Rows) -> str | None:
     """The id of a segment that the batches lie in now; None = each of them was moved or published meanwhile."""
-    owed = area.ledger.journals.batches_waiting(dataset)  # another roll-up may have been faster, and a segment is work
+    owed = area.ledger.journals.batches_waiting(
+        dataset
+    )  # another roll-up may have been faster, and making a segment is expensive
     batches = [(batch, rows) for batch, rows in batches if batch.batch_id in owed]
     if not batches:
         return None

@@ -25,7 +25,7 @@ from timestore_pipeline.staging.ledger.counters import increment
 from timestore_pipeline.staging.ledger.database import Database, Row, instant_or_none
 from timestore_pipeline.system import clock
 
-_LARGEST = 2**63 - 1  # whole number that SQLite is asked for
+_LARGEST = 2**63 - 1  # largest whole number that SQLite can look up
 
 _SELECT = """
 SELECT incidents.*, name, count(batch_id) AS batches, coalesce(sum(batches.rows), 0) AS rows,
@@ -44,7 +44,7 @@ class Displaced:
 
 
 class Incidents:
-    """The `incidents` table, and the batches that hang on it."""
+    """The `incidents` table, and the batches that refer to it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -74,7 +74,7 @@ class Incidents:
         return [_batch(row) for row in rows]
 
     def requeue(self, incident_id: int) -> bool:
-        """Put its batches back into the queue with no failure on record; False when that was done already.
+        """Return its batches to the queue, without failures on record; False when that was done already.
 
         The caller has made sure that the segment holds them. Raises `Fenced` when the incident ended otherwise, and
         for a batch whose segment was set aside since.
@@ -91,7 +91,7 @@ class Incidents:
             return True
 
     def discard(self, incident_id: int) -> bool:
-        """Give its batches up for good; False when that was done already. Raises `Fenced` when it ended otherwise."""
+        """Give up its batches; False when that was done already. Raises `Fenced` when it ended otherwise."""
         with self._database.transaction() as tx:
             incident = _open_incident(tx, incident_id, Resolution.DISCARDED)
             if incident is None:
@@ -123,7 +123,7 @@ class Incidents:
 def open_incident(
     tx: sqlite3.Connection, dataset_id: int, kind: IncidentKind, segment_id: str, reason: IncidentReason, error: str
 ) -> int:
-    """Add the row of a new incident; the caller hangs the batches on it in the same transaction."""
+    """Add the row of a new incident; the caller assigns the batches to it in the same transaction."""
     inserted = tx.execute(
         "INSERT INTO incidents (dataset_id, kind, segment_id, code, error, opened_at) VALUES (?, ?, ?, ?, ?, ?)",
         (dataset_id, kind, segment_id, reason, error, clock.to_micros(clock.now())),

@@ -1,4 +1,4 @@
-"""Journals in the ledger, the batches that lie in them, and the transactions that move those into segments.
+"""Journals in the ledger, the batches in them, and the transactions that move those into segments.
 
 A row is written before the file exists and removed after the file is gone, as with segments.
 """
@@ -29,7 +29,7 @@ class JournalRow:
 
 @dataclass(frozen=True, slots=True)
 class RecordPlace:
-    """Where a record lies, and the batches in it that the ledger owes."""
+    """The place of a record, and its batches that still have to be published."""
 
     journal_id: str
     offset: int  # bytes
@@ -115,7 +115,7 @@ class Journals:
         return {row["batch_id"] for row in rows}
 
     def set_aside(self, incident_id: int) -> list[RecordPlace]:
-        """Records with batches that an incident has set aside."""
+        """Records with batches that an incident has quarantined."""
         return places_of(
             self._database.rows(
                 "SELECT batch_id, segment_id, record_offset, sequence, rows, bytes, staged_at, idempotency_key"
@@ -126,7 +126,7 @@ class Journals:
         )
 
     def owes(self, place: RecordPlace) -> bool:
-        """Whether any of a record's batches is still owed from there: a roll-up may have moved them meanwhile."""
+        """Whether any batch of a record is still needed there: a roll-up may have moved them meanwhile."""
         row = self._database.row(
             "SELECT 1 FROM batches WHERE segment_id = ? AND record_offset = ? AND state IN ('pending', 'in_flight')"
             " LIMIT 1",

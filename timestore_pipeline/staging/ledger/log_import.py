@@ -44,7 +44,7 @@ WHERE state IN ('claimed', 'exported')
 
 @dataclass(frozen=True, slots=True)
 class PublishedFlush:
-    """A flush as the Delta log tells of it."""
+    """A flush as the Delta log describes it."""
 
     dataset: str
     epoch: int
@@ -115,12 +115,12 @@ class LogImport:
             return True
 
     def raise_epoch(self, dataset: str, epoch: int) -> None:
-        """Claims go on above this epoch."""
+        """New claims continue above this epoch."""
         with self._database.transaction() as tx:
             tx.execute("UPDATE datasets SET last_epoch = max(last_epoch, ?) WHERE name = ?", (epoch, dataset))
 
     def recount(self) -> None:
-        """Derive all running totals from batches and flushes; only for a ledger that was put together from pieces."""
+        """Derive all running totals from batches and flushes; only for a ledger that was rebuilt from remains."""
         with self._database.transaction() as tx:
             tx.execute(_UNCLAIMED)
             tx.execute(_CLAIMED_AS_HELD)

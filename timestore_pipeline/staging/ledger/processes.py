@@ -1,4 +1,4 @@
-"""The processes that own segments or claims, so that others can ask whether an owner lives."""
+"""The processes that own segments or claims, so that other processes can check whether an owner is alive."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Processes:
         return None if row is None else ProcessRecord(row["process_id"], row["pid"], row["host"])
 
     def renew(self, process_id: str) -> None:
-        """Write down that the process works on its claims at this moment."""
+        """Record that the process works on its claims at this moment."""
         with self._database.transaction() as tx:
             sign_of_life(tx, process_id)
 

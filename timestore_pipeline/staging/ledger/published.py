@@ -62,7 +62,7 @@ class Published:
         return sum(self._in_steps(dataset, partial(step, before=instant), MOST_PRUNED) for step in steps)
 
     def _in_steps(self, dataset: str, step: Callable[[sqlite3.Connection, int], Sequence[int]], most: int) -> int:
-        """step: gives how many batches each row of a step stood for. Producers get at the ledger between two steps."""
+        """step: returns how many batches each of its rows replaced. Producers can write between two steps."""
         total, rows = 0, most
         while rows == most:
             with self._database.transaction() as tx:
@@ -106,7 +106,7 @@ def _staged_batch(row: Row, key: str) -> StagedBatch:
 
 
 def _digest(key: str) -> bytes:
-    """Among a hundred million keys two have the same one in one of 10**22 ledgers."""
+    """Of 10**22 ledgers with a hundred million keys each, one has two keys with the same digest."""
     return blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
@@ -168,7 +168,7 @@ def _add_run(tx: sqlite3.Connection, dataset_id: int, run: Sequence[_Batch]) -> 
 
 
 def _move_files(tx: sqlite3.Connection, run_of: Mapping[str, int], ids: str) -> None:
-    """Which batch is in which file, as which run is; ids: of the batches, as a JSON array."""
+    """Replace the files of batches by the files of their runs; ids: of the batches, as a JSON array."""
     chosen = "FROM batch_files WHERE batch_id IN (SELECT value FROM json_each(?))"
     rows_in: dict[tuple[int, int], int] = {}
     for row in tx.execute(f"SELECT batch_id, file_id, rows {chosen}", (ids,)):

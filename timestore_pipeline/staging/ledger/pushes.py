@@ -24,7 +24,7 @@ class PushState:
 
     begun_at: int | None = None  # the one under way; None = there is none
     tried_at: int | None = None
-    pushed_at: int | None = None  # as of when a gateway knows the ledger
+    pushed_at: int | None = None  # the instant of the ledger that the gateway has
     flushes_ended: int = 0  # when the last push that succeeded read the ledger
     failures: int = 0  # ever
     failures_in_a_row: int = 0
@@ -49,12 +49,12 @@ class Pushes:
         return _state(row)
 
     def flushes_ended(self) -> int:
-        """How many flushes have ended so far, well or not; of all datasets."""
+        """How many flushes of all datasets have ended so far, published or aborted."""
         row = self._database.row("SELECT value FROM meta WHERE key = ?", (_ENDED,))
         return 0 if row is None else int(row["value"])
 
     def begin(self, deadline: timedelta) -> bool:
-        """Enter that a push begins; False when another one is under way, begun less than the deadline ago.
+        """Record that a push begins; False when another one is in progress, begun less than the deadline ago.
 
         Two at once could arrive in the wrong order, and a counter would go back.
         """

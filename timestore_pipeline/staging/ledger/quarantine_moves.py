@@ -191,7 +191,7 @@ def _quarantine(
     incident_id: int,
     reason: IncidentReason,
 ) -> None:
-    """Hang what is owed under the condition on the incident; claims shrink by what they held of it."""
+    """Assign the batches that meet the condition to the incident; claims shrink by those that they held."""
     epochs = tx.execute(
         f"SELECT DISTINCT epoch FROM batches WHERE {condition} AND state = 'in_flight'", parameters
     ).fetchall()
@@ -232,7 +232,7 @@ def _recount(tx: sqlite3.Connection, dataset_id: int, epoch: int) -> None:
 
 
 def _supersede(tx: sqlite3.Connection, segment_id: str, incident_id: int) -> None:
-    """Incidents of single batches whose batches hang on the segment's incident now have nothing left to decide."""
+    """Close incidents of single batches whose batches now belong to the segment's incident."""
     tx.execute(
         "UPDATE incidents SET resolution = ?, resolved_at = ? WHERE kind = 'batch' AND resolution IS NULL"
         " AND incident_id != ? AND NOT EXISTS (SELECT 1 FROM batches WHERE batches.incident_id = incidents.incident_id)"

@@ -47,7 +47,7 @@ class SchemaChange:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a group of batches was fitted to, and what comes with their promise."""
+    """The record that a group of batches was fitted to, and the changes that come with their acknowledgement."""
 
     dataset: str
     times_changed: int  # as `Standing` says
@@ -80,7 +80,7 @@ class SchemaChanges:
             return Standing(record, times_changed(tx, name), extents_of(tx, record))
 
     def settled_as_text(self, name: str) -> list[str]:
-        """Paths of what was only empty when it was first published."""
+        """Paths of values that were all empty when they were first published."""
         with self._database.snapshot() as tx:
             return _read(tx, name, "settled") or []
 
@@ -137,7 +137,7 @@ def apply(tx: sqlite3.Connection, dataset: str, change: SchemaChange) -> None:
 
 
 def fix_types(tx: sqlite3.Connection, dataset: str) -> None:
-    """No column of the dataset takes a wider type by itself any more."""
+    """From now on no column of the dataset takes a wider type by itself."""
     tx.execute("UPDATE datasets SET extents = NULL WHERE name = ?", (dataset,))
 
 
@@ -181,7 +181,7 @@ def write(
     time_column: str | None,
     granularity: Granularity | None,
 ) -> None:
-    """Set columns and layout, and say what it means for segments that are there."""
+    """Set columns and layout, and count the change of types for existing segments."""
     from timestore_pipeline.model.schema_json import schema_to_json
     from timestore_pipeline.model.widening import changed_leaves
 
@@ -199,7 +199,7 @@ def write(
     )
 
 
-_TIMES_CHANGED = "types_changed"  # in `meta`: of all datasets together, because every batch asks for it
+_TIMES_CHANGED = "types_changed"  # in `meta`: of all datasets together, because it is read for every batch
 
 
 def mark_retyped(tx: sqlite3.Connection, dataset: str) -> None:

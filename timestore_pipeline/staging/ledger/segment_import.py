@@ -27,7 +27,7 @@ class FoundSegment:
     segment_id: str
     batches: Sequence[StagedBatch]
     published: Collection[str]  # ids of batches that are in the lake, these or others
-    offset: int | None = None  # of a record, in a journal whose id stands in for the segment's
+    offset: int | None = None  # of a record, in a journal whose id is given as the segment's
 
     def ordered(self) -> list[StagedBatch]:
         """Published ones first: theirs is the idempotency key."""
@@ -41,7 +41,7 @@ class SegmentImport:
         self._database = database
 
     def quarantined(self, dataset: str) -> set[str]:
-        """Ids of the dataset's segments that are set aside."""
+        """Ids of the dataset's quarantined segments."""
         rows = self._database.rows(
             "SELECT segment_id FROM segments JOIN datasets USING (dataset_id)"
             " WHERE name = ? AND segments.state = 'quarantined'",
@@ -50,7 +50,7 @@ class SegmentImport:
         return {row["segment_id"] for row in rows}
 
     def has_incident(self, segment_id: str) -> bool:
-        """Whether the segment was ever set aside, as far as this ledger knows."""
+        """Whether this ledger has an incident of the segment."""
         return self._database.row(
             "SELECT 1 FROM incidents WHERE segment_id = ? AND kind = 'segment'", (segment_id,)
         ) is not None  # fmt: skip
@@ -78,7 +78,7 @@ class SegmentImport:
             return owed if owed or any(moved) else None
 
     def aside(self, found: FoundSegment, error: str) -> int | None:
-        """Enter a file that lies in quarantine; returns the incident that was opened for it, if one was.
+        """Enter a file from quarantine; returns the incident that was opened for it, if one was.
 
         Under an incident that is open only batches are added that it lacks; what an operator has decided stays
         decided. A segment that is listed and not set aside is owed the file: its batches are entered, and the next
