@@ -14,6 +14,7 @@ from tests.defs.flushing import build, hourly
 from tests.defs.web_server import serving
 from timestore_pipeline import StagingManager
 from timestore_pipeline.definitions import defs
+from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.resource import TimestoreResource
 from timestore_pipeline.defs.watch import dataset_watch_sensor
 from timestore_pipeline.system import clock
@@ -76,6 +77,24 @@ def test_a_backlog_that_nobody_flushes_fails_its_check(
         in_a_while = clock.now() + timedelta(minutes=5)
         monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: in_a_while)
         assert evaluated(tick())["fresh"] is False
+
+
+def test_a_materialization_that_no_flush_stored_fails_the_check_until_the_next_flush(
+    staging: StagingManager, instance: dg.DagsterInstance
+) -> None:
+    staging.enqueue("weather", hourly(3))
+    build(instance, "weather")
+    with loaded(instance) as tick:
+        assert evaluated(tick())["books_balance"] is True
+        # As the web server does it, which asks for no more than a partition and a description.
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset_key("weather"), partition="2013-01-02"))
+        [found] = [event for event in tick().asset_events if event.check_name == "books_balance"]
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert found.metadata["problems"].value == 1
+        assert found.description.startswith("- the newest materialization, of partition 2013-01-02, was reported")
+        staging.enqueue("weather", hourly(3))
+        build(instance, "weather")
+        assert evaluated(tick())["books_balance"] is True
 
 
 def test_a_dataset_that_is_new_is_named(staging: StagingManager, instance: dg.DagsterInstance) -> None:

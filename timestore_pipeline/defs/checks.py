@@ -31,7 +31,8 @@ WATCHED: Mapping[str, str] = {
     FRESH: f"No staged batch waits longer than {LATE_RULE}.",
     BELOW_GUARDRAIL: f"Staged data takes less than {FULL_SHARE:.0%} of the disk space that the guardrail allows.",
     QUARANTINE_EMPTY: "No batch is set aside for an operator to requeue or discard.",
-    BOOKS_BALANCE: "In the ledger, accepted = pending + in flight + published + quarantined + discarded.",
+    BOOKS_BALANCE: "In the ledger, accepted = pending + in flight + published + quarantined + discarded; and the newest"
+    " materialization is a flush.",
 }
 AUDITED: Mapping[str, str] = {
     VERIFIED: "`timestore verify` finds every acknowledged row in its segment or in the lake, once.",

@@ -19,6 +19,7 @@ from timestore_pipeline.defs.claiming import claim_each, orders_of
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.flush_config import ClaimConfig, FlushRequest, OverridesConfig
 from timestore_pipeline.defs.job import export_each, finalize_each, publish_each, push_after_failure, push_after_success
+from timestore_pipeline.defs.reported import with_reported
 from timestore_pipeline.defs.shard_verdicts import for_all_shards
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.recovery.shard_audit import audit_dataset
@@ -112,7 +113,8 @@ def answers(
     for key in sorted(checks):
         selected[key.asset_key.path[-1]].append(key.name)
     for dataset, names in selected.items():
-        yield from for_all_shards(instance, timestore.area.shard, verdicts(timestore, dataset, names))
+        found = with_reported(instance, verdicts(timestore, dataset, names))
+        yield from for_all_shards(instance, timestore.area.shard, found)
 
 
 def _specs(dataset: str) -> Iterator[dg.AssetCheckSpec]:

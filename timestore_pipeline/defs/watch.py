@@ -15,6 +15,7 @@ from timestore_pipeline.defs.assets import is_current, known_datasets
 from timestore_pipeline.defs.checks import FRESH
 from timestore_pipeline.defs.events import asset_key
 from timestore_pipeline.defs.reload import reloading
+from timestore_pipeline.defs.reported import with_reported
 from timestore_pipeline.defs.shard_verdicts import shared_verdicts
 from timestore_pipeline.defs.watch_tick import WatchState, check_round, news, observations, with_failing
 from timestore_pipeline.settings import Settings
@@ -40,7 +41,7 @@ def dataset_watch_sensor(
     shown = [status for status in timestore.statuses() if graph.has(asset_key(status.backlog.dataset))]
     checked = [status for status in shown if _check_key(status.backlog.dataset) in graph.asset_check_keys]
     verdicts, after = check_round(timestore, checked, now, before)
-    shared = shared_verdicts(context.instance, timestore.area.shard, verdicts)
+    shared = shared_verdicts(context.instance, timestore.area.shard, with_reported(context.instance, verdicts))
     backlogs = [status.backlog for status in shown]
     observed, remembered = observations(backlogs, before.observed, now, timestore.area.shard)
     changed = [verdict.evaluation() for verdict in news(shared, now)]
