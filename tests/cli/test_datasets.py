@@ -104,7 +104,7 @@ def test_the_layout_cannot_change_once_a_flush_has_begun(home: Path) -> None:
 def test_a_column_can_be_declared_until_a_flush_has_begun(home: Path) -> None:
     staged(home)
     timestore("datasets", "set", "weather", '{"schema": {"columns": {"value": "double"}}}')
-    assert "value float64" in timestore("datasets", "show", "weather")
+    assert "value double" in timestore("datasets", "show", "weather")
     timestore("flush", "weather", "--now")
     message = complaint("datasets", "set", "weather", '{"schema": {"columns": {"value": "string"}}}')
     assert "column 'value' is double in the dataset but string in the declaration" in message
@@ -119,7 +119,7 @@ def test_show_tells_layout_and_columns(home: Path) -> None:
     shown = timestore_json("datasets", "show", "weather")
     assert (shown["time_column"], shown["granularity"]) == ("at", "day")
     assert [column["name"] for column in shown["schema"]["columns"]] == ["at", "value", "name"]
-    assert "at timestamp_utc, value int64, name string" in timestore("datasets", "show", "weather")
+    assert "at timestamp, value int64, name string" in timestore("datasets", "show", "weather")
 
 
 def test_show_tells_what_is_open_and_what_waits(home: Path) -> None:

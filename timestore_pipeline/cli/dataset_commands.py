@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -27,8 +26,8 @@ from timestore_pipeline.cli.wording import duration, instant, limit
 from timestore_pipeline.doors.documents import dataset_document, declared_in, layout_of
 from timestore_pipeline.model.canonical import schema_local_paths, waiting_leaves
 from timestore_pipeline.model.dataset import DatasetMetadata
+from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.metadata_edit import changed_keys, document_of, merged, without
-from timestore_pipeline.model.schema_json import schema_to_json
 from timestore_pipeline.model.thresholds import FlushSettings, FlushThresholds
 from timestore_pipeline.staging.ledger.dataset_record import DatasetRecord
 from timestore_pipeline.wiring import Timestore
@@ -179,7 +178,6 @@ def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
     """Name -> text, in the order in which they are printed."""
     settings = store.flush_settings(record.name)
     limits = settings.thresholds
-    columns = json.loads(schema_to_json(record.schema))["columns"] if record.schema is not None else []
     declared = record.metadata.schema_.columns
     waiting = [] if record.schema is None else waiting_leaves(record.schema)
     settled = store.area.ledger.schema_changes.settled_as_text(record.name)
@@ -191,7 +189,7 @@ def fields(store: Timestore, record: DatasetRecord) -> dict[str, str]:
         "time column": record.time_column or "-",
         "partition": str(record.granularity or "-"),
         "layout": layout_of(record),
-        "columns": ", ".join(f"{c['name']} {_type_name(c['type'])}" for c in columns) or "-",
+        "columns": ", ".join(f"{column.name} {type_text(column.type)}" for column in record.schema or ()) or "-",
         "declared": ", ".join(f"{name} {text}" for name, text in declared.items()) or "-",
         "type waits": ", ".join(waiting) or "-",
         "paused": "yes" if record.paused else "no",
@@ -220,7 +218,3 @@ def _files(settings: FlushSettings, time_column: str | None) -> str:
 
 def _age(limits: FlushThresholds) -> str:
     return duration(limits.max_age) if limits.max_age else "off"
-
-
-def _type_name(document: Any) -> str:
-    return document if isinstance(document, str) else json.dumps(document)

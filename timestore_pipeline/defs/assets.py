@@ -18,6 +18,7 @@ from timestore_pipeline.defs.partitions import covers, partitions_of
 from timestore_pipeline.defs.sensor import staging_flush_sensor
 from timestore_pipeline.doors.landing.folder import LandingFolder
 from timestore_pipeline.errors import TimestoreError
+from timestore_pipeline.model.declared import type_text
 from timestore_pipeline.model.sql_types import quote
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -93,7 +94,7 @@ def is_current(shown: BaseAssetNode, entry: CatalogEntry, settings: Settings, no
         and list(shown.owners) == list(record.metadata.owners)
         and shown.parent_keys - {landing} == {*_upstream(record, ())} - {landing}
         and ([] if columns is None else [(column.name, column.type) for column in columns.schema.columns])
-        == [(field.name, str(field.type)) for field in record.schema or ()]
+        == [(field.name, type_text(field.type)) for field in record.schema or ()]
     )
 
 
@@ -127,10 +128,10 @@ def _location(entry: CatalogEntry, uri: str) -> dict[str, dg.MetadataValue]:
 
 
 def _columns(schema: pa.Schema | None) -> dict[str, dg.MetadataValue]:
-    """The table's columns; nothing before the first batch."""
+    """The table's columns, their types as they would be declared; nothing before the first batch."""
     if schema is None:
         return {}
-    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
+    columns = [dg.TableColumn(field.name, type_text(field.type)) for field in schema]
     return {_COLUMNS: dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
 
 
