@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.tools.doctor.examination import Deployment
 
 
 def dataset_names(incomplete: str) -> list[str]:
     """Datasets in use that begin with `incomplete`; none if the ledger cannot be read."""
+    from timestore_pipeline.tools.doctor.examination import Deployment  # now: only the shell's completion needs it
+
     try:
         names = [dataset.name for dataset in Deployment.from_env().datasets()]
     except (TimestoreError, OSError):
