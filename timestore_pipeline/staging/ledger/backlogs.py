@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from timestore_pipeline.model.batch import Volume
@@ -101,9 +102,11 @@ SELECT d.dataset_id, d.name, p.batches, p.rows, p.bytes, i.batches, i.rows, i.by
     a.batches, a.rows, a.bytes,
     (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'pending'),
     (SELECT max(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'pending'),
-    (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight'),
+    CASE WHEN i.batches THEN
+        (SELECT min(staged_at) FROM batches b WHERE b.dataset_id = d.dataset_id AND b.state = 'in_flight') END,
     d.paused, d.manual_requested_at, d.retry_at, d.failures,
-    (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1),
+    CASE WHEN d.retry_at THEN
+        (SELECT error FROM flushes l WHERE l.dataset_id = d.dataset_id ORDER BY epoch DESC LIMIT 1) END,
     d.blocked, d.schema IS NOT NULL AND d.granularity IS NULL, f.owner, f.epoch, f.trigger, f.claimed_at
 FROM datasets d
 LEFT JOIN volumes p ON p.dataset_id = d.dataset_id AND p.state = 'pending'
@@ -132,7 +135,7 @@ def _backlog(row: _Row, journaled_bytes: int, around: Surroundings) -> Backlog:
         in_flight=_volume(row.in_flight_batches, row.in_flight_rows, row.in_flight_bytes),
         quarantined=_volume(row.quarantined_batches, row.quarantined_rows, row.quarantined_bytes),
         oldest_pending_at=oldest_pending,
-        oldest_staged_at=min(filter(None, (oldest_pending, oldest_in_flight)), default=None),
+        oldest_staged_at=_earlier(oldest_pending, oldest_in_flight),
         disk_bytes=around.segment_bytes(row.name) + journaled_bytes,
         paused=bool(row.paused),
         manual_requested_at=instant_or_none(row.manual_requested_at),
@@ -152,3 +155,7 @@ def _backlog(row: _Row, journaled_bytes: int, around: Surroundings) -> Backlog:
 
 def _volume(batches: int | None, rows: int, size: int) -> Volume:
     return _NOTHING if batches is None else Volume(batches, rows, size)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return one or other if one is None or other is None else min(one, other)
