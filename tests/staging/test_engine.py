@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from timestore_pipeline.staging.engine import EnginePool, open_engine
 
@@ -34,6 +36,16 @@ def test_memory_and_spill_are_bounded_as_asked(tmp_path: Path) -> None:
 def test_little_memory_is_shared_by_few_threads() -> None:
     assert _setting("threads", 64) == "1"
     assert _setting("threads", 100) == "1"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot restrict a process to some cores")
+def test_an_engine_has_no_more_threads_than_cores_that_its_process_may_run_on() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+        "from timestore_pipeline.staging.engine import open_engine as o;"
+        """print(o(512).execute("SELECT current_setting('threads')").fetchone()[0])"""
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 
 def test_no_progress_bar_is_drawn_into_the_output_of_a_program_that_looks_interactive() -> None:

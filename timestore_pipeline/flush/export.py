@@ -167,10 +167,12 @@ class _Export:
     def table(self) -> LakeTable:
         return self.lake.table(self.ref.dataset)
 
-    def write(self, key: PartitionKey) -> ExportedFile:
+    def write(self, key: PartitionKey, *, every_row: bool) -> ExportedFile:
+        """every_row: all staged rows are known to lie in this partition, so none is asked."""
+        chosen = "TRUE" if every_row else self.partitioning.predicate(key)
         return self.table.write(
             self.connection,
-            f"SELECT {self._columns()} FROM staged WHERE {self.partitioning.predicate(key)} ORDER BY {self._order()}",
+            f"SELECT {self._columns()} FROM staged WHERE {chosen} ORDER BY {self._order()}",
             key,
             shard=self.shard,
             epoch=self.ref.epoch,
@@ -208,7 +210,8 @@ def _write_all(export: _Export, partitions: Mapping[PartitionKey, int]) -> list[
     last_line = clock.monotonic()
     try:
         for run in runs(partitions, export.rows_at_once):
-            written = export.write_many(run) if len(run) > 1 else [export.write(run[0])]
+            alone = len(partitions) == 1
+            written = export.write_many(run) if len(run) > 1 else [export.write(run[0], every_row=alone)]
             files += written
             _check_files(export.ref, written, {key: partitions[key] for key in run})
             last_line = _log_progress(export.ref, files, len(partitions), last_line)

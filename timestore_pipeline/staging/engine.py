@@ -57,7 +57,8 @@ def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -
     """A private in-memory instance.
 
     memory_limit_mb: bound of DuckDB's buffers in MiB, None = its default; a thread for every 64 of them, since each has
-    buffers of its own. spill: folder for what does not fit, None = what does not fit is an error.
+    buffers of its own, and no more than the cores that this process may run on. spill: folder for what does not fit,
+    None = what does not fit is an error.
     """
     import duckdb
 
@@ -73,11 +74,17 @@ def open_engine(memory_limit_mb: int | None = None, spill: Path | None = None) -
 def _bound(connection: duckdb.DuckDBPyConnection, memory_limit_mb: int | None, spill: Path | None) -> None:
     if memory_limit_mb is not None:
         connection.execute(f"SET memory_limit = '{memory_limit_mb}MiB'")
-        connection.execute(f"SET threads = {max(1, min(os.cpu_count() or 1, memory_limit_mb // _MB_PER_THREAD))}")
+        threads = max(1, min(_cores(), memory_limit_mb // _MB_PER_THREAD))
+        connection.execute(f"SET threads = {threads}")
     if memory_limit_mb is not None or spill is not None:
         from timestore_pipeline.model.sql_types import literal
 
         connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
+
+
+def _cores() -> int:
+    """Those that this process may run on; all of them where the system cannot restrict it, as on macOS."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _detach_all(connection: duckdb.DuckDBPyConnection) -> None:
