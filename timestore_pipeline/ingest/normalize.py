@@ -116,6 +116,8 @@ def _without_unnamed_index(table: pa.Table) -> pa.Table:
 
     One that has the name of a column has none in the table either, and is refused.
     """
+    if not table.schema.metadata:
+        return table
     names = pandas_names(table.schema.metadata)
     for index in _pandas_indexes(table):
         if isinstance(index, str) and index.startswith(_INDEX_PREFIX) and index in table.column_names:
