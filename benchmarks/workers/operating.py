@@ -14,9 +14,9 @@ from benchmarks.workers.answering import answer
 from benchmarks.workers.memory import peak_mb
 from benchmarks.workers.rows import rows, shuffled
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.system.without_pandas import leave_pandas_out
 from timestore_pipeline.wiring import Timestore
 

@@ -26,9 +26,9 @@ from tests.flush.conftest import published
 from tests.services.forked import FORKED
 from timestore_pipeline import StagingManager
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
 KINDS = ("die", "fail")

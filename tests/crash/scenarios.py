@@ -15,11 +15,11 @@ from tests.flush.dying import carry_on
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline import StagingManager
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush import recovery
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
 from timestore_pipeline.maintain import dataset_maintenance
 from timestore_pipeline.maintain.column_retype import RetypeRequest, retyping
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.recovery import shard_recovery
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost
 
@@ -218,7 +218,7 @@ def _recover(home: Path, errors: list[str]) -> None:
 
 
 def _recovered(store: Timestore) -> None:
-    found = recovery.recover(store.area, store.lake)
+    found = shard_recovery.recover(store.area, store.lake)
     if found.errors:
         raise found.errors[0]
 

@@ -12,12 +12,12 @@ from typing import Any
 from deltalake import DeltaTable
 
 from timestore_pipeline.errors import DiskFull
-from timestore_pipeline.flush import attach, claim, pipeline, recovery, settle
+from timestore_pipeline.flush import attach, claim, pipeline, settle
 from timestore_pipeline.lake.log import DeltaLog
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.maintain.rewrite import Rewriter
-from timestore_pipeline.recovery import ledger_rebuild
+from timestore_pipeline.recovery import ledger_rebuild, shard_recovery
 from timestore_pipeline.staging import quarantine, roll_up, salvage, segments
 from timestore_pipeline.staging.area import StagingArea
 from timestore_pipeline.staging.directory import StagingDirectory
@@ -76,7 +76,7 @@ STEPS = (
     Step("flush another promise", "nothing", os, "fdatasync", disk_error, call=5),
     Step("ledger promise", "nothing", Batches, "promise"),
     Step("another ledger promise", "nothing", Batches, "promise", call=2),
-    Step("roll up", "recovered producer", recovery, "roll_up"),
+    Step("roll up", "recovered producer", shard_recovery, "roll_up"),
     Step("register segment", "recovered producer", Segments, "register"),
     Step("write segment", "recovered producer", roll_up, "write_segment"),
     Step("move batches", "recovered producer", Journals, "move"),
@@ -125,10 +125,10 @@ STEPS = (
     Step("remove journals of what was published", "dead after finalize", claim, "remove_idle_journals"),
     Step("unlink what was published", "finalized segment", StagingArea, "remove_drained_segments"),
     Step("forget dead processes", "dead after export", ProcessIdentity, "forget_dead"),
-    Step("recovery as a whole", "dead after export", recovery, "recover"),
+    Step("recovery as a whole", "dead after export", shard_recovery, "recover"),
     Step("abort, second recovery", "dead in recovery", Flushes, "abort"),
     Step("settle, second recovery", "dead in recovery", settle, "settle"),
-    Step("recovery, second time", "dead in recovery", recovery, "recover"),
+    Step("recovery, second time", "dead in recovery", shard_recovery, "recover"),
     Step("examine segment", "rotten segment", quarantine, "examine", moments=("before", "after")),
     Step("register copy", "rotten segment", Segments, "register"),
     Step("copy whole batches", "rotten segment", quarantine, "copy_whole"),

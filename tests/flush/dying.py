@@ -7,9 +7,9 @@ from typing import Any
 
 from tests.services.dying import arm
 from timestore_pipeline import Settings
-from timestore_pipeline.flush import recovery
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.recovery import shard_recovery
 from timestore_pipeline.staging import segments
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals
@@ -26,7 +26,7 @@ POINTS: dict[str, tuple[Any, str]] = {
     "forget journals": (Journals, "forget"),
     "burn": (LakeTable, "burn"),
     "abort": (Flushes, "abort"),
-    "settle": (recovery, "settle_interrupted"),
+    "settle": (shard_recovery, "settle_interrupted"),
 }
 
 
@@ -51,4 +51,4 @@ def carry_on_dying(home: str | Path, ref: FlushRef, point: str, moment: str) -> 
 def recover_dying(home: str | Path, point: str, moment: str) -> None:
     arm(*POINTS[point], moment)
     with Timestore(Settings.build(home=home)) as timestore:
-        recovery.recover(timestore.area, timestore.lake)
+        shard_recovery.recover(timestore.area, timestore.lake)

@@ -13,10 +13,10 @@ from tests.services.forked import Script, script
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
 from timestore_pipeline.flush import schema_sync
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import epochs
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging import quarantine, roll_up
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.staging.ledger.journals import Journals

@@ -24,10 +24,10 @@ from timestore_pipeline.errors import (
     UnreadableTable,
 )
 from timestore_pipeline.flush import failure_policy
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import faults
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.model.thresholds import LONGEST_BLOCK
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging.ledger.flushes import Flushes
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

@@ -13,8 +13,8 @@ from tests.flush.dying import carry_on_dying, flush_dying, recover_dying
 from tests.services.forked import run_forked, script
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore
 
 
@@ -125,7 +125,7 @@ _SLOW_RECOVERY = """
 import os, signal, sys
 from timestore_pipeline import Settings
 from timestore_pipeline.flush import settle
-from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore
 decide = settle._outcome
 def decide_and_stop(*arguments):

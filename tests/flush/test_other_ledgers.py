@@ -10,9 +10,9 @@ import pytest
 from tests.flush.conftest import hourly, published
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import Fenced, ShardConflict
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore
 
 

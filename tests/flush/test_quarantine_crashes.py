@@ -25,8 +25,8 @@ from tests.services.forked import run_forked
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import Fenced
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore
 

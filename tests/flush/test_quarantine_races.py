@@ -29,7 +29,7 @@ _TOGETHER = """
 import sys
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush.recovery import recover
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging import quarantine
 from timestore_pipeline.wiring import Timestore
 with Timestore(Settings.build(home=sys.argv[1])) as store:

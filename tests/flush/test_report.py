@@ -14,9 +14,9 @@ from tests.flush.dying import flush_dying
 from tests.services.forked import run_forked
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import FlushInFlight, RetryLater
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Phase, Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging.ledger.flush_rows import Phases
 from timestore_pipeline.system.legible import LogEvent
 from timestore_pipeline.wiring import Timestore

@@ -11,9 +11,9 @@ from tests.flush.conftest import hourly, published
 from tests.flush.stopping import stopped_flush, wake_up
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import Fenced, FlushInFlight
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, FlushState, Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore
 
 

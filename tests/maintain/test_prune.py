@@ -10,10 +10,10 @@ import pytest
 
 from tests.maintain.small_files import AT_ONCE, books, content, maintained, publish, rows
 from tests.staging.rolled import roll_up_all
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import handle
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost

@@ -22,10 +22,10 @@ from tests.flush.dying import POINTS
 from tests.services.dying import arm
 from timestore_pipeline import Settings
 from timestore_pipeline.errors import AllSetAside, DiskFull, TimestoreError
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.ingest import group_commit, threads
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.model.flush import FlushRef, Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging import quarantine, roll_up
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger.batches import Batches

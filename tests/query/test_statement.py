@@ -24,10 +24,10 @@ from tests.staging.rolled import roll_up_all
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import InvalidQuery, RetryLater, TimestoreError, UnreadableSegment
 from timestore_pipeline.flush.export_with_quarantine import ATTEMPTS_BEFORE_ISOLATION
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import snapshot
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.query import staged_rows
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.staging import scratch
 from timestore_pipeline.wiring import Timestore
 

@@ -10,8 +10,8 @@ from tests.recovery.rebuild.conftest import numbers
 from tests.services.forked import FORKED
 from timestore_pipeline import Settings, StagingManager
 from timestore_pipeline.errors import TimestoreError
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.wiring import Timestore
 
 OTHER_USER = 65534

@@ -18,10 +18,10 @@ from timestore_pipeline.cli.output import (
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count, incident_document, incident_sentence
 from timestore_pipeline.errors import error_document
-from timestore_pipeline.flush.recovery import Recovery
-from timestore_pipeline.flush.recovery import recover as recover_area
 from timestore_pipeline.recovery.ledger_rebuild import Rebuilt
 from timestore_pipeline.recovery.reconciliation import Reconciliation
+from timestore_pipeline.recovery.shard_recovery import Recovery
+from timestore_pipeline.recovery.shard_recovery import recover as recover_area
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import rebuild_if_lost, reconcile_restored
 

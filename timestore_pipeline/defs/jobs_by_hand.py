@@ -21,8 +21,8 @@ from timestore_pipeline.defs.job import (
     push_after_failure,
     push_after_success,
 )
-from timestore_pipeline.flush.recovery import Recovery, recover
 from timestore_pipeline.model.flush import FlushState, Trigger
+from timestore_pipeline.recovery.shard_recovery import Recovery, recover
 
 
 @dg.op

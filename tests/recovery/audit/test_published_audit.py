@@ -7,8 +7,8 @@ from pathlib import Path
 from deltalake import DeltaTable, write_deltalake
 
 from tests.recovery.audit.books import alter_ledger, audited, codes, readings
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.recovery.audit.books import audited, codes, readings
 from timestore_pipeline.errors import LedgerLost, UnknownDataset
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushRef, Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 from timestore_pipeline.wiring import Timestore

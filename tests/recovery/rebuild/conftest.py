@@ -12,9 +12,9 @@ import pytest
 
 from tests.staging.rolled import roll_up_in
 from timestore_pipeline import Settings, StagingManager
-from timestore_pipeline.flush.recovery import Recovery, recover
 from timestore_pipeline.model.flush import Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import Recovery, recover
 from timestore_pipeline.wiring import Timestore
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tests.services.dying import arm
 from timestore_pipeline import Settings
-from timestore_pipeline.flush import recovery
-from timestore_pipeline.recovery import ledger_rebuild
+from timestore_pipeline.recovery import ledger_rebuild, shard_recovery
 from timestore_pipeline.wiring import Timestore, rebuild_if_lost, reconcile_restored
 
 
@@ -23,4 +22,4 @@ def learn_and_die(home: Path, owner: type, step: str, moment: str) -> None:
 
 def recover_and_end(home: Path) -> None:
     with Timestore(Settings.build(home=home)) as store:
-        recovery.recover(store.area, store.lake)
+        shard_recovery.recover(store.area, store.lake)

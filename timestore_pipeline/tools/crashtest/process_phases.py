@@ -23,13 +23,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from timestore_pipeline.flush import claim, export, pipeline, recovery
+from timestore_pipeline.flush import claim, export, pipeline
 from timestore_pipeline.flush.pipeline import FlushPipeline
 from timestore_pipeline.lake.maintenance import TableMaintenance
 from timestore_pipeline.lake.retention import LogMaintenance
 from timestore_pipeline.lake.table import LakeTable
 from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.rewrite import Compactor, Rewriter
+from timestore_pipeline.recovery import shard_recovery
 from timestore_pipeline.staging import roll_up, segments
 from timestore_pipeline.staging.journal import Journal
 from timestore_pipeline.staging.ledger import schema_changes
@@ -50,7 +51,7 @@ MAINTAIN = "maintain"
 
 # The product's function of each phase. Of several at once, in threads of one process, the last one in this list counts.
 MARKED: dict[str, tuple[Any, str]] = {
-    "roll up": (recovery, "roll_up"),
+    "roll up": (shard_recovery, "roll_up"),
     "schema change": (schema_changes, "apply"),
     "table change": (LakeTable, "ensure"),
     "journal begin": (Journal, "__init__"),

@@ -20,12 +20,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from timestore_pipeline.errors import Fenced, OutcomeUnknown, RetryLater
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.lake import handle
 from timestore_pipeline.maintain import prune
 from timestore_pipeline.maintain.dataset_maintenance import MaintainOptions, maintain
 from timestore_pipeline.maintain.maintenance_report import DatasetUpkeep
 from timestore_pipeline.model.flush import Trigger
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest import process_phases
 from timestore_pipeline.tools.crashtest.process_phases import Life, append_lines, whole_lines

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from timestore_pipeline.errors import InvalidInput, RetryLater, TimestoreError
-from timestore_pipeline.flush.recovery import recover
 from timestore_pipeline.model.flush import FlushState, Trigger
 from timestore_pipeline.recovery.shard_audit import verify
+from timestore_pipeline.recovery.shard_recovery import recover
 from timestore_pipeline.system import clock
 from timestore_pipeline.tools.crashtest.oracle import judge, leftovers
 from timestore_pipeline.tools.crashtest.producer_journal import Story, read_story
