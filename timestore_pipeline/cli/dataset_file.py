@@ -14,8 +14,8 @@ from timestore_pipeline.cli.output import AsJson, print_json, print_line, print_
 from timestore_pipeline.cli.session import open_store
 from timestore_pipeline.cli.wording import count
 from timestore_pipeline.errors import DatasetsRefused, UnreadableInput
-from timestore_pipeline.ingest.apply_datasets import apply_datasets
 from timestore_pipeline.ingest.datasets_yaml import datasets_document, datasets_text, file_schema, read_datasets
+from timestore_pipeline.ingest.metadata import apply_datasets
 from timestore_pipeline.model.metadata_edit import DatasetChange, KeyChange
 
 

@@ -14,8 +14,8 @@ from dagster.components.component_scaffolding import scaffold_component
 from dagster.components.scaffold.scaffold import NoParams
 
 from timestore_pipeline.errors import DatasetsRefused, InvalidMetadata, TimestoreError, UnreadableInput
-from timestore_pipeline.ingest.apply_datasets import check_datasets, declare_datasets
 from timestore_pipeline.ingest.datasets_yaml import read_datasets
+from timestore_pipeline.ingest.metadata import check_datasets, declare_datasets
 from timestore_pipeline.model.metadata_edit import Document
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.wiring import Timestore
