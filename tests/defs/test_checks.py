@@ -73,12 +73,13 @@ def test_without_an_age_limit_nothing_is_late() -> None:
 def test_the_guardrail_warns_before_it_is_reached(disk: int, passed: bool, severity: str) -> None:
     found = verdict("below_guardrail", disk=disk)
     assert (found.passed, found.severity.value) == (passed, severity)
+    assert found.text == f"{disk:,} of 1,000 bytes are in use"
 
 
 def test_a_quarantined_batch_is_counted_with_the_command_that_lists_it() -> None:
-    found = verdict("quarantine_empty", aside=Volume(2, 50, 400))
+    found = verdict("quarantine_empty", aside=Volume(2, 5_000, 40_000))
     assert not found.passed
-    assert found.text == "2 batches of 50 rows are set aside: `timestore quarantine list weather`"
+    assert found.text == "2 batches of 5,000 rows are set aside: `timestore quarantine list weather`"
 
 
 def test_running_totals_that_differ_from_the_batches_are_reported() -> None:
@@ -89,8 +90,8 @@ def test_running_totals_that_differ_from_the_batches_are_reported() -> None:
 
 
 def test_an_audit_without_problems_passes_with_its_numbers() -> None:
-    found, files = audited(DatasetAudit("weather", accepted_rows=7, published_rows=5))
-    assert found.text == "7 rows accepted, 5 of them published, all accounted for"
+    found, files = audited(DatasetAudit("weather", accepted_rows=7_000, published_rows=5))
+    assert found.text == "7,000 rows accepted, 5 of them published, all accounted for"
     assert (found.passed, files.passed) == (True, True)
 
 

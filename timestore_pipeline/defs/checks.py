@@ -100,7 +100,7 @@ def at_a_glance(status: DatasetStatus, guardrail: int, now: datetime) -> list[Ve
 def audited(audit: DatasetAudit) -> list[Verdict]:
     """The checks that `timestore verify` answers."""
     unmanaged = [finding for finding in audit.warnings if finding.code == _UNMANAGED]
-    proven = f"{audit.accepted_rows} rows accepted, {audit.published_rows} of them published, all accounted for"
+    proven = f"{audit.accepted_rows:,} rows accepted, {audit.published_rows:,} of them published, all accounted for"
     return [
         Verdict(
             audit.dataset,
@@ -140,7 +140,7 @@ def _below_guardrail(status: DatasetStatus, guardrail: int) -> Verdict:
     used = status.backlog.disk_bytes
     full = bool(guardrail) and used >= FULL_SHARE * guardrail
     reached = bool(guardrail) and used >= guardrail
-    text = f"{used} of {guardrail} bytes are in use" if guardrail else "the dataset has no guardrail"
+    text = f"{used:,} of {guardrail:,} bytes are in use" if guardrail else "the dataset has no guardrail"
     severity = dg.AssetCheckSeverity.ERROR if reached else dg.AssetCheckSeverity.WARN
     numbers: Metadata = {"disk_bytes": used, "guardrail_bytes": guardrail}
     return Verdict(status.backlog.dataset, BELOW_GUARDRAIL, not full, text, severity, numbers)
@@ -151,7 +151,7 @@ def _quarantine(status: DatasetStatus) -> Verdict:
     name = status.backlog.dataset
     text = "nothing is set aside"
     if aside.batches:
-        text = f"{aside.batches} batches of {aside.rows} rows are set aside: `timestore quarantine list {name}`"
+        text = f"{aside.batches:,} batches of {aside.rows:,} rows are set aside: `timestore quarantine list {name}`"
     numbers: Metadata = {"quarantined_batches": aside.batches, "quarantined_rows": aside.rows}
     return Verdict(name, QUARANTINE_EMPTY, not aside.batches, text, numbers=numbers)
 

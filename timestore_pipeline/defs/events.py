@@ -54,7 +54,7 @@ def _whole(flush: Flush, table_uri: str, partitions: int, known: Metadata) -> dg
     note = f"; the oldest {unmarked} of {partitions} partitions are not marked" if unmarked > 0 else ""
     return dg.AssetMaterialization(
         asset_key(flush.dataset),
-        description=f"{flush.volume.rows} rows in {flush.files} files, flushed because of {flush.trigger}{note}",
+        description=f"{flush.volume.rows:,} rows in {flush.files:,} files, flushed because of {flush.trigger}{note}",
         metadata={**_amounts(flush), **_origin(flush, table_uri), **_times(flush), **known},
     )
 
@@ -71,7 +71,7 @@ def _marks(flush: Flush, files: Sequence[ExportedFile], shard: str) -> Iterator[
             yield dg.AssetMaterialization(
                 asset_key(flush.dataset),
                 partition=file.partition.value,
-                description=f"{file.rows} rows of epoch {flush.epoch}",
+                description=f"{file.rows:,} rows of epoch {flush.epoch}",
                 metadata={
                     "partition_rows": file.rows,
                     "partition_file_bytes": file.bytes,
