@@ -151,8 +151,8 @@ def test_an_unknown_suffix_is_refused_with_the_known_ones(name: str, tmp_path: P
 
 def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    for name in ("missing.parquet", "folder.csv"):
-        with pytest.raises(UnreadableInput, match=name):
+    for name, problem in (("missing.parquet", "does not exist"), ("folder.csv", "cannot be read")):
+        with pytest.raises(UnreadableInput, match=f"{name} {problem}"):
             open_source(tmp_path / name)
 
 

@@ -169,6 +169,10 @@ def _empty(path: Path) -> UnreadableInput:
 
 
 def _damaged(path: Path, error: Exception) -> UnreadableInput | InvalidData:
+    if isinstance(error, FileNotFoundError):
+        return UnreadableInput(
+            f"{path} does not exist", hint="check the path; a relative one starts in the working folder"
+        )
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     is_wide = "more than 64 bits" in reason
     if is_wide and (wide := wide_columns(path)):
