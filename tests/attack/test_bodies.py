@@ -6,6 +6,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import httpx
 import psutil
@@ -100,6 +101,19 @@ def test_it_is_refused_before_the_work(running: Server, name: str) -> None:
         assert len(answer.text) < 2_000
         assert [status["dataset"] for status in client.get("/v1/datasets").json()["datasets"]] == []
     assert cpu_seconds(running) < before + LEAST_CPU
+
+
+def test_notes_of_pandas_that_are_none_are_no_matter(tmp_path: Path) -> None:
+    notes = [b"[" * 100_000, b"9" * 10_000, b'{"columns": [' + b"[], " * 2 * MIB + b"[]]}", b"\xff"]
+    rows = pa.table({"a": [1]})
+    with server(tmp_path, "--quiet") as running, running.client() as client:
+        for note in notes:
+            named = {b"ARROW:extension:name": b"arrow.opaque", b"ARROW:extension:metadata": note}
+            opaque = rows.cast(pa.schema([pa.field("a", pa.int64(), metadata=named)]))
+            sent = [rows.replace_schema_metadata({b"pandas": note}), opaque]
+            answers = [send(client, (ARROW, stream(table), {})).status_code for table in sent]
+            assert answers[0] == 201
+            assert answers[1] in {201, 400, 422}
 
 
 def test_bodies_that_take_long_keep_no_short_one_waiting(running: Server) -> None:

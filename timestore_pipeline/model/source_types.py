@@ -138,7 +138,7 @@ def _opaque(metadata: Mapping[bytes, bytes]) -> str:
     try:
         details = json.loads(metadata.get(_DETAILS, b""))
         return f"{details['vendor_name']}.{details['type_name']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "arrow.opaque"
 
 

@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _FLOATS = frozenset({"float16", "float32", "float64"})
+_LONGEST = 2 << 20  # bytes; 2,000 columns take 600 kB, and a server reads nothing else meanwhile
 _EXACT = 2**53  # beyond it a float may already be another integer's neighbour
 
 
 def pandas_note(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     """pandas' own JSON; empty when there is none, or something else stands under its key."""
-    if not metadata:
+    text = (metadata or {}).get(b"pandas", b"")
+    if not text or len(text) > _LONGEST:
         return {}
     try:
-        document = json.loads(metadata.get(b"pandas", b"null"))
-    except ValueError:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 
