@@ -108,9 +108,14 @@ def device(place: Path, _: Path) -> None:
         pytest.skip("only root may make a device")
 
 
+def hollow(place: Path, _: Path) -> None:
+    place.touch()
+    os.truncate(place, 1 << 40)
+
+
 @pytest.mark.parametrize(
     "kind",
-    [linked, hard_linked, linked_above, dangling, linked_folder, pipe, listening, device],
+    [linked, hard_linked, linked_above, dangling, linked_folder, pipe, listening, device, hollow],
     ids=lambda f: f.__name__,
 )
 @pytest.mark.parametrize("inside", ["weather", "_ingesting/weather", "_archive/weather", "_rejected/weather"])

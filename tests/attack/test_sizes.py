@@ -16,9 +16,10 @@ import pytest
 from tests.cli.running import ROOT
 from tests.doors.landing.dropping import drop, folder, numbers, readings, take_in
 from timestore_pipeline.doors.landing.reports import Result
-from timestore_pipeline.errors import InvalidData
+from timestore_pipeline.errors import FileChanged, InvalidData
 from timestore_pipeline.ingest.formats.sources import open_source
 from timestore_pipeline.ingest.trial import MOST_AT_ONCE, Trial
+from timestore_pipeline.ingest.whole_file import content_digest
 from timestore_pipeline.settings import Settings
 from timestore_pipeline.system import clock
 
@@ -163,6 +164,25 @@ def test_what_is_not_the_files_fault_is_no_attempt(settings: Settings, monkeypat
         for file in landing.files("weather"):
             landing.put_off(file, clock.now(), file.attempts)
     assert [outcome.result for outcome in take_in(settings)] == [Result.STAGED]
+
+
+def test_a_file_that_grows_to_a_terabyte_of_holes_while_it_is_read_is_put_off(
+    settings: Settings, landing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grown = list[Path]()
+
+    def grows(path: Path, *more: str, most: int) -> str:
+        grown.extend(landing.glob("_ingesting/weather/*~a.csv"))
+        os.truncate(grown[0], 1 << 40)
+        return content_digest(path, *more, most=most)
+
+    monkeypatch.setattr("timestore_pipeline.doors.landing.intake.content_digest", grows)
+    drop(settings, "a.csv", b"n\n1\n")
+    [outcome] = take_in(settings)
+    assert grown
+    assert outcome.result is Result.POSTPONED
+    assert isinstance(outcome.error, FileChanged)
+    assert numbers(settings) == []
 
 
 def full_disk(*_: object) -> None:

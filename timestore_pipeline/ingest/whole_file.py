@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from timestore_pipeline.ingest.trial import BATCH_ROWS
 from timestore_pipeline.settings import Settings
 
 _BATCH_BYTES = 8 << 20  # of the file; rows can be wide
+_PIECE_BYTES = 1 << 20  # read at once
 _SEGMENT_BYTES = 16 << 20  # of Arrow data; writing a segment takes two to three times that of memory
 
 
@@ -31,10 +33,16 @@ def open_staging(settings: Settings) -> StagingManager:
     return StagingManager.open(settings.model_copy(update={"staging_segment_max_bytes": limit}))
 
 
-def content_digest(path: Path, *more: str) -> str:
-    """SHA-256 of the file, and of what else tells it from files with the same bytes; hexadecimal."""
+def content_digest(path: Path, *more: str, most: int = sys.maxsize) -> str:
+    """SHA-256 of the file, and of what else tells it from files with the same bytes; hexadecimal.
+
+    most: bytes; the rest is not read, because a file may grow faster than that.
+    """
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
+        while piece := file.read(min(_PIECE_BYTES, most)):
+            digest.update(piece)
+            most -= len(piece)
     for text in more:
         digest.update(b"\0" + text.encode())
     return digest.hexdigest()

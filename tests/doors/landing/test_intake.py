@@ -261,7 +261,7 @@ def test_a_file_that_may_not_be_read_stays(settings: Settings, monkeypatch: pyte
     assert "Permission denied" in str(outcome.error)
 
 
-def _denied(path: Path) -> str:
+def _denied(path: Path, **_: int) -> str:
     raise PermissionError(13, "Permission denied", str(path))
 
 

@@ -102,7 +102,9 @@ class Intake(FileByFile):
         notes: tuple[Note, ...] | None = None
         try:
             with readable(descriptor, file.path, names.suffixes(file.relative.name)) as path:
-                content = content_digest(path, *pairs(path_columns(file.relative.parts[:-1])))
+                columns = pairs(path_columns(file.relative.parts[:-1]))
+                content = content_digest(path, *columns, most=file.bytes)
+                self._check_unchanged(file)
                 self._check_attempts(file)
                 notes = self._stage_unless_known(file, path, content, tally)
         except Interrupted:
