@@ -35,7 +35,7 @@ _OPTIONAL_PATHS = ("landing_directory", "api_tokens_file", "api_tls_certificate_
 _USERINFO = re.compile(r"://[^\s'\"]*@")  # user and password of an address, masked in messages
 _TOKEN = re.compile(r"[!-~]{1,4096}")
 _NOT_IN_PATHS = re.compile(r"[?\\\x00-\x1f\x7f\ud800-\udfff]")  # DuckDB, Delta Lake or both misread them in a path
-_WEB = re.compile(r"https?://.", re.IGNORECASE)
+_WEB = re.compile(r"https?://[^\x00-\x1f\x7f]+", re.IGNORECASE)
 _HARMLESS = re.compile(
     r"PATH|HOME|TMPDIR|VIRTUAL_ENV|LANG|LC_.*|TZ|TZDIR|(LD|DYLD)_LIBRARY_PATH"
     r"|PYTHON(PATH|HOME|USERBASE|UTF8|HASHSEED|PYCACHEPREFIX|DONTWRITEBYTECODE)"
@@ -161,8 +161,15 @@ class Settings(BaseModel):
     @field_validator("pushgateway_url", "dagster_webserver_url")
     @classmethod
     def _address_is_of_the_web(cls, url: str | None) -> str | None:
-        if url is not None and _WEB.match(url) is None:  # urllib would open file:// and ftp://, too
-            raise ValueError("an address begins with http:// or https://")
+        if url is not None and _WEB.fullmatch(url) is None:  # urllib would open file:// and ftp://, too
+            raise ValueError("an address begins with http:// or https://, and holds no line end")
+        return url
+
+    @field_validator("dagster_webserver_url")
+    @classmethod
+    def _web_server_takes_no_password(cls, url: str | None) -> str | None:
+        if url is not None and _USERINFO.search(url) is not None:  # it would be in the log, and is sent nowhere
+            raise ValueError("user and password are not sent to a web server: leave them out")
         return url
 
     @field_validator("shard")

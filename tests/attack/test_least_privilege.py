@@ -106,10 +106,18 @@ def test_a_module_is_started_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["pushgateway_url", "dagster_webserver_url"])
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://host/", "gopher://host", "host:9091", "http://"])
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://host/", "gopher://host", "host:9091", "http://", "http://a\nb"]
+)
 def test_addresses_are_of_the_web(name: str, address: str) -> None:
     with pytest.raises(InvalidSettings, match=f"TIMESTORE_{name.upper()}.*http:// or https://"):
         Settings.build(**{name: address})
+
+
+def test_a_password_for_the_web_server_is_refused_and_not_repeated() -> None:
+    with pytest.raises(InvalidSettings, match="TIMESTORE_DAGSTER_WEBSERVER_URL") as refused:
+        Settings.build(dagster_webserver_url="http://user:secret@host/")
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("mode", "seen"), [(0o770, "the group"), (0o750, "the group"), (0o755, "every user")])

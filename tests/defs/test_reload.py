@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RegisteredCodeLocationOrigin
@@ -43,6 +45,26 @@ def test_a_server_that_is_not_dagster_is_logged(raw: str, caplog: pytest.LogCapt
 def test_a_server_that_is_not_there_is_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
     assert not ask_web_server(url)
     assert "was not asked to reload" in caplog.text
+
+
+def test_of_an_answer_without_an_end_no_more_is_read_than_has_arrived() -> None:
+    sent = 0
+
+    def pour(listener: socket.socket) -> None:
+        nonlocal sent
+        line, _ = listener.accept()
+        with line, suppress(OSError):
+            line.recv(1 << 16)
+            line.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            for _ in range(256):
+                sent += line.send(b"x" * (1 << 20))
+
+    with socket.create_server(("127.0.0.1", 0)) as endless:
+        pouring = threading.Thread(target=pour, args=(endless,))
+        pouring.start()
+        assert not ask_web_server(f"http://127.0.0.1:{endless.getsockname()[1]}")
+        pouring.join()
+    assert sent < 64 << 20
 
 
 def test_a_code_server_that_reloads_for_long_is_not_waited_for() -> None:

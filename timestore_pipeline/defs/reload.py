@@ -29,6 +29,7 @@ mutation ($location: String!) {
 }
 """
 _ACCEPTED = "WorkspaceLocationEntry"  # the type of the answer, whether or not the load then succeeds
+_MOST_READ = 64 << 10  # bytes; of an answer without an end as much as has arrived
 _MOST_SHOWN = 500  # characters of a refusal
 
 _log = logging.getLogger(__name__)
@@ -73,4 +74,4 @@ def _post(url: str, location: str) -> str:
     body = json.dumps({"query": _MUTATION, "variables": {"location": location}}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=_PATIENCE) as response:
-        return str(response.read().decode(errors="replace"))
+        return str(response.read1(_MOST_READ).decode(errors="replace"))
