@@ -154,7 +154,7 @@ def test_metadata_that_nobody_here_can_read_stops_its_dataset_alone_and_can_be_r
         ledger.execute("""UPDATE datasets SET metadata = '{"future": 1}' WHERE name = 'd'""")
     assert [status.backlog.dataset for status in timestore.waiting()] == ["d", "e"]
     timestore.flush("e", Trigger.MANUAL, "run")
-    with pytest.raises(InvalidMetadata, match="'d' cannot be read"):
+    with pytest.raises(InvalidMetadata, match="'d' in the ledger cannot be read"):
         timestore.flush("d", Trigger.MANUAL, "run")
     block = timestore.waiting()[0].backlog.block
     assert block is not None
