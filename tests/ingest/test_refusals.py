@@ -66,6 +66,9 @@ CASES = {
     ),
     "nanoseconds of a duration": Case(pa.array([0, 1], pa.duration("ns")), "1 (duration[ns])", "duration[us]"),
     "nanoseconds of pandas in rows": Case([pd.Timestamp(0), pd.Timestamp(1)], "00.000000001", "timestamp[us]"),
+    "seconds that are microseconds": Case(
+        pa.array([0, 1_767_225_600_000_000], pa.timestamp("s")), "1767225600000000 s since 1970", "timestamp[us]"
+    ),
     "a year beyond 9999": Case(struct(FAR), "1152921504606846976 microseconds since 1970", "timestamp[us]", "v.x"),
     "a double that is not whole": Case(pa.array([1.0, 2.5]), "2.5 (double)", "int64", known=INT),
     "an integer that a double rounds": Case(pa.array([1, 2**53 + 1]), "9007199254740993", "double", known=pa.float64()),

@@ -100,7 +100,11 @@ def _leaf(array: pa.Array, target: pa.DataType, path: str, fine: SubMicroseconds
     try:
         return cast(array)
     except pa.ArrowInvalid as error:
-        value = f"{shown(_first_refused(array, cast))} ({array.type})"
+        refused = _first_refused(array, cast)
+        value = f"{shown(refused)} ({array.type})"
+        if pa.types.is_timestamp(array.type) and not _is_fine(array.type):  # beyond 64 bits of microseconds
+            value = f"{refused.value} {array.type.unit} since 1970"
+            raise UnfitValue(path, value, str(target), f"but is {YEARS}", _YEARS_REMEDY) from error
         if _is_fine(array.type):
             problem = "which has fewer digits: precision would be lost"
             raise UnfitValue(path, value, str(target), problem, DIGITS_REMEDY) from error
