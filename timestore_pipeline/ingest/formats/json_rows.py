@@ -52,6 +52,9 @@ def _row(path: Path, line: bytes, place: str) -> dict[str, Any]:
         raise refused_in_file(path, place, "an object has this key twice", hint, str(error)) from None
     except RecursionError:
         raise unreadable_file(path, place, "it is nested too deeply", "flatten it") from None
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg} (character {error.pos + 1} of the row)"
+        raise unreadable_file(path, place, problem, ROW_HINT) from None
     except ValueError as error:  # also of bytes that are no UTF-8
         raise unreadable_file(path, place, error, ROW_HINT) from None
     if not isinstance(row, dict):
