@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +116,11 @@ def test_a_known_column_that_cannot_be_read_so_is_settled_by_its_cells_and_says_
 @pytest.mark.parametrize(
     ("type_", "cells", "values"),
     [
-        ("int64", ["007", "+7", "-07"], [7, 7, -7]),
+        ("int64", ["007", "+7", "-07", "7.", "7.00"], [7, 7, -7, 7, 7]),
         ("double", ["0.10000000000000001", "1e5", "007.5", "NaN"], None),
+        ("double", [".5", "-.5", "+05.", "1.e3"], [0.5, -0.5, 5.0, 1000.0]),
+        ("double", ["Infinity", "-INF", "+inf"], [inf, -inf, inf]),
+        ("decimal(10,2)", [".5", "-5."], [Decimal("0.5"), Decimal(-5)]),
         ("bool", ["1", "0", "True"], [True, False, True]),
         ("string", ["1.50", "true"], ["1.50", "true"]),
         ("decimal(10,3)", ["1.5", "12345.678"], [Decimal("1.5"), Decimal("12345.678")]),
@@ -124,6 +129,8 @@ def test_a_known_column_that_cannot_be_read_so_is_settled_by_its_cells_and_says_
         ("time", ["12:30", "12:30:00.5"], None),
         ("duration", ["PT1M0.5S", "60500000", "-P1DT1H"], None),
         ("timestamp", [Z], [AT]),
+        ("timestamp", ["2013-01-01", Z], [AT.replace(hour=0), AT]),
+        ("local_timestamp", ["2013-01-01", "2013-01-01 05:00"], None),
     ],
     ids=repr,
 )
@@ -132,6 +139,17 @@ def test_a_declared_column_takes_its_owners_word(
 ) -> None:
     found = column(tmp_path, *cells, reading=declared(v=type_))
     assert values is None or found.to_pylist() == values
+
+
+@pytest.mark.parametrize("declared_type", [None, "timestamp"])
+def test_times_without_offset_are_utc_in_a_column_of_instants_where_the_dataset_says_so(
+    declared_type: str | None, tmp_path: Path
+) -> None:
+    columns = {"v": declared_type} if declared_type else {}
+    reading = said(schema={"localTimestamps": "utc", "columns": columns})
+    reading = replace(reading, schema=pa.schema([("v", pa.timestamp("us", "UTC"))]))
+    found = column(tmp_path, "2013-01-01 05:00", Z, "2013-01-01T06:00:00+01:00", "", "2013-01-01", reading=reading)
+    assert found.to_pylist() == [AT, AT, AT, None, AT.replace(hour=0)]
 
 
 def test_times_of_day_and_durations_are_exact_microseconds(tmp_path: Path) -> None:
@@ -144,8 +162,9 @@ def test_times_of_day_and_durations_are_exact_microseconds(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("type_", "cell"),
     [("int64", "x"), ("int64", "1.5"), ("int64", "9" * 20), ("double", "1,5"), ("double", "1e999"), ("bool", "yes"),
-     ("decimal(10,1)", "1.25"), ("date", "1.1.2013"), ("timestamp", "2013-01-01 05:00"), ("uuid", "x"),
-     ("time", "25:00"), ("duration", "P1Y"), ("duration", "P"), ("epoch_s", "1.5e3"), ("epoch_s", "+1"),
+     ("decimal(10,1)", "1.25"), ("date", "1.1.2013"), ("timestamp", "2013-01-01 05:00"), ("int64", "."),
+     ("timestamp", "9999-12-31T23:00:00-05:00"), ("date", "0000-01-01"), ("double", "."), ("int64", "-0.0"),
+     ("uuid", "x"), ("time", "25:00"), ("duration", "P1Y"), ("duration", "P"), ("epoch_s", "1.5e3"), ("epoch_s", "+1"),
      ("epoch_s", "1.0000000000001"), ("list<double>", "1")],
 )  # fmt: skip
 def test_a_cell_that_is_not_as_declared_is_refused_by_line_column_and_value(

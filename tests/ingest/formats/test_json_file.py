@@ -150,6 +150,17 @@ def test_a_known_or_declared_column_is_read_as_what_it_is(tmp_path: Path) -> Non
     assert column(tmp_path, '"7"', reading=declared(v="int64")).to_pylist() == [7]
 
 
+def test_a_column_declared_as_text_takes_numbers_as_they_are_written(tmp_path: Path) -> None:
+    values = ["1.50", "null", "1e5", "-0", "7", "12345678901234567890123"]
+    found = column(tmp_path, *values, reading=declared(v="string"))
+    assert found.to_pylist() == [None if value == "null" else value for value in values]
+
+
+def test_times_without_offset_are_utc_at_any_depth_where_the_dataset_says_so(tmp_path: Path) -> None:
+    reading = said(schema={"localTimestamps": "utc", "columns": {"v": "list<timestamp>"}})
+    assert column(tmp_path, f'["2013-01-01T05:00", "{Z}"]', reading=reading).to_pylist() == [[AT, AT]]
+
+
 def test_the_time_column_may_be_a_date_or_a_local_time(tmp_path: Path) -> None:
     reading = Reading(time_column="v")
     assert column(tmp_path, '"2013-01-01"', reading=reading).type == pa.date32()

@@ -54,13 +54,13 @@ class JsonFile:
         self._path = path
         self._reading = reading
         self._exact = any(_is_beyond_arrow(known.type, 1) for known in reading.columns.values())
-        self._arrays = ArrayBuilder(path, reading.finer)
+        self._arrays = ArrayBuilder(path, reading.finer, reading.local_as_utc)
         try:
             shape = self._settle()
         except MixedKinds:
             self._exact = True  # then the line is known
             shape = self._settle()
-        self._schema = pa.schema([pa.field(name, inner.type(path)) for name, inner in shape.fields.items()])
+        self._schema = pa.schema([pa.field(name, self._type(name, inner)) for name, inner in shape.fields.items()])
         self._texts = {field.name: self._text(field.name) for field in self._schema if pa.types.is_string(field.type)}
         self.rows = self._look(self._texts)
         if self.rows and len(self._schema) == 0:
@@ -93,6 +93,14 @@ class JsonFile:
             else:
                 shape.add_type(pa.struct(list(table.schema)))
         return shape
+
+    def _type(self, name: str, shape: Shape) -> pa.DataType:
+        """A column that is declared to be text takes numbers as they are written, whatever their digits."""
+        known = self._reading.column(name)
+        if shape.kind == "number" and known is not None and known.declared and known.type == pa.string():
+            self._exact = True
+            return pa.string()
+        return shape.type(self._path)
 
     def _text(self, name: str) -> TextColumn:
         known = self._reading.column(name)
@@ -189,6 +197,7 @@ class ArrayBuilder:
 
     file: Path
     finer: SubMicroseconds
+    local_as_utc: bool
 
     def column(self, values: Sequence[Any], type_: pa.DataType, path: str, places: Sequence[str]) -> pa.Array:
         """places: where each value stands."""
@@ -202,6 +211,8 @@ class ArrayBuilder:
             return pa.array([None if value is None else Decimal(str(value)) for value in values], type_)
         if type_ in TIMES:
             return self._times(values, type_, path, places)
+        if pa.types.is_string(type_):
+            return pa.array([None if value is None else str(value) for value in values], type_)
         return pa.array(values, type_)
 
     def _structs(self, values: Sequence[Any], type_: pa.StructType, path: str, places: Sequence[str]) -> pa.Array:
@@ -234,7 +245,7 @@ class ArrayBuilder:
         return pa.array([None if value is None else float(value) for value in values], pa.float64())
 
     def _times(self, values: Sequence[Any], type_: pa.DataType, path: str, places: Sequence[str]) -> pa.Array:
-        known, text = KnownColumn(type_), pa.array(values, pa.string())
+        known, text = KnownColumn(type_, local_as_utc=self.local_as_utc), pa.array(values, pa.string())
         for value, place, ok in zip(values, places, known.reads(text).to_pylist(), strict=True):
             if value is not None and not ok:
                 hint = "write it in ISO 8601, with an offset where the column has one"

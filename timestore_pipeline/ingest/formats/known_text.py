@@ -1,7 +1,8 @@
 """Cells of a column whose type is known: of the dataset, or declared. A cell is read as that type, or not at all.
 
 A column that was found in data reads what keeps its spelling's meaning: `007` is no whole number. A declared one takes
-its owner's word: `007` and `+7` are 7, `1` is true, and a number of 17 digits is the double it was printed from.
+its owner's word: `007`, `+7` and `7.0` are 7, `.5` is 0.5, `1` is true, `Infinity` is a float, and a number of 17
+digits is the double it was printed from.
 
 Cells of columns that are declared to mean more than their published type says: UUIDs, times of day, durations.
 """
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from timestore_pipeline.ingest.formats.numbers import SPECIAL, first_not_kept, keeps, with_point
-from timestore_pipeline.ingest.formats.text_times import TIMES, are_times, parse_times
+from timestore_pipeline.ingest.formats.text_times import TIMES, are_times, parse_times, spelled_out
 from timestore_pipeline.model.canonical import TIMESTAMP
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.declared import EPOCHS, Meaning, type_text
@@ -26,6 +27,14 @@ from timestore_pipeline.model.declared import EPOCHS, Meaning, type_text
 _WHOLE = r"^(?:0|-?[1-9][0-9]*)$"
 _FRACTION = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?$"
 _FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?$"
+_SIGN_AND_ZEROS = (r"^(?:\+|(-))?0*([0-9])", r"\1\2")
+_DECLARED_WHOLE = (_SIGN_AND_ZEROS, (r"^(-?[0-9]+)\.0*$", r"\1"))
+_DECLARED_NUMBERS = (
+    (r"^([+-]?)\.([0-9])", r"\10.\2"),
+    (r"^([+-]?[0-9]+)\.($|[eE])", r"\1\2"),
+    (r"^(?:\+|(-))?(?i:inf(?:inity)?)$", r"\1inf"),
+    _SIGN_AND_ZEROS,
+)
 _TRUE = ("true", "True", "TRUE", "1")
 _TRUTH = (*_TRUE[:3], "false", "False", "FALSE")
 _BITS = ("1", "0")
@@ -43,13 +52,17 @@ _INT64 = 2**63
 
 @dataclass(frozen=True, slots=True)
 class KnownColumn:
-    """comma: its numbers have a decimal comma. fractions: it counts time, and some count has a fraction."""
+    """comma: its numbers have a decimal comma. fractions: it counts time, and some count has a fraction.
+
+    local_as_utc: the dataset takes times without an offset for UTC.
+    """
 
     type: pa.DataType
     meaning: Meaning = Meaning.PLAIN
     declared: bool = False
     comma: bool = False
     fractions: bool = False
+    local_as_utc: bool = False
 
     @property
     def description(self) -> str:
@@ -64,7 +77,7 @@ class KnownColumn:
         if pa.types.is_string(self.type):
             return pa.array([True] * len(cells), pa.bool_())
         if self.type in TIMES:
-            return are_times(cells, self.type)
+            return are_times(self._times(cells), self.type, storable=True)
         if pa.types.is_boolean(self.type):
             return pc.is_in(cells, pa.array([*_TRUTH, *(_BITS if self.declared else ())]))
         return self._reads_numbers(self._numbers(cells))
@@ -74,7 +87,7 @@ class KnownColumn:
         if self.meaning is not Meaning.PLAIN:
             return parse_meant(self._with_point(text), self.meaning, finer, fractions=self.fractions)
         if self.type in TIMES:
-            return parse_times(text, self.type, finer)
+            return parse_times(self._times(text), self.type, finer)
         if pa.types.is_boolean(self.type):
             return pc.if_else(text.is_valid(), pc.is_in(text, pa.array(_TRUE)), pa.scalar(None, pa.bool_()))
         if pa.types.is_string(self.type):
@@ -97,11 +110,17 @@ class KnownColumn:
     def _with_point(self, cells: pa.Array) -> pa.Array:
         return with_point(cells) if self.comma and self.meaning in EPOCHS else cells
 
+    def _times(self, cells: pa.Array) -> pa.Array:
+        return spelled_out(cells, self.type, local_as_utc=self.local_as_utc)
+
     def _numbers(self, cells: pa.Array) -> pa.Array:
+        """A declared column's numbers in the one spelling that is read: `.5`, `5.` and `+05` are 0.5 and 5."""
         plain = with_point(cells) if self.comma else cells
         if not self.declared:
             return plain
-        return pc.replace_substring_regex(plain, r"^(?:\+|(-))?0*([0-9])", r"\1\2")
+        for spelling, usual in _DECLARED_WHOLE if pa.types.is_int64(self.type) else _DECLARED_NUMBERS:
+            plain = pc.replace_substring_regex(plain, spelling, usual)
+        return plain
 
     def _reads_numbers(self, cells: pa.Array) -> pa.BooleanArray:
         if pa.types.is_int64(self.type):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from timestore_pipeline.errors import InvalidMetadata
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
-from timestore_pipeline.model.dataset import DatasetMetadata, SubMicroseconds
+from timestore_pipeline.model.dataset import DatasetMetadata, LocalTimestamps, SubMicroseconds
 from timestore_pipeline.model.declared import Meaning
 from timestore_pipeline.model.metadata_sections import CsvDialect
 from timestore_pipeline.model.schema_json import schema_from_json, schema_to_json
@@ -41,6 +41,11 @@ class Reading:
         """What becomes of times with more digits than microseconds."""
         return self.metadata.schema_.sub_microseconds
 
+    @property
+    def local_as_utc(self) -> bool:
+        """Whether times without an offset are taken for UTC."""
+        return self.metadata.schema_.local_timestamps is LocalTimestamps.UTC
+
     def column(self, name: str) -> KnownColumn | None:
         """What is known of a column; None = nothing."""
         return self.columns.get(name)
@@ -52,10 +57,10 @@ class Reading:
     @cached_property
     def columns(self) -> Mapping[str, KnownColumn]:
         """All that is known, by name."""
-        comma = self.csv.decimal == ","
-        found = {field.name: KnownColumn(field.type, _meaning(field.type), comma=comma) for field in self.schema or ()}
+        known = partial(KnownColumn, comma=self.csv.decimal == ",", local_as_utc=self.local_as_utc)
+        found = {field.name: known(field.type, _meaning(field.type)) for field in self.schema or ()}
         for name, declared in self.metadata.schema_.declared.items():
-            found[name] = KnownColumn(declared.type, declared.meaning, declared=True, comma=comma)
+            found[name] = known(declared.type, declared.meaning, declared=True)
         return found
 
     def with_csv(self, said: Mapping[str, Any]) -> Reading:

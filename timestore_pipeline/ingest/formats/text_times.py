@@ -8,6 +8,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from timestore_pipeline.ingest.values.exact_cast import is_in_range
 from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import SubMicroseconds
 
@@ -30,16 +31,32 @@ _SHORT = len("2013-01-01T05:00:00.123456")
 _CUT = r"(\.[0-9]{6})[0-9]+"
 
 
-def are_times(cells: pa.Array, type_: pa.DataType) -> pa.BooleanArray:
-    """Which of the cells, none of them null, are values of `type_`, one of `TIMES`, however fine."""
+def are_times(cells: pa.Array, type_: pa.DataType, *, storable: bool = False) -> pa.BooleanArray:
+    """Which of the cells, none of them null, are values of `type_`, one of `TIMES`, however fine.
+
+    storable: and of the years 0001 to 9999 in UTC.
+    """
     lengths = pc.binary_length(cells)
-    if pc.all(pc.equal(lengths, _USUAL[type_])).as_py() and _casts(cells, type_):
+    if pc.all(pc.equal(lengths, _USUAL[type_])).as_py() and _casts(cells, type_, storable=storable):
         return pc.equal(lengths, _USUAL[type_])  # of this length nothing else can be cast, and the pattern is slow
     shaped = pc.match_substring_regex(cells, _PATTERNS[type_])
     chosen = cells if pc.all(shaped).as_py() else cells.filter(shaped)
-    if len(chosen) == 0 or _casts(_cut(chosen), type_):
+    if len(chosen) == 0 or _casts(_cut(chosen), type_, storable=storable):
         return shaped
-    return pa.array([ok and _casts(_cut(cells[at : at + 1]), type_) for at, ok in enumerate(shaped.to_pylist())])
+    return pa.array(
+        [ok and _casts(_cut(cells[at : at + 1]), type_, storable=storable) for at, ok in enumerate(shaped.to_pylist())]
+    )
+
+
+def spelled_out(cells: pa.Array, type_: pa.DataType, *, local_as_utc: bool) -> pa.Array:
+    """Cells as a known column of `type_` has them: a date is its midnight. local_as_utc: no offset means UTC."""
+    lengths = pc.binary_length(cells)
+    if type_ == TIMESTAMP_UTC and local_as_utc and pc.any(pc.not_equal(lengths, _USUAL[type_])).as_py():
+        cells = pc.replace_substring_regex(cells, f"^({_LOCAL})$", r"\1Z")
+    if pa.types.is_timestamp(type_) and pc.any(pc.equal(lengths, _USUAL[pa.date32()])).as_py():
+        midnight = "T00:00Z" if type_ == TIMESTAMP_UTC else "T00:00"
+        cells = pc.replace_substring_regex(cells, f"^({_DAY})$", rf"\1{midnight}")
+    return cells
 
 
 def are_too_fine(cells: pa.Array, *, of_day: bool = False) -> pa.BooleanArray:
@@ -84,9 +101,9 @@ def _are_short(cells: pa.Array) -> bool:
     return int(pc.max(pc.binary_length(cells)).as_py() or 0) <= _SHORT
 
 
-def _casts(cells: pa.Array, type_: pa.DataType) -> bool:
+def _casts(cells: pa.Array, type_: pa.DataType, *, storable: bool) -> bool:
     try:
-        cells.cast(type_)
+        times = cells.cast(type_)
     except pa.ArrowInvalid:
         return False
-    return True
+    return not storable or is_in_range(times)
