@@ -48,7 +48,7 @@ def _text(type_: str, text: str, expected: Any) -> Said:
 def _double(text: str) -> Said:
     number = float(text)
     python = int(text) if text.lstrip("-").isdigit() else number
-    return Said("double", text, text, python, Exactly(number))
+    return Said("double", text.replace("0.", ".", text.lstrip("-").startswith("0.")), text, python, Exactly(number))
 
 
 def _decimal(text: str) -> Said:
@@ -68,6 +68,7 @@ _SMALL = st.integers(-(10**6), 10**6)
 _SAID: dict[str, st.SearchStrategy[Said]] = {
     "double": st.one_of(_SMALL.map(str), PLAIN_FRACTIONS).map(_double),
     "string": st.one_of(WHOLE, ZEROS, DAYS, LOCAL, WORDS.filter(bool)).map(lambda text: _text("string", text, text)),
+    "number as text": PLAIN_FRACTIONS.map(lambda text: Said("string", text, text, text, text)),
     "int64": WHOLE.map(lambda text: Said("int64", text, text, int(text), Exactly(int(text)))),
     "decimal": st.one_of(_SMALL.map(str), PLAIN_FRACTIONS).map(_decimal),
     "timestamp": st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1)).map(_instant),
