@@ -223,6 +223,7 @@ CASES = {
     "a row behind another on its line": Refusal(
         text("a.ndjson", '{"v": 1}{"v": 5}\n\0 {"v": 7}\n'), "line 1", "Extra data", "one JSON object per line"
     ),
+    "NaN in JSON": Refusal(text("a.json", '{"v": NaN}'), "line 1", "NaN is not JSON", "one JSON object per line"),
     "too many decimal places": Refusal(
         memory(lambda: pa.array([None], pa.decimal256(60, 40))), "column 'v'", "decimal256(60, 40)", "decimal places"
     ),

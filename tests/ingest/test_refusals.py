@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -36,9 +36,11 @@ class Case:
     path: str = "v"
     known: pa.DataType | None = None
     declared: str | None = None
+    said: dict[str, str] = field(default_factory=dict)  # of the schema, beside what is declared
 
     def stage(self) -> None:
-        spec = {} if self.declared is None else {"schema": {"columns": {"v": self.declared}}}
+        columns = {} if self.declared is None else {"v": self.declared}
+        spec = {"schema": {"columns": columns, **self.said}}
         policy = ValuePolicy.of(DatasetMetadata.parse(spec))
         known = None if self.known is None else pa.schema([("v", self.known)])
         plain = interpret(read_arrow(self.data()), policy, known)
@@ -98,6 +100,12 @@ CASES = {
     ),
     "a count beyond a day": Case(
         pa.array([1, 86_400_000_000]), "86400000000", "a time of day", known=pa.time64("us"), declared="time"
+    ),
+    "a time that rounds to the next day": Case(
+        pa.array([0, 86_399_999_999_500], pa.time64("ns")),
+        "23:59:59.999999500",
+        "a time of day, which rounds to 24:00",
+        said={"subMicroseconds": "round"},
     ),
     "a time of day with a zone": Case([time(1), time(2, tzinfo=UTC)], "datetime.time(2, 0, tzinfo", "a time of day"),
     "two kinds": Case([1, "x"], "'x'", "int"),
