@@ -13,6 +13,7 @@ from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import Evolution
 from timestore_pipeline.model.declared import parse_type, type_text
 from timestore_pipeline.model.evolution import Rules, evolve
+from timestore_pipeline.model.widening import declare
 
 ADDITIVE, STRICT = Evolution.ADDITIVE, Evolution.STRICT
 POINT = pa.struct([("x", pa.int64()), ("tags", pa.list_(pa.string()))])
@@ -114,6 +115,27 @@ def test_text_for_an_instant_is_not_asked_for_its_time_zone(incoming: pa.DataTyp
     with pytest.raises(SchemaConflict) as caught:
         evolve(schema(at=TIMESTAMP_UTC), schema(at=incoming), ADDITIVE)
     assert "typed as timestamps" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("declared", "incoming", "wanted"),
+    [("int64", pa.float64(), "double"), ("decimal(10,2)", pa.decimal128(5, 3), "decimal(38,3)"),
+     ("list<int64>", pa.list_(pa.float64()), "list<double>")],
+)  # fmt: skip
+def test_a_declared_column_does_not_widen_before_it_is_published(
+    declared: str, incoming: pa.DataType, wanted: str
+) -> None:
+    rules = Rules(declared={"v": parse_type(declared)}, widens=True, dataset="d")
+    for existing in (None, schema(v=parse_type(declared).type)):
+        with pytest.raises(SchemaConflict) as caught:
+            evolve(existing, schema(v=incoming), rules)
+        assert caught.value.hint == f"`{declare('d', 'v', wanted)}` declares a type for both"
+
+
+def test_local_times_for_a_column_of_instants_name_the_setting() -> None:
+    with pytest.raises(SchemaConflict) as caught:
+        evolve(schema(v=TIMESTAMP_UTC), schema(v=pa.timestamp("us")), ADDITIVE)
+    assert "schema.localTimestamps" in caught.value.hint
 
 
 @pytest.mark.parametrize("evolution", list(Evolution))

@@ -105,7 +105,8 @@ def _new(column: pa.Field, rules: Rules) -> pa.Field:
     declared = rules.declared.get(column.name)
     if declared is None:
         return pa.field(column.name, canonical_type(column.type, column.name))
-    return pa.field(column.name, _accepted(declared.type, column.type, column.name, rules))
+    unpublished = replace(rules, widens=True)
+    return pa.field(column.name, _accepted(declared.type, column.type, column.name, unpublished))
 
 
 def _check_new(column: pa.Field, existing: pa.Schema, rules: Rules) -> None:
@@ -122,9 +123,10 @@ def _check_spelling(name: str, known: list[str], path: str, incoming: str, kind:
 
 
 def _accepted(existing: pa.DataType, incoming: pa.DataType, name: str, rules: Rules) -> pa.DataType:
-    """The type of the column `name` once it has taken values of `incoming`."""
+    """The type of the column `name` once it has taken values of `incoming`; a declared one keeps its type."""
+    allowed = replace(rules, widens=rules.widens and name not in rules.declared)
     try:
-        merged = _merged(existing, incoming, name, rules, _taken(name, rules))
+        merged = _merged(existing, incoming, name, allowed, _taken(name, rules))
     except SchemaConflict as conflict:
         if not conflict.hint:
             wanted = _wanted(existing, incoming, name, rules)
@@ -191,7 +193,9 @@ def _merged_struct(
             hint = "leave the field out, or set the dataset's schema.evolution to additive"
             raise _conflict(inner, "no such field", str(type_), hint)
         if not grows:
-            hint = "objects inside a map gain no fields once they are published: send the field in a column of its own"
+            hint = (
+                "objects in a map that is declared or published gain no fields: send the field in a column of its own"
+            )
             raise _conflict(inner, "no such field", str(type_), hint)
         fields.append(pa.field(name, canonical_type(type_, inner)))
     return pa.struct(fields)

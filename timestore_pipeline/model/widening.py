@@ -132,17 +132,21 @@ def remedy_for(
 ) -> str:
     """wanted: the type that would hold both, None = there is none."""
     t = pa.types
+    command = declare if rules.widens else retype
     if wanted is not None:
-        return f"`{retype(rules.dataset, column, type_text(wanted))}` gives the published column that type"
+        state = "declares a type for both" if rules.widens else "gives the published column that type"
+        return f"`{command(rules.dataset, column, type_text(wanted))}` {state}"
     if t.is_time(existing) or t.is_duration(existing):
         kind = type_text(existing)
         return f"send a {kind}; or take integers for microseconds: `{declare(rules.dataset, column, kind)}`"
     if t.is_timestamp(existing):
         zone = "instants with a time zone" if existing.tz else "local times without a time zone"
-        return f"say which is meant: send {zone}" if t.is_timestamp(incoming) else f"send {zone}, typed as timestamps"
+        if not t.is_timestamp(incoming):
+            return f"send {zone}, typed as timestamps"
+        as_utc = ", or set schema.localTimestamps of the dataset to utc" if existing.tz else ""
+        return f"say which is meant: send {zone}{as_utc}"
     if t.is_string(existing) and column not in rules.declared:
         return f"send text; or take numbers as they are written: `{declare(rules.dataset, column, 'string')}`"
-    command = declare if rules.widens else retype
     if spelt_exactly(pa.string(), existing):
         return f"send {existing}, or make the column text: `{command(rules.dataset, column, 'string')}`"
     return f"convert the column to {existing}, or send it under another name"

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from timestore_pipeline.errors import InvalidData
 from timestore_pipeline.ingest.formats.known_text import KnownColumn
 from timestore_pipeline.ingest.formats.text_kinds import ColumnKinds
-from timestore_pipeline.ingest.formats.text_times import TIMES, are_too_fine, round_to_next_day
+from timestore_pipeline.ingest.formats.text_times import TIMES, are_times, are_too_fine, round_to_next_day
 from timestore_pipeline.ingest.values.notes import Note
+from timestore_pipeline.model.canonical import TIMESTAMP, TIMESTAMP_UTC
 from timestore_pipeline.model.dataset import SubMicroseconds
 from timestore_pipeline.model.declared import Meaning
 from timestore_pipeline.model.refusals import TO_NEXT_DAY, TO_NEXT_DAY_HINT, Cell, quoted, refused_cell
@@ -120,6 +121,8 @@ class TextColumn:
 
     def _not_as_declared(self, cell: Cell, known: KnownColumn) -> InvalidData:
         hint = "correct the value, or declare another type for the column: `timestore datasets set` (schema.columns)"
+        if known.type == TIMESTAMP_UTC and are_times(pa.array([cell.value]), TIMESTAMP)[0].as_py():
+            hint = "write the offset, set schema.localTimestamps to utc, or declare local_timestamp (schema.columns)"
         return refused_cell(self.path, cell, self.name, f"cannot be read: the column is {known.description}", hint)
 
     def _may_be(self, found: pa.DataType) -> bool:
