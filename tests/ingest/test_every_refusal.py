@@ -209,7 +209,7 @@ CASES = {
         text("a.json", '[{"v": 1}]'.encode("utf-16")), "line 1, column 1", "UTF-16", "one array of objects, in UTF-8"
     ),
     "a NUL byte": Refusal(
-        text("a.csv", "v\n1\n".encode("utf-16-le")), "line 2, column 1", "NUL", 'csv.encoding to "utf-16-le"'
+        text("a.csv", "v\n1\n".encode("utf-16-le")), "line 1, column 1", "NUL", 'csv.encoding to "utf-16-le"'
     ),
     "an integer that Python does not print": Refusal(
         memory(lambda: [10**5_000]), "column 'v', row 0", "a value of int that cannot be printed", "as text"
