@@ -49,6 +49,8 @@ _STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])
         ("a.csv", f"w,v\n1,{_FINE}\n", UNKNOWN, "line 2, column 'v'", _FINE, "microseconds", "schema.subMicroseconds"),
         ("a.csv", "w;v\n1;1,5\n", UNKNOWN, "line 2, column 'v'", "'1,5'", "decimal comma", "csv.decimal"),
         ("a.csv", "a;b,c\n1;2,3\n", UNKNOWN, "line 1", "'a;b,c'", "separated by", "csv.delimiter"),
+        ("a.csv", '[{"v": 1}]\n', UNKNOWN, "line 1", "header", "JSON", "application/json"),
+        ("a.csv", '{"v": 1, "w": 2}\n{"v": 3, "w": 4}\n', UNKNOWN, "line 1", "header", "JSON", ".ndjson"),
         ("a.csv", ",v\n7,1\n", UNKNOWN, "line 2, column 1", "'7'", "count of the rows", "header"),
         ("a.csv", 'w,v\n1,"a\n2,b\n', UNKNOWN, "line 2, column 2", "'\"a", "quote", "close every quote"),
         ("a.csv", "1,2\n", said(csv={"header": False}), "line 1", "2 fields", "0 columns", "schema.columns"),
@@ -75,7 +77,7 @@ _STRUCT = pa.struct([("t", pa.timestamp("us", "UTC"))])
         ),
         ("a.json", '[{"v": 1},\n7]', UNKNOWN, "line 2, object 2", "a number", "not an object", "one array of objects"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_a_refusal_says_all_four(
     name: str, content: str, reading: Reading, where: str, value: str, taken_for: str, way_out: str, tmp_path: Path

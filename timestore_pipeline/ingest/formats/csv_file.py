@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from timestore_pipeline.model.refusals import quoted, refused_in_file, unreadabl
 _KEPT_BYTES = 16 << 20  # of text; its cells take about as much again
 _HEAD_BYTES = 1 << 20
 _CANDIDATES = ",;\t|"
+_JSON = re.compile(r'\s*\[?\s*\{\s*"')  # what no header of a CSV begins with
 _AS_SURROGATE = "surrogateescape"  # a byte that is no UTF-8 stays one character, and counts as one byte
 
 
@@ -83,6 +85,9 @@ class CsvFile:
 
     def _check_names(self) -> None:
         """Only the first column may be without one: it may be the index of pandas, which counts the rows."""
+        if _JSON.match(self._head.names[0]):
+            hint = "send it as what it is: .json or .ndjson, application/json or application/x-ndjson"
+            raise refused_in_file(self._path, f"line {self._head.lines}", "the header is JSON, not names", hint)
         nameless = [position for position, name in enumerate(self._head.names, 1) if not name]
         if nameless not in ([], [1]) or len(self._head.names) == len(nameless):
             where = f"line {self._head.lines}, column {nameless[-1]}"
