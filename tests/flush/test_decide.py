@@ -31,10 +31,10 @@ QUIET = Backlog(
 @pytest.mark.parametrize(
     ("changes", "trigger", "said"),
     [
-        ({"pending": Volume(2, 1_000, 100)}, Trigger.ROWS, "1000 rows reach the threshold of 1000"),
-        ({"pending": Volume(2, 10, 50_000)}, Trigger.BYTES, "50000 bytes reach the threshold of 50000"),
+        ({"pending": Volume(2, 1_000, 100)}, Trigger.ROWS, "1,000 rows reach the threshold of 1,000"),
+        ({"pending": Volume(2, 10, 50_000)}, Trigger.BYTES, "50,000 bytes reach the threshold of 50,000"),
         ({"oldest_pending_at": NOW - timedelta(seconds=60)}, Trigger.AGE, "waits for 60.0 s, the limit is 60.0 s"),
-        ({"disk_bytes": 100_000}, Trigger.GUARDRAIL, "guardrail of 100000"),
+        ({"disk_bytes": 100_000}, Trigger.GUARDRAIL, "guardrail of 100,000"),
         ({"manual_requested_at": NOW}, Trigger.MANUAL, "an operator asked"),
         ({"manual_requested_at": NOW, "paused": True}, Trigger.MANUAL, "an operator asked"),
         ({"claim_trigger": Trigger.ROWS}, Trigger.ROWS, "is gone; the next flush settles"),
@@ -51,7 +51,7 @@ def test_each_rule_makes_a_dataset_due_with_its_trigger_and_reason(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "below every threshold: 10 of 1000 rows, 100 of 50000 bytes, due by age at 12:00:55 UTC"),
+        ({}, "below every threshold: 10 of 1,000 rows, 100 of 50,000 bytes, due by age at 12:00:55 UTC"),
         ({"pending": Volume(), "oldest_pending_at": None}, "nothing is staged"),
         ({"paused": True, "pending": Volume(2, 9_999, 100)}, "paused"),
         ({"retry_at": NOW + timedelta(seconds=30), "failures": 3, "disk_bytes": 10**9}, "failures in a row: 3"),

@@ -63,7 +63,7 @@ def _held_back(backlog: Backlog, limits: FlushLimits, now: datetime) -> FlushDec
     if backlog.interrupted:
         return _blocked(backlog, limits, now) or _backing_off(backlog, now) or _settle(backlog, now)
     if backlog.claim_trigger is not None:
-        return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows} rows is in flight")
+        return FlushDecision(backlog.dataset, False, f"a flush of {backlog.in_flight.rows:,} rows is in flight")
     if backlog.pending.batches == 0:
         return FlushDecision(backlog.dataset, False, "nothing is staged")
     if backlog.layout_open and limits.waits_for_time:
@@ -97,7 +97,7 @@ def _backing_off(backlog: Backlog, now: datetime) -> FlushDecision | None:
 
 
 def _settle(backlog: Backlog, now: datetime) -> FlushDecision:
-    reason = f"the process that flushed {backlog.in_flight.rows} rows is gone; the next flush settles its claim"
+    reason = f"the process that flushed {backlog.in_flight.rows:,} rows is gone; the next flush settles its claim"
     return FlushDecision(backlog.dataset, True, reason, backlog.claim_trigger, now)
 
 
@@ -109,7 +109,7 @@ def _manual(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
 
 def _guardrail(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
     if limits.dataset_bytes and backlog.disk_bytes >= limits.dataset_bytes:
-        reason = f"{backlog.disk_bytes} bytes on disk reach the dataset's guardrail of {limits.dataset_bytes}"
+        reason = f"{backlog.disk_bytes:,} bytes on disk reach the dataset's guardrail of {limits.dataset_bytes:,}"
         return Trigger.GUARDRAIL, reason
     return (Trigger.GUARDRAIL, limits.pressure) if limits.pressure else None
 
@@ -117,14 +117,14 @@ def _guardrail(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
 def _rows(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
     most = limits.thresholds.max_rows
     if most and backlog.pending.rows >= most:
-        return Trigger.ROWS, f"{backlog.pending.rows} rows reach the threshold of {most}"
+        return Trigger.ROWS, f"{backlog.pending.rows:,} rows reach the threshold of {most:,}"
     return None
 
 
 def _bytes(backlog: Backlog, limits: FlushLimits, now: datetime) -> _Due:
     most = limits.thresholds.max_bytes
     if most and backlog.pending.bytes >= most:
-        return Trigger.BYTES, f"{backlog.pending.bytes} bytes reach the threshold of {most}"
+        return Trigger.BYTES, f"{backlog.pending.bytes:,} bytes reach the threshold of {most:,}"
     return None
 
 
@@ -158,8 +158,10 @@ def _waiting(backlog: Backlog, limits: FlushLimits) -> str:
     """How far each limit is; the nearest one binds."""
     thresholds = limits.thresholds
     shares = {
-        f"{backlog.pending.rows} of {thresholds.max_rows} rows": _share(backlog.pending.rows, thresholds.max_rows),
-        f"{backlog.pending.bytes} of {thresholds.max_bytes} bytes": _share(backlog.pending.bytes, thresholds.max_bytes),
+        f"{backlog.pending.rows:,} of {thresholds.max_rows:,} rows": _share(backlog.pending.rows, thresholds.max_rows),
+        f"{backlog.pending.bytes:,} of {thresholds.max_bytes:,} bytes": _share(
+            backlog.pending.bytes, thresholds.max_bytes
+        ),
     }
     known = [(share, text) for text, share in shares.items() if share is not None]
     age = _age_due_at(backlog, limits)
