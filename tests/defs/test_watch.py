@@ -194,6 +194,24 @@ def test_further_datasets_are_asked_for_after_a_minute_and_the_same_after_ten(
         assert len(server.asked) == 3
 
 
+def test_a_dataset_that_takes_the_place_of_others_is_asked_for_after_a_minute(
+    staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a tick in between at which every dataset was shown."""
+    now = clock.now()
+    with serving() as server:
+        monkeypatch.setenv("TIMESTORE_DAGSTER_WEBSERVER_URL", server.url)
+        with loaded(instance) as tick:
+            staging.enqueue("weather", hourly(3))
+            staging.enqueue("flights", hourly(3))
+            cursor = tick().cursor
+        with loaded(instance) as tick:
+            staging.enqueue("ships", hourly(3))
+            monkeypatch.setattr("timestore_pipeline.defs.watch.clock.now", lambda: now + timedelta(minutes=1.5))
+            tick(cursor)
+        assert len(server.asked) == 2
+
+
 def test_a_web_server_that_is_down_does_not_break_the_tick(
     staging: StagingManager, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ work.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from zlib import crc32
 
 import dagster as dg
 from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
@@ -65,12 +66,13 @@ def not_shown(settings: Settings, graph: AssetGraph, now: datetime) -> list[str]
 
 def _ask_if_due(ask: Callable[[], bool], unseen: list[str], now: datetime, state: WatchState) -> WatchState:
     """Ask for a reload at most once a minute, and every ten minutes for the same datasets if the server accepted it."""
-    pause = _LEAST_PAUSE if len(unseen) > state.asked_for else ASK_AGAIN
     if not unseen:
         return replace(state, asked_for=0)
+    names = crc32("\n".join(sorted(unseen)).encode())
+    pause = ASK_AGAIN if names == state.asked_for else _LEAST_PAUSE
     if now < clock.from_micros(state.asked_at) + pause:
         return state
-    return replace(state, asked_at=clock.to_micros(now), asked_for=len(unseen) if ask() else 0)
+    return replace(state, asked_at=clock.to_micros(now), asked_for=names if ask() else 0)
 
 
 def _describe(unseen: list[str]) -> str:

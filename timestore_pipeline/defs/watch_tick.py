@@ -72,7 +72,7 @@ class WatchState:
     failing: tuple[str, ...] = ()  # checked again at every tick, so that a recovery shows at once
     observed: Mapping[str, Observed] = field(default_factory=dict)
     asked_at: int = 0  # when a reload was asked for, microseconds since the Unix epoch; 0 = never
-    asked_for: int = 0  # how many datasets were new then
+    asked_for: int = 0  # checksum of the names of the datasets that were new then; 0 = not accepted, or all are shown
 
     @classmethod
     def parse(cls, cursor: str | None) -> Self:
