@@ -30,8 +30,8 @@ demo: $(READY) ## a year of real weather and flights through the whole system, c
 demo-chaos: $(READY) ## the same, with kill -9 of a producer, a run worker, the daemon and the code server on the way
 	@$(BIN)/python -m demo --chaos
 
-test: $(READY) ## all tests, on three processes: with one of them waiting, two cores are at work
-	@$(BIN)/python -m pytest -n 3 --dist worksteal -q
+test: $(READY) ## all tests, on four processes: with some of them waiting, two cores are at work
+	@$(BIN)/python -m pytest -n 4 --dist worksteal -q
 
 crashtest: $(READY) ## kill real processes 1,000 times, prove that nothing is lost or doubled; DIR=, KILLS=, SEED= choose
 	@$(BIN)/python -m timestore_pipeline crashtest $(DIR) --kills $(or $(KILLS),1000) --seed $(or $(SEED),1) --clean

@@ -1,9 +1,11 @@
-"""What every test shares: how Hypothesis searches, that Ctrl-C interrupts, and that its tables can be read."""
+"""What every test shares: how Hypothesis searches, that Ctrl-C interrupts, from where it forks, and readable tables."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
+from multiprocessing import forkserver
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,3 +38,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("nightly") is not None:
                 item.add_marker(pytest.mark.skip(reason="runs every night: HYPOTHESIS_PROFILE=search"))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Start the parent of forked processes now: from a test it would inherit variables that the test has set."""
+    if "tests.services.forked" in sys.modules and not session.config.option.collectonly:
+        forkserver.ensure_running()
