@@ -1,4 +1,4 @@
-"""JSON objects have each key once: of two values the parser would keep the last, and which is meant cannot be told."""
+"""A key that stands twice in a JSON object is refused: the parser would keep the last value without a word."""
 
 from __future__ import annotations
 
