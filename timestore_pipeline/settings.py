@@ -165,13 +165,6 @@ class Settings(BaseModel):
             raise ValueError("an address begins with http:// or https://, and holds no line end")
         return url
 
-    @field_validator("dagster_webserver_url")
-    @classmethod
-    def _web_server_takes_no_password(cls, url: str | None) -> str | None:
-        if url is not None and _USERINFO.search(url) is not None:  # it would be in the log, and is sent nowhere
-            raise ValueError("user and password are not sent to a web server: leave them out")
-        return url
-
     @field_validator("shard")
     @classmethod
     def _shard_is_a_name(cls, shard: str) -> str:

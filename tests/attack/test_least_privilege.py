@@ -114,12 +114,6 @@ def test_addresses_are_of_the_web(name: str, address: str) -> None:
         Settings.build(**{name: address})
 
 
-def test_a_password_for_the_web_server_is_refused_and_not_repeated() -> None:
-    with pytest.raises(InvalidSettings, match="TIMESTORE_DAGSTER_WEBSERVER_URL") as refused:
-        Settings.build(dagster_webserver_url="http://user:secret@host/")
-    assert "secret" not in str(refused.value)
-
-
 @pytest.mark.parametrize(("mode", "seen"), [(0o770, "the group"), (0o750, "the group"), (0o755, "every user")])
 def test_doctor_warns_of_others_who_may_look_into_the_staging_directory(
     settings: Settings, mode: int, seen: str

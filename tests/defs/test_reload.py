@@ -47,6 +47,12 @@ def test_a_server_that_is_not_there_is_logged(url: str, caplog: pytest.LogCaptur
     assert "was not asked to reload" in caplog.text
 
 
+def test_a_password_in_the_address_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert not ask_web_server("http://user:secret@127.0.0.1:9")
+    assert "http://127.0.0.1:9" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_of_an_answer_without_an_end_no_more_is_read_than_has_arrived() -> None:
     sent = 0
 

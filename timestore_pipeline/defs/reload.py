@@ -56,16 +56,18 @@ def ask_code_server(origin: GrpcServerCodeLocationOrigin) -> bool:
 
 
 def ask_web_server(webserver_url: str, location: str = LOCATION) -> bool:
-    """In GraphQL; never raises."""
+    """In GraphQL; never raises. A user and a password in the address are neither sent nor logged."""
+    scheme, separator, rest = webserver_url.partition("://")
+    address = scheme + separator + rest.rpartition("@")[2]
     try:
-        outcome = _post(f"{webserver_url.rstrip('/')}/graphql", location)
+        outcome = _post(f"{address.rstrip('/')}/graphql", location)
     except TimeoutError:
         return True
     except (OSError, ValueError, http.client.HTTPException) as error:
-        _log.warning("the web server at %s was not asked to reload: %s", webserver_url, error)
+        _log.warning("the web server at %s was not asked to reload: %s", address, error)
         return False
     if _ACCEPTED not in outcome:
-        _log.warning("the web server at %s refused to reload: %s", webserver_url, outcome[:_MOST_SHOWN])
+        _log.warning("the web server at %s refused to reload: %s", address, outcome[:_MOST_SHOWN])
         return False
     return True
 
